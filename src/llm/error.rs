@@ -1,0 +1,102 @@
+//! What can go wrong with a call.
+
+use std::{fmt, time::Duration};
+
+/// Why a call failed. Knows nothing of our own HTTP: the server maps it.
+///
+/// The message is for the caller and the trace: it says what failed and where, is cut to 300
+/// characters and scrubbed of keys; it never holds a prompt, and an upstream's own words only
+/// where they can hold none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlmError {
+    /// What happened.
+    pub kind: LlmErrorKind,
+    /// The model's name in the config.
+    pub model: String,
+    /// `host` or `host:port`, where one was reached for.
+    pub endpoint: Option<String>,
+    /// In words, without the model's name.
+    pub message: String,
+}
+
+/// The kinds of failure that somebody treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LlmErrorKind {
+    /// No connection: refused, unreachable, DNS, TLS.
+    Connect,
+    /// The connection broke before or during the answer.
+    Transport,
+    /// The time limit ran out.
+    Timeout,
+    /// 401 or 403: the key is not accepted.
+    Unauthorized,
+    /// 404: no such model or path.
+    NotFound,
+    /// 402, or a 429 that waiting does not cure.
+    Quota,
+    /// 429, with what the upstream said of waiting.
+    RateLimited {
+        /// How long it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The conversation does not fit the model's context.
+    ContextLength,
+    /// The model cannot take a part of the input: an image, a tool.
+    UnsupportedInput,
+    /// Another 4xx: the request itself is refused.
+    Rejected {
+        /// The upstream's status.
+        status: u16,
+    },
+    /// 5xx, 408, 409, 425.
+    Upstream {
+        /// The upstream's status.
+        status: u16,
+    },
+    /// An error event inside a stream, or an error body under a 200.
+    InBand,
+    /// Not what the protocol says: no JSON, wrong shape, a line without end.
+    Garbled,
+    /// The stream ended without finish reason and without terminator.
+    Truncated,
+    /// A complete answer without text and without tool calls.
+    Empty,
+    /// The upstream withheld the answer.
+    ContentFilter,
+    /// The client could not be built (TLS, CA).
+    Setup,
+}
+
+impl LlmErrorKind {
+    /// The stable code that traces and warnings show.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Connect => "connect_error",
+            Self::Transport => "connection_lost",
+            Self::Timeout => "timeout",
+            Self::Unauthorized => "upstream_unauthorized",
+            Self::NotFound => "upstream_not_found",
+            Self::Quota => "quota_exceeded",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::ContextLength => "context_length_exceeded",
+            Self::UnsupportedInput => "unsupported_input",
+            Self::Rejected { .. } => "upstream_rejected",
+            Self::Upstream { .. } => "upstream_error",
+            Self::InBand => "upstream_stream_error",
+            Self::Garbled => "garbled_response",
+            Self::Truncated => "truncated",
+            Self::Empty => "empty_answer",
+            Self::ContentFilter => "content_filter",
+            Self::Setup => "client_setup",
+        }
+    }
+}
+
+impl fmt::Display for LlmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "model '{}': {}", self.model, self.message)
+    }
+}
+
+impl std::error::Error for LlmError {}

@@ -1,0 +1,16 @@
+//! The vocabulary every layer shares: conversations, requests, usage, identifiers, secrets.
+//! Nothing here knows of HTTP, of a protocol's field names or of the workflow.
+
+mod chat;
+mod ids;
+mod request;
+mod secret;
+mod usage;
+
+pub use chat::{Image, Message, Part, Role, ToolCall};
+pub use ids::{RequestId, WorkflowId};
+pub use request::{
+    Effort, Extra, OutputFormat, Protocol, Request, Sampling, ToolChoice, ToolDefinition,
+};
+pub use secret::ApiKey;
+pub use usage::{FinishReason, Usage};

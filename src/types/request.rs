@@ -1,0 +1,174 @@
+//! What a client asked for, once its dialect has been read away.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Message;
+
+/// The wire protocol of an upstream, or the one whose extra fields a client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `POST {api_base}/chat/completions` and everything compatible with it.
+    OpenAi,
+    /// `POST {api_base}/api/chat`, Ollama's own.
+    Ollama,
+}
+
+impl Protocol {
+    /// Its name in the config.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Ollama => "ollama",
+        }
+    }
+}
+
+/// One request for an answer, from any endpoint. `None` means the client did not say.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The model name as the client sent it; empty when it sent none.
+    pub model: String,
+    /// The conversation, shared by every call made for it.
+    pub messages: Arc<[Message]>,
+    /// Temperature and its relatives.
+    pub sampling: Sampling,
+    /// Sequences that end the answer.
+    pub stop: Vec<String>,
+    /// Upper bound of the answer, in tokens.
+    pub max_tokens: Option<u32>,
+    /// The form the answer must have.
+    pub format: OutputFormat,
+    /// How much the answering model should reason.
+    pub effort: Option<Effort>,
+    /// Functions the answer may call.
+    pub tools: Arc<[ToolDefinition]>,
+    /// Whether it may, must or must not call them.
+    pub tool_choice: Option<ToolChoice>,
+    /// OpenAI's `parallel_tool_calls`.
+    pub parallel_tool_calls: Option<bool>,
+    /// The prompt goes verbatim to the plain completion endpoint (Ollama's `raw`, direct calls only).
+    pub raw: bool,
+    /// Fields Chorus does not know, for a direct call to an upstream of the same protocol.
+    pub extra: Option<Extra>,
+}
+
+impl Request {
+    /// A request with nothing but a model and a conversation.
+    pub fn new(model: impl Into<String>, messages: Vec<Message>) -> Self {
+        Self {
+            model: model.into(),
+            messages: messages.into(),
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            max_tokens: None,
+            format: OutputFormat::Text,
+            effort: None,
+            tools: Arc::from([]),
+            tool_choice: None,
+            parallel_tool_calls: None,
+            raw: false,
+            extra: None,
+        }
+    }
+}
+
+/// Sampling parameters that workers inherit from the request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// 0 to 2; the temperature rule decides what is really sent.
+    pub temperature: Option<f32>,
+    /// Nucleus sampling.
+    pub top_p: Option<f32>,
+    /// Ollama and Anthropic only.
+    pub top_k: Option<u32>,
+    /// Ollama and llama.cpp only.
+    pub min_p: Option<f32>,
+    /// For reproducible answers; a worker's copies add their number.
+    pub seed: Option<i64>,
+    /// OpenAI's presence penalty.
+    pub presence_penalty: Option<f32>,
+    /// OpenAI's frequency penalty.
+    pub frequency_penalty: Option<f32>,
+    /// Ollama's repeat penalty.
+    pub repeat_penalty: Option<f32>,
+}
+
+/// The form an answer must have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum OutputFormat {
+    /// Anything.
+    #[default]
+    Text,
+    /// Some JSON value.
+    Json,
+    /// JSON that a schema describes.
+    Schema {
+        /// OpenAI demands a name; `[a-zA-Z0-9_-]{1,64}`.
+        name: String,
+        /// A JSON Schema.
+        schema: Arc<Value>,
+        /// OpenAI's `strict`.
+        strict: Option<bool>,
+        /// OpenAI's `description`.
+        description: Option<String>,
+    },
+}
+
+/// How much a model should reason before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Not at all: `think: false`, effort `none`.
+    None,
+    /// The model's own default: `think: true`.
+    On,
+    /// OpenAI's `minimal`.
+    Minimal,
+    /// `low`.
+    Low,
+    /// `medium`.
+    Medium,
+    /// `high`.
+    High,
+    /// OpenAI's `xhigh`.
+    XHigh,
+    /// Ollama's `max`.
+    Max,
+}
+
+/// A function that a model may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolDefinition {
+    /// The function's name.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// JSON Schema of its arguments.
+    pub parameters: Option<Value>,
+    /// OpenAI's `strict`.
+    pub strict: Option<bool>,
+}
+
+/// Whether tools may, must or must not be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// Never.
+    None,
+    /// The model decides.
+    Auto,
+    /// At least one.
+    Required,
+    /// This one.
+    Named(String),
+}
+
+/// Fields Chorus does not know, kept for an upstream that may.
+#[derive(Clone, Debug)]
+pub struct Extra {
+    /// The protocol whose spelling they have.
+    pub protocol: Protocol,
+    /// Top-level fields; for Ollama, unknown options are under `options`.
+    pub fields: Map<String, Value>,
+}

@@ -1,0 +1,260 @@
+//! The engine: a plan, a conversation and the models make one stream of [`Event`]s.
+//!
+//! A run owns everything it does. Nothing is spawned: dropping [`Run::events`] cancels every
+//! upstream call under it within one poll. A plain answer is that stream folded ([`Answer`]), so
+//! there is one path for streaming and not.
+
+mod error;
+pub mod trace;
+
+use std::sync::{Arc, Mutex};
+
+use futures::{StreamExt, stream::BoxStream};
+
+pub use error::WorkflowError;
+pub use trace::{RunStatus, StageStatus, Warning, WorkflowExecutionDetails};
+
+use crate::{
+    config::{Config, Plan},
+    llm::{self, LlmError, ToolCallDelta},
+    types::{FinishReason, Request, RequestId, ToolCall, Usage, WorkflowId},
+};
+
+/// The name that always means the default workflow.
+pub const DEFAULT_WORKFLOW: &str = "chorus";
+
+/// Plans and models, ready to run. One per config.
+#[derive(Debug)]
+pub struct Engine {
+    config: Arc<Config>,
+}
+
+/// Who answers a model name.
+#[derive(Clone, Debug)]
+pub enum Route {
+    /// A workflow.
+    Workflow(Arc<Plan>),
+    /// One model alone.
+    Direct(Arc<llm::Model>),
+}
+
+/// One execution. Dropping `events` cancels it.
+pub struct Run {
+    /// Its id, for the `x-chorus-workflow-id` header.
+    pub id: WorkflowId,
+    /// What is known of it so far, also after `events` was dropped.
+    pub watch: RunWatch,
+    /// What happens; ends with `Finished` or `Failed`.
+    pub events: BoxStream<'static, Event>,
+}
+
+/// A view of a run for the log line of its request, whose ending it outlives.
+#[derive(Clone, Debug)]
+pub struct RunWatch(Arc<Mutex<RunSummary>>);
+
+/// What one log line says of a run.
+#[derive(Clone, Debug)]
+pub struct RunSummary {
+    /// The run.
+    pub workflow_id: WorkflowId,
+    /// The workflow's name, or the model's for a direct call.
+    pub name: String,
+    /// `cancelled` until the run ends by itself.
+    pub status: RunStatus,
+    /// Milliseconds to the first content or tool-call delta.
+    pub first_token_ms: Option<u64>,
+    /// Upstream attempts made.
+    pub calls: u64,
+}
+
+/// What happens during a run, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// A stage began.
+    StageStarted {
+        /// Which.
+        stage: StageKind,
+        /// The worker's name; the stage's model otherwise.
+        name: String,
+    },
+    /// A stage ended.
+    StageFinished(StageReport),
+    /// A piece of the answer.
+    Token(String),
+    /// A piece of the answering model's chain of thought.
+    Reasoning(String),
+    /// A piece of a tool call of the answer.
+    ToolCallDelta(ToolCallDelta),
+    /// The answer is complete. Last event.
+    Finished(Box<Finished>),
+    /// There is no (complete) answer. Last event.
+    Failed(Box<Failed>),
+}
+
+/// Which stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageKind {
+    /// Reads the task.
+    Analyzer,
+    /// Drafts.
+    Worker,
+    /// Judges.
+    Selector,
+    /// Writes.
+    Synthesizer,
+}
+
+impl StageKind {
+    /// Its name in traces, warnings and progress lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Analyzer => "analyzer",
+            Self::Worker => "worker",
+            Self::Selector => "selector",
+            Self::Synthesizer => "synthesizer",
+        }
+    }
+}
+
+/// A stage's ending, for progress lines and the status header.
+#[derive(Clone, Debug)]
+pub struct StageReport {
+    /// Which.
+    pub stage: StageKind,
+    /// The worker's name; the stage's model otherwise.
+    pub name: String,
+    /// How it ended.
+    pub status: StageStatus,
+    /// Since it started.
+    pub duration_ms: u64,
+    /// One short phrase without prompts or keys: the task type, the worker selected, the error code.
+    pub detail: Option<String>,
+    /// Whether the run counts as degraded from here on.
+    pub degrades: bool,
+}
+
+/// A complete answer's ending.
+#[derive(Debug)]
+pub struct Finished {
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// What is reported to the client (`[server] usage` decides over which calls).
+    pub usage: Usage,
+    /// The record of the run.
+    pub trace: WorkflowExecutionDetails,
+}
+
+/// A failed run's ending.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: WorkflowError,
+    /// The record of the run.
+    pub trace: WorkflowExecutionDetails,
+}
+
+/// A run's events folded.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The whole text.
+    pub text: String,
+    /// The answering model's chain of thought.
+    pub reasoning: String,
+    /// The calls it wants made, whole.
+    pub tool_calls: Vec<ToolCall>,
+}
+
+impl Answer {
+    /// Takes a delta in; other events change nothing.
+    pub fn push(&mut self, event: &Event) {
+        match event {
+            Event::Token(text) => self.text.push_str(text),
+            Event::Reasoning(text) => self.reasoning.push_str(text),
+            Event::ToolCallDelta(delta) => self.push_call(delta),
+            Event::StageStarted { .. }
+            | Event::StageFinished(_)
+            | Event::Finished(_)
+            | Event::Failed(_) => {}
+        }
+    }
+
+    fn push_call(&mut self, delta: &ToolCallDelta) {
+        let index = delta.index as usize;
+        while self.tool_calls.len() <= index {
+            self.tool_calls.push(ToolCall {
+                id: String::new(),
+                name: String::new(),
+                arguments: String::new(),
+            });
+        }
+        if let Some(call) = self.tool_calls.get_mut(index) {
+            if let Some(id) = &delta.id {
+                call.id.clone_from(id);
+            }
+            if let Some(name) = &delta.name {
+                call.name.clone_from(name);
+            }
+            call.arguments.push_str(&delta.arguments);
+        }
+    }
+}
+
+impl Run {
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The run's failure with its trace.
+    pub async fn fold(mut self) -> Result<(Answer, Box<Finished>), Box<Failed>> {
+        let mut answer = Answer::default();
+        loop {
+            match self.events.next().await {
+                Some(Event::Finished(finished)) => return Ok((answer, finished)),
+                Some(Event::Failed(failed)) => return Err(failed),
+                Some(event) => answer.push(&event),
+                None => return Err(Box::new(self.watch.ended_early())),
+            }
+        }
+    }
+}
+
+impl RunWatch {
+    /// What is known now.
+    #[must_use]
+    pub fn summary(&self) -> RunSummary {
+        loop {}
+    }
+
+    fn ended_early(&self) -> Failed {
+        loop {}
+    }
+}
+
+impl Engine {
+    /// Builds the upstream clients of a config.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(config: Arc<Config>) -> Result<Self, LlmError> {
+        Ok(Self { config })
+    }
+
+    /// The config it was built from.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Who answers this model name (as sent; `:latest` may follow; empty = the default workflow).
+    /// `None`: unknown, and `unknown_model = "reject"`.
+    #[must_use]
+    pub fn route(&self, _model: &str) -> Option<Route> {
+        None
+    }
+
+    /// Starts a run; nothing happens before its events are polled.
+    #[must_use]
+    pub fn run(self: &Arc<Self>, _route: Route, _request: Request, _id: RequestId) -> Run {
+        loop {}
+    }
+}

@@ -1,0 +1,56 @@
+//! Why a run has no answer.
+
+use std::time::Duration;
+
+use crate::llm::LlmError;
+
+/// Why a run failed. `Display` is for the caller and says what to do; it names workers and models,
+/// never prompts or keys.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WorkflowError {
+    /// No (or not enough) workers succeeded, for mixed reasons.
+    #[error("{}", all_failed(.workers, *.needed))]
+    AllWorkersFailed {
+        /// Each failed worker's name and why.
+        workers: Vec<(String, String)>,
+        /// `min_success`.
+        needed: usize,
+    },
+    /// Every worker was rate-limited, or the one model of a direct call.
+    #[error("every model asked is rate-limited upstream; try again later")]
+    RateLimited {
+        /// The smallest wait an upstream asked for.
+        retry_after: Option<Duration>,
+    },
+    /// Every worker timed out, or the answering call did.
+    #[error("{message}")]
+    Timeout {
+        /// Who had how long.
+        message: String,
+    },
+    /// No worker (or not the directly called model) can take a part of the request.
+    #[error("{message}")]
+    UnsupportedInput {
+        /// The model and the part.
+        message: String,
+    },
+    /// The request cannot be run this way; the caller can mend it.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong and what to do.
+        message: String,
+        /// The field, where one is to blame.
+        param: Option<&'static str>,
+    },
+    /// The answering stage failed and nothing could stand in, or it broke after its first token.
+    #[error("{0}")]
+    Upstream(LlmError),
+}
+
+fn all_failed(workers: &[(String, String)], needed: usize) -> String {
+    let each: Vec<String> = workers.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    if needed > 1 {
+        return format!("fewer than {needed} workers succeeded: {}", each.join("; "));
+    }
+    format!("no worker succeeded: {}", each.join("; "))
+}

@@ -1,0 +1,325 @@
+//! The record of a run: design section 6, returned as `workflow` when a request asks for it.
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::{
+    llm::{Attempt, LlmError},
+    types::{RequestId, Usage, WorkflowId},
+};
+
+/// The whole record of one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkflowExecutionDetails {
+    /// The run.
+    pub workflow_id: WorkflowId,
+    /// The HTTP request it answered.
+    pub request_id: RequestId,
+    /// `workflow` or `direct`.
+    pub mode: &'static str,
+    /// The top level.
+    #[serde(flatten)]
+    pub level: LevelRecord,
+    /// What degraded the run, in the order it happened; repeated on the final object of a stream.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// One level of a plan, the top or a nested workflow.
+#[derive(Clone, Debug, Serialize)]
+pub struct LevelRecord {
+    /// The workflow's or member's name.
+    pub name: String,
+    /// How it ended.
+    pub status: RunStatus,
+    /// From its start to its end, in milliseconds.
+    pub total_ms: u64,
+    /// To the first content or tool-call delta of the answering stage; top level only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
+    /// Over all calls of the level and below.
+    pub usage: UsageRecord,
+    /// Absent when the plan has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analyzer: Option<AnalyzerRecord>,
+    /// In plan order.
+    pub workers: Vec<WorkerRecord>,
+    /// Absent when the plan has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<SelectorRecord>,
+    /// The answering stage: the plan's synthesizer, or the model of a direct call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthesizer: Option<SynthesizerRecord>,
+    /// A decision worth telling: tools sent to the first worker's model, consensus reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// Everything worked.
+    Ok,
+    /// Something failed and the answer still came.
+    Degraded,
+    /// No complete answer.
+    Failed,
+    /// The client left, or the server shut down.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// As in the trace and the `x-chorus-status` header.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How a stage ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageStatus {
+    /// It did its work.
+    Ok,
+    /// It did not.
+    Failed,
+    /// Its time limit ran out.
+    Timeout,
+    /// It was stopped because the run could do without it.
+    Cut,
+    /// The run ended under it.
+    #[default]
+    Cancelled,
+    /// It had nothing to do, or could not take the input.
+    Skipped,
+}
+
+impl StageStatus {
+    /// As in the trace.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Cut => "cut",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Where a temperature came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TemperatureSource {
+    /// The plan's node.
+    Node,
+    /// The analyzer.
+    Auto,
+    /// The client.
+    Request,
+    /// The model's config.
+    Model,
+    /// The rule's last line.
+    Default,
+}
+
+/// What every stage that makes a call records.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CallRecord {
+    /// The `[[model]]` that answered, or was asked last.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// How it ended.
+    pub status: StageStatus,
+    /// `status` is `ok`.
+    pub success: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorRecord>,
+    /// Since the run's start.
+    pub started_ms: u64,
+    /// Waiting for permits.
+    pub queued_ms: u64,
+    /// From its start to its end, waiting included.
+    pub duration_ms: u64,
+    /// To its first output, from its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
+    /// What was really sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Where it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature_source: Option<TemperatureSource>,
+    /// HTTP exchanges made.
+    pub attempts: usize,
+    /// Each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<AttemptRecord>,
+    /// Why the output ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<&'static str>,
+    /// What it cost.
+    pub usage: UsageRecord,
+}
+
+/// One HTTP exchange.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptRecord {
+    /// `host` or `host:port`.
+    pub endpoint: String,
+    /// `ok`, or an error code.
+    pub outcome: &'static str,
+    /// How long it took.
+    pub ms: u64,
+}
+
+impl From<&Attempt> for AttemptRecord {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            endpoint: attempt.endpoint.clone(),
+            outcome: attempt.outcome,
+            ms: millis(attempt.duration),
+        }
+    }
+}
+
+/// Why a stage failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorRecord {
+    /// Stable.
+    pub code: &'static str,
+    /// In words; no prompt, no key.
+    pub message: String,
+}
+
+impl From<&LlmError> for ErrorRecord {
+    fn from(error: &LlmError) -> Self {
+        Self { code: error.kind.code(), message: error.message.clone() }
+    }
+}
+
+/// Tokens and cost.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct UsageRecord {
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Both.
+    pub total_tokens: u64,
+    /// In US dollars, where every call's price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// At least one count is an estimate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
+impl UsageRecord {
+    /// With a cost where it is known.
+    #[must_use]
+    pub fn new(usage: &Usage, cost_usd: Option<f64>) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total_tokens(),
+            cost_usd,
+            estimated: usage.estimated,
+        }
+    }
+}
+
+/// The analyzer's record.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnalyzerRecord {
+    /// Its call. `temperature` is the one *advised*, as design section 6 shows it.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// What kind of task it saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
+    /// The language of the question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// A worker's record.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerRecord {
+    /// Unique among its siblings.
+    pub name: String,
+    /// Its call; of a nested workflow only status and times.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// Its text, only in the trace returned to the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
+    /// For a member that is a workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nested: Option<Box<LevelRecord>>,
+}
+
+/// The selector's record.
+#[derive(Clone, Debug, Serialize)]
+pub struct SelectorRecord {
+    /// Its call.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// Name of the best candidate's worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selected_worker: Option<String>,
+    /// Index of its member in `workers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selected_index: Option<usize>,
+    /// The judge's reason, or why it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Scores by worker name.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub scores: IndexMap<String, f64>,
+    /// `order[i]` is the seat of the candidate shown as label i + 1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<usize>,
+    /// The consensus candidate stood in for an unusable verdict.
+    pub fallback: bool,
+}
+
+/// The answering stage's record.
+#[derive(Clone, Debug, Serialize)]
+pub struct SynthesizerRecord {
+    /// Its call.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// Another model, or the selected candidate, stood in.
+    pub fallback: bool,
+    /// Who stood in, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_reason: Option<String>,
+}
+
+/// Something failed and the answer still came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// `analyzer`, `worker`, `selector` or `synthesizer`.
+    pub stage: &'static str,
+    /// The worker's name; the stage's model otherwise.
+    pub name: String,
+    /// The error's code.
+    pub code: &'static str,
+}
+
+/// Whole milliseconds.
+#[must_use]
+pub fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
