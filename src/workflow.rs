@@ -4,8 +4,22 @@
 //! upstream call under it within one poll. A plain answer is that stream folded ([`Answer`]), so
 //! there is one path for streaming and not.
 
+mod analyzer;
+mod ask;
+mod board;
+mod consensus;
+mod context;
+mod direct;
 mod error;
+mod excerpt;
+mod lenient;
+mod level;
+mod run;
+mod selector;
+mod synthesizer;
+mod temperature;
 pub mod trace;
+mod worker;
 
 use std::sync::{Arc, Mutex};
 
@@ -15,8 +29,8 @@ pub use error::WorkflowError;
 pub use trace::{RunStatus, StageStatus, Warning, WorkflowExecutionDetails};
 
 use crate::{
-    config::{Config, Plan},
-    llm::{self, LlmError, ToolCallDelta},
+    config::{Config, Plan, UnknownModel},
+    llm::{self, Llm, LlmError, ToolCallDelta},
     types::{FinishReason, Request, RequestId, ToolCall, Usage, WorkflowId},
 };
 
@@ -27,6 +41,7 @@ pub const DEFAULT_WORKFLOW: &str = "chorus";
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<Config>,
+    llm: Llm,
 }
 
 /// Who answers a model name.
@@ -201,32 +216,19 @@ impl Answer {
 }
 
 impl Run {
-    /// Runs to the end.
-    ///
-    /// # Errors
-    /// The run's failure with its trace.
-    pub async fn fold(mut self) -> Result<(Answer, Box<Finished>), Box<Failed>> {
+    /// Runs to the end, the reading of finished upstream bodies included. `None` only when the
+    /// events were taken away before.
+    pub async fn fold(mut self) -> Option<Result<(Answer, Box<Finished>), Box<Failed>>> {
         let mut answer = Answer::default();
-        loop {
-            match self.events.next().await {
-                Some(Event::Finished(finished)) => return Ok((answer, finished)),
-                Some(Event::Failed(failed)) => return Err(failed),
-                Some(event) => answer.push(&event),
-                None => return Err(Box::new(self.watch.ended_early())),
+        let mut ending = None;
+        while let Some(event) = self.events.next().await {
+            match event {
+                Event::Finished(finished) => ending = Some(Ok(finished)),
+                Event::Failed(failed) => ending = Some(Err(failed)),
+                event => answer.push(&event),
             }
         }
-    }
-}
-
-impl RunWatch {
-    /// What is known now.
-    #[must_use]
-    pub fn summary(&self) -> RunSummary {
-        loop {}
-    }
-
-    fn ended_early(&self) -> Failed {
-        loop {}
+        Some(ending?.map(|finished| (answer, finished)))
     }
 }
 
@@ -236,7 +238,8 @@ impl Engine {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(config: Arc<Config>) -> Result<Self, LlmError> {
-        Ok(Self { config })
+        let llm = Llm::new(&config)?;
+        Ok(Self { config, llm })
     }
 
     /// The config it was built from.
@@ -248,13 +251,14 @@ impl Engine {
     /// Who answers this model name (as sent; `:latest` may follow; empty = the default workflow).
     /// `None`: unknown, and `unknown_model = "reject"`.
     #[must_use]
-    pub fn route(&self, _model: &str) -> Option<Route> {
-        None
-    }
-
-    /// Starts a run; nothing happens before its events are polled.
-    #[must_use]
-    pub fn run(self: &Arc<Self>, _route: Route, _request: Request, _id: RequestId) -> Run {
-        loop {}
+    pub fn route(&self, model: &str) -> Option<Route> {
+        let bare = model.strip_suffix(":latest").unwrap_or(model);
+        let found = self.llm.model(model).or_else(|| self.llm.model(bare));
+        if let Some(found) = found {
+            return Some(Route::Direct(Arc::clone(found)));
+        }
+        let known = bare.is_empty() || bare == DEFAULT_WORKFLOW;
+        let anyway = self.config.server.unknown_model == UnknownModel::Workflow;
+        (known || anyway).then(|| Route::Workflow(Arc::clone(&self.config.workflow)))
     }
 }

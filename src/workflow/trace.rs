@@ -237,6 +237,24 @@ impl UsageRecord {
             estimated: usage.estimated,
         }
     }
+
+    /// Both; the cost is known only while no part that used tokens lacks one.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let cost_usd = match (self.cost_usd, other.cost_usd) {
+            (Some(one), Some(two)) => Some(one + two),
+            (known, None) if other.total_tokens == 0 => known,
+            (None, known) if self.total_tokens == 0 => known,
+            (_, None) | (None, _) => None,
+        };
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            cost_usd,
+            estimated: self.estimated || other.estimated,
+        }
+    }
 }
 
 /// The analyzer's record.

@@ -1,0 +1,228 @@
+//! One model call as the engine sees it: its record for the trace, and its output folded.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use super::{
+    context::{Cost, RunContext, failure_status},
+    temperature::Chosen,
+    trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
+};
+use crate::{
+    config::{LimitKind, Stage},
+    llm::{Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model},
+    types::{Effort, FinishReason, Message, OutputFormat, Sampling, Usage},
+};
+
+/// A folded output may be this large; a model that floods is cut off there.
+const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Fills a [`CallRecord`] while calls are made for a stage.
+pub(super) struct Tracker {
+    run: Arc<RunContext>,
+    record: CallRecord,
+    began: Instant,
+    usage: Usage,
+    cost: Cost,
+    /// The attempt under way has been counted.
+    counted: bool,
+}
+
+impl Tracker {
+    pub(super) fn begin(run: &Arc<RunContext>) -> Self {
+        let record = CallRecord { started_ms: run.elapsed_ms(), ..CallRecord::default() };
+        Self {
+            run: Arc::clone(run),
+            record,
+            began: Instant::now(),
+            usage: Usage::default(),
+            cost: Cost::default(),
+            counted: false,
+        }
+    }
+
+    /// A (further) model is asked.
+    pub(super) fn asks(&mut self, model: &Model, chosen: Option<Chosen>) {
+        self.record.model.clone_from(&model.config().name);
+        self.record.temperature = chosen.map(|chosen| chosen.value);
+        self.record.temperature_source = chosen.map(|chosen| chosen.source);
+    }
+
+    /// Notes what the call tells of itself.
+    pub(super) fn note(&mut self, event: &CallEvent, model: &Model) {
+        match event {
+            CallEvent::Started { queued } => {
+                self.record.queued_ms += millis(*queued);
+                self.run.watch.attempt_began();
+                self.counted = true;
+            }
+            CallEvent::Attempt(attempt) => {
+                if !self.counted {
+                    self.run.watch.attempt_began();
+                }
+                self.counted = false;
+                self.record.attempts += 1;
+                self.record.temperature = attempt.temperature;
+                if attempt.temperature.is_none() {
+                    self.record.temperature_source = None;
+                }
+                self.record.calls.push(AttemptRecord::from(attempt));
+            }
+            CallEvent::Delta(_) => {
+                if self.record.first_token_ms.is_none() {
+                    self.record.first_token_ms = Some(millis(self.began.elapsed()));
+                }
+            }
+            CallEvent::Finished(Completion { reason, usage }) => {
+                let price = model.config().price;
+                self.usage += *usage;
+                self.cost.add(Cost::of(usage, price));
+                self.run.spend(usage, price);
+                self.record.finish_reason = Some(reason.as_str());
+            }
+        }
+    }
+
+    /// What the calls cost so far.
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// The record of a stage that did its work.
+    pub(super) fn ok(self) -> CallRecord {
+        self.end(StageStatus::Ok, None)
+    }
+
+    /// The record of one that did not.
+    pub(super) fn failed(self, error: &LlmError) -> CallRecord {
+        let status = match error.kind {
+            LlmErrorKind::UnsupportedInput => StageStatus::Skipped,
+            kind => failure_status(kind == LlmErrorKind::Timeout),
+        };
+        self.end(status, Some(ErrorRecord::from(error)))
+    }
+
+    pub(super) fn end(self, status: StageStatus, error: Option<ErrorRecord>) -> CallRecord {
+        CallRecord {
+            status,
+            success: status == StageStatus::Ok,
+            error,
+            duration_ms: millis(self.began.elapsed()),
+            usage: UsageRecord::new(&self.usage, self.cost.known()),
+            ..self.record
+        }
+    }
+}
+
+/// A whole output.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) text: String,
+    pub(super) completion: Completion,
+}
+
+/// Makes a call and folds its text. The call's stream is given back through `rest`: it has to be
+/// polled to its end, so that the upstream's connection is read to its end and kept.
+pub(super) async fn fold(
+    model: &Arc<Model>,
+    call: Call,
+    tracker: &mut Tracker,
+    rest: &mut Vec<CallStream>,
+) -> Result<Reply, LlmError> {
+    let mut stream = model.call(call);
+    let mut text = String::new();
+    while let Some(item) = stream.next().await {
+        let event = item?;
+        tracker.note(&event, model);
+        match event {
+            CallEvent::Delta(Delta::Text(piece)) if text.len() + piece.len() > MAX_OUTPUT_BYTES => {
+                return Err(error(model, LlmErrorKind::Garbled, "the answer is larger than 8 MiB"));
+            }
+            CallEvent::Delta(Delta::Text(piece)) => text.push_str(&piece),
+            CallEvent::Finished(completion) => {
+                rest.push(stream);
+                if completion.reason == FinishReason::ContentFilter {
+                    let what = "the upstream withheld the answer";
+                    return Err(error(model, LlmErrorKind::ContentFilter, what));
+                }
+                if text.trim().is_empty() {
+                    return Err(error(model, LlmErrorKind::Empty, "it answered without any text"));
+                }
+                return Ok(Reply { text, completion });
+            }
+            CallEvent::Started { .. } | CallEvent::Attempt(_) | CallEvent::Delta(_) => {}
+        }
+    }
+    Err(ended_early(model))
+}
+
+/// Polls finished calls to their end.
+pub(super) async fn drain(rest: Vec<CallStream>) {
+    futures::stream::select_all(rest).for_each(|_| std::future::ready(())).await;
+}
+
+/// A stream that ended without saying how.
+pub(super) fn ended_early(model: &Model) -> LlmError {
+    error(model, LlmErrorKind::Truncated, "the call ended without an answer")
+}
+
+/// An error of the engine's own about a model.
+pub(super) fn error(model: &Model, kind: LlmErrorKind, message: &str) -> LlmError {
+    LlmError {
+        kind,
+        model: model.config().name.clone(),
+        endpoint: Some(model.config().endpoint.authority()),
+        message: message.to_owned(),
+    }
+}
+
+impl RunContext {
+    /// The models of a stage in the order they are tried.
+    pub(super) fn models(&self, stage: &Stage) -> Vec<Arc<Model>> {
+        // The config was checked: every name exists.
+        std::iter::once(&stage.model)
+            .chain(&stage.fallback)
+            .filter_map(|name| self.engine.llm.model(name).map(Arc::clone))
+            .collect()
+    }
+
+    /// A stage's time limit for a model.
+    pub(super) fn limit(
+        &self,
+        kind: LimitKind,
+        model: &Model,
+        stage: &Stage,
+    ) -> std::time::Duration {
+        let url = &model.config().endpoint.api_base;
+        self.engine.config.timeouts.resolve(kind, url, stage.timeout)
+    }
+
+    /// A question of the engine's own (analyzer, selector): steady, without reasoning, not streamed.
+    pub(super) fn question(
+        &self,
+        messages: Vec<Message>,
+        temperature: f32,
+        max_tokens: u32,
+        format: OutputFormat,
+        limit: std::time::Duration,
+    ) -> Call {
+        Call {
+            messages: messages.into(),
+            sampling: Sampling { temperature: Some(temperature), ..Sampling::default() },
+            max_tokens: Some(max_tokens),
+            stop: Vec::new(),
+            format,
+            effort: Some(Effort::None),
+            tools: Arc::from([]),
+            tool_choice: None,
+            parallel_tool_calls: None,
+            extra: None,
+            raw: false,
+            stream: false,
+            limit: Limit::Total(limit),
+            permits: None,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! How alike candidates are, and which one the others agree with most (design section 5.4).
+
+use std::collections::HashMap;
+
+use super::excerpt::floor_boundary;
+
+/// Candidates at least this similar count as the same answer.
+pub(super) const ALIKE: f64 = 0.98;
+/// Only this much of each text is compared.
+const COMPARED_BYTES: usize = 64 * 1024;
+
+/// Counts of the character trigrams of a text, lower-cased, and their Euclidean length.
+struct Trigrams {
+    counts: HashMap<[char; 3], f64>,
+    norm: f64,
+}
+
+impl Trigrams {
+    fn of(text: &str) -> Self {
+        let head = text.get(..floor_boundary(text, COMPARED_BYTES)).unwrap_or(text);
+        // Padding lets texts of one or two characters be compared as well.
+        let padded = std::iter::once('\u{2}')
+            .chain(head.trim().chars().flat_map(char::to_lowercase))
+            .chain(['\u{3}', '\u{3}']);
+        let mut counts: HashMap<[char; 3], f64> = HashMap::new();
+        let mut window: Option<[char; 2]> = None;
+        let mut previous: Option<char> = None;
+        for character in padded {
+            if let Some([a, b]) = window {
+                *counts.entry([a, b, character]).or_default() += 1.0;
+            }
+            window = previous.map(|before| [before, character]);
+            previous = Some(character);
+        }
+        let norm = counts.values().map(|count| count * count).sum::<f64>().sqrt();
+        Self { counts, norm }
+    }
+
+    /// Cosine of the angle between the two count vectors, 0 to 1.
+    fn similarity(&self, other: &Self) -> f64 {
+        let (small, large) =
+            if self.counts.len() <= other.counts.len() { (self, other) } else { (other, self) };
+        let dot: f64 = small
+            .counts
+            .iter()
+            .filter_map(|(gram, count)| Some(count * large.counts.get(gram)?))
+            .sum();
+        let norms = self.norm * other.norm;
+        if norms > 0.0 { (dot / norms).min(1.0) } else { 0.0 }
+    }
+}
+
+/// What the candidates have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Consensus {
+    /// Index of the candidate with the highest mean similarity to the others; ties: the first.
+    pub(super) best: usize,
+    /// The lowest similarity of any pair; 1 for a single candidate.
+    pub(super) agreement: f64,
+}
+
+/// Compares every candidate with every other; `None` without candidates.
+pub(super) fn consensus(texts: &[&str]) -> Option<Consensus> {
+    let grams: Vec<Trigrams> = texts.iter().map(|text| Trigrams::of(text)).collect();
+    let mut agreement = 1.0_f64;
+    let mut best: Option<(usize, f64)> = None;
+    for (seat, one) in grams.iter().enumerate() {
+        let others = grams.iter().enumerate().filter(|(other, _)| *other != seat);
+        let mut sum = 0.0;
+        for (_, other) in others {
+            let similarity = one.similarity(other);
+            agreement = agreement.min(similarity);
+            sum += similarity;
+        }
+        // The mean has the same divisor for all, so sums compare alike. The margin keeps rounding
+        // from breaking a tie.
+        if best.is_none_or(|(_, highest)| sum > highest + 1e-9) {
+            best = Some((seat, sum));
+        }
+    }
+    best.map(|(best, _)| Consensus { best, agreement })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_candidate_closest_to_the_others_is_the_consensus() {
+        let texts = ["Paris is the capital.", "The capital is Paris.", "I like bread."];
+        let found = consensus(&texts).unwrap();
+        assert_ne!(found.best, 2);
+        assert!(found.agreement < 0.5, "{found:?}");
+    }
+
+    #[test]
+    fn case_and_outer_space_do_not_count_and_ties_go_to_the_first() {
+        let found = consensus(&["巴黎是首都。 ", "巴黎是首都。", "\n巴黎是首都。"]).unwrap();
+        assert_eq!(found.best, 0);
+        assert!(found.agreement >= ALIKE, "{found:?}");
+        assert!(consensus(&["YES", "yes"]).unwrap().agreement >= ALIKE);
+        assert!(consensus(&["4", "5"]).unwrap().agreement < ALIKE);
+    }
+
+    #[test]
+    fn one_candidate_agrees_with_itself_and_none_has_no_consensus() {
+        assert_eq!(consensus(&["x"]), Some(Consensus { best: 0, agreement: 1.0 }));
+        assert_eq!(consensus(&[]), None);
+    }
+
+    #[test]
+    fn only_the_first_64_kib_are_compared_and_never_half_a_character() {
+        let long = "好".repeat(COMPARED_BYTES);
+        let tail = format!("{long} and a different end");
+        assert!(consensus(&[&long, &tail]).unwrap().agreement >= ALIKE);
+    }
+}

@@ -1,0 +1,140 @@
+//! What every stage of one run shares, and what the run has added up so far.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    Engine, RunWatch,
+    trace::{StageStatus, UsageRecord, Warning, millis},
+};
+use crate::{
+    config::Price,
+    types::{Request, RequestId, Usage, WorkflowId},
+};
+
+/// One run: its request, its clock, its permits, its sums.
+pub(super) struct RunContext {
+    pub(super) engine: Arc<Engine>,
+    pub(super) request: Request,
+    pub(super) request_id: RequestId,
+    pub(super) workflow_id: WorkflowId,
+    pub(super) started: Instant,
+    /// Worker calls in flight for this request; `None` = no limit.
+    pub(super) permits: Option<Arc<Semaphore>>,
+    /// Marks fences in prompts, so that no candidate can forge their end.
+    pub(super) nonce: String,
+    pub(super) watch: RunWatch,
+    tally: Mutex<Tally>,
+}
+
+/// Sums over the run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) usage: Usage,
+    pub(super) cost: Cost,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Dollars, known only while every call's price was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    usd: f64,
+    calls: u32,
+    unpriced: bool,
+}
+
+impl Cost {
+    /// Of one call.
+    pub(super) fn of(usage: &Usage, price: Option<Price>) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+        let usd = price.map_or(0.0, |price| {
+            (usage.prompt_tokens as f64 * price.input_per_mtok
+                + usage.completion_tokens as f64 * price.output_per_mtok)
+                / 1e6
+        });
+        Self { usd, calls: 1, unpriced: price.is_none() }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.usd += other.usd;
+        self.calls = self.calls.saturating_add(other.calls);
+        self.unpriced |= other.unpriced;
+    }
+
+    /// The sum, where every part of it is known and there is one.
+    pub(super) fn known(self) -> Option<f64> {
+        (self.calls > 0 && !self.unpriced).then_some(self.usd)
+    }
+}
+
+impl RunContext {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        request: Request,
+        request_id: RequestId,
+        watch: RunWatch,
+        workflow_id: WorkflowId,
+    ) -> Self {
+        let permits = engine.config.max_worker_concurrency.map(|n| Arc::new(Semaphore::new(n)));
+        Self {
+            engine,
+            request,
+            request_id,
+            workflow_id,
+            started: Instant::now(),
+            permits,
+            nonce: format!("{:08x}", workflow_id.seed() & 0xffff_ffff),
+            watch,
+            tally: Mutex::default(),
+        }
+    }
+
+    /// Milliseconds since the run began.
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+
+    /// Adds a finished call to the run's sums.
+    pub(super) fn spend(&self, usage: &Usage, price: Option<Price>) {
+        self.with_tally(|tally| {
+            tally.usage += *usage;
+            tally.cost.add(Cost::of(usage, price));
+        });
+    }
+
+    /// Records that something failed which the answer may yet survive, and logs it, once.
+    pub(super) fn warn(&self, warning: Warning, message: &str) {
+        tracing::warn!(
+            workflow.id = %self.workflow_id,
+            request.id = %self.request_id,
+            stage = warning.stage,
+            name = %warning.name,
+            code = warning.code,
+            reason = %message,
+            "a stage failed"
+        );
+        self.with_tally(|tally| tally.warnings.push(warning));
+    }
+
+    /// The sums so far.
+    pub(super) fn tally(&self) -> Tally {
+        self.with_tally(|tally| tally.clone())
+    }
+
+    fn with_tally<T>(&self, change: impl FnOnce(&mut Tally) -> T) -> T {
+        change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Tally {
+    /// For the trace.
+    pub(super) fn usage_record(&self) -> UsageRecord {
+        UsageRecord::new(&self.usage, self.cost.known())
+    }
+}
+
+/// The status of a failure.
+pub(super) fn failure_status(timed_out: bool) -> StageStatus {
+    if timed_out { StageStatus::Timeout } else { StageStatus::Failed }
+}

@@ -1,0 +1,110 @@
+//! A direct call: one model alone, through the same client, retries and limits as in a workflow.
+
+use std::sync::Arc;
+
+use async_stream::stream;
+use futures::StreamExt;
+
+use super::{
+    StageKind,
+    ask::{Tracker, drain, ended_early},
+    context::RunContext,
+    level::{Candidate, Failure, LevelOutcome, Step, Steps, report},
+    temperature,
+    trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
+};
+use crate::{
+    config::LimitKind,
+    llm::{Call, CallEvent, Limit, LlmError, Model},
+    types::{FinishReason, Request, Sampling, Usage},
+};
+
+/// Calls the model and streams what it says.
+pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>) -> Steps {
+    Box::pin(stream! {
+        let config = model.config();
+        let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
+        let mut tracker = Tracker::begin(&run);
+        tracker.asks(&model, chosen);
+        let url = &config.endpoint.api_base;
+        let limit = run.engine.config.timeouts.resolve(LimitKind::Synthesizer, url, None);
+        let temperature = chosen.map(|chosen| chosen.value);
+        let mut stream = model.call(whole(&run.request, temperature, Limit::Gap(limit)));
+        let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&model));
+        while let Some(item) = stream.next().await {
+            let event = match item {
+                Ok(event) => event,
+                Err(error) => {
+                    ending = Err(error);
+                    break;
+                }
+            };
+            tracker.note(&event, &model);
+            match event {
+                CallEvent::Delta(delta) => yield Step::Event(delta.into()),
+                CallEvent::Finished(completion) => {
+                    ending = Ok(completion.reason);
+                    break;
+                }
+                CallEvent::Started { .. } | CallEvent::Attempt(_) => {}
+            }
+        }
+        let usage = tracker.usage();
+        let call = match &ending {
+            Ok(_) => tracker.ok(),
+            Err(error) => tracker.failed(error),
+        };
+        let (status, ms) = (call.status, call.duration_ms);
+        yield Step::Event(report(StageKind::Synthesizer, &config.name, status, ms, None, false));
+        yield Step::Done(Box::new(outcome(&run, &model, call, ending, usage, note)));
+        drain(vec![stream]).await;
+    })
+}
+
+/// The request as it is, for one model.
+fn whole(request: &Request, temperature: Option<f32>, limit: Limit) -> Call {
+    Call {
+        messages: Arc::clone(&request.messages),
+        sampling: Sampling { temperature, ..request.sampling.clone() },
+        max_tokens: request.max_tokens,
+        stop: request.stop.clone(),
+        format: request.format.clone(),
+        effort: request.effort,
+        tools: Arc::clone(&request.tools),
+        tool_choice: request.tool_choice.clone(),
+        parallel_tool_calls: request.parallel_tool_calls,
+        extra: request.extra.clone(),
+        raw: request.raw,
+        stream: true,
+        limit,
+        permits: None,
+    }
+}
+
+fn outcome(
+    run: &RunContext,
+    model: &Model,
+    call: CallRecord,
+    ending: Result<FinishReason, LlmError>,
+    answer_usage: Usage,
+    note: Option<String>,
+) -> LevelOutcome {
+    let name = model.config().name.clone();
+    let record = LevelRecord {
+        name: name.clone(),
+        status: if ending.is_ok() { RunStatus::Ok } else { RunStatus::Failed },
+        total_ms: run.elapsed_ms(),
+        first_token_ms: None,
+        usage: call.usage,
+        analyzer: None,
+        workers: Vec::new(),
+        selector: None,
+        synthesizer: Some(SynthesizerRecord { call, fallback: false, fallback_reason: None }),
+        note,
+    };
+    let result = match ending {
+        Ok(reason) => Ok(vec![Candidate { seat: 0, name, text: String::new(), reason }]),
+        Err(error) => Err(Failure::of(&error)),
+    };
+    LevelOutcome { record, result, answer_usage }
+}

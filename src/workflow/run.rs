@@ -1,0 +1,266 @@
+//! From a route and a request to the events of one run, its record and its ending.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_stream::stream;
+use futures::{StreamExt, stream::BoxStream};
+
+use super::{
+    Engine, Event, Failed, Finished, Route, Run, RunStatus, RunSummary, RunWatch, WorkflowError,
+    WorkflowExecutionDetails,
+    board::all_leaves,
+    context::RunContext,
+    direct,
+    level::{Failure, FailureKind, LevelOutcome, Position, Step, Steps, run_level},
+    trace::{LevelRecord, UsageRecord},
+};
+use crate::{
+    config::{Member, Plan, UsageScope},
+    llm::{LlmError, LlmErrorKind, Model},
+    types::{FinishReason, Request, RequestId, WorkflowId},
+};
+
+impl RunWatch {
+    fn new(workflow_id: WorkflowId, name: String) -> Self {
+        Self(Arc::new(Mutex::new(RunSummary {
+            workflow_id,
+            name,
+            status: RunStatus::Cancelled,
+            first_token_ms: None,
+            calls: 0,
+        })))
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn summary(&self) -> RunSummary {
+        self.with(|summary| summary.clone())
+    }
+
+    /// An attempt goes out.
+    pub(super) fn attempt_began(&self) {
+        self.with(|summary| summary.calls += 1);
+    }
+
+    /// The first content or tool-call delta; later ones change nothing.
+    fn first_token(&self, ms: u64) {
+        self.with(|summary| {
+            summary.first_token_ms.get_or_insert(ms);
+        });
+    }
+
+    fn ended(&self, status: RunStatus) {
+        self.with(|summary| summary.status = status);
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut RunSummary) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Who answers, once the plan and the request were looked at together.
+enum Way {
+    Level(Arc<Plan>),
+    Direct(Arc<Model>, Option<String>),
+    Refused(WorkflowError),
+}
+
+impl Engine {
+    /// Starts a run; nothing happens before its events are polled.
+    #[must_use]
+    pub fn run(self: &Arc<Self>, route: Route, request: Request, id: RequestId) -> Run {
+        let workflow_id = WorkflowId::fresh();
+        let (name, mode) = match &route {
+            Route::Workflow(plan) => (plan.name.clone(), "workflow"),
+            Route::Direct(model) => (model.config().name.clone(), "direct"),
+        };
+        let watch = RunWatch::new(workflow_id, name.clone());
+        let way = self.way(route, &request);
+        let context = RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id);
+        let ending = Ending { run: Arc::new(context), name, mode };
+        Run { id: workflow_id, watch, events: events(ending, way) }
+    }
+
+    fn way(&self, route: Route, request: &Request) -> Way {
+        match route {
+            Route::Direct(model) => Way::Direct(model, None),
+            Route::Workflow(_) if request.raw => Way::Refused(WorkflowError::Invalid {
+                message: "raw prompts need a model of their own: name a configured model"
+                    .to_owned(),
+                param: Some("raw"),
+            }),
+            Route::Workflow(plan) if plan.synthesizer.is_none() && !request.tools.is_empty() => {
+                match first_leaf_model(&plan).and_then(|name| self.llm.model(name)) {
+                    Some(model) => {
+                        let note = "tools in a plan without a synthesizer: the first worker's model \
+                                    answered alone";
+                        Way::Direct(Arc::clone(model), Some(note.to_owned()))
+                    }
+                    None => Way::Level(plan),
+                }
+            }
+            Route::Workflow(plan) => Way::Level(plan),
+        }
+    }
+}
+
+fn first_leaf_model(plan: &Plan) -> Option<&str> {
+    plan.members.iter().find_map(|member| match member {
+        Member::Leaf(leaf) => Some(leaf.stage.model.as_str()),
+        Member::Nested(nested) => first_leaf_model(nested),
+    })
+}
+
+/// What every ending of a run needs.
+struct Ending {
+    run: Arc<RunContext>,
+    name: String,
+    mode: &'static str,
+}
+
+fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
+    let run = Arc::clone(&ending.run);
+    let (direct, mut steps): (bool, Steps) = match way {
+        Way::Level(plan) => (false, run_level(run, plan, Position::top())),
+        Way::Direct(model, note) => (true, direct::call(run, model, note)),
+        Way::Refused(error) => {
+            let failed = Event::Failed(Box::new(ending.refused(error)));
+            return Box::pin(futures::stream::iter([failed]));
+        }
+    };
+    Box::pin(stream! {
+        while let Some(step) = steps.next().await {
+            match step {
+                Step::Event(event) => {
+                    if matches!(event, Event::Token(_) | Event::ToolCallDelta(_)) {
+                        ending.run.watch.first_token(ending.run.elapsed_ms());
+                    }
+                    yield event;
+                }
+                Step::Done(outcome) => yield ending.ended(*outcome, direct),
+                Step::Analyzed(_) | Step::Member { .. } | Step::Selected(_) | Step::Answered(_) => {}
+            }
+        }
+    })
+}
+
+impl Ending {
+    fn ended(&self, outcome: LevelOutcome, direct: bool) -> Event {
+        let LevelOutcome { record, result, answer_usage } = outcome;
+        self.run.watch.ended(record.status);
+        let reason = match &result {
+            Ok(candidates) => candidates.first().map_or(FinishReason::Stop, |one| one.reason),
+            Err(_) => FinishReason::Stop,
+        };
+        let trace = self.trace(record);
+        match result {
+            Ok(_) => {
+                let usage = match self.run.engine.config.server.usage {
+                    UsageScope::Total => self.run.tally().usage,
+                    UsageScope::Answer => answer_usage,
+                };
+                Event::Finished(Box::new(Finished { reason, usage, trace }))
+            }
+            Err(failure) => {
+                let error = run_error(failure, direct);
+                Event::Failed(Box::new(Failed { error, trace }))
+            }
+        }
+    }
+
+    fn refused(&self, error: WorkflowError) -> Failed {
+        self.run.watch.ended(RunStatus::Failed);
+        Failed { error, trace: self.trace(LevelRecord::empty(self.name.clone())) }
+    }
+
+    fn trace(&self, level: LevelRecord) -> WorkflowExecutionDetails {
+        let tally = self.run.tally();
+        let first_token_ms = self.run.watch.summary().first_token_ms;
+        WorkflowExecutionDetails {
+            workflow_id: self.run.workflow_id,
+            request_id: self.run.request_id,
+            mode: self.mode,
+            level: LevelRecord {
+                first_token_ms,
+                total_ms: self.run.elapsed_ms(),
+                usage: tally.usage_record(),
+                ..level
+            },
+            warnings: tally.warnings,
+        }
+    }
+}
+
+impl LevelRecord {
+    /// Of a run that was refused before anything was called.
+    fn empty(name: String) -> Self {
+        Self {
+            name,
+            status: RunStatus::Failed,
+            total_ms: 0,
+            first_token_ms: None,
+            usage: UsageRecord::default(),
+            analyzer: None,
+            workers: Vec::new(),
+            selector: None,
+            synthesizer: None,
+            note: None,
+        }
+    }
+}
+
+/// A failure of the top level in terms of the whole run.
+fn run_error(failure: Failure, direct: bool) -> WorkflowError {
+    match &failure.kind {
+        FailureKind::Model(error) => model_error(error, direct),
+        FailureKind::Members { members, needed } => members_error(&failure, members, *needed),
+    }
+}
+
+fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
+    match error.kind {
+        LlmErrorKind::Timeout => WorkflowError::Timeout { message: error.to_string() },
+        LlmErrorKind::RateLimited { retry_after } => WorkflowError::RateLimited { retry_after },
+        LlmErrorKind::UnsupportedInput => {
+            WorkflowError::UnsupportedInput { message: error.to_string() }
+        }
+        LlmErrorKind::Rejected { .. } | LlmErrorKind::ContextLength if direct => {
+            WorkflowError::Invalid { message: error.to_string(), param: None }
+        }
+        LlmErrorKind::Connect
+        | LlmErrorKind::Transport
+        | LlmErrorKind::Unauthorized
+        | LlmErrorKind::NotFound
+        | LlmErrorKind::Quota
+        | LlmErrorKind::ContextLength
+        | LlmErrorKind::Rejected { .. }
+        | LlmErrorKind::Upstream { .. }
+        | LlmErrorKind::InBand
+        | LlmErrorKind::Garbled
+        | LlmErrorKind::Truncated
+        | LlmErrorKind::Empty
+        | LlmErrorKind::ContentFilter
+        | LlmErrorKind::Setup => WorkflowError::Upstream(error.clone()),
+    }
+}
+
+fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize) -> WorkflowError {
+    let each = || members.iter().map(|(name, failure)| format!("{name}: {}", failure.message));
+    let listed = || each().collect::<Vec<_>>().join("; ");
+    if all_leaves(failure, |kind| kind == LlmErrorKind::Timeout) {
+        return WorkflowError::Timeout { message: format!("every worker timed out: {}", listed()) };
+    }
+    if all_leaves(failure, |kind| matches!(kind, LlmErrorKind::RateLimited { .. })) {
+        let waits = failure.leaves().into_iter().filter_map(|error| match error.kind {
+            LlmErrorKind::RateLimited { retry_after } => retry_after,
+            _ => None,
+        });
+        return WorkflowError::RateLimited { retry_after: waits.min() };
+    }
+    if all_leaves(failure, |kind| kind == LlmErrorKind::UnsupportedInput) {
+        let message = format!("no worker can take this input: {}", listed());
+        return WorkflowError::UnsupportedInput { message };
+    }
+    let workers = members.iter().map(|(name, one)| (name.clone(), one.message.clone())).collect();
+    WorkflowError::AllWorkersFailed { workers, needed }
+}

@@ -1,0 +1,125 @@
+//! The temperature rule of design section 5, one pure function per role. `TEMPERATURE_CONFIG.md`
+//! tells it to users.
+
+use super::trace::TemperatureSource as Source;
+use crate::config::{Model, Stage};
+
+/// What a worker has when nobody says anything: drafts should differ.
+const WORKER_DEFAULT: f32 = 1.4;
+/// What a writer has when nobody says anything.
+const SYNTHESIZER_DEFAULT: f32 = 0.7;
+/// What readers and judges have when nobody says anything.
+const STEADY_DEFAULT: f32 = 0.0;
+
+/// A temperature and where it came from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Chosen {
+    pub(super) value: f32,
+    pub(super) source: Source,
+}
+
+/// Everybody who may have a say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Voices {
+    /// The plan's node.
+    pub(super) node: Option<f32>,
+    /// The analyzer, when its advice is wanted here and it gave one.
+    pub(super) auto: Option<f32>,
+    /// The client.
+    pub(super) request: Option<f32>,
+    /// The model's config.
+    pub(super) model: Option<f32>,
+}
+
+/// First that applies: the node's, the analyzer's where wanted, the request's, the model's, 1.4.
+pub(super) fn worker(voices: Voices) -> Chosen {
+    let Voices { node, auto, request, model } = voices;
+    first([
+        (node, Source::Node),
+        (auto, Source::Auto),
+        (request, Source::Request),
+        (model, Source::Model),
+    ])
+    .unwrap_or(Chosen { value: WORKER_DEFAULT, source: Source::Default })
+}
+
+/// First that applies: the node's, the request's, the analyzer's where wanted, the model's, 0.7.
+pub(super) fn synthesizer(voices: Voices) -> Chosen {
+    let Voices { node, auto, request, model } = voices;
+    first([
+        (node, Source::Node),
+        (request, Source::Request),
+        (auto, Source::Auto),
+        (model, Source::Model),
+    ])
+    .unwrap_or(Chosen { value: SYNTHESIZER_DEFAULT, source: Source::Default })
+}
+
+/// Analyzer and selector: the node's, the model's, 0.
+pub(super) fn steady(node: Option<f32>, model: Option<f32>) -> Chosen {
+    first([(node, Source::Node), (model, Source::Model)])
+        .unwrap_or(Chosen { value: STEADY_DEFAULT, source: Source::Default })
+}
+
+/// A direct call: the request's, the model's, else the field is not sent.
+pub(super) fn direct(request: Option<f32>, model: Option<f32>) -> Option<Chosen> {
+    first([(request, Source::Request), (model, Source::Model)])
+}
+
+/// Whether the analyzer's temperature is wanted: the node's word, else the model's, else the
+/// analyzer node's, else no.
+pub(super) fn wants_advice(node: &Stage, model: &Model, analyzer: Option<&Stage>) -> bool {
+    node.auto_temperature
+        .or(model.auto_temperature)
+        .or(analyzer.and_then(|stage| stage.auto_temperature))
+        .unwrap_or(false)
+}
+
+fn first<const N: usize>(voices: [(Option<f32>, Source); N]) -> Option<Chosen> {
+    voices.into_iter().find_map(|(value, source)| Some(Chosen { value: value?, source }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of `TEMPERATURE_CONFIG.md`.
+    #[test]
+    fn the_first_that_applies_wins() {
+        let all = [Some(0.1), Some(0.2), Some(0.3), Some(0.4)];
+        for silent in 0..=4 {
+            let say = |i: usize| all[i].filter(|_| i >= silent);
+            let voices = Voices { node: say(0), auto: say(1), request: say(2), model: say(3) };
+            let want = [
+                (0.1, Source::Node),
+                (0.2, Source::Auto),
+                (0.3, Source::Request),
+                (0.4, Source::Model),
+                (1.4, Source::Default),
+            ][silent];
+            assert_eq!(worker(voices), Chosen { value: want.0, source: want.1 });
+        }
+    }
+
+    #[test]
+    fn a_writer_heeds_the_client_before_the_analyzer() {
+        let voices = Voices { auto: Some(0.2), request: Some(0.3), ..Voices::default() };
+        assert_eq!(synthesizer(voices), Chosen { value: 0.3, source: Source::Request });
+        let voices = Voices { auto: Some(0.2), model: Some(0.4), ..Voices::default() };
+        assert_eq!(synthesizer(voices), Chosen { value: 0.2, source: Source::Auto });
+        let silent = synthesizer(Voices::default());
+        assert_eq!(silent, Chosen { value: 0.7, source: Source::Default });
+    }
+
+    #[test]
+    fn judges_are_steady_and_direct_calls_say_only_what_was_said() {
+        assert_eq!(steady(None, None), Chosen { value: 0.0, source: Source::Default });
+        assert_eq!(steady(None, Some(0.4)), Chosen { value: 0.4, source: Source::Model });
+        assert_eq!(steady(Some(0.1), Some(0.4)), Chosen { value: 0.1, source: Source::Node });
+        assert_eq!(direct(None, None), None);
+        let model = Some(Chosen { value: 0.4, source: Source::Model });
+        assert_eq!(direct(None, Some(0.4)), model);
+        let request = Some(Chosen { value: 0.3, source: Source::Request });
+        assert_eq!(direct(Some(0.3), Some(0.4)), request);
+    }
+}

@@ -1,0 +1,220 @@
+//! A worker that is one model call: the conversation as the client sent it, at its own temperature.
+
+use std::sync::Arc;
+
+use super::{
+    analyzer::Advice,
+    ask::{Reply, Tracker, fold},
+    context::RunContext,
+    temperature::{self, Chosen, Voices},
+    trace::WorkerRecord,
+};
+use crate::{
+    config::{Leaf, LimitKind, Mode, Stage},
+    llm::{Call, CallStream, Limit, LlmError, Model},
+    types::{
+        Effort, Message, OutputFormat, Part, Protocol, Request, Role, Sampling, ToolChoice,
+        ToolDefinition,
+    },
+};
+
+/// What a leaf needs to know of the level it works in.
+#[derive(Clone)]
+pub(super) struct Assignment {
+    pub(super) leaf: Leaf,
+    /// The analyzer node in force here, for its word on `auto_temperature`.
+    pub(super) analyzer: Option<Stage>,
+    /// No synthesizer follows: the request's form, stop and length are this worker's to keep.
+    pub(super) answers: bool,
+}
+
+/// What became of a worker.
+pub(super) struct Draft {
+    pub(super) result: Result<Reply, LlmError>,
+    pub(super) record: WorkerRecord,
+    /// Failures of models whose fallback then answered.
+    pub(super) overcome: Vec<LlmError>,
+    pub(super) rest: Vec<CallStream>,
+}
+
+impl Assignment {
+    /// Whether its temperature would come from the analysis, so that it has to wait for it.
+    pub(super) fn depends_on_analysis(&self, run: &RunContext) -> bool {
+        self.analyzer.is_some()
+            && self.leaf.stage.temperature.is_none()
+            && run.models(&self.leaf.stage).iter().any(|model| self.wants_advice(model))
+    }
+
+    fn wants_advice(&self, model: &Model) -> bool {
+        temperature::wants_advice(&self.leaf.stage, model.config(), self.analyzer.as_ref())
+    }
+
+    fn temperature(&self, run: &RunContext, model: &Model, advice: &Advice) -> Chosen {
+        temperature::worker(Voices {
+            node: self.leaf.stage.temperature,
+            auto: advice.temperature.filter(|_| self.wants_advice(model)),
+            request: run.request.sampling.temperature,
+            model: model.config().temperature,
+        })
+    }
+
+    /// Asks the leaf's models in order until one drafts an answer.
+    pub(super) async fn draft(&self, run: &Arc<RunContext>, advice: &Advice) -> Draft {
+        let mut tracker = Tracker::begin(run);
+        let (mut rest, mut failures) = (Vec::new(), Vec::new());
+        for model in run.models(&self.leaf.stage) {
+            let chosen = self.temperature(run, &model, advice);
+            tracker.asks(&model, Some(chosen));
+            let call = self.call(run, &model, chosen);
+            match fold(&model, call, &mut tracker, &mut rest).await {
+                Ok(reply) => {
+                    let record = self.record(tracker.ok(), Some(reply.text.clone()));
+                    return Draft { result: Ok(reply), record, overcome: failures, rest };
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        // A checked plan has at least one model, so there is a last failure.
+        let error = failures.pop().unwrap_or_else(|| no_model(&self.leaf));
+        let record = self.record(tracker.failed(&error), None);
+        Draft { result: Err(error), record, overcome: failures, rest }
+    }
+
+    fn record(&self, call: super::trace::CallRecord, response: Option<String>) -> WorkerRecord {
+        WorkerRecord { name: self.leaf.name.clone(), call, response, nested: None }
+    }
+
+    fn call(&self, run: &RunContext, model: &Model, chosen: Chosen) -> Call {
+        let (request, stage) = (&run.request, &self.leaf.stage);
+        let tools = Tools::of(request, model);
+        let seed = request.sampling.seed.map(|seed| seed.wrapping_add(i64::from(self.leaf.copy)));
+        Call {
+            messages: with_system(&tools.messages, stage.system.as_deref()),
+            sampling: Sampling {
+                temperature: Some(chosen.value),
+                seed,
+                ..request.sampling.clone()
+            },
+            max_tokens: least(stage.max_tokens, request.max_tokens.filter(|_| self.answers)),
+            stop: if self.answers { request.stop.clone() } else { Vec::new() },
+            format: if self.answers { request.format.clone() } else { OutputFormat::Text },
+            effort: None::<Effort>,
+            tools: tools.definitions,
+            tool_choice: tools.choice,
+            parallel_tool_calls: None,
+            extra: None,
+            raw: false,
+            stream: true,
+            limit: Limit::Total(run.limit(LimitKind::Worker, model, stage)),
+            permits: run.permits.clone(),
+        }
+    }
+}
+
+fn no_model(leaf: &Leaf) -> LlmError {
+    LlmError {
+        kind: crate::llm::LlmErrorKind::Setup,
+        model: leaf.stage.model.clone(),
+        endpoint: None,
+        message: "it is not configured".to_owned(),
+    }
+}
+
+/// How a worker sees a request's tools: the same definitions with choice `none` where the protocol
+/// has it, else the calls and results so far as plain text.
+struct Tools {
+    messages: Arc<[Message]>,
+    definitions: Arc<[ToolDefinition]>,
+    choice: Option<ToolChoice>,
+}
+
+impl Tools {
+    fn of(request: &Request, model: &Model) -> Self {
+        let messages = Arc::clone(&request.messages);
+        let config = model.config();
+        let has_history = messages.iter().any(|m| m.role == Role::Tool || !m.tool_calls.is_empty());
+        if request.tools.is_empty() && !has_history {
+            return Self { messages, definitions: Arc::from([]), choice: None };
+        }
+        let native = config.protocol == Protocol::OpenAi
+            && config.mode == Mode::Chat
+            && config.tools != Some(false)
+            && !request.tools.is_empty();
+        if native {
+            let definitions = Arc::clone(&request.tools);
+            return Self { messages, definitions, choice: Some(ToolChoice::None) };
+        }
+        let messages = messages.iter().map(plain_turn).collect();
+        Self { messages, definitions: Arc::from([]), choice: None }
+    }
+}
+
+/// A turn with its tool calls, or a tool's result, as text.
+fn plain_turn(message: &Message) -> Message {
+    if message.role == Role::Tool {
+        let name = message.tool_name.as_deref().unwrap_or("tool");
+        return Message::text(Role::User, format!("[Result of {name}]\n{}", message.joined_text()));
+    }
+    let mut plain = message.clone();
+    for call in plain.tool_calls.drain(..) {
+        plain.parts.push(Part::Text(format!("[Called {} with {}]", call.name, call.arguments)));
+    }
+    plain
+}
+
+/// The conversation with text added to its leading system message.
+pub(super) fn with_system(messages: &Arc<[Message]>, added: Option<&str>) -> Arc<[Message]> {
+    let Some(added) = added else { return Arc::clone(messages) };
+    let mut all = messages.to_vec();
+    match all.first_mut() {
+        Some(first) if first.role == Role::System => first.parts.push(Part::Text(added.to_owned())),
+        _ => all.insert(0, Message::text(Role::System, added)),
+    }
+    all.into()
+}
+
+/// The smaller of two limits, either of which may be absent.
+pub(super) fn least(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ToolCall;
+
+    #[test]
+    fn added_text_joins_the_leading_system_message_or_becomes_it() {
+        let user = Message::text(Role::User, "hi");
+        let bare: Arc<[Message]> = Arc::from([user.clone()]);
+        assert_eq!(with_system(&bare, None), bare);
+        let added = with_system(&bare, Some("Be brief."));
+        assert_eq!(added[0], Message::text(Role::System, "Be brief."));
+        let led: Arc<[Message]> = Arc::from([Message::text(Role::System, "You are kind."), user]);
+        let joined = with_system(&led, Some("Be brief."));
+        assert_eq!(
+            (joined.len(), joined[0].joined_text().as_str()),
+            (2, "You are kind.\nBe brief.")
+        );
+    }
+
+    #[test]
+    fn tool_turns_become_plain_text() {
+        let mut asked = Message::text(Role::Assistant, "");
+        asked.tool_calls.push(ToolCall {
+            id: "c1".to_owned(),
+            name: "weather".to_owned(),
+            arguments: "{\"city\":\"Rome\"}".to_owned(),
+        });
+        let plain = plain_turn(&asked);
+        assert!(plain.tool_calls.is_empty());
+        assert!(plain.joined_text().contains("[Called weather with {\"city\":\"Rome\"}]"));
+        let mut result = Message::text(Role::Tool, "sunny");
+        result.tool_name = Some("weather".to_owned());
+        let plain = plain_turn(&result);
+        assert_eq!(plain, Message::text(Role::User, "[Result of weather]\nsunny"));
+    }
+}
