@@ -1,19 +1,33 @@
 //! The configuration the rest of the program trusts: resolved, checked, without an `Option` that
-//! means "default". The file as serde sees it is private to this module's folder.
+//! means "default". The file as TOML sees it is private to this module's folder.
 
+mod check;
+mod error;
+mod legacy;
 mod limits;
+mod locate;
+mod model;
 pub mod plan;
+mod raw;
+mod server;
+#[cfg(test)]
+mod tests;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use indexmap::IndexMap;
-use reqwest::header::HeaderMap;
-use url::Url;
 
+pub use error::ConfigError;
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
+pub use locate::{Location, locate};
+pub use model::{CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
 pub use plan::{Leaf, Member, Plan, Policy, Schedule, Stage};
-
-use crate::types::{ApiKey, Protocol};
+pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
 
 /// Everything the file said, checked and complete.
 #[derive(Debug)]
@@ -42,83 +56,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// `[server]`.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Address to listen on; default `127.0.0.1`.
-    pub host: String,
-    /// Port to listen on; default 11435, 0 = any free one.
-    pub port: u16,
-    /// Largest request body in bytes; default 64 MiB.
-    pub request_body_limit: usize,
-    /// Requests in flight; more get 503 `overloaded`. Default 1024.
-    pub max_in_flight: usize,
-    /// How long a shutdown waits for streams; default 30 s.
-    pub shutdown_grace: Duration,
-    /// How long a stream's headers wait for the first answer delta; default 5 s.
-    pub header_hold: Duration,
-    /// Pause between heartbeats of a silent stream; default 10 s.
-    pub heartbeat: Duration,
-    /// What an unknown model name means.
-    pub unknown_model: UnknownModel,
-    /// Framing for clients of `/api/*` that state no preference.
-    pub plain_client_format: PlainClientFormat,
-    /// Whether streams carry stage progress in the reasoning channel.
-    pub progress: bool,
-    /// Which calls the reported usage sums.
-    pub usage: UsageScope,
-    /// The chat chunk's field(s) for reasoning.
-    pub reasoning_field: ReasoningField,
-    /// What `/api/version` says; digits and dots.
-    pub ollama_version: String,
-    /// Extra `Host` names.
-    pub allowed_hosts: Vec<String>,
-    /// Extra origins.
-    pub cors_origins: Vec<String>,
-    /// May listen beyond loopback without clients.
-    pub allow_unauthenticated: bool,
-}
-
-/// `unknown_model`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownModel {
-    /// The default workflow answers.
-    Workflow,
-    /// 404 `model_not_found`.
-    Reject,
-}
-
-/// `plain_client_format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlainClientFormat {
-    /// By User-Agent, as `wire-contracts` 0.1 says.
-    Auto,
-    /// Always SSE.
-    Sse,
-    /// Always NDJSON.
-    Ndjson,
-}
-
-/// `usage`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageScope {
-    /// All calls of the run.
-    Total,
-    /// The answering stage's call.
-    Answer,
-}
-
-/// `reasoning_field`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReasoningField {
-    /// `reasoning_content` (DeepSeek, Open WebUI, AI SDK).
-    ReasoningContent,
-    /// `reasoning` (Ollama's `/v1`, OpenRouter).
-    Reasoning,
-    /// Both.
-    Both,
-}
-
 /// `[log] format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -135,104 +72,6 @@ pub struct Client {
     pub name: String,
     /// SHA-256 of the key, so that comparing is constant in time whatever was sent.
     pub key_sha256: [u8; 32],
-}
-
-/// `[[model]]`: a name, an upstream and its defaults.
-#[derive(Debug)]
-pub struct Model {
-    /// The name workflows and clients use.
-    pub name: String,
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// How it is spoken to.
-    pub protocol: Protocol,
-    /// Chat or plain completion.
-    pub mode: Mode,
-    /// The name the upstream knows it by.
-    pub upstream_model: String,
-    /// Whether the analyzer's temperature is wanted; `None` leaves it to the plan's analyzer node.
-    pub auto_temperature: Option<bool>,
-    /// Its own default temperature.
-    pub temperature: Option<f32>,
-    /// Larger values are clamped to this.
-    pub max_temperature: f32,
-    /// Whether the field is sent at all.
-    pub send_temperature: bool,
-    /// The strictest structured output it understands.
-    pub structured_output: StructuredOutput,
-    /// Whether it takes images; `None`: try, and remember a refusal.
-    pub vision: Option<bool>,
-    /// Whether it takes tools; `None`: try, and remember a refusal.
-    pub tools: Option<bool>,
-    /// Its context window (8192 for Ollama, sent as `num_ctx`; else 32768).
-    pub context_tokens: u32,
-    /// Calls in flight over all requests; `None` = no limit.
-    pub max_concurrency: Option<usize>,
-    /// For the cost in traces.
-    pub price: Option<Price>,
-    /// Extra headers, already marked sensitive.
-    pub headers: HeaderMap,
-    /// Extra trust for this model: the PEM file's path and content.
-    pub ca_cert: Option<CaCert>,
-}
-
-/// One base URL and its key.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// As given; a trailing slash is taken off.
-    pub api_base: Url,
-    /// May be empty.
-    pub api_key: ApiKey,
-}
-
-impl Endpoint {
-    /// `host` or `host:port` as the trace shows it (no port when it is the scheme's own).
-    #[must_use]
-    pub fn authority(&self) -> String {
-        let host = self.api_base.host_str().unwrap_or_default();
-        match self.api_base.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
-    }
-}
-
-/// `mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// `/chat/completions`, `/api/chat`.
-    Chat,
-    /// `/completions`, `/api/generate`.
-    Completion,
-}
-
-/// `structured_output`, strictest last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StructuredOutput {
-    /// Only asked for in the prompt.
-    None,
-    /// JSON mode.
-    Json,
-    /// JSON Schema.
-    Schema,
-}
-
-/// `price`, US dollars per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Price {
-    /// For prompt tokens.
-    pub input_per_mtok: f64,
-    /// For completion tokens.
-    pub output_per_mtok: f64,
-}
-
-/// A certificate authority of a model's own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CaCert {
-    /// Where it was read from, for messages.
-    pub path: PathBuf,
-    /// PEM, checked to hold at least one certificate.
-    pub pem: Arc<[u8]>,
 }
 
 /// `[workflow.retry]`, per model and inside its time limit.
@@ -259,29 +98,50 @@ impl Default for Retry {
 /// Looks up an environment variable; a test passes its own.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Every problem of a config, reported at once. `Display` shows one a line: where, what, remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("bad config")]
-pub struct ConfigError {}
+/// What the command line says instead of the file; applied before anything is checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--host`.
+    pub host: Option<String>,
+    /// `--port`.
+    pub port: Option<u16>,
+}
 
 impl Config {
     /// Reads and checks the file at `path`.
     ///
     /// # Errors
     /// Everything wrong with it, at once.
-    pub fn load(_path: &std::path::Path, _env: Env<'_>) -> Result<Self, ConfigError> {
-        Err(ConfigError {})
+    pub fn load(path: &Path, env: Env<'_>) -> Result<Self, ConfigError> {
+        Self::load_with(path, env, &Overrides::default())
+    }
+
+    /// [`Config::load`] with what the command line says instead of the file.
+    ///
+    /// # Errors
+    /// Everything wrong with it, at once.
+    pub fn load_with(
+        path: &Path,
+        env: Env<'_>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let bytes = fs::read(path).map_err(|error| {
+            let what = format!("the file cannot be read: {error}");
+            ConfigError::single(&name, what, "name a readable file with --config")
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            ConfigError::single(&name, "the file is not UTF-8", "save it as UTF-8 text")
+        })?;
+        check::read(&text, &check::Source { path: Some(path), env, overrides, on_disk: true })
     }
 
     /// Checks a config's text; `path` is for messages and relative files.
     ///
     /// # Errors
     /// Everything wrong with it, at once.
-    pub fn parse(
-        _text: &str,
-        _path: Option<&std::path::Path>,
-        _env: Env<'_>,
-    ) -> Result<Self, ConfigError> {
-        Err(ConfigError {})
+    pub fn parse(text: &str, path: Option<&Path>, env: Env<'_>) -> Result<Self, ConfigError> {
+        let overrides = &Overrides::default();
+        check::read(text, &check::Source { path, env, overrides, on_disk: false })
     }
 }

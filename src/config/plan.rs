@@ -1,6 +1,16 @@
 //! The plan: the checked, expanded tree of stages that a workflow's JSON describes.
 
+mod expand;
+mod grammar;
+mod json;
+
 use std::time::Duration;
+
+use indexmap::IndexMap;
+
+pub(super) use expand::{Copies, count, expand};
+pub(super) use grammar::{LONGEST_LIMIT, Workflow};
+pub(super) use json::{Reader, Reference};
 
 /// One level of a workflow: who analyses, who drafts, who judges, who writes.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +27,57 @@ pub struct Plan {
     pub synthesizer: Option<Stage>,
     /// How members are waited for.
     pub policy: Policy,
+}
+
+impl Plan {
+    /// How many worker calls one request makes at most, fallbacks aside.
+    #[must_use]
+    pub fn leaf_count(&self) -> usize {
+        let of = |member: &Member| match member {
+            Member::Leaf(_) => 1,
+            Member::Nested(plan) => plan.leaf_count(),
+        };
+        self.members.iter().map(of).sum()
+    }
+
+    /// Calls per request by model when everything that can be needed is needed: every stage once,
+    /// a selector twice (its one repair try), every `fallback` model once. Not counted are retries,
+    /// which `[workflow.retry]` bounds per call, and repairs of refused parameters. In the order in
+    /// which the plan names the models.
+    #[must_use]
+    pub fn worst_case_calls(&self) -> IndexMap<String, u64> {
+        let mut calls = IndexMap::new();
+        self.count_calls(&mut calls);
+        calls
+    }
+
+    fn count_calls(&self, calls: &mut IndexMap<String, u64>) {
+        let mut add = |stage: &Stage, times: u64| {
+            *calls.entry(stage.model.clone()).or_default() += times;
+            for model in &stage.fallback {
+                *calls.entry(model.clone()).or_default() += 1;
+            }
+        };
+        if let Some(stage) = &self.analyzer {
+            add(stage, 1);
+        }
+        for member in &self.members {
+            if let Member::Leaf(leaf) = member {
+                add(&leaf.stage, 1);
+            }
+        }
+        if let Some(stage) = &self.selector {
+            add(stage, 2);
+        }
+        if let Some(stage) = &self.synthesizer {
+            add(stage, 1);
+        }
+        for member in &self.members {
+            if let Member::Nested(plan) = member {
+                plan.count_calls(calls);
+            }
+        }
+    }
 }
 
 /// A model in a role.
@@ -38,8 +99,24 @@ pub struct Stage {
     pub fallback: Vec<String>,
 }
 
+impl Stage {
+    /// A model without options.
+    pub fn of(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            temperature: None,
+            auto_temperature: None,
+            max_tokens: None,
+            system: None,
+            timeout: None,
+            fallback: Vec::new(),
+        }
+    }
+}
+
 /// A direct entry of `workers`.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a handful, made once at start-up")]
 pub enum Member {
     /// One model.
     Leaf(Leaf),

@@ -1,0 +1,105 @@
+//! A plan as a tree of lines.
+
+use std::io::{self, Write};
+
+use crate::config::{Leaf, Member, Plan, Schedule, Stage};
+
+/// A line and what hangs below it.
+struct Node {
+    text: String,
+    children: Vec<Node>,
+}
+
+/// Writes the plan with box-drawing characters.
+pub(super) fn show(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", plan.name)?;
+    branches(&stages(plan), "", out)
+}
+
+fn branches(nodes: &[Node], indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    let last = nodes.len().saturating_sub(1);
+    for (index, node) in nodes.iter().enumerate() {
+        let (corner, below) = if index == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        writeln!(out, "{indent}{corner}{}", node.text)?;
+        branches(&node.children, &format!("{indent}{below}"), out)?;
+    }
+    Ok(())
+}
+
+fn stages(plan: &Plan) -> Vec<Node> {
+    let leaf = |text: String| Node { text, children: Vec::new() };
+    let stage = |name: &str, stage: &Option<Stage>| {
+        stage.as_ref().map(|stage| leaf(format!("{name}: {}{}", stage.model, options(stage))))
+    };
+    let workers = Node {
+        text: format!("workers{}", policy(plan)),
+        children: plan.members.iter().map(member).collect(),
+    };
+    [
+        stage("analyzer", &plan.analyzer),
+        Some(workers),
+        stage("selector", &plan.selector),
+        stage("synthesizer", &plan.synthesizer),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn member(member: &Member) -> Node {
+    match member {
+        Member::Leaf(Leaf { name, stage, .. }) => {
+            let model = &stage.model;
+            let text = if name == model { name.clone() } else { format!("{name}: {model}") };
+            Node { text: format!("{text}{}", options(stage)), children: Vec::new() }
+        }
+        Member::Nested(plan) => {
+            let goes_up = match (&plan.selector, &plan.synthesizer) {
+                (None, None) => "all its answers go up",
+                (Some(_), None) => "its best answer goes up",
+                (_, Some(_)) => "its synthesis goes up",
+            };
+            Node { text: format!("{} ({goes_up})", plan.name), children: stages(plan) }
+        }
+    }
+}
+
+fn policy(plan: &Plan) -> String {
+    let mut notes = Vec::new();
+    if plan.policy.min_success > 1 {
+        notes.push(format!("at least {} must succeed", plan.policy.min_success));
+    }
+    if plan.policy.schedule == Schedule::Sequential {
+        notes.push("after the analysis".to_owned());
+    }
+    in_parentheses(&notes)
+}
+
+fn options(stage: &Stage) -> String {
+    let mut notes = Vec::new();
+    if let Some(temperature) = stage.temperature {
+        notes.push(format!("temperature {temperature}"));
+    }
+    match stage.auto_temperature {
+        Some(true) => notes.push("temperature by the analyzer".to_owned()),
+        Some(false) => notes.push("temperature not by the analyzer".to_owned()),
+        None => {}
+    }
+    if let Some(tokens) = stage.max_tokens {
+        notes.push(format!("at most {tokens} tokens"));
+    }
+    if stage.system.is_some() {
+        notes.push("with instructions".to_owned());
+    }
+    if let Some(timeout) = stage.timeout {
+        notes.push(format!("limit {} s", timeout.as_secs_f64()));
+    }
+    if !stage.fallback.is_empty() {
+        notes.push(format!("then {}", stage.fallback.join(", then ")));
+    }
+    in_parentheses(&notes)
+}
+
+fn in_parentheses(notes: &[String]) -> String {
+    if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) }
+}

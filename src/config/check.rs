@@ -1,0 +1,116 @@
+//! The file to a [`Config`]: every section read, then what spans sections. All problems are
+//! gathered in the [`Report`]; a config comes out only when there are none.
+
+mod client;
+mod model;
+mod secret;
+mod server;
+mod timing;
+mod workflow;
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    Config, ConfigError, Env, LogFormat, Overrides, Server, error::Report, legacy, raw::Table,
+};
+pub(super) use model::Models;
+use secret::Secrets;
+
+/// Where a config comes from and what may be asked about its surroundings.
+pub(super) struct Source<'a> {
+    pub(super) path: Option<&'a Path>,
+    pub(super) env: Env<'a>,
+    pub(super) overrides: &'a Overrides,
+    /// The text was read from `path`, whose permissions are worth a look.
+    pub(super) on_disk: bool,
+}
+
+/// Reads the whole file.
+pub(super) fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
+    let report = Report::new(text, source.path);
+    let config = Table::document(text, &report).and_then(|table| file(table, source));
+    let file = report.whole_file().to_string();
+    let (warnings, notices) = report.finish()?;
+    match config {
+        Some(config) => Ok(Config { warnings, notices, ..config }),
+        // Whoever returns `None` has reported why; should one forget, a refusal is still right.
+        None => Err(ConfigError::single(file, "the config is not complete", "see the example")),
+    }
+}
+
+fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
+    let report = table.report;
+    let secrets = Secrets::new(report, source);
+    let server_table = table.table("server", "[server]");
+    let has_server = server_table.is_some();
+    let server = server::read(server_table, source.overrides, report);
+    let clients = client::read(table.tables("client").0, &secrets);
+    let (models, single) = table.tables("model");
+    if let (true, Some(model)) = (single, models.first()) {
+        legacy::single_model(report, &model.span);
+    }
+    let models = model::read(models, &secrets);
+    let mut workflow = table.table("workflow", "[workflow]");
+    let has_timeouts = workflow.as_ref().is_some_and(|table| table.has("timeouts"));
+    let (timeouts, retry) = timing::read(workflow.as_mut(), report);
+    if let Some(mut workflow) = workflow {
+        workflow.refuse("health", "take the table out");
+        workflow.finish();
+    }
+    let integration = table.table("workflow-integration", "[workflow-integration]");
+    let work = workflow::read(integration, &models, report);
+    table.refuse("workflow-profile", "take it out; there is one workflow, [workflow-integration]");
+    let log_format = log(&mut table);
+    table.finish();
+
+    exposed(&server, clients.is_empty(), report, source.overrides);
+    unknown_domains(&timeouts, &models, report);
+    if report.is_old() {
+        legacy::absent(report, has_server, has_timeouts, &models);
+    }
+    let models = models.into_models();
+    let work = work?;
+    Some(Config {
+        server,
+        clients,
+        models: models.into_iter().map(|model| (model.name.clone(), Arc::new(model))).collect(),
+        workflow: Arc::new(work.plan),
+        max_worker_concurrency: work.max_concurrency,
+        timeouts: timeouts.limits,
+        retry,
+        log_format,
+        path: source.path.map(Path::to_owned),
+        notices: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+fn log(table: &mut Table<'_, '_>) -> LogFormat {
+    let Some(mut log) = table.table("log", "[log]") else { return LogFormat::Pretty };
+    let formats = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+    let format = log.choice("format", &formats);
+    log.finish();
+    format.map_or(LogFormat::Pretty, toml::Spanned::into_inner)
+}
+
+/// Refuses to serve strangers by accident.
+fn exposed(server: &Server, open: bool, report: &Report<'_>, overrides: &Overrides) {
+    if open && !server.allow_unauthenticated && !server.is_loopback() {
+        let host = if overrides.host.is_some() { "--host" } else { "[server]: `host`" };
+        report.problem_at(
+            report.whole_file(),
+            format!("{host} is reachable from other machines and there is no [[client]]"),
+            "add a [[client]] with a key, listen on 127.0.0.1, or set \
+             `allow_unauthenticated = true` in [server]",
+        );
+    }
+}
+
+fn unknown_domains(timeouts: &timing::Limits, models: &Models, report: &Report<'_>) {
+    for (name, place) in &timeouts.places {
+        if !models.has_host(name) {
+            let text = format!("[workflow.domains.\"{name}\"] is the host of no model");
+            report.warn(place.clone(), text);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Keys: a literal, `env:NAME` or `file:PATH`. No message here ever quotes what was written: a key
+//! pasted behind the wrong prefix is still a key.
+
+use std::{fs, ops::Range, path::Path};
+
+use toml::Spanned;
+
+use super::Source;
+use crate::config::{Env, error::Report};
+
+/// Resolves keys.
+pub(super) struct Secrets<'a, 't> {
+    pub(super) report: &'a Report<'t>,
+    env: Env<'a>,
+    /// Others on this machine can read the config.
+    exposed: bool,
+}
+
+impl<'a, 't> Secrets<'a, 't> {
+    pub(super) fn new(report: &'a Report<'t>, source: &Source<'a>) -> Self {
+        let exposed = source.on_disk && source.path.is_some_and(world_readable);
+        Self { report, env: source.env, exposed }
+    }
+
+    /// The value behind a key; `what` names it in messages. Warns of placeholders and, where
+    /// `guarded`, of plain text that others can read.
+    pub(super) fn resolve(
+        &self,
+        value: &Spanned<String>,
+        what: &str,
+        guarded: bool,
+    ) -> Option<String> {
+        let (span, text) = (value.span(), value.get_ref().trim());
+        let key = if let Some(name) = text.strip_prefix("env:") {
+            self.variable(name.trim(), what, &span)?
+        } else if let Some(path) = text.strip_prefix("file:") {
+            self.file(path.trim(), what, &span)?
+        } else {
+            if guarded && self.exposed && !text.is_empty() && !is_placeholder(text) {
+                let warning = format!(
+                    "{what} is in plain text in a file that every user of this machine can read; \
+                     write env:NAME or file:PATH, or run chmod 600 on the config"
+                );
+                self.report.warn(self.report.place(&span), warning);
+            }
+            text.to_owned()
+        };
+        if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            let what = format!("{what} holds characters that no HTTP header can carry");
+            self.report.problem(&span, what, "copy the key again, without line breaks");
+            return None;
+        }
+        if is_placeholder(&key) {
+            let warning = format!("{what} is a placeholder; write the real one, or env:NAME");
+            self.report.warn(self.report.place(&span), warning);
+        }
+        Some(key)
+    }
+
+    fn variable(&self, name: &str, what: &str, span: &Range<usize>) -> Option<String> {
+        // Only what looks like the name of a variable is shown.
+        let usual = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+        let shown = !name.is_empty() && name.len() <= 64 && name.bytes().all(usual);
+        let shown = if shown { format!("{name} ") } else { String::new() };
+        let (problem, remedy) = match (self.env)(name) {
+            Some(key) if !key.trim().is_empty() => return Some(key.trim().to_owned()),
+            Some(_) => ("is empty", "set it to the key"),
+            None => ("is not set", "export it before starting Chorus, or correct the name"),
+        };
+        let what = format!("{what}: the environment variable {shown}{problem}");
+        self.report.problem(span, what, remedy);
+        None
+    }
+
+    fn file(&self, path: &str, what: &str, span: &Range<usize>) -> Option<String> {
+        let problem = match fs::read(self.report.resolve(path)).map(String::from_utf8) {
+            Ok(Ok(key)) if !key.trim().is_empty() => return Some(key.trim().to_owned()),
+            Ok(Ok(_)) => "the file it names is empty".to_owned(),
+            Ok(Err(_)) => "the file it names is not text".to_owned(),
+            Err(error) => format!("the file it names cannot be read: {error}"),
+        };
+        let remedy = "correct the path behind file: (relative ones start at the config's folder)";
+        self.report.problem(span, format!("{what}: {problem}"), remedy);
+        None
+    }
+}
+
+/// What examples write where a key belongs.
+fn is_placeholder(key: &str) -> bool {
+    let key = key.to_lowercase().replace('_', "-");
+    let whole = ["changeme", "change-me", "replace-me", "todo", "xxx", "...", "sk-...", "sk-xxx"];
+    key.starts_with("your-")
+        || key.contains("your-api-key")
+        || key.contains("api-key-here")
+        || key.starts_with('$')
+        || (key.starts_with('<') && key.ends_with('>'))
+        || key.contains("xxxxxx")
+        || whole.contains(&key.as_str())
+}
+
+#[cfg(unix)]
+fn world_readable(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn world_readable(_path: &Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders() {
+        for key in
+            ["your-api-key-here", "YOUR_API_KEY", "<key>", "sk-xxxxxxxx", "${KEY}", "changeme"]
+        {
+            assert!(is_placeholder(key), "{key}");
+        }
+        for key in ["sk-1f9a", "", "ollama", "EMPTY", "yourself"] {
+            assert!(!is_placeholder(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Forms that earlier versions wrote. Each is read as what it means now, with one notice.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value, json};
+use toml::Spanned;
+
+use super::{check::Models, error::Place, error::Report, raw::Table};
+
+/// Values of this and more under a `_secs` key are milliseconds.
+const MILLISECONDS_FROM: f64 = 10_000.0;
+
+/// `[model]` instead of `[[model]]`.
+pub(super) fn single_model(report: &Report<'_>, span: &Range<usize>) {
+    report.notice(report.place(span), "the single table [model] is read as one [[model]]");
+}
+
+/// Keys that named the stages' models before there was a plan in JSON.
+const STAGE_KEYS: [&str; 4] =
+    ["analyzer_model", "worker_models", "selector_model", "synthesizer_model"];
+
+/// Whether any of them is there.
+pub(super) fn has_stage_keys(table: &Table<'_, '_>) -> bool {
+    STAGE_KEYS.iter().any(|key| table.has(key))
+}
+
+/// `analyzer_model = "a"`, `worker_models = ["b"]` and so on, as the plan's JSON.
+pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<Value> {
+    if !has_stage_keys(table) {
+        return None;
+    }
+    let report = table.report;
+    let analyzer = table.string("analyzer_model");
+    let workers = table.strings("worker_models");
+    let selector = table.string("selector_model");
+    let synthesizer = table.string("synthesizer_model");
+    let mut plan = Map::new();
+    let mut put = |key: &str, model: Option<&Spanned<String>>| {
+        if let Some(model) = model {
+            plan.insert(key.to_owned(), json!({ "ref": model.get_ref() }));
+        }
+    };
+    put("analyzer", analyzer.as_ref());
+    put("selector", selector.as_ref().or(synthesizer.as_ref()));
+    put("synthesizer", synthesizer.as_ref());
+    if let Some(workers) = workers {
+        let leaf = |model: &Spanned<String>| json!({ "ref": model.get_ref() });
+        plan.insert("workers".to_owned(), workers.iter().map(leaf).collect());
+    }
+    let text = match selector {
+        Some(_) => "`analyzer_model`, `worker_models` and the like are read as a workflow",
+        None => {
+            "`analyzer_model`, `worker_models` and the like are read as a workflow whose selector \
+             is the synthesizer's model"
+        }
+    };
+    report.notice(report.place(&table.span), text);
+    Some(Value::Object(plan))
+}
+
+/// Time limits that turned out to be milliseconds, gathered for one notice.
+#[derive(Default)]
+pub(super) struct Milliseconds {
+    first: Option<Place>,
+    read: Vec<String>,
+}
+
+impl Milliseconds {
+    /// The seconds a limit means.
+    pub(super) fn seconds(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &str,
+        value: &Spanned<f64>,
+    ) -> f64 {
+        let written = *value.get_ref();
+        // Not NaN or infinity: those are out of range whatever the unit.
+        if !written.is_finite() || written < MILLISECONDS_FROM {
+            return written;
+        }
+        let seconds = written / 1000.0;
+        self.first.get_or_insert_with(|| table.report.place(&value.span()));
+        self.read.push(format!("{} `{key} = {written}` as {seconds} s", table.label));
+        seconds
+    }
+
+    pub(super) fn tell(self, report: &Report<'_>) {
+        if let Some(place) = self.first {
+            let read = self.read.join(", ");
+            let text = format!("time limits of 10000 and more are milliseconds: read {read}");
+            report.notice(place, &text);
+        }
+    }
+}
+
+/// What old files lack. Leaving these out is fine in a new file, so only a file that is old in
+/// another way is told.
+pub(super) fn absent(report: &Report<'_>, has_server: bool, has_timeouts: bool, models: &Models) {
+    let place = report.whole_file();
+    if !has_server {
+        report.notice(place.clone(), "no [server]: it listens on 127.0.0.1:11435");
+    }
+    if !has_timeouts {
+        let text = "no [workflow.timeouts]: 30 s for the analyzer, 60 s for every other stage";
+        report.notice(place.clone(), text);
+    }
+    if models.without_temperature() {
+        let text = "no model sets `temperature` or `auto_temperature`: the plan, the request and \
+                    the defaults of TEMPERATURE_CONFIG.md decide";
+        report.notice(place, text);
+    }
+}

@@ -1,0 +1,101 @@
+//! Which file is the config: `--config`, then `CHORUS_CONFIG`, then `~/.config/chorus/config.toml`.
+
+use std::path::{Path, PathBuf};
+
+use super::{ConfigError, Env};
+
+/// Where the config is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// This file.
+    File(PathBuf),
+    /// No file was named and the usual place has none: a first start.
+    Nowhere {
+        /// The usual place; `None` when there is no home folder.
+        usual: Option<PathBuf>,
+    },
+}
+
+/// Finds the config file.
+///
+/// # Errors
+/// When a file that was named explicitly does not exist: falling through to the next place would
+/// silently run another config than the one asked for.
+pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError> {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let named = match flag {
+        Some(path) => Some((path.to_owned(), "--config")),
+        None => set("CHORUS_CONFIG").map(|path| (path, "CHORUS_CONFIG")),
+    };
+    if let Some((path, by)) = named {
+        if path.exists() {
+            return Ok(Location::File(path));
+        }
+        let what = format!("there is no such file, and {by} names it");
+        let remedy = format!("correct the path or leave {by} out");
+        return Err(ConfigError::single(path.display().to_string(), what, remedy));
+    }
+    let home = set("HOME").or_else(|| set("USERPROFILE"));
+    let usual = home.map(|home| home.join(".config").join("chorus").join("config.toml"));
+    Ok(match usual {
+        Some(path) if path.exists() => Location::File(path),
+        usual => Location::Nowhere { usual },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// All combinations of the three places being named and there.
+    #[test]
+    fn the_first_named_place_wins_and_never_falls_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let usual = path("full/.config/chorus/config.toml");
+        fs::create_dir_all(usual.parent().unwrap()).unwrap();
+        for file in [path("flag.toml"), path("env.toml"), usual.clone()] {
+            fs::write(file, "").unwrap();
+        }
+        let file = |path: &Path| Some(Location::File(path.to_owned()));
+        let nowhere =
+            Some(Location::Nowhere { usual: Some(path("empty/.config/chorus/config.toml")) });
+        for (flag, variable, home, want) in [
+            (Some("flag.toml"), Some("env.toml"), "full", file(&path("flag.toml"))),
+            (Some("flag.toml"), Some("missing"), "empty", file(&path("flag.toml"))),
+            (Some("missing"), Some("env.toml"), "full", None),
+            (Some("missing"), None, "full", None),
+            (None, Some("env.toml"), "full", file(&path("env.toml"))),
+            (None, Some("missing"), "full", None),
+            (None, None, "full", file(&usual)),
+            (None, None, "empty", nowhere),
+        ] {
+            let env = |name: &str| match name {
+                "CHORUS_CONFIG" => variable.map(|name| path(name).display().to_string()),
+                "HOME" => Some(path(home).display().to_string()),
+                _ => None,
+            };
+            let flag = flag.map(path);
+            let found = locate(flag.as_deref(), &env).ok();
+            assert_eq!(found, want, "{flag:?} {variable:?} {home}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_who_named_it() {
+        let env = |name: &str| (name == "CHORUS_CONFIG").then(|| "/nowhere/c.toml".to_owned());
+        assert_eq!(
+            locate(None, &env).unwrap_err().to_string(),
+            "/nowhere/c.toml: there is no such file, and CHORUS_CONFIG names it; \
+             correct the path or leave CHORUS_CONFIG out"
+        );
+    }
+
+    #[test]
+    fn empty_variables_count_as_unset() {
+        let env = |_: &str| Some(String::new());
+        assert_eq!(locate(None, &env).unwrap(), Location::Nowhere { usual: None });
+    }
+}

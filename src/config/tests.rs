@@ -1,0 +1,315 @@
+//! Whole files in, configs or exact reports out.
+
+mod broken;
+mod plans;
+
+use std::{path::Path, time::Duration};
+
+use super::*;
+use crate::types::Protocol;
+
+fn no_env(_: &str) -> Option<String> {
+    None
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Some(Path::new("c.toml")), &no_env)
+}
+
+fn errors(text: &str) -> String {
+    parse(text).expect_err("it should be refused").to_string()
+}
+
+/// Two models, `a` and `b`, on a local server.
+const MODELS: &str = r#"
+[[model]]
+name = "a"
+api_base = "http://127.0.0.1:8080/v1"
+[[model]]
+name = "b"
+api_base = "http://127.0.0.1:8080/v1"
+"#;
+
+fn with_plan(settings: &str, json: &str) -> String {
+    format!("{MODELS}[workflow-integration]\n{settings}\njson = '''{json}'''\n")
+}
+
+const PLAN: &str = "[workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n";
+
+#[test]
+fn the_smallest_example_loads_with_the_documented_defaults() {
+    let config = Config::load(Path::new("config-example.toml"), &no_env).unwrap();
+    assert_eq!((config.notices.len(), config.warnings.len()), (0, 0));
+    assert_eq!((config.server.host.as_str(), config.server.port), ("127.0.0.1", 11435));
+    assert_eq!(config.server.request_body_limit, 64 << 20);
+    assert_eq!(config.timeouts.base, Timeouts::default());
+    assert_eq!(config.retry, Retry::default());
+    let model = &config.models["qwen3:8b"];
+    assert_eq!(model.protocol, Protocol::Ollama);
+    assert_eq!((model.context_tokens, model.upstream_model.as_str()), (8192, "qwen3:8b"));
+    assert_eq!(config.workflow.leaf_count(), 2);
+    assert_eq!(config.workflow.name, "chorus");
+}
+
+/// Every commented option of the example is a key that exists, with a value that is accepted.
+#[test]
+fn every_option_of_the_example_is_real() {
+    let text = include_str!("../../config-example.toml");
+    let (_, options) = text.split_once("# Every option follows").unwrap();
+    let real = options.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| {
+        let set_elsewhere = ["json = ", "json_file = ", "ca_cert = "];
+        (line.starts_with('[') || line.contains(" = "))
+            && !set_elsewhere.iter().any(|key| line.starts_with(key))
+    });
+    let mut text: String = real.map(|line| format!("{line}\n")).collect();
+    let json = "json = '{ \"workers\": [\"deepseek-chat\"], \"selector\": \"deepseek-chat\" }'\n";
+    text = text.replace("max_workers = 64", &format!("{json}max_workers = 64"));
+    let env = |name: &str| Some(format!("value of {name}"));
+    let config = Config::parse(&text, None, &env).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(config.clients.len(), 1);
+    let model = &config.models["deepseek-chat"];
+    assert_eq!(model.endpoint.api_key.expose(), "value of DEEPSEEK_API_KEY");
+    assert!(model.headers["x-org"].is_sensitive());
+    assert_eq!(model.context_tokens, 32_768);
+    // What the comments call the default is the default.
+    let default = Server::default();
+    assert_eq!(format!("{:?}", config.server), format!("{default:?}"));
+    assert_eq!(config.timeouts.base, Timeouts::default());
+    assert_eq!(config.retry, Retry::default());
+    assert_eq!((model.max_concurrency, config.max_worker_concurrency), (None, None));
+    assert!((model.max_temperature - 2.0).abs() < f32::EPSILON);
+}
+
+#[test]
+fn the_json_example_loads_nested() {
+    let env = |name: &str| name.ends_with("_API_KEY").then(|| "k".to_owned());
+    let config = Config::load(Path::new("config-json-format-example.toml"), &env).unwrap();
+    assert_eq!((config.notices.len(), config.warnings.len()), (0, 0));
+    let names: Vec<&str> = config.workflow.members.iter().map(Member::name).collect();
+    assert_eq!(names, ["kimi-k2", "terse", "panel"]);
+    let Member::Nested(panel) = &config.workflow.members[2] else { panic!("a panel") };
+    let names: Vec<&str> = panel.members.iter().map(Member::name).collect();
+    assert_eq!(names, ["deepseek-chat", "qwen3#1", "qwen3#2"]);
+    assert_eq!(panel.policy.min_success, 2);
+    let Member::Leaf(second) = &panel.members[2] else { panic!("a leaf") };
+    assert_eq!(second.copy, 1);
+    assert_eq!(second.stage.timeout, Some(Duration::from_millis(45_500)));
+    let calls: Vec<(String, u64)> = config.workflow.worst_case_calls().into_iter().collect();
+    let want = [("qwen3", 6), ("kimi-k2", 3), ("deepseek-chat", 5)];
+    assert_eq!(calls, want.map(|(name, calls)| (name.to_owned(), calls)));
+    let domain = config.timeouts.domains["api.deepseek.com"];
+    assert_eq!(domain.worker, Some(Duration::from_secs(120)));
+    // Moonshot's models refuse more than 1.
+    assert!((config.models["kimi-k2"].max_temperature - 1.0).abs() < f32::EPSILON);
+}
+
+#[test]
+fn the_old_file_loads_and_tells_what_it_was() {
+    let config = Config::load(Path::new("test-old-config.toml"), &no_env).unwrap();
+    insta::assert_snapshot!(config.notices.join("\n"), @r"
+    test-old-config.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` writes the new form
+    test-old-config.toml: no model sets `temperature` or `auto_temperature`: the plan, the request and the defaults of TEMPERATURE_CONFIG.md decide; `chorus migrate` writes the new form
+    test-old-config.toml:5: the single table [model] is read as one [[model]]; `chorus migrate` writes the new form
+    test-old-config.toml:10: `analyzer_model`, `worker_models` and the like are read as a workflow whose selector is the synthesizer's model; `chorus migrate` writes the new form
+    test-old-config.toml:16: time limits of 10000 and more are milliseconds: read [workflow.timeouts] `analyzer_timeout_secs = 30000` as 30 s, [workflow.timeouts] `worker_timeout_secs = 90000` as 90 s; `chorus migrate` writes the new form
+    ");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.timeouts.base.analyzer, Duration::from_secs(30));
+    assert_eq!(config.timeouts.base.worker, Duration::from_secs(90));
+    assert_eq!(config.timeouts.base.synthesizer, Duration::from_secs(60));
+    assert_eq!(config.models["llama3"].protocol, Protocol::OpenAi);
+    let names: Vec<&str> = config.workflow.members.iter().map(Member::name).collect();
+    assert_eq!(names, ["llama3#1", "llama3#2"]);
+    // Without `selector_model`, the synthesizer's model selects.
+    assert_eq!(config.workflow.selector, config.workflow.synthesizer);
+}
+
+#[test]
+fn several_problems_are_reported_at_once() {
+    let text = r#"
+[server]
+port = 70000
+hots = "127.0.0.1"
+
+[[model]]
+name = "a"
+api_base = "localhost:11434"
+temperature = 3
+api_key = "env:MISSING_KEY"
+
+[workflow-integration]
+json = """
+{ "workers": [ { "ref": "b" }, { "rfe": "a" } ], "selector": "c", "synthesizer": "b" }
+"""
+"#;
+    insta::assert_snapshot!(errors(text), @r#"
+    Workflow configuration references undefined model(s): b, c
+    c.toml:3: [server]: `port` is out of range; write a whole number from 0 to 65535
+    c.toml:4: [server]: unknown key `hots`; did you mean `host`?
+    c.toml:8: model `a`: `api_base` does not begin with http:// or https://; write it like "https://api.example.com/v1"
+    c.toml:9: model `a`: `temperature` is out of range; write a number from 0 to 2
+    c.toml:10: model `a`: `api_key`: the environment variable MISSING_KEY is not set; export it before starting Chorus, or correct the name
+    c.toml:13: workers[1]: names no model; add `"ref": "a-model"`
+    c.toml:13: workers[1].rfe: unknown key; did you mean `ref`?
+    c.toml:13: workers[0].ref, synthesizer: there is no [[model]] named `b`; add one, or name another
+    c.toml:13: selector: there is no [[model]] named `c`; add one, or name another
+    "#);
+}
+
+#[test]
+fn keys_are_resolved_from_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("keys")).unwrap();
+    std::fs::write(folder.path().join("keys/b.txt"), "  from-file\n").unwrap();
+    let text = MODELS
+        .replacen("/v1\"", "/v1\"\napi_key = \"env:KEY_A\"", 1)
+        .replace("name = \"b\"", "name = \"b\"\napi_key = \"file:keys/b.txt\"")
+        + PLAN
+        + "[[client]]\nname = \"x\"\nkey = \"from-env\"\n[[client]]\nname = \"y\"\nkey = \
+           \"sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\"\n";
+    let env = |name: &str| (name == "KEY_A").then(|| " from-env ".to_owned());
+    let config = Config::parse(&text, Some(&folder.path().join("c.toml")), &env).unwrap();
+    assert_eq!(config.models["a"].endpoint.api_key.expose(), "from-env");
+    assert_eq!(config.models["b"].endpoint.api_key.expose(), "from-file");
+    let digest: Vec<String> =
+        config.clients.iter().map(|client| format!("{:02x}", client.key_sha256[0])).collect();
+    // The digests of "from-env" and "password".
+    assert_eq!(digest, ["43", "5e"]);
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("from-env") && !shown.contains("from-file"), "{shown}");
+}
+
+#[test]
+fn the_protocol_is_inferred_when_the_host_tells() {
+    for (base, want, url) in [
+        ("http://127.0.0.1:11434", Protocol::Ollama, "http://127.0.0.1:11434/"),
+        ("http://127.0.0.1:11434/", Protocol::Ollama, "http://127.0.0.1:11434/"),
+        ("http://127.0.0.1:11434/api", Protocol::Ollama, "http://127.0.0.1:11434/"),
+        ("http://ollama:8000", Protocol::Ollama, "http://ollama:8000/"),
+        ("http://127.0.0.1:11434/v1", Protocol::OpenAi, "http://127.0.0.1:11434/v1"),
+        ("https://ollama.com/v1/", Protocol::OpenAi, "https://ollama.com/v1"),
+        ("https://api.openai.com/v1", Protocol::OpenAi, "https://api.openai.com/v1"),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai/",
+            Protocol::OpenAi,
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+        ),
+    ] {
+        let text = format!("[[model]]\nname = \"a\"\napi_base = \"{base}\"\n{PLAN}");
+        let config = parse(&text).unwrap_or_else(|error| panic!("{base}: {error}"));
+        let model = &config.models["a"];
+        assert_eq!((model.protocol, model.endpoint.api_base.as_str()), (want, url), "{base}");
+    }
+}
+
+#[test]
+fn the_command_line_wins_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, format!("[server]\nhost = \"0.0.0.0\"\n{MODELS}{PLAN}")).unwrap();
+    assert!(Config::load(&path, &no_env).is_err());
+    let host = |host: &str| Overrides { host: Some(host.to_owned()), port: Some(0) };
+    let config = Config::load_with(&path, &no_env, &host("::1")).unwrap();
+    assert_eq!((config.server.host.as_str(), config.server.port), ("::1", 0));
+    for bad in ["0.0.0.0", "example.org", "a b"] {
+        assert!(Config::load_with(&path, &no_env, &host(bad)).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn the_selector_has_the_synthesizers_limit_unless_it_has_its_own() {
+    for (timeouts, want) in [
+        ("synthesizer_timeout_secs = 7", 7.0),
+        ("synthesizer_timeout_secs = 7\nselector_timeout_secs = 2.5", 2.5),
+        ("", 60.0),
+    ] {
+        let text = format!("{MODELS}{PLAN}[workflow.timeouts]\n{timeouts}\n");
+        let config = parse(&text).unwrap();
+        assert_eq!(config.timeouts.base.selector, Duration::from_secs_f64(want), "{timeouts}");
+        assert!(config.notices.is_empty(), "{:?}", config.notices);
+    }
+}
+
+#[test]
+fn doubtful_things_are_warned_of() {
+    let text = r#"
+[[model]]
+name = "a"
+api_base = "https://api.moonshot.cn/v1"
+api_key = "your-api-key-here"
+temperature = 1.5
+auto_temperature = true
+[[model]]
+name = "b"
+api_base = "http://127.0.0.1:8080/v1"
+temperature = 0
+[workflow-integration]
+nested_worker_depth = 2
+json = '{ "workers": ["a", "b", {"ref": "a", "temperature": 0, "samples": 2}], "selector": "b" }'
+[workflow.domains."api.example.com"]
+worker_timeout_secs = 20000
+[workflow.domains."127.0.0.1:8080"]
+worker_timeout_secs = 20
+[[client]]
+name = "x"
+key = "one"
+[[client]]
+name = "y"
+key = "one"
+"#;
+    let config = parse(text).unwrap();
+    insta::assert_snapshot!(config.warnings.join("\n"), @r#"
+    c.toml:5: model `a`: `api_key` is a placeholder; write the real one, or env:NAME
+    c.toml:6: model `a`: both `temperature` and `auto_temperature = true`: the analyzer's value wins now, where earlier versions let `temperature` win
+    c.toml:6: model `a`: `temperature` is more than it takes, 1 is sent
+    c.toml:14: 2 identical workers of `b` at temperature 0 will answer alike; give them another temperature or fewer copies
+    c.toml:14: 4 identical workers of `a` at temperature 0 will answer alike; give them another temperature or fewer copies
+    c.toml:15: [workflow.domains."api.example.com"] is the host of no model
+    c.toml:22: clients `x` and `y` have the same key
+    "#);
+    assert_eq!(config.notices.len(), 3, "{:?}", config.notices);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_that_others_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    let model = "[[model]]\nname = \"a\"\napi_base = \"https://api.example.com/v1\"\n";
+    std::fs::write(&path, format!("{model}api_key = \"sk-1\"\n{PLAN}")).unwrap();
+    for (mode, want) in [(0o644, 1), (0o600, 0)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::load(&path, &no_env).unwrap();
+        assert_eq!(config.warnings.len(), want, "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn files_of_windows_editors_are_read() {
+    let text = format!("\u{feff}{MODELS}{PLAN}[sever]\n").replace('\n', "\r\n");
+    assert_eq!(errors(&text), "c.toml:10: the file: unknown key `sever`; did you mean `server`?");
+}
+
+/// The toml blocks of the documents of this part.
+#[test]
+fn the_blocks_of_the_temperature_page_load() {
+    let page = include_str!("../../TEMPERATURE_CONFIG.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    let plan = PLAN.replace("\"a\"", "\"precise\"");
+    let config = parse(&format!("{block}\n{plan}")).unwrap();
+    assert_eq!(config.models.len(), 3);
+    assert!(!config.models["reasoner"].send_temperature);
+}
+
+#[test]
+fn old_stage_keys_make_the_same_plan_as_json() {
+    let old = "[workflow-integration]\nanalyzer_model = \"a\"\nworker_models = [\"a\", \"b\"]\n\
+               selector_model = \"a\"\nsynthesizer_model = \"b\"\n";
+    let new = r#"{"analyzer":"a","workers":["a","b"],"selector":"a","synthesizer":"b"}"#;
+    let old = parse(&format!("{MODELS}{old}")).unwrap();
+    assert_eq!(old.workflow, parse(&with_plan("", new)).unwrap().workflow);
+    assert!(old.notices.iter().all(|notice| notice.contains("`chorus migrate`")));
+}
