@@ -1,0 +1,15 @@
+//! Chorus as its clients and its upstreams see it: the real server on a real socket, over a fake
+//! model server that misbehaves on command. One binary, so that it links once.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that is wrong about what it got should stop there and then"
+)]
+#![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
+
+mod fake_upstream;
+mod support;
