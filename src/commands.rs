@@ -1,1 +1,3 @@
 //! One file per command of the `chorus` binary.
+
+pub mod demo;
