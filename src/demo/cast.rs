@@ -149,9 +149,20 @@ fn without_notice(text: &str) -> &str {
     stripped.unwrap_or(text).trim()
 }
 
+/// Up to the first full stop that is not inside the quoted question.
 fn first_sentence(text: &str) -> &str {
-    let ends = ['。', '！', '？', '.', '!', '?', '\n'];
-    text.split_inclusive(ends).next().unwrap_or(text).trim()
+    let mut quoted = false;
+    for (start, character) in text.char_indices() {
+        match character {
+            '“' => quoted = true,
+            '”' => quoted = false,
+            '。' | '！' | '.' | '!' | '\n' if !quoted => {
+                return text.get(..start + character.len_utf8()).unwrap_or(text).trim();
+            }
+            _ => {}
+        }
+    }
+    text
 }
 
 /// The head of the question, on one line.

@@ -11,5 +11,6 @@
 )]
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
+mod demo;
 mod fake_upstream;
 mod support;
