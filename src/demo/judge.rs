@@ -71,7 +71,8 @@ fn typed(label: &str, schema: Option<&Value>) -> Value {
     let options = schema.and_then(|schema| schema.get("enum")).and_then(Value::as_array);
     let is_label = |option: &&Value| match option {
         Value::String(text) => text == label,
-        other => other.to_string() == label,
+        Value::Number(number) => number.to_string() == label,
+        _ => false,
     };
     if let Some(option) = options.and_then(|options| options.iter().find(is_label)) {
         return option.clone();

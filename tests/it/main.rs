@@ -2,15 +2,23 @@
 //! model server that misbehaves on command. One binary, so that it links once.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::string_slice,
     reason = "a test that is wrong about what it got should stop there and then"
 )]
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
 mod demo;
+mod examples;
+mod failures;
 mod fake_upstream;
+mod first_token;
+mod guard;
+mod hangup;
+mod logs;
+mod mixing;
+mod parallel;
+mod reuse;
+mod shutdown;
 mod support;

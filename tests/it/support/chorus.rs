@@ -82,6 +82,7 @@ impl Deref for Chorus {
 pub struct Setup {
     models: Vec<(String, String)>,
     plan: Value,
+    integration: String,
     tables: String,
 }
 
@@ -98,7 +99,7 @@ pub fn four_stages(workers: &[&str]) -> Setup {
 impl Setup {
     /// A plan without models.
     pub fn of(plan: Value) -> Self {
-        Self { models: Vec::new(), plan, tables: String::new() }
+        Self { models: Vec::new(), plan, integration: String::new(), tables: String::new() }
     }
 
     /// More models, OpenAI-compatible, at the upstream of the story.
@@ -114,6 +115,18 @@ impl Setup {
         existing.push_str(keys);
         existing.push('\n');
         self
+    }
+
+    /// More keys beside the plan: `nested_worker_depth = 3`, `max_concurrency = 2`.
+    pub fn integration_keys(mut self, keys: &str) -> Self {
+        self.integration.push_str(keys);
+        self.integration.push('\n');
+        self
+    }
+
+    /// The plan, to change it.
+    pub fn plan(&mut self) -> &mut Value {
+        &mut self.plan
     }
 
     /// More tables: `[workflow.timeouts]` and the like.
@@ -139,8 +152,10 @@ impl Setup {
                  api_key = \"sk-key-of-{name}\"\n{keys}\n"
             ));
         }
-        let plan = &self.plan;
-        text.push_str(&format!("[workflow-integration]\njson = '''{plan}'''\n\n{}", self.tables));
+        let Self { plan, integration, tables, .. } = self;
+        text.push_str(&format!(
+            "[workflow-integration]\n{integration}json = '''{plan}'''\n\n{tables}"
+        ));
         text
     }
 

@@ -141,6 +141,7 @@ impl Exchange {
             for step in self.body {
                 match step {
                     Step::Send(bytes) => yield Ok(bytes),
+                    Step::Wait(Duration::ZERO) => {}
                     Step::Wait(pause) => tokio::time::sleep(pause).await,
                     Step::Yield => tokio::task::yield_now().await,
                     Step::Pass(gate) => gate.pass().await,

@@ -331,6 +331,16 @@ impl Script {
         self
     }
 
+    /// What it is about, for messages.
+    pub fn content(&self) -> impl fmt::Debug {
+        self.content.clone()
+    }
+
+    /// How it ends, for messages.
+    pub fn ending(&self) -> impl fmt::Debug {
+        self.ending.clone()
+    }
+
     /// The script for the call that just came in.
     pub(super) fn current(&self) -> &Self {
         match &self.next {
