@@ -15,11 +15,11 @@ pub(super) fn json_for(ask: &Ask, character: Character) -> Option<String> {
         (Form::Schema("analysis", _), _) => analysis(ask),
         (Form::Schema("verdict", schema), _) => verdict(ask, schema),
         (Form::Schema(_, schema), _) => instance(schema, &character.answer(ask), 0),
+        (Form::Json | Form::Text, Character::Judge) if shows_candidates(ask) => {
+            verdict(ask, &Value::Null)
+        }
         (Form::Json | Form::Text, Character::Judge) if ask.system().contains("task_type") => {
             analysis(ask)
-        }
-        (Form::Json | Form::Text, Character::Judge) if ask.system().contains("scores") => {
-            verdict(ask, &Value::Null)
         }
         (Form::Json, _) => json!({"simulated": true, "answer": character.answer(ask)}),
         (Form::Text, _) => return None,
@@ -47,6 +47,10 @@ fn analysis(ask: &Ask) -> Value {
     // An f32 such as 0.7 would be written with all the digits of its f64.
     let temperature: f64 = temperature.to_string().parse().unwrap_or(0.7);
     json!({"task_type": task, "temperature": temperature, "language": language})
+}
+
+fn shows_candidates(ask: &Ask) -> bool {
+    !fenced(&ask.text(), "candidate", "label").is_empty()
 }
 
 /// The longest candidate is best: it is a demonstration.

@@ -164,7 +164,7 @@ async fn when_every_worker_fails_each_is_named() {
 /// Analyses well; as a selector it does this.
 fn judge_that(selects: &'static str) -> Script {
     Script::answers(move |seen| {
-        if seen.schema_name() == Some("analysis") {
+        if seen.asks_for_analysis() {
             r#"{"task_type": "question", "temperature": 0.3, "language": "en"}"#.to_owned()
         } else {
             selects.to_owned()
@@ -194,7 +194,7 @@ async fn a_nonsense_verdict_falls_back_to_the_consensus() {
         assert_ne!(trace["selector"]["selected_worker"], "odd", "{nonsense}");
         assert_eq!(trace["status"], "degraded", "{nonsense}");
         let verdicts = upstream.seen_by("judge");
-        let verdicts = verdicts.iter().filter(|seen| seen.schema_name() != Some("analysis"));
+        let verdicts = verdicts.iter().filter(|seen| !seen.asks_for_analysis());
         assert_eq!(verdicts.count(), 2, "{nonsense}: one repair try");
     }
 }

@@ -1,10 +1,12 @@
 //! Chorus as its clients and its upstreams see it: the real server on a real socket, over a fake
 //! model server that misbehaves on command. One binary, so that it links once.
 
-#![expect(
+#![allow(
+    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test that is wrong about what it got should stop there and then"
 )]
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
@@ -19,6 +21,7 @@ mod hangup;
 mod logs;
 mod mixing;
 mod parallel;
+mod protocols;
 mod reuse;
 mod shutdown;
 mod support;

@@ -130,7 +130,7 @@ impl Script {
     pub fn judges_for(marker: &str) -> Self {
         let marker = marker.to_owned();
         Self::answers(move |seen| {
-            if seen.schema_name() == Some("analysis") {
+            if seen.asks_for_analysis() {
                 return json!({"task_type": "question", "temperature": 0.3, "language": "en"})
                     .to_string();
             }

@@ -173,9 +173,13 @@ impl Seen {
         self.body["model"].as_str().unwrap_or_default()
     }
 
-    /// The name of the JSON schema asked for.
-    pub fn schema_name(&self) -> Option<&str> {
-        self.body["response_format"]["json_schema"]["name"].as_str()
+    /// Whether it is the analyzer's question: by the schema's name, or where none is sent by the
+    /// words of the prompt.
+    pub fn asks_for_analysis(&self) -> bool {
+        match self.body["response_format"]["json_schema"]["name"].as_str() {
+            Some(name) => name == "analysis",
+            None => !self.text().contains("<candidate-") && self.text().contains("task_type"),
+        }
     }
 
     /// Whether a field is there and not null; dots lead into objects.
