@@ -1,3 +1,4 @@
 //! One file per command of the `chorus` binary.
 
 pub mod check;
+pub mod demo;

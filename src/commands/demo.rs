@@ -1,0 +1,182 @@
+//! `chorus demo`: the real server over the built-in demonstration upstream.
+
+use std::{
+    future::Future,
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use tokio::net::TcpListener;
+
+use crate::{
+    config::{Config, ConfigError},
+    demo::Demo,
+    llm::LlmError,
+    server::{self, AppState},
+    workflow::Engine,
+};
+
+/// Why the demo could not start or go on.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("the demonstration upstream could not be bound: {0}")]
+    Upstream(io::Error),
+    #[error("the demonstration upstream stopped: {0}")]
+    Stopped(io::Error),
+    #[error("the built-in config is refused:\n{0}")]
+    Config(#[from] ConfigError),
+    #[error("the upstream client could not be built: {0}")]
+    Client(#[from] LlmError),
+    #[error("cannot resolve '{host}': {cause}; try --host 127.0.0.1")]
+    Host { host: String, cause: io::Error },
+    #[error(
+        "cannot listen on {address}: {cause}; try another port, such as --port 0 for a free one"
+    )]
+    Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot write to the terminal: {0}")]
+    Screen(io::Error),
+}
+
+/// Runs the demo until Ctrl-C or SIGTERM. `host` and `port` are those of the command line; without
+/// them the defaults of `[server]` hold. Returns the exit code: 0 after a shutdown, 1 when
+/// something failed, which is then said on stderr.
+pub async fn run(host: Option<String>, port: Option<u16>) -> u8 {
+    match serve(host, port, told_to_stop(), &mut io::stdout()).await {
+        Ok(()) => 0,
+        Err(error) => {
+            // With stderr gone there is nobody left to tell; the exit code still does.
+            drop(writeln!(io::stderr(), "chorus demo: {error}"));
+            1
+        }
+    }
+}
+
+async fn serve(
+    host: Option<String>,
+    port: Option<u16>,
+    shutdown: impl Future<Output = ()>,
+    screen: &mut impl Write,
+) -> Result<(), DemoError> {
+    let demo = Demo::start().await.map_err(DemoError::Upstream)?;
+    let config = config(&demo, host, port)?;
+    let listener = listen(&config.server.host, config.server.port).await?;
+    let address = listener.local_addr().map_err(DemoError::Screen)?;
+    let app = AppState::new(Arc::new(Engine::new(Arc::new(config))?));
+    write!(screen, "{}", welcome(address)).map_err(DemoError::Screen)?;
+    screen.flush().map_err(DemoError::Screen)?;
+    tokio::select! {
+        () = server::serve(listener, app, shutdown) => Ok(()),
+        ended = demo.serve() => ended.map_err(DemoError::Stopped),
+    }
+}
+
+/// Nothing here can be spent or leaked, so a host that was asked for by name needs no client key.
+fn config(demo: &Demo, host: Option<String>, port: Option<u16>) -> Result<Config, ConfigError> {
+    let mut config = Config::parse(&demo.config_text(), None, &|_| None)?;
+    config.server.allow_unauthenticated |= host.is_some();
+    config.server.host = host.unwrap_or(config.server.host);
+    config.server.port = port.unwrap_or(config.server.port);
+    Ok(config)
+}
+
+async fn listen(host: &str, port: u16) -> Result<TcpListener, DemoError> {
+    let failed = |cause| DemoError::Host { host: host.to_owned(), cause };
+    let mut addresses = tokio::net::lookup_host((host, port)).await.map_err(failed)?;
+    let Some(address) = addresses.next() else {
+        return Err(failed(io::ErrorKind::NotFound.into()));
+    };
+    server::bind(address).map_err(|cause| DemoError::Listen { address, cause })
+}
+
+/// The first thing a new user reads: what this is, where it is, what to try.
+fn welcome(address: SocketAddr) -> String {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        // Nobody can connect to 0.0.0.0; the machine itself can use loopback.
+        reachable.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let open = if address.ip().is_loopback() {
+        ""
+    } else {
+        "\nIt listens beyond this machine and asks for no key: anyone who reaches it may use it.\n"
+    };
+    let url = format!("http://{reachable}");
+    let [first, second, third, ..] = Demo::models()[..] else { return url };
+    format!(
+        r#"Chorus demo. Every answer is SIMULATED: no model, no key, and nothing leaves this machine.
+The pipeline is the real one: analysis, three drafts at once, a verdict, a fused answer.
+
+  OpenAI clients    {url}/v1
+  Ollama clients    {url}
+{open}
+Try in another terminal:
+
+  curl -N {url}/api/generate -d '{{"prompt": "Why is the sky blue?"}}'
+
+  curl -N {url}/v1/chat/completions -d '{{"stream": true, "include_workflow": true,
+    "messages": [{{"role": "user", "content": "天空为什么是蓝色的？"}}]}}'
+
+  python3 -c 'import openai; print(openai.OpenAI(base_url="{url}/v1", api_key="any")
+    .chat.completions.create(model="chorus", messages=[{{"role": "user", "content": "Hello"}}])
+    .choices[0].message.content)'
+
+  python3 -c 'import ollama; print(ollama.Client("{url}").generate("chorus", "Hello").response)'
+
+Model "chorus" is the whole workflow; {first}, {second} and {third} answer alone.
+For real models copy config-example.toml, put your keys in, and start: chorus --config FILE
+Ctrl-C ends the demo.
+"#
+    )
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn told_to_stop() {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = interrupted => {}
+        () = terminated() => {}
+    }
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signals) => drop(signals.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_welcome_says_what_this_is_and_where() {
+        for (address, reachable, open) in [
+            ("127.0.0.1:11435", "http://127.0.0.1:11435/v1", false),
+            ("0.0.0.0:8080", "http://127.0.0.1:8080/v1", true),
+            ("[::]:8080", "http://[::1]:8080/v1", true),
+        ] {
+            let screen = welcome(address.parse().unwrap());
+            assert!(screen.contains("SIMULATED") && screen.contains(reachable), "{screen}");
+            assert_eq!(screen.contains("asks for no key"), open, "{address}");
+            for model in &Demo::models()[..3] {
+                assert!(screen.contains(model), "{model}");
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Chorus as its clients and its upstreams see it: the real server on a real socket, over a fake
+//! model server that misbehaves on command. One binary, so that it links once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that is wrong about what it got should stop there and then"
+)]
+#![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
+
+mod demo;
+mod examples;
+mod failures;
+mod fake_upstream;
+mod first_token;
+mod guard;
+mod hangup;
+mod layers;
+mod logs;
+mod mixing;
+mod parallel;
+mod protocols;
+mod reuse;
+mod shutdown;
+mod support;

@@ -1,0 +1,34 @@
+//! The harness: a fake upstream told what to do, Chorus in front of it, and a client that reads.
+
+mod chorus;
+mod client;
+mod gate;
+mod play;
+mod process;
+mod script;
+mod socket;
+mod upstream;
+mod wire;
+
+use std::{future::Future, time::Duration};
+
+pub use chorus::{Chorus, Setup, four_stages};
+pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
+pub use gate::Gate;
+pub use process::Process;
+pub use script::{Script, fenced};
+pub use upstream::{Seen, Upstream};
+
+/// Waits for something that ought to happen at once; a story must end even when it does not.
+/// Long, because the machine may be busy with other stories.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(20), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long for {what}"),
+    }
+}
+
+/// So many milliseconds.
+pub fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

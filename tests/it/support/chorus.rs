@@ -1,0 +1,166 @@
+//! The real server on a free port, in the story's own runtime.
+
+use std::{ops::Deref, sync::Arc};
+
+use chorus::{
+    config::Config,
+    server::{self, AppState},
+    workflow::Engine,
+};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinSet};
+
+use super::{Client, Upstream, soon};
+
+/// A running Chorus; a [`Client`] of it, too. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Chorus {
+    client: Client,
+    address: std::net::SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinSet<()>,
+}
+
+impl Chorus {
+    /// Starts over a config whose `{base}` becomes the upstream's base URL.
+    pub async fn start(upstream: &Upstream, config: &str) -> Self {
+        Self::start_with(upstream, config, |_| None).await
+    }
+
+    /// The same with environment variables for the config.
+    pub async fn start_with(
+        upstream: &Upstream,
+        config: &str,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let text = config.replace("{base}", &upstream.base());
+        let config = Config::parse(&text, None, &env).expect("the story's config is good");
+        let engine = Engine::new(Arc::new(config)).expect("an engine");
+        let listener = server::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            // A dropped sender is the story's end; then the task is aborted anyway.
+            drop(stopped.await);
+        };
+        let mut task = JoinSet::new();
+        task.spawn(server::serve(listener, AppState::new(Arc::new(engine)), shutdown));
+        let client = Client::of(&format!("http://{address}"));
+        Self { client, address, stop: Some(stop), task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    /// Tells it to shut down, without waiting.
+    pub fn told_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) {
+        while let Some(end) = soon("the end of the drain", self.task.join_next()).await {
+            end.expect("the server does not panic");
+        }
+    }
+}
+
+impl Deref for Chorus {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// A config in the making: models of one upstream, a plan, further tables.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    models: Vec<(String, String)>,
+    plan: Value,
+    integration: String,
+    tables: String,
+}
+
+/// The plain case: `judge` analyses and selects, `writer` fuses, and these draft.
+pub fn four_stages(workers: &[&str]) -> Setup {
+    let leaves: Vec<Value> = workers.iter().map(|name| json!({"ref": name})).collect();
+    let plan = json!({
+        "analyzer": {"ref": "judge"}, "workers": leaves,
+        "selector": {"ref": "judge"}, "synthesizer": {"ref": "writer"},
+    });
+    Setup::of(plan).with_models(&["judge", "writer"]).with_models(workers)
+}
+
+impl Setup {
+    /// A plan without models.
+    pub fn of(plan: Value) -> Self {
+        Self { models: Vec::new(), plan, integration: String::new(), tables: String::new() }
+    }
+
+    /// More models, OpenAI-compatible, at the upstream of the story.
+    pub fn with_models(mut self, names: &[&str]) -> Self {
+        self.models.extend(names.iter().map(|name| ((*name).to_owned(), String::new())));
+        self
+    }
+
+    /// More keys of one model: `max_concurrency = 2`, or `protocol = "ollama"`.
+    pub fn model_keys(mut self, name: &str, keys: &str) -> Self {
+        let model = self.models.iter_mut().find(|(known, _)| known == name);
+        let (_, existing) = model.expect("the story names a model it has");
+        existing.push_str(keys);
+        existing.push('\n');
+        self
+    }
+
+    /// More keys beside the plan: `nested_worker_depth = 3`, `max_concurrency = 2`.
+    pub fn integration_keys(mut self, keys: &str) -> Self {
+        self.integration.push_str(keys);
+        self.integration.push('\n');
+        self
+    }
+
+    /// The plan, to change it.
+    pub fn plan(&mut self) -> &mut Value {
+        &mut self.plan
+    }
+
+    /// More tables: `[workflow.timeouts]` and the like.
+    pub fn with(mut self, tables: &str) -> Self {
+        self.tables.push_str(tables);
+        self.tables.push('\n');
+        self
+    }
+
+    /// No retries, so that one failure is one call.
+    pub fn without_retries(self) -> Self {
+        self.with("[workflow.retry]\nmax_retries = 0")
+    }
+
+    /// As TOML.
+    pub fn toml(&self) -> String {
+        let mut text = String::new();
+        for (name, keys) in &self.models {
+            // An Ollama upstream has its own path below the same base.
+            let path = if keys.contains("\"ollama\"") { "" } else { "/v1" };
+            text.push_str(&format!(
+                "[[model]]\nname = \"{name}\"\napi_base = \"{{base}}{path}\"\n\
+                 api_key = \"sk-key-of-{name}\"\n{keys}\n"
+            ));
+        }
+        let Self { plan, integration, tables, .. } = self;
+        text.push_str(&format!(
+            "[workflow-integration]\n{integration}json = '''{plan}'''\n\n{tables}"
+        ));
+        text
+    }
+
+    /// Chorus with this config over that upstream.
+    pub async fn over(&self, upstream: &Upstream) -> Chorus {
+        Chorus::start(upstream, &self.toml()).await
+    }
+}

@@ -1,0 +1,266 @@
+//! A script and a request make steps; the steps make a response.
+
+use std::{io, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::Response,
+};
+
+use super::{
+    Gate, Seen,
+    script::{Content, Ending, Place, Script, Split},
+    socket::Fuse,
+    upstream::Guard,
+    wire::{Whole, Wire},
+};
+
+/// What the fake does, one after the other.
+#[derive(Debug)]
+enum Step {
+    Send(Bytes),
+    Wait(Duration),
+    Yield,
+    Pass(Gate),
+    Repeat(Bytes, Duration),
+    Hang,
+    Cut,
+    CutWithin(Bytes),
+}
+
+/// A response still to be played.
+#[derive(Debug)]
+pub struct Exchange {
+    before_headers: Vec<Step>,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<Step>,
+}
+
+/// Enough for the bytes before it to have left the process.
+const FLUSH: Duration = Duration::from_millis(5);
+
+impl Exchange {
+    pub fn of(script: &Script, seen: &Seen, wire: Wire) -> Self {
+        let mut exchange = Self {
+            before_headers: vec![Step::Wait(script.delay)],
+            status: 200,
+            headers: script.headers.clone(),
+            body: Vec::new(),
+        };
+        for (place, gate) in &script.gates {
+            if *place == Place::BeforeHeaders {
+                exchange.before_headers.push(Step::Pass(gate.clone()));
+            }
+        }
+        let refused = script.refusals.iter().find(|(field, _)| seen.has(field));
+        if let Some((field, message)) = refused {
+            exchange.fail(400, &wire.error_body(message, Some(field)).to_string());
+            return exchange;
+        }
+        match &script.content {
+            Content::Failure { status, body } => {
+                let usual = || wire.error_body(&format!("failing with {status}"), None).to_string();
+                exchange.fail(*status, &body.clone().unwrap_or_else(usual));
+            }
+            Content::Bytes { content_type, bytes } => {
+                exchange.header("content-type", content_type);
+                exchange.body = split(vec![Step::Send(bytes.clone())], &script.split);
+            }
+            Content::Answer(answer) => {
+                let text = answer(seen);
+                if wire.streams(&seen.body) && !script.ignores_stream {
+                    exchange.header("content-type", wire.stream_type());
+                    exchange.body = split(streamed(script, seen, wire, &text), &script.split);
+                } else {
+                    exchange.whole(script, wire, &text);
+                }
+            }
+        }
+        exchange
+    }
+
+    fn header(&mut self, name: &str, value: &str) {
+        self.headers.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn fail(&mut self, status: u16, body: &str) {
+        self.status = status;
+        let is_json = body.starts_with(['{', '[']);
+        self.header("content-type", if is_json { "application/json" } else { "text/html" });
+        self.body.push(Step::Send(body.to_owned().into()));
+    }
+
+    /// All waiting is done before the headers, as a model that does not stream does.
+    fn whole(&mut self, script: &Script, wire: Wire, text: &str) {
+        self.header("content-type", "application/json");
+        for (place, gate) in &script.gates {
+            if matches!(place, Place::AfterDeltas(_)) {
+                self.before_headers.push(Step::Pass(gate.clone()));
+            }
+        }
+        let gaps = u32::try_from(script.deltas.saturating_sub(1)).unwrap_or(0);
+        self.before_headers.push(Step::Wait(script.gap * gaps));
+        let answer = wire.whole(&Whole {
+            text,
+            reasoning: script.reasoning.as_deref(),
+            tools: &script.tools,
+            finish: script.finish,
+            usage: script.usage,
+        });
+        let bytes: Bytes = answer.to_string().into();
+        let half = bytes.slice(..bytes.len() / 2);
+        let space = Bytes::from_static(b" ");
+        match &script.ending.1 {
+            Ending::Complete => self.body.push(Step::Send(bytes)),
+            Ending::Hang | Ending::Ping(_) => self.before_headers.push(Step::Hang),
+            Ending::Cut => self.body.extend([Step::Send(half), Step::Cut]),
+            Ending::CutInChunk => self.body.push(Step::CutWithin(bytes)),
+            Ending::EndEarly => self.body.push(Step::Send(half)),
+            Ending::Error(message) => {
+                let error = wire.error_body(message, None).to_string();
+                self.body.push(Step::Send(error.into()));
+            }
+            Ending::Trickle(every) => self.body.push(Step::Repeat(space, *every)),
+            Ending::FloodOfDeltas | Ending::FloodOfOneLine => {
+                self.body.push(Step::Repeat(vec![b' '; 64 << 10].into(), Duration::ZERO));
+            }
+        }
+    }
+
+    /// Plays it. The call counts as hung up on when `guard` is dropped before the end.
+    pub async fn play(self, fuse: Fuse, mut guard: Guard) -> Response<Body> {
+        for step in self.before_headers {
+            match step {
+                Step::Wait(pause) => tokio::time::sleep(pause).await,
+                Step::Pass(gate) => gate.pass().await,
+                _ => std::future::pending().await,
+            }
+        }
+        let body = async_stream::stream! {
+            for step in self.body {
+                match step {
+                    Step::Send(bytes) => yield Ok(bytes),
+                    Step::Wait(Duration::ZERO) => {}
+                    Step::Wait(pause) => tokio::time::sleep(pause).await,
+                    Step::Yield => tokio::task::yield_now().await,
+                    Step::Pass(gate) => gate.pass().await,
+                    Step::Hang => std::future::pending::<()>().await,
+                    Step::Repeat(bytes, every) => loop {
+                        yield Ok(bytes.clone());
+                        tokio::time::sleep(every).await;
+                    },
+                    Step::Cut => {
+                        tokio::time::sleep(FLUSH).await;
+                        guard.ends_it();
+                        yield Err(io::Error::from(io::ErrorKind::ConnectionReset));
+                    }
+                    Step::CutWithin(bytes) => {
+                        tokio::time::sleep(FLUSH).await;
+                        guard.ends_it();
+                        fuse.blow_after(bytes.len() / 2);
+                        yield Ok(bytes);
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }
+            guard.ends_it();
+        };
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in self.headers {
+            response = response.header(name, value);
+        }
+        response.body(Body::from_stream(body)).expect("a story's headers are valid")
+    }
+}
+
+fn streamed(script: &Script, seen: &Seen, wire: Wire, text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = wire.opening().map(Step::Send).into_iter().collect();
+    for thought in script.reasoning.iter().flat_map(|thoughts| thoughts.split_inclusive(' ')) {
+        steps.push(Step::Send(wire.reasoning(thought)));
+    }
+    let deltas = pieces(text, script.deltas);
+    let (ends_after, ending) = &script.ending;
+    for sent in 0..=deltas.len() {
+        for (place, gate) in &script.gates {
+            if *place == Place::AfterDeltas(sent) {
+                steps.push(Step::Pass(gate.clone()));
+            }
+        }
+        if sent == *ends_after {
+            steps.extend(broken_off(ending, wire));
+            return steps;
+        }
+        let Some(delta) = deltas.get(sent) else { break };
+        if sent > 0 {
+            steps.push(Step::Wait(script.gap));
+        }
+        steps.push(Step::Send(wire.delta(delta)));
+    }
+    for (index, (name, arguments)) in script.tools.iter().enumerate() {
+        steps.extend(wire.tool_call(index, name, arguments).into_iter().map(Step::Send));
+    }
+    steps.push(Step::Send(wire.finish(script.finish, script.usage)));
+    if let Some(usage) = script.usage
+        && seen.has("stream_options.include_usage")
+    {
+        steps.extend(wire.usage(usage).map(Step::Send));
+    }
+    steps.extend(wire.terminator().map(Step::Send));
+    steps.push(Step::Wait(script.linger));
+    steps
+}
+
+fn broken_off(ending: &Ending, wire: Wire) -> Vec<Step> {
+    let more = || wire.delta("and so on ");
+    match ending {
+        Ending::Complete | Ending::EndEarly => Vec::new(),
+        Ending::Hang => vec![Step::Hang],
+        Ending::Ping(every) => vec![Step::Repeat(wire.ping(), *every)],
+        Ending::Cut => vec![Step::Cut],
+        Ending::CutInChunk => vec![Step::CutWithin(more())],
+        Ending::Error(message) => vec![Step::Send(wire.error_event(message))],
+        Ending::Trickle(every) => vec![Step::Wait(*every), Step::Repeat(more(), *every)],
+        Ending::FloodOfDeltas => vec![Step::Repeat(more(), Duration::ZERO)],
+        Ending::FloodOfOneLine => vec![
+            Step::Send(Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"")),
+            Step::Repeat(vec![b'x'; 64 << 10].into(), Duration::ZERO),
+        ],
+    }
+}
+
+/// `text` in `count` pieces of about the same number of characters; fewer when it is too short.
+fn pieces(text: &str, count: usize) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    let size = characters.len().div_ceil(count.max(1)).max(1);
+    characters.chunks(size).map(|piece| piece.iter().collect()).collect()
+}
+
+/// Sends the same bytes in other pieces. Pauses and gates are lost, unless nothing is split.
+fn split(steps: Vec<Step>, split: &Split) -> Vec<Step> {
+    let mut bytes = Vec::new();
+    if matches!(split, Split::AsFramed) {
+        return steps;
+    }
+    for step in steps {
+        if let Step::Send(piece) = step {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    let ends: Vec<usize> = match split {
+        Split::At(positions) => positions.clone(),
+        Split::AsFramed | Split::EveryByte => (1..bytes.len()).collect(),
+    };
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for end in ends.into_iter().chain([bytes.len()]) {
+        let end = end.clamp(start, bytes.len());
+        if end > start {
+            pieces.push(Step::Send(Bytes::copy_from_slice(&bytes[start..end])));
+            // Pending once, so that the piece leaves alone.
+            pieces.push(Step::Yield);
+        }
+        start = end;
+    }
+    pieces
+}

@@ -1,0 +1,380 @@
+//! What a fake model does when it is asked. Built from verbs, so that a story's cast reads aloud:
+//! `Script::says("hello").in_deltas(4).cut_after(2)`.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+
+use super::{Gate, upstream::Seen};
+
+/// One model's behaviour. By default it answers at once, in three deltas, with finish reason,
+/// usage and terminator, streamed or whole as asked.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub(super) content: Content,
+    pub(super) reasoning: Option<String>,
+    pub(super) tools: Vec<(String, Value)>,
+    pub(super) deltas: usize,
+    pub(super) delay: Duration,
+    pub(super) gap: Duration,
+    pub(super) gates: Vec<(Place, Gate)>,
+    pub(super) ending: (usize, Ending),
+    pub(super) finish: &'static str,
+    pub(super) usage: Option<(u64, u64)>,
+    pub(super) refusals: Vec<(String, String)>,
+    pub(super) split: Split,
+    pub(super) linger: Duration,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) ignores_stream: bool,
+    next: Option<(usize, Arc<AtomicUsize>, Box<Script>)>,
+}
+
+#[derive(Clone)]
+pub(super) enum Content {
+    Answer(Arc<dyn Fn(&Seen) -> String + Send + Sync>),
+    Failure { status: u16, body: Option<String> },
+    Bytes { content_type: String, bytes: Bytes },
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(_) => f.write_str("Answer"),
+            Self::Failure { status, .. } => write!(f, "Failure({status})"),
+            Self::Bytes { content_type, .. } => write!(f, "Bytes({content_type})"),
+        }
+    }
+}
+
+/// Where a gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    BeforeHeaders,
+    AfterDeltas(usize),
+}
+
+/// What happens after so many deltas.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    Complete,
+    Hang,
+    Ping(Duration),
+    Cut,
+    CutInChunk,
+    EndEarly,
+    Error(String),
+    Trickle(Duration),
+    FloodOfDeltas,
+    FloodOfOneLine,
+}
+
+/// Into which pieces the bytes of a stream are sent.
+#[derive(Clone, Debug)]
+pub(super) enum Split {
+    AsFramed,
+    At(Vec<usize>),
+    EveryByte,
+}
+
+impl Script {
+    fn of(content: Content) -> Self {
+        Self {
+            content,
+            reasoning: None,
+            tools: Vec::new(),
+            deltas: 3,
+            delay: Duration::ZERO,
+            gap: Duration::ZERO,
+            gates: Vec::new(),
+            ending: (usize::MAX, Ending::Complete),
+            finish: "stop",
+            usage: Some((11, 7)),
+            refusals: Vec::new(),
+            split: Split::AsFramed,
+            linger: Duration::ZERO,
+            headers: Vec::new(),
+            ignores_stream: false,
+            next: None,
+        }
+    }
+
+    // --- answers
+
+    /// Always the same text.
+    pub fn says(text: &str) -> Self {
+        let text = text.to_owned();
+        Self::answers(move |_| text.clone())
+    }
+
+    /// A text that depends on the request.
+    pub fn answers(answer: impl Fn(&Seen) -> String + Send + Sync + 'static) -> Self {
+        Self::of(Content::Answer(Arc::new(answer)))
+    }
+
+    /// `prefix` and the last user message.
+    pub fn echoes(prefix: &str) -> Self {
+        let prefix = prefix.to_owned();
+        Self::answers(move |seen| format!("{prefix}{}", seen.question()))
+    }
+
+    /// Analyses and selects with valid JSON; prefers the candidate that holds `marker`, else the
+    /// first one shown.
+    pub fn judges_for(marker: &str) -> Self {
+        let marker = marker.to_owned();
+        Self::answers(move |seen| {
+            if seen.asks_for_analysis() {
+                return json!({"task_type": "question", "temperature": 0.3, "language": "en"})
+                    .to_string();
+            }
+            verdict(seen, &marker).to_string()
+        })
+    }
+
+    /// Fuses: every draft it was shown, in the order shown, joined by ` + `.
+    pub fn fuses() -> Self {
+        Self::answers(|seen| {
+            let drafts = fenced(&seen.said_by("system"), "draft", "rank");
+            let texts: Vec<String> = drafts.into_iter().map(|(_, text)| text).collect();
+            texts.join(" + ")
+        })
+    }
+
+    /// Calls a tool instead of talking.
+    pub fn calls_tool(name: &str, arguments: Value) -> Self {
+        let mut script = Self::says("");
+        script.tools.push((name.to_owned(), arguments));
+        script.finish = "tool_calls";
+        script
+    }
+
+    // --- failures
+
+    /// A status, with an error body of the protocol.
+    pub fn fails(status: u16) -> Self {
+        Self::of(Content::Failure { status, body: None })
+    }
+
+    /// A status and a body of the story's own.
+    pub fn fails_saying(status: u16, body: &str) -> Self {
+        Self::of(Content::Failure { status, body: Some(body.to_owned()) })
+    }
+
+    /// Takes the request and never answers, not even with headers.
+    pub fn hangs() -> Self {
+        Self::says("").waits_before_headers(&Gate::shut())
+    }
+
+    /// One delta every so often, for ever.
+    pub fn trickles(every: Duration) -> Self {
+        Self::says("drip").in_deltas(1).with_ending(1, Ending::Trickle(every))
+    }
+
+    /// Deltas without end, as fast as they are read.
+    pub fn floods() -> Self {
+        Self::says("flood").in_deltas(1).with_ending(1, Ending::FloodOfDeltas)
+    }
+
+    /// A line without end, as fast as it is read.
+    pub fn floods_one_line() -> Self {
+        Self::says("flood").in_deltas(1).with_ending(1, Ending::FloodOfOneLine)
+    }
+
+    /// A 200 of the right type whose events are no events.
+    pub fn says_garbage() -> Self {
+        Self::sends("text/event-stream", b"data: {\"choices\": [{]\n\n\xff\xfe\x00garbage\n\n")
+    }
+
+    /// A 200 with just these bytes.
+    pub fn sends(content_type: &str, bytes: &[u8]) -> Self {
+        let bytes = Bytes::copy_from_slice(bytes);
+        Self::of(Content::Bytes { content_type: content_type.to_owned(), bytes })
+    }
+
+    // --- adverbs
+
+    /// In how many deltas a streamed answer comes.
+    pub fn in_deltas(mut self, deltas: usize) -> Self {
+        self.deltas = deltas;
+        self
+    }
+
+    /// How long it thinks before its headers.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// How long it pauses between deltas.
+    pub fn with_gaps(mut self, gap: Duration) -> Self {
+        self.gap = gap;
+        self
+    }
+
+    /// Stops at the gate before its headers.
+    pub fn waits_before_headers(mut self, gate: &Gate) -> Self {
+        self.gates.push((Place::BeforeHeaders, gate.clone()));
+        self
+    }
+
+    /// Stops at the gate once so many deltas are out.
+    pub fn waits_after(mut self, deltas: usize, gate: &Gate) -> Self {
+        self.gates.push((Place::AfterDeltas(deltas), gate.clone()));
+        self
+    }
+
+    /// Falls silent for ever after so many deltas.
+    pub fn hangs_after(self, deltas: usize) -> Self {
+        self.with_ending(deltas, Ending::Hang)
+    }
+
+    /// Falls silent but for keep-alives (comments, empty lines of Ollama's) for ever.
+    pub fn only_pings_after(self, deltas: usize, every: Duration) -> Self {
+        self.with_ending(deltas, Ending::Ping(every))
+    }
+
+    /// The connection closes after so many deltas.
+    pub fn cut_after(self, deltas: usize) -> Self {
+        self.with_ending(deltas, Ending::Cut)
+    }
+
+    /// The connection closes inside the chunk after so many deltas.
+    pub fn cut_in_chunk_after(self, deltas: usize) -> Self {
+        self.with_ending(deltas, Ending::CutInChunk)
+    }
+
+    /// The body ends in good order after so many deltas, with neither finish reason nor terminator.
+    pub fn ends_after(self, deltas: usize) -> Self {
+        self.with_ending(deltas, Ending::EndEarly)
+    }
+
+    /// An error inside the stream after so many deltas.
+    pub fn errs_after(self, deltas: usize, message: &str) -> Self {
+        self.with_ending(deltas, Ending::Error(message.to_owned()))
+    }
+
+    /// Thinks aloud before it answers.
+    pub fn reasoning(mut self, thoughts: &str) -> Self {
+        self.reasoning = Some(thoughts.to_owned());
+        self
+    }
+
+    /// Its finish reason, in the protocol's word.
+    pub fn finishing_with(mut self, reason: &'static str) -> Self {
+        self.finish = reason;
+        self
+    }
+
+    /// Never tells what it used.
+    pub fn without_usage(mut self) -> Self {
+        self.usage = None;
+        self
+    }
+
+    /// Answers 400 to any request that has this field (`temperature`, `options.top_k`), naming it.
+    pub fn refuses(self, field: &str) -> Self {
+        let message = format!("Unsupported parameter: '{field}' is not supported with this model.");
+        self.refuses_saying(field, &message)
+    }
+
+    /// The same in its own words.
+    pub fn refuses_saying(mut self, field: &str, message: &str) -> Self {
+        self.refusals.push((field.to_owned(), message.to_owned()));
+        self
+    }
+
+    /// The stream's bytes come in pieces that end at these positions, whatever they fall into.
+    pub fn split_at(mut self, positions: &[usize]) -> Self {
+        self.split = Split::At(positions.to_vec());
+        self
+    }
+
+    /// The stream's bytes come one by one.
+    pub fn split_everywhere(mut self) -> Self {
+        self.split = Split::EveryByte;
+        self
+    }
+
+    /// The body's last chunk comes so long after the terminator.
+    pub fn lingers(mut self, after_terminator: Duration) -> Self {
+        self.linger = after_terminator;
+        self
+    }
+
+    /// One more response header.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Answers whole even when a stream was asked for.
+    pub fn ignoring_stream(mut self) -> Self {
+        self.ignores_stream = true;
+        self
+    }
+
+    /// This for the first `times` calls, then `next`.
+    pub fn first(mut self, times: usize, next: Self) -> Self {
+        self.next = Some((times, Arc::new(AtomicUsize::new(0)), Box::new(next)));
+        self
+    }
+
+    fn with_ending(mut self, deltas: usize, ending: Ending) -> Self {
+        self.ending = (deltas, ending);
+        self
+    }
+
+    /// What it is about, for messages.
+    pub fn content(&self) -> impl fmt::Debug {
+        self.content.clone()
+    }
+
+    /// How it ends, for messages.
+    pub fn ending(&self) -> impl fmt::Debug {
+        self.ending.clone()
+    }
+
+    /// The script for the call that just came in.
+    pub(super) fn current(&self) -> &Self {
+        match &self.next {
+            Some((times, used, next)) if used.fetch_add(1, Ordering::SeqCst) >= *times => {
+                next.current()
+            }
+            _ => self,
+        }
+    }
+}
+
+fn verdict(seen: &Seen, marker: &str) -> Value {
+    let candidates = fenced(&seen.text(), "candidate", "label");
+    let label = |text: &str| text.parse::<u64>().map_or(json!(text), |number| json!(number));
+    let best = candidates.iter().find(|(_, text)| text.contains(marker)).or(candidates.first());
+    let scores: serde_json::Map<String, Value> = (candidates.iter())
+        .map(|(name, text)| (name.clone(), json!(if text.contains(marker) { 9 } else { 5 })))
+        .collect();
+    json!({"reason": "it is the one", "scores": scores,
+        "best": best.map(|(name, _)| label(name))})
+}
+
+/// The texts a prompt fences as `<KIND-NONCE ATTRIBUTE="LABEL">...</KIND-NONCE>`, with their
+/// labels.
+pub fn fenced(prompt: &str, kind: &str, attribute: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut rest = prompt;
+    while let Some((_, after)) = rest.split_once(&format!("<{kind}-")) {
+        rest = after;
+        let Some((nonce, tail)) = after.split_once(&format!(" {attribute}=\"")) else { continue };
+        let Some((label, tail)) = tail.split_once("\">") else { continue };
+        let Some((text, tail)) = tail.split_once(&format!("</{kind}-{nonce}>")) else { continue };
+        found.push((label.to_owned(), text.trim().to_owned()));
+        rest = tail;
+    }
+    found
+}
