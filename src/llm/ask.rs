@@ -135,7 +135,7 @@ impl Ask<'_> {
         let mut stop: Vec<&str> = self.call.stop.iter().map(String::as_str).collect();
         let lone = self.call.messages.len() == 1;
         if self.is_plain() && !self.call.raw && !lone && stop.len() < MOST_STOPS {
-            stop.push(NEXT_TURN);
+            stop.push(prompt::NEXT_TURN);
         }
         stop
     }
@@ -163,7 +163,6 @@ impl Ask<'_> {
 
 /// OpenAI's most stop sequences.
 pub(super) const MOST_STOPS: usize = 4;
-const NEXT_TURN: &str = "\nUser:";
 
 /// A float as people write it: 0.7, not 0.699999988.
 pub(super) fn number(value: f32) -> Value {

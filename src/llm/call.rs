@@ -27,16 +27,22 @@ use crate::types::{FinishReason, Image, Part};
 /// up and gives its permits back.
 pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
     Box::pin(stream! {
-        if let Some(error) = model.unsupported(&call) {
-            yield Err(error);
-            return;
-        }
+        let mut refusal = model.unsupported(&call);
         let mut retries = Retries::new(&model.retry);
         let mut repaired = Vec::new();
         let mut clock: Option<Clock> = None;
         loop {
+            if let Some(error) = refusal.take() {
+                yield Err(error);
+                return;
+            }
             let waiting = Instant::now();
             let permits = Permits::acquire(&model, &call).await;
+            // Another call may have learned it while this one waited.
+            refusal = model.unsupported(&call);
+            if refusal.is_some() {
+                continue;
+            }
             let queued = waiting.elapsed();
             if let Some(clock) = &mut clock {
                 clock.extend(queued);
@@ -129,12 +135,15 @@ impl<'a> Try<'a> {
     }
 
     /// Sends the request; a refusal is examined for a parameter it names.
-    async fn open(&self) -> Result<Box<Exchange>, Failure> {
+    async fn open(&mut self) -> Result<Box<Exchange>, Failure> {
         self.log_request();
         let verbatim = self.call.raw;
         let opened = exchange::open(Arc::clone(self.model), &self.prepared, verbatim).await?;
         let (refusal, headers) = match opened {
-            Opened::Answer(exchange) => return Ok(exchange),
+            Opened::Answer(exchange) => {
+                self.prepared.body.clear(); // images are large, and answers take long
+                return Ok(exchange);
+            }
             Opened::Refused { refusal, headers } => (refusal, headers),
         };
         let now = SystemTime::now();
@@ -152,7 +161,7 @@ impl<'a> Try<'a> {
             kind = LlmErrorKind::UnsupportedInput;
             advice = Advice::Never;
         }
-        Err(Failure { kind, advice, repair, words: Words::Upstream(refusal) })
+        Err(Failure { kind, advice, repair, words: Words::Upstream(Box::new(refusal)) })
     }
 
     fn note_delta(&mut self) {

@@ -18,7 +18,7 @@ pub(super) enum Words {
     /// Ours.
     Own(Cow<'static, str>),
     /// The upstream's, to be checked for keys and prompts before anyone sees them.
-    Upstream(Refusal),
+    Upstream(Box<Refusal>),
 }
 
 impl Failure {
@@ -41,6 +41,6 @@ impl Failure {
             LlmErrorKind::InBand if !refusal.is_final() => Advice::Once,
             _ => Advice::Never,
         };
-        Self { kind, advice, repair: None, words: Words::Upstream(refusal) }
+        Self { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
     }
 }

@@ -89,7 +89,9 @@ impl Model {
             endpoint: config.endpoint.authority(),
             chat_url: below(base, chat).ok_or_else(|| setup(no_path))?,
             plain_url: below(base, plain).ok_or_else(|| setup(no_path))?,
-            permits: config.max_concurrency.map(|most| Arc::new(Semaphore::new(most))),
+            permits: config
+                .max_concurrency
+                .map(|most| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)))),
             refused: Mutex::new(BTreeSet::new()),
             config,
             client,

@@ -116,8 +116,9 @@ pub(super) fn render(messages: &[Message]) -> String {
     turns.chain(["Assistant:".to_owned()]).collect::<Vec<_>>().join("\n\n")
 }
 
-/// How the template marks what the person says; also where a completion must stop.
-pub(super) const USER_TURN: &str = "User:";
+const USER_TURN: &str = "User:";
+/// Where the completion of a rendered conversation must stop.
+pub(super) const NEXT_TURN: &str = "\nUser:";
 
 #[cfg(test)]
 mod tests {

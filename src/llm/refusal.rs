@@ -170,6 +170,12 @@ impl Refusal {
             LlmErrorKind::ContentFilter => "the request was blocked by a content filter".to_owned(),
             LlmErrorKind::InBand => "reported an error instead of an answer".to_owned(),
             LlmErrorKind::Upstream { .. } => format!("failed ({status})"),
+            LlmErrorKind::UnsupportedInput => {
+                format!("the model cannot take a part of the input ({status})")
+            }
+            LlmErrorKind::Rejected { status: 300..400 } => {
+                format!("answered with a redirect ({status}), which is not followed")
+            }
             _ => format!("refused the request ({}{})", status, self.label()),
         }
     }

@@ -249,7 +249,8 @@ fn has_word(words: &str, name: &str) -> bool {
     };
     words.match_indices(name).any(|(at, found)| {
         let before = words.get(..at).and_then(|text| text.chars().next_back());
-        let after = words.get(at.saturating_add(found.len())..).and_then(|text| text.chars().next());
+        let after =
+            words.get(at.saturating_add(found.len())..).and_then(|text| text.chars().next());
         let goes_on_left = joins(before) && joins(name.chars().next());
         let goes_on_right = joins(after) && joins(name.chars().next_back());
         !goes_on_left && !goes_on_right
