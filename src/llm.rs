@@ -3,17 +3,42 @@
 //!
 //! Dropping the stream hangs up on the upstream within one poll; nothing here is spawned.
 
+mod answer;
+mod ask;
+mod call;
+mod clock;
 mod error;
+mod exchange;
+mod failure;
+mod http;
+mod lines;
+mod model;
+mod ollama;
+mod openai;
+mod prompt;
+mod redact;
+mod refusal;
+mod repair;
+mod retry;
+mod sse;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod think;
 
 use std::{sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
+use indexmap::IndexMap;
+use reqwest::ClientBuilder;
 use tokio::sync::Semaphore;
 
 pub use error::{LlmError, LlmErrorKind};
+pub use model::Model;
 
 use crate::{
-    config::{self, Config},
+    config::{Config, LimitKind},
     types::{
         Effort, Extra, FinishReason, Message, OutputFormat, Sampling, ToolChoice, ToolDefinition,
         Usage,
@@ -22,11 +47,9 @@ use crate::{
 
 /// Every configured model, ready to be called. Cheap to share; built once per config.
 #[derive(Debug)]
-pub struct Llm {}
-
-/// One configured model with its connection pool, permits and remembered refusals.
-#[derive(Debug)]
-pub struct Model {}
+pub struct Llm {
+    models: IndexMap<String, Arc<Model>>,
+}
 
 /// What a call asks of a model. Cloning shares the conversation.
 #[derive(Clone, Debug)]
@@ -151,34 +174,53 @@ pub struct Completion {
 }
 
 /// The stream of one call. The first `Err` is its last item; `Ok(Finished)` is the last good one.
+///
+/// After `Finished` it must be polled on until it ends with `None`: that reads the upstream's body
+/// to its end, for at most 250 ms, so that the connection can be used again. The permits are given
+/// back before `Finished` is yielded. Dropping the stream at any point hangs up on the upstream.
 pub type CallStream = BoxStream<'static, Result<CallEvent, LlmError>>;
 
 impl Llm {
-    /// Builds the clients of every model.
+    /// Builds the clients of every model. Reads `CHORUS_LOG_PAYLOADS` from the environment, once.
     ///
     /// # Errors
-    /// When TLS cannot be set up (a CA that is no certificate, no usable crypto provider).
-    pub fn new(_config: &Config) -> Result<Self, LlmError> {
-        Ok(Self {})
+    /// When a client cannot be built: a CA that is no certificate, a key that fits no header.
+    pub fn new(config: &Config) -> Result<Self, LlmError> {
+        let log_payloads =
+            std::env::var_os("CHORUS_LOG_PAYLOADS").is_some_and(|value| value == "1");
+        Self::build(config, log_payloads, &ClientBuilder::new)
+    }
+
+    /// As [`Llm::new`], with clients that start from `base`.
+    fn build(
+        config: &Config,
+        log_payloads: bool,
+        base: &dyn Fn() -> ClientBuilder,
+    ) -> Result<Self, LlmError> {
+        let mut clients = http::Clients::new(base);
+        let mut models = IndexMap::with_capacity(config.models.len());
+        for (name, model) in &config.models {
+            let url = &model.endpoint.api_base;
+            let key = http::ClientKey {
+                connect: config.timeouts.resolve(LimitKind::Connect, url, None),
+                ca: model.ca_cert.clone(),
+                loopback: http::is_loopback(url),
+            };
+            let client = clients.get(key).map_err(|message| LlmError {
+                kind: LlmErrorKind::Setup,
+                model: name.clone(),
+                endpoint: Some(model.endpoint.authority()),
+                message,
+            })?;
+            let model = Model::new(Arc::clone(model), client, config.retry, log_payloads)?;
+            models.insert(name.clone(), Arc::new(model));
+        }
+        Ok(Self { models })
     }
 
     /// The model of that name. Names in a checked plan always exist.
     #[must_use]
-    pub fn model(&self, _name: &str) -> Option<&Arc<Model>> {
-        None
-    }
-}
-
-impl Model {
-    /// Its configuration.
-    #[must_use]
-    pub fn config(&self) -> &config::Model {
-        loop {}
-    }
-
-    /// Makes one logical call. Nothing happens before the stream is polled.
-    #[must_use]
-    pub fn call(self: &Arc<Self>, _call: Call) -> CallStream {
-        Box::pin(futures::stream::empty())
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        self.models.get(name)
     }
 }

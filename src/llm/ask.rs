@@ -1,0 +1,171 @@
+//! What is really asked of a model: a call, bent to the model's configuration and to what it has
+//! refused before. Pure; the protocols turn it into a body.
+
+use serde_json::{Number, Value};
+
+use super::{
+    Call, prompt,
+    repair::{Parameter, Refused, format_ceiling, needs_tools},
+};
+use crate::{
+    config::{self, Mode, StructuredOutput},
+    types::{Extra, Image, Message, OutputFormat, Part, Protocol, ToolChoice, ToolDefinition},
+};
+
+/// A call of this model, knowing what it refused.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) config: &'a config::Model,
+    pub(super) call: &'a Call,
+    pub(super) refused: &'a Refused,
+}
+
+impl Ask<'_> {
+    /// Whether the plain completion endpoint is asked, not the chat endpoint.
+    pub(super) fn is_plain(&self) -> bool {
+        self.call.raw || self.config.mode == Mode::Completion
+    }
+
+    /// What of the input the model cannot take, in words.
+    pub(super) fn unsupported(&self) -> Option<String> {
+        let name = &self.config.name;
+        let mut images = self.call.messages.iter().flat_map(|message| {
+            message.parts.iter().filter_map(|part| match part {
+                Part::Image(image) => Some(image),
+                Part::Text(_) => None,
+            })
+        });
+        if self.call.messages.iter().any(Message::has_image) {
+            if self.is_plain() {
+                return Some("plain completion takes no images".to_owned());
+            }
+            if self.config.vision == Some(false) || self.refused.contains(&Parameter::Images) {
+                return Some("the model takes no images".to_owned());
+            }
+            if self.config.protocol == Protocol::Ollama
+                && images.any(|image| matches!(image, Image::Url { .. }))
+            {
+                return Some(format!("image URLs are not supported by model '{name}'"));
+            }
+        }
+        if needs_tools(self.call) {
+            if self.is_plain() {
+                return Some("plain completion takes no tools".to_owned());
+            }
+            if !self.knows_tools() {
+                return Some("the model takes no tools".to_owned());
+            }
+        }
+        None
+    }
+
+    fn knows_tools(&self) -> bool {
+        self.config.tools != Some(false) && !self.refused.contains(&Parameter::Tools)
+    }
+
+    /// Whether a parameter may be sent.
+    pub(super) fn may_send(&self, parameter: Parameter) -> bool {
+        !self.refused.contains(&parameter)
+    }
+
+    /// The temperature to send, clamped to the model's range.
+    pub(super) fn temperature(&self) -> Option<f32> {
+        let may = self.config.send_temperature && self.may_send(Parameter::Temperature);
+        let wanted = self.call.sampling.temperature.filter(|_| may)?;
+        Some(wanted.clamp(0.0, self.config.max_temperature))
+    }
+
+    /// The tools to show. Ollama has no tool choice: with `none` they are left out, with a named
+    /// one only that is shown; `required` cannot be said and is left to the model.
+    pub(super) fn tools(&self) -> Vec<&ToolDefinition> {
+        if self.is_plain() || !self.knows_tools() {
+            return Vec::new();
+        }
+        let shown = |tool: &&ToolDefinition| match (&self.call.tool_choice, self.config.protocol) {
+            (Some(ToolChoice::None), Protocol::Ollama) => false,
+            (Some(ToolChoice::Named(name)), Protocol::Ollama) => tool.name == *name,
+            _ => true,
+        };
+        self.call.tools.iter().filter(shown).collect()
+    }
+
+    /// The form of output the protocol is asked to enforce.
+    pub(super) fn enforced_format(&self) -> StructuredOutput {
+        if self.is_plain() && self.config.protocol == Protocol::OpenAi {
+            return StructuredOutput::None; // not a field of /completions
+        }
+        let wanted = match self.call.format {
+            OutputFormat::Text => return StructuredOutput::None,
+            OutputFormat::Json => StructuredOutput::Json,
+            OutputFormat::Schema { .. } => StructuredOutput::Schema,
+        };
+        format_ceiling(self.config.structured_output, self.refused).min(wanted)
+    }
+
+    /// The conversation to send: tool turns complete, or as plain text where no tools are shown
+    /// though the request had some; and with an instruction where the form is not enforced in full.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        let mut messages = self.call.messages.to_vec();
+        if prompt::has_tool_turns(&messages) {
+            let hidden = !self.call.tools.is_empty() && self.tools().is_empty();
+            if hidden || self.is_plain() || !self.knows_tools() {
+                prompt::flatten_tools(&mut messages);
+            } else {
+                prompt::link_tools(&mut messages);
+            }
+        }
+        if let Some(instruction) = self.instruction(&messages) {
+            prompt::add_to_system(&mut messages, &instruction);
+        }
+        messages
+    }
+
+    /// The prompt of a plain completion.
+    pub(super) fn prompt(&self) -> String {
+        if self.call.raw {
+            let texts: Vec<String> = self.call.messages.iter().map(Message::joined_text).collect();
+            return texts.join("\n");
+        }
+        prompt::render(&self.messages())
+    }
+
+    /// Where the output must stop. A rendered conversation also stops before the next turn, or the
+    /// model would go on with the person's part.
+    pub(super) fn stop(&self) -> Vec<&str> {
+        let mut stop: Vec<&str> = self.call.stop.iter().map(String::as_str).collect();
+        let lone = self.call.messages.len() == 1;
+        if self.is_plain() && !self.call.raw && !lone && stop.len() < MOST_STOPS {
+            stop.push(prompt::NEXT_TURN);
+        }
+        stop
+    }
+
+    /// Unknown fields, when they are spelled in the model's protocol.
+    pub(super) fn extra(&self) -> Option<&Extra> {
+        self.call.extra.as_ref().filter(|extra| extra.protocol == self.config.protocol)
+    }
+
+    fn instruction(&self, messages: &[Message]) -> Option<String> {
+        let enforced = self.enforced_format();
+        if enforced == StructuredOutput::Schema {
+            return None;
+        }
+        // A client that asks for JSON mode has to say JSON itself; then nothing is added.
+        if enforced == StructuredOutput::Json
+            && self.call.format == OutputFormat::Json
+            && messages.iter().any(|m| m.joined_text().to_lowercase().contains("json"))
+        {
+            return None;
+        }
+        prompt::instruction(&self.call.format)
+    }
+}
+
+/// OpenAI's most stop sequences.
+pub(super) const MOST_STOPS: usize = 4;
+
+/// A float as people write it: 0.7, not 0.699999988.
+pub(super) fn number(value: f32) -> Value {
+    let exact = value.to_string().parse::<f64>().ok().and_then(Number::from_f64);
+    exact.map_or(Value::Null, Value::Number)
+}

@@ -1,0 +1,116 @@
+//! The time limit of a call.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Limit, LlmErrorKind, failure::Failure};
+
+/// Runs from the moment the call holds its permits.
+#[derive(Debug)]
+pub(super) struct Clock {
+    limit: Limit,
+    deadline: Instant,
+    /// A delta has come: a gap is being waited for, not the beginning.
+    speaking: bool,
+}
+
+impl Clock {
+    pub(super) fn start(limit: Limit) -> Self {
+        Self { limit, deadline: after(length(limit)), speaking: false }
+    }
+
+    /// Time spent waiting for permits does not count.
+    pub(super) fn extend(&mut self, waited: Duration) {
+        self.deadline = self.deadline.checked_add(waited).unwrap_or(self.deadline);
+    }
+
+    /// The wait for the next delta begins: with [`Limit::Gap`] it has the whole limit.
+    pub(super) fn next_gap(&mut self) {
+        self.speaking = true;
+        if let Limit::Gap(gap) = self.limit {
+            self.deadline = after(gap);
+        }
+    }
+
+    /// What is left of the limit.
+    pub(super) fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// A part of the call, which fails when the limit ends before it.
+    pub(super) async fn bound<T>(
+        &self,
+        part: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        // A part that is always ready would never see the timer.
+        if self.remaining().is_zero() {
+            return Err(self.over());
+        }
+        timeout_at(self.deadline, part).await.unwrap_or_else(|_| Err(self.over()))
+    }
+
+    fn over(&self) -> Failure {
+        let seconds = length(self.limit).as_secs_f64();
+        let words = match (self.limit, self.speaking) {
+            (Limit::Total(_), false) | (Limit::Gap(_), false) => {
+                format!("no answer in {seconds} s")
+            }
+            (Limit::Total(_), true) => format!("no complete answer in {seconds} s"),
+            (Limit::Gap(_), true) => format!("the answer stopped for {seconds} s"),
+        };
+        Failure::new(LlmErrorKind::Timeout, words)
+    }
+}
+
+fn length(limit: Limit) -> Duration {
+    match limit {
+        Limit::Total(length) | Limit::Gap(length) => length,
+    }
+}
+
+/// A limit too long to be added to the clock is as good as a year.
+fn after(length: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(length).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 60 * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn takes(seconds: u32) -> Result<(), Failure> {
+        tokio::time::sleep(SECOND * seconds).await;
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_total_limit_bounds_everything() {
+        let mut clock = Clock::start(Limit::Total(SECOND * 10));
+        assert!(clock.bound(takes(6)).await.is_ok());
+        clock.next_gap();
+        assert_eq!(clock.remaining(), SECOND * 4);
+        clock.extend(SECOND * 2);
+        assert!(clock.bound(takes(5)).await.is_ok());
+        let failure = clock.bound(takes(5)).await.err().unwrap();
+        assert_eq!(failure.kind, LlmErrorKind::Timeout);
+        assert!(clock.bound(takes(0)).await.is_err(), "even a part that is ready");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_limit_starts_again_with_each_delta() {
+        let mut clock = Clock::start(Limit::Gap(SECOND * 10));
+        for _ in 0..5 {
+            assert!(clock.bound(takes(9)).await.is_ok());
+            clock.next_gap();
+        }
+        assert!(clock.bound(takes(11)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_without_end_does_not_overflow() {
+        assert!(Clock::start(Limit::Total(Duration::MAX)).bound(takes(1000)).await.is_ok());
+    }
+}

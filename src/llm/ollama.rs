@@ -1,0 +1,386 @@
+//! Ollama's own protocol: bodies, replies and stream lines of `/api/chat` and `/api/generate`.
+//! Pure.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    answer::{Counts, Piece, ToolPiece, call_id},
+    ask::{Ask, number},
+    openai,
+    refusal::Refusal,
+    repair::Parameter,
+};
+use crate::{
+    config::StructuredOutput,
+    types::{Effort, FinishReason, Image, Message, OutputFormat, Part},
+};
+
+/// The body of a request.
+pub(super) fn body(ask: &Ask<'_>) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("model".into(), ask.config.upstream_model.clone().into());
+    if ask.is_plain() {
+        body.insert("prompt".into(), ask.prompt().into());
+        if ask.call.raw {
+            body.insert("raw".into(), true.into());
+        }
+    } else {
+        body.insert("messages".into(), ask.messages().iter().map(message).collect());
+    }
+    body.insert("stream".into(), ask.call.stream.into());
+    if let Some(effort) = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort)) {
+        body.insert("think".into(), think(effort));
+    }
+    match (ask.enforced_format(), &ask.call.format) {
+        (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) => {
+            body.insert("format".into(), schema.as_ref().clone());
+        }
+        (StructuredOutput::Json, _) => {
+            body.insert("format".into(), "json".into());
+        }
+        _ => {}
+    }
+    let tools = ask.tools();
+    if !tools.is_empty() {
+        body.insert("tools".into(), tools.into_iter().map(openai::tool).collect());
+    }
+    body.insert("options".into(), Value::Object(options(ask)));
+    if let Some(extra) = ask.extra() {
+        for (name, value) in &extra.fields {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    body
+}
+
+/// What the client sent of its own is kept, and its `num_ctx` wins over the model's.
+fn options(ask: &Ask<'_>) -> Map<String, Value> {
+    let own = ask.extra().and_then(|extra| extra.fields.get("options")?.as_object());
+    let mut options = own.cloned().unwrap_or_default();
+    let sampling = &ask.call.sampling;
+    options.entry("num_ctx").or_insert_with(|| ask.config.context_tokens.into());
+    let stop = ask.stop();
+    let fields = [
+        ("num_predict", ask.call.max_tokens.map(Value::from)),
+        ("temperature", ask.temperature().map(number)),
+        ("top_p", sampling.top_p.map(number)),
+        ("top_k", sampling.top_k.map(Value::from)),
+        ("min_p", sampling.min_p.map(number)),
+        ("seed", sampling.seed.map(Value::from)),
+        ("presence_penalty", sampling.presence_penalty.map(number)),
+        ("frequency_penalty", sampling.frequency_penalty.map(number)),
+        ("repeat_penalty", sampling.repeat_penalty.map(number)),
+        ("stop", (!stop.is_empty()).then(|| stop.into())),
+    ];
+    for (name, value) in fields {
+        options.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    options
+}
+
+fn think(effort: Effort) -> Value {
+    match effort {
+        Effort::None => false.into(),
+        Effort::On => true.into(),
+        Effort::Minimal | Effort::Low => "low".into(),
+        Effort::Medium => "medium".into(),
+        Effort::High | Effort::XHigh => "high".into(),
+        Effort::Max => "max".into(),
+    }
+}
+
+fn message(message: &Message) -> Value {
+    let mut fields = Map::new();
+    fields.insert("role".into(), message.role.as_str().into());
+    fields.insert("content".into(), message.joined_text().into());
+    let images: Vec<Value> = message
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Image(Image::Inline { base64, .. }) => Some(base64.clone().into()),
+            Part::Image(Image::Url { .. }) | Part::Text(_) => None, // refused before this
+        })
+        .collect();
+    if !images.is_empty() {
+        fields.insert("images".into(), images.into());
+    }
+    if !message.tool_calls.is_empty() {
+        let calls = message.tool_calls.iter().map(|call| {
+            json!({"function": {"name": call.name, "arguments": arguments(&call.arguments)}})
+        });
+        fields.insert("tool_calls".into(), calls.collect());
+    }
+    fields.extend(message.tool_name.clone().map(|name| ("tool_name".into(), name.into())));
+    Value::Object(fields)
+}
+
+/// Ollama wants an object.
+fn arguments(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => value,
+        Ok(value) if !value.is_null() => json!({"value": value}),
+        _ => json!({}),
+    }
+}
+
+/// Reads a stream line or a whole reply, which are of one shape.
+///
+/// # Errors
+/// The error that it is instead.
+pub(super) fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+    if let Some(refusal) = Refusal::in_band(value) {
+        return Err(refusal);
+    }
+    let mut pieces = Vec::new();
+    let said = value.get("message").unwrap_or(value);
+    let text = |name: &str| said.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    pieces.extend(text("thinking").map(|text| Piece::Reasoning(text.to_owned())));
+    let content = text("content").or_else(|| text("response"));
+    pieces.extend(content.map(|text| Piece::Text(text.to_owned())));
+    let calls = said.get("tool_calls").and_then(Value::as_array);
+    pieces.extend(calls.into_iter().flatten().map(tool_piece).map(Piece::Tool));
+    if value.get("done").and_then(Value::as_bool) == Some(true) {
+        let reason = match value.get("done_reason").and_then(Value::as_str) {
+            Some("length") => FinishReason::Length,
+            _ => FinishReason::Stop,
+        };
+        pieces.extend([Piece::Usage(counts(value)), Piece::Finish(reason), Piece::End]);
+    }
+    Ok(pieces)
+}
+
+/// Whether an object has the shape of a reply or of a line of one.
+pub(super) fn is_reply(value: &Value) -> bool {
+    ["message", "response", "done"].iter().any(|name| value.get(name).is_some())
+}
+
+/// Ollama's calls arrive whole, so each is one of its own, whatever its index says.
+fn tool_piece(call: &Value) -> ToolPiece {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let arguments = match call.pointer("/function/arguments") {
+        None | Some(Value::Null) => "{}".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    ToolPiece {
+        index: None,
+        id: text(call.get("id")).filter(|id| !id.is_empty()).or_else(|| Some(call_id())),
+        name: text(call.pointer("/function/name")),
+        arguments,
+    }
+}
+
+fn counts(line: &Value) -> Counts {
+    let count = |name: &str| line.get(name).and_then(Value::as_u64);
+    let time = |name: &str| count(name).filter(|nanos| *nanos > 0).map(Duration::from_nanos);
+    Counts {
+        prompt: count("prompt_eval_count"),
+        completion: count("eval_count"),
+        cached: None,
+        reasoning: None,
+        prompt_time: time("prompt_eval_duration"),
+        completion_time: time("eval_duration"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        config::{Mode, Model},
+        llm::{Call, repair::Refused, testing},
+        types::{Extra, Protocol, Role, Sampling, ToolCall, ToolChoice},
+    };
+
+    fn config() -> Model {
+        testing::model(Protocol::Ollama, "http://127.0.0.1:1")
+    }
+
+    fn body_of(config: &Model, call: &Call, refused: &[Parameter]) -> Value {
+        let refused: Refused = refused.iter().copied().collect();
+        Value::Object(body(&Ask { config, call, refused: &refused }))
+    }
+
+    #[test]
+    fn fields_are_mapped_to_options() {
+        let sampling = Sampling {
+            temperature: Some(0.7),
+            top_p: Some(0.9),
+            top_k: Some(40),
+            min_p: Some(0.05),
+            seed: Some(7),
+            presence_penalty: Some(0.1),
+            frequency_penalty: Some(0.2),
+            repeat_penalty: Some(1.1),
+        };
+        let call = Call {
+            sampling,
+            max_tokens: Some(99),
+            stop: vec!["a".into()],
+            effort: Some(Effort::None),
+            stream: false,
+            ..testing::call("hi")
+        };
+        assert_eq!(
+            body_of(&config(), &call, &[]),
+            json!({"model": "up", "messages": [{"role": "user", "content": "hi"}], "stream": false,
+                "think": false, "options": {"num_ctx": 8192, "num_predict": 99, "temperature": 0.7,
+                    "top_p": 0.9, "top_k": 40, "min_p": 0.05, "seed": 7, "presence_penalty": 0.1,
+                    "frequency_penalty": 0.2, "repeat_penalty": 1.1, "stop": ["a"]}})
+        );
+        let body = body_of(&config(), &call, &[Parameter::Effort]);
+        assert_eq!(body.get("think"), None);
+    }
+
+    #[test]
+    fn unknown_fields_are_merged_deep() {
+        let fields = json!({"keep_alive": "5m", "model": "no",
+            "options": {"num_ctx": 4096, "mirostat": 1, "temperature": 9}});
+        let extra =
+            Extra { protocol: Protocol::Ollama, fields: fields.as_object().unwrap().clone() };
+        let mut call = Call { extra: Some(extra), ..testing::call("hi") };
+        call.sampling.temperature = Some(0.5);
+        let body = body_of(&config(), &call, &[]);
+        assert_eq!((&body["keep_alive"], &body["model"]), (&json!("5m"), &json!("up")));
+        assert_eq!(body["options"], json!({"num_ctx": 4096, "mirostat": 1, "temperature": 0.5}));
+    }
+
+    #[test]
+    fn conversations_with_tools_and_images() {
+        let mut seeing = Message::text(Role::User, "see");
+        let image = Image::Inline { media_type: "image/png".into(), base64: "QQ==".into() };
+        seeing.parts.push(Part::Image(image));
+        let mut calling = Message::text(Role::Assistant, "");
+        calling.tool_calls =
+            vec![ToolCall { id: "c".into(), name: "f".into(), arguments: "{\"a\":1}".into() }];
+        let mut result = Message::text(Role::Tool, "42");
+        result.tool_call_id = Some("c".into());
+        let messages: Arc<[Message]> = vec![seeing, calling, result].into();
+        let call = Call { messages: messages.clone(), ..testing::call_with_tools() };
+        let body = body_of(&config(), &call, &[]);
+        assert_eq!(
+            body["messages"],
+            json!([
+                {"role": "user", "content": "see", "images": ["QQ=="]},
+                {"role": "assistant", "content": "",
+                    "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]},
+                {"role": "tool", "content": "42", "tool_name": "f"},
+            ])
+        );
+        assert_eq!(body["tools"][0]["function"]["name"], "f");
+        // With tool choice `none` there are no tools, and what was called is plain text.
+        let call = Call { tool_choice: Some(ToolChoice::None), ..call };
+        let body = body_of(&config(), &call, &[]);
+        assert_eq!(body.get("tools"), None);
+        assert_eq!(
+            body["messages"][1],
+            json!({"role": "assistant", "content": "[called the tool f with {\"a\":1}]"})
+        );
+        assert_eq!(
+            body["messages"][2],
+            json!({"role": "user", "content": "[result of the tool f]\n42"})
+        );
+    }
+
+    #[test]
+    fn forms_efforts_and_prompts() {
+        let schema = Arc::new(json!({"type": "object"}));
+        let format =
+            OutputFormat::Schema { name: "o".into(), schema, strict: None, description: None };
+        let call = Call { format, ..testing::call("hi") };
+        assert_eq!(body_of(&config(), &call, &[])["format"], json!({"type": "object"}));
+        assert_eq!(body_of(&config(), &call, &[Parameter::Schema])["format"], "json");
+        let plain = Model { mode: Mode::Completion, ..config() };
+        let body = body_of(&plain, &testing::call("Once"), &[]);
+        assert_eq!((&body["prompt"], body.get("raw")), (&json!("Once"), None));
+        let raw = Call { raw: true, ..testing::call("Once") };
+        assert_eq!(body_of(&config(), &raw, &[])["raw"], true);
+        for (effort, want) in [
+            (Effort::On, json!(true)),
+            (Effort::Minimal, json!("low")),
+            (Effort::XHigh, json!("high")),
+            (Effort::Max, json!("max")),
+        ] {
+            let call = Call { effort: Some(effort), ..testing::call("hi") };
+            assert_eq!(body_of(&config(), &call, &[])["think"], want);
+        }
+        for (text, want) in
+            [("{\"a\":1}", json!({"a": 1})), ("", json!({})), ("[1]", json!({"value": [1]}))]
+        {
+            assert_eq!(arguments(text), want);
+        }
+    }
+
+    #[test]
+    fn what_it_cannot_take_is_known_before_a_call() {
+        let unsupported = |config: &Model, call: &Call| {
+            Ask { config, call, refused: &Refused::new() }.unsupported()
+        };
+        let mut seeing = testing::call_with_image();
+        assert_eq!(unsupported(&config(), &seeing), None);
+        let blind = Model { vision: Some(false), ..config() };
+        assert!(unsupported(&blind, &seeing).is_some());
+        let plain = Model { mode: Mode::Completion, ..config() };
+        assert!(unsupported(&plain, &seeing).is_some());
+        let toolless = Model { tools: Some(false), ..config() };
+        assert!(unsupported(&toolless, &testing::call_with_tools()).is_some());
+        let shown = Call { tool_choice: Some(ToolChoice::None), ..testing::call_with_tools() };
+        assert_eq!(unsupported(&toolless, &shown), None);
+        let mut message = seeing.messages[0].clone();
+        message
+            .parts
+            .push(Part::Image(Image::Url { url: "https://e.example/a".into(), detail: None }));
+        seeing.messages = vec![message].into();
+        assert_eq!(
+            unsupported(&config(), &seeing).as_deref(),
+            Some("image URLs are not supported by model 'm'")
+        );
+    }
+
+    #[test]
+    fn lines_and_replies_are_read() {
+        let text = |text: &str| Piece::Text(text.into());
+        for (value, want) in [
+            (
+                json!({"message": {"role": "assistant", "content": "你"}, "done": false}),
+                vec![text("你")],
+            ),
+            (json!({"response": "hi", "done": false}), vec![text("hi")]),
+            (
+                json!({"message": {"content": "", "thinking": "hm"}, "done": false}),
+                vec![Piece::Reasoning("hm".into())],
+            ),
+            (
+                json!({"message": {"tool_calls": [{"id": "c", "function": {"index": 0, "name": "f", "arguments": {"a": 1}}}]}}),
+                vec![Piece::Tool(ToolPiece {
+                    index: None,
+                    id: Some("c".into()),
+                    name: Some("f".into()),
+                    arguments: "{\"a\":1}".into(),
+                })],
+            ),
+            (
+                json!({"message": {"content": "x"}, "done": true, "done_reason": "length",
+                    "prompt_eval_count": 5, "eval_count": 3, "eval_duration": 1000}),
+                vec![
+                    text("x"),
+                    Piece::Usage(Counts {
+                        prompt: Some(5),
+                        completion: Some(3),
+                        completion_time: Some(Duration::from_micros(1)),
+                        ..Counts::default()
+                    }),
+                    Piece::Finish(FinishReason::Length),
+                    Piece::End,
+                ],
+            ),
+        ] {
+            assert_eq!(pieces(&value).ok().unwrap(), want, "{value}");
+        }
+        assert!(pieces(&json!({"error": "boom"})).is_err());
+    }
+}

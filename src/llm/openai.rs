@@ -1,0 +1,278 @@
+//! The OpenAI-compatible protocol: bodies, replies and stream chunks of `/chat/completions` and
+//! `/completions`. Pure.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    answer::{Counts, Piece, ToolPiece},
+    ask::{Ask, MOST_STOPS, number},
+    refusal::Refusal,
+    repair::Parameter,
+};
+use crate::{
+    config::StructuredOutput,
+    types::{Effort, FinishReason, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition},
+};
+
+/// The body of a request.
+pub(super) fn body(ask: &Ask<'_>) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("model".into(), ask.config.upstream_model.clone().into());
+    if ask.is_plain() {
+        body.insert("prompt".into(), ask.prompt().into());
+    } else {
+        body.insert("messages".into(), ask.messages().iter().map(message).collect());
+    }
+    body.insert("stream".into(), ask.call.stream.into());
+    if ask.call.stream && ask.may_send(Parameter::StreamOptions) {
+        body.insert("stream_options".into(), json!({"include_usage": true}));
+    }
+    sampling(ask, &mut body);
+    let stop: Vec<&str> = ask.stop().into_iter().take(MOST_STOPS).collect();
+    if !stop.is_empty() {
+        body.insert("stop".into(), stop.into());
+    }
+    if !ask.is_plain() {
+        if let Some(effort) = effort(ask) {
+            body.insert("reasoning_effort".into(), effort.into());
+        }
+        if let Some(format) = response_format(ask) {
+            body.insert("response_format".into(), format);
+        }
+        tools(ask, &mut body);
+    }
+    if let Some(extra) = ask.extra() {
+        for (name, value) in &extra.fields {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    body
+}
+
+fn sampling(ask: &Ask<'_>, body: &mut Map<String, Value>) {
+    let sampling = &ask.call.sampling;
+    let length_name = if ask.may_send(Parameter::MaxTokens) {
+        Some("max_tokens")
+    } else {
+        // The new name belongs to chat; a server that refused both gets neither.
+        let known = !ask.is_plain() && ask.may_send(Parameter::MaxCompletionTokens);
+        known.then_some("max_completion_tokens")
+    };
+    if let (Some(name), Some(limit)) = (length_name, ask.call.max_tokens) {
+        body.insert(name.into(), limit.into());
+    }
+    let fields = [
+        ("temperature", Parameter::Temperature, ask.temperature().map(number)),
+        ("top_p", Parameter::TopP, sampling.top_p.map(number)),
+        ("top_k", Parameter::TopK, sampling.top_k.map(Value::from)),
+        ("min_p", Parameter::MinP, sampling.min_p.map(number)),
+        ("seed", Parameter::Seed, sampling.seed.map(Value::from)),
+        ("presence_penalty", Parameter::PresencePenalty, sampling.presence_penalty.map(number)),
+        ("frequency_penalty", Parameter::FrequencyPenalty, sampling.frequency_penalty.map(number)),
+        ("repeat_penalty", Parameter::RepeatPenalty, sampling.repeat_penalty.map(number)),
+    ];
+    for (name, parameter, value) in fields {
+        if let Some(value) = value.filter(|_| ask.may_send(parameter)) {
+            body.insert(name.into(), value);
+        }
+    }
+}
+
+/// `On` is a reasoning model's default already.
+fn effort(ask: &Ask<'_>) -> Option<&'static str> {
+    match ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))? {
+        Effort::None => Some("none"),
+        Effort::On => None,
+        Effort::Minimal => Some("minimal"),
+        Effort::Low => Some("low"),
+        Effort::Medium => Some("medium"),
+        Effort::High => Some("high"),
+        Effort::XHigh | Effort::Max => Some("xhigh"),
+    }
+}
+
+fn response_format(ask: &Ask<'_>) -> Option<Value> {
+    match (ask.enforced_format(), &ask.call.format) {
+        (StructuredOutput::Schema, OutputFormat::Schema { name, schema, strict, description }) => {
+            let mut inner = Map::new();
+            inner.insert("name".into(), name.clone().into());
+            inner.insert("schema".into(), schema.as_ref().clone());
+            inner.extend(strict.map(|strict| ("strict".into(), strict.into())));
+            inner.extend(description.clone().map(|text| ("description".into(), text.into())));
+            Some(json!({"type": "json_schema", "json_schema": inner}))
+        }
+        (StructuredOutput::Json, _) => Some(json!({"type": "json_object"})),
+        _ => None,
+    }
+}
+
+fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
+    let tools = ask.tools();
+    if tools.is_empty() {
+        return;
+    }
+    body.insert("tools".into(), tools.into_iter().map(tool).collect());
+    let choice = ask.call.tool_choice.as_ref().map(|choice| match choice {
+        ToolChoice::None => "none".into(),
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::Required => "required".into(),
+        ToolChoice::Named(name) => json!({"type": "function", "function": {"name": name}}),
+    });
+    body.extend(choice.map(|choice| ("tool_choice".into(), choice)));
+    let parallel =
+        ask.call.parallel_tool_calls.filter(|_| ask.may_send(Parameter::ParallelToolCalls));
+    body.extend(parallel.map(|parallel| ("parallel_tool_calls".into(), parallel.into())));
+}
+
+/// A tool definition; Ollama takes the same.
+pub(super) fn tool(tool: &ToolDefinition) -> Value {
+    let mut function = Map::new();
+    function.insert("name".into(), tool.name.clone().into());
+    function.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
+    function.extend(tool.parameters.clone().map(|schema| ("parameters".into(), schema)));
+    function.extend(tool.strict.map(|strict| ("strict".into(), strict.into())));
+    json!({"type": "function", "function": function})
+}
+
+fn message(message: &Message) -> Value {
+    let mut fields = Map::new();
+    fields.insert("role".into(), message.role.as_str().into());
+    let content: Value = if message.has_image() {
+        message.parts.iter().map(part).collect()
+    } else {
+        message.joined_text().into()
+    };
+    let nothing = content.as_str() == Some("") && !message.tool_calls.is_empty();
+    fields.insert("content".into(), if nothing { Value::Null } else { content });
+    if !message.tool_calls.is_empty() {
+        let calls = message.tool_calls.iter().map(|call| {
+            let function = json!({"name": call.name, "arguments": call.arguments});
+            json!({"id": call.id, "type": "function", "function": function})
+        });
+        fields.insert("tool_calls".into(), calls.collect());
+    }
+    fields.extend(message.tool_call_id.clone().map(|id| ("tool_call_id".into(), id.into())));
+    Value::Object(fields)
+}
+
+fn part(part: &Part) -> Value {
+    match part {
+        Part::Text(text) => json!({"type": "text", "text": text}),
+        Part::Image(Image::Inline { media_type, base64 }) => {
+            let url = format!("data:{media_type};base64,{base64}");
+            json!({"type": "image_url", "image_url": {"url": url}})
+        }
+        Part::Image(Image::Url { url, detail }) => {
+            let mut image = Map::new();
+            image.insert("url".into(), url.clone().into());
+            image.extend(detail.clone().map(|detail| ("detail".into(), detail.into())));
+            json!({"type": "image_url", "image_url": image})
+        }
+    }
+}
+
+/// Reads a stream chunk or a whole reply, which differ in nothing but `delta` and `message`.
+///
+/// # Errors
+/// The error that it is instead.
+pub(super) fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+    if let Some(refusal) = Refusal::in_band(value) {
+        return Err(refusal);
+    }
+    let mut pieces = Vec::new();
+    if let Some(choice) = value.pointer("/choices/0") {
+        let said = ["delta", "message"].iter().find_map(|name| choice.get(*name));
+        if let Some(said) = said.filter(|said| said.is_object()) {
+            pieces.extend(reasoning(said).map(Piece::Reasoning));
+            content(said.get("content"), &mut pieces);
+            content(said.get("refusal"), &mut pieces);
+            let calls = said.get("tool_calls").and_then(Value::as_array);
+            pieces.extend(calls.into_iter().flatten().map(tool_piece).map(Piece::Tool));
+        }
+        content(choice.get("text"), &mut pieces);
+        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+            pieces.push(Piece::Finish(finish_reason(reason)?));
+        }
+    }
+    if let Some(usage) = value.get("usage").filter(|usage| usage.is_object()) {
+        pieces.push(Piece::Usage(counts(usage)));
+    }
+    Ok(pieces)
+}
+
+/// Whether a whole body has the shape of a reply.
+pub(super) fn is_reply(value: &Value) -> bool {
+    value.get("choices").is_some_and(Value::is_array)
+}
+
+/// The names the reasoning goes by; a server that sends two means the same by both.
+fn reasoning(said: &Value) -> Option<String> {
+    let named = ["reasoning_content", "reasoning"]
+        .iter()
+        .find_map(|name| said.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty()));
+    if let Some(text) = named {
+        return Some(text.to_owned());
+    }
+    let details = said.get("reasoning_details")?.as_array()?;
+    let text: String =
+        details.iter().filter_map(|detail| detail.get("text").and_then(Value::as_str)).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+/// Content is a text, or a list of parts; Mistral's `thinking` parts hold a list of their own.
+fn content(content: Option<&Value>, pieces: &mut Vec<Piece>) {
+    match content {
+        Some(Value::String(text)) if !text.is_empty() => pieces.push(Piece::Text(text.clone())),
+        Some(Value::Array(parts)) => {
+            for part in parts {
+                if let Some(thoughts) = part.get("thinking").and_then(Value::as_array) {
+                    let text = thoughts.iter().filter_map(|one| one.get("text")?.as_str());
+                    pieces.push(Piece::Reasoning(text.collect()));
+                } else {
+                    self::content(part.get("text"), pieces);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn tool_piece(call: &Value) -> ToolPiece {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let arguments = match call.pointer("/function/arguments") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    ToolPiece {
+        index: call.get("index").and_then(Value::as_u64),
+        id: text(call.get("id")),
+        name: text(call.pointer("/function/name")),
+        arguments,
+    }
+}
+
+fn finish_reason(reason: &str) -> Result<FinishReason, Refusal> {
+    match reason {
+        "length" | "max_tokens" => Ok(FinishReason::Length),
+        "tool_calls" | "function_call" => Ok(FinishReason::ToolCalls),
+        "content_filter" => Ok(FinishReason::ContentFilter),
+        "error" => Err(Refusal::wordless()),
+        _ => Ok(FinishReason::Stop), // `stop`, and whatever a server makes up for it
+    }
+}
+
+fn counts(usage: &Value) -> Counts {
+    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64);
+    Counts {
+        prompt: count("/prompt_tokens"),
+        completion: count("/completion_tokens"),
+        cached: count("/prompt_tokens_details/cached_tokens"),
+        reasoning: count("/completion_tokens_details/reasoning_tokens"),
+        prompt_time: None,
+        completion_time: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

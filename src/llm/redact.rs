@@ -1,0 +1,277 @@
+//! What may be shown of payloads and of an upstream's own words. Pure.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+/// Characters of an upstream's message that are shown.
+pub(super) const MESSAGE_LIMIT: usize = 300;
+/// Bytes of a payload that `CHORUS_LOG_PAYLOADS=1` shows.
+pub(super) const EXCERPT_LIMIT: usize = 512;
+/// A run of this many characters shared with a prompt makes a message an echo of it.
+const ECHO_RUN: usize = 24;
+/// The same with everything but letters and digits taken out, so that escapes and changed white
+/// space do not hide an echo.
+const BARE_ECHO_RUN: usize = 20;
+/// A prompt shorter than a run is echoed when all of it is there, unless it is shorter than this:
+/// "hi" is part of too many words.
+const SHORTEST_ECHO: usize = 6;
+/// A configured secret shorter than this is left alone: replacing it would garble every word.
+const SHORTEST_SECRET: usize = 6;
+
+/// Takes these secrets, and everything that looks like a key, out of a text.
+pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        text = text.replace(secret, "***");
+    }
+    let mut scrubbed = String::with_capacity(text.len());
+    let mut word = String::new();
+    let mut after_bearer = false;
+    for character in text.chars().chain(['\0']) {
+        if is_key_character(character) {
+            word.push(character);
+            continue;
+        }
+        let hide = looks_like_key(&word) || (after_bearer && word.len() >= SHORTEST_SECRET);
+        scrubbed.push_str(if hide { "***" } else { &word });
+        if !word.is_empty() {
+            after_bearer = word.eq_ignore_ascii_case("bearer");
+        }
+        word.clear();
+        if character != '\0' {
+            scrubbed.push(character);
+        }
+    }
+    scrubbed
+}
+
+fn is_key_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.' | '*')
+}
+
+/// Prefixes of well-known keys, or any unbroken run of 20 letters and digits that has both.
+fn looks_like_key(word: &str) -> bool {
+    const PREFIXES: [&str; 12] = [
+        "sk-", "sk_", "pk-", "rk-", "gsk_", "hf_", "xai-", "AIza", "ghp_", "r8_", "nvapi-", "key-",
+    ];
+    let known = word.len() >= 8 && PREFIXES.iter().any(|prefix| word.starts_with(prefix));
+    known
+        || word.split(['-', '_', '.', '*']).any(|run| {
+            run.len() >= 20
+                && run.bytes().any(|byte| byte.is_ascii_digit())
+                && run.bytes().any(|byte| byte.is_ascii_alphabetic())
+        })
+}
+
+/// At most `limit` characters, on one line, the last three dots when something was cut.
+pub(super) fn cut(text: &str, limit: usize) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().nth(limit).is_none() {
+        return text;
+    }
+    let kept: String = text.chars().take(limit.saturating_sub(3)).collect();
+    format!("{kept}...")
+}
+
+/// Whether a message may hold a piece of one of these texts: a shared run of 24 characters, or the
+/// whole of a shorter text. When in doubt it says yes.
+pub(super) fn echoes<'a>(message: &str, texts: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let message = unescape(message);
+    let bare: Vec<char> = bare(&message).collect();
+    let raw: Vec<char> = message.chars().collect();
+    let (raw_runs, bare_runs) = (runs(&raw, ECHO_RUN), runs(&bare, BARE_ECHO_RUN));
+    let bare: String = bare.into_iter().collect();
+    texts.into_iter().any(|text| {
+        shares(text.chars(), ECHO_RUN, &raw_runs)
+            || shares(self::bare(text), BARE_ECHO_RUN, &bare_runs)
+            || contains_whole(&bare, text)
+    })
+}
+
+fn contains_whole(message: &str, text: &str) -> bool {
+    let head: String = bare(text).take(BARE_ECHO_RUN).collect();
+    let length = head.chars().count();
+    (SHORTEST_ECHO..BARE_ECHO_RUN).contains(&length) && message.contains(&head)
+}
+
+/// Letters and digits only, in lower case.
+fn bare(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase)
+}
+
+/// Undoes one level of JSON escapes, for bodies that quote a request as a string.
+fn unescape(message: &str) -> String {
+    if !message.contains('\\') {
+        return message.to_owned();
+    }
+    let quoted = format!("\"{}\"", message.replace("\\\"", "\"").replace('"', "\\\""));
+    serde_json::from_str(&quoted).unwrap_or_else(|_| message.replace("\\n", " "))
+}
+
+const BASE: u64 = 0x0100_0000_01b3;
+
+/// Hashes of every run of this length.
+fn runs(characters: &[char], length: usize) -> HashSet<u64> {
+    characters.windows(length).map(|run| run.iter().fold(0, |hash, one| mix(hash, *one))).collect()
+}
+
+fn mix(hash: u64, character: char) -> u64 {
+    hash.wrapping_mul(BASE).wrapping_add(u64::from(u32::from(character)))
+}
+
+/// Whether any run of this length has one of these hashes (a rolling hash: texts can be long).
+fn shares(text: impl Iterator<Item = char>, length: usize, runs: &HashSet<u64>) -> bool {
+    if runs.is_empty() {
+        return false;
+    }
+    let leaving_weight = (0..length).fold(1_u64, |weight, _| weight.wrapping_mul(BASE));
+    let mut window = std::collections::VecDeque::with_capacity(length.saturating_add(1));
+    let mut hash = 0;
+    for character in text {
+        hash = mix(hash, character);
+        window.push_back(character);
+        if window.len() > length
+            && let Some(left) = window.pop_front()
+        {
+            let left = u64::from(u32::from(left)).wrapping_mul(leaving_weight);
+            hash = hash.wrapping_sub(left);
+        }
+        if window.len() == length && runs.contains(&hash) {
+            return true;
+        }
+    }
+    false
+}
+
+/// A payload's top-level fields with kinds and lengths, never a value but numbers and booleans.
+pub(super) fn fields(payload: &Map<String, Value>) -> String {
+    let shown: Vec<String> =
+        payload.iter().map(|(name, value)| format!("{name}={}", shape(value))).collect();
+    shown.join(" ")
+}
+
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(text) => format!("<{} bytes>", text.len()),
+        Value::Array(items) => format!("[{} items]", items.len()),
+        Value::Object(fields) => format!("{{{} fields}}", fields.len()),
+    }
+}
+
+/// The first 512 bytes of a payload, keys masked; only for `CHORUS_LOG_PAYLOADS=1`.
+pub(super) fn excerpt(text: &str, secrets: &[&str]) -> String {
+    let end = text.floor_char_boundary(EXCERPT_LIMIT);
+    // Scrub a little more than is shown, or a key cut in two would show its first half.
+    let more = text.floor_char_boundary(EXCERPT_LIMIT.saturating_add(256));
+    let scrubbed = scrub(text.get(..more).unwrap_or(text), secrets);
+    let end = scrubbed.floor_char_boundary(end);
+    scrubbed.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_scrubbed_and_words_are_not() {
+        for (text, want) in [
+            ("Incorrect API key provided: sk-abc123def.", "Incorrect API key provided: ***"),
+            ("Incorrect API key: sk-ab***********xyz", "Incorrect API key: ***"),
+            ("header was 'Bearer topsecret'", "header was 'Bearer ***'"),
+            ("token 0123456789abcdef0123 bad", "token *** bad"),
+            ("my own secret word: hunter22", "my own secret word: ***"),
+            (
+                "model llama-3.1-8b-instruct-q4_0 not found",
+                "model llama-3.1-8b-instruct-q4_0 not found",
+            ),
+            ("max_completion_tokens is not supported", "max_completion_tokens is not supported"),
+            ("你好 AIzaSyD4你好", "你好 ***你好"),
+        ] {
+            assert_eq!(scrub(text, &["hunter22", "no"]), want);
+        }
+    }
+
+    #[test]
+    fn cutting_respects_characters() {
+        assert_eq!(cut("a  b\n c", 10), "a b c");
+        assert_eq!(cut("你好世界你好", 5), "你好...");
+        assert_eq!(cut("你好", 2), "你好");
+    }
+
+    #[test]
+    fn a_message_that_quotes_the_prompt_is_an_echo() {
+        let prompt = "Please tell me the story of the seven lazy dogs, and nothing else.";
+        let chinese = "请用三句话解释为什么天空是蓝色的，并且给出一个生活中的例子作为补充说明。";
+        for (message, texts, want) in [
+            ("bad request: tell me the story of the seven lazy", vec![prompt], true),
+            ("TELL ME: the\\nstory of the seven lazy", vec![prompt], true),
+            (
+                "cannot parse 解释为什么天空是蓝色的，并且给出一个生活中的例子",
+                vec![prompt, chinese],
+                true,
+            ),
+            (
+                "cannot parse \\u89e3\\u91ca\\u4e3a\\u4ec0\\u4e48\\u5929\\u7a7a\\u662f\\u84dd\\u8272\\u7684\
+                 \\uff0c\\u5e76\\u4e14\\u7ed9\\u51fa\\u4e00\\u4e2a\\u751f\\u6d3b\\u4e2d\\u7684\\u4f8b\\u5b50",
+                vec![chinese],
+                true,
+            ),
+            ("I will not say marker-4711.", vec!["marker-4711"], true),
+            ("this is bad", vec!["hi"], false),
+            ("tell me the story", vec![prompt], false),
+            ("maximum context length is 8192 tokens", vec![prompt, chinese], false),
+            ("", vec![""], false),
+        ] {
+            assert_eq!(echoes(message, texts.iter().copied()), want, "{message}");
+        }
+    }
+
+    #[test]
+    fn payloads_show_fields_and_lengths() {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "secret"}],
+            "temperature": 0.5, "stream": true, "format": {"a": 1}, "stop": null});
+        assert_eq!(
+            fields(body.as_object().unwrap()),
+            "model=<1 bytes> messages=[1 items] temperature=0.5 stream=true format={1 fields} \
+             stop=null"
+        );
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_masked() {
+        let text = format!("{} sk-12345678901234567890", "好".repeat(168));
+        let shown = excerpt(&text, &[]);
+        assert!(shown.len() <= EXCERPT_LIMIT, "{}", shown.len());
+        assert!(!shown.contains("sk-1"), "{shown}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn any_quote_of_24_characters_is_found(
+            prompt in "[a-z你好，。 ]{30,90}", at in any::<prop::sample::Index>(), tail in "[A-Z]{0,9}",
+        ) {
+            let letters: Vec<char> = prompt.chars().collect();
+            let from = at.index(letters.len() - ECHO_RUN);
+            let quote: String = letters[from..from + ECHO_RUN].iter().collect();
+            let message = format!("bad: {quote}{tail}");
+            prop_assert!(echoes(&message, [prompt.as_str()].into_iter()));
+        }
+
+        #[test]
+        fn nothing_panics(text in "\\PC{0,80}", limit in 0..90_usize) {
+            scrub(&text, &["secret"]);
+            cut(&text, limit);
+            excerpt(&text, &[]);
+            echoes(&text, [text.as_str()].into_iter());
+        }
+    }
+}

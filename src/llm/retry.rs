@@ -1,0 +1,186 @@
+//! What is worth another try, and when. Pure but for the jitter's dice.
+
+use std::time::{Duration, SystemTime};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::config;
+
+/// What an upstream's failure says about trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// The same request will fail again.
+    Never,
+    /// After a pause of our choosing.
+    Backoff,
+    /// After a pause of our choosing, but only one time.
+    Once,
+    /// After the pause it asked for.
+    After(Duration),
+}
+
+/// A call's remaining tries and their pauses.
+#[derive(Debug)]
+pub(super) struct Retries {
+    left: usize,
+    used: usize,
+    delays: backon::ExponentialBackoff,
+}
+
+impl Retries {
+    pub(super) fn new(retry: &config::Retry) -> Self {
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(retry.base_delay.min(retry.max_delay))
+            .with_max_delay(retry.max_delay)
+            .without_max_times()
+            .build();
+        Self { left: retry.max_retries, used: 0, delays }
+    }
+
+    /// How long to wait before the next try; `None`: give up. A wait that does not end within
+    /// `remaining` is not begun.
+    pub(super) fn next(&mut self, advice: Advice, remaining: Duration) -> Option<Duration> {
+        if advice == Advice::Never || self.left == 0 {
+            return None;
+        }
+        if advice == Advice::Once && self.used > 0 {
+            return None;
+        }
+        let ceiling = self.delays.next()?;
+        let wait = match advice {
+            Advice::After(asked) => asked,
+            Advice::Never | Advice::Backoff | Advice::Once => full_jitter(ceiling),
+        };
+        if wait >= remaining {
+            return None;
+        }
+        self.left = self.left.saturating_sub(1);
+        self.used = self.used.saturating_add(1);
+        Some(wait)
+    }
+}
+
+/// Anything from nothing to all of it, so that many clients do not come back in step.
+fn full_jitter(ceiling: Duration) -> Duration {
+    ceiling.mul_f64(fastrand::f64())
+}
+
+/// The advice of an error response.
+pub(super) fn advice(status: u16, headers: &HeaderMap, now: SystemTime) -> Advice {
+    let again = match header(headers, "x-should-retry") {
+        Some("true") => true,
+        Some("false") => false,
+        _ => is_passing(status),
+    };
+    match retry_after(headers, now) {
+        _ if !again => Advice::Never,
+        Some(wait) => Advice::After(wait),
+        None => Advice::Backoff,
+    }
+}
+
+/// Statuses that another try may cure.
+pub(super) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 529)
+}
+
+/// `retry-after-ms`, else `retry-after`: seconds, possibly a fraction, or an HTTP date.
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let millis = header(headers, "retry-after-ms").and_then(|text| seconds(text, 1000.0));
+    millis.or_else(|| {
+        let text = header(headers, RETRY_AFTER.as_str())?;
+        seconds(text, 1.0).or_else(|| {
+            let date = httpdate::parse_http_date(text).ok()?;
+            Some(date.duration_since(now).unwrap_or_default())
+        })
+    })
+}
+
+fn seconds(text: &str, per_second: f64) -> Option<Duration> {
+    let value: f64 = text.parse().ok()?;
+    Duration::try_from_secs_f64(value / per_second).ok()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_upstream_says_when() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        for (pairs, want_ms) in [
+            (vec![("retry-after-ms", "250"), ("retry-after", "9")], Some(250)),
+            (vec![("retry-after-ms", "soon"), ("retry-after", "2")], Some(2000)),
+            (vec![("retry-after", " 0.5 ")], Some(500)),
+            (vec![("retry-after", "Sun, 06 Nov 1994 08:49:40 GMT")], Some(3000)),
+            (vec![("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")], Some(0)),
+            (vec![("retry-after", "-3")], None),
+            (vec![("retry-after", "NaN")], None),
+            (vec![("retry-after", "1e300")], None),
+            (vec![("retry-after", "tomorrow")], None),
+            (vec![], None),
+        ] {
+            let want = want_ms.map(Duration::from_millis);
+            assert_eq!(retry_after(&headers(&pairs), now), want, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn statuses_and_headers_decide() {
+        let now = SystemTime::UNIX_EPOCH;
+        let none: &[(&'static str, &str)] = &[];
+        for status in [408, 409, 425, 429, 500, 502, 503, 504, 529] {
+            assert_eq!(advice(status, &headers(none), now), Advice::Backoff, "{status}");
+        }
+        for status in [301, 400, 401, 402, 403, 404, 413, 422, 501] {
+            assert_eq!(advice(status, &headers(none), now), Advice::Never, "{status}");
+        }
+        let two = Advice::After(Duration::from_secs(2));
+        for (status, pairs, want) in [
+            (400, vec![("x-should-retry", "true")], Advice::Backoff),
+            (500, vec![("x-should-retry", "false"), ("retry-after", "2")], Advice::Never),
+            (503, vec![("retry-after", "2")], two),
+            (400, vec![("retry-after", "2")], Advice::Never),
+        ] {
+            assert_eq!(advice(status, &headers(&pairs), now), want, "{status} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_stay_within_their_caps_and_end() {
+        let retry = config::Retry {
+            max_retries: 6,
+            base_delay: Duration::from_millis(200),
+            max_delay: Duration::from_secs(2),
+        };
+        for _ in 0..50 {
+            let mut retries = Retries::new(&retry);
+            for cap in [200, 400, 800, 1600, 2000, 2000] {
+                let wait = retries.next(Advice::Backoff, Duration::MAX).unwrap();
+                assert!(wait <= Duration::from_millis(cap + 1), "{wait:?} of {cap} ms");
+            }
+            assert_eq!(retries.next(Advice::Backoff, Duration::MAX), None);
+        }
+    }
+
+    #[test]
+    fn a_wait_that_does_not_fit_is_not_begun() {
+        let second = Duration::from_secs(1);
+        let mut retries = Retries::new(&config::Retry::default());
+        assert_eq!(retries.next(Advice::After(second), second), None);
+        assert_eq!(retries.next(Advice::Never, second), None);
+        assert_eq!(retries.next(Advice::After(second), second * 2), Some(second));
+        assert_eq!(retries.next(Advice::Once, second * 2), None);
+        assert!(retries.next(Advice::After(second), second * 2).is_some());
+        assert_eq!(retries.next(Advice::After(second), second * 2), None, "two retries are all");
+    }
+}

@@ -1,0 +1,74 @@
+//! What the tests of this folder share.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use super::{Call, Limit};
+use crate::{
+    config::{Endpoint, Mode, Model, StructuredOutput},
+    types::{ApiKey, Image, Message, OutputFormat, Part, Protocol, Role, Sampling, ToolDefinition},
+};
+
+/// A model at this base, with nothing special.
+pub(super) fn model(protocol: Protocol, api_base: &str) -> Model {
+    Model {
+        name: "m".into(),
+        endpoint: Endpoint {
+            api_base: api_base.parse().unwrap(),
+            api_key: ApiKey::new("sk-test-key-000"),
+        },
+        protocol,
+        mode: Mode::Chat,
+        upstream_model: "up".into(),
+        auto_temperature: None,
+        temperature: None,
+        max_temperature: 2.0,
+        send_temperature: true,
+        structured_output: StructuredOutput::Schema,
+        vision: None,
+        tools: None,
+        context_tokens: 8192,
+        max_concurrency: None,
+        price: None,
+        headers: reqwest::header::HeaderMap::new(),
+        ca_cert: None,
+    }
+}
+
+/// A streamed call of one user message.
+pub(super) fn call(text: &str) -> Call {
+    Call {
+        messages: Arc::from([Message::text(Role::User, text)]),
+        sampling: Sampling::default(),
+        max_tokens: None,
+        stop: Vec::new(),
+        format: OutputFormat::Text,
+        effort: None,
+        tools: Arc::from([]),
+        tool_choice: None,
+        parallel_tool_calls: None,
+        extra: None,
+        raw: false,
+        stream: true,
+        limit: Limit::Total(Duration::from_secs(20)),
+        permits: None,
+    }
+}
+
+pub(super) fn call_with_image() -> Call {
+    let mut message = Message::text(Role::User, "what is this?");
+    let image = Image::Inline { media_type: "image/png".into(), base64: "QUJD".into() };
+    message.parts.push(Part::Image(image));
+    Call { messages: Arc::from([message]), ..call("") }
+}
+
+pub(super) fn call_with_tools() -> Call {
+    let tool = ToolDefinition {
+        name: "f".into(),
+        description: Some("does f".into()),
+        parameters: Some(json!({"type": "object"})),
+        strict: None,
+    };
+    Call { tools: Arc::from([tool]), ..call("use f") }
+}

@@ -1,0 +1,131 @@
+//! Calls over real sockets, against an upstream that says exactly what a test wants.
+
+mod connections;
+mod failing;
+mod logs;
+mod reading;
+mod upstream;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use indexmap::IndexMap;
+use reqwest::ClientBuilder;
+use serde_json::{Value, json};
+
+use super::{testing::*, *};
+use crate::{
+    config::{self, Config, LogFormat, Retry, TimeLimits},
+    types::Protocol,
+};
+use upstream::{Reply, Upstream};
+
+/// What a call gave, folded.
+#[derive(Debug, Default)]
+struct Outcome {
+    text: String,
+    reasoning: String,
+    tool_calls: Vec<ToolCallDelta>,
+    attempts: Vec<&'static str>,
+    finished: Option<Completion>,
+    error: Option<LlmError>,
+}
+
+impl Outcome {
+    fn kind(&self) -> LlmErrorKind {
+        self.error.as_ref().expect("the call should have failed").kind
+    }
+}
+
+async fn outcome(mut stream: CallStream) -> Outcome {
+    let mut outcome = Outcome::default();
+    while let Some(event) = stream.next().await {
+        assert!(outcome.error.is_none(), "an error is the last item");
+        match event {
+            Ok(CallEvent::Started { .. }) => assert!(outcome.attempts.is_empty()),
+            Ok(CallEvent::Attempt(attempt)) => outcome.attempts.push(attempt.outcome),
+            Ok(CallEvent::Delta(Delta::Text(text))) => outcome.text.push_str(&text),
+            Ok(CallEvent::Delta(Delta::Reasoning(text))) => outcome.reasoning.push_str(&text),
+            Ok(CallEvent::Delta(Delta::ToolCall(call))) => outcome.tool_calls.push(call),
+            Ok(CallEvent::Finished(completion)) => outcome.finished = Some(completion),
+            Err(error) => outcome.error = Some(error),
+        }
+    }
+    outcome
+}
+
+/// A config of this one model, with quick retries.
+fn config_of(model: config::Model) -> Config {
+    let plan = config::Plan {
+        name: "chorus".into(),
+        analyzer: None,
+        members: Vec::new(),
+        selector: None,
+        synthesizer: None,
+        policy: config::Policy::default(),
+    };
+    Config {
+        server: config::Server {
+            host: "127.0.0.1".into(),
+            port: 0,
+            request_body_limit: 1,
+            max_in_flight: 1,
+            shutdown_grace: Duration::ZERO,
+            header_hold: Duration::ZERO,
+            heartbeat: Duration::ZERO,
+            unknown_model: config::UnknownModel::Workflow,
+            plain_client_format: config::PlainClientFormat::Auto,
+            progress: true,
+            usage: config::UsageScope::Total,
+            reasoning_field: config::ReasoningField::ReasoningContent,
+            ollama_version: String::new(),
+            allowed_hosts: Vec::new(),
+            cors_origins: Vec::new(),
+            allow_unauthenticated: false,
+        },
+        clients: Vec::new(),
+        models: IndexMap::from([(model.name.clone(), Arc::new(model))]),
+        workflow: Arc::new(plan),
+        max_worker_concurrency: None,
+        timeouts: TimeLimits::default(),
+        retry: Retry { base_delay: Duration::from_millis(5), ..Retry::default() },
+        log_format: LogFormat::Pretty,
+        path: None,
+        notices: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn llm_model(model: config::Model) -> Arc<Model> {
+    let name = model.name.clone();
+    let llm = Llm::new(&config_of(model)).expect("a client can be built");
+    Arc::clone(llm.model(&name).expect("the model is configured"))
+}
+
+fn openai(upstream: &Upstream) -> Arc<Model> {
+    llm_model(model(Protocol::OpenAi, &format!("{}/v1", upstream.base())))
+}
+
+fn ollama(upstream: &Upstream) -> Arc<Model> {
+    llm_model(model(Protocol::Ollama, &upstream.base()))
+}
+
+fn chunk(delta: &Value) -> String {
+    format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": delta}]}))
+}
+
+fn says(text: &str) -> String {
+    chunk(&json!({ "content": text }))
+}
+
+fn finish(reason: &str) -> String {
+    let choice = json!({"index": 0, "delta": {}, "finish_reason": reason});
+    format!("data: {}\n\n", json!({"choices": [choice]}))
+}
+
+const DONE: &str = "data: [DONE]\n\n";
+
+/// A complete streamed answer.
+fn answer(text: &str) -> Reply {
+    Reply::sse([says(text), finish("stop"), DONE.into()].concat())
+}

@@ -1,0 +1,49 @@
+//! What the log shows of a call.
+
+use super::*;
+
+/// Where a test's log goes.
+#[derive(Clone, Default)]
+struct Captured(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn logs_hold_lengths_and_text_only_when_asked() {
+    let prompt = "the seven lazy dogs keep sk-live-1234567890";
+    for log_payloads in [false, true] {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let refusal = json!({"error": {"message": format!("refused: {prompt}")}});
+        let replies = vec![answer("the fox says little"), Reply::json(400, &refusal)];
+        let upstream = Upstream::start(replies).await;
+        let config = config_of(model(Protocol::OpenAi, &upstream.base()));
+        let llm = Llm::build(&config, log_payloads, &ClientBuilder::new).unwrap();
+        let guard = tracing::subscriber::set_default(subscriber);
+        for _ in 0..2 {
+            outcome(llm.model("m").unwrap().call(call(prompt))).await;
+        }
+        drop(guard);
+        let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("messages=[1 items]"), "{log}");
+        assert!(log.contains("text_bytes=19"), "{log}");
+        assert!(log.contains("upstream_rejected"), "{log}");
+        assert_eq!(log.contains("seven lazy dogs"), log_payloads, "{log}");
+        assert_eq!(log.contains("the fox says"), log_payloads, "{log}");
+        assert!(!log.contains("sk-live") && !log.contains("sk-test-key"), "{log}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Answers of every framing are read to their end.
+
+use super::*;
+
+#[tokio::test]
+async fn a_stream_is_read_to_its_end() {
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
+    let body = [
+        ": hello\n\n",
+        &chunk(&json!({"role": "assistant", "content": ""})),
+        &chunk(&json!({"reasoning_content": "hm"})),
+        &says("你好"),
+        &says("，世界"),
+        &finish("stop"),
+        usage,
+        DONE,
+    ]
+    .concat();
+    let upstream = Upstream::start(vec![Reply::sse(body)]).await;
+    let got = outcome(openai(&upstream).call(call("hi"))).await;
+    assert_eq!((got.text.as_str(), got.reasoning.as_str()), ("你好，世界", "hm"));
+    assert_eq!(got.attempts, ["ok"]);
+    let done = got.finished.unwrap();
+    assert_eq!(done.reason, FinishReason::Stop);
+    assert_eq!((done.usage.prompt_tokens, done.usage.completion_tokens), (5, 2));
+    assert!(!done.usage.estimated);
+    let seen = upstream.seen();
+    assert!(seen[0].head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{}", seen[0].head);
+    let head = seen[0].head.to_lowercase();
+    assert!(head.contains("authorization: bearer sk-test-key-000\r\n"));
+    assert!(head.contains("accept: text/event-stream\r\n"));
+    assert!(head.contains("content-type: application/json\r\n"));
+    assert!(head.contains("user-agent: chorus/"));
+}
+
+#[tokio::test]
+async fn every_cut_of_the_bytes_gives_the_same_answer() {
+    let body =
+        [": 好\r\n\r\n", &says("你好").replace('\n', "\r\n"), &finish("stop"), DONE].concat();
+    let splits: Vec<Reply> =
+        (1..body.len()).step_by(7).map(|at| Reply::sse(body.clone()).split_at(at)).collect();
+    let count = splits.len();
+    let upstream = Upstream::start(splits).await;
+    let model = openai(&upstream);
+    for _ in 0..count {
+        let got = outcome(model.call(call("hi"))).await;
+        assert_eq!(got.text, "你好", "{:?}", got.error);
+    }
+}
+
+#[tokio::test]
+async fn whole_replies_and_mislabelled_ones_are_read() {
+    let reply = json!({"choices": [{"message": {"content": "hi"}, "finish_reason": null}]});
+    for (protocol, stream, reply, want) in [
+        (Protocol::OpenAi, false, Reply::json(200, &reply), Ok("hi")),
+        (Protocol::OpenAi, true, Reply::json(200, &reply), Ok("hi")),
+        (Protocol::OpenAi, false, Reply::body("text/plain", &format!("\n\n \n{reply}")), Ok("hi")),
+        (Protocol::OpenAi, true, Reply::body("text/event-stream", &reply.to_string()), Ok("hi")),
+        (Protocol::OpenAi, false, answer("hi"), Ok("hi")),
+        (Protocol::OpenAi, true, Reply::body("", &format!("{}{DONE}", says("hi"))), Ok("hi")),
+        // no [DONE], and a last event without its blank line
+        (Protocol::OpenAi, true, Reply::sse(says("hi") + finish("stop").trim_end()), Ok("hi")),
+        (Protocol::OpenAi, true, Reply::sse(says("hi") + DONE.trim_end()), Ok("hi")),
+        (
+            Protocol::OpenAi,
+            true,
+            Reply::sse(says("hi") + &finish("stop") + "data: {nonsense\n\n"),
+            Ok("hi"),
+        ),
+        (Protocol::OpenAi, true, Reply::sse(says("<think>x</think>hi") + DONE), Ok("hi")),
+        (Protocol::OpenAi, true, Reply::sse(says("hi")), Err(LlmErrorKind::Truncated)),
+        (
+            Protocol::OpenAi,
+            true,
+            Reply::sse(says("hi") + "data: {\"choi"),
+            Err(LlmErrorKind::Truncated),
+        ),
+        (
+            Protocol::OpenAi,
+            true,
+            Reply::sse("data: {nonsense\n\n".into()),
+            Err(LlmErrorKind::Garbled),
+        ),
+        (Protocol::OpenAi, true, Reply::body("text/html", "<html>"), Err(LlmErrorKind::Garbled)),
+        (Protocol::OpenAi, true, Reply::body("", " <html>"), Err(LlmErrorKind::Garbled)),
+        (Protocol::OpenAi, true, Reply::json(200, &json!({"id": 1})), Err(LlmErrorKind::Garbled)),
+        (Protocol::OpenAi, true, Reply::sse(finish("stop") + DONE), Err(LlmErrorKind::Empty)),
+        (Protocol::OpenAi, true, Reply::sse(DONE.into()), Err(LlmErrorKind::Empty)),
+        (
+            Protocol::OpenAi,
+            true,
+            Reply::sse(finish("content_filter") + DONE),
+            Err(LlmErrorKind::ContentFilter),
+        ),
+        (
+            Protocol::Ollama,
+            false,
+            Reply::json(200, &json!({"message": {"content": "hi"}, "done": true})),
+            Ok("hi"),
+        ),
+        (
+            Protocol::Ollama,
+            true,
+            Reply::body(
+                "application/json",
+                "{\"message\":{\"content\":\"h\"}}\n{\"message\":{\"content\":\"i\"},\"done\":true}\n",
+            ),
+            Ok("hi"),
+        ),
+        (
+            Protocol::Ollama,
+            true,
+            Reply::body(
+                "application/x-ndjson",
+                "\n{\"message\":{\"content\":\"hi\"}}\r\n\n{\"done\":true}",
+            ),
+            Ok("hi"),
+        ),
+        (
+            Protocol::Ollama,
+            true,
+            Reply::body(
+                "application/x-ndjson",
+                "{\"message\":{\"content\":\"hi\"}}\n{\"error\":\"boom\"}\n",
+            ),
+            Err(LlmErrorKind::InBand),
+        ),
+        (
+            Protocol::Ollama,
+            true,
+            Reply::body("application/x-ndjson", "{\"message\":{\"content\":\"hi\"}}\n"),
+            Err(LlmErrorKind::Truncated),
+        ),
+    ] {
+        let shown = format!("{protocol:?} {stream} {reply:?}");
+        let upstream = Upstream::start(vec![reply; 3]).await;
+        let model =
+            if protocol == Protocol::OpenAi { openai(&upstream) } else { ollama(&upstream) };
+        let got = outcome(model.call(Call { stream, ..call("q") })).await;
+        match want {
+            Ok(text) => assert_eq!((got.text.as_str(), got.error), (text, None), "{shown}"),
+            Err(kind) => assert_eq!(got.kind(), kind, "{shown}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_inside_a_stream_are_failures() {
+    for event in [
+        "data: {\"error\":{\"message\":\"boom\"}}\n\n",
+        "data: {\"object\":\"error\",\"message\":\"boom\"}\n\n",
+        "data: {\"choices\":[{\"error\":{\"message\":\"boom\"},\"finish_reason\":\"error\"}]}\n\n",
+        "event: error\ndata: {\"message\":\"boom\"}\n\n",
+        "event: error\ndata: boom\n\n",
+        "error: {\"message\":\"boom\"}\n\n",
+    ] {
+        let upstream = Upstream::start(vec![Reply::sse(says("hi") + event)]).await;
+        let got = outcome(openai(&upstream).call(call("q"))).await;
+        assert_eq!((got.text.as_str(), got.kind()), ("hi", LlmErrorKind::InBand), "{event}");
+        assert!(got.error.unwrap().message.ends_with(": boom"), "{event}");
+        assert_eq!(got.attempts, ["upstream_stream_error"], "nothing is retried behind a delta");
+        // Before the first delta it is tried once more.
+        let upstream = Upstream::start(vec![Reply::sse(event.into()), answer("hi")]).await;
+        let got = outcome(openai(&upstream).call(call("q"))).await;
+        assert_eq!((got.text.as_str(), got.attempts.len()), ("hi", 2), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn ollama_streams_tool_calls_and_usage() {
+    let lines = [
+        json!({"message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": false}),
+        json!({"message": {"tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}}),
+        json!({"message": {"tool_calls": [{"function": {"name": "f", "arguments": {"a": 2}}}]}}),
+        json!({"message": {"content": ""}, "done": true, "done_reason": "stop",
+            "prompt_eval_count": 4, "eval_count": 6, "prompt_eval_duration": 2_000_000}),
+    ];
+    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let upstream = Upstream::start(vec![Reply::body("application/x-ndjson", &body)]).await;
+    let got = outcome(ollama(&upstream).call(call_with_tools())).await;
+    assert_eq!(got.reasoning, "hm");
+    let calls: Vec<(u32, &str)> =
+        got.tool_calls.iter().map(|call| (call.index, call.arguments.as_str())).collect();
+    assert_eq!(calls, [(0, "{\"a\":1}"), (1, "{\"a\":2}")]);
+    let done = got.finished.unwrap();
+    assert_eq!(done.reason, FinishReason::ToolCalls);
+    assert_eq!((done.usage.prompt_tokens, done.usage.completion_tokens), (4, 6));
+    assert_eq!(done.usage.prompt_time, Duration::from_millis(2));
+    let seen = upstream.seen();
+    assert!(seen[0].head.starts_with("POST /api/chat HTTP/1.1"));
+    assert_eq!(seen[0].body["options"]["num_ctx"], 8192);
+}
