@@ -22,7 +22,7 @@ mod repair;
 mod retry;
 mod sse;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod think;

@@ -18,6 +18,8 @@ mod run;
 mod selector;
 mod synthesizer;
 mod temperature;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 mod worker;
 

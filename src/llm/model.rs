@@ -42,6 +42,9 @@ pub struct Model {
     /// Authorization and the configured headers, all marked sensitive.
     headers: HeaderMap,
     refused: Mutex<Refused>,
+    /// Stands in for the upstream in the engine's own tests.
+    #[cfg(test)]
+    pub(super) script: Option<super::testing::Script>,
 }
 
 /// One request, ready to be sent.
@@ -98,6 +101,8 @@ impl Model {
             retry,
             log_payloads,
             headers,
+            #[cfg(test)]
+            script: None,
         })
     }
 
@@ -110,6 +115,10 @@ impl Model {
     /// Makes one logical call. Nothing happens before the stream is polled.
     #[must_use]
     pub fn call(self: &Arc<Self>, call: Call) -> CallStream {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return script(call);
+        }
         call::run(Arc::clone(self), call)
     }
 

@@ -1,14 +1,33 @@
 //! What the tests of this folder share.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Call, Limit};
+use super::{Call, CallStream, Limit, Llm, LlmError};
 use crate::{
-    config::{Endpoint, Mode, Model, StructuredOutput},
+    config::{Config, Endpoint, Mode, Model, StructuredOutput},
     types::{ApiKey, Image, Message, OutputFormat, Part, Protocol, Role, Sampling, ToolDefinition},
 };
+
+/// Plays a model without a socket.
+pub(crate) type Script = Arc<dyn Fn(Call) -> CallStream + Send + Sync>;
+
+impl Llm {
+    /// The config's models, those with a script played by it.
+    pub(crate) fn scripted(
+        config: &Config,
+        scripts: &HashMap<String, Script>,
+    ) -> Result<Self, LlmError> {
+        let mut llm = Self::new(config)?;
+        for (name, model) in &mut llm.models {
+            if let (Some(model), Some(script)) = (Arc::get_mut(model), scripts.get(name)) {
+                model.script = Some(Arc::clone(script));
+            }
+        }
+        Ok(llm)
+    }
+}
 
 /// A model at this base, with nothing special.
 pub(super) fn model(protocol: Protocol, api_base: &str) -> Model {

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    llm::{Attempt, Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind, Script},
+    llm::{
+        Attempt, Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind,
+        testing::Script,
+    },
     types::{Message, OutputFormat, Role},
 };
 
@@ -115,7 +118,12 @@ fn play(model: String, cues: Vec<Cue>, open: Open) -> CallStream {
 }
 
 fn attempt(outcome: &'static str) -> Attempt {
-    Attempt { endpoint: "fake".to_owned(), outcome, duration: Duration::ZERO, temperature: Some(0.5) }
+    Attempt {
+        endpoint: "fake".to_owned(),
+        outcome,
+        duration: Duration::ZERO,
+        temperature: Some(0.5),
+    }
 }
 
 const VERDICT: &str = r#"{"reason":"clear","scores":{"1":9,"2":3},"best":"1"}"#;
@@ -174,11 +182,13 @@ fn assert_about(got: Duration, want: Duration) {
 #[tokio::test(start_paused = true)]
 async fn many_workers_take_the_time_of_one() {
     for count in [1, 7, 8, 32] {
-        let mut cast = Cast::default().model("judge", says(30, VERDICT)).model("w", says(50, "fused"));
+        let mut cast =
+            Cast::default().model("judge", says(30, VERDICT)).model("w", says(50, "fused"));
         let mut workers = Vec::new();
         for n in 0..count {
             let name = format!("m{n}");
-            let draft: &'static str = if n % 2 == 0 { "It is forty-two." } else { "Perhaps seven?" };
+            let draft: &'static str =
+                if n % 2 == 0 { "It is forty-two." } else { "Perhaps seven?" };
             cast = cast.model(&name, says(200, draft));
             workers.push(json!({ "ref": name }));
         }
@@ -324,7 +334,10 @@ async fn a_judge_talking_nonsense_is_asked_once_more_and_then_the_consensus_stan
     assert_eq!(cast.asked("judge").len(), 2);
     assert!(matches!(cast.asked("judge")[0].format, OutputFormat::Schema { .. }));
     let trace = told.trace();
-    assert_eq!((&trace["selector"]["fallback"], &trace["status"]), (&json!(true), &json!("degraded")));
+    assert_eq!(
+        (&trace["selector"]["fallback"], &trace["status"]),
+        (&json!(true), &json!("degraded"))
+    );
     assert_eq!(trace["selector"]["selected_worker"], "a");
     assert_eq!(trace["warnings"][0]["code"], "unusable_answer");
     let prompt = cast.asked("w")[0].messages[0].joined_text();
@@ -348,7 +361,10 @@ async fn a_writer_dead_before_its_first_token_is_replaced_and_paid_work_is_not_l
     let told = run(&engine, ask()).await;
     assert_eq!(told.text, "The draft of a, which is long enough for two pieces.");
     let trace = told.trace();
-    assert_eq!((&trace["status"], &trace["synthesizer"]["fallback"]), (&json!("degraded"), &json!(true)));
+    assert_eq!(
+        (&trace["status"], &trace["synthesizer"]["fallback"]),
+        (&json!("degraded"), &json!(true))
+    );
     // A draft that is not JSON cannot stand in when JSON was asked for.
     let told = run(&engine, Request { format: OutputFormat::Json, ..ask() }).await;
     assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Upstream(_)));
@@ -357,7 +373,8 @@ async fn a_writer_dead_before_its_first_token_is_replaced_and_paid_work_is_not_l
 #[tokio::test(start_paused = true)]
 async fn a_writer_that_breaks_after_its_first_token_fails_the_run() {
     let cut = |_: &Call| vec![Cue::Say("half an ans"), Cue::Fail(LlmErrorKind::Truncated)];
-    let cast = Cast::default().model("a", says(5, "draft")).model("w", cut).model("w2", says(5, "x"));
+    let cast =
+        Cast::default().model("a", says(5, "draft")).model("w", cut).model("w2", says(5, "x"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["w2"] } });
     let told = run(&cast.engine(&plan, ""), ask()).await;
     assert_eq!(told.text, "half an ans");
@@ -391,7 +408,10 @@ async fn nested_workflows_give_their_best_or_all_and_the_trace_nests() {
         .model("w", says(10, "fused"));
     let workers = json!(["a", "b"]);
     for (panel, drafts) in [
-        (json!({ "name": "panel", "workers": workers, "selector": { "ref": "judge" }, "synthesizer": { "ref": "inner" } }), vec!["fused inside"]),
+        (
+            json!({ "name": "panel", "workers": workers, "selector": { "ref": "judge" }, "synthesizer": { "ref": "inner" } }),
+            vec!["fused inside"],
+        ),
         (json!({ "name": "panel", "workers": workers }), vec!["draft of a", "something else by b"]),
     ] {
         let plan = json!({ "workers": [panel], "synthesizer": { "ref": "w" } });
@@ -448,7 +468,8 @@ async fn dropping_the_events_drops_every_call() {
     let plan = json!({ "analyzer": { "ref": "reader" }, "workers": ["a", "b", { "workers": ["a"] }], "selector": { "ref": "a" } });
     let engine = cast.engine(&plan, "");
     let mut run = engine.run(engine.route("").unwrap(), ask(), RequestId::fresh());
-    let _ = tokio::time::timeout(ms(50), async { while run.events.next().await.is_some() {} }).await;
+    let _ =
+        tokio::time::timeout(ms(50), async { while run.events.next().await.is_some() {} }).await;
     assert_eq!(cast.open.load(Ordering::SeqCst), 4);
     drop(run.events);
     assert_eq!(cast.open.load(Ordering::SeqCst), 0);
@@ -476,9 +497,14 @@ async fn model_names_route_as_the_design_says() {
     let cast = Cast::default().model("a", says(10, "from a alone"));
     let plan = json!({ "workers": ["a"], "selector": { "ref": "a" } });
     let engine = cast.engine(&plan, "");
-    for (name, direct) in
-        [("", false), ("chorus", false), ("chorus:latest", false), ("gpt-9", false), ("a", true), ("a:latest", true)]
-    {
+    for (name, direct) in [
+        ("", false),
+        ("chorus", false),
+        ("chorus:latest", false),
+        ("gpt-9", false),
+        ("a", true),
+        ("a:latest", true),
+    ] {
         let route = engine.route(name).unwrap();
         assert_eq!(matches!(route, Route::Direct(_)), direct, "{name}");
     }

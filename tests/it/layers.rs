@@ -74,7 +74,8 @@ fn no_layer_imports_from_above() {
         // Tests may build what they test on.
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         for name in uses(code) {
-            let above = LAYERS.iter().position(|layer| *layer == name).is_some_and(|at| at > height);
+            let above =
+                LAYERS.iter().position(|layer| *layer == name).is_some_and(|at| at > height);
             if above || TOP.contains(&name.as_str()) {
                 upward.push(format!("{} uses crate::{name}", file.display()));
             }
