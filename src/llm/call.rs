@@ -54,7 +54,11 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             let failure = match clock.bound(attempt.open()).await {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
-                    match clock.bound(exchange.next()).await {
+                    let next = match exchange.is_complete() {
+                        true => exchange.next().await,
+                        false => clock.bound(exchange.next()).await,
+                    };
+                    match next {
                         Err(failure) => break failure,
                         Ok(Some(delta)) => {
                             attempt.note_delta();

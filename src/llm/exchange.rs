@@ -113,6 +113,7 @@ impl Exchange {
             let chunk = match self.finish_by {
                 None => self.response.chunk().await,
                 // Complete already: whatever goes wrong now, or nothing at all, ends it well.
+                Some(by) if by <= Instant::now() => Ok(None),
                 Some(by) => Ok(timeout_at(by, self.response.chunk())
                     .await
                     .map_or(None, |chunk| chunk.unwrap_or(None))),
@@ -123,6 +124,12 @@ impl Exchange {
                 Err(error) => self.broken(error),
             }
         }
+    }
+
+    /// Whether the upstream has said why it ended: [`Exchange::next`] bounds itself from then on,
+    /// and a limit that runs out now must not spoil a complete answer.
+    pub(super) fn is_complete(&self) -> bool {
+        self.answer.is_complete()
     }
 
     /// The books of the answer.

@@ -81,6 +81,7 @@ fn sampling(ask: &Ask<'_>, body: &mut Map<String, Value>) {
 /// `On` is a reasoning model's default already.
 fn effort(ask: &Ask<'_>) -> Option<&'static str> {
     match ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))? {
+        Effort::None | Effort::Minimal if !ask.may_send(Parameter::LeastEffort) => Some("low"),
         Effort::None => Some("none"),
         Effort::On => None,
         Effort::Minimal => Some("minimal"),

@@ -32,6 +32,8 @@ pub(super) enum Parameter {
     FrequencyPenalty,
     RepeatPenalty,
     StreamOptions,
+    /// Efforts below `low`: then `low`, the least that every reasoning model knows.
+    LeastEffort,
     /// `reasoning_effort`, `think`.
     Effort,
     ParallelToolCalls,
@@ -106,6 +108,10 @@ pub(super) fn diagnose(
     if about_length && !words.contains("max_completion_tokens") && mentions(&words, &RANGE_WORDS) {
         return None; // the value is wrong, not the name
     }
+    let least = body.get(field).is_some_and(|effort| effort == "none" || effort == "minimal");
+    if parameter == Parameter::Effort && least && mentions(&words, &VALUE_WORDS) {
+        return Some(Repair::Without(Parameter::LeastEffort));
+    }
     // Ollama warns of unknown options but never refuses them; "think" is all it refuses.
     (protocol == Protocol::OpenAi || field == "think").then_some(Repair::Without(parameter))
 }
@@ -152,6 +158,10 @@ const COMPLAINTS: [&str; 19] = [
     "does not",
     "out of range",
 ];
+
+/// Said of an effort that exists, but not for this model.
+const VALUE_WORDS: [&str; 5] =
+    ["unsupported value", "supported values", "invalid value", "must be one of", "'none'"];
 
 const RANGE_WORDS: [&str; 7] =
     ["too large", "at most", "less than", "maximum", "at least", "greater than", "out of range"];
@@ -344,6 +354,22 @@ mod tests {
             None,
             "only what was sent"
         );
+    }
+
+    #[test]
+    fn efforts_step_down() {
+        let value = json!({"error": {"param": "reasoning_effort", "message":
+            "Unsupported value: 'none' is not supported. Supported values are: 'low' and 'high'."}});
+        let name = json!({"error": "Unrecognized request argument supplied: reasoning_effort"});
+        for (error, effort, want) in [
+            (&value, "none", Parameter::LeastEffort),
+            (&value, "low", Parameter::Effort),
+            (&name, "none", Parameter::Effort),
+        ] {
+            let body = json!({"reasoning_effort": effort});
+            let found = diagnosis(Protocol::OpenAi, 400, error, &body);
+            assert_eq!(found, Some(Repair::Without(want)), "{effort}");
+        }
     }
 
     #[test]

@@ -93,6 +93,22 @@ fn every_field_is_mapped_and_can_be_refused() {
 }
 
 #[test]
+fn efforts_are_mapped() {
+    for (effort, refused, want) in [
+        (Effort::None, vec![], Some("none")),
+        (Effort::On, vec![], None),
+        (Effort::Max, vec![], Some("xhigh")),
+        (Effort::None, vec![Parameter::LeastEffort], Some("low")),
+        (Effort::High, vec![Parameter::LeastEffort], Some("high")),
+        (Effort::None, vec![Parameter::LeastEffort, Parameter::Effort], None),
+    ] {
+        let call = Call { effort: Some(effort), ..testing::call("hi") };
+        let body = body_of(&plain_model(), &call, &refused);
+        assert_eq!(body.get("reasoning_effort").and_then(Value::as_str), want, "{effort:?}");
+    }
+}
+
+#[test]
 fn temperature_is_clamped_or_left_out() {
     let mut call = testing::call("hi");
     call.sampling.temperature = Some(1.4);

@@ -127,33 +127,45 @@ async fn a_refusal_learned_while_waiting_stops_the_call() {
 
 #[tokio::test]
 async fn limits_end_a_call() {
-    let short = Duration::from_millis(150);
+    let short = Duration::from_secs(1);
     let keep_alives = Reply::sse(": ping\n\n".repeat(3)).then_hang();
-    for (reply, limit, text) in [
+    let many = Reply::sse(says("hi").repeat(200)).slowly(Duration::from_millis(20));
+    let cases = [
         (Reply::hang(), Limit::Total(short), ""),
         (Reply::hang(), Limit::Gap(short), ""),
         (keep_alives, Limit::Gap(short), ""),
         (Reply::sse(says("hi")).then_hang(), Limit::Total(short), "hi"),
         (Reply::sse(says("hi")).then_hang(), Limit::Gap(short), "hi"),
-        (
-            Reply::sse(says("hi").repeat(100)).slowly(Duration::from_millis(20)),
-            Limit::Total(short),
-            "hi",
-        ),
-    ] {
+        (many, Limit::Total(short), "hi"),
+    ];
+    let calls = cases.map(async |(reply, limit, text)| {
         let upstream = Upstream::start(vec![reply]).await;
         let got = outcome(openai(&upstream).call(Call { limit, ..call("q") })).await;
         assert_eq!(got.kind(), LlmErrorKind::Timeout, "{limit:?}");
         assert!(got.text.starts_with(text), "{}", got.text);
         assert_eq!(got.attempts, ["timeout"]);
         upstream.hung_up_on().await;
-    }
-    // An answer whose whole is longer than the gap, but none of its gaps.
+    });
+    futures::future::join_all(calls).await;
+}
+
+#[tokio::test]
+async fn a_long_answer_without_long_gaps_is_not_cut() {
     let long = says("hi").repeat(8) + &finish("stop") + DONE;
-    let upstream = Upstream::start(vec![Reply::sse(long).slowly(Duration::from_millis(60))]).await;
-    let limit = Limit::Gap(Duration::from_millis(400));
+    let reply = Reply::sse(long).slowly(Duration::from_millis(150));
+    let upstream = Upstream::start(vec![reply]).await;
+    let limit = Limit::Gap(Duration::from_secs(1));
     let got = outcome(openai(&upstream).call(Call { limit, ..call("q") })).await;
     assert_eq!((got.text.len(), got.error), (16, None));
+}
+
+#[tokio::test]
+async fn a_limit_that_ends_behind_the_finish_reason_spoils_nothing() {
+    let reply = Reply::sse(says("hi") + &finish("stop")).then_hang();
+    let upstream = Upstream::start(vec![reply]).await;
+    let limit = Limit::Total(Duration::from_millis(700)); // less than the wait for a terminator
+    let got = outcome(openai(&upstream).call(Call { limit, ..call("q") })).await;
+    assert_eq!((got.text.as_str(), got.error), ("hi", None));
 }
 
 #[tokio::test]
