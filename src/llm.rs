@@ -51,8 +51,8 @@ pub struct Llm {
     models: IndexMap<String, Arc<Model>>,
 }
 
-/// What a call asks of a model. Cloning shares the conversation.
-#[derive(Clone, Debug)]
+/// What a call asks of a model. Cloning shares the conversation. `Debug` shows no text.
+#[derive(Clone)]
 pub struct Call {
     /// The conversation, system messages included.
     pub messages: Arc<[Message]>,
@@ -83,6 +83,18 @@ pub struct Call {
     pub limit: Limit,
     /// The request's permits; taken after the model's, around each attempt only.
     pub permits: Option<Arc<Semaphore>>,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call")
+            .field("messages", &self.messages)
+            .field("sampling", &self.sampling)
+            .field("format", &self.format)
+            .field("stream", &self.stream)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The time limit of a call.

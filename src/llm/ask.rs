@@ -37,10 +37,12 @@ impl Ask<'_> {
         });
         if self.call.messages.iter().any(Message::has_image) {
             if self.is_plain() {
-                return Some("plain completion takes no images".to_owned());
+                return Some(format!(
+                    "images are not supported by model '{name}' (plain completion)"
+                ));
             }
             if self.config.vision == Some(false) || self.refused.contains(&Parameter::Images) {
-                return Some("the model takes no images".to_owned());
+                return Some(format!("images are not supported by model '{name}'"));
             }
             if self.config.protocol == Protocol::Ollama
                 && images.any(|image| matches!(image, Image::Url { .. }))
@@ -50,10 +52,12 @@ impl Ask<'_> {
         }
         if needs_tools(self.call) {
             if self.is_plain() {
-                return Some("plain completion takes no tools".to_owned());
+                return Some(format!(
+                    "tools are not supported by model '{name}' (plain completion)"
+                ));
             }
             if !self.knows_tools() {
-                return Some("the model takes no tools".to_owned());
+                return Some(format!("tools are not supported by model '{name}'"));
             }
         }
         None

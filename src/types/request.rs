@@ -1,6 +1,6 @@
 //! What a client asked for, once its dialect has been read away.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -26,8 +26,9 @@ impl Protocol {
     }
 }
 
-/// One request for an answer, from any endpoint. `None` means the client did not say.
-#[derive(Clone, Debug)]
+/// One request for an answer, from any endpoint. `None` means the client did not say. `Debug` shows
+/// shapes and lengths, never text.
+#[derive(Clone)]
 pub struct Request {
     /// The model name as the client sent it; empty when it sent none.
     pub model: String,
@@ -53,6 +54,19 @@ pub struct Request {
     pub raw: bool,
     /// Fields Chorus does not know, for a direct call to an upstream of the same protocol.
     pub extra: Option<Extra>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("model", &self.model)
+            .field("messages", &self.messages)
+            .field("sampling", &self.sampling)
+            .field("format", &self.format)
+            .field("tools", &self.tools)
+            .field("extra", &self.extra)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -96,8 +110,8 @@ pub struct Sampling {
     pub repeat_penalty: Option<f32>,
 }
 
-/// The form an answer must have.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The form an answer must have. `Debug` never shows the schema.
+#[derive(Clone, Default, PartialEq)]
 pub enum OutputFormat {
     /// Anything.
     #[default]
@@ -115,6 +129,16 @@ pub enum OutputFormat {
         /// OpenAI's `description`.
         description: Option<String>,
     },
+}
+
+impl fmt::Debug for OutputFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "Text",
+            Self::Json => "Json",
+            Self::Schema { .. } => "Schema(<redacted>)",
+        })
+    }
 }
 
 /// How much a model should reason before it answers.
@@ -138,8 +162,8 @@ pub enum Effort {
     Max,
 }
 
-/// A function that a model may call.
-#[derive(Clone, Debug, PartialEq)]
+/// A function that a model may call. `Debug` shows its name only.
+#[derive(Clone, PartialEq)]
 pub struct ToolDefinition {
     /// The function's name.
     pub name: String,
@@ -149,6 +173,12 @@ pub struct ToolDefinition {
     pub parameters: Option<Value>,
     /// OpenAI's `strict`.
     pub strict: Option<bool>,
+}
+
+impl fmt::Debug for ToolDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ToolDefinition({})", self.name)
+    }
 }
 
 /// Whether tools may, must or must not be called.
@@ -164,11 +194,49 @@ pub enum ToolChoice {
     Named(String),
 }
 
-/// Fields Chorus does not know, kept for an upstream that may.
-#[derive(Clone, Debug)]
+/// Fields Chorus does not know, kept for an upstream that may. `Debug` shows their names only.
+#[derive(Clone)]
 pub struct Extra {
     /// The protocol whose spelling they have.
     pub protocol: Protocol,
     /// Top-level fields; for Ollama, unknown options are under `options`.
     pub fields: Map<String, Value>,
+}
+
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Extra({:?}", self.protocol)?;
+        self.fields.keys().try_for_each(|name| write!(f, ", {name}"))?;
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::Role;
+
+    #[test]
+    fn debug_shows_no_text() {
+        let mut request = Request::new("m", vec![Message::text(Role::User, "SECRET")]);
+        request.format = OutputFormat::Schema {
+            name: "n".to_owned(),
+            schema: Arc::new(json!({ "description": "SECRET" })),
+            strict: None,
+            description: Some("SECRET".to_owned()),
+        };
+        request.tools = Arc::from([ToolDefinition {
+            name: "tool".to_owned(),
+            description: Some("SECRET".to_owned()),
+            parameters: Some(json!("SECRET")),
+            strict: None,
+        }]);
+        let fields = [("user".to_owned(), json!("SECRET"))].into_iter().collect();
+        request.extra = Some(Extra { protocol: Protocol::OpenAi, fields });
+        request.stop = vec!["SECRET".to_owned()];
+        let shown = format!("{request:?}");
+        assert!(!shown.contains("SECRET") && shown.contains("user"), "{shown}");
+    }
 }

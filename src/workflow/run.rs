@@ -222,7 +222,8 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         LlmErrorKind::Timeout => WorkflowError::Timeout { message: error.to_string() },
         LlmErrorKind::RateLimited { retry_after } => WorkflowError::RateLimited { retry_after },
         LlmErrorKind::UnsupportedInput => {
-            WorkflowError::UnsupportedInput { message: error.to_string() }
+            // It names the model and the part itself.
+            WorkflowError::UnsupportedInput { message: error.message.clone() }
         }
         LlmErrorKind::Rejected { .. } | LlmErrorKind::ContextLength if direct => {
             WorkflowError::Invalid { message: error.to_string(), param: None }
