@@ -230,23 +230,53 @@ mod tests {
 
     #[test]
     fn generate_streams_lines() {
-        insta::assert_snapshot!(streamed(Form::Generate, Dialect::Ollama, story()), @"");
+        insta::assert_snapshot!(streamed(Form::Generate, Dialect::Ollama, story()), @r#"
+        {"model":"m","created_at":"[time]","response":"","thinking":"worker b: ok, 2.0 s\n","done":false}
+        {"model":"m","created_at":"[time]","response":"","thinking":"hm","done":false}
+        {"model":"m","created_at":"[time]","response":"Hel","done":false}
+        {"model":"m","created_at":"[time]","response":"lo","done":false}
+        {"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"stop","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+        "#);
     }
 
     #[test]
     fn generate_streams_events_for_scripts() {
-        insta::assert_snapshot!(streamed(Form::Generate, Dialect::Script, story()), @"");
+        insta::assert_snapshot!(streamed(Form::Generate, Dialect::Script, story()), @r#"
+        data: {"model":"m","created_at":"[time]","response":"","thinking":"worker b: ok, 2.0 s\n","done":false}
+
+        data: {"model":"m","created_at":"[time]","response":"","thinking":"hm","done":false}
+
+        data: {"model":"m","created_at":"[time]","response":"Hel","done":false}
+
+        data: {"model":"m","created_at":"[time]","response":"lo","done":false}
+
+        data: {"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"stop","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+
+        data: [DONE]
+        "#);
     }
 
     #[test]
     fn chat_streams_lines() {
-        insta::assert_snapshot!(streamed(Form::Chat, Dialect::Ollama, story()), @"");
+        insta::assert_snapshot!(streamed(Form::Chat, Dialect::Ollama, story()), @r#"
+        {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","thinking":"worker b: ok, 2.0 s\n"},"done":false}
+        {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","thinking":"hm"},"done":false}
+        {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"Hel"},"done":false}
+        {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"lo"},"done":false}
+        {"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+        "#);
     }
 
     #[test]
     fn chat_repeats_the_text_for_scripts() {
         let events = vec![token("Hi"), end(degraded())];
-        insta::assert_snapshot!(streamed(Form::ScriptChat, Dialect::Script, events), @"");
+        insta::assert_snapshot!(streamed(Form::ScriptChat, Dialect::Script, events), @r#"
+        data: {"model":"m","created_at":"[time]","response":"Hi","message":{"role":"assistant","content":"Hi"},"done":false}
+
+        data: {"model":"m","created_at":"[time]","response":"","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}
+
+        data: [DONE]
+        "#);
     }
 
     #[test]
@@ -257,7 +287,10 @@ mod tests {
             call(1, Some(("call_2", "now")), ""),
             end(finished(FinishReason::ToolCalls)),
         ];
-        insta::assert_snapshot!(streamed(Form::Chat, Dialect::Ollama, events), @"");
+        insta::assert_snapshot!(streamed(Form::Chat, Dialect::Ollama, events), @r#"
+        {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","tool_calls":[{"id":"call_1","function":{"index":0,"name":"weather","arguments":{"city":"Rome"}}},{"id":"call_2","function":{"index":1,"name":"now","arguments":{}}}]},"done":false}
+        {"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+        "#);
     }
 
     #[test]
@@ -281,10 +314,10 @@ mod tests {
         let answer =
             Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), tool_calls: Vec::new() };
         let object = whole(Form::Generate, answer, &finished(FinishReason::Length));
-        insta::assert_snapshot!(without_times(&object.to_string()), @"");
+        insta::assert_snapshot!(without_times(&object.to_string()), @r#"{"model":"m","created_at":"[time]","response":"Hello","thinking":"hm","done":true,"done_reason":"length","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}"#);
         let answer = Answer { text: "Hello".to_owned(), ..Answer::default() };
         let object = whole(Form::ScriptChat, answer, &degraded());
-        insta::assert_snapshot!(without_times(&object.to_string()), @"");
+        insta::assert_snapshot!(without_times(&object.to_string()), @r#"{"model":"m","created_at":"[time]","response":"Hello","message":{"role":"assistant","content":"Hello"},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
     }
 
     #[test]
@@ -320,8 +353,8 @@ mod tests {
     fn nothing_asked_is_answered_at_once() {
         let reply = |form| OllamaReply::new(form, "m".to_owned(), false);
         let told = |form, unloads| without_times(&reply(form).loaded(unloads).to_string());
-        insta::assert_snapshot!(told(Form::Generate, false), @"");
-        insta::assert_snapshot!(told(Form::Chat, true), @"");
+        insta::assert_snapshot!(told(Form::Generate, false), @r#"{"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"load"}"#);
+        insta::assert_snapshot!(told(Form::Chat, true), @r#"{"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"unload"}"#);
     }
 
     #[test]
