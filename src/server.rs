@@ -1,9 +1,8 @@
 //! HTTP: dialects, errors, streaming.
 //!
-//! A request passes [`observe`](observe) (id, log line, admission), [`auth`](auth) (Host, Origin,
-//! key) and reaches a handler, which is a paragraph: read the dialect's body
-//! ([`extract`](extract)), turn it into the engine's request ([`openai`], [`ollama`]), run it, and
-//! let [`frames`] turn the run's events back into the dialect's bytes.
+//! A request passes `observe` (id, log line, admission), `auth` (Host, Origin, key) and reaches a
+//! handler, which is a paragraph: `extract` reads the dialect's body, `openai` or `ollama` turns it
+//! into the engine's request, and `frames` turns the run's events back into the dialect's bytes.
 
 mod auth;
 mod content;
@@ -20,6 +19,8 @@ mod ops;
 mod progress;
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use std::{future::Future, sync::Arc};

@@ -116,7 +116,7 @@ mod tests {
     fn the_first_matching_row_decides() {
         use Dialect::{Ollama, OpenAi, Script};
         let auto = PlainClientFormat::Auto;
-        let rows: &[(&str, Option<&str>, &str, Option<&str>, Dialect)] = &[
+        let rows = [
             // 0: /v1 does not negotiate
             ("/v1/chat/completions", None, "application/json", Some("OpenAI/Python 3"), OpenAi),
             ("/v1/chat/completions", Some("ndjson"), "application/x-ndjson", None, OpenAi),
@@ -150,7 +150,7 @@ mod tests {
             ("/api/generate", None, ANY, Some("python-requests/2"), Ollama),
             ("/api/generate", None, "", Some("Mozilla/5.0"), Ollama),
         ];
-        for &(path, stream_format, accept, user_agent, want) in rows {
+        for (path, stream_format, accept, user_agent, want) in rows {
             let signs = Signs { path, stream_format, accept, user_agent };
             assert_eq!(decide(signs, auto), want, "{signs:?}");
         }

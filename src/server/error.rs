@@ -127,6 +127,12 @@ impl AppError {
         self.kind().1
     }
 
+    /// Whether the log gets an error line. A request that its client can mend is no failure, and
+    /// its words are about the client's own; a run that was made and failed always is one.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Run { .. }) || self.status().is_server_error()
+    }
+
     /// The field to blame.
     fn param(&self) -> Option<&str> {
         match self {

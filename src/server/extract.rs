@@ -91,6 +91,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), A
     let Value::Object(fields) = value else {
         return Err(AppError::invalid("the request body must be a JSON object"));
     };
+    tracing::debug!(fields = %Shapes(&fields), "request body");
     let known = field_names::<T>();
     let (ours, rest) = fields
         .into_iter()
@@ -103,7 +104,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), A
             path => AppError::field(path, format!("{path}: {words}")),
         }
     })?;
-    tracing::debug!(fields = %Shapes(&rest), "unknown fields");
     Ok((body, rest))
 }
 

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     llm::ToolCallDelta,
     types::{Request, WorkflowId},
-    workflow::{Answer, Event, Failed, Finished, Route, Run, RunStatus},
+    workflow::{Answer, Event, Finished, Route, Run, RunStatus},
 };
 
 pub(super) use flow::Channel;
@@ -137,10 +137,10 @@ async fn whole<E: Encoder>(
     channel: Channel,
     include_workflow: bool,
 ) -> Result<Response, AppError> {
-    let folded: Result<_, Box<Failed>> = tokio::select! {
+    let folded = tokio::select! {
         biased;
         () = live.lifecycle.ending() => return Err(AppError::ShuttingDown),
-        folded = run.fold() => folded,
+        folded = run.fold() => folded.ok_or(flow::NO_ENDING)?,
     };
     let (mut answer, finished) =
         folded.map_err(|failed| AppError::Run { failed, include_workflow })?;

@@ -93,15 +93,19 @@ pub(super) async fn run(
 type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
 
 fn connection(stream: TcpStream, router: Router) -> Connection {
-    // Without nodelay a small event waits up to 40 ms for the client's acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "nodelay was refused");
-    }
+    send_at_once(&stream);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_buf_size(READ_BUFFER)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+}
+
+/// Otherwise a small event waits up to 40 ms for the client to acknowledge the one before.
+fn send_at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay was refused");
+    }
 }
 
 fn report(ended: Result<Result<(), hyper::Error>, JoinError>) {
@@ -122,4 +126,132 @@ async fn accept_failed(error: &io::Error) {
     }
     tracing::warn!(%error, "no connection can be accepted at the moment");
     sleep(ACCEPT_PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::{body::Body, routing::get};
+    use bytes::Bytes;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::{Notify, oneshot},
+    };
+
+    use super::*;
+
+    /// A server whose end is in the test's hands.
+    struct Running {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        ended: JoinSet<()>,
+    }
+
+    fn start(router: Router, lifecycle: &Lifecycle, grace: Duration) -> Running {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let lifecycle = lifecycle.clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut ended = JoinSet::new();
+        ended.spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            run(listener, router, &lifecycle, grace, stopped).await;
+        });
+        Running { address, stop, ended }
+    }
+
+    /// `/` says hello. `/wait` says "begun", and "over" once `go` is notified, or "cut" when the
+    /// server ends.
+    fn router(lifecycle: &Lifecycle, go: &Arc<Notify>) -> Router {
+        let (lifecycle, go) = (lifecycle.clone(), Arc::clone(go));
+        let wait = move || async move {
+            Body::from_stream(async_stream::stream! {
+                yield Ok::<_, io::Error>(Bytes::from("begun"));
+                let last = tokio::select! {
+                    () = go.notified() => "over",
+                    () = lifecycle.ending() => "cut",
+                };
+                yield Ok(Bytes::from(last));
+            })
+        };
+        Router::new().route("/", get(|| async { "hello" })).route("/wait", get(wait))
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str) {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+
+    async fn read_until(stream: &mut TcpStream, end: &str) {
+        let mut seen = String::new();
+        let mut buffer = [0; 1024];
+        while !seen.contains(end) {
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "hung up after: {seen}");
+            seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn accepted_sockets_do_not_wait_to_fill_a_packet() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
+        let (stream, _) = ours.unwrap();
+        assert!(!stream.nodelay().unwrap());
+        send_at_once(&stream);
+        assert!(stream.nodelay().unwrap());
+        drop(theirs);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_and_the_port_can_be_bound_again_at_once() {
+        let lifecycle = Lifecycle::new();
+        let router = router(&lifecycle, &Arc::default());
+        let mut running = start(router, &lifecycle, Duration::from_secs(60));
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        for _ in 0..3 {
+            ask(&mut stream, "/").await;
+            read_until(&mut stream, "hello").await;
+        }
+        drop(running.stop);
+        // An idle connection does not hold the drain up.
+        running.ended.join_next().await.unwrap().unwrap();
+        assert!(bind(running.address).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_drain_refuses_the_new_and_waits_for_the_old() {
+        let (lifecycle, go) = (Lifecycle::new(), Arc::default());
+        let router = router(&lifecycle, &go);
+        let mut running = start(router, &lifecycle, Duration::from_secs(60));
+        let idle = TcpStream::connect(running.address).await.unwrap();
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut stream, "/wait").await;
+        read_until(&mut stream, "begun").await;
+        drop(running.stop);
+        while !lifecycle.is_draining() {
+            tokio::task::yield_now().await;
+        }
+        assert!(TcpStream::connect(running.address).await.is_err(), "still accepting");
+        assert!(running.ended.try_join_next().is_none(), "did not wait");
+        go.notify_one();
+        read_until(&mut stream, "over").await;
+        running.ended.join_next().await.unwrap().unwrap();
+        drop(idle);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_within_the_grace_is_told_to() {
+        let lifecycle = Lifecycle::new();
+        let router = router(&lifecycle, &Arc::default());
+        let mut running = start(router, &lifecycle, Duration::from_millis(50));
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut stream, "/wait").await;
+        read_until(&mut stream, "begun").await;
+        drop(running.stop);
+        read_until(&mut stream, "cut").await;
+        running.ended.join_next().await.unwrap().unwrap();
+    }
 }

@@ -144,8 +144,7 @@ impl Record {
     fn answered(&mut self, response: &Response, error: Option<Arc<AppError>>) {
         self.status = Some(response.status().as_u16());
         self.code = error.as_ref().map(|error| error.code());
-        // A request that its client can mend is no failure of ours, and its words are the client's.
-        if let Some(error) = error.filter(|_| response.status().is_server_error()) {
+        if let Some(error) = error.filter(|error| error.is_failure()) {
             self.log.failed(error);
         }
     }

@@ -110,7 +110,7 @@ fn digest(name: &str) -> String {
 
 /// What clients may switch on for a name: tools and pictures unless the config says that the
 /// model which would have to take them cannot.
-fn capabilities(name: &str, config: &Config) -> Vec<&'static str> {
+pub(super) fn capabilities(name: &str, config: &Config) -> Vec<&'static str> {
     let (tools, vision) = match config.models.get(name) {
         Some(model) if name != DEFAULT_WORKFLOW => (takes_tools(model), takes_images(model)),
         _ => {

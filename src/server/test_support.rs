@@ -241,12 +241,7 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
 /// Takes out what differs from run to run: the values of `created_at`.
 pub(super) fn without_times(text: &str) -> String {
     let key = "\"created_at\":\"";
-    let mut pieces = text.split(key);
-    let mut clean = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        clean.push_str(key);
-        clean.push_str("[time]");
-        clean.push_str(&piece[piece.find('"').unwrap()..]);
-    }
-    clean
+    let (first, rest) = text.split_once(key).unwrap_or((text, ""));
+    let pieces = rest.split(key).filter_map(|piece| piece.split_once('"'));
+    pieces.fold(first.to_owned(), |clean, (_, tail)| format!("{clean}{key}[time]\"{tail}"))
 }

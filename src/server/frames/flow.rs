@@ -8,6 +8,9 @@ use super::{
 };
 use crate::workflow::{Event, RunStatus};
 
+/// The engine's events stopped without saying how the run ended.
+pub(super) const NO_ENDING: AppError = AppError::Internal("the run ended without an ending");
+
 /// What the reasoning channel of a response carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Channel {
@@ -118,7 +121,7 @@ impl<E: Encoder> Flow<E> {
                 let include_workflow = self.include_workflow;
                 Step::Failed(AppError::Run { failed, include_workflow })
             }
-            None => Step::Failed(AppError::Internal("the run ended without an ending")),
+            None => Step::Failed(NO_ENDING),
         }
     }
 
