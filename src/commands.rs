@@ -2,3 +2,6 @@
 
 pub mod check;
 pub mod demo;
+pub mod find;
+pub mod logging;
+pub mod serve;

@@ -1,1 +1,124 @@
-fn main() {}
+//! The `chorus` command.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use chorus::{
+    commands::{check, demo, find, logging, serve},
+    config::{LogFormat, Overrides},
+};
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+/// Exit code of a failure at run time.
+const FAILED: u8 = 1;
+/// Exit code of a bad config or command line; clap's own too.
+const USAGE: u8 = 2;
+
+/// One prompt, many language models, one streamed answer.
+///
+/// Serves an Ollama- and OpenAI-compatible API; without a command it does what `serve` does.
+#[derive(Debug, Parser)]
+#[command(name = "chorus", version)]
+struct Cli {
+    /// The config file; default: CHORUS_CONFIG, then ~/.config/chorus/config.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here instead of [server] host
+    #[arg(long, global = true, value_name = "HOST")]
+    host: Option<String>,
+    /// Listen here instead of [server] port; 0 takes any free one
+    #[arg(long, global = true, value_name = "PORT")]
+    port: Option<u16>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C (the default)
+    Serve,
+    /// Serve with built-in demonstration models: no key, no download, simulated answers
+    Demo,
+    /// Check the config and show its workflow and what a request costs in calls
+    Check,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // With stderr gone there is nobody left to tell; the exit code still does.
+            drop(writeln!(io::stderr(), "chorus: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(cli: Cli) -> io::Result<u8> {
+    let Cli { config, host, port, command } = cli;
+    let env = |name: &str| std::env::var(name).ok();
+    let mut err = io::stderr();
+    let command = command.unwrap_or(Command::Serve);
+    if let Command::Demo = command {
+        if config.is_some() {
+            writeln!(err, "chorus demo brings its own config; leave --config out")?;
+            return Ok(USAGE);
+        }
+        logging::start(LogFormat::Pretty, &env);
+        return Ok(Runtime::new()?.block_on(demo::run(host, port)));
+    }
+    let Some(path) = find::config_file(config.as_deref(), &env, &mut err)? else {
+        return Ok(USAGE);
+    };
+    let overrides = Overrides { host, port };
+    match command {
+        Command::Check => check::run(&path, &env, &overrides, &mut io::stdout(), &mut err),
+        Command::Serve | Command::Demo => {
+            Runtime::new()?.block_on(serve::run(&path, &env, &overrides, &mut err))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, error::ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_command() {
+        for line in [
+            "chorus --port 1 --host ::1 --config a.toml serve",
+            "chorus serve --port 1 --host ::1 --config a.toml",
+            "chorus --port 1 --host ::1 --config a.toml",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!((cli.port, cli.host.as_deref()), (Some(1), Some("::1")), "{line}");
+            assert_eq!(cli.config, Some(PathBuf::from("a.toml")), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_is_a_usage_error() {
+        for (line, kind, code) in [
+            ("chorus migrate", ErrorKind::InvalidSubcommand, 2),
+            ("chorus --port many", ErrorKind::ValueValidation, 2),
+            ("chorus --colour", ErrorKind::UnknownArgument, 2),
+            ("chorus -V", ErrorKind::DisplayVersion, 0),
+            ("chorus --help", ErrorKind::DisplayHelp, 0),
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, code), "{line}");
+        }
+    }
+}

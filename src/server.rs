@@ -1,32 +1,147 @@
 //! HTTP: dialects, errors, streaming.
+//!
+//! A request passes `observe` (id, log line, admission), `auth` (Host, Origin, key) and reaches a
+//! handler, which is a paragraph: `extract` reads the dialect's body, `openai` or `ollama` turns it
+//! into the engine's request, and `frames` turns the run's events back into the dialect's bytes.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+mod auth;
+mod content;
+mod dialect;
+mod error;
+mod extract;
+mod frames;
+mod lifecycle;
+mod listener;
+mod observe;
+mod ollama;
+mod openai;
+mod ops;
+mod progress;
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
+mod tools;
 
-use tokio::net::TcpListener;
+use std::{future::Future, sync::Arc};
 
-use crate::workflow::Engine;
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::{from_fn_with_state, map_response},
+    response::Response,
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+pub use listener::bind;
+
+use crate::{
+    config::Config,
+    workflow::{DEFAULT_WORKFLOW, Engine, Route},
+};
+use auth::Door;
+use error::AppError;
+use lifecycle::Lifecycle;
+use observe::Caller;
 
 /// What every handler shares.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    _engine: Arc<Engine>,
+    engine: Arc<Engine>,
+    lifecycle: Lifecycle,
+    in_flight: Arc<Semaphore>,
+    started: Timestamp,
 }
 
 impl AppState {
     /// Around an engine.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { _engine: engine }
+        let permits = engine.config().server.max_in_flight.min(Semaphore::MAX_PERMITS);
+        Self {
+            engine,
+            lifecycle: Lifecycle::new(),
+            in_flight: Arc::new(Semaphore::new(permits)),
+            started: Timestamp::now(),
+        }
+    }
+
+    fn config(&self) -> &Config {
+        self.engine.config()
+    }
+
+    /// Whether a request may come in now; the permit is held until its response is over. The
+    /// probes need none, so that a full server does not look like a dead one.
+    fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, AppError> {
+        if self.lifecycle.is_draining() {
+            return Err(AppError::ShuttingDown);
+        }
+        if matches!(path, "/" | "/health") {
+            return Ok(None);
+        }
+        let permit = Arc::clone(&self.in_flight).try_acquire_owned();
+        permit.map(Some).map_err(|_| AppError::Overloaded)
+    }
+
+    /// Who answers `model`, and the name to echo: the one that was sent, `chorus` when none was.
+    fn route(&self, caller: &Caller, model: &str) -> Result<(Route, String), AppError> {
+        let name = if model.is_empty() { DEFAULT_WORKFLOW } else { model };
+        caller.log.model(name);
+        match self.engine.route(model) {
+            Some(route) => Ok((route, name.to_owned())),
+            None => Err(AppError::UnknownModel(name.to_owned())),
+        }
     }
 }
 
-/// Binds with a backlog of 1024.
-///
-/// # Errors
-/// The socket's.
-pub fn bind(_address: SocketAddr) -> io::Result<TcpListener> {
-    Err(io::Error::other("unfinished skeleton"))
+/// Serves until `shutdown` resolves and the drain is over: nothing new is accepted, running
+/// requests get `shutdown_grace`, and what is left then ends with an error its client can see.
+pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<Output = ()>) {
+    let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let lifecycle = app.lifecycle.clone();
+    let grace = app.config().server.shutdown_grace;
+    let router = router(app, on_loopback);
+    listener::run(listener, router, &lifecycle, grace, shutdown).await;
 }
 
-/// Serves until `shutdown` resolves and the drain is over.
-pub async fn serve(_listener: TcpListener, _app: AppState, _shutdown: impl Future<Output = ()>) {}
+/// Every endpoint inside its middleware; the last layer is the outermost.
+fn router(app: AppState, on_loopback: bool) -> Router {
+    let door = Door::new(app.config(), on_loopback);
+    let negotiated = Router::new()
+        .route("/api/chat", post(ollama::chat))
+        .route("/api/generate", post(ollama::generate))
+        .layer(map_response(vary));
+    Router::new()
+        .route("/v1/chat/completions", post(openai::chat_completions))
+        .route("/v1/models", get(openai::models))
+        .route("/api/tags", get(ollama::tags))
+        .route("/api/version", get(ollama::version))
+        .route("/", get(ollama::root))
+        .route("/health", get(ops::health))
+        .merge(negotiated)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(door, auth::guard))
+        .layer(from_fn_with_state(app.clone(), observe::observe))
+        .with_state(app)
+}
+
+async fn unknown_route(request: Request) -> AppError {
+    AppError::UnknownRoute(format!("{} {}", request.method(), request.uri().path()))
+}
+
+async fn method_not_allowed(request: Request) -> AppError {
+    AppError::MethodNotAllowed(request.method().to_string())
+}
+
+async fn vary(mut response: Response) -> Response {
+    let by = HeaderValue::from_static("Accept, User-Agent");
+    response.headers_mut().insert(header::VARY, by);
+    response
+}

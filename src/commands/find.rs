@@ -1,0 +1,87 @@
+//! Which config a command reads, and what a first start is told when there is none.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::config::{self, Env, Location};
+
+/// Finds the config file. `None` when there is none or the one named is missing; what to do is
+/// then written to `err`.
+///
+/// # Errors
+/// When `err` cannot be written to.
+pub fn config_file(
+    flag: Option<&Path>,
+    env: Env<'_>,
+    err: &mut dyn Write,
+) -> io::Result<Option<PathBuf>> {
+    match config::locate(flag, env) {
+        Ok(Location::File(path)) => Ok(Some(path)),
+        Ok(Location::Nowhere { usual }) => {
+            welcome(usual.as_deref(), err)?;
+            Ok(None)
+        }
+        Err(error) => {
+            writeln!(err, "{error}")?;
+            Ok(None)
+        }
+    }
+}
+
+fn welcome(usual: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
+    let place = match usual {
+        Some(path) => path.display().to_string(),
+        None => "a file of your choice".to_owned(),
+    };
+    write!(
+        err,
+        "Chorus has no config yet.\n\
+         \n\
+         See it work first, with no key and no download:\n\
+         \x20   chorus demo\n\
+         \n\
+         Then name your models:\n\
+         \x20   copy config-example.toml to {place}\n\
+         \x20   fill in your keys, and start again: chorus\n\
+         \n\
+         A config elsewhere is named by --config FILE or by CHORUS_CONFIG.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(flag: Option<&str>, home: Option<&str>) -> (Option<PathBuf>, String) {
+        let env = |name: &str| home.filter(|_| name == "HOME").map(str::to_owned);
+        let mut err = Vec::new();
+        let found = config_file(flag.map(Path::new), &env, &mut err).unwrap();
+        (found, String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn a_first_start_is_told_what_to_do() {
+        for (home, place) in [
+            (Some("/nowhere"), "/nowhere/.config/chorus/config.toml"),
+            (None, "a file of your choice"),
+        ] {
+            let (found, page) = find(None, home);
+            assert_eq!(found, None);
+            for words in ["chorus demo", "config-example.toml", "--config", place] {
+                assert!(page.contains(words), "{words} is not in:\n{page}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_named_and_is_missing_is_an_error_of_its_own() {
+        let (found, words) = find(Some("/nowhere/c.toml"), None);
+        assert_eq!(found, None);
+        assert!(
+            words.starts_with("/nowhere/c.toml: ") && !words.contains("chorus demo"),
+            "{words}"
+        );
+    }
+}

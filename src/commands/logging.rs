@@ -1,0 +1,143 @@
+//! Where logs go and what may be in them.
+
+use std::io::{self, IsTerminal};
+
+use tracing::{Level, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::filter_fn,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+use crate::config::{Env, LogFormat};
+
+/// Levels when `RUST_LOG` says nothing.
+const DEFAULT_LEVELS: &str = "info";
+
+/// Sends logs to stderr: `RUST_LOG` chooses the levels (default `info`). A second call in the same
+/// process changes nothing.
+pub fn start(format: LogFormat, env: Env<'_>) {
+    let levels = env("RUST_LOG").filter(|levels| !levels.trim().is_empty());
+    let payloads = env("CHORUS_LOG_PAYLOADS").is_some_and(|value| value == "1");
+    let (filter, refused) = match levels.as_deref().map(EnvFilter::try_new) {
+        None => (EnvFilter::new(DEFAULT_LEVELS), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(DEFAULT_LEVELS), Some(error)),
+    };
+    let colours = io::stderr().is_terminal();
+    if subscriber(format, filter, payloads, colours, io::stderr).try_init().is_err() {
+        return;
+    }
+    if let Some(error) = refused {
+        tracing::warn!(%error, "RUST_LOG cannot be read; logging at info");
+    }
+    if payloads {
+        tracing::warn!(
+            "CHORUS_LOG_PAYLOADS=1: logs may now hold pieces of prompts and answers, \
+             and dependencies' debug output"
+        );
+    }
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    payloads: bool,
+    colours: bool,
+    writer: W,
+) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Pretty => fmt::layer().with_ansi(colours).with_writer(writer).boxed(),
+        LogFormat::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_writer(writer)
+            .boxed(),
+    };
+    // At debug and below, the HTTP and TLS crates print headers and bodies: keys and prompts.
+    let cap = filter_fn(move |meta| payloads || may_log(meta.target(), *meta.level()));
+    tracing_subscriber::registry().with(layer).with(filter).with(cap)
+}
+
+/// Our own targets at any level, others at info and above.
+fn may_log(target: &str, level: Level) -> bool {
+    let ours =
+        target.strip_prefix("chorus").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    ours || level <= Level::INFO
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Captured {
+        fn logs(format: LogFormat, levels: &str, payloads: bool) -> String {
+            let captured = Self::default();
+            let writer = captured.clone();
+            let filter = EnvFilter::new(levels);
+            let subscriber = subscriber(format, filter, payloads, false, move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::trace!(target: "hyper::proto", "their trace");
+                tracing::debug!(target: "chorusish", "not ours");
+                tracing::info!(target: "hyper::proto", "their info");
+                tracing::trace!(target: "chorus::llm", "our trace");
+                tracing::info!(target: "chorus", { request.id = "r" }, "our info");
+            });
+            String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn dependencies_stay_at_info_unless_payloads_are_wanted() {
+        for (levels, payloads, present, absent) in [
+            (
+                "trace",
+                false,
+                vec!["our trace", "our info", "their info"],
+                vec!["their trace", "not ours"],
+            ),
+            ("trace", true, vec!["their trace", "not ours", "our trace"], vec![]),
+            ("info", false, vec!["our info", "their info"], vec!["our trace", "their trace"]),
+            ("info,hyper=trace", false, vec!["our info"], vec!["their trace"]),
+            ("warn", true, vec![], vec!["our info", "their info"]),
+        ] {
+            let logs = Captured::logs(LogFormat::Pretty, levels, payloads);
+            for words in present {
+                assert!(logs.contains(words), "{levels}: {words} is missing in:\n{logs}");
+            }
+            for words in absent {
+                assert!(!logs.contains(words), "{levels}: {words} is in:\n{logs}");
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_one_flat_object_a_line() {
+        let logs = Captured::logs(LogFormat::Json, "chorus=info", false);
+        let line: serde_json::Value = serde_json::from_str(logs.trim()).unwrap();
+        assert_eq!(line["message"], "our info");
+        assert_eq!(line["request.id"], "r");
+        assert_eq!(line["level"], "INFO");
+    }
+}

@@ -1,0 +1,197 @@
+//! `chorus serve`, which is also what `chorus` alone does.
+
+use std::{
+    future::Future,
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+};
+
+use tokio::{
+    net::{TcpListener, lookup_host},
+    sync::oneshot,
+};
+
+use super::logging;
+use crate::{
+    config::{Config, Env, Overrides, Server},
+    llm::LlmError,
+    server::{self, AppState},
+    workflow::Engine,
+};
+
+/// Exit code of a server that was told to end and did.
+const FINE: u8 = 0;
+/// Exit code of a failure at run time.
+const FAILED: u8 = 1;
+/// Exit code of a config that cannot be used.
+const BAD_CONFIG: u8 = 2;
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("the upstream clients cannot be built: {0}")]
+    Client(#[from] LlmError),
+    #[error("cannot resolve '{host}': {cause}; try --host 127.0.0.1")]
+    Host { host: String, cause: io::Error },
+    #[error("cannot listen on {address}: {cause}; is Chorus running already? Try another --port")]
+    Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// Serves the config at `path` until SIGTERM or Ctrl-C, and returns the exit code. A bad config is
+/// refused before a port opens; its problems go to `err`.
+///
+/// # Errors
+/// When `err` cannot be written to.
+pub async fn run(
+    path: &Path,
+    env: Env<'_>,
+    overrides: &Overrides,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let config = match Config::load_with(path, env, overrides) {
+        Ok(config) => config,
+        Err(error) => {
+            writeln!(err, "{error}")?;
+            return Ok(BAD_CONFIG);
+        }
+    };
+    logging::start(config.log_format, env);
+    for line in config.notices.iter().chain(&config.warnings) {
+        tracing::warn!("{line}");
+    }
+    match serve(config).await {
+        Ok(code) => Ok(code),
+        Err(error) => {
+            writeln!(err, "chorus: {error}")?;
+            Ok(FAILED)
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<u8, StartError> {
+    let mut signals = Signals::new().map_err(StartError::Signals)?;
+    let listener = listen(&config.server).await?;
+    let app = AppState::new(Arc::new(Engine::new(Arc::new(config))?));
+    if let Ok(address) = listener.local_addr() {
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!("chorus {version} is listening on http://{address}");
+    }
+    let (tell, told) = oneshot::channel::<()>();
+    let shutdown = async {
+        // A sender that is gone means the same.
+        let _ = told.await;
+    };
+    let signalled = async {
+        signals.next().await;
+        drop(tell);
+        signals.next().await;
+    };
+    Ok(unless(server::serve(listener, app, shutdown), signalled).await)
+}
+
+/// Serving to its end, unless a second signal says that there is no time for that.
+async fn unless(serving: impl Future<Output = ()>, impatient: impl Future<Output = ()>) -> u8 {
+    tokio::select! {
+        () = serving => FINE,
+        () = impatient => {
+            tracing::warn!("a second signal: leaving at once");
+            FAILED
+        }
+    }
+}
+
+/// Listens on the first address of the host that can be had. A host that the config check took for
+/// this machine alone must not turn out to be another address.
+async fn listen(server: &Server) -> Result<TcpListener, StartError> {
+    let failed = |cause| StartError::Host { host: server.host.clone(), cause };
+    let found = lookup_host((server.host.as_str(), server.port)).await.map_err(failed)?;
+    let local_only = server.is_loopback();
+    let mut refused = failed(io::Error::other("it has no address that can be used"));
+    for address in found.filter(|address| !local_only || address.ip().is_loopback()) {
+        match server::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(cause) => refused = StartError::Listen { address, cause },
+        }
+    }
+    Err(refused)
+}
+
+/// SIGTERM and Ctrl-C.
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bad_config_is_refused_with_its_problems() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "[server]\nport = \"many\"\n").unwrap();
+        let mut err = Vec::new();
+        let code = run(&path, &|_| None, &Overrides::default(), &mut err).await.unwrap();
+        let words = String::from_utf8(err).unwrap();
+        assert_eq!(code, BAD_CONFIG, "{words}");
+        assert!(words.contains("config.toml:2"), "{words}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_said_with_a_remedy() {
+        let taken = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let server = Server { port, ..Server::default() };
+        let words = listen(&server).await.unwrap_err().to_string();
+        assert!(words.contains(&port.to_string()) && words.contains("--port"), "{words}");
+        let free = Server { host: "localhost".to_owned(), port: 0, ..Server::default() };
+        assert!(listen(&free).await.unwrap().local_addr().unwrap().ip().is_loopback());
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_does_not_wait() {
+        assert_eq!(unless(async {}, std::future::pending()).await, FINE);
+        assert_eq!(unless(std::future::pending(), async {}).await, FAILED);
+    }
+}

@@ -1,0 +1,265 @@
+//! Who may call at all: the Host and Origin checks that keep web pages out, and client keys.
+
+use std::{net::IpAddr, str::FromStr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Uri, header},
+    middleware::Next,
+    response::Response,
+};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+use url::Url;
+
+use super::error::AppError;
+use crate::config::{Client, Config};
+
+/// The door every request passes before anything runs.
+#[derive(Clone, Debug)]
+pub(super) struct Door(Arc<Rules>);
+
+#[derive(Debug)]
+struct Rules {
+    /// Extra Host names; `None` when Host is not checked.
+    hosts: Option<Vec<String>>,
+    origins: Vec<String>,
+    clients: Vec<Client>,
+}
+
+impl Door {
+    /// The rules of a config. Host is checked only on a loopback listener, as Ollama does: against
+    /// a name that an attacker points at 127.0.0.1 (DNS rebinding). Beyond loopback a key is
+    /// needed, and the names by which a machine is reached there are not ours to know.
+    pub(super) fn new(config: &Config, on_loopback: bool) -> Self {
+        let hosts = on_loopback.then(|| {
+            let extra = config.server.allowed_hosts.iter().cloned();
+            extra.chain(machine_name()).map(|name| name.to_ascii_lowercase()).collect()
+        });
+        Self(Arc::new(Rules {
+            hosts,
+            origins: config.server.cors_origins.clone(),
+            clients: config.clients.clone(),
+        }))
+    }
+}
+
+/// The middleware.
+///
+/// # Errors
+/// 403 for a Host or Origin that is not allowed, 401 for a missing or wrong key.
+pub(super) async fn guard(
+    State(Door(rules)): State<Door>,
+    request: Request,
+    next: Next,
+) -> Result<Response, AppError> {
+    rules.check_host(request.uri(), request.headers())?;
+    rules.check_origin(request.headers())?;
+    // Ollama's clients probe `/`, and supervisors `/health`; neither tells anything.
+    if !matches!(request.uri().path(), "/" | "/health") {
+        rules.check_key(request.headers())?;
+    }
+    Ok(next.run(request).await)
+}
+
+impl Rules {
+    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), AppError> {
+        let Some(extra) = &self.hosts else { return Ok(()) };
+        let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
+        // An absolute request target counts like a Host.
+        let target = uri.authority().map(|authority| Some(authority.as_str()));
+        let allowed = named.chain(target).all(|host| host.is_some_and(|h| host_allowed(h, extra)));
+        if allowed {
+            return Ok(());
+        }
+        Err(AppError::Forbidden(
+            "this Host is not allowed on a loopback listener; \
+             add it to [server] allowed_hosts if it is yours",
+        ))
+    }
+
+    /// Any web page can post to a loopback port, and CORS headers only keep it from reading the
+    /// answer; what it would spend is spent. Programs send no Origin.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), AppError> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let allowed = origins.all(|origin| {
+            origin.to_str().is_ok_and(|origin| origin_allowed(origin, &self.origins))
+        });
+        if allowed {
+            return Ok(());
+        }
+        Err(AppError::Forbidden(
+            "this Origin is not allowed; add it to [server] cors_origins if it is yours",
+        ))
+    }
+
+    fn check_key(&self, headers: &HeaderMap) -> Result<(), AppError> {
+        if self.clients.is_empty() {
+            return Ok(());
+        }
+        let Some(key) = presented_key(headers) else {
+            return Err(AppError::InvalidKey(
+                "an API key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`",
+            ));
+        };
+        // Equal lengths and no early way out, so that time tells nothing of any key.
+        let digest = Sha256::digest(key);
+        let known = self.clients.iter().fold(Choice::from(0), |known, client| {
+            known | client.key_sha256.as_slice().ct_eq(digest.as_slice())
+        });
+        if bool::from(known) {
+            return Ok(());
+        }
+        Err(AppError::InvalidKey("this API key is not known; it must be that of a [[client]]"))
+    }
+}
+
+fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
+        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
+    });
+    bearer.or_else(|| Some(headers.get("x-api-key")?.as_bytes().trim_ascii()))
+}
+
+/// `wire-contracts` 0.6: an IP, `localhost`, the machine's name, `*.localhost|.local|.internal`, or
+/// one of the `extra` names, all in lower case.
+fn host_allowed(host: &str, extra: &[String]) -> bool {
+    let host = host.to_ascii_lowercase();
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let local = [".localhost", ".local", ".internal"].iter().any(|end| name.ends_with(end));
+    name.is_empty()
+        || name == "localhost"
+        || local
+        || IpAddr::from_str(name).is_ok()
+        || extra.iter().any(|known| known == name || *known == host)
+}
+
+/// `wire-contracts` 0.6: pages served from this machine, desktop applications, and what the config
+/// names; there a single `*` stands for anything.
+fn origin_allowed(origin: &str, extra: &[String]) -> bool {
+    const APPLICATIONS: [&str; 5] =
+        ["app://", "file://", "tauri://", "vscode-webview://", "vscode-file://"];
+    let origin = origin.to_ascii_lowercase();
+    if APPLICATIONS.iter().any(|scheme| origin.starts_with(scheme)) {
+        return true;
+    }
+    let local = Url::parse(&origin).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "0.0.0.0" | "[::1]"))
+            && url.username().is_empty()
+    });
+    local || extra.iter().any(|pattern| matches_pattern(&origin, pattern))
+}
+
+fn matches_pattern(origin: &str, pattern: &str) -> bool {
+    let pattern = pattern.trim_end_matches('/').to_ascii_lowercase();
+    match pattern.split_once('*') {
+        Some((start, end)) => {
+            origin.len() >= start.len() + end.len()
+                && origin.starts_with(start)
+                && origin.ends_with(end)
+        }
+        None => origin == pattern,
+    }
+}
+
+fn machine_name() -> Option<String> {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = kernel.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| {
+        // Windows.
+        std::env::var("COMPUTERNAME").ok()
+    })?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_this_machine_are_allowed_and_others_are_not() {
+        let extra = ["chorus.lan".to_owned(), "box".to_owned()];
+        for (host, want) in [
+            ("localhost", true),
+            ("LocalHost:11435", true),
+            ("127.0.0.1:11435", true),
+            ("192.168.1.5", true),
+            ("[::1]:11435", true),
+            ("[::1]", true),
+            ("", true),
+            ("a.localhost:1", true),
+            ("nas.local", true),
+            ("host.docker.internal:11435", true),
+            ("chorus.lan:11435", true),
+            ("box", true),
+            ("localhost.", true),
+            ("evil.example", false),
+            ("localhost.evil.example:11435", false),
+            ("127.0.0.1.evil.example", false),
+            ("notlocalhost", false),
+            ("[evil.example]", false),
+        ] {
+            assert_eq!(host_allowed(host, &extra), want, "{host}");
+        }
+    }
+
+    #[test]
+    fn origins_of_this_machine_are_allowed_and_others_are_not() {
+        let extra = ["https://ui.example/".to_owned(), "https://*.lab.example".to_owned()];
+        for (origin, want) in [
+            ("http://localhost:3000", true),
+            ("https://LOCALHOST", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://0.0.0.0", true),
+            ("http://[::1]:3000", true),
+            ("app://obsidian.md", true),
+            ("tauri://localhost", true),
+            ("file://", true),
+            ("vscode-webview://0a1b", true),
+            ("vscode-file://vscode-app", true),
+            ("https://ui.example", true),
+            ("https://a.lab.example", true),
+            ("null", false),
+            ("", false),
+            ("https://evil.example", false),
+            ("https://ui.example.evil.example", false),
+            ("http://localhost.evil.example", false),
+            ("http://localhost@evil.example", false),
+            ("ftp://localhost", false),
+            ("https://lab.example", false),
+        ] {
+            assert_eq!(origin_allowed(origin, &extra), want, "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_compared_with_every_client() {
+        let client = |name: &str, key: &str| Client {
+            name: name.to_owned(),
+            key_sha256: Sha256::digest(key).into(),
+        };
+        let rules = |clients| Rules { hosts: None, origins: Vec::new(), clients };
+        let two = rules(vec![client("a", "first"), client("b", "second")]);
+        for (name, value, want) in [
+            ("authorization", "Bearer first", true),
+            ("authorization", "bearer  second", true),
+            ("x-api-key", "second", true),
+            ("authorization", "Bearer third", false),
+            ("authorization", "Bearer ", false),
+            ("authorization", "Basic first", false),
+            ("authorization", "first", false),
+            ("x-api-key", "", false),
+            ("accept", "first", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            assert_eq!(two.check_key(&headers).is_ok(), want, "{name}: {value}");
+            assert!(rules(Vec::new()).check_key(&headers).is_ok());
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! What goes wrong with a request, and the only place that knows which status that is.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+
+use super::dialect::Dialect;
+use crate::{
+    llm::{LlmError, LlmErrorKind},
+    workflow::{Failed, WorkflowError},
+};
+
+/// Names the run on every response that has one.
+pub(super) const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");
+
+/// Tells the OpenAI SDKs whether trying again makes sense.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// What `Retry-After` says when nobody named a time.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Why a request is not answered. `Display` is for the caller and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AppError {
+    /// The request cannot be understood or run; the caller can mend it.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong and what to do; never a value the caller sent, only names.
+        message: String,
+        /// The field to blame, as a path: `messages[2].content`.
+        param: Option<String>,
+    },
+    /// No key, or one that no `[[client]]` has.
+    #[error("{0}")]
+    InvalidKey(&'static str),
+    /// A Host or Origin that is not allowed. Our own addition to the contract's table: 403,
+    /// `forbidden`, `invalid_request_error`.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// No model of that name, and unknown names are not the default workflow's.
+    #[error("model '{0}' not found")]
+    UnknownModel(String),
+    /// No such path.
+    #[error("no such endpoint: {0}")]
+    UnknownRoute(String),
+    /// The path is right and the method is not.
+    #[error("this endpoint does not take {0}")]
+    MethodNotAllowed(String),
+    /// The client stopped sending its body. Our own addition to the contract's table: 408,
+    /// `request_timeout`, `invalid_request_error`.
+    #[error("the request body did not arrive in time")]
+    BodyStalled,
+    /// The body is larger than `[server] request_body_limit`.
+    #[error("the request body is larger than the limit of {limit} bytes")]
+    BodyTooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// `[server] max_in_flight` requests are running.
+    #[error("too many requests are running; try again in a moment")]
+    Overloaded,
+    /// The server is about to end.
+    #[error("the server is shutting down; try again in a moment")]
+    ShuttingDown,
+    /// The run failed.
+    #[error("{}", .failed.error)]
+    Run {
+        /// Why, and the record of the run.
+        failed: Box<Failed>,
+        /// Whether the caller asked for the record (`include_workflow`).
+        include_workflow: bool,
+    },
+    /// The answer calls a tool in a way that cannot be told in Ollama's form.
+    #[error("the model called the tool '{tool}' with arguments that are not a JSON object")]
+    UnusableToolCall {
+        /// The tool's name.
+        tool: String,
+    },
+    /// A fault of ours.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+impl AppError {
+    /// A request that names no particular field.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), param: None }
+    }
+
+    /// A request with one field to blame.
+    pub(super) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), param: Some(param.into()) }
+    }
+
+    /// Status and stable code: `wire-contracts` 0.4.
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::InvalidKey(_) => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "model_not_found"),
+            Self::UnknownRoute(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
+            Self::Overloaded | Self::ShuttingDown => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+            }
+            Self::Run { failed, .. } => run_kind(&failed.error, failed.trace.mode == "direct"),
+            Self::UnusableToolCall { .. } => (StatusCode::BAD_GATEWAY, "upstream_error"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+
+    /// The HTTP status, as long as headers are unsent.
+    pub(super) fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
+    /// The stable code.
+    pub(super) fn code(&self) -> &'static str {
+        self.kind().1
+    }
+
+    /// Whether the log gets an error line. A request that its client can mend is no failure, and
+    /// its words are about the client's own; a run that was made and failed always is one.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Run { .. }) || self.status().is_server_error()
+    }
+
+    /// The field to blame.
+    fn param(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { param, .. } => param.as_deref(),
+            Self::UnknownModel(_) => Some("model"),
+            Self::Run { failed, .. } => match failed.error {
+                WorkflowError::Invalid { param, .. } => param,
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The JSON object that tells it: a response's body, or an event of a stream.
+    pub(super) fn body(&self, dialect: Dialect) -> Map<String, Value> {
+        let (status, code) = self.kind();
+        let message = self.to_string();
+        let mut body = Map::new();
+        match dialect {
+            Dialect::OpenAi => {
+                let kind = openai_type(status, code);
+                let error =
+                    json!({"message": message, "type": kind, "param": self.param(), "code": code});
+                body.insert("error".to_owned(), error);
+            }
+            Dialect::Script => {
+                body.insert("error".to_owned(), json!({"message": message, "code": code}));
+            }
+            Dialect::Ollama => {
+                // A string: Ollama's clients throw a TypeError at an object.
+                body.insert("error".to_owned(), message.into());
+                body.insert("code".to_owned(), code.into());
+            }
+        }
+        if let Self::Run { failed, include_workflow: true } = self {
+            let trace = serde_json::to_value(&failed.trace).unwrap_or_default();
+            body.insert("workflow".to_owned(), trace);
+        }
+        body
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        let asked = match self {
+            Self::Run { failed, .. } => match &failed.error {
+                WorkflowError::RateLimited { retry_after } => *retry_after,
+                WorkflowError::Upstream(error) => match error.kind {
+                    LlmErrorKind::RateLimited { retry_after } => retry_after,
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        };
+        let status = self.status();
+        let waits =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        waits.then(|| asked.unwrap_or(DEFAULT_RETRY_AFTER))
+    }
+
+    fn write_headers(&self, headers: &mut HeaderMap) {
+        if let Some(wait) = self.retry_after() {
+            let secs = wait.as_secs_f64().ceil().max(1.0) as u64;
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if let Self::Run { failed, .. } = self {
+            if let Ok(id) = HeaderValue::try_from(failed.trace.workflow_id.to_string()) {
+                headers.insert(WORKFLOW_ID, id);
+            }
+            // The SDKs would run (and pay for) the whole workflow twice more.
+            if matches!(self.status().as_u16(), 500 | 502 | 504) {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
+        }
+    }
+
+    /// Fills in the body that [`IntoResponse`] left out because it does not know the dialect.
+    /// Returns the error when `response` told one.
+    pub(super) fn render(response: &mut Response, dialect: Dialect) -> Option<Arc<Self>> {
+        let error = response.extensions_mut().remove::<Arc<Self>>()?;
+        let body = Value::Object(error.body(dialect)).to_string();
+        *response.body_mut() = Body::from(body);
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        Some(error)
+    }
+}
+
+/// Status and headers; the middleware that knows the dialect calls [`AppError::render`].
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        self.write_headers(response.headers_mut());
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+fn run_kind(error: &WorkflowError, direct: bool) -> (StatusCode, &'static str) {
+    match error {
+        WorkflowError::AllWorkersFailed { .. } => (StatusCode::BAD_GATEWAY, "all_workers_failed"),
+        WorkflowError::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+        WorkflowError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        WorkflowError::UnsupportedInput { .. } | WorkflowError::Invalid { .. } => {
+            (StatusCode::BAD_REQUEST, "invalid_request")
+        }
+        WorkflowError::Upstream(error) => upstream_kind(error, direct),
+    }
+}
+
+/// An upstream's 401 is about our key, never the caller's, so it is not relayed; its 400 is the
+/// caller's to mend only when the caller's own conversation went to one model as it was.
+fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
+    match error.kind {
+        LlmErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        LlmErrorKind::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+        LlmErrorKind::ContextLength
+        | LlmErrorKind::UnsupportedInput
+        | LlmErrorKind::Rejected { .. }
+            if direct =>
+        {
+            (StatusCode::BAD_REQUEST, "invalid_request")
+        }
+        LlmErrorKind::ContextLength
+        | LlmErrorKind::UnsupportedInput
+        | LlmErrorKind::Rejected { .. }
+        | LlmErrorKind::Connect
+        | LlmErrorKind::Transport
+        | LlmErrorKind::Unauthorized
+        | LlmErrorKind::NotFound
+        | LlmErrorKind::Quota
+        | LlmErrorKind::Upstream { .. }
+        | LlmErrorKind::InBand
+        | LlmErrorKind::Garbled
+        | LlmErrorKind::Truncated
+        | LlmErrorKind::Empty
+        | LlmErrorKind::ContentFilter
+        | LlmErrorKind::Setup => (StatusCode::BAD_GATEWAY, "upstream_error"),
+    }
+}
+
+fn openai_type(status: StatusCode, code: &str) -> &'static str {
+    match code {
+        "not_found" => "not_found_error",
+        "rate_limit_exceeded" => "rate_limit_error",
+        _ if status.is_client_error() => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::test_support, *};
+
+    fn run(error: WorkflowError, mode: &'static str) -> AppError {
+        let mut failed = test_support::failed(error);
+        failed.trace.mode = mode;
+        AppError::Run { failed, include_workflow: false }
+    }
+
+    fn upstream(kind: LlmErrorKind, mode: &'static str) -> AppError {
+        run(test_support::upstream(kind), mode)
+    }
+
+    #[test]
+    fn every_error_has_its_status_code_and_type() {
+        let message = || "why".to_owned();
+        let invalid = || WorkflowError::Invalid { message: message(), param: Some("raw") };
+        let all = || WorkflowError::AllWorkersFailed {
+            workers: vec![("a".to_owned(), "timeout".to_owned())],
+            needed: 1,
+        };
+        for (error, status, code, kind) in [
+            (AppError::invalid("x"), 400, "invalid_request", "invalid_request_error"),
+            (AppError::field("n", "x"), 400, "invalid_request", "invalid_request_error"),
+            (AppError::InvalidKey("x"), 401, "invalid_api_key", "invalid_request_error"),
+            (AppError::Forbidden("x"), 403, "forbidden", "invalid_request_error"),
+            (AppError::UnknownModel(message()), 404, "model_not_found", "invalid_request_error"),
+            (AppError::UnknownRoute(message()), 404, "not_found", "not_found_error"),
+            (
+                AppError::MethodNotAllowed(message()),
+                405,
+                "method_not_allowed",
+                "invalid_request_error",
+            ),
+            (AppError::BodyStalled, 408, "request_timeout", "invalid_request_error"),
+            (
+                AppError::BodyTooLarge { limit: 1 },
+                413,
+                "request_too_large",
+                "invalid_request_error",
+            ),
+            (AppError::Overloaded, 503, "overloaded", "api_error"),
+            (AppError::ShuttingDown, 503, "overloaded", "api_error"),
+            (AppError::Internal("x"), 500, "internal_error", "api_error"),
+            (AppError::UnusableToolCall { tool: message() }, 502, "upstream_error", "api_error"),
+            (run(all(), "workflow"), 502, "all_workers_failed", "api_error"),
+            (
+                run(WorkflowError::RateLimited { retry_after: None }, "workflow"),
+                429,
+                "rate_limit_exceeded",
+                "rate_limit_error",
+            ),
+            (
+                run(WorkflowError::Timeout { message: message() }, "workflow"),
+                504,
+                "timeout",
+                "api_error",
+            ),
+            (run(invalid(), "workflow"), 400, "invalid_request", "invalid_request_error"),
+            (
+                run(WorkflowError::UnsupportedInput { message: message() }, "workflow"),
+                400,
+                "invalid_request",
+                "invalid_request_error",
+            ),
+            (upstream(LlmErrorKind::Timeout, "direct"), 504, "timeout", "api_error"),
+            (upstream(LlmErrorKind::Truncated, "direct"), 502, "upstream_error", "api_error"),
+            (upstream(LlmErrorKind::Unauthorized, "direct"), 502, "upstream_error", "api_error"),
+            (
+                upstream(LlmErrorKind::Rejected { status: 400 }, "direct"),
+                400,
+                "invalid_request",
+                "invalid_request_error",
+            ),
+            (
+                upstream(LlmErrorKind::Rejected { status: 400 }, "workflow"),
+                502,
+                "upstream_error",
+                "api_error",
+            ),
+        ] {
+            assert_eq!((error.status().as_u16(), error.code()), (status, code), "{error:?}");
+            let body = Value::Object(error.body(Dialect::OpenAi));
+            assert_eq!(body["error"]["type"], kind, "{error:?}");
+            assert_eq!(body["error"]["code"], code);
+            assert!(body["error"].as_object().unwrap().contains_key("param"));
+        }
+    }
+
+    #[test]
+    fn each_dialect_has_its_shape() {
+        let error = AppError::UnknownModel("x".to_owned());
+        let body = |dialect| Value::Object(error.body(dialect)).to_string();
+        insta::assert_snapshot!(body(Dialect::OpenAi), @r#"{"error":{"message":"model 'x' not found","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#);
+        insta::assert_snapshot!(body(Dialect::Script), @r#"{"error":{"message":"model 'x' not found","code":"model_not_found"}}"#);
+        insta::assert_snapshot!(body(Dialect::Ollama), @r#"{"error":"model 'x' not found","code":"model_not_found"}"#);
+    }
+
+    #[test]
+    fn a_failed_run_shows_its_record_only_when_asked() {
+        for include_workflow in [false, true] {
+            let failed = test_support::failed(test_support::upstream(LlmErrorKind::Connect));
+            let error = AppError::Run { failed, include_workflow };
+            for dialect in [Dialect::OpenAi, Dialect::Script, Dialect::Ollama] {
+                let body = error.body(dialect);
+                assert_eq!(body.contains_key("workflow"), include_workflow);
+            }
+        }
+    }
+
+    #[test]
+    fn headers_say_whether_and_when_to_try_again() {
+        let secs = |n| Some(Duration::from_millis(n));
+        let limited = |retry_after| run(WorkflowError::RateLimited { retry_after }, "workflow");
+        let kind = LlmErrorKind::RateLimited { retry_after: secs(2500) };
+        for (error, retry_after, should_retry, id) in [
+            (AppError::Overloaded, Some("5"), None, false),
+            (AppError::ShuttingDown, Some("5"), None, false),
+            (AppError::invalid("x"), None, None, false),
+            (AppError::Internal("x"), None, None, false),
+            (limited(None), Some("5"), None, true),
+            (limited(secs(10)), Some("1"), None, true),
+            (limited(secs(7001)), Some("8"), None, true),
+            (upstream(kind, "direct"), Some("3"), None, true),
+            (upstream(LlmErrorKind::Timeout, "direct"), None, Some("false"), true),
+            (upstream(LlmErrorKind::Garbled, "workflow"), None, Some("false"), true),
+            (upstream(LlmErrorKind::ContextLength, "direct"), None, None, true),
+        ] {
+            let words = error.to_string();
+            let response = error.into_response();
+            let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
+            assert_eq!(header("retry-after"), retry_after, "{words}");
+            assert_eq!(header("x-should-retry"), should_retry, "{words}");
+            assert_eq!(header("x-chorus-workflow-id").is_some(), id, "{words}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Request bodies: JSON whatever Content-Type says, errors that name the field and never quote a
+//! value, and the fields we do not know kept for an upstream that may.
+
+use std::{fmt, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::header,
+};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use serde::{
+    Deserializer,
+    de::{DeserializeOwned, Visitor},
+    forward_to_deserialize_any,
+};
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+
+use super::{AppState, error::AppError, observe::Caller};
+
+/// How long a client may pause while it sends its body.
+const BODY_PAUSE: Duration = Duration::from_secs(30);
+
+/// A request read from its JSON body.
+pub(super) struct Inbound<T> {
+    /// The fields we know.
+    pub(super) body: T,
+    /// The others, in the order they were sent.
+    pub(super) rest: Map<String, Value>,
+    /// Who asks.
+    pub(super) caller: Caller,
+}
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Inbound<T> {
+    type Rejection = AppError;
+
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, AppError> {
+        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
+        let bytes = read(request, app.config().server.request_body_limit).await?;
+        let (body, rest) = parse(&bytes)?;
+        Ok(Self { body, rest, caller })
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+async fn read(request: Request, limit: usize) -> Result<Bytes, AppError> {
+    let declared = request.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    // Most clients do not read an answer before they have sent everything, so a body that is not
+    // hopelessly large is read to its end and thrown away.
+    let patience = limit.saturating_mul(2);
+    if declared.is_some_and(|length| length > patience) {
+        return Err(AppError::BodyTooLarge { limit });
+    }
+    let mut kept = BytesMut::with_capacity(declared.unwrap_or_default().min(limit));
+    let mut seen = 0_usize;
+    let mut chunks = Body::into_data_stream(request.into_body());
+    while let Some(chunk) = next_within(&mut chunks).await? {
+        seen = seen.saturating_add(chunk.len());
+        if seen > patience {
+            break;
+        }
+        if seen <= limit {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if seen > limit { Err(AppError::BodyTooLarge { limit }) } else { Ok(kept.freeze()) }
+}
+
+async fn next_within(
+    chunks: &mut (impl futures::Stream<Item = Result<Bytes, axum::Error>> + Unpin),
+) -> Result<Option<Bytes>, AppError> {
+    match timeout(BODY_PAUSE, chunks.next()).await {
+        Ok(chunk) => chunk.transpose().map_err(|_| AppError::invalid("the request body broke off")),
+        Err(_) => Err(AppError::BodyStalled),
+    }
+}
+
+/// JSON to the fields `T` knows and the rest.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), AppError> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(AppError::invalid("missing request body"));
+    }
+    // serde_json stops at a depth of 128, and its words on syntax hold places and no text.
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        AppError::invalid(format!("malformed JSON in the request body: {error}"))
+    })?;
+    let Value::Object(fields) = value else {
+        return Err(AppError::invalid("the request body must be a JSON object"));
+    };
+    tracing::debug!(fields = %Shapes(&fields), "request body");
+    let known = field_names::<T>();
+    let (ours, rest) = fields
+        .into_iter()
+        .partition::<Map<String, Value>, _>(|(name, _)| known.contains(&name.as_str()));
+    let body = serde_path_to_error::deserialize(Value::Object(ours)).map_err(|error| {
+        let path = error.path().to_string();
+        let words = expectation(&error.inner().to_string());
+        match path.as_str() {
+            "." => AppError::invalid(words),
+            path => AppError::field(path, format!("{path}: {words}")),
+        }
+    })?;
+    Ok((body, rest))
+}
+
+/// Serde's words without the value they quote, which may be a piece of a prompt.
+fn expectation(words: &str) -> String {
+    let Some((found, expected)) = words.rsplit_once(", expected ") else {
+        return words.to_owned();
+    };
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "i64" | "i32" => "an integer",
+        "u32" | "u64" | "usize" => "an integer of 0 or more",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let found = found.split_once(": ").map_or(found, |(_, found)| found);
+    let found = match found.split([' ', ',']).next().unwrap_or_default() {
+        "string" => "a string",
+        "integer" | "floating" => "another number",
+        "boolean" => "a boolean",
+        "null" => "null",
+        "sequence" => "an array",
+        "map" => "an object",
+        _ => "something else",
+    };
+    format!("expected {expected}, found {found}")
+}
+
+/// Names and sizes of fields, for logs.
+struct Shapes<'a>(&'a Map<String, Value>);
+
+impl fmt::Display for Shapes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.0 {
+            let name: String = name.chars().take(40).collect();
+            match value {
+                Value::String(text) => write!(f, "{name}(text {}) ", text.len())?,
+                Value::Array(items) => write!(f, "{name}(array {}) ", items.len())?,
+                Value::Object(fields) => write!(f, "{name}(object {}) ", fields.len())?,
+                Value::Null | Value::Bool(_) | Value::Number(_) => write!(f, "{name} ")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of a struct's fields, asked of the derived code itself, so that there is no second
+/// list to keep in step. Empty for anything but a struct.
+fn field_names<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // The probe always answers with an error: it has no values to give.
+    let _ = T::deserialize(Probe(&mut names));
+    names
+}
+
+struct Probe<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Probe<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("a probe"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(serde::de::Error::custom("a probe"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    struct Sample {
+        model: Option<String>,
+        n: Option<u32>,
+        temperature: Option<f32>,
+        messages: Option<Vec<Inner>>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Inner {
+        role: Option<String>,
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_and_null_is_absent() {
+        let body = r#"{"z":1,"model":"m","n":null,"a":{"b":[]}}"#;
+        let (sample, rest) = parse::<Sample>(body.as_bytes()).unwrap();
+        assert_eq!(sample, Sample { model: Some("m".to_owned()), ..Sample::default() });
+        assert_eq!(Value::Object(rest).to_string(), r#"{"z":1,"a":{"b":[]}}"#);
+    }
+
+    #[test]
+    fn the_struct_itself_says_what_is_known() {
+        assert_eq!(field_names::<Sample>(), ["model", "n", "temperature", "messages"]);
+        assert!(field_names::<Vec<u8>>().is_empty());
+    }
+
+    #[test]
+    fn errors_name_the_place_and_never_quote_a_value() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(300), "]".repeat(300));
+        for (body, param, words) in [
+            ("", None, "missing request body"),
+            (" \n", None, "missing request body"),
+            ("[1]", None, "the request body must be a JSON object"),
+            ("\"secret\"", None, "the request body must be a JSON object"),
+            (
+                "{\"model\":\"secret",
+                None,
+                "malformed JSON in the request body: EOF while parsing a string at line 1 column 16",
+            ),
+            (
+                &deep,
+                None,
+                "malformed JSON in the request body: recursion limit exceeded at line 1 column 132",
+            ),
+            (
+                r#"{"n":"secret, expected secret"}"#,
+                Some("n"),
+                "n: expected an integer of 0 or more, found a string",
+            ),
+            (r#"{"n":-1}"#, Some("n"), "n: expected an integer of 0 or more, found another number"),
+            (
+                r#"{"temperature":"secret"}"#,
+                Some("temperature"),
+                "temperature: expected a number, found a string",
+            ),
+            (r#"{"model":{}}"#, Some("model"), "model: expected a string, found an object"),
+            (
+                r#"{"messages":[{},{"role":true}]}"#,
+                Some("messages[1].role"),
+                "messages[1].role: expected a string, found a boolean",
+            ),
+            (
+                r#"{"messages":["secret"]}"#,
+                Some("messages[0]"),
+                "messages[0]: expected an object, found a string",
+            ),
+            (
+                r#"{"messages":{"secret":1}}"#,
+                Some("messages"),
+                "messages: expected an array, found an object",
+            ),
+        ] {
+            let AppError::Invalid { message, param: got } =
+                parse::<Sample>(body.as_bytes()).unwrap_err()
+            else {
+                panic!("another error for {body}");
+            };
+            assert_eq!((got.as_deref(), message.as_str()), (param, words), "{body}");
+        }
+    }
+
+    async fn read_chunks(chunks: Vec<&'static str>, limit: usize) -> Result<Bytes, AppError> {
+        let chunks = chunks.into_iter().map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
+        read(Request::new(Body::from_stream(futures::stream::iter(chunks))), limit).await
+    }
+
+    #[tokio::test]
+    async fn a_body_may_be_as_large_as_the_limit() {
+        assert_eq!(read_chunks(vec!["ab", "cd"], 4).await.unwrap(), "abcd");
+        for chunks in [vec!["ab", "cde"], vec!["abcdefghijkl"], vec!["abcd", "efgh", "ijkl"]] {
+            let error = read_chunks(chunks, 4).await.unwrap_err();
+            assert!(matches!(error, AppError::BodyTooLarge { limit: 4 }), "{error:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_is_given_up_and_a_slow_one_is_not() {
+        let drip = |pause: u64| {
+            Request::new(Body::from_stream(async_stream::stream! {
+                for _ in 0..5 {
+                    sleep(Duration::from_secs(pause)).await;
+                    yield Ok::<_, std::io::Error>(Bytes::from("x"));
+                }
+            }))
+        };
+        assert_eq!(read(drip(20), 10).await.unwrap(), "xxxxx");
+        assert!(matches!(read(drip(40), 10).await, Err(AppError::BodyStalled)));
+    }
+}

@@ -1,0 +1,285 @@
+//! The one place that turns a run's events into an HTTP response: when headers go out, what a
+//! silent stream sends, and how it ends. What each event looks like is the dialect's [`Encoder`].
+
+mod flow;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use async_stream::stream;
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::{
+    FutureExt, Stream, StreamExt,
+    stream::{BoxStream, Fuse},
+};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{
+    AppState,
+    error::{AppError, WORKFLOW_ID},
+    lifecycle::Lifecycle,
+    observe::{Caller, RequestLog},
+};
+use crate::{
+    llm::ToolCallDelta,
+    types::{Request, WorkflowId},
+    workflow::{Answer, Event, Finished, Route, Run, RunStatus},
+};
+
+pub(super) use flow::Channel;
+use flow::{Flow, Step};
+#[cfg(test)]
+pub(super) use tests::written;
+pub(super) use write::{Frames, Framing};
+
+const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
+/// So many events that are ready together may share a write; more would delay the first of them.
+const EVENTS_PER_WRITE: usize = 32;
+
+/// One dialect's form of an answer; one per request.
+pub(super) trait Encoder: Send + 'static {
+    /// What a stream begins with; called once, before anything else is encoded.
+    fn opening(&mut self, _frames: &mut Frames) {}
+
+    /// A piece of the answer, never empty.
+    fn text(&mut self, text: &str, frames: &mut Frames);
+
+    /// A piece of the reasoning channel, never empty and never after a piece of the answer.
+    fn reasoning(&mut self, text: &str, frames: &mut Frames);
+
+    /// A piece of a tool call.
+    fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames);
+
+    /// The end of a complete answer, without the framing's own terminator.
+    ///
+    /// # Errors
+    /// When the answer cannot be told in this form; then nothing was pushed.
+    fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError>;
+
+    /// An object that changes nothing, for framings without comments.
+    fn heartbeat(&self) -> Value;
+
+    /// The whole answer in one object; `answer.reasoning` is empty when it is not wanted.
+    ///
+    /// # Errors
+    /// When the answer cannot be told in this form.
+    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Value, AppError>;
+}
+
+/// A request read from its dialect, ready to run.
+pub(super) struct Question<E> {
+    /// Who answers.
+    pub(super) route: Route,
+    /// What is asked.
+    pub(super) request: Request,
+    /// Piece by piece, or whole.
+    pub(super) stream: bool,
+    /// Whether the client wants to see reasoning at all.
+    pub(super) reasoning: bool,
+    /// Whether it wants the record of the run.
+    pub(super) include_workflow: bool,
+    /// How it wants to be told.
+    pub(super) encoder: E,
+}
+
+/// What a response needs to know beside its events.
+struct Live {
+    id: WorkflowId,
+    lifecycle: Lifecycle,
+    log: RequestLog,
+    header_hold: Duration,
+    heartbeat: Duration,
+}
+
+/// Runs a question and answers it.
+///
+/// # Errors
+/// The run's failure, as long as no headers were sent.
+pub(super) async fn answer<E: Encoder>(
+    app: &AppState,
+    caller: Caller,
+    question: Question<E>,
+) -> Result<Response, AppError> {
+    let Question { route, request, stream, reasoning, include_workflow, encoder } = question;
+    let server = &app.config().server;
+    let channel = Channel {
+        reasoning,
+        progress: reasoning && server.progress && matches!(route, Route::Workflow(_)),
+    };
+    let run = app.engine.run(route, request, caller.request_id);
+    caller.log.run(run.watch.clone());
+    let live = Live {
+        id: run.id,
+        lifecycle: app.lifecycle.clone(),
+        log: caller.log,
+        header_hold: server.header_hold,
+        heartbeat: server.heartbeat,
+    };
+    if stream {
+        let flow = Flow::new(encoder, caller.dialect, channel, include_workflow);
+        return streamed(run.events, flow, live).await;
+    }
+    whole(run, encoder, &live, channel, include_workflow).await
+}
+
+async fn whole<E: Encoder>(
+    run: Run,
+    mut encoder: E,
+    live: &Live,
+    channel: Channel,
+    include_workflow: bool,
+) -> Result<Response, AppError> {
+    let folded = tokio::select! {
+        biased;
+        () = live.lifecycle.ending() => return Err(AppError::ShuttingDown),
+        folded = run.fold() => folded.ok_or(flow::NO_ENDING)?,
+    };
+    let (mut answer, finished) =
+        folded.map_err(|failed| AppError::Run { failed, include_workflow })?;
+    if !channel.reasoning {
+        answer.reasoning.clear();
+    }
+    let object = encoder.whole(answer, &finished)?;
+    let mut response = json(&object);
+    let degraded = finished.trace.level.status == RunStatus::Degraded;
+    describe_run(response.headers_mut(), live.id, degraded);
+    Ok(response)
+}
+
+/// Waits for the first answer delta, at most for the header hold, and then sends headers. Until
+/// then a failure has a real status. Progress waits too: alone it never opens the stream.
+async fn streamed<E: Encoder>(
+    events: BoxStream<'static, Event>,
+    mut flow: Flow<E>,
+    live: Live,
+) -> Result<Response, AppError> {
+    let mut events = events.fuse();
+    let mut hold = pin!(sleep(live.header_hold));
+    let ended = loop {
+        let event = tokio::select! {
+            biased;
+            () = live.lifecycle.ending() => return Err(AppError::ShuttingDown),
+            event = events.next() => event,
+            () = &mut hold => {
+                flow.open();
+                break false;
+            }
+        };
+        match flow.take(event) {
+            Step::Nothing => {}
+            Step::Delta => break false,
+            Step::Finished => break true,
+            Step::Failed(error) => return Err(error),
+        }
+    };
+    let framing = flow.frames.framing();
+    let degraded = flow.degraded();
+    let id = live.id;
+    let mut response = Body::from_stream(body(events, flow, live, ended)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    describe_run(headers, id, degraded);
+    Ok(response)
+}
+
+/// The body once headers are out. It owns the run: dropping it cancels every upstream call.
+fn body<E: Encoder>(
+    mut events: Fuse<BoxStream<'static, Event>>,
+    mut flow: Flow<E>,
+    live: Live,
+    mut ended: bool,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    stream! {
+        let mut ending = pin!(live.lifecycle.ending());
+        let mut next_beat = Instant::now() + live.heartbeat;
+        loop {
+            while let Some(bytes) = flow.frames.next_write() {
+                yield Ok(bytes);
+                next_beat = Instant::now() + live.heartbeat;
+            }
+            if ended {
+                break;
+            }
+            let event = tokio::select! {
+                biased;
+                () = &mut ending => Awaited::ShuttingDown,
+                event = events.next() => Awaited::Event(event),
+                () = sleep_until(next_beat) => Awaited::Silence,
+            };
+            match event {
+                Awaited::Event(event) => ended = take_ready(event, &mut events, &mut flow, &live),
+                Awaited::Silence => flow.heartbeat(),
+                Awaited::ShuttingDown => {
+                    let error = AppError::ShuttingDown;
+                    flow.fail(&error);
+                    live.log.failed(Arc::new(error));
+                    while let Some(bytes) = flow.frames.next_write() {
+                        yield Ok(bytes);
+                    }
+                    return;
+                }
+            }
+        }
+        // The engine reads upstream bodies to their end now, so that connections can be used
+        // again. The client has its last event already.
+        while events.next().await.is_some() {}
+    }
+}
+
+enum Awaited {
+    Event(Option<Event>),
+    Silence,
+    ShuttingDown,
+}
+
+/// Encodes an event and those that are ready with it; tells whether the run has ended.
+fn take_ready<E: Encoder>(
+    mut event: Option<Event>,
+    events: &mut Fuse<BoxStream<'static, Event>>,
+    flow: &mut Flow<E>,
+    live: &Live,
+) -> bool {
+    for _ in 0..EVENTS_PER_WRITE {
+        match flow.take(event) {
+            Step::Nothing | Step::Delta => {}
+            Step::Finished => return true,
+            Step::Failed(error) => {
+                flow.fail(&error);
+                live.log.failed(Arc::new(error));
+                return true;
+            }
+        }
+        match events.next().now_or_never() {
+            Some(ready) => event = ready,
+            None => break,
+        }
+    }
+    false
+}
+
+/// A plain answer.
+pub(super) fn json(object: &Value) -> Response {
+    let mut response = Body::from(object.to_string()).into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn describe_run(headers: &mut HeaderMap, id: WorkflowId, degraded: bool) {
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(WORKFLOW_ID, id);
+    }
+    if degraded {
+        headers.insert(STATUS, HeaderValue::from_static(RunStatus::Degraded.as_str()));
+    }
+}

@@ -1,0 +1,154 @@
+//! Events to frames, one at a time and without waiting for anything.
+
+use serde_json::Value;
+
+use super::{
+    super::{dialect::Dialect, error::AppError, progress},
+    Encoder, Frames, Framing,
+};
+use crate::workflow::{Event, RunStatus};
+
+/// The engine's events stopped without saying how the run ended.
+pub(super) const NO_ENDING: AppError = AppError::Internal("the run ended without an ending");
+
+/// What the reasoning channel of a response carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Channel {
+    /// The answering model's chain of thought.
+    pub(in super::super) reasoning: bool,
+    /// A line for each finished stage.
+    pub(in super::super) progress: bool,
+}
+
+/// An answer on its way out.
+pub(super) struct Flow<E> {
+    /// What waits to be written.
+    pub(super) frames: Frames,
+    encoder: E,
+    dialect: Dialect,
+    channel: Channel,
+    include_workflow: bool,
+    opened: bool,
+    /// The answer itself has begun; a reasoning block would be closed by now.
+    answering: bool,
+    degraded: bool,
+}
+
+/// What an event meant.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing that could open a stream.
+    Nothing,
+    /// A piece of the answer is waiting to be written.
+    Delta,
+    /// The answer is complete, its last frame waits.
+    Finished,
+    /// There is no (complete) answer; nothing was encoded for it.
+    Failed(AppError),
+}
+
+impl<E: Encoder> Flow<E> {
+    pub(super) fn new(
+        encoder: E,
+        dialect: Dialect,
+        channel: Channel,
+        include_workflow: bool,
+    ) -> Self {
+        Self {
+            frames: Frames::new(Framing::of(dialect)),
+            encoder,
+            dialect,
+            channel,
+            include_workflow,
+            opened: false,
+            answering: false,
+            degraded: false,
+        }
+    }
+
+    /// Whether something has failed so far that the answer can do without.
+    pub(super) fn degraded(&self) -> bool {
+        self.degraded
+    }
+
+    /// Encodes what a stream begins with, unless that was done.
+    pub(super) fn open(&mut self) {
+        if !self.opened {
+            self.opened = true;
+            self.encoder.opening(&mut self.frames);
+        }
+    }
+
+    /// Encodes an event; `None` is the end of the events.
+    pub(super) fn take(&mut self, event: Option<Event>) -> Step {
+        match event {
+            Some(Event::StageStarted { .. }) => Step::Nothing,
+            Some(Event::StageFinished(report)) => {
+                self.degraded |= report.degrades;
+                if self.channel.progress && !self.answering {
+                    self.open();
+                    self.encoder.reasoning(&progress::line(&report), &mut self.frames);
+                }
+                Step::Nothing
+            }
+            Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
+            Some(Event::Token(text)) => {
+                self.answering = true;
+                self.delta(|encoder, frames| encoder.text(&text, frames))
+            }
+            Some(Event::Reasoning(text)) => {
+                if !self.channel.reasoning || self.answering || text.is_empty() {
+                    return Step::Nothing;
+                }
+                self.delta(|encoder, frames| encoder.reasoning(&text, frames))
+            }
+            Some(Event::ToolCallDelta(delta)) => {
+                self.answering = true;
+                self.delta(|encoder, frames| encoder.tool_call(&delta, frames))
+            }
+            Some(Event::Finished(finished)) => {
+                self.degraded |= finished.trace.level.status == RunStatus::Degraded;
+                self.open();
+                match self.encoder.finished(&finished, &mut self.frames) {
+                    Ok(()) => {
+                        self.frames.push_terminator();
+                        Step::Finished
+                    }
+                    Err(error) => Step::Failed(error),
+                }
+            }
+            Some(Event::Failed(failed)) => {
+                let include_workflow = self.include_workflow;
+                Step::Failed(AppError::Run { failed, include_workflow })
+            }
+            None => Step::Failed(NO_ENDING),
+        }
+    }
+
+    /// Encodes a failure for a client that has its headers.
+    pub(super) fn fail(&mut self, error: &AppError) {
+        let mut body = error.body(self.dialect);
+        match self.dialect {
+            // Ollama's clients stop at `done`.
+            Dialect::Ollama => {
+                body.insert("done".to_owned(), true.into());
+            }
+            Dialect::OpenAi | Dialect::Script => {}
+        }
+        self.frames.push(&Value::Object(body));
+        self.frames.push_terminator();
+    }
+
+    /// Encodes a sign of life.
+    pub(super) fn heartbeat(&mut self) {
+        self.frames.push_heartbeat(|| self.encoder.heartbeat());
+    }
+
+    fn delta(&mut self, encode: impl FnOnce(&mut E, &mut Frames)) -> Step {
+        self.open();
+        let before = self.frames.len();
+        encode(&mut self.encoder, &mut self.frames);
+        // Ollama's form collects tool calls: nothing to write yet means nothing to open for.
+        if self.frames.len() > before { Step::Delta } else { Step::Nothing }
+    }
+}

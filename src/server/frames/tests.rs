@@ -1,0 +1,311 @@
+//! When headers go out, what a silent stream sends, and how it ends: on a paused clock, without
+//! sockets.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::http::StatusCode;
+use tokio::time::timeout;
+
+use super::{
+    super::{dialect::Dialect, test_support::*},
+    *,
+};
+use crate::{llm::LlmErrorKind, types::FinishReason, workflow::StageStatus};
+
+/// Everything a stream writes for these events.
+pub(in super::super) fn written<E: Encoder>(
+    encoder: E,
+    dialect: Dialect,
+    channel: Channel,
+    events: Vec<Event>,
+) -> String {
+    let mut flow = Flow::new(encoder, dialect, channel, false);
+    for event in events {
+        if let Step::Failed(error) = flow.take(Some(event)) {
+            flow.fail(&error);
+        }
+    }
+    let mut text = String::new();
+    while let Some(bytes) = flow.frames.next_write() {
+        text.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    text
+}
+
+/// The smallest dialect: what is pushed can be read at a glance.
+struct Plain;
+
+impl Encoder for Plain {
+    fn opening(&mut self, frames: &mut Frames) {
+        frames.push(&"open".into());
+    }
+
+    fn text(&mut self, text: &str, frames: &mut Frames) {
+        frames.push(&text.into());
+    }
+
+    fn reasoning(&mut self, text: &str, frames: &mut Frames) {
+        frames.push(&format!("({})", text.trim_end()).into());
+    }
+
+    fn tool_call(&mut self, _: &ToolCallDelta, _: &mut Frames) {}
+
+    fn finished(&mut self, _: &Finished, frames: &mut Frames) -> Result<(), AppError> {
+        frames.push(&"end".into());
+        Ok(())
+    }
+
+    fn heartbeat(&self) -> Value {
+        "beat".into()
+    }
+
+    fn whole(&mut self, _: Answer, _: &Finished) -> Result<Value, AppError> {
+        Ok(Value::Null)
+    }
+}
+
+const SHOWN: Channel = Channel { reasoning: true, progress: true };
+
+fn live() -> Live {
+    Live {
+        id: WorkflowId::fresh(),
+        lifecycle: Lifecycle::new(),
+        log: RequestLog::default(),
+        header_hold: Duration::from_secs(5),
+        heartbeat: Duration::from_secs(10),
+    }
+}
+
+fn flow(channel: Channel) -> Flow<Plain> {
+    Flow::new(Plain, Dialect::Ollama, channel, false)
+}
+
+async fn respond(events: Vec<(u64, Event)>) -> Result<Response, AppError> {
+    streamed(paced(events), flow(SHOWN), live()).await
+}
+
+/// Seconds since `start`, which on a paused clock are exact.
+fn at(start: Instant) -> u64 {
+    start.elapsed().as_secs()
+}
+
+/// The writes of a body and when they came.
+async fn writes(response: Response, start: Instant) -> Vec<(u64, String)> {
+    let mut chunks = response.into_body().into_data_stream();
+    let mut seen = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let text = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
+        seen.push((at(start), text.trim_end().replace('"', "")));
+    }
+    seen
+}
+
+fn seen(list: &[(u64, &str)]) -> Vec<(u64, String)> {
+    list.iter().map(|(at, text)| (*at, (*text).to_owned())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_go_out_with_the_first_delta_and_progress_waits_for_it() {
+    let start = Instant::now();
+    let response = respond(vec![
+        (1, worker("a", StageStatus::Ok)),
+        (2, token("Hi")),
+        (1, end(finished(FinishReason::Stop))),
+    ])
+    .await
+    .unwrap();
+    assert_eq!(at(start), 3);
+    let headers = response.headers();
+    assert_eq!(headers["content-type"], "application/x-ndjson");
+    assert_eq!(headers["cache-control"], "no-cache");
+    assert_eq!(headers["x-accel-buffering"], "no");
+    assert_eq!(headers["x-chorus-workflow-id"].len(), 36);
+    assert_eq!(headers.get("x-chorus-status"), None);
+    assert_eq!(
+        writes(response, start).await,
+        seen(&[(3, "open"), (3, "(worker a: ok, 2.0 s)"), (3, "Hi"), (4, "end")])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
+    let start = Instant::now();
+    let response = respond(vec![
+        (1, worker("a", StageStatus::Ok)),
+        (6, worker("b", StageStatus::Ok)),
+        (20, token("Hi")),
+        (0, end(finished(FinishReason::Stop))),
+    ])
+    .await
+    .unwrap();
+    assert_eq!(at(start), 5);
+    assert_eq!(
+        writes(response, start).await,
+        seen(&[
+            (5, "open"),
+            (5, "(worker a: ok, 2.0 s)"),
+            (7, "(worker b: ok, 2.0 s)"),
+            (17, "beat"),
+            (27, "Hi"),
+            (27, "end"),
+        ])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_before_the_headers_has_a_real_status() {
+    for kind in [LlmErrorKind::Connect, LlmErrorKind::Timeout] {
+        let failure = Event::Failed(failed(upstream(kind)));
+        let error = respond(vec![(1, worker("a", StageStatus::Ok)), (3, failure)]).await;
+        let want = match kind {
+            LlmErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        assert_eq!(error.unwrap_err().status(), want);
+    }
+    let error = respond(Vec::new()).await.unwrap_err();
+    assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_after_the_headers_is_an_event_and_is_told_to_the_log() {
+    for (pause, first) in [(0, "Hi"), (6, "Hi")] {
+        let start = Instant::now();
+        let failure = Event::Failed(failed(upstream(LlmErrorKind::Truncated)));
+        let live = live();
+        let log = live.log.clone();
+        let events = paced(vec![(pause, token(first)), (1, failure)]);
+        let response = streamed(events, flow(SHOWN), live).await.unwrap();
+        let all = writes(response, start).await;
+        let (_, last) = all.last().unwrap();
+        assert_eq!(last, "{error:model 'writer': it broke,code:upstream_error,done:true}");
+        assert!(format!("{log:?}").contains("Run"), "{log:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_broken_by_heartbeats_and_suppressed_events_do_not_count() {
+    let start = Instant::now();
+    let quiet = Channel { reasoning: false, progress: false };
+    let events = paced(vec![
+        (1, token("Hi")),
+        (8, reasoning("hm")),
+        (8, worker("a", StageStatus::Ok)),
+        (8, token("!")),
+        (9, end(finished(FinishReason::Stop))),
+    ]);
+    let response = streamed(events, flow(quiet), live()).await.unwrap();
+    assert_eq!(
+        writes(response, start).await,
+        seen(&[(1, "open"), (1, "Hi"), (11, "beat"), (21, "beat"), (25, "!"), (34, "end")])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn suppressed_reasoning_does_not_open_the_stream() {
+    let start = Instant::now();
+    let quiet = Channel { reasoning: false, progress: false };
+    let events = paced(vec![(1, reasoning("hm")), (2, token("Hi"))]);
+    let response = streamed(events, flow(quiet), live()).await.unwrap();
+    assert_eq!((at(start), response.status()), (3, StatusCode::OK));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_degraded_run_says_so_in_the_headers_while_it_can() {
+    let end = || end(degraded());
+    for (events, want) in [
+        (vec![(1, worker("b", StageStatus::Timeout)), (1, token("x")), (1, end())], true),
+        (vec![(1, token("x")), (1, worker("b", StageStatus::Timeout)), (1, end())], false),
+        (vec![(1, end())], true),
+    ] {
+        let response = respond(events).await.unwrap();
+        let status = response.headers().get("x-chorus-status");
+        assert_eq!(status.is_some_and(|status| status == "degraded"), want);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_frame_does_not_wait_for_the_upstreams_to_be_drained() {
+    let start = Instant::now();
+    let drained = Arc::new(AtomicBool::new(false));
+    let mark = Arc::clone(&drained);
+    let events = stream! {
+        yield token("Hi");
+        yield end(finished(FinishReason::Stop));
+        sleep(Duration::from_secs(3)).await;
+        mark.store(true, Ordering::Relaxed);
+    };
+    let response = streamed(events.boxed(), flow(SHOWN), live()).await.unwrap();
+    let all = writes(response, start).await;
+    assert_eq!(all.last().unwrap(), &(0, "end".to_owned()));
+    assert_eq!(at(start), 3);
+    assert!(drained.load(Ordering::Relaxed), "the body ended before the upstreams were drained");
+}
+
+/// Tells when the stream that owns it is dropped.
+struct Flag(Arc<AtomicBool>);
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_body_drops_the_run() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let flag = Flag(Arc::clone(&gone));
+    let events = stream! {
+        let _flag = flag;
+        yield token("Hi");
+        std::future::pending::<()>().await;
+    };
+    let response = streamed(events.boxed(), flow(SHOWN), live()).await.unwrap();
+    let mut chunks = response.into_body().into_data_stream();
+    assert!(chunks.next().await.is_some());
+    assert!(!gone.load(Ordering::Relaxed));
+    drop(chunks);
+    assert!(gone.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_server_is_told_before_and_after_the_headers() {
+    let hanging = |first: Vec<Event>| events(first).chain(futures::stream::pending()).boxed();
+    let live_one = live();
+    live_one.lifecycle.end();
+    let error = streamed(hanging(Vec::new()), flow(SHOWN), live_one).await.unwrap_err();
+    assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let live_one = live();
+    let lifecycle = live_one.lifecycle.clone();
+    let response = streamed(hanging(vec![token("Hi")]), flow(SHOWN), live_one).await.unwrap();
+    lifecycle.drain();
+    let mut chunks = response.into_body().into_data_stream();
+    for want in ["\"open\"\n", "\"Hi\"\n"] {
+        assert_eq!(chunks.next().await.unwrap().unwrap(), want);
+    }
+    let next = timeout(Duration::from_secs(9), chunks.next()).await;
+    assert!(next.is_err(), "draining alone ends nothing");
+    lifecycle.end();
+    let last = chunks.next().await.unwrap().unwrap();
+    let want = "{\"error\":\"the server is shutting down; try again in a moment\",\
+                \"code\":\"overloaded\",\"done\":true}\n";
+    assert_eq!(last, want);
+    assert!(chunks.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_are_ready_together_share_a_write_in_sse() {
+    let start = Instant::now();
+    let flow = Flow::new(Plain, Dialect::Script, SHOWN, false);
+    let list = vec![token("a"), token("b"), token("c"), end(finished(FinishReason::Stop))];
+    let response = streamed(events(list), flow, live()).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(
+        writes(response, start).await,
+        seen(&[
+            (0, "data: open\n\ndata: a"),
+            (0, "data: b\n\ndata: c\n\ndata: end\n\ndata: [DONE]"),
+        ])
+    );
+}

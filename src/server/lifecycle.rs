@@ -1,0 +1,49 @@
+//! Whether the server is serving, draining or ending, for everybody who must know.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// A handle on the server's phase; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Lifecycle(Arc<watch::Sender<Phase>>);
+
+/// The phases, in the order they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Business as usual.
+    Serving,
+    /// New requests are refused, running ones may finish.
+    Draining,
+    /// Running ones must end now, with an error their clients can see.
+    Ending,
+}
+
+impl Lifecycle {
+    /// Serving.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Phase::Serving)))
+    }
+
+    /// From now on new requests are refused.
+    pub(super) fn drain(&self) {
+        self.0.send_replace(Phase::Draining);
+    }
+
+    /// From now on running requests end with an error.
+    pub(super) fn end(&self) {
+        self.0.send_replace(Phase::Ending);
+    }
+
+    /// Whether new requests are refused.
+    pub(super) fn is_draining(&self) -> bool {
+        *self.0.borrow() >= Phase::Draining
+    }
+
+    /// Resolves when running requests must end.
+    pub(super) async fn ending(&self) {
+        let mut phase = self.0.subscribe();
+        // The sender lives in `self`, so that waiting can only end by the phase.
+        let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
+    }
+}

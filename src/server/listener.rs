@@ -1,0 +1,257 @@
+//! The listener: our own accept loop on hyper, because axum's has no header timeout, no say in the
+//! backlog, and a drain that waits for ever.
+
+use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+
+use super::lifecycle::Lifecycle;
+
+/// Connections the kernel may hold for us while we are busy.
+const BACKLOG: i32 = 1024;
+/// How long a client may take over its headers. Idle kept-alive connections end by it too, so it
+/// is longer than the idle time of common clients' pools.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
+/// Headers larger than this are refused; it is also the read buffer of bodies.
+const READ_BUFFER: usize = 64 * 1024;
+/// Pause after `accept` fails for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long clients may take to read their error event once the grace is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Binds with a backlog of 1024. The address may be that of a server that has just ended.
+///
+/// # Errors
+/// The socket's: the port is taken, the address is not ours.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // On Windows the option means something else: it lets two programs share a port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts until `shutdown` resolves, then drains: nothing new is accepted, what runs may finish
+/// within `grace`, what is left then is told to end by `lifecycle`, and at last hung up on.
+/// Dropping the future closes every connection.
+pub(super) async fn run(
+    listener: TcpListener,
+    router: Router,
+    lifecycle: &Lifecycle,
+    grace: Duration,
+    shutdown: impl Future<Output = ()>,
+) {
+    let graceful = GracefulShutdown::new();
+    // A set of tasks, not detached ones: they cannot outlive the server.
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(graceful.watch(connection(stream, router.clone())));
+                }
+                Err(error) => accept_failed(&error).await,
+            },
+        }
+    }
+    drop(listener);
+    lifecycle.drain();
+    tracing::info!(
+        connections = connections.len(),
+        grace_secs = grace.as_secs(),
+        "shutting down: nothing new is accepted, running requests may finish"
+    );
+    let mut closed = pin!(graceful.shutdown());
+    if timeout(grace, &mut closed).await.is_ok() {
+        return;
+    }
+    lifecycle.end();
+    if timeout(LAST_WORDS, &mut closed).await.is_err() {
+        tracing::warn!("some clients did not read their last event and are hung up on");
+    }
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+
+fn connection(stream: TcpStream, router: Router) -> Connection {
+    send_at_once(&stream);
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+}
+
+/// Otherwise a small event waits up to 40 ms for the client to acknowledge the one before.
+fn send_at_once(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "nodelay was refused");
+    }
+}
+
+fn report(ended: Result<Result<(), hyper::Error>, JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        // A client that left, or that does not speak HTTP: its own business.
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Err(_) => tracing::error!("the task of a connection panicked"),
+    }
+}
+
+/// A connection that broke while it waited is gone; anything else (no file descriptors, no memory)
+/// would fail again at once, so that the loop would spin.
+async fn accept_failed(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        return;
+    }
+    tracing::warn!(%error, "no connection can be accepted at the moment");
+    sleep(ACCEPT_PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::{body::Body, routing::get};
+    use bytes::Bytes;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::{Notify, oneshot},
+    };
+
+    use super::*;
+
+    /// A server whose end is in the test's hands.
+    struct Running {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        ended: JoinSet<()>,
+    }
+
+    fn start(router: Router, lifecycle: &Lifecycle, grace: Duration) -> Running {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let lifecycle = lifecycle.clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut ended = JoinSet::new();
+        ended.spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            run(listener, router, &lifecycle, grace, stopped).await;
+        });
+        Running { address, stop, ended }
+    }
+
+    /// `/` says hello. `/wait` says "begun", and "over" once `go` is notified, or "cut" when the
+    /// server ends.
+    fn router(lifecycle: &Lifecycle, go: &Arc<Notify>) -> Router {
+        let (lifecycle, go) = (lifecycle.clone(), Arc::clone(go));
+        let wait = move || async move {
+            Body::from_stream(async_stream::stream! {
+                yield Ok::<_, io::Error>(Bytes::from("begun"));
+                let last = tokio::select! {
+                    () = go.notified() => "over",
+                    () = lifecycle.ending() => "cut",
+                };
+                yield Ok(Bytes::from(last));
+            })
+        };
+        Router::new().route("/", get(|| async { "hello" })).route("/wait", get(wait))
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str) {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+
+    async fn read_until(stream: &mut TcpStream, end: &str) {
+        let mut seen = String::new();
+        let mut buffer = [0; 1024];
+        while !seen.contains(end) {
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "hung up after: {seen}");
+            seen.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn accepted_sockets_do_not_wait_to_fill_a_packet() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
+        let (stream, _) = ours.unwrap();
+        assert!(!stream.nodelay().unwrap());
+        send_at_once(&stream);
+        assert!(stream.nodelay().unwrap());
+        drop(theirs);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_and_the_port_can_be_bound_again_at_once() {
+        let lifecycle = Lifecycle::new();
+        let router = router(&lifecycle, &Arc::default());
+        let mut running = start(router, &lifecycle, Duration::from_secs(60));
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        for _ in 0..3 {
+            ask(&mut stream, "/").await;
+            read_until(&mut stream, "hello").await;
+        }
+        drop(running.stop);
+        // An idle connection does not hold the drain up.
+        running.ended.join_next().await.unwrap().unwrap();
+        assert!(bind(running.address).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_drain_refuses_the_new_and_waits_for_the_old() {
+        let (lifecycle, go) = (Lifecycle::new(), Arc::default());
+        let router = router(&lifecycle, &go);
+        let mut running = start(router, &lifecycle, Duration::from_secs(60));
+        let idle = TcpStream::connect(running.address).await.unwrap();
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut stream, "/wait").await;
+        read_until(&mut stream, "begun").await;
+        drop(running.stop);
+        while !lifecycle.is_draining() {
+            tokio::task::yield_now().await;
+        }
+        assert!(TcpStream::connect(running.address).await.is_err(), "still accepting");
+        assert!(running.ended.try_join_next().is_none(), "did not wait");
+        go.notify_one();
+        read_until(&mut stream, "over").await;
+        running.ended.join_next().await.unwrap().unwrap();
+        drop(idle);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_within_the_grace_is_told_to() {
+        let lifecycle = Lifecycle::new();
+        let router = router(&lifecycle, &Arc::default());
+        let mut running = start(router, &lifecycle, Duration::from_millis(50));
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut stream, "/wait").await;
+        read_until(&mut stream, "begun").await;
+        drop(running.stop);
+        read_until(&mut stream, "cut").await;
+        running.ended.join_next().await.unwrap().unwrap();
+    }
+}

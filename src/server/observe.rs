@@ -1,0 +1,228 @@
+//! The frame around every request: its id and span, whether it is let in, the rendering of its
+//! error, and one log line when it is really over.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{Instrument, Span, field};
+
+use super::{
+    AppState,
+    dialect::{self, Dialect},
+    error::AppError,
+};
+use crate::{types::RequestId, workflow::RunWatch};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER: HeaderValue = HeaderValue::from_static(concat!("chorus/", env!("CARGO_PKG_VERSION")));
+/// What a log line shows of a path or a model name that a client made up.
+const SHOWN_CHARS: usize = 120;
+
+/// Who asks and how they want to be answered; an extension of every request.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// Sent back as `x-request-id`.
+    pub(super) request_id: RequestId,
+    /// How streams are framed and errors shaped.
+    pub(super) dialect: Dialect,
+    /// `?include_workflow=true`.
+    pub(super) include_workflow: bool,
+    /// Where to say what the log line should tell.
+    pub(super) log: RequestLog,
+}
+
+/// What handlers add to the log line of their request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RequestLog(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    model: Option<String>,
+    run: Option<RunWatch>,
+    failure: Option<Arc<AppError>>,
+}
+
+impl RequestLog {
+    /// The model name the client asked for.
+    pub(super) fn model(&self, name: &str) {
+        self.told().model = Some(shown(name));
+    }
+
+    /// The run made for the request.
+    pub(super) fn run(&self, watch: RunWatch) {
+        self.told().run = Some(watch);
+    }
+
+    /// The request failed after its headers were sent.
+    pub(super) fn failed(&self, error: Arc<AppError>) {
+        self.told().failure = Some(error);
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The outermost middleware.
+pub(super) async fn observe(
+    State(app): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let request_id = RequestId::fresh();
+    let plain = app.config().server.plain_client_format;
+    let dialect = Dialect::of(request.uri(), request.headers(), plain);
+    let log = RequestLog::default();
+    let caller = Caller {
+        request_id,
+        dialect,
+        include_workflow: dialect::query(request.uri(), "include_workflow")
+            .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true")),
+        log: log.clone(),
+    };
+    let span = tracing::info_span!("request", request.id = %request_id);
+    let mut record = Record::new(request_id, &request, log);
+    request.extensions_mut().insert(caller);
+
+    let mut response = match app.admit(request.uri().path()) {
+        Ok(permit) => {
+            record.permit = permit;
+            next.run(request).instrument(span.clone()).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let error = AppError::render(&mut response, dialect);
+    record.answered(&response, error);
+    if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response.headers_mut().insert(header::SERVER, SERVER);
+    response.map(|body| Body::new(Observed { body, span, _record: record }))
+}
+
+/// What is known of a request. Dropped when it is over, whichever way, and then tells the log.
+#[derive(Debug)]
+struct Record {
+    request_id: RequestId,
+    method: String,
+    path: String,
+    started: Instant,
+    status: Option<u16>,
+    code: Option<&'static str>,
+    log: RequestLog,
+    /// The request counts as in flight until its body ended.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Record {
+    fn new(request_id: RequestId, request: &Request, log: RequestLog) -> Self {
+        Self {
+            request_id,
+            method: shown(request.method().as_str()),
+            path: shown(request.uri().path()),
+            started: Instant::now(),
+            status: None,
+            code: None,
+            log,
+            permit: None,
+        }
+    }
+
+    fn answered(&mut self, response: &Response, error: Option<Arc<AppError>>) {
+        self.status = Some(response.status().as_u16());
+        self.code = error.as_ref().map(|error| error.code());
+        if let Some(error) = error.filter(|error| error.is_failure()) {
+            self.log.failed(error);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let told = std::mem::take(&mut *self.log.told());
+        let run = told.run.map(|watch| watch.summary());
+        let run = run.as_ref();
+        let workflow_id = run.map(|run| field::display(run.workflow_id));
+        if let Some(error) = &told.failure {
+            tracing::error!(
+                parent: None,
+                request.id = %self.request_id,
+                workflow.id = workflow_id,
+                code = error.code(),
+                error = %error,
+                "request failed"
+            );
+        }
+        // No status: the client left before there was one.
+        tracing::info!(
+            parent: None,
+            request.id = %self.request_id,
+            workflow.id = run.map(|run| field::display(run.workflow_id)),
+            method = self.method,
+            path = self.path,
+            model = told.model,
+            workflow = run.map(|run| run.name.as_str()),
+            status = self.status,
+            code = told.failure.as_ref().map(|error| error.code()).or(self.code),
+            run.status = run.map(|run| run.status.as_str()),
+            first_token_ms = run.and_then(|run| run.first_token_ms),
+            total_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            calls = run.map(|run| run.calls),
+            "request"
+        );
+    }
+}
+
+/// A response body inside its request's span, which takes the request's record with it.
+struct Observed {
+    body: Body,
+    span: Span,
+    _record: Record,
+}
+
+impl HttpBody for Observed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let _entered = this.span.enter();
+        Pin::new(&mut this.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        // What a cancelled run logs belongs to the span.
+        let _entered = self.span.enter();
+        self.body = Body::empty();
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect()
+}

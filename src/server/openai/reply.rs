@@ -1,0 +1,370 @@
+//! Answers of `POST /v1/chat/completions` (`wire-contracts` 1.7).
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::super::{
+    error::AppError,
+    frames::{Encoder, Frames},
+};
+use crate::{
+    config::ReasoningField,
+    llm::ToolCallDelta,
+    types::{FinishReason, Usage},
+    workflow::{Answer, Finished},
+};
+
+/// Characters of an identifier after its prefix.
+const ID_LENGTH: usize = 29;
+
+/// One answer's form: its id and time are the same on every chunk.
+#[derive(Debug)]
+pub(in super::super) struct ChatReply {
+    id: String,
+    created: Timestamp,
+    model: String,
+    reasoning_field: ReasoningField,
+    include_usage: bool,
+    include_workflow: bool,
+    /// Tool calls whose opener was sent.
+    announced: HashSet<u32>,
+}
+
+impl ChatReply {
+    /// An answer from `model`, the name the client used.
+    pub(in super::super) fn new(
+        model: String,
+        reasoning_field: ReasoningField,
+        include_usage: bool,
+        include_workflow: bool,
+    ) -> Self {
+        Self {
+            id: random_id("chatcmpl-"),
+            created: Timestamp::now(),
+            model,
+            reasoning_field,
+            include_usage,
+            include_workflow,
+            announced: HashSet::new(),
+        }
+    }
+
+    fn envelope(&self, object: &str) -> Map<String, Value> {
+        let mut envelope = Map::new();
+        envelope.insert("id".to_owned(), self.id.as_str().into());
+        envelope.insert("object".to_owned(), object.into());
+        envelope.insert("created".to_owned(), self.created.as_second().into());
+        envelope.insert("created_at".to_owned(), format!("{:.6}", self.created).into());
+        envelope.insert("model".to_owned(), self.model.as_str().into());
+        envelope.insert("system_fingerprint".to_owned(), "fp_chorus".into());
+        envelope
+    }
+
+    fn chunk(&self, delta: Value, finish_reason: Option<&str>) -> Map<String, Value> {
+        let mut chunk = self.envelope("chat.completion.chunk");
+        let choice = json!({
+            "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason
+        });
+        chunk.insert("choices".to_owned(), json!([choice]));
+        if self.include_usage {
+            chunk.insert("usage".to_owned(), Value::Null);
+        }
+        chunk
+    }
+
+    fn push(&self, delta: Value, frames: &mut Frames) {
+        frames.push(&Value::Object(self.chunk(delta, None)));
+    }
+
+    fn insert_reasoning(&self, object: &mut Map<String, Value>, text: &str) {
+        let names: &[&str] = match self.reasoning_field {
+            ReasoningField::ReasoningContent => &["reasoning_content"],
+            ReasoningField::Reasoning => &["reasoning"],
+            ReasoningField::Both => &["reasoning_content", "reasoning"],
+        };
+        for name in names {
+            object.insert((*name).to_owned(), text.into());
+        }
+    }
+
+    fn insert_record(&self, object: &mut Map<String, Value>, finished: &Finished) {
+        if !finished.trace.warnings.is_empty() {
+            object.insert("warnings".to_owned(), json!(finished.trace.warnings));
+        }
+        if self.include_workflow {
+            let trace = serde_json::to_value(&finished.trace).unwrap_or_default();
+            object.insert("workflow".to_owned(), trace);
+        }
+    }
+}
+
+impl Encoder for ChatReply {
+    /// The role, here only: some clients take a repeated one for text.
+    fn opening(&mut self, frames: &mut Frames) {
+        self.push(json!({"role": "assistant", "content": ""}), frames);
+    }
+
+    fn text(&mut self, text: &str, frames: &mut Frames) {
+        self.push(json!({"content": text}), frames);
+    }
+
+    fn reasoning(&mut self, text: &str, frames: &mut Frames) {
+        let mut delta = Map::new();
+        self.insert_reasoning(&mut delta, text);
+        self.push(Value::Object(delta), frames);
+    }
+
+    fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames) {
+        let index = delta.index;
+        if self.announced.insert(index) {
+            let id = delta.id.clone().unwrap_or_else(|| random_id("call_"));
+            let function = json!({"name": delta.name, "arguments": ""});
+            let opener =
+                json!({"index": index, "id": id, "type": "function", "function": function});
+            self.push(json!({"tool_calls": [opener]}), frames);
+        }
+        if !delta.arguments.is_empty() {
+            let piece = json!({"index": index, "function": {"arguments": delta.arguments}});
+            self.push(json!({"tool_calls": [piece]}), frames);
+        }
+    }
+
+    fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {
+        let reason = finish_reason(finished.reason, !self.announced.is_empty());
+        let mut last = self.chunk(json!({}), Some(reason));
+        self.insert_record(&mut last, finished);
+        frames.push(&Value::Object(last));
+        if self.include_usage {
+            // Never unasked: careless clients read `choices[0]` of every chunk.
+            let mut chunk = self.envelope("chat.completion.chunk");
+            chunk.insert("choices".to_owned(), json!([]));
+            chunk.insert("usage".to_owned(), usage(&finished.usage));
+            frames.push(&Value::Object(chunk));
+        }
+        Ok(())
+    }
+
+    fn heartbeat(&self) -> Value {
+        // SSE has comments; this form has no other framing.
+        Value::Object(self.chunk(json!({}), None))
+    }
+
+    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Value, AppError> {
+        let called = !answer.tool_calls.is_empty();
+        let mut message = Map::new();
+        message.insert("role".to_owned(), "assistant".into());
+        let content =
+            if called && answer.text.is_empty() { Value::Null } else { answer.text.into() };
+        message.insert("content".to_owned(), content);
+        message.insert("refusal".to_owned(), Value::Null);
+        message.insert("annotations".to_owned(), json!([]));
+        if !answer.reasoning.is_empty() {
+            self.insert_reasoning(&mut message, &answer.reasoning);
+        }
+        if called {
+            let calls = answer.tool_calls.into_iter().map(|call| {
+                let function = json!({"name": call.name, "arguments": call.arguments});
+                json!({"id": call.id, "type": "function", "function": function})
+            });
+            message.insert("tool_calls".to_owned(), calls.collect());
+        }
+        let choice = json!({
+            "index": 0, "message": message, "logprobs": null,
+            "finish_reason": finish_reason(finished.reason, called)
+        });
+        let mut object = self.envelope("chat.completion");
+        object.insert("choices".to_owned(), json!([choice]));
+        object.insert("usage".to_owned(), usage(&finished.usage));
+        self.insert_record(&mut object, finished);
+        Ok(Value::Object(object))
+    }
+}
+
+/// Some upstreams say `stop` after tool calls; clients look for `tool_calls`.
+fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
+    match reason {
+        FinishReason::Stop if called => FinishReason::ToolCalls.as_str(),
+        reason => reason.as_str(),
+    }
+}
+
+fn usage(usage: &Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens(),
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens}
+    })
+}
+
+fn random_id(prefix: &str) -> String {
+    let letters = std::iter::repeat_with(fastrand::alphanumeric).take(ID_LENGTH);
+    prefix.chars().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::{
+            dialect::Dialect,
+            frames::{Channel, written},
+            test_support::*,
+        },
+        *,
+    };
+    use crate::{
+        llm::LlmErrorKind,
+        types::ToolCall,
+        workflow::{Event, StageStatus},
+    };
+
+    fn reply(include_usage: bool, include_workflow: bool) -> ChatReply {
+        let field = ReasoningField::ReasoningContent;
+        let mut reply = ChatReply::new("m".to_owned(), field, include_usage, include_workflow);
+        reply.id = "chatcmpl-1".to_owned();
+        reply.created = Timestamp::from_microsecond(1_767_323_045_123_456).unwrap();
+        reply
+    }
+
+    fn streamed(reply: ChatReply, events: Vec<Event>) -> String {
+        let shown = Channel { reasoning: true, progress: true };
+        written(reply, Dialect::OpenAi, shown, events)
+    }
+
+    #[test]
+    fn identifiers_are_fresh_and_long_enough() {
+        let (one, two) = (random_id("chatcmpl-"), random_id("chatcmpl-"));
+        assert_ne!(one, two);
+        let letters = one.strip_prefix("chatcmpl-").unwrap();
+        assert!(letters.len() >= 24 && letters.chars().all(|c| c.is_ascii_alphanumeric()));
+    }
+
+    #[test]
+    fn a_stream_is_a_role_reasoning_text_an_end_and_done() {
+        let events = vec![
+            worker("b", StageStatus::Ok),
+            reasoning("hm"),
+            token("Hel"),
+            token("lo"),
+            reasoning("too late"),
+            end(finished(FinishReason::Stop)),
+        ];
+        insta::assert_snapshot!(streamed(reply(false, false), events), @r#"
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"reasoning_content":"worker b: ok, 2.0 s\n"},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"reasoning_content":"hm"},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}
+
+        data: [DONE]
+        "#);
+    }
+
+    #[test]
+    fn usage_comes_in_a_chunk_of_its_own_when_asked() {
+        let events = vec![token("Hi"), end(degraded())];
+        insta::assert_snapshot!(streamed(reply(true, false), events), @r#"
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":null}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}}
+
+        data: [DONE]
+        "#);
+    }
+
+    #[test]
+    fn tool_calls_come_in_fragments() {
+        let events = vec![
+            call(0, Some(("call_1", "weather")), "{\"ci"),
+            call(0, None, "ty\":\"Rome\"}"),
+            call(1, Some(("call_2", "now")), ""),
+            end(finished(FinishReason::Stop)),
+        ];
+        insta::assert_snapshot!(streamed(reply(false, false), events), @r#"
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"weather","arguments":""}}]},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"ci"}}]},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"ty\":\"Rome\"}"}}]},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"call_2","type":"function","function":{"name":"now","arguments":""}}]},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"tool_calls"}]}
+
+        data: [DONE]
+        "#);
+    }
+
+    #[test]
+    fn a_broken_stream_never_ends_like_a_complete_one() {
+        let events = vec![token("Hel"), Event::Failed(failed(upstream(LlmErrorKind::Truncated)))];
+        insta::assert_snapshot!(streamed(reply(false, false), events), @r#"
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}
+
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}]}
+
+        data: {"error":{"message":"model 'writer': it broke","type":"api_error","param":null,"code":"upstream_error"}}
+
+        data: [DONE]
+        "#);
+    }
+
+    #[test]
+    fn a_plain_answer_is_one_object() {
+        let answer =
+            Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), tool_calls: Vec::new() };
+        let object = reply(false, false).whole(answer, &degraded()).unwrap();
+        insta::assert_snapshot!(object.to_string(), @r#"{"id":"chatcmpl-1","object":"chat.completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,"annotations":[],"reasoning_content":"hm"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
+    }
+
+    #[test]
+    fn a_plain_answer_of_tool_calls_has_no_content() {
+        let call = ToolCall {
+            id: "call_1".to_owned(),
+            name: "weather".to_owned(),
+            arguments: "{\"city\":\"Rome\"}".to_owned(),
+        };
+        let answer = Answer { tool_calls: vec![call], ..Answer::default() };
+        let object = reply(false, false).whole(answer, &finished(FinishReason::Stop)).unwrap();
+        insta::assert_snapshot!(object["choices"].to_string(), @r#"[{"index":0,"message":{"role":"assistant","content":null,"refusal":null,"annotations":[],"tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Rome\"}"}}]},"logprobs":null,"finish_reason":"tool_calls"}]"#);
+    }
+
+    #[test]
+    fn the_reasoning_field_is_the_configs() {
+        for (field, want) in [
+            (ReasoningField::ReasoningContent, r#"{"reasoning_content":"x"}"#),
+            (ReasoningField::Reasoning, r#"{"reasoning":"x"}"#),
+            (ReasoningField::Both, r#"{"reasoning_content":"x","reasoning":"x"}"#),
+        ] {
+            let mut object = Map::new();
+            ChatReply::new(String::new(), field, false, false).insert_reasoning(&mut object, "x");
+            assert_eq!(Value::Object(object).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn the_record_is_on_the_chunk_that_ends_the_answer() {
+        for asked in [false, true] {
+            let text = streamed(reply(true, asked), vec![end(finished(FinishReason::Length))]);
+            let with: Vec<&str> =
+                text.lines().filter(|line| line.contains("\"workflow\":{")).collect();
+            assert_eq!(with.len(), usize::from(asked));
+            assert!(with.iter().all(|line| line.contains("\"finish_reason\":\"length\"")));
+        }
+    }
+}

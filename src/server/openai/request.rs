@@ -1,0 +1,406 @@
+//! The body of `POST /v1/chat/completions` (`wire-contracts` 1.6) to a [`Request`].
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::{
+    content::{self, RawMessage},
+    error::AppError,
+    tools::{self, RawTool},
+};
+use crate::types::{Effort, Extra, OutputFormat, Protocol, Request, Sampling};
+
+/// The fields Chorus reads. All may be null or missing; the others (`logprobs`, `logit_bias`,
+/// `user`, `metadata` and so on) are kept for a direct call.
+#[derive(Default, Deserialize)]
+pub(in super::super) struct ChatRequest {
+    /// Missing = `chorus`.
+    model: Option<String>,
+    /// Not empty.
+    messages: Option<Vec<RawMessage>>,
+    /// Default false.
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    /// Wins over `max_tokens`.
+    max_completion_tokens: Option<i64>,
+    max_tokens: Option<i64>,
+    /// 0 to 2.
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
+    seed: Option<i64>,
+    /// A string or an array of strings.
+    stop: Option<Stop>,
+    /// Only 1.
+    n: Option<i64>,
+    tools: Option<Vec<RawTool>>,
+    tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
+    /// OpenAI's form before `tools`; refused, because its answers have another shape too.
+    functions: Option<Value>,
+    function_call: Option<Value>,
+    response_format: Option<ResponseFormat>,
+    reasoning_effort: Option<String>,
+    /// OpenRouter's form of `reasoning_effort`.
+    reasoning: Option<Reasoning>,
+    /// Chorus: whether the record of the run is wanted.
+    include_workflow: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a string or an array of strings")]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct Reasoning {
+    effort: Option<String>,
+}
+
+/// `response_format` (`wire-contracts` 2.5).
+#[derive(Deserialize)]
+struct ResponseFormat {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    json_schema: Option<JsonSchema>,
+}
+
+#[derive(Deserialize)]
+struct JsonSchema {
+    name: Option<String>,
+    schema: Option<Value>,
+    strict: Option<bool>,
+    description: Option<String>,
+}
+
+/// A chat request, read.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) request: Request,
+    pub(super) stream: bool,
+    pub(super) include_usage: bool,
+    pub(super) include_workflow: bool,
+    /// Whether the reasoning channel is wanted.
+    pub(super) reasoning: bool,
+}
+
+impl ChatRequest {
+    /// Checks and converts; `rest` are the fields Chorus does not know.
+    ///
+    /// # Errors
+    /// 400 with the field to blame.
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Asked, AppError> {
+        if self.n.is_some_and(|n| n != 1) {
+            return Err(AppError::field("n", "n: only one answer per request is supported"));
+        }
+        for (name, value) in
+            [("functions", &self.functions), ("function_call", &self.function_call)]
+        {
+            if value.is_some() {
+                let message = format!("{name} is not supported; use tools and tool_choice");
+                return Err(AppError::field(name, message));
+            }
+        }
+        let messages = content::conversation(self.messages.unwrap_or_default())?;
+        if messages.is_empty() {
+            return Err(AppError::field("messages", "messages: at least one message is needed"));
+        }
+        let temperature = self.temperature;
+        if temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
+            return Err(AppError::field("temperature", "temperature: must be between 0 and 2"));
+        }
+        let mut tools = tools::definitions(self.tools.unwrap_or_default())?;
+        let tool_choice = match self.tool_choice {
+            Some(choice) => tools::choice(choice, &mut tools)?,
+            None => None,
+        };
+        let effort = effort(self.reasoning_effort, self.reasoning)?;
+        let request = Request {
+            sampling: Sampling {
+                temperature,
+                top_p: self.top_p,
+                seed: self.seed,
+                presence_penalty: self.presence_penalty,
+                frequency_penalty: self.frequency_penalty,
+                ..Sampling::default()
+            },
+            stop: stop_sequences(self.stop),
+            max_tokens: max_tokens(self.max_completion_tokens, self.max_tokens)?,
+            format: format(self.response_format)?,
+            effort,
+            tools: tools.into(),
+            tool_choice,
+            parallel_tool_calls: self.parallel_tool_calls,
+            extra: (!rest.is_empty()).then_some(Extra { protocol: Protocol::OpenAi, fields: rest }),
+            ..Request::new(self.model.unwrap_or_default(), messages)
+        };
+        Ok(Asked {
+            request,
+            stream: self.stream.unwrap_or(false),
+            include_usage: self.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            include_workflow: self.include_workflow.unwrap_or(false),
+            reasoning: effort != Some(Effort::None),
+        })
+    }
+}
+
+fn stop_sequences(stop: Option<Stop>) -> Vec<String> {
+    let mut list = match stop {
+        Some(Stop::One(one)) => vec![one],
+        Some(Stop::Many(many)) => many,
+        None => Vec::new(),
+    };
+    // An empty one would end every answer at once.
+    list.retain(|sequence| !sequence.is_empty());
+    list
+}
+
+/// -1 means no limit, as llama.cpp's and LM Studio's clients write it.
+fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, AppError> {
+    let (name, value) = match (newer, older) {
+        (Some(value), _) => ("max_completion_tokens", value),
+        (None, Some(value)) => ("max_tokens", value),
+        (None, None) => return Ok(None),
+    };
+    match value {
+        -1 => Ok(None),
+        1.. => Ok(Some(u32::try_from(value).unwrap_or(u32::MAX))),
+        _ => Err(AppError::field(name, format!("{name}: must be 1 or more"))),
+    }
+}
+
+fn format(format: Option<ResponseFormat>) -> Result<OutputFormat, AppError> {
+    let Some(ResponseFormat { kind, json_schema }) = format else { return Ok(OutputFormat::Text) };
+    match kind.as_deref() {
+        Some("text") => Ok(OutputFormat::Text),
+        Some("json_object") => Ok(OutputFormat::Json),
+        Some("json_schema") => {
+            let missing = || {
+                let path = "response_format.json_schema.schema";
+                AppError::field(path, format!("{path}: missing"))
+            };
+            let JsonSchema { name, schema, strict, description } =
+                json_schema.ok_or_else(missing)?;
+            Ok(OutputFormat::Schema {
+                name: schema_name(name)?,
+                schema: Arc::new(schema.ok_or_else(missing)?),
+                strict,
+                description,
+            })
+        }
+        _ => Err(AppError::field(
+            "response_format.type",
+            "response_format.type: expected text, json_object or json_schema",
+        )),
+    }
+}
+
+fn schema_name(name: Option<String>) -> Result<String, AppError> {
+    let name = name.unwrap_or_else(|| "response".to_owned());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
+        return Ok(name);
+    }
+    let path = "response_format.json_schema.name";
+    let message = format!("{path}: 1 to 64 letters, digits, underscores and dashes are allowed");
+    Err(AppError::field(path, message))
+}
+
+fn effort(
+    effort: Option<String>,
+    reasoning: Option<Reasoning>,
+) -> Result<Option<Effort>, AppError> {
+    let (path, effort) = match (effort, reasoning.and_then(|reasoning| reasoning.effort)) {
+        (Some(effort), _) => ("reasoning_effort", effort),
+        (None, Some(effort)) => ("reasoning.effort", effort),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(match effort.as_str() {
+        "none" => Effort::None,
+        "minimal" => Effort::Minimal,
+        "low" => Effort::Low,
+        "medium" => Effort::Medium,
+        "high" => Effort::High,
+        "xhigh" => Effort::XHigh,
+        "max" => Effort::Max,
+        _ => {
+            let message =
+                format!("{path}: expected none, minimal, low, medium, high, xhigh or max");
+            return Err(AppError::field(path, message));
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::{super::super::test_support::any_json, *};
+    use crate::types::{Role, ToolChoice};
+
+    fn read(mut body: Value) -> Result<Asked, AppError> {
+        let fields = body.as_object_mut().unwrap();
+        fields.entry("messages").or_insert(json!([{"role": "user", "content": "hi"}]));
+        let request: ChatRequest = serde_json::from_value(body).unwrap();
+        request.read(Map::new())
+    }
+
+    #[test]
+    fn an_empty_request_leaves_everything_open() {
+        let asked = read(json!({})).unwrap();
+        assert!(!asked.stream && !asked.include_usage && !asked.include_workflow);
+        assert!(asked.reasoning);
+        let request = asked.request;
+        assert_eq!(request.model, "");
+        assert_eq!(request.messages.len(), 1);
+        assert_eq!(request.sampling, Sampling::default());
+        assert_eq!((request.max_tokens, request.effort, request.tool_choice), (None, None, None));
+        assert_eq!(request.format, OutputFormat::Text);
+        assert!(request.stop.is_empty() && request.tools.is_empty() && request.extra.is_none());
+    }
+
+    #[test]
+    fn every_field_may_be_null() {
+        let names = [
+            "model",
+            "stream",
+            "stream_options",
+            "max_completion_tokens",
+            "max_tokens",
+            "temperature",
+            "top_p",
+            "presence_penalty",
+            "frequency_penalty",
+            "seed",
+            "stop",
+            "n",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "functions",
+            "function_call",
+            "response_format",
+            "reasoning_effort",
+            "reasoning",
+            "include_workflow",
+        ];
+        let body: Map<String, Value> =
+            names.into_iter().map(|name| (name.to_owned(), Value::Null)).collect();
+        assert!(read(Value::Object(body)).is_ok());
+    }
+
+    #[test]
+    fn fields_arrive_where_they_belong() {
+        let asked = read(json!({
+            "model": "m", "stream": true, "stream_options": {"include_usage": true},
+            "max_completion_tokens": 5, "max_tokens": 9, "temperature": 0.5, "top_p": 0.9,
+            "presence_penalty": 1, "frequency_penalty": -1, "seed": 7, "stop": ["a", ""], "n": 1,
+            "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required",
+            "parallel_tool_calls": false, "reasoning_effort": "none", "include_workflow": true,
+            "response_format": {"type": "json_schema", "json_schema":
+                {"name": "x", "schema": {"type": "object"}, "strict": true}},
+            "messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}],
+        }))
+        .unwrap();
+        assert!(asked.stream && asked.include_usage && asked.include_workflow);
+        assert!(!asked.reasoning);
+        let request = asked.request;
+        assert_eq!(request.model, "m");
+        assert_eq!(request.messages[0].role, Role::System);
+        assert_eq!(request.sampling.temperature, Some(0.5));
+        assert_eq!(request.sampling.top_p, Some(0.9));
+        assert_eq!(request.sampling.presence_penalty, Some(1.0));
+        assert_eq!(request.sampling.frequency_penalty, Some(-1.0));
+        assert_eq!(request.sampling.seed, Some(7));
+        assert_eq!(request.max_tokens, Some(5));
+        assert_eq!(request.stop, ["a"]);
+        assert_eq!(request.tool_choice, Some(ToolChoice::Required));
+        assert_eq!(request.parallel_tool_calls, Some(false));
+        assert_eq!(request.effort, Some(Effort::None));
+        let OutputFormat::Schema { name, strict, .. } = request.format else { panic!("no schema") };
+        assert_eq!((name.as_str(), strict), ("x", Some(true)));
+    }
+
+    #[test]
+    fn small_spellings_are_understood() {
+        for (body, want) in
+            [(json!({"stop": "x"}), vec!["x".to_owned()]), (json!({"stop": []}), vec![])]
+        {
+            assert_eq!(read(body).unwrap().request.stop, want);
+        }
+        assert_eq!(read(json!({"max_tokens": -1})).unwrap().request.max_tokens, None);
+        let effort = read(json!({"reasoning": {"effort": "high"}})).unwrap().request.effort;
+        assert_eq!(effort, Some(Effort::High));
+        let format = read(json!({"response_format": {"type": "json_object"}})).unwrap();
+        assert_eq!(format.request.format, OutputFormat::Json);
+    }
+
+    #[test]
+    fn what_cannot_be_done_names_its_field() {
+        for (body, param) in [
+            (json!({"messages": null}), "messages"),
+            (json!({"messages": []}), "messages"),
+            (json!({"n": 2}), "n"),
+            (json!({"n": 0}), "n"),
+            (json!({"temperature": 2.1}), "temperature"),
+            (json!({"temperature": -0.1}), "temperature"),
+            (json!({"max_tokens": 0}), "max_tokens"),
+            (json!({"max_completion_tokens": -5}), "max_completion_tokens"),
+            (json!({"functions": []}), "functions"),
+            (json!({"function_call": "auto"}), "function_call"),
+            (json!({"tool_choice": "required"}), "tool_choice"),
+            (json!({"tools": [{"type": "mcp"}]}), "tools[0].type"),
+            (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
+            (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
+            (json!({"response_format": {"type": "xml"}}), "response_format.type"),
+            (
+                json!({"response_format": {"type": "json_schema"}}),
+                "response_format.json_schema.schema",
+            ),
+            (
+                json!({"response_format": {"type": "json_schema",
+                                           "json_schema": {"name": "a b", "schema": {}}}}),
+                "response_format.json_schema.name",
+            ),
+        ] {
+            let Err(AppError::Invalid { param: got, .. }) = read(body.clone()) else {
+                panic!("accepted: {body}");
+            };
+            assert_eq!(got.as_deref(), Some(param), "{body}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_in_their_protocol() {
+        let rest = Map::from_iter([("logprobs".to_owned(), json!(true))]);
+        let message = json!({"messages": [{"role": "user", "content": "x"}]});
+        let request: ChatRequest = serde_json::from_value(message).unwrap();
+        let extra = request.read(rest).unwrap().request.extra.unwrap();
+        assert_eq!(extra.protocol, Protocol::OpenAi);
+        assert_eq!(extra.fields["logprobs"], true);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn no_body_makes_it_panic(field in "(messages|tools|tool_choice|stop|response_format|reasoning|n|seed)",
+                                  value in any_json(), messages in any_json()) {
+            let mut body = json!({"messages": messages});
+            body[field] = value;
+            if let Ok(request) = serde_json::from_value::<ChatRequest>(body) {
+                let _ = request.read(Map::new());
+            }
+        }
+    }
+}

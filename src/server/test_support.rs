@@ -1,0 +1,247 @@
+//! Hand-made configs, traces and events for the tests beside the code.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream::BoxStream};
+use indexmap::IndexMap;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::AppState;
+use crate::{
+    config::{
+        Client, Config, Endpoint, LogFormat, Mode, Model, PlainClientFormat, Plan, Policy,
+        ReasoningField, Retry, Server, StructuredOutput, TimeLimits, UnknownModel, UsageScope,
+    },
+    llm::{LlmError, LlmErrorKind, ToolCallDelta},
+    types::{ApiKey, FinishReason, Protocol, RequestId, Usage, WorkflowId},
+    workflow::{
+        Engine, Event, Failed, Finished, RunStatus, StageKind, StageReport, StageStatus, Warning,
+        WorkflowError, WorkflowExecutionDetails,
+        trace::{LevelRecord, UsageRecord},
+    },
+};
+
+pub(super) fn server() -> Server {
+    Server {
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+        request_body_limit: 1 << 20,
+        max_in_flight: 8,
+        shutdown_grace: Duration::from_secs(30),
+        header_hold: Duration::from_secs(5),
+        heartbeat: Duration::from_secs(10),
+        unknown_model: UnknownModel::Workflow,
+        plain_client_format: PlainClientFormat::Auto,
+        progress: true,
+        usage: UsageScope::Total,
+        reasoning_field: ReasoningField::ReasoningContent,
+        ollama_version: "0.13.5".to_owned(),
+        allowed_hosts: Vec::new(),
+        cors_origins: Vec::new(),
+        allow_unauthenticated: false,
+    }
+}
+
+pub(super) fn model(name: &str) -> Model {
+    Model {
+        name: name.to_owned(),
+        endpoint: Endpoint {
+            api_base: "http://127.0.0.1:9/v1".parse().unwrap(),
+            api_key: ApiKey::default(),
+        },
+        protocol: Protocol::OpenAi,
+        mode: Mode::Chat,
+        upstream_model: name.to_owned(),
+        auto_temperature: None,
+        temperature: None,
+        max_temperature: 2.0,
+        send_temperature: true,
+        structured_output: StructuredOutput::Schema,
+        vision: None,
+        tools: None,
+        context_tokens: 32768,
+        max_concurrency: None,
+        price: None,
+        headers: Default::default(),
+        ca_cert: None,
+    }
+}
+
+pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -> Config {
+    let models: IndexMap<_, _> =
+        models.into_iter().map(|model| (model.name.clone(), Arc::new(model))).collect();
+    let workflow = Plan {
+        name: "chorus".to_owned(),
+        analyzer: None,
+        members: Vec::new(),
+        selector: None,
+        synthesizer: None,
+        policy: Policy::default(),
+    };
+    Config {
+        server,
+        clients,
+        models,
+        workflow: Arc::new(workflow),
+        max_worker_concurrency: None,
+        timeouts: TimeLimits::default(),
+        retry: Retry::default(),
+        log_format: LogFormat::Pretty,
+        path: None,
+        notices: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+pub(super) fn app(config: Config) -> AppState {
+    AppState::new(Arc::new(Engine::new(Arc::new(config)).unwrap()))
+}
+
+pub(super) fn trace(mode: &'static str, status: RunStatus) -> WorkflowExecutionDetails {
+    WorkflowExecutionDetails {
+        workflow_id: WorkflowId::fresh(),
+        request_id: RequestId::fresh(),
+        mode,
+        level: LevelRecord {
+            name: "chorus".to_owned(),
+            status,
+            total_ms: 1500,
+            first_token_ms: Some(900),
+            usage: UsageRecord::default(),
+            analyzer: None,
+            workers: Vec::new(),
+            selector: None,
+            synthesizer: None,
+            note: None,
+        },
+        warnings: Vec::new(),
+    }
+}
+
+pub(super) fn usage() -> Usage {
+    Usage {
+        prompt_tokens: 26,
+        completion_tokens: 12,
+        cached_tokens: 4,
+        reasoning_tokens: 3,
+        prompt_time: Duration::from_millis(1),
+        completion_time: Duration::from_millis(900),
+        estimated: false,
+    }
+}
+
+pub(super) fn finished(reason: FinishReason) -> Finished {
+    Finished { reason, usage: usage(), trace: trace("workflow", RunStatus::Ok) }
+}
+
+/// A run one of whose workers failed.
+pub(super) fn degraded() -> Finished {
+    let mut finished = finished(FinishReason::Stop);
+    finished.trace.level.status = RunStatus::Degraded;
+    finished.trace.warnings =
+        vec![Warning { stage: "worker", name: "b".to_owned(), code: "timeout" }];
+    finished
+}
+
+pub(super) fn failed(error: WorkflowError) -> Box<Failed> {
+    Box::new(Failed { error, trace: trace("workflow", RunStatus::Failed) })
+}
+
+pub(super) fn upstream(kind: LlmErrorKind) -> WorkflowError {
+    WorkflowError::Upstream(LlmError {
+        kind,
+        model: "writer".to_owned(),
+        endpoint: Some("a.example".to_owned()),
+        message: "it broke".to_owned(),
+    })
+}
+
+pub(super) fn token(text: &str) -> Event {
+    Event::Token(text.to_owned())
+}
+
+pub(super) fn reasoning(text: &str) -> Event {
+    Event::Reasoning(text.to_owned())
+}
+
+pub(super) fn end(finished: Finished) -> Event {
+    Event::Finished(Box::new(finished))
+}
+
+pub(super) fn worker(name: &str, status: StageStatus) -> Event {
+    Event::StageFinished(StageReport {
+        stage: StageKind::Worker,
+        name: name.to_owned(),
+        status,
+        duration_ms: 1980,
+        detail: (status != StageStatus::Ok).then(|| "timeout".to_owned()),
+        degrades: status != StageStatus::Ok,
+    })
+}
+
+/// A piece of a tool call; the first of an index has an id and a name.
+pub(super) fn call(index: u32, opens: Option<(&str, &str)>, arguments: &str) -> Event {
+    Event::ToolCallDelta(ToolCallDelta {
+        index,
+        id: opens.map(|(id, _)| id.to_owned()),
+        name: opens.map(|(_, name)| name.to_owned()),
+        arguments: arguments.to_owned(),
+    })
+}
+
+pub(super) fn events(list: Vec<Event>) -> BoxStream<'static, Event> {
+    futures::stream::iter(list).boxed()
+}
+
+/// Events that come after pauses, given in seconds.
+pub(super) fn paced(list: Vec<(u64, Event)>) -> BoxStream<'static, Event> {
+    async_stream::stream! {
+        for (pause, event) in list {
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            yield event;
+        }
+    }
+    .boxed()
+}
+
+/// Any JSON at all, a few levels deep, with the names that mean something to us.
+pub(super) fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+        Just(json!("user")),
+        Just(json!("image_url")),
+        Just(json!("data:image/png;base64,iVBORw0KGgoAAAAN")),
+    ];
+    let key = prop_oneof![
+        "[a-z_]{0,6}",
+        Just("role".to_owned()),
+        Just("content".to_owned()),
+        Just("type".to_owned()),
+        Just("image_url".to_owned()),
+        Just("function".to_owned()),
+        Just("name".to_owned()),
+        Just("arguments".to_owned()),
+        Just("tool_calls".to_owned()),
+        Just("images".to_owned()),
+    ];
+    leaf.prop_recursive(4, 24, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::vec((key.clone(), inner), 0..5)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+/// Takes out what differs from run to run: the values of `created_at`.
+pub(super) fn without_times(text: &str) -> String {
+    let key = "\"created_at\":\"";
+    let (first, rest) = text.split_once(key).unwrap_or((text, ""));
+    let pieces = rest.split(key).filter_map(|piece| piece.split_once('"'));
+    pieces.fold(first.to_owned(), |clean, (_, tail)| format!("{clean}{key}[time]\"{tail}"))
+}
