@@ -33,7 +33,7 @@ pub use trace::{RunStatus, StageStatus, Warning, WorkflowExecutionDetails};
 use crate::{
     config::{Config, Plan, UnknownModel},
     llm::{self, Llm, LlmError, ToolCallDelta},
-    types::{FinishReason, Request, RequestId, ToolCall, Usage, WorkflowId},
+    types::{FinishReason, ToolCall, Usage, WorkflowId},
 };
 
 /// The name that always means the default workflow.

@@ -19,7 +19,7 @@ use crate::{
         Attempt, Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind,
         testing::Script,
     },
-    types::{Message, OutputFormat, Role},
+    types::{Message, OutputFormat, Request, RequestId, Role},
 };
 
 /// Scripted models by name, and what they were asked.

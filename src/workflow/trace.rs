@@ -1,7 +1,7 @@
 //! The record of a run: design section 6, returned as `workflow` when a request asks for it.
 
 use indexmap::IndexMap;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     llm::{Attempt, LlmError},
@@ -155,7 +155,7 @@ pub struct CallRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
     /// What was really sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rounded")]
     pub temperature: Option<f32>,
     /// Where it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -336,8 +336,27 @@ pub struct Warning {
     pub code: &'static str,
 }
 
+/// An `f32` as people wrote it: 0.3, not the 0.30000001192092896 that widening makes of it.
+#[expect(clippy::ref_option, reason = "the signature serde calls")]
+fn rounded<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+    let widened = value.map(f64::from);
+    widened.map(|value| (value * 1e6).round() / 1e6).serialize(serializer)
+}
+
 /// Whole milliseconds.
 #[must_use]
 pub fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temperature_is_shown_as_it_was_written() {
+        let record = CallRecord { temperature: Some(0.3), ..CallRecord::default() };
+        let shown = serde_json::to_value(&record).unwrap();
+        assert_eq!(shown["temperature"].to_string(), "0.3");
+    }
 }

@@ -163,8 +163,9 @@ impl Events {
         loop {
             match self.next().await? {
                 Event::Object(object) => return Some(object),
-                Event::Comment => {}
-                Event::Done | Event::Broken(_) => return None,
+                // Real clients read on to the end of the body after the terminator, too.
+                Event::Comment | Event::Done => {}
+                Event::Broken(_) => return None,
             }
         }
     }
