@@ -27,7 +27,7 @@ pub fn start(format: LogFormat, env: Env<'_>) {
         Some(Err(error)) => (EnvFilter::new(DEFAULT_LEVELS), Some(error)),
     };
     let colours = io::stderr().is_terminal();
-    if subscriber(format, filter, payloads, colours, io::stderr).try_init().is_err() {
+    if subscriber(format, filter, colours, io::stderr).try_init().is_err() {
         return;
     }
     if let Some(error) = refused {
@@ -35,8 +35,7 @@ pub fn start(format: LogFormat, env: Env<'_>) {
     }
     if payloads {
         tracing::warn!(
-            "CHORUS_LOG_PAYLOADS=1: logs may now hold pieces of prompts and answers, \
-             and dependencies' debug output"
+            "CHORUS_LOG_PAYLOADS=1: at debug level, logs now hold pieces of prompts and answers"
         );
     }
 }
@@ -44,7 +43,6 @@ pub fn start(format: LogFormat, env: Env<'_>) {
 fn subscriber<W>(
     format: LogFormat,
     filter: EnvFilter,
-    payloads: bool,
     colours: bool,
     writer: W,
 ) -> impl Subscriber + Send + Sync
@@ -60,8 +58,8 @@ where
             .with_writer(writer)
             .boxed(),
     };
-    // At debug and below, the HTTP and TLS crates print headers and bodies: keys and prompts.
-    let cap = filter_fn(move |meta| payloads || may_log(meta.target(), *meta.level()));
+    // At debug and below, the HTTP and TLS crates print headers and bodies, which nobody masks.
+    let cap = filter_fn(|meta| may_log(meta.target(), *meta.level()));
     tracing_subscriber::registry().with(layer).with(filter).with(cap)
 }
 
@@ -92,11 +90,11 @@ mod tests {
     }
 
     impl Captured {
-        fn logs(format: LogFormat, levels: &str, payloads: bool) -> String {
+        fn logs(format: LogFormat, levels: &str) -> String {
             let captured = Self::default();
             let writer = captured.clone();
             let filter = EnvFilter::new(levels);
-            let subscriber = subscriber(format, filter, payloads, false, move || writer.clone());
+            let subscriber = subscriber(format, filter, false, move || writer.clone());
             tracing::subscriber::with_default(subscriber, || {
                 tracing::trace!(target: "hyper::proto", "their trace");
                 tracing::debug!(target: "chorusish", "not ours");
@@ -109,20 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_stay_at_info_unless_payloads_are_wanted() {
-        for (levels, payloads, present, absent) in [
-            (
-                "trace",
-                false,
-                vec!["our trace", "our info", "their info"],
-                vec!["their trace", "not ours"],
-            ),
-            ("trace", true, vec!["their trace", "not ours", "our trace"], vec![]),
-            ("info", false, vec!["our info", "their info"], vec!["our trace", "their trace"]),
-            ("info,hyper=trace", false, vec!["our info"], vec!["their trace"]),
-            ("warn", true, vec![], vec!["our info", "their info"]),
+    fn dependencies_stay_at_info_whatever_is_asked_for() {
+        for (levels, present, absent) in [
+            ("trace", vec!["our trace", "our info", "their info"], vec!["their trace", "not ours"]),
+            ("info", vec!["our info", "their info"], vec!["our trace", "their trace"]),
+            ("info,hyper=trace", vec!["our info"], vec!["their trace"]),
+            ("warn", vec![], vec!["our info", "their info"]),
         ] {
-            let logs = Captured::logs(LogFormat::Pretty, levels, payloads);
+            let logs = Captured::logs(LogFormat::Pretty, levels);
             for words in present {
                 assert!(logs.contains(words), "{levels}: {words} is missing in:\n{logs}");
             }
@@ -134,7 +126,7 @@ mod tests {
 
     #[test]
     fn json_is_one_flat_object_a_line() {
-        let logs = Captured::logs(LogFormat::Json, "chorus=info", false);
+        let logs = Captured::logs(LogFormat::Json, "chorus=info");
         let line: serde_json::Value = serde_json::from_str(logs.trim()).unwrap();
         assert_eq!(line["message"], "our info");
         assert_eq!(line["request.id"], "r");

@@ -37,7 +37,7 @@ impl AddAssign for Usage {
         self.reasoning_tokens = self.reasoning_tokens.saturating_add(other.reasoning_tokens);
         self.prompt_time = self.prompt_time.saturating_add(other.prompt_time);
         self.completion_time = self.completion_time.saturating_add(other.completion_time);
-        self.estimated |= other.estimated;
+        self.estimated = self.estimated || other.estimated;
     }
 }
 
