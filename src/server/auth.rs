@@ -4,7 +4,7 @@ use std::{net::IpAddr, str::FromStr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     middleware::Next,
     response::Response,
 };
@@ -55,11 +55,18 @@ pub(super) async fn guard(
 ) -> Result<Response, AppError> {
     rules.check_host(request.uri(), request.headers())?;
     rules.check_origin(request.headers())?;
+    let origin = request.headers().get(header::ORIGIN).cloned();
     // Ollama's clients probe `/`, and supervisors `/health`; neither tells anything.
     if !matches!(request.uri().path(), "/" | "/health") {
         rules.check_key(request.headers())?;
     }
-    Ok(next.run(request).await)
+    let mut response = next.run(request).await;
+    if let Some(origin) = origin {
+        // Allowed, as was checked above: its page may read the answer.
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    Ok(response)
 }
 
 impl Rules {

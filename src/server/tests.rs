@@ -251,6 +251,8 @@ async fn web_pages_and_strange_hosts_stay_outside() {
             let reply = call(&app, request("GET", path, &[(header, value)], "")).await;
             assert_eq!(reply.status.as_u16(), status, "{header}: {value} {path}");
             assert_eq!(reply.body.contains("forbidden"), status == 403);
+            let readable = (header == "origin" && status == 200).then_some(value);
+            assert_eq!(reply.header("access-control-allow-origin"), readable);
         }
     }
     let service = TowerToHyperService::new(router(app.clone(), false));
