@@ -35,5 +35,6 @@ async fn other_origins_and_other_hosts_are_turned_away_before_anything_runs() {
         let body = question(path, "chorus", "hi", false);
         let response = chorus.post_with(path, &body, &origin).await;
         assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["access-control-allow-origin"], "http://localhost:3000");
     }
 }

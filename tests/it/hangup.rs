@@ -25,7 +25,8 @@ async fn leaves_when(
             }
             upstream.hung_up_on(waiting).await;
             upstream.idle().await;
-            assert_eq!(upstream.hang_ups(), waiting, "{story} {path} {stream}");
+            // The analyzer's call may still be reading the end of its body when the client leaves.
+            assert!(upstream.hang_ups() >= waiting, "{story} {path} {stream}");
         }
     }
 }
