@@ -16,6 +16,7 @@ mod lenient;
 mod level;
 mod run;
 mod selector;
+mod step;
 mod synthesizer;
 mod temperature;
 #[cfg(test)]

@@ -4,24 +4,42 @@ use std::sync::Arc;
 
 use super::{
     Event, StageKind,
-    analyzer::Advice,
     consensus::{Consensus, consensus},
     context::RunContext,
-    level::{
-        Candidate, Failure, FailureKind, Judging, LevelOutcome, MemberOutcome, Shortlist, report,
+    selector,
+    step::{
+        Advice, Answered, Candidate, Failure, FailureKind, LevelOutcome, MemberOutcome, Selection,
+        report,
     },
-    selector::{self, Selection},
-    synthesizer::{self, Answered},
+    synthesizer,
     trace::{
         AnalyzerRecord, CallRecord, ErrorRecord, LevelRecord, RunStatus, SelectorRecord,
         StageStatus, SynthesizerRecord, UsageRecord, Warning, WorkerRecord,
     },
 };
 use crate::{
-    config::{Member, Plan},
+    config::{Member, Plan, Stage},
     llm::LlmErrorKind,
     types::Usage,
 };
+
+/// What a level does once every member has ended.
+pub(super) enum Judging {
+    /// Too few succeeded.
+    Failed(Failure),
+    /// A nested level without selector and synthesizer.
+    AllGoUp,
+    /// No judge is needed.
+    Known(Box<Selection>),
+    /// The judge is.
+    Ask(Stage),
+}
+
+/// Candidates with what they have in common, as the judge takes them.
+pub(super) struct Shortlist {
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) consensus: Consensus,
+}
 
 /// The state of one level.
 pub(super) struct Board {

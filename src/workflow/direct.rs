@@ -9,7 +9,7 @@ use super::{
     StageKind,
     ask::{Tracker, drain, ended_early},
     context::RunContext,
-    level::{Candidate, Failure, LevelOutcome, Step, Steps, report},
+    step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
     temperature,
     trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
 };

@@ -7,110 +7,25 @@ use std::sync::Arc;
 use async_stream::stream;
 use futures::{
     StreamExt,
-    stream::{AbortHandle, BoxStream, SelectAll, abortable},
+    stream::{AbortHandle, SelectAll, abortable},
 };
 use tokio::sync::watch;
 
 use super::{
-    Event, StageKind, StageReport,
-    analyzer::{self, Advice, Analysis},
-    ask::drain,
-    board::Board,
+    Event, StageKind, analyzer,
+    ask::{Reply, drain},
+    board::{Board, Judging, Shortlist},
     context::RunContext,
-    selector::{self, Selection},
-    synthesizer::{self, Answered, Reader},
-    trace::{LevelRecord, StageStatus, WorkerRecord},
+    selector,
+    step::{Advice, Analysis, Candidate, Failure, LevelOutcome, MemberOutcome, Step, Steps},
+    synthesizer::{self, Reader},
+    trace::{CallRecord, ErrorRecord, StageStatus, WorkerRecord},
     worker,
 };
 use crate::{
     config::{Leaf, Member, Plan, Schedule, Stage},
-    llm::{LlmError, LlmErrorKind},
-    types::{FinishReason, Usage},
+    llm::{CallStream, LlmErrorKind},
 };
-
-/// What a stage reports to the loop of its level.
-pub(super) enum Step {
-    /// For the client.
-    Event(Event),
-    /// The analyzer ended.
-    Analyzed(Box<Analysis>),
-    /// A member ended.
-    Member { seat: usize, outcome: Box<MemberOutcome> },
-    /// The best candidate is known.
-    Selected(Box<Selection>),
-    /// The synthesizer ended.
-    Answered(Box<Answered>),
-    /// The level ended; the last step that means anything.
-    Done(Box<LevelOutcome>),
-}
-
-/// Stages and levels alike.
-pub(super) type Steps = BoxStream<'static, Step>;
-
-/// One successful answer at this level.
-#[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    /// Index of its member.
-    pub(super) seat: usize,
-    /// Its worker's name.
-    pub(super) name: String,
-    pub(super) text: String,
-    pub(super) reason: FinishReason,
-}
-
-/// What became of a member.
-pub(super) struct MemberOutcome {
-    pub(super) record: WorkerRecord,
-    pub(super) result: Result<Vec<Candidate>, Failure>,
-    /// Failures of models whose fallback then answered.
-    pub(super) overcome: Vec<LlmError>,
-}
-
-/// Why a member or a level has no answer.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    pub(super) code: &'static str,
-    pub(super) message: String,
-}
-
-/// The kinds that a run's failure is told apart by.
-#[derive(Clone, Debug)]
-pub(super) enum FailureKind {
-    /// One model.
-    Model(LlmError),
-    /// A level: its members' names and failures, and how many it needed.
-    Members { members: Vec<(String, Failure)>, needed: usize },
-}
-
-impl Failure {
-    pub(super) fn of(error: &LlmError) -> Self {
-        Self {
-            kind: FailureKind::Model(error.clone()),
-            code: error.kind.code(),
-            message: error.message.clone(),
-        }
-    }
-
-    /// The error kinds of every model below.
-    pub(super) fn leaves(&self) -> Vec<&LlmError> {
-        match &self.kind {
-            FailureKind::Model(error) => vec![error],
-            FailureKind::Members { members, .. } => {
-                members.iter().flat_map(|(_, failure)| failure.leaves()).collect()
-            }
-        }
-    }
-}
-
-/// What became of a level.
-pub(super) struct LevelOutcome {
-    pub(super) record: LevelRecord,
-    /// The level's candidates for its parent; at the top one, the answer.
-    pub(super) result: Result<Vec<Candidate>, Failure>,
-    /// What the answering stage's call cost.
-    pub(super) answer_usage: Usage,
-}
 
 /// Where a level stands in the plan.
 #[derive(Clone)]
@@ -235,18 +150,6 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
     })
 }
 
-/// What a level does once every member has ended.
-pub(super) enum Judging {
-    /// Too few succeeded.
-    Failed(Failure),
-    /// A nested level without selector and synthesizer.
-    AllGoUp,
-    /// No judge is needed.
-    Known(Box<Selection>),
-    /// The judge is.
-    Ask(Stage),
-}
-
 fn reader(position: &Position) -> Reader {
     match position {
         Position { top: true, .. } => Reader::Client,
@@ -259,7 +162,7 @@ fn started(stage: StageKind, name: &str) -> Event {
     Event::StageStarted { stage, name: name.to_owned() }
 }
 
-fn rest_of(rest: Vec<crate::llm::CallStream>) -> Steps {
+fn rest_of(rest: Vec<CallStream>) -> Steps {
     Box::pin(futures::stream::once(drain(rest)).filter_map(|()| std::future::ready(None)))
 }
 
@@ -276,12 +179,6 @@ fn judge(run: Arc<RunContext>, stage: Stage, shortlist: Shortlist) -> Steps {
         let selection = selector::select(&run, &stage, &candidates, consensus).await;
         yield Step::Selected(Box::new(selection));
     })
-}
-
-/// Candidates with what they have in common, as the judge takes them.
-pub(super) struct Shortlist {
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) consensus: super::consensus::Consensus,
 }
 
 /// A writer and what it has to wait for.
@@ -354,7 +251,7 @@ impl Site {
             let name = assignment.leaf.name.clone();
             yield Step::Event(Event::StageStarted { stage: StageKind::Worker, name: name.clone() });
             let draft = assignment.draft(&run, &advice).await;
-            let candidate = |reply: super::ask::Reply| {
+            let candidate = |reply: Reply| {
                 vec![Candidate { seat, name, text: reply.text, reason: reply.completion.reason }]
             };
             let result = draft.result.map(candidate).map_err(|error| Failure::of(&error));
@@ -401,17 +298,17 @@ fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutco
         Err(failure) if is_timeout(failure) => StageStatus::Timeout,
         Err(_) => StageStatus::Failed,
     };
-    let call = super::trace::CallRecord {
+    let call = CallRecord {
         status,
         success: result.is_ok(),
-        error: result.as_ref().err().map(|failure| super::trace::ErrorRecord {
-            code: failure.code,
-            message: failure.message.clone(),
-        }),
+        error: result
+            .as_ref()
+            .err()
+            .map(|failure| ErrorRecord { code: failure.code, message: failure.message.clone() }),
         started_ms,
         duration_ms: record.total_ms,
         usage: record.usage,
-        ..super::trace::CallRecord::default()
+        ..CallRecord::default()
     };
     let name = record.name.clone();
     let record = WorkerRecord { name, call, response: None, nested: Some(Box::new(record)) };
@@ -423,23 +320,4 @@ fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutco
 fn is_timeout(failure: &Failure) -> bool {
     let leaves = failure.leaves();
     !leaves.is_empty() && leaves.iter().all(|error| error.kind == LlmErrorKind::Timeout)
-}
-
-/// A stage's end, for progress lines.
-pub(super) fn report(
-    stage: StageKind,
-    name: &str,
-    status: StageStatus,
-    duration_ms: u64,
-    detail: Option<String>,
-    degrades: bool,
-) -> Event {
-    Event::StageFinished(StageReport {
-        stage,
-        name: name.to_owned(),
-        status,
-        duration_ms,
-        detail,
-        degrades,
-    })
 }

@@ -11,7 +11,8 @@ use super::{
     board::all_leaves,
     context::RunContext,
     direct,
-    level::{Failure, FailureKind, LevelOutcome, Position, Step, Steps, run_level},
+    level::{Position, run_level},
+    step::{Failure, FailureKind, LevelOutcome, Step, Steps},
     trace::{LevelRecord, UsageRecord},
 };
 use crate::{

@@ -9,11 +9,10 @@ use futures::StreamExt;
 
 use super::{
     Event,
-    analyzer::Advice,
     ask::{Tracker, drain, ended_early, error as stage_error},
     context::RunContext,
     excerpt,
-    level::{Candidate, Step, Steps},
+    step::{Advice, Answered, Candidate, Step, Steps},
     temperature::{self, Chosen, Voices},
     trace::{CallRecord, SynthesizerRecord},
     worker::{least, with_system},
@@ -68,18 +67,6 @@ pub(super) struct Assignment {
     /// Best first.
     pub(super) drafts: Vec<Candidate>,
     pub(super) reader: Reader,
-}
-
-/// What became of the answer.
-pub(super) struct Answered {
-    pub(super) record: SynthesizerRecord,
-    pub(super) result: Result<FinishReason, LlmError>,
-    /// The text, for a parent.
-    pub(super) text: String,
-    /// What the writer's calls cost.
-    pub(super) usage: crate::types::Usage,
-    /// Failures on the way, each a warning when the answer came all the same.
-    pub(super) overcome: Vec<LlmError>,
 }
 
 /// Whether the writer's temperature would come from the analysis.

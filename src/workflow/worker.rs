@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    analyzer::Advice,
     ask::{Reply, Tracker, fold},
     context::RunContext,
+    step::Advice,
     temperature::{self, Chosen, Voices},
     trace::WorkerRecord,
 };
