@@ -12,6 +12,7 @@
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
 mod demo;
+mod documents;
 mod examples;
 mod failures;
 mod fake_upstream;

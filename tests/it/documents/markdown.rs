@@ -1,0 +1,105 @@
+//! As much of Markdown as the documents use.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The two that say the same, line by line.
+pub(super) const READMES: [&str; 2] = ["README.md", "README.en.md"];
+
+pub(super) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub(super) fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Every file of the repository, relative to its root; without hidden folders and build output.
+pub(super) fn files() -> Vec<PathBuf> {
+    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            match path.is_dir() {
+                true if name.starts_with('.') || name == "target" => {}
+                true => below(&path, found),
+                false => found.push(path.strip_prefix(root()).unwrap().to_owned()),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    below(root(), &mut found);
+    found
+}
+
+/// Every document of the repository, with its text.
+pub(super) fn documents() -> Vec<(String, String)> {
+    let named = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let markdown = files().into_iter().map(named).filter(|file| file.ends_with(".md"));
+    markdown.map(|file| (read(&file), file)).map(|(text, file)| (file, text)).collect()
+}
+
+/// A fenced block.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// The line of its opening fence, from 1.
+    pub(super) line: usize,
+    /// What follows the opening fence.
+    pub(super) kind: String,
+    pub(super) text: String,
+}
+
+/// The blocks of a document, and its lines outside them with their numbers.
+pub(super) fn split(document: &str) -> (Vec<Block>, Vec<(usize, &str)>) {
+    let (mut blocks, mut prose) = (Vec::new(), Vec::new());
+    let mut open: Option<Block> = None;
+    for (line, text) in (1..).zip(document.lines()) {
+        match (text.trim_start().strip_prefix("```"), open.take()) {
+            (Some(kind), None) => {
+                open = Some(Block { line, kind: kind.to_owned(), text: String::new() });
+            }
+            (Some(_), Some(block)) => blocks.push(block),
+            (None, Some(mut block)) => {
+                block.text.push_str(text);
+                block.text.push('\n');
+                open = Some(block);
+            }
+            (None, None) => prose.push((line, text)),
+        }
+    }
+    assert!(open.is_none(), "a fence is not closed: {open:?}");
+    (blocks, prose)
+}
+
+pub(super) fn blocks(document: &str) -> Vec<Block> {
+    split(document).0
+}
+
+/// The lines of the chapter or section whose heading is one of these, up to the next as high.
+pub(super) fn section<'d>(document: &'d str, headings: &[&str]) -> Vec<&'d str> {
+    let prose = split(document).1;
+    let start = prose.iter().position(|(_, line)| headings.contains(line));
+    let start = start.unwrap_or_else(|| panic!("no heading {headings:?}"));
+    let depth = level(prose[start].1);
+    let lines = prose[start + 1..].iter().map(|(_, line)| *line);
+    lines.take_while(|line| !(1..=depth).contains(&level(line))).collect()
+}
+
+/// How many `#` a heading has; 0 for other lines.
+pub(super) fn level(line: &str) -> usize {
+    let marks = line.chars().take_while(|c| *c == '#').count();
+    if line[marks..].starts_with(' ') { marks } else { 0 }
+}
+
+/// What stands between single backticks.
+pub(super) fn code(line: &str) -> Vec<&str> {
+    line.split('`').skip(1).step_by(2).collect()
+}
+
+/// The cells of a table's row; `None` for other lines and for the rule below a table's head.
+pub(super) fn row(line: &str) -> Option<Vec<&str>> {
+    let inner = line.strip_prefix("| ")?.strip_suffix('|')?;
+    (!inner.starts_with("---")).then(|| inner.split('|').map(str::trim).collect())
+}
