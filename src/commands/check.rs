@@ -19,7 +19,7 @@ pub const BAD_CONFIG: u8 = 2;
 /// code.
 ///
 /// # Errors
-/// When `out` or `err` cannot be written to.
+/// When `out` or `err` cannot be written to; that `out` is closed early is none.
 pub fn run(
     path: &Path,
     env: Env<'_>,
@@ -28,10 +28,11 @@ pub fn run(
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     match Config::load_with(path, env, overrides) {
-        Ok(config) => {
-            show(&config, out)?;
-            Ok(FINE)
-        }
+        Ok(config) => match show(&config, out) {
+            // The reader has seen enough, as `head` has.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(FINE),
+            shown => shown.map(|()| FINE),
+        },
         Err(error) => {
             writeln!(err, "{error}")?;
             Ok(BAD_CONFIG)
@@ -222,6 +223,23 @@ worker_timeout_secs = 9
     Warnings
       c.toml:25: [workflow.domains."elsewhere.example"] is the host of no model
     "#);
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_failure() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let example = Path::new("config-example.toml");
+        let ended = run(example, &|_| None, &Overrides::default(), &mut Closed, &mut Vec::new());
+        assert_eq!(ended.unwrap(), FINE);
     }
 
     #[test]

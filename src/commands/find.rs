@@ -43,8 +43,10 @@ fn welcome(usual: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
          \x20   chorus demo\n\
          \n\
          Then name your models:\n\
-         \x20   copy config-example.toml to {place}\n\
-         \x20   fill in your keys, and start again: chorus\n\
+         \x20   copy config-example.toml, from Chorus's source, to {place}\n\
+         \x20   write your models and their keys into it\n\
+         \x20   chorus check\n\
+         \x20   chorus\n\
          \n\
          A config elsewhere is named by --config FILE or by CHORUS_CONFIG.\n"
     )
