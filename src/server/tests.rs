@@ -194,7 +194,7 @@ async fn bad_bodies_are_told_in_the_dialect_and_vary_is_said() {
             "application/json",
             r#"{"suffix":"x"}"#,
             400,
-            r#"{"error":"model '' does not"#,
+            r#"{"error":"model 'chorus' does not"#,
         ),
         (
             "/api/generate",
@@ -279,6 +279,17 @@ async fn a_key_is_needed_for_everything_but_the_probes() {
         let reply = call(&app, request("GET", path, &headers, "")).await;
         assert_eq!(reply.status.as_u16(), status, "{path} {headers:?}");
         assert_eq!(reply.body.contains("invalid_api_key"), status == 401);
+    }
+    // The page that is told so may read it, and whatever the refusal, its shape was negotiated.
+    let origin = [("origin", "http://localhost:3000"), ("accept", "application/json")];
+    for (path, vary) in
+        [("/v1/models", vec!["Origin"]), ("/api/chat", vec!["Origin", "Accept, User-Agent"])]
+    {
+        let reply = call(&app, request("POST", path, &origin, "{}")).await;
+        assert_eq!(reply.status.as_u16(), 401, "{path}");
+        assert_eq!(reply.header("access-control-allow-origin"), Some("http://localhost:3000"));
+        let said: Vec<_> = reply.headers.get_all("vary").iter().collect();
+        assert_eq!(said, vary, "{path}");
     }
 }
 
