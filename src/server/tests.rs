@@ -309,6 +309,15 @@ async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body()
 }
 
 #[tokio::test]
+async fn a_body_that_is_still_coming_does_not_hold_up_the_end() {
+    let app = serving(|_| {});
+    let never = futures::stream::pending::<Result<&str, std::io::Error>>();
+    let request = Request::post("/api/chat").body(Body::from_stream(never)).unwrap();
+    let (reply, ()) = tokio::join!(call(&app, request), async { app.lifecycle.end() });
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn a_draining_server_takes_nothing_new() {
     let app = serving(|_| {});
     app.lifecycle.drain();
