@@ -28,9 +28,7 @@ use std::{future::Future, sync::Arc};
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, header},
-    middleware::{from_fn_with_state, map_response},
-    response::Response,
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use jiff::Timestamp;
@@ -113,18 +111,15 @@ pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<O
 /// Every endpoint inside its middleware; the last layer is the outermost.
 fn router(app: AppState, on_loopback: bool) -> Router {
     let door = Door::new(app.config(), on_loopback);
-    let negotiated = Router::new()
+    Router::new()
         .route("/api/chat", post(ollama::chat))
         .route("/api/generate", post(ollama::generate))
-        .layer(map_response(vary));
-    Router::new()
         .route("/v1/chat/completions", post(openai::chat_completions))
         .route("/v1/models", get(openai::models))
         .route("/api/tags", get(ollama::tags))
         .route("/api/version", get(ollama::version))
         .route("/", get(ollama::root))
         .route("/health", get(ops::health))
-        .merge(negotiated)
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(door, auth::guard))
@@ -138,10 +133,4 @@ async fn unknown_route(request: Request) -> AppError {
 
 async fn method_not_allowed(request: Request) -> AppError {
     AppError::MethodNotAllowed(request.method().to_string())
-}
-
-async fn vary(mut response: Response) -> Response {
-    let by = HeaderValue::from_static("Accept, User-Agent");
-    response.headers_mut().insert(header::VARY, by);
-    response
 }

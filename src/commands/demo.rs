@@ -1,7 +1,6 @@
 //! `chorus demo`: the real server over the built-in demonstration upstream.
 
 use std::{
-    future::Future,
     io::{self, Write},
     net::SocketAddr,
     sync::Arc,
@@ -9,6 +8,7 @@ use std::{
 
 use tokio::net::TcpListener;
 
+use super::serve::{Signals, until_signalled};
 use crate::{
     config::{Config, ConfigError},
     demo::Demo,
@@ -34,6 +34,8 @@ enum DemoError {
         "cannot listen on {address}: {cause}; try another port, such as --port 0 for a free one"
     )]
     Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
     #[error("cannot write to the terminal: {0}")]
     Screen(io::Error),
 }
@@ -42,8 +44,8 @@ enum DemoError {
 /// them the defaults of `[server]` hold. Returns the exit code: 0 after a shutdown, 1 when
 /// something failed, which is then said on stderr.
 pub async fn run(host: Option<String>, port: Option<u16>) -> u8 {
-    match serve(host, port, told_to_stop(), &mut io::stdout()).await {
-        Ok(()) => 0,
+    match serve(host, port, &mut io::stdout()).await {
+        Ok(code) => code,
         Err(error) => {
             // With stderr gone there is nobody left to tell; the exit code still does.
             drop(writeln!(io::stderr(), "chorus demo: {error}"));
@@ -55,9 +57,9 @@ pub async fn run(host: Option<String>, port: Option<u16>) -> u8 {
 async fn serve(
     host: Option<String>,
     port: Option<u16>,
-    shutdown: impl Future<Output = ()>,
     screen: &mut impl Write,
-) -> Result<(), DemoError> {
+) -> Result<u8, DemoError> {
+    let signals = Signals::new().map_err(DemoError::Signals)?;
     let demo = Demo::start().await.map_err(DemoError::Upstream)?;
     let config = config(&demo, host, port)?;
     let listener = listen(&config.server.host, config.server.port).await?;
@@ -66,8 +68,11 @@ async fn serve(
     write!(screen, "{}", welcome(address)).map_err(DemoError::Screen)?;
     screen.flush().map_err(DemoError::Screen)?;
     tokio::select! {
-        () = server::serve(listener, app, shutdown) => Ok(()),
-        ended = demo.serve() => ended.map_err(DemoError::Stopped),
+        code = until_signalled(listener, app, signals) => Ok(code),
+        ended = demo.serve() => match ended {
+            Ok(()) => Ok(0),
+            Err(error) => Err(DemoError::Stopped(error)),
+        },
     }
 }
 
@@ -131,33 +136,6 @@ For real models copy config-example.toml, write yours into it, and start: chorus
 Ctrl-C ends the demo.
 "#
     )
-}
-
-/// Ctrl-C, or what a service manager sends.
-async fn told_to_stop() {
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated() => {}
-    }
-}
-
-#[cfg(unix)]
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signals) => drop(signals.recv().await),
-        Err(_) => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -73,13 +73,23 @@ pub async fn run(
 }
 
 async fn serve(config: Config) -> Result<u8, StartError> {
-    let mut signals = Signals::new().map_err(StartError::Signals)?;
+    let signals = Signals::new().map_err(StartError::Signals)?;
     let listener = listen(&config.server).await?;
     let app = AppState::new(Arc::new(Engine::new(Arc::new(config))?));
     if let Ok(address) = listener.local_addr() {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!("chorus {version} is listening on http://{address}");
     }
+    Ok(until_signalled(listener, app, signals).await)
+}
+
+/// Serves until a signal and through the drain; a second signal ends it at once. Returns the exit
+/// code.
+pub(super) async fn until_signalled(
+    listener: TcpListener,
+    app: AppState,
+    mut signals: Signals,
+) -> u8 {
     let (tell, told) = oneshot::channel::<()>();
     let shutdown = async {
         // A sender that is gone means the same.
@@ -90,7 +100,7 @@ async fn serve(config: Config) -> Result<u8, StartError> {
         drop(tell);
         signals.next().await;
     };
-    Ok(unless(server::serve(listener, app, shutdown), signalled).await)
+    unless(server::serve(listener, app, shutdown), signalled).await
 }
 
 /// Serving to its end, unless a second signal says that there is no time for that.
@@ -122,14 +132,14 @@ async fn listen(server: &Server) -> Result<TcpListener, StartError> {
 
 /// SIGTERM and Ctrl-C.
 #[cfg(unix)]
-struct Signals {
+pub(super) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -147,11 +157,11 @@ impl Signals {
 
 /// Ctrl-C.
 #[cfg(not(unix))]
-struct Signals;
+pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self)
     }
 

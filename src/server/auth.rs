@@ -6,7 +6,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Uri, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -47,7 +47,7 @@ impl Door {
 /// The middleware.
 ///
 /// # Errors
-/// 403 for a Host or Origin that is not allowed, 401 for a missing or wrong key.
+/// 403 for a Host or Origin that is not allowed. A missing or wrong key is a 401.
 pub(super) async fn guard(
     State(Door(rules)): State<Door>,
     request: Request,
@@ -57,12 +57,13 @@ pub(super) async fn guard(
     rules.check_origin(request.headers())?;
     let origin = request.headers().get(header::ORIGIN).cloned();
     // Ollama's clients probe `/`, and supervisors `/health`; neither tells anything.
-    if !matches!(request.uri().path(), "/" | "/health") {
-        rules.check_key(request.headers())?;
-    }
-    let mut response = next.run(request).await;
+    let open = matches!(request.uri().path(), "/" | "/health");
+    let mut response = match rules.check_key(request.headers()) {
+        Err(error) if !open => error.into_response(),
+        _ => next.run(request).await,
+    };
     if let Some(origin) = origin {
-        // Allowed, as was checked above: its page may read the answer.
+        // Allowed, as was checked above: its page may read the answer, a 401 too.
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
     }

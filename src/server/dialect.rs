@@ -81,6 +81,11 @@ fn decide(signs: Signs<'_>, plain: PlainClientFormat) -> Dialect {
     }
 }
 
+/// The routes whose answers come in more than one dialect.
+pub(super) fn is_negotiated(path: &str) -> bool {
+    matches!(path, "/api/chat" | "/api/generate")
+}
+
 fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::dialect::Dialect;
 use crate::{
     llm::{LlmError, LlmErrorKind},
+    types::WorkflowId,
     workflow::{Failed, WorkflowError},
 };
 
@@ -197,15 +198,21 @@ impl AppError {
             let secs = wait.as_secs_f64().ceil().max(1.0) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
-        if let Self::Run { failed, .. } = self {
-            if let Ok(id) = HeaderValue::try_from(failed.trace.workflow_id.to_string()) {
-                headers.insert(WORKFLOW_ID, id);
-            }
-            // The SDKs would run (and pay for) the whole workflow twice more.
-            if matches!(self.status().as_u16(), 500 | 502 | 504) {
-                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-            }
+    }
+
+    /// The response to a request whose run was made, whoever noticed that it came to nothing.
+    pub(super) fn into_response_of(self, run: WorkflowId) -> Response {
+        // The SDKs would run (and pay for) the whole workflow twice more.
+        let costly = matches!(self.status().as_u16(), 500 | 502 | 504);
+        let mut response = self.into_response();
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::try_from(run.to_string()) {
+            headers.insert(WORKFLOW_ID, id);
         }
+        if costly {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        response
     }
 
     /// Fills in the body that [`IntoResponse`] left out because it does not know the dialect.
@@ -398,25 +405,38 @@ mod tests {
         let secs = |n| Some(Duration::from_millis(n));
         let limited = |retry_after| run(WorkflowError::RateLimited { retry_after }, "workflow");
         let kind = LlmErrorKind::RateLimited { retry_after: secs(2500) };
-        for (error, retry_after, should_retry, id) in [
-            (AppError::Overloaded, Some("5"), None, false),
-            (AppError::ShuttingDown, Some("5"), None, false),
-            (AppError::invalid("x"), None, None, false),
-            (AppError::Internal("x"), None, None, false),
-            (limited(None), Some("5"), None, true),
-            (limited(secs(10)), Some("1"), None, true),
-            (limited(secs(7001)), Some("8"), None, true),
-            (upstream(kind, "direct"), Some("3"), None, true),
-            (upstream(LlmErrorKind::Timeout, "direct"), None, Some("false"), true),
-            (upstream(LlmErrorKind::Garbled, "workflow"), None, Some("false"), true),
-            (upstream(LlmErrorKind::ContextLength, "direct"), None, None, true),
+        let unusable = AppError::UnusableToolCall { tool: "f".to_owned() };
+        for (error, retry_after, should_retry) in [
+            (AppError::ShuttingDown, Some("5"), None),
+            (AppError::Internal("x"), None, Some("false")),
+            (unusable, None, Some("false")),
+            (limited(None), Some("5"), None),
+            (limited(secs(10)), Some("1"), None),
+            (limited(secs(7001)), Some("8"), None),
+            (upstream(kind, "direct"), Some("3"), None),
+            (upstream(LlmErrorKind::Timeout, "direct"), None, Some("false")),
+            (upstream(LlmErrorKind::Garbled, "workflow"), None, Some("false")),
+            (upstream(LlmErrorKind::ContextLength, "direct"), None, None),
+        ] {
+            let words = error.to_string();
+            let run = WorkflowId::fresh();
+            let response = error.into_response_of(run);
+            let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
+            assert_eq!(header("retry-after"), retry_after, "{words}");
+            assert_eq!(header("x-should-retry"), should_retry, "{words}");
+            assert_eq!(header("x-chorus-workflow-id"), Some(run.to_string().as_str()), "{words}");
+        }
+        for (error, retry_after) in [
+            (AppError::Overloaded, Some("5")),
+            (AppError::invalid("x"), None),
+            (AppError::Internal("x"), None),
         ] {
             let words = error.to_string();
             let response = error.into_response();
             let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
             assert_eq!(header("retry-after"), retry_after, "{words}");
-            assert_eq!(header("x-should-retry"), should_retry, "{words}");
-            assert_eq!(header("x-chorus-workflow-id").is_some(), id, "{words}");
+            assert_eq!(header("x-should-retry"), None, "{words}");
+            assert_eq!(header("x-chorus-workflow-id"), None, "{words}");
         }
     }
 }

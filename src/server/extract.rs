@@ -39,7 +39,11 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Inbound<T> {
     async fn from_request(request: Request, app: &AppState) -> Result<Self, AppError> {
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
-        let bytes = read(request, app.config().server.request_body_limit).await?;
+        let bytes = tokio::select! {
+            biased;
+            () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
+            bytes = read(request, app.config().server.request_body_limit) => bytes?,
+        };
         let (body, rest) = parse(&bytes)?;
         Ok(Self { body, rest, caller })
     }

@@ -99,15 +99,12 @@ struct Live {
     heartbeat: Duration,
 }
 
-/// Runs a question and answers it.
-///
-/// # Errors
-/// The run's failure, as long as no headers were sent.
+/// Runs a question and answers it, with the run's failure as long as no headers were sent.
 pub(super) async fn answer<E: Encoder>(
     app: &AppState,
     caller: Caller,
     question: Question<E>,
-) -> Result<Response, AppError> {
+) -> Response {
     let Question { route, request, stream, reasoning, include_workflow, encoder } = question;
     let server = &app.config().server;
     let channel = Channel {
@@ -116,18 +113,21 @@ pub(super) async fn answer<E: Encoder>(
     };
     let run = app.engine.run(route, request, caller.request_id);
     caller.log.run(run.watch.clone());
+    let id = run.id;
     let live = Live {
-        id: run.id,
+        id,
         lifecycle: app.lifecycle.clone(),
         log: caller.log,
         header_hold: server.header_hold,
         heartbeat: server.heartbeat,
     };
-    if stream {
+    let answered = if stream {
         let flow = Flow::new(encoder, caller.dialect, channel, include_workflow);
-        return streamed(run.events, flow, live).await;
-    }
-    whole(run, encoder, &live, channel, include_workflow).await
+        streamed(run.events, flow, live).await
+    } else {
+        whole(run, encoder, &live, channel, include_workflow).await
+    };
+    answered.unwrap_or_else(|error| error.into_response_of(id))
 }
 
 async fn whole<E: Encoder>(

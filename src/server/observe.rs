@@ -28,6 +28,8 @@ use crate::{types::RequestId, workflow::RunWatch};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("chorus/", env!("CARGO_PKG_VERSION")));
+/// What the dialect of the negotiated routes depends on.
+const NEGOTIATED_BY: HeaderValue = HeaderValue::from_static("Accept, User-Agent");
 /// What a log line shows of a path or a model name that a client made up.
 const SHOWN_CHARS: usize = 120;
 
@@ -94,6 +96,7 @@ pub(super) async fn observe(
         log: log.clone(),
     };
     let span = tracing::info_span!("request", request.id = %request_id);
+    let negotiated = dialect::is_negotiated(request.uri().path());
     let mut record = Record::new(request_id, &request, log);
     request.extensions_mut().insert(caller);
 
@@ -110,6 +113,10 @@ pub(super) async fn observe(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response.headers_mut().insert(header::SERVER, SERVER);
+    if negotiated {
+        // On refusals too, whichever layer they come from: they have a shape as well.
+        response.headers_mut().append(header::VARY, NEGOTIATED_BY);
+    }
     response.map(|body| Body::new(Observed { body, span, _record: record }))
 }
 

@@ -70,7 +70,7 @@ async fn answer(
         include_workflow,
         encoder,
     };
-    frames::answer(app, caller, question).await
+    Ok(frames::answer(app, caller, question).await)
 }
 
 /// `GET /`: the Go client probes it before nearly every command.

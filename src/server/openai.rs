@@ -40,7 +40,7 @@ pub(super) async fn chat_completions(
         include_workflow,
         encoder,
     };
-    frames::answer(&app, caller, question).await
+    Ok(frames::answer(&app, caller, question).await)
 }
 
 /// `GET /v1/models`: the workflow first, then every `[[model]]`.

@@ -194,7 +194,7 @@ async fn bad_bodies_are_told_in_the_dialect_and_vary_is_said() {
             "application/json",
             r#"{"suffix":"x"}"#,
             400,
-            r#"{"error":"model '' does not"#,
+            r#"{"error":"model 'chorus' does not"#,
         ),
         (
             "/api/generate",
@@ -280,6 +280,17 @@ async fn a_key_is_needed_for_everything_but_the_probes() {
         assert_eq!(reply.status.as_u16(), status, "{path} {headers:?}");
         assert_eq!(reply.body.contains("invalid_api_key"), status == 401);
     }
+    // The page that is told so may read it, and whatever the refusal, its shape was negotiated.
+    let origin = [("origin", "http://localhost:3000"), ("accept", "application/json")];
+    for (path, vary) in
+        [("/v1/models", vec!["Origin"]), ("/api/chat", vec!["Origin", "Accept, User-Agent"])]
+    {
+        let reply = call(&app, request("POST", path, &origin, "{}")).await;
+        assert_eq!(reply.status.as_u16(), 401, "{path}");
+        assert_eq!(reply.header("access-control-allow-origin"), Some("http://localhost:3000"));
+        let said: Vec<_> = reply.headers.get_all("vary").iter().collect();
+        assert_eq!(said, vary, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -295,6 +306,15 @@ async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body()
     assert_eq!(get_path(&app, "/health").await.status, StatusCode::OK);
     drop(first);
     assert_eq!(get_path(&app, "/v1/models").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_body_that_is_still_coming_does_not_hold_up_the_end() {
+    let app = serving(|_| {});
+    let never = futures::stream::pending::<Result<&str, std::io::Error>>();
+    let request = Request::post("/api/chat").body(Body::from_stream(never)).unwrap();
+    let (reply, ()) = tokio::join!(call(&app, request), async { app.lifecycle.end() });
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]

@@ -18,8 +18,9 @@ pub(super) struct RawTool {
     strict: Option<bool>,
 }
 
+/// A function as it is described inside a tool, and in OpenAI's `functions` before there were tools.
 #[derive(Deserialize)]
-struct RawDefinition {
+pub(super) struct RawDefinition {
     name: Option<String>,
     description: Option<String>,
     parameters: Option<Value>,
@@ -32,6 +33,28 @@ struct RawDefinition {
 /// 400 for a tool that is no function, or has no name.
 pub(super) fn definitions(tools: Vec<RawTool>) -> Result<Vec<ToolDefinition>, AppError> {
     tools.into_iter().enumerate().map(|(index, tool)| tool.read(index)).collect()
+}
+
+/// The functions of a `functions` array.
+///
+/// # Errors
+/// 400 for one without a name.
+pub(super) fn functions(functions: Vec<RawDefinition>) -> Result<Vec<ToolDefinition>, AppError> {
+    let read = |(index, function): (usize, RawDefinition)| {
+        function.read(&format!("functions[{index}].name"))
+    };
+    functions.into_iter().enumerate().map(read).collect()
+}
+
+impl RawDefinition {
+    /// `path` is where its name should be.
+    fn read(self, path: &str) -> Result<ToolDefinition, AppError> {
+        let Self { name, description, parameters, strict } = self;
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Err(AppError::field(path, format!("{path}: missing")));
+        };
+        Ok(ToolDefinition { name, description, parameters, strict })
+    }
 }
 
 impl RawTool {
@@ -47,12 +70,27 @@ impl RawTool {
             parameters: self.parameters,
             strict: self.strict,
         };
-        let RawDefinition { name, description, parameters, strict } = self.function.unwrap_or(flat);
-        let Some(name) = name.filter(|name| !name.is_empty()) else {
-            let path = format!("tools[{index}].function.name");
-            return Err(AppError::field(path.as_str(), format!("{path}: missing")));
-        };
-        Ok(ToolDefinition { name, description, parameters, strict })
+        self.function.unwrap_or(flat).read(&format!("tools[{index}].function.name"))
+    }
+}
+
+/// Reads a `function_call`, which went with `functions`: a mode, or the name of one.
+///
+/// # Errors
+/// 400 for a form we do not know, or a function that is not there.
+pub(super) fn function_call(
+    value: Value,
+    tools: &[ToolDefinition],
+) -> Result<Option<ToolChoice>, AppError> {
+    let refuse = |why: &str| AppError::field("function_call", format!("function_call: {why}"));
+    match (value.as_str(), value.get("name").and_then(Value::as_str)) {
+        (Some("none"), _) => Ok(Some(ToolChoice::None)),
+        (Some("auto"), _) => Ok(Some(ToolChoice::Auto)),
+        (_, Some(name)) if tools.iter().any(|tool| tool.name == name) => {
+            Ok(Some(ToolChoice::Named(name.to_owned())))
+        }
+        (_, Some(_)) => Err(refuse("no function has that name")),
+        _ => Err(refuse("expected none, auto or an object with a name")),
     }
 }
 
@@ -158,6 +196,28 @@ mod tests {
                 panic!("accepted: {tool}");
             };
             assert_eq!(got.as_deref(), Some(param));
+        }
+    }
+
+    #[test]
+    fn functions_are_tools_of_an_earlier_day() {
+        let list = |value: Value| functions(serde_json::from_value(value).unwrap());
+        let tools = list(json!([{"name": "f", "description": "d", "parameters": {}}])).unwrap();
+        let nested = json!([{"function": {"name": "f", "description": "d", "parameters": {}}}]);
+        assert_eq!(tools, read(nested).unwrap());
+        let error = list(json!([{"name": "f"}, {}])).unwrap_err();
+        assert_eq!(error.to_string(), "functions[1].name: missing");
+        for (value, want) in [
+            (json!("none"), Some(ToolChoice::None)),
+            (json!("auto"), Some(ToolChoice::Auto)),
+            (json!({"name": "f"}), Some(ToolChoice::Named("f".to_owned()))),
+            (json!({"name": "missing"}), None),
+            (json!("required"), None),
+            (json!({}), None),
+            (json!(5), None),
+        ] {
+            let got = function_call(value.clone(), &tools);
+            assert_eq!(got.as_ref().ok(), want.map(Some).as_ref(), "{value}");
         }
     }
 

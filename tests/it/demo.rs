@@ -1,6 +1,11 @@
 //! The demonstration upstream over its socket, and the whole pipeline over it.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    io::{BufRead, BufReader},
+    net::Ipv4Addr,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
 
 use chorus::{
     config::Config,
@@ -8,10 +13,11 @@ use chorus::{
     server::{self, AppState},
     workflow::Engine,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Client, ENDPOINTS, Event, question, text_of};
+use crate::support::{Client, ENDPOINTS, Event, ms, question, soon, text_of};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -100,6 +106,47 @@ async fn the_whole_pipeline_runs_over_it() {
         assert_eq!(trace["workers"][1]["temperature_source"], "auto");
         assert!(trace["usage"]["cost_usd"].as_f64().expect("prices are known") > 0.0);
     }
+}
+
+/// Killed when the story ends, however it ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A terminal's second Ctrl-C means that nobody wants to wait for the answer that is running.
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chorus"));
+    command.args(["demo", "--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = Running(command.spawn().expect("the binary starts"));
+    let Running(child) = &mut running;
+    let mut screen = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let base = screen
+        .by_ref()
+        .map(|line| line.expect("text"))
+        .find_map(|line| line.strip_prefix("  Ollama clients    ").map(str::to_owned))
+        .expect("it says where it is");
+    let stream = Client::of(&base).stream(CHAT, &question(CHAT, "chorus", "Why?", true)).await;
+    let tell = || {
+        let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(told.expect("`kill` is everywhere").success());
+    };
+    tell();
+    soon("the listener to close", async {
+        while Client::of(&base).request(Method::GET, "/health").send().await.is_ok() {
+            tokio::time::sleep(ms(5)).await;
+        }
+    })
+    .await;
+    tell();
+    let status = child.wait().expect("a child can be waited for");
+    assert_eq!(status.code(), Some(1), "it drained, as after one signal");
+    drop(stream);
 }
 
 #[tokio::test]

@@ -333,3 +333,18 @@ async fn what_can_be_tried_again_is() {
         assert_eq!(upstream.seen_by("picky").len(), calls, "the refusal is remembered");
     }
 }
+
+/// Ollama's form wants an object. An SDK that took the 502 for a hiccup would pay twice more.
+#[tokio::test]
+async fn a_tool_call_that_cannot_be_told_is_a_failed_run() {
+    let upstream = Upstream::start([("m", Script::calls_tool("f", json!([1])))]).await;
+    let chorus = four_stages(&["m"]).over(&upstream).await;
+    for stream in [false, true] {
+        let mut body = question("/api/chat", "m", "hi", stream);
+        body["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+        let response = chorus.post("/api/chat", &body).await;
+        assert_eq!(response.status(), 502, "{stream}");
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        assert!(response.headers().contains_key("x-chorus-workflow-id"));
+    }
+}

@@ -15,7 +15,10 @@ use super::{
     duration,
     options::Options,
 };
-use crate::types::{Effort, Extra, Message, OutputFormat, Part, Protocol, Request, Role};
+use crate::{
+    types::{Effort, Extra, Message, OutputFormat, Part, Protocol, Request, Role},
+    workflow::DEFAULT_WORKFLOW,
+};
 
 /// The fields of `/api/chat` that Chorus reads; all may be null or missing.
 #[derive(Deserialize)]
@@ -103,7 +106,8 @@ impl GenerateRequest {
     /// 400 with the field to blame.
     pub(super) fn read(self, rest: Map<String, Value>) -> Result<Asked, AppError> {
         if self.suffix.is_some_and(|suffix| !suffix.is_empty()) {
-            let model = self.model.unwrap_or_default();
+            let model = self.model.filter(|name| !name.is_empty());
+            let model = model.as_deref().unwrap_or(DEFAULT_WORKFLOW);
             let message = format!("model '{model}' does not support insert");
             return Err(AppError::field("suffix", message));
         }

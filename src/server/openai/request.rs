@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::super::{
     content::{self, RawMessage},
     error::AppError,
-    tools::{self, RawTool},
+    tools::{self, RawDefinition, RawTool},
 };
 use crate::types::{Effort, Extra, OutputFormat, Protocol, Request, Sampling};
 
@@ -39,8 +39,9 @@ pub(in super::super) struct ChatRequest {
     tools: Option<Vec<RawTool>>,
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
-    /// OpenAI's form before `tools`; refused, because its answers have another shape too.
-    functions: Option<Value>,
+    /// OpenAI's form before `tools`, which win.
+    functions: Option<Vec<RawDefinition>>,
+    /// The `tool_choice` of `functions`.
     function_call: Option<Value>,
     response_format: Option<ResponseFormat>,
     reasoning_effort: Option<String>,
@@ -56,7 +57,7 @@ struct StreamOptions {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a string or an array of strings")]
+#[serde(untagged, expecting = "expected a string or an array of strings")]
 enum Stop {
     One(String),
     Many(Vec<String>),
@@ -103,14 +104,6 @@ impl ChatRequest {
         if self.n.is_some_and(|n| n != 1) {
             return Err(AppError::field("n", "n: only one answer per request is supported"));
         }
-        for (name, value) in
-            [("functions", &self.functions), ("function_call", &self.function_call)]
-        {
-            if value.is_some() {
-                let message = format!("{name} is not supported; use tools and tool_choice");
-                return Err(AppError::field(name, message));
-            }
-        }
         let messages = content::conversation(self.messages.unwrap_or_default())?;
         if messages.is_empty() {
             return Err(AppError::field("messages", "messages: at least one message is needed"));
@@ -119,19 +112,23 @@ impl ChatRequest {
         if temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
             return Err(AppError::field("temperature", "temperature: must be between 0 and 2"));
         }
-        let mut tools = tools::definitions(self.tools.unwrap_or_default())?;
-        let tool_choice = match self.tool_choice {
-            Some(choice) => tools::choice(choice, &mut tools)?,
-            None => None,
+        let mut tools = match self.tools {
+            Some(tools) => tools::definitions(tools)?,
+            None => tools::functions(self.functions.unwrap_or_default())?,
+        };
+        let tool_choice = match (self.tool_choice, self.function_call) {
+            (Some(choice), _) => tools::choice(choice, &mut tools)?,
+            (None, Some(choice)) => tools::function_call(choice, &tools)?,
+            (None, None) => None,
         };
         let effort = effort(self.reasoning_effort, self.reasoning)?;
         let request = Request {
             sampling: Sampling {
                 temperature,
-                top_p: self.top_p,
+                top_p: finite("top_p", self.top_p)?,
                 seed: self.seed,
-                presence_penalty: self.presence_penalty,
-                frequency_penalty: self.frequency_penalty,
+                presence_penalty: finite("presence_penalty", self.presence_penalty)?,
+                frequency_penalty: finite("frequency_penalty", self.frequency_penalty)?,
                 ..Sampling::default()
             },
             stop: stop_sequences(self.stop),
@@ -151,6 +148,16 @@ impl ChatRequest {
             include_workflow: self.include_workflow.unwrap_or(false),
             reasoning: effort != Some(Effort::None),
         })
+    }
+}
+
+/// What is beyond an `f32` would reach an upstream as null.
+fn finite(name: &str, value: Option<f32>) -> Result<Option<f32>, AppError> {
+    match value {
+        Some(value) if !value.is_finite() => {
+            Err(AppError::field(name, format!("{name}: this number is too large")))
+        }
+        value => Ok(value),
     }
 }
 
@@ -342,6 +349,10 @@ mod tests {
         assert_eq!(read(json!({"max_tokens": -1})).unwrap().request.max_tokens, None);
         let effort = read(json!({"reasoning": {"effort": "high"}})).unwrap().request.effort;
         assert_eq!(effort, Some(Effort::High));
+        let legacy = json!({"functions": [{"name": "f"}], "function_call": {"name": "f"}});
+        let legacy = read(legacy).unwrap().request;
+        assert_eq!((legacy.tools.len(), legacy.tools[0].name.as_str()), (1, "f"));
+        assert_eq!(legacy.tool_choice, Some(ToolChoice::Named("f".to_owned())));
         let format = read(json!({"response_format": {"type": "json_object"}})).unwrap();
         assert_eq!(format.request.format, OutputFormat::Json);
     }
@@ -357,8 +368,11 @@ mod tests {
             (json!({"temperature": -0.1}), "temperature"),
             (json!({"max_tokens": 0}), "max_tokens"),
             (json!({"max_completion_tokens": -5}), "max_completion_tokens"),
-            (json!({"functions": []}), "functions"),
-            (json!({"function_call": "auto"}), "function_call"),
+            (json!({"top_p": 1e39}), "top_p"),
+            (json!({"presence_penalty": -1e39}), "presence_penalty"),
+            (json!({"frequency_penalty": 1e39}), "frequency_penalty"),
+            (json!({"functions": [{}]}), "functions[0].name"),
+            (json!({"function_call": {"name": "f"}}), "function_call"),
             (json!({"tool_choice": "required"}), "tool_choice"),
             (json!({"tools": [{"type": "mcp"}]}), "tools[0].type"),
             (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
@@ -394,7 +408,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn no_body_makes_it_panic(field in "(messages|tools|tool_choice|stop|response_format|reasoning|n|seed)",
+        fn no_body_makes_it_panic(field in "(messages|tools|tool_choice|functions|function_call|stop|response_format|reasoning|n|seed)",
                                   value in any_json(), messages in any_json()) {
             let mut body = json!({"messages": messages});
             body[field] = value;
