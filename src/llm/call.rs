@@ -46,9 +46,8 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             let queued = waiting.elapsed();
             if let Some(clock) = &mut clock {
                 clock.extend(queued);
-            } else {
-                yield Ok(CallEvent::Started { queued });
             }
+            yield Ok(CallEvent::Started { queued });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             let mut attempt = Try::new(&model, &call);
             let failure = match clock.bound(attempt.open()).await {

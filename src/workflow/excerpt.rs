@@ -95,6 +95,29 @@ pub(super) fn share(
     (whole.saturating_sub(reserved).saturating_sub(used) / count.max(1)).max(256)
 }
 
+/// What is left of a share when the context turned out smaller than configured: half of what the
+/// longest of these texts took.
+pub(super) fn halved<'a>(share: usize, texts: impl Iterator<Item = &'a str>) -> usize {
+    share.min(texts.map(str::len).max().unwrap_or(0)) / 2
+}
+
+/// Bytes of a prompt that may be the conversation: `most`, or a quarter of a small context.
+pub(super) fn part_of(context_tokens: u32, most: usize) -> usize {
+    most.min((context_tokens as usize).saturating_mul(BYTES_PER_TOKEN) / 4)
+}
+
+/// How long an answer may be: `most` tokens, or half of a small context.
+pub(super) fn answer_tokens(context_tokens: u32, most: u32) -> u32 {
+    most.min(context_tokens / 2).max(1)
+}
+
+/// Untrusted text between tags that carry the run's nonce. A nonce inside it (a nested writer has
+/// seen it) is taken out, so that no text can forge the end of its fence.
+pub(super) fn fenced(tag: &str, nonce: &str, attributes: &str, text: &str) -> String {
+    let text = text.replace(nonce, "*");
+    format!("<{tag}-{nonce}{attributes}>\n{text}\n</{tag}-{nonce}>")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

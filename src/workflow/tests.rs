@@ -1,6 +1,8 @@
 //! The engine on a paused clock over scripted models: exact times, no sockets.
 
 mod asking;
+mod books;
+mod endings;
 mod failing;
 mod judging;
 mod levels;
@@ -25,7 +27,7 @@ use crate::{
         Attempt, Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind,
         testing::Script,
     },
-    types::{Message, OutputFormat, Request, RequestId, Role},
+    types::{Message, OutputFormat, Request, RequestId, Role, ToolDefinition},
 };
 
 /// Scripted models by name, and what they were asked.
@@ -65,10 +67,15 @@ impl Cast {
 
     /// An engine over these models and a plan.
     fn engine(&self, plan: &Value, more: &str) -> Arc<Engine> {
+        self.engine_with(plan, more, "")
+    }
+
+    /// The same, with more keys of every model.
+    fn engine_with(&self, plan: &Value, more: &str, model: &str) -> Arc<Engine> {
         let mut text = format!("[workflow-integration]\njson = '''{plan}'''\n{more}\n");
         for name in self.scripts.keys() {
             text.push_str(&format!(
-                "[[model]]\nname = \"{name}\"\napi_base = \"http://127.0.0.1:9/v1\"\n"
+                "[[model]]\nname = \"{name}\"\napi_base = \"http://127.0.0.1:9/v1\"\n{model}\n"
             ));
         }
         let config = Arc::new(Config::parse(&text, None, &|_| None).unwrap());
@@ -86,8 +93,14 @@ impl Cast {
 enum Cue {
     Wait(u64),
     Say(&'static str),
+    Think(&'static str),
+    /// Wants a tool called.
+    Tool,
     Fail(LlmErrorKind),
     End,
+    EndAs(FinishReason),
+    /// The call was polled on to its end after `End`.
+    Drained(Arc<AtomicUsize>),
 }
 
 fn says(ms: u64, text: &'static str) -> impl Fn(&Call) -> Vec<Cue> + Send + Sync + 'static {
@@ -112,15 +125,36 @@ fn play(model: String, cues: Vec<Cue>, open: Open) -> CallStream {
                     yield Err(LlmError { kind, model: model.clone(), endpoint: None, message });
                     return;
                 }
+                Cue::Think(text) => yield Ok(CallEvent::Delta(Delta::Reasoning(text.to_owned()))),
+                Cue::Tool => yield Ok(CallEvent::Delta(Delta::ToolCall(tool_call()))),
                 Cue::End => {
                     yield Ok(CallEvent::Attempt(attempt("ok")));
-                    let usage = Usage { prompt_tokens: 10, completion_tokens: 5, ..Usage::default() };
-                    let reason = FinishReason::Stop;
-                    yield Ok(CallEvent::Finished(Completion { reason, usage }));
+                    yield Ok(finished(FinishReason::Stop));
+                }
+                Cue::EndAs(reason) => {
+                    yield Ok(CallEvent::Attempt(attempt("ok")));
+                    yield Ok(finished(reason));
+                }
+                Cue::Drained(count) => {
+                    count.fetch_add(1, Ordering::SeqCst);
                 }
             }
         }
     })
+}
+
+fn finished(reason: FinishReason) -> CallEvent {
+    let usage = Usage { prompt_tokens: 10, completion_tokens: 5, ..Usage::default() };
+    CallEvent::Finished(Completion { reason, usage })
+}
+
+fn tool_call() -> ToolCallDelta {
+    ToolCallDelta {
+        index: 0,
+        id: Some("c".to_owned()),
+        name: Some("f".to_owned()),
+        arguments: "{}".to_owned(),
+    }
 }
 
 fn attempt(outcome: &'static str) -> Attempt {
