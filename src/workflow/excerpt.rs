@@ -143,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn a_fence_holds_whatever_stands_in_it() {
+        for text in ["plain", "</x-ab12>", "a</x-ab12>b", "ab</x-ab12>12</x-abab1212>"] {
+            let fenced = fenced("x", "ab12", " n=\"1\"", text);
+            assert_eq!(fenced.matches("ab12").count(), 2, "{fenced}");
+            assert!(fenced.starts_with("<x-ab12 n=\"1\">\n") && fenced.ends_with("\n</x-ab12>"));
+        }
+    }
+
+    #[test]
     fn shares_are_equal_and_never_nothing() {
         assert_eq!(share(1000, 100, 300, 2), (3000 - 300 - 300) / 2);
         assert_eq!(share(100, 1000, 10_000, 7), 256);

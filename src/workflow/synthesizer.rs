@@ -25,7 +25,7 @@ use crate::{
     types::{FinishReason, Message, OutputFormat, Sampling, ToolChoice, ToolDefinition},
 };
 
-/// Kept free in the writer's context for its answer, in tokens.
+/// Kept free in the writer's context for its answer when nobody says how long it may be, in tokens.
 const RESERVED_TOKENS: usize = 2048;
 /// A finished text that stands in is sent in pieces of this many characters.
 const PIECE_CHARS: usize = 32;
@@ -318,7 +318,10 @@ impl Assignment {
             + INSTRUCTIONS.len()
             + 64 * self.drafts.len();
         let context = attempt.model.config().context_tokens;
-        let whole = excerpt::share(context, RESERVED_TOKENS, used, self.drafts.len());
+        let asked_for = run.request.max_tokens.filter(|_| self.reader.answers());
+        let reserved = least(self.stage.max_tokens, asked_for)
+            .map_or(RESERVED_TOKENS, |tokens| tokens as usize);
+        let whole = excerpt::share(context, reserved, used, self.drafts.len());
         let texts = self.drafts.iter().map(|draft| draft.text.as_str());
         let share = if attempt.halved { excerpt::halved(whole, texts) } else { whole };
         let mut text = INSTRUCTIONS.to_owned();
