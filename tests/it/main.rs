@@ -18,6 +18,7 @@ mod fake_upstream;
 mod first_token;
 mod guard;
 mod hangup;
+mod inputs;
 mod layers;
 mod logs;
 mod mixing;
