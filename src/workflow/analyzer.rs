@@ -72,6 +72,8 @@ pub(super) async fn analyze(run: &Arc<RunContext>, stage: &Stage) -> Analysis {
         Some(error) => tracker.failed(&error),
         None => tracker.end(StageStatus::Failed, Some(shown_last.clone())),
     };
+    // What was sent to it is not what it advised, which is what the trace shows here.
+    let call = CallRecord { temperature: None, temperature_source: None, ..call };
     let record = AnalyzerRecord { call, task_type: None, language: None };
     let overcome = shown(failures);
     Analysis { advice: Advice::default(), record, failure: Some(shown_last), overcome, rest }

@@ -1,6 +1,6 @@
 //! One model call as the engine sees it: its record for the trace, and its output folded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use tokio::time::Instant;
@@ -77,6 +77,11 @@ impl Tracker {
                 self.record.finish_reason = Some(reason.as_str());
             }
         }
+    }
+
+    /// How long the calls waited for permits so far.
+    pub(super) fn queued(&self) -> Duration {
+        Duration::from_millis(self.record.queued_ms)
     }
 
     /// What the calls cost so far.
@@ -206,12 +211,7 @@ impl RunContext {
     }
 
     /// A stage's time limit for a model.
-    pub(super) fn limit(
-        &self,
-        kind: LimitKind,
-        model: &Model,
-        stage: &Stage,
-    ) -> std::time::Duration {
+    pub(super) fn limit(&self, kind: LimitKind, model: &Model, stage: &Stage) -> Duration {
         let url = &model.config().endpoint.api_base;
         self.engine.config.timeouts.resolve(kind, url, stage.timeout)
     }
@@ -223,7 +223,7 @@ impl RunContext {
         temperature: f32,
         max_tokens: u32,
         format: OutputFormat,
-        limit: std::time::Duration,
+        limit: Duration,
     ) -> Call {
         Call {
             messages: messages.into(),

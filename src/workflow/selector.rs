@@ -1,13 +1,14 @@
 //! The selector: a judge sees the candidates without names, in an order of the run's own, as
 //! untrusted data, and says which is best and why.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::{
-    ask::{Reply, Tracker, fold},
+    ask::{Reply, Tracker, error, fold},
     consensus::{ALIKE, Consensus},
     context::RunContext,
     excerpt, lenient,
@@ -151,7 +152,8 @@ impl Task<'_> {
     ) -> Option<Verdict> {
         for model in self.run.models(self.stage) {
             let name = model.config().name.clone();
-            let question = Question { task: self, model: &model, halved: false };
+            let left = self.run.limit(LimitKind::Selector, &model, self.stage);
+            let question = Question { task: self, model: &model, halved: false, left };
             match question.verdict(tracker, rest).await {
                 Ok(verdict) => return Some(verdict),
                 Err(failure) => {
@@ -174,6 +176,8 @@ struct Question<'a> {
     model: &'a Arc<Model>,
     /// The judge's context turned out smaller than configured: half the share for each candidate.
     halved: bool,
+    /// Of its one time limit, over all that it is asked.
+    left: Duration,
 }
 
 impl Question<'_> {
@@ -201,7 +205,7 @@ impl Question<'_> {
     }
 
     async fn ask(
-        &self,
+        &mut self,
         temperature: f32,
         unusable: Option<&str>,
         tracker: &mut Tracker,
@@ -213,9 +217,16 @@ impl Question<'_> {
             stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
         let messages = self.prompt(max_tokens, unusable);
         let format = format(self.task.candidates.len());
-        let limit = self.task.run.limit(LimitKind::Selector, self.model, stage);
+        if self.left.is_zero() {
+            return Err(error(self.model, LlmErrorKind::Timeout, "no usable answer in its time"));
+        }
+        let limit = self.left;
         let call = self.task.run.question(messages, temperature, max_tokens, format, limit);
-        fold(self.model, call, tracker, rest).await
+        let (begun, queued) = (Instant::now(), tracker.queued());
+        let reply = fold(self.model, call, tracker, rest).await;
+        let waited = tracker.queued().saturating_sub(queued);
+        self.left = self.left.saturating_sub(begun.elapsed().saturating_sub(waited));
+        reply
     }
 
     fn prompt(&self, max_tokens: u32, unusable: Option<&str>) -> Vec<Message> {

@@ -81,3 +81,41 @@ async fn a_small_judge_is_not_shown_more_than_it_can_read() {
     let tokens = prompt / 3 + call.max_tokens.unwrap() as usize;
     assert!(tokens <= 2048, "{tokens}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn asking_the_judge_again_starts_no_new_time_limit() {
+    let cast = Cast::default()
+        .model("a", says(5, "one draft"))
+        .model("b", says(5, "another thing entirely"))
+        .model("judge", says(40_000, "I like them all"))
+        .model("sleepy", says(60_000, "zzz"))
+        .model("w", says(5, "fused"));
+    for (judge, asked) in [("judge", vec![60, 20]), ("sleepy", vec![60])] {
+        let plan = json!({ "workers": ["a", "b"], "selector": { "ref": judge }, "synthesizer": { "ref": "w" } });
+        let told = run(&cast.engine(&plan, ""), ask()).await;
+        assert_eq!((told.text.as_str(), &told.trace()["status"]), ("fused", &json!("degraded")));
+        let limits: Vec<u64> = cast
+            .asked(judge)
+            .iter()
+            .map(|call| match call.limit {
+                crate::llm::Limit::Total(limit) => limit.as_millis().div_ceil(1000) as u64,
+                crate::llm::Limit::Gap(_) => 0,
+            })
+            .collect();
+        assert_eq!(limits, asked, "{judge}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_analyzer_without_advice_shows_no_temperature() {
+    for reader in [says(5, "no idea"), says(5, "{\"task_type\": \"chat\"}")] {
+        let cast = Cast::default()
+            .model("reader", reader)
+            .model("a", says(50, "x"))
+            .model("w", says(5, "y"));
+        let plan = json!({ "analyzer": { "ref": "reader" }, "workers": ["a"], "synthesizer": { "ref": "w" } });
+        let trace = run(&cast.engine(&plan, ""), ask()).await.trace();
+        assert_eq!(trace["analyzer"].get("temperature"), None, "{trace}");
+        assert_eq!(trace["analyzer"].get("temperature_source"), None, "{trace}");
+    }
+}
