@@ -262,7 +262,8 @@ impl<'a> Try<'a> {
         let messages = self.call.messages.iter();
         let parts = messages.clone().flat_map(|message| &message.parts).map(of_part);
         let calls = messages.flat_map(|message| &message.tool_calls);
-        parts.chain(calls.map(|call| call.arguments.as_str())).collect()
+        let tools = self.call.tools.iter().filter_map(|tool| tool.description.as_deref());
+        parts.chain(calls.map(|call| call.arguments.as_str())).chain(tools).collect()
     }
 
     fn prompt_bytes(&self) -> usize {

@@ -81,3 +81,47 @@ async fn dropping_the_events_drops_every_call() {
     assert_eq!(run.watch.summary().status, RunStatus::Cancelled);
     assert_eq!(run.watch.summary().calls, 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_sent_no_temperature_does_not_wait_for_one() {
+    let cast = Cast::default()
+        .model("reader", says(500, ADVICE))
+        .model("a", says(50, "a draft"))
+        .model("w", says(10, "fused"));
+    let plan = json!({ "analyzer": { "ref": "reader", "auto_temperature": true }, "workers": ["a"],
+        "synthesizer": { "ref": "w" } });
+    for (keys, want) in [("send_temperature = true", 560), ("send_temperature = false", 60)] {
+        let told = run(&cast.engine_with(&plan, "", keys), ask()).await;
+        assert_about(told.first_token.unwrap(), ms(want));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_level_works_with_its_parents_analysis_or_its_own() {
+    let cast = Cast::default()
+        .model("reader", says(100, ADVICE))
+        .model("own", says(30, r#"{"temperature": 1.25}"#))
+        .model("a", says(50, "a draft"))
+        .model("w", says(10, "fused"));
+    let leaf = json!({ "ref": "a", "auto_temperature": true });
+    let heir = json!({ "name": "heir", "workers": [leaf] });
+    let free = json!({ "name": "free", "analyzer": { "ref": "own" }, "workers": [leaf] });
+    for (nested, schedule, temperature, want) in [
+        (&heir, "overlap", 0.25, 100 + 50 + 10),
+        (&free, "overlap", 1.25, 30 + 50 + 10),
+        (&free, "sequential", 1.25, 100 + 30 + 50 + 10),
+    ] {
+        let plan = json!({ "analyzer": { "ref": "reader" }, "workers": [nested],
+            "synthesizer": { "ref": "w" }, "policy": { "schedule": schedule } });
+        let told = run(&cast.engine(&plan, ""), ask()).await;
+        assert_about(told.first_token.unwrap(), ms(want));
+        let asked = cast.asked("a");
+        assert_eq!(asked.last().unwrap().sampling.temperature, Some(temperature), "{schedule}");
+    }
+    // A parent whose analysis fails still lets the nested level go on.
+    let plan =
+        json!({ "analyzer": { "ref": "bad" }, "workers": [heir], "synthesizer": { "ref": "w" } });
+    let cast = cast.model("bad", fails(20, LlmErrorKind::Connect));
+    let told = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(told.first_token.unwrap(), ms(20 + 50 + 10));
+}
