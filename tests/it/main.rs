@@ -19,6 +19,7 @@ mod fake_upstream;
 mod first_token;
 mod guard;
 mod hangup;
+mod inputs;
 mod layers;
 mod logs;
 mod mixing;
