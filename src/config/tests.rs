@@ -296,7 +296,7 @@ fn files_of_windows_editors_are_read() {
 #[test]
 fn the_blocks_of_the_temperature_page_load() {
     let page = include_str!("../../TEMPERATURE_CONFIG.md");
-    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (_, rest) = page.split_once("```toml excerpt\n").unwrap();
     let (block, _) = rest.split_once("```").unwrap();
     let plan = PLAN.replace("\"a\"", "\"precise\"");
     let config = parse(&format!("{block}\n{plan}")).unwrap();
