@@ -130,7 +130,7 @@ fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| Some(headers.get("x-api-key")?.as_bytes().trim_ascii()))
 }
 
-/// `wire-contracts` 0.6: an IP, `localhost`, the machine's name, `*.localhost|.local|.internal`, or
+/// As Ollama: an IP, `localhost`, the machine's name, `*.localhost|.local|.internal`, or
 /// one of the `extra` names, all in lower case.
 fn host_allowed(host: &str, extra: &[String]) -> bool {
     let host = host.to_ascii_lowercase();
@@ -147,7 +147,7 @@ fn host_allowed(host: &str, extra: &[String]) -> bool {
         || extra.iter().any(|known| known == name || *known == host)
 }
 
-/// `wire-contracts` 0.6: pages served from this machine, desktop applications, and what the config
+/// As Ollama: pages served from this machine, desktop applications, and what the config
 /// names; there a single `*` stands for anything.
 fn origin_allowed(origin: &str, extra: &[String]) -> bool {
     const APPLICATIONS: [&str; 5] =

@@ -1,4 +1,4 @@
-//! Chat-style messages, as `/v1/chat/completions` and `/api/chat` send them (`wire-contracts`
+//! Chat-style messages, as `/v1/chat/completions` and `/api/chat` send them (OpenAI's message shapes,
 //! 2.1): strictly about what is there, leniently about how it is spelled.
 
 mod image;

@@ -98,7 +98,7 @@ impl AppError {
         Self::Invalid { message: message.into(), param: Some(param.into()) }
     }
 
-    /// Status and stable code: `wire-contracts` 0.4.
+    /// Status and stable code; the README lists them.
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),

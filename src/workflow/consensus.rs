@@ -1,4 +1,4 @@
-//! How alike candidates are, and which one the others agree with most (design section 5.4).
+//! How alike candidates are, and which one the others agree with most.
 
 use super::excerpt::floor_boundary;
 

@@ -1,4 +1,4 @@
-//! The temperature rule of design section 5, one pure function per role. `TEMPERATURE_CONFIG.md`
+//! The temperature rule, one pure function per role. `TEMPERATURE_CONFIG.md`
 //! tells it to users.
 
 use super::trace::TemperatureSource as Source;

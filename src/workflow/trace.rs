@@ -1,4 +1,4 @@
-//! The record of a run: design section 6, returned as `workflow` when a request asks for it.
+//! The record of a run, returned as `workflow` when a request asks for it.
 
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
@@ -260,7 +260,7 @@ impl UsageRecord {
 /// The analyzer's record.
 #[derive(Clone, Debug, Serialize)]
 pub struct AnalyzerRecord {
-    /// Its call. `temperature` is the one *advised*, as design section 6 shows it.
+    /// Its call. `temperature` is the one *advised*.
     #[serde(flatten)]
     pub call: CallRecord,
     /// What kind of task it saw.

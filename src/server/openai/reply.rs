@@ -1,4 +1,4 @@
-//! Answers of `POST /v1/chat/completions` (`wire-contracts` 1.7).
+//! Answers of `POST /v1/chat/completions` (OpenAI's API reference).
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! The body of `POST /v1/chat/completions` (`wire-contracts` 1.6) to a [`Request`].
+//! The body of `POST /v1/chat/completions` (OpenAI's API reference) to a [`Request`].
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ struct Reasoning {
     effort: Option<String>,
 }
 
-/// `response_format` (`wire-contracts` 2.5).
+/// `response_format`.
 #[derive(Deserialize)]
 struct ResponseFormat {
     #[serde(rename = "type")]
