@@ -277,7 +277,8 @@ def embeddings(_prompt):
 
 @check("/api/pull", "and all else that is not offered")
 def not_offered(_prompt):
-    for action in (
+    # Many times over one connection: a refusal must not leave it broken for the next request.
+    for action in 20 * (
         lambda: client.pull("talks"),
         lambda: list(client.pull("talks", stream=True)),
         lambda: client.push("talks"),
