@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Ollama } from "ollama";
 import {
   ANSWER, BOTH, CHORUS, FIRST_PIECES, SCHEMA, THOUGHT, TOOL, TOOL_ANSWER, TOOL_RESULT, VECTOR,
-  WEATHER, check, collect, has, hungUpOn, run, same, seen,
+  WEATHER, check, collect, endings, has, hungUpOn, run, same, seen,
 } from "./checks.mjs";
 
 const client = new Ollama({ host: CHORUS });
@@ -44,7 +44,7 @@ function ended(last, usage) {
 /** A failure before the answer: its status, and its reason. */
 async function refused(prompt, action) {
   has(await status(502, action), "on strike");
-  same((await seen(prompt)).map((call) => call.end), ["refused"]);
+  same(await endings(prompt), ["refused"]);
 }
 
 /** A failure during a stream: what came before it arrived, then it was thrown, readable. */

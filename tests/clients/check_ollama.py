@@ -33,7 +33,7 @@ def refused(prompt, action):
     same(error.status_code, 502)
     assert isinstance(error.error, str), error.error
     has(error.error, "on strike")
-    same([call["end"] for call in seen(prompt)], ["refused"])
+    same(endings(prompt), ["refused"])
 
 
 def broke_off(pieces, action):

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import OpenAI from "openai";
 import {
   ALONE, ANSWER, BOTH, CHORUS, FIRST_PIECES, SCHEMA, THOUGHT, TOGETHER, TOOL, TOOL_ANSWER,
-  TOOL_RESULT, VECTOR, WEATHER, check, collect, has, hungUpOn, run, same, seen, thrown,
+  TOOL_RESULT, VECTOR, WEATHER, check, collect, endings, has, hungUpOn, run, same, seen, thrown,
 } from "./checks.mjs";
 
 const client = new OpenAI({ baseURL: `${CHORUS}/v1`, apiKey: "any", timeout: 30_000 });
@@ -32,7 +32,7 @@ async function refused(prompt, action) {
   same([error.status, error.code, error.type], [502, "upstream_error", "api_error"]);
   has(error.message, "on strike");
   assert.ok(error.requestID, "no request id");
-  same((await seen(prompt)).map((call) => call.end), ["refused"]);
+  same(await endings(prompt), ["refused"]);
 }
 
 /** A failure during a stream: what came before it arrived, then it was thrown, readable. */

@@ -36,7 +36,7 @@ def refused(prompt, action):
     same((error.status_code, error.code, error.type), (502, "upstream_error", "api_error"))
     has(error.message, "on strike")
     assert error.request_id, "no request id"
-    same([call["end"] for call in seen(prompt)], ["refused"])
+    same(endings(prompt), ["refused"])
 
 
 def broke_off(pieces, action):

@@ -101,13 +101,18 @@ export async function seen(prompt) {
   return calls.filter((call) => call.prompt === prompt);
 }
 
-/** Waits until the upstream has seen its caller hang up. */
-export async function hungUpOn(prompt) {
+/** How the upstream's calls for a prompt ended. It notes an end a moment after the last byte. */
+export async function endings(prompt) {
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline) {
     const ends = (await seen(prompt)).map((call) => call.end);
-    if (ends.length > 0 && !ends.includes(null)) return same(ends, ["hung up"]);
+    if (ends.length > 0 && !ends.includes(null)) return ends;
     await sleep(50);
   }
   throw new Error(`the model was left talking to nobody: ${JSON.stringify(await seen(prompt))}`);
+}
+
+/** Waits until the upstream has seen its only caller hang up. */
+export async function hungUpOn(prompt) {
+  same(await endings(prompt), ["hung up"]);
 }

@@ -85,13 +85,17 @@ def seen(prompt):
         return [call for call in json.load(reply) if call["prompt"] == prompt]
 
 
-def hung_up_on(prompt):
-    """Waits until the upstream has seen its caller hang up."""
+def endings(prompt):
+    """How the upstream's calls for a prompt ended. It notes an end a moment after the last byte."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         ends = [call["end"] for call in seen(prompt)]
         if ends and None not in ends:
-            same(ends, ["hung up"])
-            return
+            return ends
         time.sleep(0.05)
     raise AssertionError(f"the model was left talking to nobody: {seen(prompt)}")
+
+
+def hung_up_on(prompt):
+    """Waits until the upstream has seen its only caller hang up."""
+    same(endings(prompt), ["hung up"])
