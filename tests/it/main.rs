@@ -23,6 +23,7 @@ mod logs;
 mod mixing;
 mod parallel;
 mod protocols;
+mod responses;
 mod reuse;
 mod shutdown;
 mod support;
