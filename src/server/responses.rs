@@ -6,9 +6,9 @@ mod request;
 mod resource;
 mod store;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
-
 use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
 
 use reply::{Keep, ResponseReply};
 use request::{Asked, CreateRequest};

@@ -5,7 +5,10 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
@@ -20,7 +23,6 @@ use crate::types::{Message, Part, Role, ToolCall};
 const NOTHING: &str = "invalid request: missing input/messages/prompt/instructions";
 
 /// The fields a prompt may be in; any of them may be null or missing.
-#[derive(Debug, Default)]
 pub(super) struct Sources {
     /// A system message: text, or text parts.
     pub(super) instructions: Option<Value>,
@@ -51,7 +53,6 @@ pub(super) struct Entry {
 }
 
 /// A request's conversation.
-#[derive(Debug)]
 pub(super) struct Conversation {
     /// For the echo; of this request only.
     pub(super) instructions: Option<String>,
@@ -61,14 +62,15 @@ pub(super) struct Conversation {
     pub(super) messages: Vec<Message>,
 }
 
-/// Reads the sources, in their order, as what follows `earlier`. `stored` finds an item by its id.
+/// Reads the sources, in their order, as what follows `earlier`. `stored` gives every kept item by
+/// its id; it is only called when there is a reference.
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood, or when nothing is asked.
 pub(super) fn conversation(
     sources: Sources,
     earlier: Vec<Entry>,
-    stored: &dyn Fn(&str) -> Option<Entry>,
+    stored: &dyn Fn() -> HashMap<String, Entry>,
 ) -> Result<Conversation, AppError> {
     let Sources { instructions, messages, input, prompt } = sources;
     if matches!(prompt, Some(Value::Object(_))) {
@@ -77,7 +79,8 @@ pub(super) fn conversation(
     }
     let instructions = instructions.map(instruction_text).transpose()?.flatten();
     let first_new = earlier.len();
-    let mut reader = Reader { context: earlier, loose: Vec::new(), stored };
+    let known = earlier.iter().filter_map(|entry| entry.id.clone()).collect();
+    let mut reader = Reader { context: earlier, known, loose: Vec::new(), stored, index: None };
     for (name, source) in [("messages", messages), ("input", input), ("prompt", prompt)] {
         reader.read(source.unwrap_or_default(), name)?;
         reader.close_loose();
@@ -117,9 +120,13 @@ fn instruction_text(value: Value) -> Result<Option<String>, AppError> {
 
 struct Reader<'a> {
     context: Vec<Entry>,
+    /// The ids in it.
+    known: HashSet<String>,
     /// Parts that stand between the items, not yet a message.
     loose: Vec<Part>,
-    stored: &'a dyn Fn(&str) -> Option<Entry>,
+    stored: &'a dyn Fn() -> HashMap<String, Entry>,
+    /// What `stored` gave.
+    index: Option<HashMap<String, Entry>>,
 }
 
 impl Reader<'_> {
@@ -229,18 +236,17 @@ impl Reader<'_> {
     fn reference(&mut self, fields: &mut Map<String, Value>, path: &str) -> Result<(), AppError> {
         let id = needed_text(fields, "id", path)?;
         self.close_loose();
-        // Clients may refer to what `previous_response_id` brought along already.
-        if self.context.iter().any(|entry| entry.id.as_ref() == Some(&id)) {
+        // Clients may refer to what `previous_response_id` brought along already, and to
+        // reasoning, which is not kept and would be dropped.
+        if self.known.contains(&id) || id.starts_with("rs_") {
             return Ok(());
         }
-        // Reasoning is not kept, and would be dropped.
-        if id.starts_with("rs_") {
-            return Ok(());
-        }
-        let Some(entry) = (self.stored)(&id) else {
+        let index = self.index.get_or_insert_with(self.stored);
+        let Some(entry) = index.get(&id).cloned() else {
             let message = format!("{path}: no item with this id is kept; send the item itself");
             return Err(AppError::field(format!("{path}.id"), message));
         };
+        self.known.insert(id);
         self.context.push(entry);
         Ok(())
     }
@@ -255,6 +261,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, id: Option<String>, item: Item) {
+        self.known.extend(id.clone());
         self.context.push(Entry { id, item: Arc::new(item) });
     }
 }

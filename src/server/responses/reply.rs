@@ -30,7 +30,6 @@ use crate::{
 };
 
 /// Where a finished response's conversation goes.
-#[derive(Debug)]
 pub(super) struct Keep {
     pub(super) store: Arc<Store>,
     pub(super) client: Client,
@@ -39,7 +38,6 @@ pub(super) struct Keep {
 }
 
 /// One response's form.
-#[derive(Debug)]
 pub(in super::super) struct ResponseReply {
     id: String,
     resource: Resource,
@@ -52,7 +50,6 @@ pub(in super::super) struct ResponseReply {
 }
 
 /// One item of the output.
-#[derive(Debug)]
 struct OutputItem {
     id: String,
     kind: Kind,
@@ -61,7 +58,6 @@ struct OutputItem {
     open: bool,
 }
 
-#[derive(Debug)]
 enum Kind {
     Reasoning,
     Message,

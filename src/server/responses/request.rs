@@ -139,7 +139,7 @@ impl CreateRequest {
             input: self.input.take(),
             prompt: self.prompt.take(),
         };
-        let conversation = input::conversation(sources, earlier, &|id| kept.item(client, id))?;
+        let conversation = input::conversation(sources, earlier, &|| kept.items(client))?;
         echo.insert("instructions".to_owned(), conversation.instructions.into());
         let store = self.store.unwrap_or(true);
         let request = Request {

@@ -1,5 +1,7 @@
 //! The object a response is (`wire-contracts` 1.8): every key always there, in one order.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -42,9 +44,14 @@ impl Status {
     }
 }
 
-/// A response in the making.
-#[derive(Debug)]
+/// A response in the making. `Debug` shows none of it: it repeats prompts.
 pub(super) struct Resource(Map<String, Value>);
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resource").finish_non_exhaustive()
+    }
+}
 
 impl Resource {
     /// With the fields that repeat the request.

@@ -2,7 +2,8 @@
 //! number, size and age, and never shown to another client.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -25,16 +26,16 @@ const ENTRY_OVERHEAD: usize = 256;
 pub(super) type Client = [u8; 32];
 
 /// The conversations of finished responses, the oldest first. A full store forgets the oldest.
-#[derive(Debug, Default)]
+/// `Debug` shows none of them.
+#[derive(Default)]
 pub(in super::super) struct Store(Mutex<Kept>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Kept {
     responses: VecDeque<Response>,
     bytes: usize,
 }
 
-#[derive(Debug)]
 struct Response {
     client: Client,
     id: String,
@@ -42,6 +43,12 @@ struct Response {
     bytes: usize,
     /// The whole conversation up to and with this response.
     context: Vec<Entry>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -69,12 +76,12 @@ impl Store {
         own.find(|response| response.id == id).map(|response| response.context.clone())
     }
 
-    /// An item of any of a client's earlier conversations.
-    pub(super) fn item(&self, client: Client, id: &str) -> Option<Entry> {
+    /// Every item of a client's earlier conversations, by its id.
+    pub(super) fn items(&self, client: Client) -> HashMap<String, Entry> {
         let kept = self.kept();
         let own = kept.responses.iter().filter(|response| response.client == client);
-        let mut entries = own.flat_map(|response| &response.context);
-        entries.find(|entry| entry.id.as_deref() == Some(id)).cloned()
+        let entries = own.flat_map(|response| &response.context);
+        entries.filter_map(|entry| Some((entry.id.clone()?, entry.clone()))).collect()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -138,9 +145,9 @@ mod tests {
         let store = Store::default();
         store.put(ALICE, "resp_1".to_owned(), said("msg_1", 3));
         assert_eq!(store.context(ALICE, "resp_1").unwrap()[0].id.as_deref(), Some("msg_1"));
-        assert!(store.item(ALICE, "msg_1").is_some());
-        assert!(!known(&store, BOB, "resp_1") && store.item(BOB, "msg_1").is_none());
-        assert!(!known(&store, ALICE, "resp_2") && store.item(ALICE, "msg_2").is_none());
+        assert!(store.items(ALICE).contains_key("msg_1"));
+        assert!(!known(&store, BOB, "resp_1") && store.items(BOB).is_empty());
+        assert!(!known(&store, ALICE, "resp_2"));
     }
 
     #[tokio::test]

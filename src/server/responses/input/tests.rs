@@ -15,7 +15,7 @@ fn sources(body: Value) -> Sources {
 }
 
 fn read(body: Value) -> Result<Conversation, AppError> {
-    conversation(sources(body), Vec::new(), &|_| None)
+    conversation(sources(body), Vec::new(), &HashMap::new)
 }
 
 /// A conversation at a glance: `role: text`, `[name(arguments)=id]` for calls, `(id name)` of a
@@ -276,9 +276,9 @@ fn earlier_items_come_first_and_references_find_them() {
         item: Arc::new(Item::Message(Message::text(Role::Assistant, text))),
     };
     let body = json!({"instructions": "be brief", "input": [
-        {"type": "item_reference", "id": "msg_1"}, {"id": "msg_2"},
+        {"type": "item_reference", "id": "msg_1"}, {"id": "msg_2"}, {"id": "msg_2"},
         {"type": "item_reference", "id": "rs_1"}, "and?"]});
-    let stored = |id: &str| (id == "msg_2").then(|| kept("msg_2", "second"));
+    let stored = || HashMap::from([("msg_2".to_owned(), kept("msg_2", "second"))]);
     let read = conversation(sources(body), vec![kept("msg_1", "first")], &stored).unwrap();
     assert_eq!(
         glance(&read.messages),
@@ -288,7 +288,7 @@ fn earlier_items_come_first_and_references_find_them() {
     assert_eq!(read.context.len(), 3);
     assert_eq!(read.instructions.as_deref(), Some("be brief"));
     let earlier = vec![kept("msg_1", "first")];
-    let nothing = conversation(sources(json!({})), earlier, &|_| None);
+    let nothing = conversation(sources(json!({})), earlier, &HashMap::new);
     assert!(matches!(nothing, Err(AppError::Invalid { param: None, .. })));
 }
 
@@ -311,8 +311,8 @@ fn leaves(value: &Value, found: &mut Vec<String>) {
         Value::String(text) => found.push(text.clone()),
         Value::Array(list) => list.iter().for_each(|value| leaves(value, found)),
         Value::Object(fields) => {
-            fields.get("text").map(|text| leaves(text, found));
-            fields.get("value").map(|text| leaves(text, found));
+            let text = fields.get("text").or(fields.get("value"));
+            text.into_iter().for_each(|text| leaves(text, found));
         }
         _ => {}
     }
