@@ -1,6 +1,7 @@
 //! OpenAI's newer dialect: `/v1/responses`, in the form that Open Responses describes.
 
 mod input;
+mod item;
 mod reply;
 mod request;
 mod resource;

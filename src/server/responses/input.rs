@@ -4,6 +4,7 @@
 mod file;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -95,8 +96,7 @@ pub(super) fn conversation(
         None if context.len() == first_new => return Err(AppError::invalid(NOTHING)),
         None => {}
     }
-    let turns = turns(&context)?;
-    let messages = leading.into_iter().chain(turns).collect();
+    let messages = leading.into_iter().chain(turns::messages(&context)?).collect();
     Ok(Conversation { instructions, context, messages })
 }
 
@@ -335,71 +335,4 @@ fn needed_text(
         let path = format!("{path}.{name}");
         AppError::field(path.as_str(), format!("{path}: missing"))
     })
-}
-
-/// One message, and the results that stand directly after it.
-struct Turn {
-    message: Message,
-    outputs: Vec<Message>,
-}
-
-/// Items to messages: calls join the assistant's message before them, results go where their calls
-/// are, because upstreams refuse anything else.
-fn turns(context: &[Entry]) -> Result<Vec<Message>, AppError> {
-    let mut turns: Vec<Turn> = Vec::new();
-    let mut outputs = Vec::new();
-    let mut called: HashMap<&str, (usize, &str)> = HashMap::new();
-    for entry in context {
-        match &*entry.item {
-            Item::Message(message) => {
-                let calls = message.tool_calls.iter();
-                called.extend(calls.map(|c| (c.id.as_str(), (turns.len(), c.name.as_str()))));
-                turns.push(Turn { message: message.clone(), outputs: Vec::new() });
-            }
-            Item::Call(call) => {
-                match turns.last_mut() {
-                    Some(turn)
-                        if turn.message.role == Role::Assistant && turn.outputs.is_empty() =>
-                    {
-                        turn.message.tool_calls.push(call.clone());
-                    }
-                    _ => {
-                        let parts = Vec::new();
-                        let tool_calls = vec![call.clone()];
-                        let silent = Message::text(Role::Assistant, "");
-                        let message = Message { parts, tool_calls, ..silent };
-                        turns.push(Turn { message, outputs: Vec::new() });
-                    }
-                }
-                let at = turns.len().saturating_sub(1);
-                called.insert(&call.id, (at, &call.name));
-            }
-            Item::Output(output) => {
-                if !answer(&mut turns, &called, output) {
-                    outputs.push(output);
-                }
-            }
-        }
-    }
-    // A result may be listed before its call.
-    if !outputs.into_iter().all(|output| answer(&mut turns, &called, output)) {
-        let message = "input: a function_call_output has a call_id that no function_call has";
-        return Err(AppError::field("input", message));
-    }
-    let mut messages = Vec::new();
-    for turn in turns {
-        messages.push(turn.message);
-        messages.extend(turn.outputs);
-    }
-    content::link_tool_results(&mut messages);
-    Ok(messages)
-}
-
-/// Puts a result behind its call; `false` if that is not known (yet).
-fn answer(turns: &mut [Turn], called: &HashMap<&str, (usize, &str)>, output: &Message) -> bool {
-    let call = output.tool_call_id.as_deref().and_then(|id| called.get(id));
-    let Some((at, name)) = call else { return false };
-    let Some(turn) = turns.get_mut(*at) else { return false };
-    turn.outputs.push(Message { tool_name: Some((*name).to_owned()), ..output.clone() });
-    true
 }

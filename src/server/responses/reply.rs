@@ -19,13 +19,14 @@ use super::{
         frames::{Encoder, Frames},
         openai::random_id,
     },
-    input::{Entry, Item},
+    input::Entry,
+    item::{Kind, OutputItem},
     resource::{Resource, Status},
     store::{Client, Store},
 };
 use crate::{
     llm::ToolCallDelta,
-    types::{FinishReason, Message, Role, ToolCall},
+    types::{FinishReason, ToolCall},
     workflow::{Answer, Finished},
 };
 
@@ -47,26 +48,6 @@ pub(in super::super) struct ResponseReply {
     /// The number of the next event.
     sequence: u64,
     items: Vec<OutputItem>,
-}
-
-/// One item of the output.
-struct OutputItem {
-    id: String,
-    kind: Kind,
-    /// All that its deltas said.
-    text: String,
-    open: bool,
-}
-
-enum Kind {
-    Reasoning,
-    Message,
-    Call {
-        /// Of the engine's deltas.
-        index: u32,
-        call_id: String,
-        name: String,
-    },
 }
 
 impl ResponseReply {
@@ -267,133 +248,6 @@ impl Encoder for ResponseReply {
             texts.chain(calls).map(|(kind, text)| OutputItem::closed(kind, text)).collect();
         self.end(status(finished.reason), finished);
         Ok(self.resource.told())
-    }
-}
-
-impl OutputItem {
-    fn new(kind: Kind) -> Self {
-        let id = random_id(match kind {
-            Kind::Reasoning => "rs_",
-            Kind::Message => "msg_",
-            Kind::Call { .. } => "fc_",
-        });
-        Self { id, kind, text: String::new(), open: true }
-    }
-
-    fn closed(kind: Kind, text: String) -> Self {
-        let mut item = Self { text, open: false, ..Self::new(kind) };
-        if item.lacks_arguments() {
-            item.text.push_str("{}");
-        }
-        item
-    }
-
-    /// No arguments at all are no JSON; clients parse them.
-    fn lacks_arguments(&self) -> bool {
-        matches!(self.kind, Kind::Call { .. }) && self.text.trim().is_empty()
-    }
-
-    /// As JSON. An item in progress has no content yet, whatever its deltas said.
-    fn told(&self, status: &str) -> Value {
-        let id = &self.id;
-        let fresh = status == "in_progress";
-        match &self.kind {
-            Kind::Reasoning => {
-                let summary = if fresh { json!([]) } else { json!([self.whole_part()]) };
-                json!({"type": "reasoning", "id": id, "status": status, "summary": summary})
-            }
-            Kind::Message => {
-                let content = if fresh { json!([]) } else { json!([self.whole_part()]) };
-                json!({
-                    "type": "message", "id": id, "status": status, "role": "assistant",
-                    "content": content
-                })
-            }
-            Kind::Call { call_id, name, .. } => json!({
-                "type": "function_call", "id": id, "call_id": call_id, "name": name,
-                "arguments": self.text, "status": status
-            }),
-        }
-    }
-
-    fn whole_part(&self) -> Value {
-        self.kind.told_part(&self.text)
-    }
-
-    /// The payload of an event about the item's text: where it is, and `name`.
-    fn part(&self, place: usize, name: &str, value: Value) -> Value {
-        let mut payload = Map::new();
-        payload.insert("item_id".to_owned(), self.id.as_str().into());
-        payload.insert("output_index".to_owned(), place.into());
-        match self.kind {
-            Kind::Reasoning => payload.insert("summary_index".to_owned(), 0.into()),
-            Kind::Message => payload.insert("content_index".to_owned(), 0.into()),
-            Kind::Call { .. } => None,
-        };
-        payload.insert(name.to_owned(), value);
-        if matches!(self.kind, Kind::Message) && name != "part" {
-            payload.insert("logprobs".to_owned(), json!([]));
-        }
-        Value::Object(payload)
-    }
-
-    /// As an item of the conversation; reasoning is no part of it.
-    fn entry(&self) -> Option<Entry> {
-        let item = match &self.kind {
-            Kind::Reasoning => return None,
-            Kind::Message => Item::Message(Message::text(Role::Assistant, &self.text)),
-            Kind::Call { call_id, name, .. } => Item::Call(ToolCall {
-                id: call_id.clone(),
-                name: name.clone(),
-                arguments: self.text.clone(),
-            }),
-        };
-        Some(Entry { id: Some(self.id.clone()), item: Arc::new(item) })
-    }
-}
-
-impl Kind {
-    /// A part of this kind of item, with a text.
-    fn told_part(&self, text: &str) -> Value {
-        match self {
-            Self::Reasoning => json!({"type": "summary_text", "text": text}),
-            Self::Message | Self::Call { .. } => {
-                json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
-            }
-        }
-    }
-
-    /// The events that open and close the one part; a call has none.
-    fn part_events(&self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::Reasoning => Some((
-                "response.reasoning_summary_part.added",
-                "response.reasoning_summary_part.done",
-            )),
-            Self::Message => Some(("response.content_part.added", "response.content_part.done")),
-            Self::Call { .. } => None,
-        }
-    }
-
-    /// The events of a piece of the text, and of all of it.
-    fn text_events(&self) -> (&'static str, &'static str) {
-        match self {
-            Self::Reasoning => {
-                ("response.reasoning_summary_text.delta", "response.reasoning_summary_text.done")
-            }
-            Self::Message => ("response.output_text.delta", "response.output_text.done"),
-            Self::Call { .. } => {
-                ("response.function_call_arguments.delta", "response.function_call_arguments.done")
-            }
-        }
-    }
-
-    /// What the text is called when it is told whole.
-    fn text_name(&self) -> &'static str {
-        match self {
-            Self::Reasoning | Self::Message => "text",
-            Self::Call { .. } => "arguments",
-        }
     }
 }
 

@@ -5,10 +5,12 @@ use super::{
         frames::{Channel, written},
         test_support::*,
     },
+    super::input::Item,
     checker, *,
 };
 use crate::{
     llm::LlmErrorKind,
+    types::{Message, Role},
     workflow::{Event, StageStatus},
 };
 
