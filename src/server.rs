@@ -17,6 +17,7 @@ mod ollama;
 mod openai;
 mod ops;
 mod progress;
+mod responses;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub struct AppState {
     lifecycle: Lifecycle,
     in_flight: Arc<Semaphore>,
     started: Timestamp,
+    responses: Arc<responses::Store>,
 }
 
 impl AppState {
@@ -67,6 +69,7 @@ impl AppState {
             lifecycle: Lifecycle::new(),
             in_flight: Arc::new(Semaphore::new(permits)),
             started: Timestamp::now(),
+            responses: Arc::default(),
         }
     }
 
@@ -115,6 +118,7 @@ fn router(app: AppState, on_loopback: bool) -> Router {
         .route("/api/chat", post(ollama::chat))
         .route("/api/generate", post(ollama::generate))
         .route("/v1/chat/completions", post(openai::chat_completions))
+        .route("/v1/responses", post(responses::create))
         .route("/v1/models", get(openai::models))
         .route("/api/tags", get(ollama::tags))
         .route("/api/version", get(ollama::version))

@@ -122,6 +122,12 @@ impl Rules {
     }
 }
 
+/// Who a request is from, as far as one caller's things must be kept from another's: its key, if
+/// it sent one. Not checked here.
+pub(super) fn client(headers: &HeaderMap) -> [u8; 32] {
+    Sha256::digest(presented_key(headers).unwrap_or_default()).into()
+}
+
 fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;

@@ -46,6 +46,9 @@ pub(super) enum AppError {
     /// No model of that name, and unknown names are not the default workflow's.
     #[error("model '{0}' not found")]
     UnknownModel(String),
+    /// `previous_response_id` names nothing that is kept. Our own id, so it is no secret.
+    #[error("previous response '{0}' not found; it was not stored, or is no longer kept")]
+    UnknownResponse(String),
     /// No such path.
     #[error("no such endpoint: {0}")]
     UnknownRoute(String),
@@ -105,6 +108,7 @@ impl AppError {
             Self::InvalidKey(_) => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "model_not_found"),
+            Self::UnknownResponse(_) => (StatusCode::BAD_REQUEST, "previous_response_not_found"),
             Self::UnknownRoute(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
@@ -139,6 +143,7 @@ impl AppError {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::UnknownModel(_) => Some("model"),
+            Self::UnknownResponse(_) => Some("previous_response_id"),
             Self::Run { failed, .. } => match failed.error {
                 WorkflowError::Invalid { param, .. } => param,
                 _ => None,
@@ -317,6 +322,12 @@ mod tests {
             (AppError::InvalidKey("x"), 401, "invalid_api_key", "invalid_request_error"),
             (AppError::Forbidden("x"), 403, "forbidden", "invalid_request_error"),
             (AppError::UnknownModel(message()), 404, "model_not_found", "invalid_request_error"),
+            (
+                AppError::UnknownResponse(message()),
+                400,
+                "previous_response_not_found",
+                "invalid_request_error",
+            ),
             (AppError::UnknownRoute(message()), 404, "not_found", "not_found_error"),
             (
                 AppError::MethodNotAllowed(message()),

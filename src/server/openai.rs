@@ -7,7 +7,9 @@ use axum::{Json, extract::State, response::Response};
 use serde_json::{Value, json};
 
 use reply::ChatReply;
+pub(super) use reply::random_id;
 use request::ChatRequest;
+pub(super) use request::{named_effort, schema_name};
 
 use super::{
     AppState,

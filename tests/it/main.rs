@@ -25,6 +25,7 @@ mod logs;
 mod mixing;
 mod parallel;
 mod protocols;
+mod responses;
 mod reuse;
 mod shutdown;
 mod support;

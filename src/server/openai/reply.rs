@@ -200,7 +200,8 @@ fn usage(usage: &Usage) -> Value {
     })
 }
 
-fn random_id(prefix: &str) -> String {
+/// `prefix` and random letters and digits.
+pub(in super::super) fn random_id(prefix: &str) -> String {
     let letters = std::iter::repeat_with(fastrand::alphanumeric).take(ID_LENGTH);
     prefix.chars().chain(letters).collect()
 }
