@@ -37,5 +37,5 @@ pub(super) async fn create(
     let keep = store.then(|| Keep { store: Arc::clone(&app.responses), client, context });
     let encoder = ResponseReply::new(&model, resource, keep, include_workflow);
     let question = Question { route, request, stream, reasoning, include_workflow, encoder };
-    frames::answer(&app, caller, question).await
+    Ok(frames::answer(&app, caller, question).await)
 }

@@ -15,7 +15,6 @@ binary=${CHORUS_BIN:-$target/release/chorus}
 
 # Endpoints that are not there yet. Whoever builds one deletes its line.
 skip=(
-  /v1/responses
   /v1/completions
   '/v1/models/{id}'
   /v1/embeddings

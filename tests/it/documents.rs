@@ -19,6 +19,7 @@ const WORDS: [(&str, &str); 4] = [
     ("为什么？", "Why?"),
     ("主机", "host"),
     ("端口", "port"),
+    ("那日落时呢？", "And at sunset?"),
 ];
 
 fn in_english(text: &str) -> String {
