@@ -52,6 +52,9 @@ pub(super) enum AppError {
     /// The path is right and the method is not.
     #[error("this endpoint does not take {0}")]
     MethodNotAllowed(String),
+    /// What a server of models does and this one does not.
+    #[error("{0} is not supported: models are configured in Chorus' config file")]
+    Unsupported(String),
     /// The client stopped sending its body. Our own addition to the contract's table: 408,
     /// `request_timeout`, `invalid_request_error`.
     #[error("the request body did not arrive in time")]
@@ -107,6 +110,7 @@ impl AppError {
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::UnknownRoute(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_operation"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
             Self::Overloaded | Self::ShuttingDown => {
@@ -131,7 +135,11 @@ impl AppError {
     /// Whether the log gets an error line. A request that its client can mend is no failure, and
     /// its words are about the client's own; a run that was made and failed always is one.
     pub(super) fn is_failure(&self) -> bool {
-        matches!(self, Self::Run { .. }) || self.status().is_server_error()
+        match self {
+            Self::Run { .. } => true,
+            Self::Unsupported(_) => false,
+            _ => self.status().is_server_error(),
+        }
     }
 
     /// The field to blame.
@@ -284,6 +292,7 @@ fn openai_type(status: StatusCode, code: &str) -> &'static str {
     match code {
         "not_found" => "not_found_error",
         "rate_limit_exceeded" => "rate_limit_error",
+        "unsupported_operation" => "invalid_request_error",
         _ if status.is_client_error() => "invalid_request_error",
         _ => "api_error",
     }
@@ -322,6 +331,12 @@ mod tests {
                 AppError::MethodNotAllowed(message()),
                 405,
                 "method_not_allowed",
+                "invalid_request_error",
+            ),
+            (
+                AppError::Unsupported(message()),
+                501,
+                "unsupported_operation",
                 "invalid_request_error",
             ),
             (AppError::BodyStalled, 408, "request_timeout", "invalid_request_error"),

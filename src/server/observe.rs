@@ -13,7 +13,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderName, HeaderValue, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
@@ -100,13 +100,8 @@ pub(super) async fn observe(
     let mut record = Record::new(request_id, &request, log);
     request.extensions_mut().insert(caller);
 
-    let mut response = match app.admit(request.uri().path()) {
-        Ok(permit) => {
-            record.permit = permit;
-            next.run(request).instrument(span.clone()).await
-        }
-        Err(error) => error.into_response(),
-    };
+    let mut response = next.run(request).instrument(span.clone()).await;
+    record.permit = response.extensions_mut().remove::<Permit>();
     let error = AppError::render(&mut response, dialect);
     record.answered(&response, error);
     if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
@@ -120,6 +115,26 @@ pub(super) async fn observe(
     response.map(|body| Body::new(Observed { body, span, _record: record }))
 }
 
+/// A request's place among those in flight, on its way out to where its body's end is noticed.
+type Permit = Arc<OwnedSemaphorePermit>;
+
+/// The innermost middleware: behind the door, so that a page may read that the server is full.
+///
+/// # Errors
+/// 503 when it is, or when it drains.
+pub(super) async fn admit(
+    State(app): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, AppError> {
+    let permit = app.admit(request.uri().path())?;
+    let mut response = next.run(request).await;
+    if let Some(permit) = permit {
+        response.extensions_mut().insert(Permit::new(permit));
+    }
+    Ok(response)
+}
+
 /// What is known of a request. Dropped when it is over, whichever way, and then tells the log.
 #[derive(Debug)]
 struct Record {
@@ -131,7 +146,7 @@ struct Record {
     code: Option<&'static str>,
     log: RequestLog,
     /// The request counts as in flight until its body ended.
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
 }
 
 impl Record {
