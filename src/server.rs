@@ -117,6 +117,7 @@ fn router(app: AppState, on_loopback: bool) -> Router {
     router
         .route("/ollama", get(ollama::root))
         .route("/v1/chat/completions", post(openai::chat_completions))
+        .route("/v1/completions", post(openai::completions))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))

@@ -16,8 +16,8 @@ use crate::{
     workflow::{Failed, WorkflowError},
 };
 
-/// Names the run on every response that has one.
-pub(super) const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");
+/// Names the run on every response that has one, all of them where there are several.
+const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");
 
 /// Tells the OpenAI SDKs whether trying again makes sense.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -208,15 +208,13 @@ impl AppError {
         }
     }
 
-    /// The response to a request whose run was made, whoever noticed that it came to nothing.
-    pub(super) fn into_response_of(self, run: WorkflowId) -> Response {
+    /// The response to a request whose runs were made, whoever noticed that it came to nothing.
+    pub(super) fn into_response_of(self, runs: &[WorkflowId]) -> Response {
         // The SDKs would run (and pay for) the whole workflow twice more.
         let costly = matches!(self.status().as_u16(), 500 | 502 | 504);
         let mut response = self.into_response();
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::try_from(run.to_string()) {
-            headers.insert(WORKFLOW_ID, id);
-        }
+        name_runs(headers, runs);
         if costly {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
@@ -232,6 +230,14 @@ impl AppError {
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         Some(error)
+    }
+}
+
+/// Says which runs a response is of.
+pub(super) fn name_runs(headers: &mut HeaderMap, runs: &[WorkflowId]) {
+    let ids: Vec<String> = runs.iter().map(WorkflowId::to_string).collect();
+    if let Ok(ids) = HeaderValue::try_from(ids.join(", ")) {
+        headers.insert(WORKFLOW_ID, ids);
     }
 }
 
@@ -435,7 +441,7 @@ mod tests {
         ] {
             let words = error.to_string();
             let run = WorkflowId::fresh();
-            let response = error.into_response_of(run);
+            let response = error.into_response_of(&[run]);
             let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
             assert_eq!(header("retry-after"), retry_after, "{words}");
             assert_eq!(header("x-should-retry"), should_retry, "{words}");

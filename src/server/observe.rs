@@ -24,7 +24,10 @@ use super::{
     dialect::{self, Dialect},
     error::AppError,
 };
-use crate::{types::RequestId, workflow::RunWatch};
+use crate::{
+    types::RequestId,
+    workflow::{RunStatus, RunWatch},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("chorus/", env!("CARGO_PKG_VERSION")));
@@ -53,7 +56,7 @@ pub(super) struct RequestLog(Arc<Mutex<Told>>);
 #[derive(Debug, Default)]
 struct Told {
     model: Option<String>,
-    run: Option<RunWatch>,
+    runs: Vec<RunWatch>,
     failure: Option<Arc<AppError>>,
 }
 
@@ -63,9 +66,9 @@ impl RequestLog {
         self.told().model = Some(shown(name));
     }
 
-    /// The run made for the request.
+    /// A run made for the request.
     pub(super) fn run(&self, watch: RunWatch) {
-        self.told().run = Some(watch);
+        self.told().runs.push(watch);
     }
 
     /// The request failed after its headers were sent.
@@ -175,8 +178,11 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let told = std::mem::take(&mut *self.log.told());
-        let run = told.run.map(|watch| watch.summary());
-        let run = run.as_ref();
+        let runs: Vec<_> = told.runs.iter().map(RunWatch::summary).collect();
+        // Of several prompts the first run that did not go well tells most.
+        let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
+        let run = bad.or_else(|| runs.first());
+        let calls = run.map(|_| runs.iter().map(|run| run.calls).sum::<u64>());
         let workflow_id = run.map(|run| field::display(run.workflow_id));
         if let Some(error) = &told.failure {
             tracing::error!(
@@ -202,7 +208,7 @@ impl Drop for Record {
             run.status = run.map(|run| run.status.as_str()),
             first_token_ms = run.and_then(|run| run.first_token_ms),
             total_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            calls = run.map(|run| run.calls),
+            calls,
             "request"
         );
     }

@@ -1,5 +1,6 @@
-//! OpenAI's dialect: `/v1/chat/completions` and `/v1/models`.
+//! OpenAI's dialect: `/v1/chat/completions`, `/v1/completions` and `/v1/models`.
 
+mod completions;
 mod reply;
 mod request;
 
@@ -10,6 +11,7 @@ use axum::{
 };
 use serde::Serialize;
 
+pub(super) use completions::completions;
 use reply::ChatReply;
 use request::ChatRequest;
 
@@ -71,7 +73,7 @@ pub(super) struct ModelList {
     data: Vec<ModelObject>,
 }
 
-/// `GET /v1/models` (`wire-contracts` 1.4): the workflow first, then every `[[model]]`.
+/// `GET /v1/models` (OpenAI's API reference): the workflow first, then every `[[model]]`.
 pub(super) async fn models(State(app): State<AppState>) -> Json<ModelList> {
     let data = ops::names(app.config()).map(|name| ModelObject::of(&app, name)).collect();
     Json(ModelList { object: "list", data })

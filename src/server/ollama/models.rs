@@ -1,5 +1,5 @@
 //! What Ollama's clients look at before they ask: `/api/tags`, `/api/ps` and `/api/show`
-//! (`wire-contracts` 1.1). No upstream is asked for any of it.
+//! (Ollama's API documentation). No upstream is asked for any of it.
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};

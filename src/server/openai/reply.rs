@@ -190,7 +190,8 @@ fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
     }
 }
 
-fn usage(usage: &Usage) -> Value {
+/// `usage` of the chat and of the plain completion.
+pub(super) fn usage(usage: &Usage) -> Value {
     json!({
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -200,7 +201,8 @@ fn usage(usage: &Usage) -> Value {
     })
 }
 
-fn random_id(prefix: &str) -> String {
+/// A fresh identifier.
+pub(super) fn random_id(prefix: &str) -> String {
     let letters = std::iter::repeat_with(fastrand::alphanumeric).take(ID_LENGTH);
     prefix.chars().chain(letters).collect()
 }
