@@ -17,6 +17,7 @@ mod observe;
 mod ollama;
 mod openai;
 mod ops;
+mod passthrough;
 mod progress;
 #[cfg(test)]
 mod test_support;
@@ -118,6 +119,7 @@ fn router(app: AppState, on_loopback: bool) -> Router {
         .route("/ollama", get(ollama::root))
         .route("/v1/chat/completions", post(openai::chat_completions))
         .route("/v1/completions", post(openai::completions))
+        .route("/v1/embeddings", post(passthrough::embeddings))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))
@@ -136,6 +138,8 @@ fn ollama_routes(router: Router<AppState>, prefix: &str) -> Router<AppState> {
         .route(&at("/"), get(ollama::root))
         .route(&at("/api/chat"), post(ollama::chat))
         .route(&at("/api/generate"), post(ollama::generate))
+        .route(&at("/api/embed"), post(passthrough::ollama_embed))
+        .route(&at("/api/embeddings"), post(passthrough::ollama_embeddings))
         .route(&at("/api/tags"), get(ollama::tags))
         .route(&at("/api/ps"), get(ollama::ps))
         .route(&at("/api/show"), post(ollama::show))

@@ -79,6 +79,9 @@ pub(super) enum AppError {
         /// Whether the caller asked for the record (`include_workflow`).
         include_workflow: bool,
     },
+    /// A request that was passed on to one model's upstream failed there.
+    #[error("{0}")]
+    Upstream(LlmError),
     /// The answer calls a tool in a way that cannot be told in Ollama's form.
     #[error("the model called the tool '{tool}' with arguments that are not a JSON object")]
     UnusableToolCall {
@@ -117,6 +120,7 @@ impl AppError {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             Self::Run { failed, .. } => run_kind(&failed.error, failed.trace.mode == "direct"),
+            Self::Upstream(error) => upstream_kind(error, true),
             Self::UnusableToolCall { .. } => (StatusCode::BAD_GATEWAY, "upstream_error"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -136,7 +140,7 @@ impl AppError {
     /// its words are about the client's own; a run that was made and failed always is one.
     pub(super) fn is_failure(&self) -> bool {
         match self {
-            Self::Run { .. } => true,
+            Self::Run { .. } | Self::Upstream(_) => true,
             Self::Unsupported(_) => false,
             _ => self.status().is_server_error(),
         }
@@ -193,6 +197,10 @@ impl AppError {
                 },
                 _ => None,
             },
+            Self::Upstream(error) => match error.kind {
+                LlmErrorKind::RateLimited { retry_after } => retry_after,
+                _ => None,
+            },
             _ => None,
         };
         let status = self.status();
@@ -205,6 +213,10 @@ impl AppError {
         if let Some(wait) = self.retry_after() {
             let secs = wait.as_secs_f64().ceil().max(1.0) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        // It was tried again as often as makes sense.
+        if matches!(self, Self::Upstream(_)) && self.status().is_server_error() {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
 

@@ -14,6 +14,7 @@
 mod completions;
 mod demo;
 mod documents;
+mod embeddings;
 mod examples;
 mod failures;
 mod fake_upstream;
