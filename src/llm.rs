@@ -15,6 +15,7 @@ mod lines;
 mod model;
 mod ollama;
 mod openai;
+mod passthrough;
 mod prompt;
 mod redact;
 mod refusal;
@@ -36,6 +37,7 @@ use tokio::sync::Semaphore;
 
 pub use error::{LlmError, LlmErrorKind};
 pub use model::Model;
+pub use passthrough::{Forwarded, Passthrough};
 
 use crate::{
     config::{Config, LimitKind},

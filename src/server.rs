@@ -6,6 +6,7 @@
 
 mod auth;
 mod content;
+mod cors;
 mod dialect;
 mod error;
 mod extract;
@@ -16,6 +17,7 @@ mod observe;
 mod ollama;
 mod openai;
 mod ops;
+mod passthrough;
 mod progress;
 mod responses;
 #[cfg(test)]
@@ -30,7 +32,7 @@ use axum::{
     Router,
     extract::Request,
     middleware::from_fn_with_state,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use jiff::Timestamp;
 use tokio::{
@@ -83,7 +85,7 @@ impl AppState {
         if self.lifecycle.is_draining() {
             return Err(AppError::ShuttingDown);
         }
-        if matches!(path, "/" | "/health") {
+        if ops::is_probe(path) {
             return Ok(None);
         }
         let permit = Arc::clone(&self.in_flight).try_acquire_owned();
@@ -114,21 +116,44 @@ pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<O
 /// Every endpoint inside its middleware; the last layer is the outermost.
 fn router(app: AppState, on_loopback: bool) -> Router {
     let door = Door::new(app.config(), on_loopback);
-    Router::new()
-        .route("/api/chat", post(ollama::chat))
-        .route("/api/generate", post(ollama::generate))
+    // Below the alias the dialect is always Ollama's own: for its clients that look like scripts.
+    let router = ollama_routes(ollama_routes(Router::new(), ""), "/ollama");
+    router
+        .route("/ollama", get(ollama::root))
         .route("/v1/chat/completions", post(openai::chat_completions))
+        .route("/v1/completions", post(openai::completions))
+        .route("/v1/embeddings", post(passthrough::embeddings))
         .route("/v1/responses", post(responses::create))
         .route("/v1/models", get(openai::models))
-        .route("/api/tags", get(ollama::tags))
-        .route("/api/version", get(ollama::version))
-        .route("/", get(ollama::root))
+        .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), observe::admit))
         .layer(from_fn_with_state(door, auth::guard))
         .layer(from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
+}
+
+/// Ollama's own paths below a prefix.
+fn ollama_routes(router: Router<AppState>, prefix: &str) -> Router<AppState> {
+    let at = |path: &str| format!("{prefix}{path}");
+    let router = router
+        .route(&at("/"), get(ollama::root))
+        .route(&at("/api/chat"), post(ollama::chat))
+        .route(&at("/api/generate"), post(ollama::generate))
+        .route(&at("/api/embed"), post(passthrough::ollama_embed))
+        .route(&at("/api/embeddings"), post(passthrough::ollama_embeddings))
+        .route(&at("/api/tags"), get(ollama::tags))
+        .route(&at("/api/ps"), get(ollama::ps))
+        .route(&at("/api/show"), post(ollama::show))
+        .route(&at("/api/version"), get(ollama::version));
+    ["pull", "push", "create", "copy", "delete", "blobs/{*digest}"].iter().fold(
+        router,
+        |router, operation| {
+            router.route(&at(&format!("/api/{operation}")), any(ollama::unsupported))
+        },
+    )
 }
 
 async fn unknown_route(request: Request) -> AppError {

@@ -234,22 +234,7 @@ impl<'a> Try<'a> {
 
     /// The error the call fails with, safe to be shown.
     fn error(&self, failure: Failure) -> LlmError {
-        let secrets = self.model.secrets();
-        let message = match failure.words {
-            Words::Own(words) => {
-                redact::cut(&redact::scrub(&words, &secrets), redact::MESSAGE_LIMIT)
-            }
-            Words::Upstream(refusal) => {
-                let texts = self.texts();
-                refusal.describe(failure.kind, &secrets, texts.iter().copied())
-            }
-        };
-        LlmError {
-            kind: failure.kind,
-            model: self.model.config.name.clone(),
-            endpoint: Some(self.model.endpoint().to_owned()),
-            message,
-        }
+        failure.into_error(self.model, &self.texts())
     }
 
     /// Everything of the conversation that an upstream might quote.

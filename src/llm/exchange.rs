@@ -323,13 +323,7 @@ impl Exchange {
 
     fn broken(&mut self, error: reqwest::Error) {
         self.exhausted = true;
-        let failure = if is_cut(&error) {
-            Failure::new(LlmErrorKind::Truncated, CUT)
-        } else {
-            let words = format!("the connection broke: {}", http::said(error));
-            Failure::new(LlmErrorKind::Transport, words)
-        };
-        self.fail(failure);
+        self.fail(of_body(error));
     }
 }
 
@@ -351,7 +345,7 @@ fn framing(response: &Response, protocol: Protocol) -> Result<Framing, Failure> 
 }
 
 /// The body of a refusal, as far as it comes in time.
-async fn error_body(mut response: Response) -> Vec<u8> {
+pub(super) async fn error_body(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     let read = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -365,8 +359,16 @@ async fn error_body(mut response: Response) -> Vec<u8> {
     body
 }
 
+/// A failure inside a body.
+pub(super) fn of_body(error: reqwest::Error) -> Failure {
+    if is_cut(&error) {
+        return Failure::new(LlmErrorKind::Truncated, CUT);
+    }
+    Failure::new(LlmErrorKind::Transport, format!("the connection broke: {}", http::said(error)))
+}
+
 /// A failure before any response.
-fn of_send(error: reqwest::Error, model: &Model) -> Failure {
+pub(super) fn of_send(error: reqwest::Error, model: &Model) -> Failure {
     if error.is_connect() {
         let words = if error.is_timeout() {
             format!("no connection to {} in time", model.endpoint())

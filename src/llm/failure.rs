@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{LlmErrorKind, refusal::Refusal, repair::Repair, retry::Advice};
+use super::{
+    LlmError, LlmErrorKind, Model, redact, refusal::Refusal, repair::Repair, retry::Advice,
+};
 
 /// Why an attempt failed, and what may be done about it.
 pub(super) struct Failure {
@@ -31,6 +33,26 @@ impl Failure {
             _ => Advice::Never,
         };
         Self { kind, advice, repair: None, words: Words::Own(words.into()) }
+    }
+
+    /// The error that the caller gets, safe to be shown; `texts` are what the request held and an
+    /// upstream might quote.
+    pub(super) fn into_error(self, model: &Model, texts: &[&str]) -> LlmError {
+        let secrets = model.secrets();
+        let message = match self.words {
+            Words::Own(words) => {
+                redact::cut(&redact::scrub(&words, &secrets), redact::MESSAGE_LIMIT)
+            }
+            Words::Upstream(refusal) => {
+                refusal.describe(self.kind, &secrets, texts.iter().copied())
+            }
+        };
+        LlmError {
+            kind: self.kind,
+            model: model.config.name.clone(),
+            endpoint: Some(model.endpoint().to_owned()),
+            message,
+        }
     }
 
     /// An error inside a stream, or under a 200.

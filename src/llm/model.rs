@@ -148,11 +148,22 @@ impl Model {
             Protocol::Ollama => (ollama::body(&ask), "application/x-ndjson"),
         };
         let accept = if call.stream { streaming } else { "application/json" };
-        let mut headers = self.headers.clone();
+        let mut headers = self.json_headers();
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let url = if ask.is_plain() { &self.plain_url } else { &self.chat_url };
         Prepared { url: url.clone(), headers, body, temperature: ask.temperature() }
+    }
+
+    /// The headers of every request: its body is JSON.
+    pub(super) fn json_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers
+    }
+
+    /// An address below the model's base.
+    pub(super) fn below(&self, path: &[&str]) -> Option<Url> {
+        below(&self.config.endpoint.api_base, path)
     }
 
     /// Remembers a refusal for all later calls.

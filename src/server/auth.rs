@@ -4,7 +4,7 @@ use std::{net::IpAddr, str::FromStr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderMap, Method, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
-use super::error::AppError;
+use super::{cors, error::AppError, ops};
 use crate::config::{Client, Config};
 
 /// The door every request passes before anything runs.
@@ -56,16 +56,15 @@ pub(super) async fn guard(
     rules.check_host(request.uri(), request.headers())?;
     rules.check_origin(request.headers())?;
     let origin = request.headers().get(header::ORIGIN).cloned();
-    // Ollama's clients probe `/`, and supervisors `/health`; neither tells anything.
-    let open = matches!(request.uri().path(), "/" | "/health");
+    // A browser asks without a key whether it may ask with one.
     let mut response = match rules.check_key(request.headers()) {
-        Err(error) if !open => error.into_response(),
+        _ if request.method() == Method::OPTIONS => cors::preflight(request.headers()),
+        Err(error) if !ops::is_probe(request.uri().path()) => error.into_response(),
         _ => next.run(request).await,
     };
     if let Some(origin) = origin {
-        // Allowed, as was checked above: its page may read the answer, a 401 too.
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        // Allowed, as was checked above: its page may read the answer, a refusal too.
+        cors::allow(response.headers_mut(), origin);
     }
     Ok(response)
 }

@@ -16,8 +16,8 @@ use crate::{
     workflow::{Failed, WorkflowError},
 };
 
-/// Names the run on every response that has one.
-pub(super) const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");
+/// Names the run on every response that has one, all of them where there are several.
+const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");
 
 /// Tells the OpenAI SDKs whether trying again makes sense.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -55,6 +55,9 @@ pub(super) enum AppError {
     /// The path is right and the method is not.
     #[error("this endpoint does not take {0}")]
     MethodNotAllowed(String),
+    /// What a server of models does and this one does not.
+    #[error("{0} is not supported: models are configured in Chorus' config file")]
+    Unsupported(String),
     /// The client stopped sending its body. Our own addition to the contract's table: 408,
     /// `request_timeout`, `invalid_request_error`.
     #[error("the request body did not arrive in time")]
@@ -79,6 +82,9 @@ pub(super) enum AppError {
         /// Whether the caller asked for the record (`include_workflow`).
         include_workflow: bool,
     },
+    /// A request that was passed on to one model's upstream failed there.
+    #[error("{0}")]
+    Upstream(LlmError),
     /// The answer calls a tool in a way that cannot be told in Ollama's form.
     #[error("the model called the tool '{tool}' with arguments that are not a JSON object")]
     UnusableToolCall {
@@ -111,12 +117,14 @@ impl AppError {
             Self::UnknownResponse(_) => (StatusCode::BAD_REQUEST, "previous_response_not_found"),
             Self::UnknownRoute(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_operation"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
             Self::Overloaded | Self::ShuttingDown => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             Self::Run { failed, .. } => run_kind(&failed.error, failed.trace.mode == "direct"),
+            Self::Upstream(error) => upstream_kind(error, true),
             Self::UnusableToolCall { .. } => (StatusCode::BAD_GATEWAY, "upstream_error"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -135,7 +143,11 @@ impl AppError {
     /// Whether the log gets an error line. A request that its client can mend is no failure, and
     /// its words are about the client's own; a run that was made and failed always is one.
     pub(super) fn is_failure(&self) -> bool {
-        matches!(self, Self::Run { .. }) || self.status().is_server_error()
+        match self {
+            Self::Run { .. } | Self::Upstream(_) => true,
+            Self::Unsupported(_) => false,
+            _ => self.status().is_server_error(),
+        }
     }
 
     /// The field to blame.
@@ -190,6 +202,10 @@ impl AppError {
                 },
                 _ => None,
             },
+            Self::Upstream(error) => match error.kind {
+                LlmErrorKind::RateLimited { retry_after } => retry_after,
+                _ => None,
+            },
             _ => None,
         };
         let status = self.status();
@@ -203,17 +219,19 @@ impl AppError {
             let secs = wait.as_secs_f64().ceil().max(1.0) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
+        // It was tried again as often as makes sense.
+        if matches!(self, Self::Upstream(_)) && self.status().is_server_error() {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
     }
 
-    /// The response to a request whose run was made, whoever noticed that it came to nothing.
-    pub(super) fn into_response_of(self, run: WorkflowId) -> Response {
+    /// The response to a request whose runs were made, whoever noticed that it came to nothing.
+    pub(super) fn into_response_of(self, runs: &[WorkflowId]) -> Response {
         // The SDKs would run (and pay for) the whole workflow twice more.
         let costly = matches!(self.status().as_u16(), 500 | 502 | 504);
         let mut response = self.into_response();
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::try_from(run.to_string()) {
-            headers.insert(WORKFLOW_ID, id);
-        }
+        name_runs(headers, runs);
         if costly {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
@@ -229,6 +247,14 @@ impl AppError {
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         Some(error)
+    }
+}
+
+/// Says which runs a response is of.
+pub(super) fn name_runs(headers: &mut HeaderMap, runs: &[WorkflowId]) {
+    let ids: Vec<String> = runs.iter().map(WorkflowId::to_string).collect();
+    if let Ok(ids) = HeaderValue::try_from(ids.join(", ")) {
+        headers.insert(WORKFLOW_ID, ids);
     }
 }
 
@@ -289,6 +315,7 @@ fn openai_type(status: StatusCode, code: &str) -> &'static str {
     match code {
         "not_found" => "not_found_error",
         "rate_limit_exceeded" => "rate_limit_error",
+        "unsupported_operation" => "invalid_request_error",
         _ if status.is_client_error() => "invalid_request_error",
         _ => "api_error",
     }
@@ -333,6 +360,12 @@ mod tests {
                 AppError::MethodNotAllowed(message()),
                 405,
                 "method_not_allowed",
+                "invalid_request_error",
+            ),
+            (
+                AppError::Unsupported(message()),
+                501,
+                "unsupported_operation",
                 "invalid_request_error",
             ),
             (AppError::BodyStalled, 408, "request_timeout", "invalid_request_error"),
@@ -431,7 +464,7 @@ mod tests {
         ] {
             let words = error.to_string();
             let run = WorkflowId::fresh();
-            let response = error.into_response_of(run);
+            let response = error.into_response_of(&[run]);
             let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
             assert_eq!(header("retry-after"), retry_after, "{words}");
             assert_eq!(header("x-should-retry"), should_retry, "{words}");

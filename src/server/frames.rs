@@ -17,14 +17,15 @@ use axum::{
 use bytes::Bytes;
 use futures::{
     FutureExt, Stream, StreamExt,
-    stream::{BoxStream, Fuse},
+    future::try_join_all,
+    stream::{BoxStream, Fuse, select_all},
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     AppState,
-    error::{AppError, WORKFLOW_ID},
+    error::{AppError, name_runs},
     lifecycle::Lifecycle,
     observe::{Caller, RequestLog},
 };
@@ -37,7 +38,7 @@ use crate::{
 pub(super) use flow::Channel;
 use flow::{Flow, Step};
 #[cfg(test)]
-pub(super) use tests::written;
+pub(super) use tests::{written, written_of};
 pub(super) use write::{Frames, Framing};
 
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
@@ -46,6 +47,14 @@ const EVENTS_PER_WRITE: usize = 32;
 
 /// One dialect's form of an answer; one per request.
 pub(super) trait Encoder: Send + 'static {
+    /// What follows is of this run, counted from 0; only a response of several runs needs to know.
+    fn turn_to(&mut self, _run: usize) {}
+
+    /// Whether the run that finished was the last one to.
+    fn is_complete(&self) -> bool {
+        true
+    }
+
     /// What a stream begins with; called once, before anything else is encoded.
     fn opening(&mut self, _frames: &mut Frames) {}
 
@@ -73,7 +82,7 @@ pub(super) trait Encoder: Send + 'static {
     /// An object that changes nothing, for framings without comments.
     fn heartbeat(&self) -> Value;
 
-    /// The whole answer in one object; `answer.reasoning` is empty when it is not wanted.
+    /// The whole answer in one object, of the runs so far where there are several; `answer.reasoning` is empty when it is not wanted.
     ///
     /// # Errors
     /// When the answer cannot be told in this form.
@@ -96,9 +105,13 @@ pub(super) struct Question<E> {
     pub(super) encoder: E,
 }
 
+/// An event and which run of the response it is of.
+type Told = (usize, Event);
+
 /// What a response needs to know beside its events.
 struct Live {
-    id: WorkflowId,
+    /// Its runs; at least one.
+    ids: Vec<WorkflowId>,
     lifecycle: Lifecycle,
     log: RequestLog,
     header_hold: Duration,
@@ -111,17 +124,31 @@ pub(super) async fn answer<E: Encoder>(
     caller: Caller,
     question: Question<E>,
 ) -> Response {
+    answer_all(app, caller, question, Vec::new()).await
+}
+
+/// The same for several requests to the same model that are answered as one: a run each, all at
+/// the same time. The first that fails ends the others.
+pub(super) async fn answer_all<E: Encoder>(
+    app: &AppState,
+    caller: Caller,
+    question: Question<E>,
+    further: Vec<Request>,
+) -> Response {
     let Question { route, request, stream, reasoning, include_workflow, encoder } = question;
     let server = &app.config().server;
     let channel = Channel {
         reasoning,
         progress: reasoning && server.progress && matches!(route, Route::Workflow(_)),
     };
-    let run = app.engine.run(route, request, caller.request_id);
-    caller.log.run(run.watch.clone());
-    let id = run.id;
+    let requests = std::iter::once(request).chain(further);
+    let runs: Vec<Run> = requests
+        .map(|request| app.engine.run(route.clone(), request, caller.request_id))
+        .inspect(|run| caller.log.run(run.watch.clone()))
+        .collect();
+    let ids: Vec<WorkflowId> = runs.iter().map(|run| run.id).collect();
     let live = Live {
-        id,
+        ids: ids.clone(),
         lifecycle: app.lifecycle.clone(),
         log: caller.log,
         header_hold: server.header_hold,
@@ -129,41 +156,50 @@ pub(super) async fn answer<E: Encoder>(
     };
     let answered = if stream {
         let flow = Flow::new(encoder, caller.dialect, channel, include_workflow);
-        streamed(run.events, flow, live).await
+        let events = runs.into_iter().enumerate();
+        let events = events.map(|(run, it)| it.events.map(move |event| (run, event)));
+        streamed(select_all(events).boxed(), flow, live).await
     } else {
-        whole(run, encoder, &live, channel, include_workflow).await
+        whole(runs, encoder, &live, channel, include_workflow).await
     };
-    answered.unwrap_or_else(|error| error.into_response_of(id))
+    answered.unwrap_or_else(|error| error.into_response_of(&ids))
 }
 
 async fn whole<E: Encoder>(
-    run: Run,
+    runs: Vec<Run>,
     mut encoder: E,
     live: &Live,
     channel: Channel,
     include_workflow: bool,
 ) -> Result<Response, AppError> {
+    let fold = |run: Run| async {
+        let folded = run.fold().await.ok_or(flow::NO_ENDING)?;
+        folded.map_err(|failed| AppError::Run { failed, include_workflow })
+    };
     let folded = tokio::select! {
         biased;
         () = live.lifecycle.ending() => return Err(AppError::ShuttingDown),
-        folded = run.fold() => folded.ok_or(flow::NO_ENDING)?,
+        folded = try_join_all(runs.into_iter().map(fold)) => folded?,
     };
-    let (mut answer, finished) =
-        folded.map_err(|failed| AppError::Run { failed, include_workflow })?;
-    if !channel.reasoning {
-        answer.reasoning.clear();
+    let mut object = Value::Null;
+    let mut degraded = false;
+    for (run, (mut answer, finished)) in folded.into_iter().enumerate() {
+        if !channel.reasoning {
+            answer.reasoning.clear();
+        }
+        encoder.turn_to(run);
+        object = encoder.whole(answer, &finished)?;
+        degraded |= finished.trace.level.status == RunStatus::Degraded;
     }
-    let object = encoder.whole(answer, &finished)?;
     let mut response = json(&object);
-    let degraded = finished.trace.level.status == RunStatus::Degraded;
-    describe_run(response.headers_mut(), live.id, degraded);
+    describe_runs(response.headers_mut(), &live.ids, degraded);
     Ok(response)
 }
 
 /// Waits for the first answer delta, at most for the header hold, and then sends headers. Until
 /// then a failure has a real status. Progress waits too: alone it never opens the stream.
 async fn streamed<E: Encoder>(
-    events: BoxStream<'static, Event>,
+    events: BoxStream<'static, Told>,
     mut flow: Flow<E>,
     live: Live,
 ) -> Result<Response, AppError> {
@@ -188,19 +224,19 @@ async fn streamed<E: Encoder>(
     };
     let framing = flow.frames.framing();
     let degraded = flow.degraded();
-    let id = live.id;
+    let ids = live.ids.clone();
     let mut response = Body::from_stream(body(events, flow, live, ended)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    describe_run(headers, id, degraded);
+    describe_runs(headers, &ids, degraded);
     Ok(response)
 }
 
 /// The body once headers are out. It owns the run: dropping it cancels every upstream call.
 fn body<E: Encoder>(
-    mut events: Fuse<BoxStream<'static, Event>>,
+    mut events: Fuse<BoxStream<'static, Told>>,
     mut flow: Flow<E>,
     live: Live,
     mut ended: bool,
@@ -237,21 +273,23 @@ fn body<E: Encoder>(
             }
         }
         // The engine reads upstream bodies to their end now, so that connections can be used
-        // again. The client has its last event already.
-        while events.next().await.is_some() {}
+        // again. The client has its last event already. Beside a failed run others may be running,
+        // for nobody.
+        let to_the_end = live.ids.len() == 1 || flow.is_complete();
+        while to_the_end && events.next().await.is_some() {}
     }
 }
 
 enum Awaited {
-    Event(Option<Event>),
+    Event(Option<Told>),
     Silence,
     ShuttingDown,
 }
 
 /// Encodes an event and those that are ready with it; tells whether the run has ended.
 fn take_ready<E: Encoder>(
-    mut event: Option<Event>,
-    events: &mut Fuse<BoxStream<'static, Event>>,
+    mut event: Option<Told>,
+    events: &mut Fuse<BoxStream<'static, Told>>,
     flow: &mut Flow<E>,
     live: &Live,
 ) -> bool {
@@ -281,10 +319,8 @@ pub(super) fn json(object: &Value) -> Response {
     response
 }
 
-fn describe_run(headers: &mut HeaderMap, id: WorkflowId, degraded: bool) {
-    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-        headers.insert(WORKFLOW_ID, id);
-    }
+fn describe_runs(headers: &mut HeaderMap, ids: &[WorkflowId], degraded: bool) {
+    name_runs(headers, ids);
     if degraded {
         headers.insert(STATUS, HeaderValue::from_static(RunStatus::Degraded.as_str()));
     }

@@ -13,7 +13,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderName, HeaderValue, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
@@ -24,7 +24,10 @@ use super::{
     dialect::{self, Dialect},
     error::AppError,
 };
-use crate::{types::RequestId, workflow::RunWatch};
+use crate::{
+    types::RequestId,
+    workflow::{RunStatus, RunWatch},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("chorus/", env!("CARGO_PKG_VERSION")));
@@ -53,7 +56,7 @@ pub(super) struct RequestLog(Arc<Mutex<Told>>);
 #[derive(Debug, Default)]
 struct Told {
     model: Option<String>,
-    run: Option<RunWatch>,
+    runs: Vec<RunWatch>,
     failure: Option<Arc<AppError>>,
 }
 
@@ -63,9 +66,9 @@ impl RequestLog {
         self.told().model = Some(shown(name));
     }
 
-    /// The run made for the request.
+    /// A run made for the request.
     pub(super) fn run(&self, watch: RunWatch) {
-        self.told().run = Some(watch);
+        self.told().runs.push(watch);
     }
 
     /// The request failed after its headers were sent.
@@ -100,13 +103,8 @@ pub(super) async fn observe(
     let mut record = Record::new(request_id, &request, log);
     request.extensions_mut().insert(caller);
 
-    let mut response = match app.admit(request.uri().path()) {
-        Ok(permit) => {
-            record.permit = permit;
-            next.run(request).instrument(span.clone()).await
-        }
-        Err(error) => error.into_response(),
-    };
+    let mut response = next.run(request).instrument(span.clone()).await;
+    record.permit = response.extensions_mut().remove::<Permit>();
     let error = AppError::render(&mut response, dialect);
     record.answered(&response, error);
     if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
@@ -120,6 +118,26 @@ pub(super) async fn observe(
     response.map(|body| Body::new(Observed { body, span, _record: record }))
 }
 
+/// A request's place among those in flight, on its way out to where its body's end is noticed.
+type Permit = Arc<OwnedSemaphorePermit>;
+
+/// The innermost middleware: behind the door, so that a page may read that the server is full.
+///
+/// # Errors
+/// 503 when it is, or when it drains.
+pub(super) async fn admit(
+    State(app): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, AppError> {
+    let permit = app.admit(request.uri().path())?;
+    let mut response = next.run(request).await;
+    if let Some(permit) = permit {
+        response.extensions_mut().insert(Permit::new(permit));
+    }
+    Ok(response)
+}
+
 /// What is known of a request. Dropped when it is over, whichever way, and then tells the log.
 #[derive(Debug)]
 struct Record {
@@ -131,7 +149,7 @@ struct Record {
     code: Option<&'static str>,
     log: RequestLog,
     /// The request counts as in flight until its body ended.
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
 }
 
 impl Record {
@@ -160,8 +178,11 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let told = std::mem::take(&mut *self.log.told());
-        let run = told.run.map(|watch| watch.summary());
-        let run = run.as_ref();
+        let runs: Vec<_> = told.runs.iter().map(RunWatch::summary).collect();
+        // Of several prompts the first run that did not go well tells most.
+        let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
+        let run = bad.or_else(|| runs.first());
+        let calls = run.map(|_| runs.iter().map(|run| run.calls).sum::<u64>());
         let workflow_id = run.map(|run| field::display(run.workflow_id));
         if let Some(error) = &told.failure {
             tracing::error!(
@@ -187,7 +208,7 @@ impl Drop for Record {
             run.status = run.map(|run| run.status.as_str()),
             first_token_ms = run.and_then(|run| run.first_token_ms),
             total_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            calls = run.map(|run| run.calls),
+            calls,
             "request"
         );
     }

@@ -2,14 +2,17 @@
 //! the routes its clients look at first.
 
 mod duration;
+mod models;
 mod options;
 mod reply;
 mod request;
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State, http::Uri, response::Response};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+#[cfg(test)]
+pub(super) use models::capabilities;
+pub(super) use models::{ps, show, tags};
 use reply::{Form, OllamaReply};
 use request::{Asked, ChatRequest, GenerateRequest};
 
@@ -19,12 +22,8 @@ use super::{
     extract::Inbound,
     frames::{self, Question},
     observe::Caller,
-    ops,
 };
-use crate::{
-    config::{Config, Member, Model, Plan},
-    workflow::{DEFAULT_WORKFLOW, Route},
-};
+use crate::workflow::Route;
 
 /// `POST /api/chat`.
 pub(super) async fn chat(
@@ -83,71 +82,7 @@ pub(super) async fn version(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"version": app.config().server.ollama_version}))
 }
 
-/// `GET /api/tags`: the workflow first, then every `[[model]]`; no upstream is asked.
-pub(super) async fn tags(State(app): State<AppState>) -> Json<Value> {
-    let modified = format!("{:.0}", app.started);
-    let config = app.config();
-    let models: Vec<Value> = ops::names(config)
-        .map(|name| {
-            json!({
-                "name": name, "model": name, "modified_at": modified, "size": 0,
-                "digest": digest(name),
-                "details": {
-                    "parent_model": "", "format": "chorus", "family": "chorus",
-                    "families": ["chorus"], "parameter_size": "", "quantization_level": ""
-                },
-                "capabilities": capabilities(name, config)
-            })
-        })
-        .collect();
-    Json(json!({"models": models}))
-}
-
-/// Clients want 64 hex digits that tell one model from another.
-fn digest(name: &str) -> String {
-    Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What clients may switch on for a name: tools and pictures unless the config says that the
-/// model which would have to take them cannot.
-pub(super) fn capabilities(name: &str, config: &Config) -> Vec<&'static str> {
-    let (tools, vision) = match config.models.get(name) {
-        Some(model) if name != DEFAULT_WORKFLOW => (takes_tools(model), takes_images(model)),
-        _ => {
-            let models = plan_models(&config.workflow, config);
-            let answering = models.first();
-            (
-                answering.is_none_or(|model| takes_tools(model)),
-                models.iter().any(|model| takes_images(model)),
-            )
-        }
-    };
-    let optional = [("tools", tools), ("vision", vision), ("thinking", config.server.progress)];
-    let optional = optional.into_iter().filter_map(|(name, has)| has.then_some(name));
-    std::iter::once("completion").chain(optional).collect()
-}
-
-fn takes_tools(model: &Model) -> bool {
-    model.tools != Some(false)
-}
-
-fn takes_images(model: &Model) -> bool {
-    model.vision != Some(false)
-}
-
-/// The models of a plan's synthesizer and workers, the one that answers with tools first.
-fn plan_models<'a>(plan: &Plan, config: &'a Config) -> Vec<&'a Model> {
-    let mut names = Vec::new();
-    collect_names(plan, &mut names);
-    names.into_iter().filter_map(|name| config.models.get(name).map(AsRef::as_ref)).collect()
-}
-
-fn collect_names<'a>(plan: &'a Plan, names: &mut Vec<&'a str>) {
-    names.extend(plan.synthesizer.iter().map(|stage| stage.model.as_str()));
-    for member in &plan.members {
-        match member {
-            Member::Leaf(leaf) => names.push(&leaf.stage.model),
-            Member::Nested(plan) => collect_names(plan, names),
-        }
-    }
+/// `/api/pull`, `push`, `create`, `copy`, `delete` and `blobs`: models are the config's here.
+pub(super) async fn unsupported(uri: Uri) -> AppError {
+    AppError::Unsupported(uri.path().to_owned())
 }

@@ -1,11 +1,17 @@
-//! OpenAI's dialect: `/v1/chat/completions` and `/v1/models`.
+//! OpenAI's dialect: `/v1/chat/completions`, `/v1/completions` and `/v1/models`.
 
+mod completions;
 mod reply;
 mod request;
 
-use axum::{Json, extract::State, response::Response};
-use serde_json::{Value, json};
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use serde::Serialize;
 
+pub(super) use completions::completions;
 use reply::ChatReply;
 pub(super) use reply::random_id;
 use request::ChatRequest;
@@ -45,13 +51,47 @@ pub(super) async fn chat_completions(
     Ok(frames::answer(&app, caller, question).await)
 }
 
-/// `GET /v1/models`: the workflow first, then every `[[model]]`.
-pub(super) async fn models(State(app): State<AppState>) -> Json<Value> {
-    let created = app.started.as_second();
-    let data: Vec<Value> = ops::names(app.config())
-        .map(
-            |name| json!({"id": name, "object": "model", "created": created, "owned_by": "chorus"}),
-        )
-        .collect();
-    Json(json!({"object": "list", "data": data}))
+/// One name of `GET /v1/models`.
+#[derive(Debug, Serialize)]
+pub(super) struct ModelObject {
+    id: String,
+    object: &'static str,
+    /// Unix seconds: when the server started.
+    created: i64,
+    owned_by: &'static str,
+}
+
+impl ModelObject {
+    fn of(app: &AppState, name: &str) -> Self {
+        let created = app.started.as_second();
+        Self { id: name.to_owned(), object: "model", created, owned_by: "chorus" }
+    }
+}
+
+/// The answer of `GET /v1/models`.
+#[derive(Debug, Serialize)]
+pub(super) struct ModelList {
+    object: &'static str,
+    data: Vec<ModelObject>,
+}
+
+/// `GET /v1/models` (OpenAI's API reference): the workflow first, then every `[[model]]`.
+pub(super) async fn models(State(app): State<AppState>) -> Json<ModelList> {
+    let data = ops::names(app.config()).map(|name| ModelObject::of(&app, name)).collect();
+    Json(ModelList { object: "list", data })
+}
+
+/// `GET /v1/models/{id}`; an id may hold slashes and colons.
+///
+/// # Errors
+/// 404 for a name that is not listed, whatever `unknown_model` says.
+pub(super) async fn model(
+    State(app): State<AppState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<ModelObject>, AppError> {
+    let Path(id) = id.map_err(|_| AppError::invalid("the path is not UTF-8"))?;
+    match ops::named(app.config(), &id) {
+        Some(_) => Ok(Json(ModelObject::of(&app, &id))),
+        None => Err(AppError::UnknownModel(id)),
+    }
 }

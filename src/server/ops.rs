@@ -14,3 +14,17 @@ pub(super) async fn health() -> Json<Value> {
 pub(super) fn names(config: &Config) -> impl Iterator<Item = &str> {
     std::iter::once(DEFAULT_WORKFLOW).chain(config.models.keys().map(String::as_str))
 }
+
+/// The configured name that a client means: the name itself, or without `:latest`. `None` when
+/// there is none, also where unknown names are answered by the workflow.
+pub(super) fn named<'a>(config: &'a Config, asked: &str) -> Option<&'a str> {
+    let bare = asked.strip_suffix(":latest").unwrap_or(asked);
+    let find = |wanted: &str| names(config).find(|name| *name == wanted);
+    find(asked).or_else(|| find(bare))
+}
+
+/// What tells nothing of anybody and is answered whoever asks and however busy the server is:
+/// Ollama's clients probe the root, supervisors `/health`.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path, "/" | "/ollama" | "/ollama/" | "/health")
+}

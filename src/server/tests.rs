@@ -1,5 +1,7 @@
 //! The router with all its middleware, without sockets and without upstreams.
 
+mod discovery;
+
 use std::{
     io::Write,
     sync::{Arc, Mutex},

@@ -11,8 +11,10 @@
 )]
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
+mod completions;
 mod demo;
 mod documents;
+mod embeddings;
 mod examples;
 mod failures;
 mod fake_upstream;

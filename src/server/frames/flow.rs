@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     super::{dialect::Dialect, error::AppError, progress},
-    Encoder, Frames, Framing,
+    Encoder, Frames, Framing, Told,
 };
 use crate::workflow::{Event, RunStatus};
 
@@ -32,6 +32,7 @@ pub(super) struct Flow<E> {
     /// The answer itself has begun; a reasoning block would be closed by now.
     answering: bool,
     degraded: bool,
+    complete: bool,
 }
 
 /// What an event meant.
@@ -63,6 +64,7 @@ impl<E: Encoder> Flow<E> {
             opened: false,
             answering: false,
             degraded: false,
+            complete: false,
         }
     }
 
@@ -79,8 +81,17 @@ impl<E: Encoder> Flow<E> {
         }
     }
 
+    /// Whether every run has finished well.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// Encodes an event; `None` is the end of the events.
-    pub(super) fn take(&mut self, event: Option<Event>) -> Step {
+    pub(super) fn take(&mut self, told: Option<Told>) -> Step {
+        let event = told.map(|(run, event)| {
+            self.encoder.turn_to(run);
+            event
+        });
         match event {
             Some(Event::StageStarted { .. }) => Step::Nothing,
             Some(Event::StageFinished(report)) => {
@@ -110,7 +121,9 @@ impl<E: Encoder> Flow<E> {
                 self.degraded |= finished.trace.level.status == RunStatus::Degraded;
                 self.open();
                 match self.encoder.finished(&finished, &mut self.frames) {
+                    Ok(()) if !self.encoder.is_complete() => Step::Delta,
                     Ok(()) => {
+                        self.complete = true;
                         self.frames.push_terminator();
                         Step::Finished
                     }

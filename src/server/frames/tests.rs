@@ -19,6 +19,16 @@ pub(in super::super) fn written<E: Encoder>(
     channel: Channel,
     events: Vec<Event>,
 ) -> String {
+    written_of(encoder, dialect, channel, events.into_iter().map(|event| (0, event)).collect())
+}
+
+/// The same for several runs.
+pub(in super::super) fn written_of<E: Encoder>(
+    encoder: E,
+    dialect: Dialect,
+    channel: Channel,
+    events: Vec<Told>,
+) -> String {
     let mut flow = Flow::new(encoder, dialect, channel, false);
     for event in events {
         if let Step::Failed(error) = flow.take(Some(event)) {
@@ -68,7 +78,7 @@ const SHOWN: Channel = Channel { reasoning: true, progress: true };
 
 fn live() -> Live {
     Live {
-        id: WorkflowId::fresh(),
+        ids: vec![WorkflowId::fresh()],
         lifecycle: Lifecycle::new(),
         log: RequestLog::default(),
         header_hold: Duration::from_secs(5),
@@ -78,6 +88,15 @@ fn live() -> Live {
 
 fn flow(channel: Channel) -> Flow<Plain> {
     Flow::new(Plain, Dialect::Ollama, channel, false)
+}
+
+/// The events of a single run.
+async fn streamed(
+    events: BoxStream<'static, Event>,
+    flow: Flow<impl Encoder>,
+    live: Live,
+) -> Result<Response, AppError> {
+    super::streamed(events.map(|event| (0, event)).boxed(), flow, live).await
 }
 
 async fn respond(events: Vec<(u64, Event)>) -> Result<Response, AppError> {

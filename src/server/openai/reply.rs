@@ -190,7 +190,8 @@ fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
     }
 }
 
-fn usage(usage: &Usage) -> Value {
+/// `usage` of the chat and of the plain completion.
+pub(super) fn usage(usage: &Usage) -> Value {
     json!({
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

@@ -51,14 +51,17 @@ pub(in super::super) struct ChatRequest {
     include_workflow: Option<bool>,
 }
 
+/// How a stream is to be told.
 #[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
+pub(super) struct StreamOptions {
+    /// Whether a chunk of its own tells the usage.
+    pub(super) include_usage: Option<bool>,
 }
 
+/// `stop`.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a string or an array of strings")]
-enum Stop {
+pub(super) enum Stop {
     One(String),
     Many(Vec<String>),
 }
@@ -152,7 +155,7 @@ impl ChatRequest {
 }
 
 /// What is beyond an `f32` would reach an upstream as null.
-fn finite(name: &str, value: Option<f32>) -> Result<Option<f32>, AppError> {
+pub(super) fn finite(name: &str, value: Option<f32>) -> Result<Option<f32>, AppError> {
     match value {
         Some(value) if !value.is_finite() => {
             Err(AppError::field(name, format!("{name}: this number is too large")))
@@ -161,7 +164,8 @@ fn finite(name: &str, value: Option<f32>) -> Result<Option<f32>, AppError> {
     }
 }
 
-fn stop_sequences(stop: Option<Stop>) -> Vec<String> {
+/// The sequences that end an answer.
+pub(super) fn stop_sequences(stop: Option<Stop>) -> Vec<String> {
     let mut list = match stop {
         Some(Stop::One(one)) => vec![one],
         Some(Stop::Many(many)) => many,
@@ -173,7 +177,7 @@ fn stop_sequences(stop: Option<Stop>) -> Vec<String> {
 }
 
 /// -1 means no limit, as llama.cpp's and LM Studio's clients write it.
-fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, AppError> {
+pub(super) fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, AppError> {
     let (name, value) = match (newer, older) {
         (Some(value), _) => ("max_completion_tokens", value),
         (None, Some(value)) => ("max_tokens", value),

@@ -35,6 +35,9 @@ impl Wire {
             "/v1/completions" => Some(Self::Completions),
             "/api/chat" => Some(Self::OllamaChat),
             "/api/generate" => Some(Self::OllamaGenerate),
+            // What is passed through: answers are `Script::sends`, failures the protocol's own.
+            "/v1/embeddings" => Some(Self::Completions),
+            "/api/embed" | "/api/embeddings" => Some(Self::OllamaGenerate),
             _ => None,
         }
     }

@@ -1,0 +1,221 @@
+//! Requests that go to a model's upstream as they came, and whose answers come back as they are:
+//! embeddings. With the same permit, retries and care with other people's words as a call, but
+//! whole in both directions, and nothing is repaired: we do not know what the fields mean.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use indexmap::IndexMap;
+use reqwest::header::{ACCEPT, HeaderValue};
+use serde_json::{Map, Value, value::RawValue};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    LlmError, LlmErrorKind, Model,
+    exchange::{error_body, of_body, of_send},
+    failure::{Failure, Words},
+    redact,
+    refusal::Refusal,
+    retry::{Advice, Retries, advice, retry_after},
+};
+use crate::types::Protocol;
+
+/// Most bytes of an answer: a list of two thousand vectors of three thousand numbers fits.
+const REPLY_LIMIT: usize = 256 * 1024 * 1024;
+
+/// What an upstream can be asked for as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passthrough {
+    /// OpenAI's `/embeddings`.
+    Embeddings,
+    /// Ollama's `/api/embed`.
+    OllamaEmbed,
+    /// Ollama's older `/api/embeddings`.
+    OllamaEmbeddings,
+}
+
+impl Passthrough {
+    /// The protocol that a model must have for it.
+    #[must_use]
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::Embeddings => Protocol::OpenAi,
+            Self::OllamaEmbed | Self::OllamaEmbeddings => Protocol::Ollama,
+        }
+    }
+
+    fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Embeddings => &["embeddings"],
+            Self::OllamaEmbed => &["api", "embed"],
+            Self::OllamaEmbeddings => &["api", "embeddings"],
+        }
+    }
+}
+
+/// The fields of an answer. Their values are the upstream's very bytes: to read a float and write
+/// it again may change its last digit.
+pub type Forwarded = IndexMap<String, Box<RawValue>>;
+
+impl Model {
+    /// Sends `body`, with `model` set to the upstream's name, and gives the answer back. `limit` is
+    /// for all of it, once the model's permit is held.
+    ///
+    /// # Errors
+    /// As a call's; the model must be of [`Passthrough::protocol`].
+    pub async fn forward(
+        self: &Arc<Self>,
+        what: Passthrough,
+        mut body: Map<String, Value>,
+        limit: Duration,
+    ) -> Result<Forwarded, LlmError> {
+        body.insert("model".to_owned(), self.config.upstream_model.as_str().into());
+        let _permit = match &self.permits {
+            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
+            None => None,
+        };
+        let deadline = Instant::now() + limit;
+        let mut retries = Retries::new(&self.retry);
+        loop {
+            let begun = Instant::now();
+            let attempt = self.exchange(what, &body);
+            let failure = match timeout_at(deadline, attempt).await {
+                Ok(Ok(answer)) => {
+                    self.log_forwarded(&body, "ok", begun);
+                    return Ok(answer);
+                }
+                Ok(Err(failure)) => failure,
+                Err(_) => {
+                    let words = format!("no answer in {} s", limit.as_secs_f64());
+                    Failure::new(LlmErrorKind::Timeout, words)
+                }
+            };
+            self.log_forwarded(&body, failure.kind.code(), begun);
+            match retries.next(failure.advice, deadline.saturating_duration_since(Instant::now())) {
+                Some(pause) => sleep(pause).await,
+                None => {
+                    let mut texts = Vec::new();
+                    body.values().for_each(|value| collect_texts(value, &mut texts));
+                    return Err(failure.into_error(self, &texts));
+                }
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        what: Passthrough,
+        body: &Map<String, Value>,
+    ) -> Result<Forwarded, Failure> {
+        let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
+        let url = self.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
+        let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
+        let mut headers = self.json_headers();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let request = self.client.post(url).headers(headers).body(text);
+        let mut response = request.send().await.map_err(|error| of_send(error, self))?;
+        let status = response.status();
+        if !status.is_success() {
+            let headers = response.headers().clone();
+            let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
+            return Err(refused(refusal, &headers));
+        }
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(of_body)? {
+            if answer.len().saturating_add(chunk.len()) > REPLY_LIMIT {
+                return Err(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        read(&answer)
+    }
+
+    fn log_forwarded(&self, body: &Map<String, Value>, outcome: &str, begun: Instant) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tracing::debug!(
+                model = self.config.name,
+                endpoint = self.endpoint(),
+                request = redact::fields(body),
+                outcome,
+                duration_ms = begun.elapsed().as_millis(),
+                "upstream attempt ended"
+            );
+        }
+    }
+}
+
+fn refused(refusal: Refusal, headers: &reqwest::header::HeaderMap) -> Failure {
+    let now = SystemTime::now();
+    let kind = refusal.error_kind(retry_after(headers, now));
+    let advice = match kind {
+        LlmErrorKind::Quota | LlmErrorKind::ContextLength => Advice::Never,
+        _ => advice(refusal.status, headers, now),
+    };
+    Failure { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
+}
+
+/// An answer is an object, and not one that tells an error under a 200.
+fn read(answer: &[u8]) -> Result<Forwarded, Failure> {
+    let fields: Forwarded = serde_json::from_slice(answer)
+        .map_err(|_| Failure::new(LlmErrorKind::Garbled, "the reply is not a JSON object"))?;
+    let error = fields.get("error").filter(|error| error.get() != "null");
+    match error.and_then(|_| serde_json::from_slice::<Value>(answer).ok()) {
+        Some(value) => Err(Failure::in_band(Refusal::inside(&value))),
+        None => Ok(fields),
+    }
+}
+
+/// Every text that an upstream might quote.
+fn collect_texts<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        Value::Object(fields) => fields.values().for_each(|field| collect_texts(field, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_digit_for_digit() {
+        let body = r#"{"data":[ 0.1234567890123456789, 1e-300,-0.0],"model":"x","error":null}"#;
+        let fields = read(body.as_bytes()).ok().unwrap();
+        assert_eq!(fields["data"].get(), "[ 0.1234567890123456789, 1e-300,-0.0]");
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["data", "model", "error"]);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told() {
+        for (body, kind) in [
+            ("", LlmErrorKind::Garbled),
+            ("[1]", LlmErrorKind::Garbled),
+            ("<html>", LlmErrorKind::Garbled),
+            (r#"{"error":"boom"}"#, LlmErrorKind::InBand),
+            (
+                r#"{"error":{"message":"slow","code":429}}"#,
+                LlmErrorKind::RateLimited { retry_after: None },
+            ),
+        ] {
+            assert_eq!(
+                read(body.as_bytes()).err().map(|failure| failure.kind),
+                Some(kind),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_are_found_at_any_depth() {
+        let body = json!({"input": ["a", {"b": ["c"]}, 5], "d": "e"});
+        let mut texts = Vec::new();
+        collect_texts(&body, &mut texts);
+        assert_eq!(texts, ["a", "c", "e"]);
+    }
+}

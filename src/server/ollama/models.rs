@@ -1,0 +1,194 @@
+//! What Ollama's clients look at before they ask: `/api/tags`, `/api/ps` and `/api/show`
+//! (Ollama's API documentation). No upstream is asked for any of it.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::super::{AppState, error::AppError, extract::Inbound, ops};
+use crate::{
+    config::{Config, Member, Model, Plan},
+    workflow::DEFAULT_WORKFLOW,
+};
+
+/// What a workflow's context is said to be; the models behind it cut what is too long for them.
+const WORKFLOW_CONTEXT: u32 = 131_072;
+
+/// The answer of `GET /api/tags`.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Tags {
+    models: Vec<Tag>,
+}
+
+/// One name. Every field is one that some client cannot do without.
+#[derive(Debug, Serialize)]
+struct Tag {
+    name: String,
+    model: String,
+    modified_at: String,
+    /// In bytes; nothing is stored.
+    size: u64,
+    /// 64 hex digits that tell one name from another.
+    digest: String,
+    details: Details,
+    capabilities: Vec<&'static str>,
+}
+
+/// `details`, of a tag and of a shown model.
+#[derive(Debug, Serialize)]
+struct Details {
+    parent_model: &'static str,
+    format: &'static str,
+    family: &'static str,
+    families: [&'static str; 1],
+    parameter_size: &'static str,
+    quantization_level: &'static str,
+}
+
+const DETAILS: Details = Details {
+    parent_model: "",
+    format: "chorus",
+    family: "chorus",
+    families: ["chorus"],
+    parameter_size: "",
+    quantization_level: "",
+};
+
+/// The answer of `GET /api/ps`: nothing is ever loaded here.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Running {
+    models: [Tag; 0],
+}
+
+/// The body of `POST /api/show`; `verbose`, `system`, `template` and `options` are ignored.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct ShowRequest {
+    /// Required, here or as `name`.
+    model: Option<String>,
+    /// The field's name before `model`.
+    name: Option<String>,
+}
+
+/// The answer of `POST /api/show`.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct Shown {
+    modelfile: &'static str,
+    parameters: &'static str,
+    template: &'static str,
+    license: &'static str,
+    details: Details,
+    /// Copilot reads the context's length here, and shows the base name.
+    model_info: Value,
+    capabilities: Vec<&'static str>,
+    modified_at: String,
+}
+
+/// `GET /api/tags`: the workflow first, then every `[[model]]`.
+pub(in super::super) async fn tags(State(app): State<AppState>) -> Json<Tags> {
+    let config = app.config();
+    let tag = |name: &str| Tag {
+        name: name.to_owned(),
+        model: name.to_owned(),
+        modified_at: modified_at(&app),
+        size: 0,
+        digest: digest(name),
+        details: DETAILS,
+        capabilities: capabilities(name, config),
+    };
+    Json(Tags { models: ops::names(config).map(tag).collect() })
+}
+
+/// `GET /api/ps`: Open WebUI asks for it right after the tags.
+pub(in super::super) async fn ps() -> Json<Running> {
+    Json(Running { models: [] })
+}
+
+/// `POST /api/show`.
+///
+/// # Errors
+/// 400 without a name; 404 for a name that is not listed, whatever `unknown_model` says: the
+/// caller wants to know what is there.
+pub(in super::super) async fn show(
+    State(app): State<AppState>,
+    inbound: Inbound<ShowRequest>,
+) -> Result<Json<Shown>, AppError> {
+    let Inbound { body: ShowRequest { model, name }, caller, .. } = inbound;
+    let asked = model.filter(|model| !model.is_empty()).or(name).unwrap_or_default();
+    if asked.is_empty() {
+        return Err(AppError::field("model", "model is required"));
+    }
+    caller.log.model(&asked);
+    let config = app.config();
+    let Some(name) = ops::named(config, &asked) else {
+        return Err(AppError::UnknownModel(asked));
+    };
+    let context = config.models.get(name).map_or(WORKFLOW_CONTEXT, |model| model.context_tokens);
+    Ok(Json(Shown {
+        modelfile: "# chorus",
+        parameters: "",
+        template: "",
+        license: "",
+        details: DETAILS,
+        model_info: json!({
+            "general.architecture": "chorus",
+            "general.basename": asked,
+            "chorus.context_length": context
+        }),
+        capabilities: capabilities(name, config),
+        modified_at: modified_at(&app),
+    }))
+}
+
+/// RFC 3339, to the second.
+fn modified_at(app: &AppState) -> String {
+    format!("{:.0}", app.started)
+}
+
+fn digest(name: &str) -> String {
+    Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What clients may switch on for a name: tools and pictures unless the config says that the
+/// model which would have to take them cannot.
+pub(in super::super) fn capabilities(name: &str, config: &Config) -> Vec<&'static str> {
+    let (tools, vision) = match config.models.get(name) {
+        Some(model) if name != DEFAULT_WORKFLOW => (takes_tools(model), takes_images(model)),
+        _ => {
+            let models = plan_models(&config.workflow, config);
+            let answering = models.first();
+            (
+                answering.is_none_or(|model| takes_tools(model)),
+                models.iter().any(|model| takes_images(model)),
+            )
+        }
+    };
+    let optional = [("tools", tools), ("vision", vision), ("thinking", config.server.progress)];
+    let optional = optional.into_iter().filter_map(|(name, has)| has.then_some(name));
+    std::iter::once("completion").chain(optional).collect()
+}
+
+fn takes_tools(model: &Model) -> bool {
+    model.tools != Some(false)
+}
+
+fn takes_images(model: &Model) -> bool {
+    model.vision != Some(false)
+}
+
+/// The models of a plan's synthesizer and workers, the one that answers with tools first.
+fn plan_models<'a>(plan: &Plan, config: &'a Config) -> Vec<&'a Model> {
+    let mut names = Vec::new();
+    collect_names(plan, &mut names);
+    names.into_iter().filter_map(|name| config.models.get(name).map(AsRef::as_ref)).collect()
+}
+
+fn collect_names<'a>(plan: &'a Plan, names: &mut Vec<&'a str>) {
+    names.extend(plan.synthesizer.iter().map(|stage| stage.model.as_str()));
+    for member in &plan.members {
+        match member {
+            Member::Leaf(leaf) => names.push(&leaf.stage.model),
+            Member::Nested(plan) => collect_names(plan, names),
+        }
+    }
+}

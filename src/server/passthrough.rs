@@ -1,0 +1,110 @@
+//! Embeddings, which pass through: the request goes to one model's upstream as it came, and its
+//! answer comes back as it is. Only the model's name changes on both ways.
+
+use axum::{body::Body, extract::State, http::HeaderValue, http::header, response::Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::to_raw_value};
+
+use super::{AppState, error::AppError, extract::Inbound, observe::Caller};
+use crate::{
+    config::LimitKind,
+    llm::{Forwarded, Model, Passthrough},
+    workflow::Route,
+};
+
+/// What Chorus reads of a request for embeddings, OpenAI's (`input`, `dimensions`, ...) or Ollama's
+/// (`input` or `prompt`, `options`, ...); everything else is the upstream's to judge.
+#[derive(Debug, Deserialize)]
+pub(super) struct EmbeddingsRequest {
+    /// One `[[model]]` of the endpoint's protocol.
+    model: Option<String>,
+    /// Chorus: accepted as everywhere; there is no run to tell of.
+    #[serde(rename = "include_workflow")]
+    _include_workflow: Option<bool>,
+}
+
+/// The upstream's answer, field by field.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct EmbeddingsResponse(Forwarded);
+
+/// `POST /v1/embeddings` (OpenAI's API reference).
+pub(super) async fn embeddings(
+    State(app): State<AppState>,
+    inbound: Inbound<EmbeddingsRequest>,
+) -> Result<Response, AppError> {
+    let Inbound { body, rest, caller } = inbound;
+    forward(&app, &caller, Passthrough::Embeddings, body.model, rest).await
+}
+
+/// `POST /api/embed` (Ollama's API documentation).
+pub(super) async fn ollama_embed(
+    State(app): State<AppState>,
+    inbound: Inbound<EmbeddingsRequest>,
+) -> Result<Response, AppError> {
+    let Inbound { body, rest, caller } = inbound;
+    forward(&app, &caller, Passthrough::OllamaEmbed, body.model, rest).await
+}
+
+/// `POST /api/embeddings`, Ollama's older form (Ollama's API documentation).
+pub(super) async fn ollama_embeddings(
+    State(app): State<AppState>,
+    inbound: Inbound<EmbeddingsRequest>,
+) -> Result<Response, AppError> {
+    let Inbound { body, rest, caller } = inbound;
+    forward(&app, &caller, Passthrough::OllamaEmbeddings, body.model, rest).await
+}
+
+async fn forward(
+    app: &AppState,
+    caller: &Caller,
+    what: Passthrough,
+    model: Option<String>,
+    body: Map<String, Value>,
+) -> Result<Response, AppError> {
+    let (route, name) = app.route(caller, &model.unwrap_or_default())?;
+    let model = match route {
+        Route::Direct(model) => model,
+        Route::Workflow(_) => {
+            let message = "model: embeddings are made by a single [[model]], not by a workflow; \
+                           name one";
+            return Err(AppError::field("model", message));
+        }
+    };
+    check_protocol(&model, what)?;
+    let url = &model.config().endpoint.api_base;
+    let limit = app.config().timeouts.resolve(LimitKind::Synthesizer, url, None);
+    let answer = tokio::select! {
+        biased;
+        () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
+        answer = model.forward(what, body, limit) => answer.map_err(AppError::Upstream)?,
+    };
+    reply(answer, &name)
+}
+
+fn check_protocol(model: &Model, what: Passthrough) -> Result<(), AppError> {
+    let config = model.config();
+    let wanted = what.protocol();
+    if config.protocol == wanted {
+        return Ok(());
+    }
+    let message = format!(
+        "model: this endpoint passes on to models with protocol = \"{}\", and '{}' has \"{}\"",
+        wanted.as_str(),
+        config.name,
+        config.protocol.as_str()
+    );
+    Err(AppError::field("model", message))
+}
+
+fn reply(mut answer: Forwarded, name: &str) -> Result<Response, AppError> {
+    const UNTOLD: AppError = AppError::Internal("the answer cannot be written");
+    if let Some(model) = answer.get_mut("model") {
+        *model = to_raw_value(name).map_err(|_| UNTOLD)?;
+    }
+    let text = serde_json::to_vec(&EmbeddingsResponse(answer)).map_err(|_| UNTOLD)?;
+    let mut response = Response::new(Body::from(text));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
