@@ -15,14 +15,6 @@ binary=${CHORUS_BIN:-$target/release/chorus}
 
 # Endpoints that are not there yet. Whoever builds one deletes its line.
 skip=(
-  /v1/completions
-  '/v1/models/{id}'
-  /v1/embeddings
-  /api/show
-  /api/ps
-  /api/embed
-  /api/embeddings
-  /api/pull
 )
 
 only=''

@@ -19,6 +19,7 @@ mod examples;
 mod failures;
 mod fake_upstream;
 mod first_token;
+mod fuzz;
 mod guard;
 mod hangup;
 mod inputs;
