@@ -25,6 +25,7 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod unread;
 
 use std::{future::Future, sync::Arc};
 

@@ -23,6 +23,7 @@ use super::{
     AppState,
     dialect::{self, Dialect},
     error::AppError,
+    unread::Unread,
 };
 use crate::{
     types::RequestId,
@@ -103,7 +104,11 @@ pub(super) async fn observe(
     let mut record = Record::new(request_id, &request, log);
     request.extensions_mut().insert(caller);
 
+    let (request, unread) = Unread::hold(request);
     let mut response = next.run(request).instrument(span.clone()).await;
+    if !unread.read_to_end().await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     record.permit = response.extensions_mut().remove::<Permit>();
     let error = AppError::render(&mut response, dialect);
     record.answered(&response, error);

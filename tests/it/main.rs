@@ -14,6 +14,7 @@
 mod completions;
 mod demo;
 mod documents;
+mod early_replies;
 mod embeddings;
 mod examples;
 mod failures;
