@@ -335,6 +335,13 @@ mod tests {
         run(test_support::upstream(kind), mode)
     }
 
+    fn passed_on(kind: LlmErrorKind) -> AppError {
+        match test_support::upstream(kind) {
+            WorkflowError::Upstream(error) => AppError::Upstream(error),
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
     fn every_error_has_its_status_code_and_type() {
         let message = || "why".to_owned();
@@ -379,6 +386,13 @@ mod tests {
             (AppError::ShuttingDown, 503, "overloaded", "api_error"),
             (AppError::Internal("x"), 500, "internal_error", "api_error"),
             (AppError::UnusableToolCall { tool: message() }, 502, "upstream_error", "api_error"),
+            (passed_on(LlmErrorKind::Unauthorized), 502, "upstream_error", "api_error"),
+            (
+                passed_on(LlmErrorKind::Rejected { status: 400 }),
+                400,
+                "invalid_request",
+                "invalid_request_error",
+            ),
             (run(all(), "workflow"), 502, "all_workers_failed", "api_error"),
             (
                 run(WorkflowError::RateLimited { retry_after: None }, "workflow"),
@@ -474,6 +488,8 @@ mod tests {
             (AppError::Overloaded, Some("5")),
             (AppError::invalid("x"), None),
             (AppError::Internal("x"), None),
+            (passed_on(LlmErrorKind::RateLimited { retry_after: secs(2500) }), Some("3")),
+            (passed_on(LlmErrorKind::RateLimited { retry_after: None }), Some("5")),
         ] {
             let words = error.to_string();
             let response = error.into_response();
