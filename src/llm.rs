@@ -108,13 +108,14 @@ pub enum Limit {
     Gap(Duration),
 }
 
-/// What happens during a call, in order: `Started`, then deltas and attempts, then `Finished` or
-/// an error, which is the last item.
+/// What happens during a call, in order: for each attempt `Started`, its deltas, and how it ended
+/// (a refusal that is foreseen makes no attempt); then `Finished` or an error, which is the last
+/// item.
 #[derive(Debug)]
 pub enum CallEvent {
-    /// The permits are held and the first attempt goes out.
+    /// The permits are held and an attempt goes out.
     Started {
-        /// How long the call waited for its permits.
+        /// How long it waited for its permits.
         queued: Duration,
     },
     /// An attempt ended, well or badly. A call that is cancelled reports none for its last attempt.

@@ -19,6 +19,7 @@ mod openai;
 mod ops;
 mod passthrough;
 mod progress;
+mod responses;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub struct AppState {
     lifecycle: Lifecycle,
     in_flight: Arc<Semaphore>,
     started: Timestamp,
+    responses: Arc<responses::Store>,
 }
 
 impl AppState {
@@ -69,6 +71,7 @@ impl AppState {
             lifecycle: Lifecycle::new(),
             in_flight: Arc::new(Semaphore::new(permits)),
             started: Timestamp::now(),
+            responses: Arc::default(),
         }
     }
 
@@ -120,6 +123,7 @@ fn router(app: AppState, on_loopback: bool) -> Router {
         .route("/v1/chat/completions", post(openai::chat_completions))
         .route("/v1/completions", post(openai::completions))
         .route("/v1/embeddings", post(passthrough::embeddings))
+        .route("/v1/responses", post(responses::create))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))

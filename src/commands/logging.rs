@@ -95,6 +95,8 @@ mod tests {
             let writer = captured.clone();
             let filter = EnvFilter::new(levels);
             let subscriber = subscriber(format, filter, false, move || writer.clone());
+            // See llm::tests::logs: a single dispatcher would let callsites be cached as unwanted.
+            let _second = tracing::Dispatch::new(tracing_subscriber::registry());
             tracing::subscriber::with_default(subscriber, || {
                 tracing::trace!(target: "hyper::proto", "their trace");
                 tracing::debug!(target: "chorusish", "not ours");

@@ -46,6 +46,32 @@ pub struct Model {
     pub ca_cert: Option<CaCert>,
 }
 
+#[cfg(test)]
+impl Model {
+    /// A model with nothing special, for the tests of every layer.
+    pub(crate) fn plain(name: &str, api_base: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            endpoint: Endpoint { api_base: api_base.parse().unwrap(), api_key: ApiKey::default() },
+            protocol: Protocol::OpenAi,
+            mode: Mode::Chat,
+            upstream_model: name.to_owned(),
+            auto_temperature: None,
+            temperature: None,
+            max_temperature: 2.0,
+            send_temperature: true,
+            structured_output: StructuredOutput::Schema,
+            vision: None,
+            tools: None,
+            context_tokens: 32768,
+            max_concurrency: None,
+            price: None,
+            headers: HeaderMap::new(),
+            ca_cert: None,
+        }
+    }
+}
+
 /// One base URL and its key.
 #[derive(Clone, Debug)]
 pub struct Endpoint {

@@ -51,7 +51,7 @@ pub enum UnknownModel {
 /// `plain_client_format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainClientFormat {
-    /// By User-Agent, as `wire-contracts` 0.1 says.
+    /// By path and User-Agent: curl gets SSE, everybody else NDJSON.
     Auto,
     /// Always SSE.
     Sse,

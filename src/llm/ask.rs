@@ -107,7 +107,7 @@ impl Ask<'_> {
     }
 
     /// The conversation to send: tool turns complete, or as plain text where no tools are shown
-    /// though the request had some; and with an instruction where the form is not enforced in full.
+    /// though the request had some; and with an instruction on the form of the answer.
     pub(super) fn messages(&self) -> Vec<Message> {
         let mut messages = self.call.messages.to_vec();
         if prompt::has_tool_turns(&messages) {
@@ -151,9 +151,7 @@ impl Ask<'_> {
 
     fn instruction(&self, messages: &[Message]) -> Option<String> {
         let enforced = self.enforced_format();
-        if enforced == StructuredOutput::Schema {
-            return None;
-        }
+        // A schema is always shown: what only enforces it does not tell the model what it means.
         // A client that asks for JSON mode has to say JSON itself; then nothing is added.
         if enforced == StructuredOutput::Json
             && self.call.format == OutputFormat::Json

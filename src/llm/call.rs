@@ -46,9 +46,8 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             let queued = waiting.elapsed();
             if let Some(clock) = &mut clock {
                 clock.extend(queued);
-            } else {
-                yield Ok(CallEvent::Started { queued });
             }
+            yield Ok(CallEvent::Started { queued });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             let mut attempt = Try::new(&model, &call);
             let failure = match clock.bound(attempt.open()).await {
@@ -248,7 +247,8 @@ impl<'a> Try<'a> {
         let messages = self.call.messages.iter();
         let parts = messages.clone().flat_map(|message| &message.parts).map(of_part);
         let calls = messages.flat_map(|message| &message.tool_calls);
-        parts.chain(calls.map(|call| call.arguments.as_str())).collect()
+        let tools = self.call.tools.iter().filter_map(|tool| tool.description.as_deref());
+        parts.chain(calls.map(|call| call.arguments.as_str())).chain(tools).collect()
     }
 
     fn prompt_bytes(&self) -> usize {

@@ -260,7 +260,9 @@ impl Exchange {
         for piece in pieces {
             self.answer.take(piece, &mut self.ready);
         }
-        if self.answer.is_ended() {
+        if self.answer.is_flooded() {
+            self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
+        } else if self.answer.is_ended() {
             self.close();
         } else if self.answer.is_complete() && self.finish_by.is_none() {
             self.finish_by = Some(Instant::now() + FINISH_WAIT);

@@ -191,7 +191,8 @@ pub(super) fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
             pieces.extend(calls.into_iter().flatten().map(tool_piece).map(Piece::Tool));
         }
         content(choice.get("text"), &mut pieces);
-        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+        let reason = choice.get("finish_reason").and_then(Value::as_str);
+        if let Some(reason) = reason.filter(|reason| !matches!(*reason, "" | "null")) {
             pieces.push(Piece::Finish(finish_reason(reason)?));
         }
     }

@@ -9,10 +9,10 @@ pub(super) const MESSAGE_LIMIT: usize = 300;
 /// Bytes of a payload that `CHORUS_LOG_PAYLOADS=1` shows.
 pub(super) const EXCERPT_LIMIT: usize = 512;
 /// A run of this many characters shared with a prompt makes a message an echo of it.
-const ECHO_RUN: usize = 24;
+const ECHO_RUN: usize = 14;
 /// The same with everything but letters and digits taken out, so that escapes and changed white
 /// space do not hide an echo.
-const BARE_ECHO_RUN: usize = 20;
+const BARE_ECHO_RUN: usize = 12;
 /// A prompt shorter than a run is echoed when all of it is there, unless it is shorter than this:
 /// "hi" is part of too many words.
 const SHORTEST_ECHO: usize = 6;
@@ -74,7 +74,7 @@ pub(super) fn cut(text: &str, limit: usize) -> String {
     format!("{kept}...")
 }
 
-/// Whether a message may hold a piece of one of these texts: a shared run of 24 characters, or the
+/// Whether a message may hold a piece of one of these texts: a shared run of 14 characters, or the
 /// whole of a shorter text. When in doubt it says yes.
 pub(super) fn echoes<'a>(message: &str, texts: impl Iterator<Item = &'a str> + Clone) -> bool {
     let message = unescape(message);
@@ -225,7 +225,8 @@ mod tests {
             ),
             ("I will not say marker-4711.", vec!["marker-4711"], true),
             ("this is bad", vec!["hi"], false),
-            ("tell me the story", vec![prompt], false),
+            ("tell me the story", vec![prompt], true),
+            ("tell me more", vec![prompt], false),
             ("maximum context length is 8192 tokens", vec![prompt, chinese], false),
             ("", vec![""], false),
         ] {
@@ -256,7 +257,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn any_quote_of_24_characters_is_found(
+        fn any_long_quote_is_found(
             prompt in "[a-z你好，。 ]{30,90}", at in any::<prop::sample::Index>(), tail in "[A-Z]{0,9}",
         ) {
             let letters: Vec<char> = prompt.chars().collect();

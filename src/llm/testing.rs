@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Call, CallStream, Limit, Llm, LlmError};
 use crate::{
-    config::{Config, Endpoint, Mode, Model, StructuredOutput},
+    config::{Config, Endpoint, Model},
     types::{ApiKey, Image, Message, OutputFormat, Part, Protocol, Role, Sampling, ToolDefinition},
 };
 
@@ -31,27 +31,13 @@ impl Llm {
 
 /// A model at this base, with nothing special.
 pub(super) fn model(protocol: Protocol, api_base: &str) -> Model {
+    let plain = Model::plain("m", api_base);
     Model {
-        name: "m".into(),
-        endpoint: Endpoint {
-            api_base: api_base.parse().unwrap(),
-            api_key: ApiKey::new("sk-test-key-000"),
-        },
+        endpoint: Endpoint { api_key: ApiKey::new("sk-test-key-000"), ..plain.endpoint },
         protocol,
-        mode: Mode::Chat,
         upstream_model: "up".into(),
-        auto_temperature: None,
-        temperature: None,
-        max_temperature: 2.0,
-        send_temperature: true,
-        structured_output: StructuredOutput::Schema,
-        vision: None,
-        tools: None,
         context_tokens: 8192,
-        max_concurrency: None,
-        price: None,
-        headers: reqwest::header::HeaderMap::new(),
-        ca_cert: None,
+        ..plain
     }
 }
 

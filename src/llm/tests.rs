@@ -38,11 +38,11 @@ impl Outcome {
 }
 
 async fn outcome(mut stream: CallStream) -> Outcome {
-    let mut outcome = Outcome::default();
+    let (mut outcome, mut started) = (Outcome::default(), 0);
     while let Some(event) = stream.next().await {
         assert!(outcome.error.is_none(), "an error is the last item");
         match event {
-            Ok(CallEvent::Started { .. }) => assert!(outcome.attempts.is_empty()),
+            Ok(CallEvent::Started { .. }) => started += 1,
             Ok(CallEvent::Attempt(attempt)) => outcome.attempts.push(attempt.outcome),
             Ok(CallEvent::Delta(Delta::Text(text))) => outcome.text.push_str(&text),
             Ok(CallEvent::Delta(Delta::Reasoning(text))) => outcome.reasoning.push_str(&text),
@@ -51,6 +51,7 @@ async fn outcome(mut stream: CallStream) -> Outcome {
             Err(error) => outcome.error = Some(error),
         }
     }
+    assert_eq!(started, outcome.attempts.len(), "each attempt is announced");
     outcome
 }
 

@@ -5,6 +5,8 @@
 
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
+/// So many bytes of white space before the answer are held back; with more they are the answer.
+const MOST_SPACE: usize = 4096;
 
 /// A piece of the upstream's text, told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,8 @@ impl ThinkSplitter {
             self.state = State::Closed;
             return true;
         }
-        if OPEN.starts_with(trimmed) || CLOSE.starts_with(trimmed) {
+        let may_be_tag = OPEN.starts_with(trimmed) || CLOSE.starts_with(trimmed);
+        if may_be_tag && self.held.len() <= MOST_SPACE {
             return false; // nothing, or the beginning of a tag
         }
         self.state = State::Answer;
@@ -187,6 +190,13 @@ mod tests {
             let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
             assert_eq!(split(&letters), want, "{input:?} by letter");
         }
+    }
+
+    #[test]
+    fn a_flood_of_white_space_is_not_held_back() {
+        let mut splitter = ThinkSplitter::new();
+        let shown: usize = (0..100).map(|_| splitter.push(&" ".repeat(1000)).len()).sum();
+        assert!(shown > 0 && splitter.held.len() <= MOST_SPACE, "{shown}");
     }
 
     #[test]

@@ -121,6 +121,12 @@ impl Rules {
     }
 }
 
+/// Who a request is from, as far as one caller's things must be kept from another's: its key, if
+/// it sent one. Not checked here.
+pub(super) fn client(headers: &HeaderMap) -> [u8; 32] {
+    Sha256::digest(presented_key(headers).unwrap_or_default()).into()
+}
+
 fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
@@ -129,7 +135,7 @@ fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| Some(headers.get("x-api-key")?.as_bytes().trim_ascii()))
 }
 
-/// `wire-contracts` 0.6: an IP, `localhost`, the machine's name, `*.localhost|.local|.internal`, or
+/// As Ollama: an IP, `localhost`, the machine's name, `*.localhost|.local|.internal`, or
 /// one of the `extra` names, all in lower case.
 fn host_allowed(host: &str, extra: &[String]) -> bool {
     let host = host.to_ascii_lowercase();
@@ -146,7 +152,7 @@ fn host_allowed(host: &str, extra: &[String]) -> bool {
         || extra.iter().any(|known| known == name || *known == host)
 }
 
-/// `wire-contracts` 0.6: pages served from this machine, desktop applications, and what the config
+/// As Ollama: pages served from this machine, desktop applications, and what the config
 /// names; there a single `*` stands for anything.
 fn origin_allowed(origin: &str, extra: &[String]) -> bool {
     const APPLICATIONS: [&str; 5] =

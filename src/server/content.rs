@@ -1,4 +1,4 @@
-//! Chat-style messages, as `/v1/chat/completions` and `/api/chat` send them (`wire-contracts`
+//! Chat-style messages, as `/v1/chat/completions` and `/api/chat` send them (OpenAI's message shapes,
 //! 2.1): strictly about what is there, leniently about how it is spelled.
 
 mod image;
@@ -51,16 +51,22 @@ struct RawFunction {
 /// # Errors
 /// 400 with the path of what cannot be understood.
 pub(super) fn conversation(messages: Vec<RawMessage>) -> Result<Vec<Message>, AppError> {
-    let read = messages.into_iter().enumerate().map(|(seat, message)| message.read(seat));
+    let read = messages
+        .into_iter()
+        .enumerate()
+        .map(|(seat, message)| message.read(seat, &format!("messages[{seat}]")));
     let mut messages = read.collect::<Result<Vec<_>, _>>()?;
     link_tool_results(&mut messages);
     Ok(messages)
 }
 
 impl RawMessage {
-    fn read(self, seat: usize) -> Result<Message, AppError> {
-        let path = format!("messages[{seat}]");
-        let role = role(self.role.as_deref(), &path)?;
+    /// The message at `path`; `seat` is its number in the conversation, for ids of its calls.
+    ///
+    /// # Errors
+    /// 400 with the path of what cannot be understood.
+    pub(super) fn read(self, seat: usize, path: &str) -> Result<Message, AppError> {
+        let role = role(self.role.as_deref(), path)?;
         let mut parts = parts(self.content, &format!("{path}.content"))?;
         for (index, image) in self.images.unwrap_or_default().iter().enumerate() {
             let image = inline_image(image, &format!("{path}.images[{index}]"))?;
@@ -70,7 +76,7 @@ impl RawMessage {
             self.function_call.map(|function| RawCall { id: None, function: Some(function) });
         let mut tool_calls = Vec::new();
         for call in self.tool_calls.unwrap_or_default().into_iter().chain(legacy) {
-            tool_calls.push(call.read(seat, tool_calls.len())?);
+            tool_calls.push(call.read(seat, tool_calls.len(), path)?);
         }
         let tool_name = self.tool_name.or(self.name).filter(|_| role == Role::Tool);
         Ok(Message { role, parts, tool_calls, tool_call_id: self.tool_call_id, tool_name })
@@ -78,8 +84,8 @@ impl RawMessage {
 }
 
 impl RawCall {
-    fn read(self, seat: usize, index: usize) -> Result<ToolCall, AppError> {
-        let path = format!("messages[{seat}].tool_calls[{index}].function.name");
+    fn read(self, seat: usize, index: usize, path: &str) -> Result<ToolCall, AppError> {
+        let path = format!("{path}.tool_calls[{index}].function.name");
         let function = self.function.and_then(|call| Some((call.name?, call.arguments)));
         let Some((name, arguments)) = function else {
             return Err(AppError::field(path.as_str(), format!("{path}: missing")));
@@ -122,7 +128,11 @@ fn parts(content: Value, path: &str) -> Result<Vec<Part>, AppError> {
     }
 }
 
-fn part(item: Value, path: &str) -> Result<Part, AppError> {
+/// One part of a content array.
+///
+/// # Errors
+/// 400 with the path of what cannot be understood.
+pub(super) fn part(item: Value, path: &str) -> Result<Part, AppError> {
     let mut fields = match item {
         Value::String(text) => return Ok(Part::Text(text)),
         Value::Object(fields) => fields,
@@ -182,7 +192,7 @@ fn image(url: String, detail: Option<String>, path: &str) -> Result<Image, AppEr
 
 /// Gives every tool result the id and the name of the call it answers, whichever of the two its
 /// client left out: OpenAI's upstreams link by id, Ollama's by name.
-fn link_tool_results(messages: &mut [Message]) {
+pub(super) fn link_tool_results(messages: &mut [Message]) {
     let mut open: Vec<(String, String)> = Vec::new();
     for message in messages {
         match message.role {
@@ -363,7 +373,7 @@ mod tests {
         fn no_content_makes_it_panic(content in any_json(), calls in any_json()) {
             let message = json!({"role": "user", "content": content, "tool_calls": calls});
             if let Ok(message) = serde_json::from_value::<RawMessage>(message) {
-                let _ = message.read(0);
+                let _ = message.read(0, "messages[0]");
             }
         }
     }

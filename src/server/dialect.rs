@@ -42,7 +42,7 @@ impl Dialect {
     }
 }
 
-/// `wire-contracts` 0.1, first match wins. Negotiation exists on `/api/*` only: both OpenAI SDKs
+/// First match wins. Negotiation exists on `/api/*` only: both OpenAI SDKs
 /// send `Accept: application/json` together with `stream: true` and then read SSE.
 fn decide(signs: Signs<'_>, plain: PlainClientFormat) -> Dialect {
     if is_below(signs.path, "/v1") {

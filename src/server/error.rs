@@ -46,6 +46,9 @@ pub(super) enum AppError {
     /// No model of that name, and unknown names are not the default workflow's.
     #[error("model '{0}' not found")]
     UnknownModel(String),
+    /// `previous_response_id` names nothing that is kept. Our own id, so it is no secret.
+    #[error("previous response '{0}' not found; it was not stored, or is no longer kept")]
+    UnknownResponse(String),
     /// No such path.
     #[error("no such endpoint: {0}")]
     UnknownRoute(String),
@@ -104,13 +107,14 @@ impl AppError {
         Self::Invalid { message: message.into(), param: Some(param.into()) }
     }
 
-    /// Status and stable code: `wire-contracts` 0.4.
+    /// Status and stable code; the README lists them.
     fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::InvalidKey(_) => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "model_not_found"),
+            Self::UnknownResponse(_) => (StatusCode::BAD_REQUEST, "previous_response_not_found"),
             Self::UnknownRoute(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_operation"),
@@ -151,6 +155,7 @@ impl AppError {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::UnknownModel(_) => Some("model"),
+            Self::UnknownResponse(_) => Some("previous_response_id"),
             Self::Run { failed, .. } => match failed.error {
                 WorkflowError::Invalid { param, .. } => param,
                 _ => None,
@@ -351,6 +356,12 @@ mod tests {
             (AppError::InvalidKey("x"), 401, "invalid_api_key", "invalid_request_error"),
             (AppError::Forbidden("x"), 403, "forbidden", "invalid_request_error"),
             (AppError::UnknownModel(message()), 404, "model_not_found", "invalid_request_error"),
+            (
+                AppError::UnknownResponse(message()),
+                400,
+                "previous_response_not_found",
+                "invalid_request_error",
+            ),
             (AppError::UnknownRoute(message()), 404, "not_found", "not_found_error"),
             (
                 AppError::MethodNotAllowed(message()),

@@ -100,15 +100,22 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), A
     let (ours, rest) = fields
         .into_iter()
         .partition::<Map<String, Value>, _>(|(name, _)| known.contains(&name.as_str()));
-    let body = serde_path_to_error::deserialize(Value::Object(ours)).map_err(|error| {
-        let path = error.path().to_string();
+    Ok((typed(Value::Object(ours), "")?, rest))
+}
+
+/// A value as a type; errors name the place in it, below `path`.
+pub(super) fn typed<T: DeserializeOwned>(value: Value, path: &str) -> Result<T, AppError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
         let words = expectation(&error.inner().to_string());
-        match path.as_str() {
-            "." => AppError::invalid(words),
-            path => AppError::field(path, format!("{path}: {words}")),
-        }
-    })?;
-    Ok((body, rest))
+        let inner = error.path().to_string();
+        let place = match (path, inner.as_str()) {
+            ("", ".") => return AppError::invalid(words),
+            ("", inner) => inner.to_owned(),
+            (path, ".") => path.to_owned(),
+            (path, inner) => format!("{path}.{inner}"),
+        };
+        AppError::field(place.as_str(), format!("{place}: {words}"))
+    })
 }
 
 /// Serde's words without the value they quote, which may be a piece of a prompt.

@@ -73,6 +73,12 @@ pub(super) trait Encoder: Send + 'static {
     /// When the answer cannot be told in this form; then nothing was pushed.
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError>;
 
+    /// A failure after headers were sent, without the framing's own terminator. `false`: this form
+    /// has none of its own, and the dialect's error object is sent.
+    fn failed(&mut self, _error: &AppError, _frames: &mut Frames) -> bool {
+        false
+    }
+
     /// An object that changes nothing, for framings without comments.
     fn heartbeat(&self) -> Value;
 

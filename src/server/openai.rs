@@ -13,7 +13,9 @@ use serde::Serialize;
 
 pub(super) use completions::completions;
 use reply::ChatReply;
+pub(super) use reply::random_id;
 use request::ChatRequest;
+pub(super) use request::{named_effort, schema_name};
 
 use super::{
     AppState,

@@ -9,12 +9,9 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use crate::{
-    config::{
-        Client, Config, Endpoint, LogFormat, Mode, Model, PlainClientFormat, Plan, Policy,
-        ReasoningField, Retry, Server, StructuredOutput, TimeLimits, UnknownModel, UsageScope,
-    },
+    config::{Client, Config, LogFormat, Model, Plan, Policy, Retry, Server, TimeLimits},
     llm::{LlmError, LlmErrorKind, ToolCallDelta},
-    types::{ApiKey, FinishReason, Protocol, RequestId, Usage, WorkflowId},
+    types::{FinishReason, RequestId, Usage, WorkflowId},
     workflow::{
         Engine, Event, Failed, Finished, RunStatus, StageKind, StageReport, StageStatus, Warning,
         WorkflowError, WorkflowExecutionDetails,
@@ -23,49 +20,11 @@ use crate::{
 };
 
 pub(super) fn server() -> Server {
-    Server {
-        host: "127.0.0.1".to_owned(),
-        port: 0,
-        request_body_limit: 1 << 20,
-        max_in_flight: 8,
-        shutdown_grace: Duration::from_secs(30),
-        header_hold: Duration::from_secs(5),
-        heartbeat: Duration::from_secs(10),
-        unknown_model: UnknownModel::Workflow,
-        plain_client_format: PlainClientFormat::Auto,
-        progress: true,
-        usage: UsageScope::Total,
-        reasoning_field: ReasoningField::ReasoningContent,
-        ollama_version: "0.13.5".to_owned(),
-        allowed_hosts: Vec::new(),
-        cors_origins: Vec::new(),
-        allow_unauthenticated: false,
-    }
+    Server { port: 0, request_body_limit: 1 << 20, max_in_flight: 8, ..Server::default() }
 }
 
 pub(super) fn model(name: &str) -> Model {
-    Model {
-        name: name.to_owned(),
-        endpoint: Endpoint {
-            api_base: "http://127.0.0.1:9/v1".parse().unwrap(),
-            api_key: ApiKey::default(),
-        },
-        protocol: Protocol::OpenAi,
-        mode: Mode::Chat,
-        upstream_model: name.to_owned(),
-        auto_temperature: None,
-        temperature: None,
-        max_temperature: 2.0,
-        send_temperature: true,
-        structured_output: StructuredOutput::Schema,
-        vision: None,
-        tools: None,
-        context_tokens: 32768,
-        max_concurrency: None,
-        price: None,
-        headers: Default::default(),
-        ca_cert: None,
-    }
+    Model::plain(name, "http://127.0.0.1:9/v1")
 }
 
 pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -> Config {

@@ -353,6 +353,8 @@ async fn logged(app: &AppState, request: Request) -> Vec<Value> {
         .with_writer(move || writer.clone());
     let levels = tracing_subscriber::EnvFilter::new("chorus=trace");
     let subscriber = tracing_subscriber::registry().with(layer).with(levels);
+    // See llm::tests::logs: a single dispatcher would let callsites be cached as unwanted.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     call(app, request).with_subscriber(subscriber).await;
     let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,4 +1,4 @@
-//! Tools and the choice of them, in the forms of `wire-contracts` 2.4.
+//! Tools and the choice of them, in the forms of chat completions, responses and Ollama.
 
 use serde::Deserialize;
 use serde_json::Value;

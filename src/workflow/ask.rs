@@ -1,6 +1,6 @@
 //! One model call as the engine sees it: its record for the trace, and its output folded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use tokio::time::Instant;
@@ -16,8 +16,8 @@ use crate::{
     types::{Effort, FinishReason, Message, OutputFormat, Sampling, Usage},
 };
 
-/// A folded output may be this large; a model that floods is cut off there.
-const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
+/// An output may be this large; a model that floods is cut off there.
+pub(super) const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Fills a [`CallRecord`] while calls are made for a stage.
 pub(super) struct Tracker {
@@ -26,8 +26,6 @@ pub(super) struct Tracker {
     began: Instant,
     usage: Usage,
     cost: Cost,
-    /// The attempt under way has been counted.
-    counted: bool,
 }
 
 impl Tracker {
@@ -39,7 +37,6 @@ impl Tracker {
             began: Instant::now(),
             usage: Usage::default(),
             cost: Cost::default(),
-            counted: false,
         }
     }
 
@@ -48,6 +45,7 @@ impl Tracker {
         self.record.model.clone_from(&model.config().name);
         self.record.temperature = chosen.map(|chosen| chosen.value);
         self.record.temperature_source = chosen.map(|chosen| chosen.source);
+        self.record.first_token_ms = None;
     }
 
     /// Notes what the call tells of itself.
@@ -56,13 +54,8 @@ impl Tracker {
             CallEvent::Started { queued } => {
                 self.record.queued_ms += millis(*queued);
                 self.run.watch.attempt_began();
-                self.counted = true;
             }
             CallEvent::Attempt(attempt) => {
-                if !self.counted {
-                    self.run.watch.attempt_began();
-                }
-                self.counted = false;
                 self.record.attempts += 1;
                 self.record.temperature = attempt.temperature;
                 if attempt.temperature.is_none() {
@@ -70,7 +63,8 @@ impl Tracker {
                 }
                 self.record.calls.push(AttemptRecord::from(attempt));
             }
-            CallEvent::Delta(_) => {
+            CallEvent::Delta(Delta::Reasoning(_)) => {}
+            CallEvent::Delta(Delta::Text(_) | Delta::ToolCall(_)) => {
                 if self.record.first_token_ms.is_none() {
                     self.record.first_token_ms = Some(millis(self.began.elapsed()));
                 }
@@ -83,6 +77,11 @@ impl Tracker {
                 self.record.finish_reason = Some(reason.as_str());
             }
         }
+    }
+
+    /// How long the calls waited for permits so far.
+    pub(super) fn queued(&self) -> Duration {
+        Duration::from_millis(self.record.queued_ms)
     }
 
     /// What the calls cost so far.
@@ -138,7 +137,7 @@ pub(super) async fn fold(
         tracker.note(&event, model);
         match event {
             CallEvent::Delta(Delta::Text(piece)) if text.len() + piece.len() > MAX_OUTPUT_BYTES => {
-                return Err(error(model, LlmErrorKind::Garbled, "the answer is larger than 8 MiB"));
+                return Err(too_large(model));
             }
             CallEvent::Delta(Delta::Text(piece)) => text.push_str(&piece),
             CallEvent::Finished(completion) => {
@@ -150,12 +149,35 @@ pub(super) async fn fold(
                 if text.trim().is_empty() {
                     return Err(error(model, LlmErrorKind::Empty, "it answered without any text"));
                 }
-                return Ok(Reply { text, completion });
+                // Of a folded output only the text counts, so no tool waits for anybody.
+                let reason = plain(completion.reason);
+                return Ok(Reply { text, completion: Completion { reason, ..completion } });
             }
             CallEvent::Started { .. } | CallEvent::Attempt(_) | CallEvent::Delta(_) => {}
         }
     }
     Err(ended_early(model))
+}
+
+/// How a text ended whose tool calls, if any, were left out.
+pub(super) fn plain(reason: FinishReason) -> FinishReason {
+    match reason {
+        FinishReason::ToolCalls => FinishReason::Stop,
+        FinishReason::Stop | FinishReason::Length | FinishReason::ContentFilter => reason,
+    }
+}
+
+/// Bytes of a piece of output.
+pub(super) fn size(delta: &Delta) -> usize {
+    match delta {
+        Delta::Text(text) | Delta::Reasoning(text) => text.len(),
+        Delta::ToolCall(call) => call.arguments.len(),
+    }
+}
+
+/// The output reached [`MAX_OUTPUT_BYTES`].
+pub(super) fn too_large(model: &Model) -> LlmError {
+    error(model, LlmErrorKind::Garbled, "the answer is larger than 8 MiB")
 }
 
 /// Polls finished calls to their end.
@@ -189,12 +211,7 @@ impl RunContext {
     }
 
     /// A stage's time limit for a model.
-    pub(super) fn limit(
-        &self,
-        kind: LimitKind,
-        model: &Model,
-        stage: &Stage,
-    ) -> std::time::Duration {
+    pub(super) fn limit(&self, kind: LimitKind, model: &Model, stage: &Stage) -> Duration {
         let url = &model.config().endpoint.api_base;
         self.engine.config.timeouts.resolve(kind, url, stage.timeout)
     }
@@ -206,7 +223,7 @@ impl RunContext {
         temperature: f32,
         max_tokens: u32,
         format: OutputFormat,
-        limit: std::time::Duration,
+        limit: Duration,
     ) -> Call {
         Call {
             messages: messages.into(),

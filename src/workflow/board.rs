@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{Member, Plan, Stage},
-    llm::LlmErrorKind,
+    llm::{LlmError, LlmErrorKind},
     types::Usage,
 };
 
@@ -84,6 +84,7 @@ impl Board {
         &mut self,
         record: AnalyzerRecord,
         failure: Option<ErrorRecord>,
+        overcome: &[(String, ErrorRecord)],
         advice: &Advice,
     ) -> Event {
         let (status, ms) = (record.call.status, record.call.duration_ms);
@@ -92,11 +93,15 @@ impl Board {
             Some(failure) => Some(failure.code.to_owned()),
             None => advice_line(advice),
         };
+        for (model, error) in overcome {
+            self.warn(StageKind::Analyzer, model, error);
+        }
         if let Some(failure) = &failure {
             self.warn(StageKind::Analyzer, &name, failure);
         }
         self.analyzer = Some(record);
-        report(StageKind::Analyzer, &name, status, ms, detail, failure.is_some())
+        let degrades = failure.is_some() || !overcome.is_empty();
+        report(StageKind::Analyzer, &name, status, ms, detail, degrades)
     }
 
     pub(super) fn member_ended(&mut self, seat: usize, outcome: MemberOutcome) -> Event {
@@ -104,15 +109,17 @@ impl Board {
         let call = &outcome.record.call;
         let (status, ms) = (call.status, call.duration_ms);
         let mut detail = None;
-        let mut degrades = !outcome.overcome.is_empty();
-        for error in &outcome.overcome {
+        let mut degrades = false;
+        // A model that cannot take the input was left out, which is no failure.
+        let failed = |error: &&LlmError| error.kind != LlmErrorKind::UnsupportedInput;
+        for error in outcome.overcome.iter().filter(failed) {
             self.warn(StageKind::Worker, &name, &ErrorRecord::from(error));
+            degrades = true;
         }
         let nested = outcome.record.nested.as_ref();
         self.degraded |= nested.is_some_and(|level| level.status == RunStatus::Degraded);
         if let Err(failure) = &outcome.result {
             detail = Some(failure.code.to_owned());
-            // A worker that cannot take the input was left out, which is no failure.
             if status != StageStatus::Skipped {
                 let shown = ErrorRecord { code: failure.code, message: failure.message.clone() };
                 self.warn(StageKind::Worker, &name, &shown);
@@ -170,17 +177,20 @@ impl Board {
 
     /// Takes the selection in; events only when a judge was asked.
     pub(super) fn selected(&mut self, selection: Selection) -> Vec<Event> {
-        let Selection { best, record, failure, .. } = selection;
+        let Selection { best, record, failure, overcome, .. } = selection;
         self.best = best;
         let mut events = Vec::new();
         if record.call.status != StageStatus::Skipped {
             let name = record.call.model.clone();
+            for (model, error) in &overcome {
+                self.warn(StageKind::Selector, model, error);
+            }
             if let Some(failure) = &failure {
                 self.warn(StageKind::Selector, &name, failure);
             }
             let (status, ms) = (record.call.status, record.call.duration_ms);
             let detail = record.selected_worker.clone();
-            let degrades = failure.is_some();
+            let degrades = failure.is_some() || !overcome.is_empty();
             events.push(report(StageKind::Selector, &name, status, ms, detail, degrades));
         }
         // Without a selector in the plan there is no selector's record, except at the top, where
@@ -217,8 +227,10 @@ impl Board {
     pub(super) fn best_goes_up(&mut self) -> LevelOutcome {
         let best = self.candidates.get(self.best).cloned();
         let named = best.map(|best| if self.top { best } else { self.renamed(best) });
+        let usage = named.as_ref().map(|best| best.usage).unwrap_or_default();
         let status = self.good_status();
-        self.outcome(Ok(named.into_iter().collect()), status)
+        let outcome = self.outcome(Ok(named.into_iter().collect()), status);
+        LevelOutcome { answer_usage: usage, ..outcome }
     }
 
     /// Takes the synthesizer's ending in.
@@ -239,7 +251,7 @@ impl Board {
                 let seat = best.map_or(0, |best| best.seat);
                 let name = self.plan.name.clone();
                 let status = self.good_status();
-                self.outcome(Ok(vec![Candidate { seat, name, text, reason }]), status)
+                self.outcome(Ok(vec![Candidate { seat, name, text, reason, usage }]), status)
             }
             Err(error) => self.outcome(Err(Failure::of(&error)), RunStatus::Failed),
         };
@@ -277,11 +289,13 @@ impl Board {
             .collect();
         let each: Vec<String> =
             failures.iter().map(|(name, failure)| format!("{name}: {}", failure.message)).collect();
-        Failure {
-            kind: FailureKind::Members { members: failures, needed: self.needed() },
-            code: "all_workers_failed",
-            message: each.join("; "),
+        let succeeded = self.members.iter().flatten().count().saturating_sub(failures.len());
+        let kind = FailureKind::Members { members: failures, succeeded, needed: self.needed() };
+        let failure = Failure { kind, code: "all_workers_failed", message: each.join("; ") };
+        if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) {
+            return Failure { code: LlmErrorKind::UnsupportedInput.code(), ..failure };
         }
+        failure
     }
 
     fn outcome(
@@ -354,10 +368,4 @@ fn sum(level: &LevelRecord) -> UsageRecord {
     ];
     let calls = stages.into_iter().flatten().chain(level.workers.iter().map(|one| &one.call));
     calls.fold(UsageRecord::default(), |sum, call| sum.plus(&call.usage))
-}
-
-/// Whether every model below a failure failed in a way.
-pub(super) fn all_leaves(failure: &Failure, test: impl Fn(LlmErrorKind) -> bool) -> bool {
-    let leaves = failure.leaves();
-    !leaves.is_empty() && leaves.iter().all(|error| test(error.kind))
 }

@@ -7,7 +7,7 @@ use futures::StreamExt;
 
 use super::{
     StageKind,
-    ask::{Tracker, drain, ended_early},
+    ask::{MAX_OUTPUT_BYTES, Tracker, drain, ended_early, size, too_large},
     context::RunContext,
     step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
     temperature,
@@ -31,6 +31,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
         let temperature = chosen.map(|chosen| chosen.value);
         let mut stream = model.call(whole(&run.request, temperature, Limit::Gap(limit)));
         let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&model));
+        let mut bytes = 0;
         while let Some(item) = stream.next().await {
             let event = match item {
                 Ok(event) => event,
@@ -41,7 +42,14 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
             };
             tracker.note(&event, &model);
             match event {
-                CallEvent::Delta(delta) => yield Step::Event(delta.into()),
+                CallEvent::Delta(delta) => {
+                    bytes += size(&delta);
+                    if bytes > MAX_OUTPUT_BYTES {
+                        ending = Err(too_large(&model));
+                        break;
+                    }
+                    yield Step::Event(delta.into());
+                }
                 CallEvent::Finished(completion) => {
                     ending = Ok(completion.reason);
                     break;
@@ -49,7 +57,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
                 CallEvent::Started { .. } | CallEvent::Attempt(_) => {}
             }
         }
-        let usage = tracker.usage();
+        let (usage, finished) = (tracker.usage(), ending.is_ok());
         let call = match &ending {
             Ok(_) => tracker.ok(),
             Err(error) => tracker.failed(error),
@@ -57,7 +65,9 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
         let (status, ms) = (call.status, call.duration_ms);
         yield Step::Event(report(StageKind::Synthesizer, &config.name, status, ms, None, false));
         yield Step::Done(Box::new(outcome(&run, &model, call, ending, usage, note)));
-        drain(vec![stream]).await;
+        if finished {
+            drain(vec![stream]).await;
+        }
     })
 }
 
@@ -103,7 +113,10 @@ fn outcome(
         note,
     };
     let result = match ending {
-        Ok(reason) => Ok(vec![Candidate { seat: 0, name, text: String::new(), reason }]),
+        Ok(reason) => {
+            let usage = answer_usage;
+            Ok(vec![Candidate { seat: 0, name, text: String::new(), reason, usage }])
+        }
         Err(error) => Err(Failure::of(&error)),
     };
     LevelOutcome { record, result, answer_usage }

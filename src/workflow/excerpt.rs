@@ -95,6 +95,29 @@ pub(super) fn share(
     (whole.saturating_sub(reserved).saturating_sub(used) / count.max(1)).max(256)
 }
 
+/// What is left of a share when the context turned out smaller than configured: half of what the
+/// longest of these texts took.
+pub(super) fn halved<'a>(share: usize, texts: impl Iterator<Item = &'a str>) -> usize {
+    share.min(texts.map(str::len).max().unwrap_or(0)) / 2
+}
+
+/// Bytes of a prompt that may be the conversation: `most`, or a quarter of a small context.
+pub(super) fn part_of(context_tokens: u32, most: usize) -> usize {
+    most.min((context_tokens as usize).saturating_mul(BYTES_PER_TOKEN) / 4)
+}
+
+/// How long an answer may be: `most` tokens, or half of a small context.
+pub(super) fn answer_tokens(context_tokens: u32, most: u32) -> u32 {
+    most.min(context_tokens / 2).max(1)
+}
+
+/// Untrusted text between tags that carry the run's nonce. A nonce inside it (a nested writer has
+/// seen it) is taken out, so that no text can forge the end of its fence.
+pub(super) fn fenced(tag: &str, nonce: &str, attributes: &str, text: &str) -> String {
+    let text = text.replace(nonce, "*");
+    format!("<{tag}-{nonce}{attributes}>\n{text}\n</{tag}-{nonce}>")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -117,6 +140,15 @@ mod tests {
         let bounded = conversation(&messages, 2000);
         assert!(bounded.len() < 2200, "{}", bounded.len());
         assert!(bounded.contains("FIRST") && bounded.ends_with("What is 2+2?"));
+    }
+
+    #[test]
+    fn a_fence_holds_whatever_stands_in_it() {
+        for text in ["plain", "</x-ab12>", "a</x-ab12>b", "ab</x-ab12>12</x-abab1212>"] {
+            let fenced = fenced("x", "ab12", " n=\"1\"", text);
+            assert_eq!(fenced.matches("ab12").count(), 2, "{fenced}");
+            assert!(fenced.starts_with("<x-ab12 n=\"1\">\n") && fenced.ends_with("\n</x-ab12>"));
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::{Leaf, Member, Plan, Schedule, Stage},
-    llm::{CallStream, LlmErrorKind},
+    llm::{CallStream, Completion, LlmErrorKind},
 };
 
 /// Where a level stands in the plan.
@@ -76,9 +76,9 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
             match step {
                 Step::Event(event) => yield Step::Event(event),
                 Step::Analyzed(analysed) => {
-                    let Analysis { advice, record, failure, rest } = *analysed;
+                    let Analysis { advice, record, failure, overcome, rest } = *analysed;
                     analyzing = None;
-                    yield Step::Event(board.analyzed(record, failure, &advice));
+                    yield Step::Event(board.analyzed(record, failure, &overcome, &advice));
                     if let Some(sender) = advise.take() {
                         sender.send_replace(Some(Arc::new(advice)));
                     }
@@ -91,9 +91,8 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     }
                     match board.judge_next() {
                         Judging::Failed(failure) => {
+                            if let Some(handle) = &analyzing { handle.abort(); }
                             yield Step::Done(Box::new(board.failed(failure)));
-                            // Whatever still runs (the analyzer) has nobody left to help.
-                            return;
                         }
                         Judging::AllGoUp => {
                             if let Some(handle) = &analyzing { handle.abort(); }
@@ -252,7 +251,8 @@ impl Site {
             yield Step::Event(Event::StageStarted { stage: StageKind::Worker, name: name.clone() });
             let draft = assignment.draft(&run, &advice).await;
             let candidate = |reply: Reply| {
-                vec![Candidate { seat, name, text: reply.text, reason: reply.completion.reason }]
+                let Completion { reason, usage } = reply.completion;
+                vec![Candidate { seat, name, text: reply.text, reason, usage }]
             };
             let result = draft.result.map(candidate).map_err(|error| Failure::of(&error));
             let outcome = MemberOutcome { record: draft.record, result, overcome: draft.overcome };
@@ -295,7 +295,12 @@ fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutco
     let LevelOutcome { record, result, .. } = outcome;
     let status = match &result {
         Ok(_) => StageStatus::Ok,
-        Err(failure) if is_timeout(failure) => StageStatus::Timeout,
+        Err(failure) if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) => {
+            StageStatus::Skipped
+        }
+        Err(failure) if failure.is_wholly(|kind| kind == LlmErrorKind::Timeout) => {
+            StageStatus::Timeout
+        }
         Err(_) => StageStatus::Failed,
     };
     let call = CallRecord {
@@ -315,9 +320,4 @@ fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutco
     let result = result
         .map(|all| all.into_iter().map(|candidate| Candidate { seat, ..candidate }).collect());
     MemberOutcome { record, result, overcome: Vec::new() }
-}
-
-fn is_timeout(failure: &Failure) -> bool {
-    let leaves = failure.leaves();
-    !leaves.is_empty() && leaves.iter().all(|error| error.kind == LlmErrorKind::Timeout)
 }

@@ -8,7 +8,6 @@ use futures::{StreamExt, stream::BoxStream};
 use super::{
     Engine, Event, Failed, Finished, Route, Run, RunStatus, RunSummary, RunWatch, WorkflowError,
     WorkflowExecutionDetails,
-    board::all_leaves,
     context::RunContext,
     direct,
     level::{Position, run_level},
@@ -182,6 +181,7 @@ impl Ending {
             request_id: self.run.request_id,
             mode: self.mode,
             level: LevelRecord {
+                name: self.name.clone(),
                 first_token_ms,
                 total_ms: self.run.elapsed_ms(),
                 usage: tally.usage_record(),
@@ -214,14 +214,16 @@ impl LevelRecord {
 fn run_error(failure: Failure, direct: bool) -> WorkflowError {
     match &failure.kind {
         FailureKind::Model(error) => model_error(error, direct),
-        FailureKind::Members { members, needed } => members_error(&failure, members, *needed),
+        FailureKind::Members { members, needed, .. } => members_error(&failure, members, *needed),
     }
 }
 
 fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
     match error.kind {
         LlmErrorKind::Timeout => WorkflowError::Timeout { message: error.to_string() },
-        LlmErrorKind::RateLimited { retry_after } => WorkflowError::RateLimited { retry_after },
+        LlmErrorKind::RateLimited { retry_after } if direct => {
+            WorkflowError::RateLimited { retry_after }
+        }
         LlmErrorKind::UnsupportedInput => {
             // It names the model and the part itself.
             WorkflowError::UnsupportedInput { message: error.message.clone() }
@@ -234,6 +236,7 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         | LlmErrorKind::Unauthorized
         | LlmErrorKind::NotFound
         | LlmErrorKind::Quota
+        | LlmErrorKind::RateLimited { .. }
         | LlmErrorKind::ContextLength
         | LlmErrorKind::Rejected { .. }
         | LlmErrorKind::Upstream { .. }
@@ -249,17 +252,17 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
 fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize) -> WorkflowError {
     let each = || members.iter().map(|(name, failure)| format!("{name}: {}", failure.message));
     let listed = || each().collect::<Vec<_>>().join("; ");
-    if all_leaves(failure, |kind| kind == LlmErrorKind::Timeout) {
+    if failure.is_wholly(|kind| kind == LlmErrorKind::Timeout) {
         return WorkflowError::Timeout { message: format!("every worker timed out: {}", listed()) };
     }
-    if all_leaves(failure, |kind| matches!(kind, LlmErrorKind::RateLimited { .. })) {
+    if failure.is_wholly(|kind| matches!(kind, LlmErrorKind::RateLimited { .. })) {
         let waits = failure.leaves().into_iter().filter_map(|error| match error.kind {
             LlmErrorKind::RateLimited { retry_after } => retry_after,
             _ => None,
         });
         return WorkflowError::RateLimited { retry_after: waits.min() };
     }
-    if all_leaves(failure, |kind| kind == LlmErrorKind::UnsupportedInput) {
+    if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) {
         let message = format!("no worker can take this input: {}", listed());
         return WorkflowError::UnsupportedInput { message };
     }

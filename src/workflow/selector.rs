@@ -1,13 +1,14 @@
 //! The selector: a judge sees the candidates without names, in an order of the run's own, as
 //! untrusted data, and says which is best and why.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::{
-    ask::{Reply, Tracker, fold},
+    ask::{Reply, Tracker, error, fold},
     consensus::{ALIKE, Consensus},
     context::RunContext,
     excerpt, lenient,
@@ -70,7 +71,7 @@ pub(super) fn skipped(
         order: Vec::new(),
         fallback: false,
     };
-    Selection { best, record, failure: None, rest: Vec::new() }
+    Selection { best, record, failure: None, overcome: Vec::new(), rest: Vec::new() }
 }
 
 /// Asks the stage's models in order; one repair try for an unusable answer; the consensus
@@ -84,10 +85,13 @@ pub(super) async fn select(
     let order = shuffled(candidates.len(), run.workflow_id.seed());
     let mut tracker = Tracker::begin(run);
     let mut rest = Vec::new();
-    let judged = judge(run, stage, candidates, &order, &mut tracker, &mut rest).await;
+    let mut failures = Vec::new();
+    let task = Task { run, stage, candidates, order: &order };
+    let judged = task.judge(&mut tracker, &mut rest, &mut failures).await;
     let (verdict, call, failure) = match judged {
-        Ok(verdict) => (verdict, tracker.ok(), None),
-        Err(failure) => {
+        Some(verdict) => (verdict, tracker.ok(), None),
+        None => {
+            let failure = failures.pop().map_or(Failure::Unusable, |(_, failure)| failure);
             let shown = failure.record();
             let call = match &failure {
                 Failure::Upstream(error) => tracker.failed(error),
@@ -107,7 +111,8 @@ pub(super) async fn select(
         order: order.iter().filter_map(|index| Some(candidates.get(*index)?.seat)).collect(),
         fallback: failure.is_some(),
     };
-    Selection { best: verdict.best, record, failure, rest }
+    let overcome = failures.into_iter().map(|(model, one)| (model, one.record())).collect();
+    Selection { best: verdict.best, record, failure, overcome, rest }
 }
 
 /// Why there is no verdict.
@@ -128,93 +133,130 @@ impl Failure {
     }
 }
 
-async fn judge(
-    run: &Arc<RunContext>,
-    stage: &Stage,
-    candidates: &[Candidate],
-    order: &[usize],
-    tracker: &mut Tracker,
-    rest: &mut Vec<CallStream>,
-) -> Result<Verdict, Failure> {
-    let mut failure = Failure::Unusable;
-    for model in run.models(stage) {
-        let chosen = temperature::steady(stage.temperature, model.config().temperature);
-        tracker.asks(&model, Some(chosen));
-        let mut question = Question { run, stage, candidates, order, model: &model, halved: false };
-        let mut asked = question.ask(chosen.value, None, tracker, rest).await;
-        if matches!(&asked, Err(error) if error.kind == LlmErrorKind::ContextLength) {
-            question.halved = true;
-            asked = question.ask(chosen.value, None, tracker, rest).await;
-        }
-        let reply = match asked {
-            Ok(reply) => reply,
-            Err(error) => {
-                failure = Failure::Upstream(error);
-                continue;
-            }
-        };
-        if let Some(verdict) = parse(&reply.text, order) {
-            return Ok(verdict);
-        }
-        match question.ask(chosen.value, Some(&reply.text), tracker, rest).await {
-            Ok(repaired) => return parse(&repaired.text, order).ok_or(Failure::Unusable),
-            Err(error) => failure = Failure::Upstream(error),
-        }
-    }
-    Err(failure)
-}
-
-struct Question<'a> {
+/// What is to be judged.
+#[derive(Clone, Copy)]
+struct Task<'a> {
     run: &'a Arc<RunContext>,
     stage: &'a Stage,
     candidates: &'a [Candidate],
     order: &'a [usize],
+}
+
+impl Task<'_> {
+    /// The first verdict of the stage's models. `failures` are the models that gave none, and why.
+    async fn judge(
+        self,
+        tracker: &mut Tracker,
+        rest: &mut Vec<CallStream>,
+        failures: &mut Vec<(String, Failure)>,
+    ) -> Option<Verdict> {
+        for model in self.run.models(self.stage) {
+            let name = model.config().name.clone();
+            let left = self.run.limit(LimitKind::Selector, &model, self.stage);
+            let question = Question { task: self, model: &model, halved: false, left };
+            match question.verdict(tracker, rest).await {
+                Ok(verdict) => return Some(verdict),
+                Err(failure) => {
+                    // A judge that talks nonsense twice is not replaced: the consensus stands in.
+                    let unusable = matches!(failure, Failure::Unusable);
+                    failures.push((name, failure));
+                    if unusable {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+/// One judge and what it is asked.
+struct Question<'a> {
+    task: Task<'a>,
     model: &'a Arc<Model>,
     /// The judge's context turned out smaller than configured: half the share for each candidate.
     halved: bool,
+    /// Of its one time limit, over all that it is asked.
+    left: Duration,
 }
 
 impl Question<'_> {
+    /// Asks, once more with less when it was too much, once more when the answer is unusable.
+    async fn verdict(
+        mut self,
+        tracker: &mut Tracker,
+        rest: &mut Vec<CallStream>,
+    ) -> Result<Verdict, Failure> {
+        let stage = self.task.stage;
+        let chosen = temperature::steady(stage.temperature, self.model.config().temperature);
+        tracker.asks(self.model, Some(chosen));
+        let mut asked = self.ask(chosen.value, None, tracker, rest).await;
+        if matches!(&asked, Err(error) if error.kind == LlmErrorKind::ContextLength) {
+            self.halved = true;
+            asked = self.ask(chosen.value, None, tracker, rest).await;
+        }
+        let reply = asked.map_err(Failure::Upstream)?;
+        if let Some(verdict) = parse(&reply.text, self.task.order) {
+            return Ok(verdict);
+        }
+        let again = self.ask(chosen.value, Some(&reply.text), tracker, rest).await;
+        let repaired = again.map_err(Failure::Upstream)?;
+        parse(&repaired.text, self.task.order).ok_or(Failure::Unusable)
+    }
+
     async fn ask(
-        &self,
+        &mut self,
         temperature: f32,
         unusable: Option<&str>,
         tracker: &mut Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Reply, LlmError> {
-        let limit = self.run.limit(LimitKind::Selector, self.model, self.stage);
-        let max_tokens = self.stage.max_tokens.unwrap_or(MAX_TOKENS);
+        let context = self.model.config().context_tokens;
+        let stage = self.task.stage;
+        let max_tokens =
+            stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
         let messages = self.prompt(max_tokens, unusable);
-        let format = format(self.candidates.len());
-        let call = self.run.question(messages, temperature, max_tokens, format, limit);
-        fold(self.model, call, tracker, rest).await
+        let format = format(self.task.candidates.len());
+        if self.left.is_zero() {
+            return Err(error(self.model, LlmErrorKind::Timeout, "no usable answer in its time"));
+        }
+        let limit = self.left;
+        let call = self.task.run.question(messages, temperature, max_tokens, format, limit);
+        let (begun, queued) = (Instant::now(), tracker.queued());
+        let reply = fold(self.model, call, tracker, rest).await;
+        let waited = tracker.queued().saturating_sub(queued);
+        self.left = self.left.saturating_sub(begun.elapsed().saturating_sub(waited));
+        reply
     }
 
     fn prompt(&self, max_tokens: u32, unusable: Option<&str>) -> Vec<Message> {
-        let nonce = &self.run.nonce;
-        let conversation = excerpt::conversation(&self.run.request.messages, CONVERSATION_BYTES);
-        let used = conversation.len() + INSTRUCTIONS.len() + 64 * self.candidates.len();
+        let Task { run, stage, candidates, order } = self.task;
+        let nonce = &run.nonce;
         let context = self.model.config().context_tokens;
-        let share = excerpt::share(context, max_tokens as usize, used, self.candidates.len())
-            / if self.halved { 2 } else { 1 };
-        let mut text = format!("<conversation-{nonce}>\n{conversation}\n</conversation-{nonce}>\n");
-        for (place, index) in self.order.iter().enumerate() {
-            let answer = self.candidates.get(*index).map_or("", |candidate| &candidate.text);
+        let bytes = excerpt::part_of(context, CONVERSATION_BYTES);
+        let conversation = excerpt::conversation(&run.request.messages, bytes);
+        let used = conversation.len() + INSTRUCTIONS.len() + 128 * candidates.len();
+        let whole = excerpt::share(context, max_tokens as usize, used, candidates.len());
+        let texts = || candidates.iter().map(|candidate| candidate.text.as_str());
+        let share = if self.halved { excerpt::halved(whole, texts()) } else { whole };
+        let mut text = excerpt::fenced("conversation", nonce, "", &conversation);
+        for (place, index) in order.iter().enumerate() {
+            let answer = candidates.get(*index).map_or("", |candidate| &candidate.text);
             let answer = excerpt::excerpt(answer, share);
-            text.push_str(&format!(
-                "<candidate-{nonce} label=\"{}\">\n{answer}\n</candidate-{nonce}>\n",
-                place + 1
-            ));
+            let label = format!(" label=\"{}\"", place + 1);
+            text.push('\n');
+            text.push_str(&excerpt::fenced("candidate", nonce, &label, &answer));
         }
+        text.push('\n');
         text.push_str("Which candidate is best? Answer as JSON.");
-        let instructions = match &self.stage.system {
+        let instructions = match &stage.system {
             Some(added) => format!("{INSTRUCTIONS}\n{added}"),
             None => INSTRUCTIONS.to_owned(),
         };
         let mut messages =
             vec![Message::text(Role::System, instructions), Message::text(Role::User, text)];
         if let Some(unusable) = unusable {
-            let labels: Vec<String> = (1..=self.order.len()).map(|n| n.to_string()).collect();
+            let labels: Vec<String> = (1..=order.len()).map(|n| n.to_string()).collect();
             messages.push(Message::text(Role::Assistant, excerpt::excerpt(unusable, 1000)));
             messages.push(Message::text(
                 Role::User,

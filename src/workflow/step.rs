@@ -11,7 +11,7 @@ use super::{
     },
 };
 use crate::{
-    llm::{CallStream, LlmError},
+    llm::{CallStream, LlmError, LlmErrorKind},
     types::{FinishReason, Usage},
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Candidate {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) reason: FinishReason,
+    /// What the call that wrote it cost.
+    pub(super) usage: Usage,
 }
 
 /// What became of a member.
@@ -66,8 +68,9 @@ pub(super) struct Failure {
 pub(super) enum FailureKind {
     /// One model.
     Model(LlmError),
-    /// A level: its members' names and failures, and how many it needed.
-    Members { members: Vec<(String, Failure)>, needed: usize },
+    /// A level: the names and failures of its members, how many others succeeded, and how many it
+    /// needed.
+    Members { members: Vec<(String, Failure)>, succeeded: usize, needed: usize },
 }
 
 impl Failure {
@@ -79,7 +82,27 @@ impl Failure {
         }
     }
 
-    /// The error kinds of every model below.
+    /// Whether nothing below succeeded and every model that was asked failed in this way. One that
+    /// could not take the input was left out, unless that is the way.
+    pub(super) fn is_wholly(&self, way: impl Fn(LlmErrorKind) -> bool) -> bool {
+        let leaves = self.leaves();
+        let mut asked = leaves.iter().filter(|error| error.kind != LlmErrorKind::UnsupportedInput);
+        let all = leaves.iter().all(|error| way(error.kind));
+        let all_asked = asked.clone().next().is_some() && asked.all(|error| way(error.kind));
+        self.is_total() && (all || all_asked)
+    }
+
+    /// Whether not one member below succeeded.
+    fn is_total(&self) -> bool {
+        match &self.kind {
+            FailureKind::Model(_) => true,
+            FailureKind::Members { members, succeeded, .. } => {
+                *succeeded == 0 && members.iter().all(|(_, failure)| failure.is_total())
+            }
+        }
+    }
+
+    /// The errors of every model below.
     pub(super) fn leaves(&self) -> Vec<&LlmError> {
         match &self.kind {
             FailureKind::Model(error) => vec![error],
@@ -114,6 +137,8 @@ pub(super) struct Analysis {
     pub(super) record: AnalyzerRecord,
     /// The error's code and message, when there is no advice.
     pub(super) failure: Option<ErrorRecord>,
+    /// Models that failed before another one was asked, and why.
+    pub(super) overcome: Vec<(String, ErrorRecord)>,
     pub(super) rest: Vec<CallStream>,
 }
 
@@ -124,6 +149,8 @@ pub(super) struct Selection {
     pub(super) record: SelectorRecord,
     /// The judge was asked and gave nothing usable.
     pub(super) failure: Option<ErrorRecord>,
+    /// Models that failed before another one was asked, and why.
+    pub(super) overcome: Vec<(String, ErrorRecord)>,
     pub(super) rest: Vec<CallStream>,
 }
 

@@ -1,4 +1,4 @@
-//! The temperature rule of design section 5, one pure function per role. `TEMPERATURE_CONFIG.md`
+//! The temperature rule, one pure function per role. `TEMPERATURE_CONFIG.md`
 //! tells it to users.
 
 use super::trace::TemperatureSource as Source;
@@ -67,12 +67,13 @@ pub(super) fn direct(request: Option<f32>, model: Option<f32>) -> Option<Chosen>
 }
 
 /// Whether the analyzer's temperature is wanted: the node's word, else the model's, else the
-/// analyzer node's, else no.
+/// analyzer node's, else no. A model that is sent none has no use for it.
 pub(super) fn wants_advice(node: &Stage, model: &Model, analyzer: Option<&Stage>) -> bool {
-    node.auto_temperature
+    let word = node
+        .auto_temperature
         .or(model.auto_temperature)
-        .or(analyzer.and_then(|stage| stage.auto_temperature))
-        .unwrap_or(false)
+        .or(analyzer.and_then(|stage| stage.auto_temperature));
+    model.send_temperature && word.unwrap_or(false)
 }
 
 fn first<const N: usize>(voices: [(Option<f32>, Source); N]) -> Option<Chosen> {

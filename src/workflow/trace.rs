@@ -1,4 +1,4 @@
-//! The record of a run: design section 6, returned as `workflow` when a request asks for it.
+//! The record of a run, returned as `workflow` when a request asks for it.
 
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
@@ -218,7 +218,7 @@ pub struct UsageRecord {
     /// Both.
     pub total_tokens: u64,
     /// In US dollars, where every call's price is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "billionths")]
     pub cost_usd: Option<f64>,
     /// At least one count is an estimate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -260,7 +260,7 @@ impl UsageRecord {
 /// The analyzer's record.
 #[derive(Clone, Debug, Serialize)]
 pub struct AnalyzerRecord {
-    /// Its call. `temperature` is the one *advised*, as design section 6 shows it.
+    /// Its call. `temperature` is the one *advised*.
     #[serde(flatten)]
     pub call: CallRecord,
     /// What kind of task it saw.
@@ -341,6 +341,12 @@ pub struct Warning {
 fn rounded<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
     let widened = value.map(f64::from);
     widened.map(|value| (value * 1e6).round() / 1e6).serialize(serializer)
+}
+
+/// Dollars without the dust that adding floats leaves: 0.00122665, not 0.0012266500000000001.
+#[expect(clippy::ref_option, reason = "the signature serde calls")]
+fn billionths<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|value| (value * 1e9).round() / 1e9).serialize(serializer)
 }
 
 /// Whole milliseconds.

@@ -10,12 +10,9 @@ use super::{
     trace::WorkerRecord,
 };
 use crate::{
-    config::{Leaf, LimitKind, Mode, Stage},
-    llm::{Call, CallStream, Limit, LlmError, Model},
-    types::{
-        Effort, Message, OutputFormat, Part, Protocol, Request, Role, Sampling, ToolChoice,
-        ToolDefinition,
-    },
+    config::{Leaf, LimitKind, Stage},
+    llm::{Call, CallStream, Limit, LlmError, LlmErrorKind, Model},
+    types::{Effort, Message, OutputFormat, Part, Role, Sampling, ToolChoice},
 };
 
 /// What a leaf needs to know of the level it works in.
@@ -74,8 +71,11 @@ impl Assignment {
                 Err(error) => failures.push(error),
             }
         }
+        // A model that cannot take the input explains nothing when another one was asked and failed.
+        let telling = failures.iter().rposition(|one| one.kind != LlmErrorKind::UnsupportedInput);
+        let last = telling.or(failures.len().checked_sub(1));
         // A checked plan has at least one model, so there is a last failure.
-        let error = failures.pop().unwrap_or_else(|| no_model(&self.leaf));
+        let error = last.map_or_else(|| no_model(&self.leaf), |at| failures.remove(at));
         let record = self.record(tracker.failed(&error), None);
         Draft { result: Err(error), record, overcome: failures, rest }
     }
@@ -86,10 +86,9 @@ impl Assignment {
 
     fn call(&self, run: &RunContext, model: &Model, chosen: Chosen) -> Call {
         let (request, stage) = (&run.request, &self.leaf.stage);
-        let tools = Tools::of(request, model);
         let seed = request.sampling.seed.map(|seed| seed.wrapping_add(i64::from(self.leaf.copy)));
         Call {
-            messages: with_system(&tools.messages, stage.system.as_deref()),
+            messages: with_system(&request.messages, stage.system.as_deref()),
             sampling: Sampling {
                 temperature: Some(chosen.value),
                 seed,
@@ -99,8 +98,9 @@ impl Assignment {
             stop: if self.answers { request.stop.clone() } else { Vec::new() },
             format: if self.answers { request.format.clone() } else { OutputFormat::Text },
             effort: None::<Effort>,
-            tools: tools.definitions,
-            tool_choice: tools.choice,
+            // Shown and not to be called; a model without tools or tool choice gets plain text turns.
+            tools: Arc::clone(&request.tools),
+            tool_choice: (!request.tools.is_empty()).then_some(ToolChoice::None),
             parallel_tool_calls: None,
             extra: None,
             raw: false,
@@ -113,53 +113,11 @@ impl Assignment {
 
 fn no_model(leaf: &Leaf) -> LlmError {
     LlmError {
-        kind: crate::llm::LlmErrorKind::Setup,
+        kind: LlmErrorKind::Setup,
         model: leaf.stage.model.clone(),
         endpoint: None,
         message: "it is not configured".to_owned(),
     }
-}
-
-/// How a worker sees a request's tools: the same definitions with choice `none` where the protocol
-/// has it, else the calls and results so far as plain text.
-struct Tools {
-    messages: Arc<[Message]>,
-    definitions: Arc<[ToolDefinition]>,
-    choice: Option<ToolChoice>,
-}
-
-impl Tools {
-    fn of(request: &Request, model: &Model) -> Self {
-        let messages = Arc::clone(&request.messages);
-        let config = model.config();
-        let has_history = messages.iter().any(|m| m.role == Role::Tool || !m.tool_calls.is_empty());
-        if request.tools.is_empty() && !has_history {
-            return Self { messages, definitions: Arc::from([]), choice: None };
-        }
-        let native = config.protocol == Protocol::OpenAi
-            && config.mode == Mode::Chat
-            && config.tools != Some(false)
-            && !request.tools.is_empty();
-        if native {
-            let definitions = Arc::clone(&request.tools);
-            return Self { messages, definitions, choice: Some(ToolChoice::None) };
-        }
-        let messages = messages.iter().map(plain_turn).collect();
-        Self { messages, definitions: Arc::from([]), choice: None }
-    }
-}
-
-/// A turn with its tool calls, or a tool's result, as text.
-fn plain_turn(message: &Message) -> Message {
-    if message.role == Role::Tool {
-        let name = message.tool_name.as_deref().unwrap_or("tool");
-        return Message::text(Role::User, format!("[Result of {name}]\n{}", message.joined_text()));
-    }
-    let mut plain = message.clone();
-    for call in plain.tool_calls.drain(..) {
-        plain.parts.push(Part::Text(format!("[Called {} with {}]", call.name, call.arguments)));
-    }
-    plain
 }
 
 /// The conversation with text added to its leading system message.
@@ -184,7 +142,6 @@ pub(super) fn least(one: Option<u32>, other: Option<u32>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ToolCall;
 
     #[test]
     fn added_text_joins_the_leading_system_message_or_becomes_it() {
@@ -199,22 +156,5 @@ mod tests {
             (joined.len(), joined[0].joined_text().as_str()),
             (2, "You are kind.\nBe brief.")
         );
-    }
-
-    #[test]
-    fn tool_turns_become_plain_text() {
-        let mut asked = Message::text(Role::Assistant, "");
-        asked.tool_calls.push(ToolCall {
-            id: "c1".to_owned(),
-            name: "weather".to_owned(),
-            arguments: "{\"city\":\"Rome\"}".to_owned(),
-        });
-        let plain = plain_turn(&asked);
-        assert!(plain.tool_calls.is_empty());
-        assert!(plain.joined_text().contains("[Called weather with {\"city\":\"Rome\"}]"));
-        let mut result = Message::text(Role::Tool, "sunny");
-        result.tool_name = Some("weather".to_owned());
-        let plain = plain_turn(&result);
-        assert_eq!(plain, Message::text(Role::User, "[Result of weather]\nsunny"));
     }
 }

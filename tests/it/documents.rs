@@ -14,11 +14,12 @@ use crate::support::{Script, Upstream, four_stages, question};
 use markdown::{READMES, blocks, code, documents, files, level, read, root, row, section, split};
 
 /// What is translated inside code.
-const WORDS: [(&str, &str); 4] = [
+const WORDS: [(&str, &str); 5] = [
     ("天空为什么是蓝色的？", "Why is the sky blue?"),
     ("为什么？", "Why?"),
     ("主机", "host"),
     ("端口", "port"),
+    ("那日落时呢？", "And at sunset?"),
 ];
 
 fn in_english(text: &str) -> String {

@@ -100,3 +100,53 @@ async fn limits_hold_over_a_request_and_over_a_model() {
         assert!(most <= limit, "{model}: {most} at once");
     }
 }
+
+/// Permits are held around one exchange only: nested levels, every stage on one model and one
+/// permit, and retries must not wait for each other.
+#[tokio::test]
+async fn one_permit_is_enough_for_everything() {
+    let everything = Script::answers(|seen| {
+        let judging = seen.text().contains("<candidate-");
+        let verdict = r#"{"reason": "", "scores": {"1": 1, "2": 0}, "best": "1"}"#;
+        let advice = r#"{"task_type": "chat", "temperature": 1, "language": "en"}"#;
+        let text = if judging { verdict } else { advice };
+        if judging || seen.asks_for_analysis() { text.to_owned() } else { format!("{:?}", seen.at) }
+    });
+    let upstream = Upstream::start([("one", Script::fails(503).first(3, everything))]).await;
+    let stage = json!({"ref": "one"});
+    let inner = json!({"workers": [stage, stage], "analyzer": stage, "selector": stage,
+        "synthesizer": stage, "policy": {"schedule": "sequential"}});
+    let plan = json!({"workers": [{"ref": "one", "auto_temperature": true}, inner],
+        "analyzer": stage, "selector": stage, "synthesizer": stage});
+    let setup = Setup::of(plan)
+        .with_models(&["one"])
+        .model_keys("one", "max_concurrency = 1")
+        .integration_keys(
+            "max_concurrency = 1\nnested_worker_depth = 2\nnested_worker_mode = \"workflow\"",
+        )
+        .with("[workflow.retry]\nbase_delay_ms = 1\nmax_retries = 3");
+    let chorus = setup.over(&upstream).await;
+    let body = question(CHAT, "chorus", "hi", false);
+    let asked = (0..3).map(|_| chorus.ask(CHAT, &body));
+    for (status, answer) in soon("all", futures::future::join_all(asked)).await {
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert_eq!(upstream.most_active(), 1);
+}
+
+#[tokio::test]
+async fn waiting_for_a_permit_is_not_the_workers_time() {
+    let workers = names(6);
+    let script = Script::says("draft").after(ms(400));
+    let upstream = Upstream::start_with(cast(&workers, &script)).await;
+    let workers: Vec<&str> = workers.iter().map(String::as_str).collect();
+    let setup = four_stages(&workers).integration_keys("max_concurrency = 1");
+    let chorus = setup.with("[workflow.timeouts]\nworker_timeout_secs = 1.5").over(&upstream).await;
+    let mut body = question(CHAT, "chorus", "hi", false);
+    body["include_workflow"] = json!(true);
+    let (status, answer) = chorus.ask(CHAT, &body).await;
+    let trace = &answer["workflow"];
+    assert_eq!((status, &trace["status"]), (200, &json!("ok")), "{answer}");
+    let waits = trace["workers"].as_array().unwrap().iter().map(|one| one["queued_ms"].as_u64());
+    assert!(waits.max().flatten().unwrap() >= 5 * 400, "{trace}");
+}

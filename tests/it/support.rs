@@ -7,6 +7,7 @@ mod play;
 mod process;
 mod script;
 mod socket;
+pub mod typed_events;
 mod upstream;
 mod wire;
 

@@ -165,7 +165,7 @@ fn output_forms_step_down_into_the_prompt() {
     let (by_schema, by_json) = (vec![Parameter::Schema], vec![Parameter::Schema, Parameter::Json]);
     for (format, refused, want, instructed) in [
         (OutputFormat::Text, vec![], None, false),
-        (schema(), vec![], Some(&as_schema), false),
+        (schema(), vec![], Some(&as_schema), true),
         (schema(), by_schema.clone(), Some(&as_json), true),
         (schema(), by_json.clone(), None, true),
         (OutputFormat::Json, by_schema, Some(&as_json), true),
@@ -278,6 +278,11 @@ fn chunks_and_replies_are_read() {
         ),
     ] {
         assert_eq!(pieces(&value).ok().unwrap(), want, "{value}");
+    }
+    // Some servers say that there is no reason yet, instead of null.
+    for none in ["", "null"] {
+        let chunk = json!({"choices": [{"delta": {"content": "hi"}, "finish_reason": none}]});
+        assert_eq!(pieces(&chunk).ok(), Some(vec![Piece::Text("hi".into())]), "{none:?}");
     }
     let failed = pieces(&json!({"choices": [{"delta": {}, "finish_reason": "error"}]}));
     assert_eq!(failed.err().unwrap().error_kind(None), LlmErrorKind::InBand);

@@ -228,4 +228,17 @@ async fn errors_hold_no_prompt_and_no_key() {
             (LlmErrorKind::ContextLength, "the conversation is too long for it".to_owned()),
         ]
     );
+    // What tools are for is the caller's too.
+    let mut asked = call_with_tools();
+    asked.tools = vec![ToolDefinition {
+        name: "f".into(),
+        description: Some("looks up the secret plans of the acme company".into()),
+        parameters: None,
+        strict: None,
+    }]
+    .into();
+    let words = "f: 'looks up the secret plans of the acme company' is too vague";
+    let upstream = Upstream::start(vec![Reply::json(400, &json!({"error": words}))]).await;
+    let got = outcome(openai(&upstream).call(asked)).await;
+    assert_eq!(got.error.unwrap().message, "refused the request (400)");
 }

@@ -140,6 +140,10 @@ impl<E: Encoder> Flow<E> {
 
     /// Encodes a failure for a client that has its headers.
     pub(super) fn fail(&mut self, error: &AppError) {
+        if self.encoder.failed(error, &mut self.frames) {
+            self.frames.push_terminator();
+            return;
+        }
         let mut body = error.body(self.dialect);
         match self.dialect {
             // Ollama's clients stop at `done`.

@@ -61,6 +61,16 @@ impl Frames {
         self.waiting.push_back(frame.into());
     }
 
+    /// Appends an object as an event of that name; NDJSON has no names.
+    pub(in super::super) fn push_event(&mut self, name: &str, object: &Value) {
+        if self.framing == Framing::Sse {
+            let frame = format!("event: {name}\ndata: {object}\n\n");
+            self.waiting.push_back(frame.into());
+        } else {
+            self.push(object);
+        }
+    }
+
     /// Appends what ends a stream; NDJSON needs nothing beyond the last object.
     pub(super) fn push_terminator(&mut self) {
         match self.framing {

@@ -1,4 +1,4 @@
-//! Ollama's `options` (`wire-contracts` 2.3).
+//! Ollama's `options`, as its API documentation and `api/types.go` have them.
 
 use serde_json::{Map, Value};
 

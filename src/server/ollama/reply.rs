@@ -1,4 +1,4 @@
-//! Answers of `POST /api/generate` and `POST /api/chat` (`wire-contracts` 1.2, 1.3).
+//! Answers of `POST /api/generate` and `POST /api/chat` (Ollama's API documentation).
 
 use std::time::Duration;
 

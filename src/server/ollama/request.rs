@@ -1,4 +1,4 @@
-//! The bodies of `POST /api/chat` and `POST /api/generate` (`wire-contracts` 1.2, 1.3) to a
+//! The bodies of `POST /api/chat` and `POST /api/generate` (Ollama's API documentation) to a
 //! [`Request`].
 
 use std::sync::Arc;
@@ -202,7 +202,7 @@ impl Common {
     }
 }
 
-/// `format`: nothing, `"json"`, or a schema (`wire-contracts` 2.5).
+/// `format`: nothing, `"json"`, or a schema.
 fn output_format(format: Option<Value>) -> Result<OutputFormat, AppError> {
     match format {
         None | Some(Value::Null) => Ok(OutputFormat::Text),

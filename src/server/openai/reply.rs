@@ -1,4 +1,4 @@
-//! Answers of `POST /v1/chat/completions` (`wire-contracts` 1.7).
+//! Answers of `POST /v1/chat/completions` (OpenAI's API reference).
 
 use std::collections::HashSet;
 
@@ -201,8 +201,8 @@ pub(super) fn usage(usage: &Usage) -> Value {
     })
 }
 
-/// A fresh identifier.
-pub(super) fn random_id(prefix: &str) -> String {
+/// `prefix` and random letters and digits.
+pub(in super::super) fn random_id(prefix: &str) -> String {
     let letters = std::iter::repeat_with(fastrand::alphanumeric).take(ID_LENGTH);
     prefix.chars().chain(letters).collect()
 }

@@ -1,4 +1,4 @@
-//! The body of `POST /v1/chat/completions` (`wire-contracts` 1.6) to a [`Request`].
+//! The body of `POST /v1/chat/completions` (OpenAI's API reference) to a [`Request`].
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ struct Reasoning {
     effort: Option<String>,
 }
 
-/// `response_format` (`wire-contracts` 2.5).
+/// `response_format`.
 #[derive(Deserialize)]
 struct ResponseFormat {
     #[serde(rename = "type")]
@@ -203,7 +203,7 @@ fn format(format: Option<ResponseFormat>) -> Result<OutputFormat, AppError> {
             let JsonSchema { name, schema, strict, description } =
                 json_schema.ok_or_else(missing)?;
             Ok(OutputFormat::Schema {
-                name: schema_name(name)?,
+                name: schema_name(name, "response_format.json_schema.name")?,
                 schema: Arc::new(schema.ok_or_else(missing)?),
                 strict,
                 description,
@@ -216,13 +216,16 @@ fn format(format: Option<ResponseFormat>) -> Result<OutputFormat, AppError> {
     }
 }
 
-fn schema_name(name: Option<String>) -> Result<String, AppError> {
+/// The name of a schema at `path`; `response` when there is none.
+///
+/// # Errors
+/// 400 for characters that upstreams do not take.
+pub(in super::super) fn schema_name(name: Option<String>, path: &str) -> Result<String, AppError> {
     let name = name.unwrap_or_else(|| "response".to_owned());
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
         return Ok(name);
     }
-    let path = "response_format.json_schema.name";
     let message = format!("{path}: 1 to 64 letters, digits, underscores and dashes are allowed");
     Err(AppError::field(path, message))
 }
@@ -236,7 +239,15 @@ fn effort(
         (None, Some(effort)) => ("reasoning.effort", effort),
         (None, None) => return Ok(None),
     };
-    Ok(Some(match effort.as_str() {
+    named_effort(&effort, path).map(Some)
+}
+
+/// An effort by its name in OpenAI's dialect.
+///
+/// # Errors
+/// 400 that names `path`.
+pub(in super::super) fn named_effort(name: &str, path: &str) -> Result<Effort, AppError> {
+    Ok(match name {
         "none" => Effort::None,
         "minimal" => Effort::Minimal,
         "low" => Effort::Low,
@@ -249,7 +260,7 @@ fn effort(
                 format!("{path}: expected none, minimal, low, medium, high, xhigh or max");
             return Err(AppError::field(path, message));
         }
-    }))
+    })
 }
 
 #[cfg(test)]

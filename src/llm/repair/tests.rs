@@ -1,0 +1,158 @@
+//! Which refusals are understood, and what is done about them.
+
+use serde_json::json;
+
+use super::*;
+use crate::llm::testing;
+
+fn diagnosis(protocol: Protocol, status: u16, error: &Value, body: &Value) -> Option<Repair> {
+    let refusal = Refusal::of_response(status, error.to_string().as_bytes());
+    diagnose(&refusal, protocol, body.as_object().unwrap(), &testing::call("hi"))
+}
+
+#[test]
+fn a_named_parameter_is_found() {
+    use Parameter as P;
+    let body = json!({
+        "max_tokens": 5, "temperature": 1.4, "top_p": 0.9, "top_k": 3, "min_p": 0.1, "seed": 1,
+        "presence_penalty": 0.1, "frequency_penalty": 0.1, "stream_options": {},
+        "reasoning_effort": "none", "parallel_tool_calls": true, "messages": [],
+        "response_format": {"type": "json_schema"},
+    });
+    for (error, want) in [
+        (
+            json!({"error": {"param": "max_tokens", "code": "unsupported_parameter", "message":
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                 'max_completion_tokens' instead."}}),
+            Some(P::MaxTokens),
+        ),
+        (
+            json!({"error": {"param": "temperature", "code": "unsupported_value", "message":
+                "Unsupported value: 'temperature' does not support 1.4 with this model. Only \
+                 the default (1) value is supported."}}),
+            Some(P::Temperature),
+        ),
+        (
+            json!({"error": {"message": "Unrecognized request argument supplied: top_k"}}),
+            Some(P::TopK),
+        ),
+        (
+            json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "min_p"],
+                "msg": "Extra inputs are not permitted"}]}),
+            Some(P::MinP),
+        ),
+        (
+            json!({"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}),
+            Some(P::Seed),
+        ),
+        (json!({"message": "unknown field: seed"}), Some(P::Seed)),
+        (json!({"error": "stream_options is not supported"}), Some(P::StreamOptions)),
+        (
+            json!({"error": {"message": "unsupported", "param": "presence_penalty"}}),
+            Some(P::PresencePenalty),
+        ),
+        (json!({"error": {"message": "frequency_penalty unsupported"}}), Some(P::FrequencyPenalty)),
+        (
+            json!({"error": {"message": "reasoning is not supported by this model"}}),
+            Some(P::Effort),
+        ),
+        (json!({"error": "unknown parameter parallel_tool_calls"}), Some(P::ParallelToolCalls)),
+        (
+            json!({"error": {"message": "This response_format type is unavailable now"}}),
+            Some(P::Schema),
+        ),
+        (json!({"error": {"message": "json_schema is not supported"}}), Some(P::Schema)),
+        // Not the name but the value, or nothing of ours:
+        (
+            json!({"error": {"message": "max_tokens is too large: 5. At most 4 are supported",
+                "param": "max_tokens"}}),
+            None,
+        ),
+        (json!({"error": {"message": "the seed of doubt is not supported"}}), None),
+        (json!({"error": {"message": "logit_bias is not supported"}}), None),
+        (json!({"error": {"message": "bad luck"}}), None),
+    ] {
+        let want = want.map(Repair::Without);
+        assert_eq!(diagnosis(Protocol::OpenAi, 400, &error, &body), want, "{error}");
+    }
+    let error = json!({"error": "temperature is not supported"});
+    assert_eq!(diagnosis(Protocol::OpenAi, 500, &error, &body), None, "only 400 and 422");
+    assert_eq!(
+        diagnosis(Protocol::OpenAi, 422, &error, &json!({"top_p": 1})),
+        None,
+        "only what was sent"
+    );
+}
+
+#[test]
+fn efforts_step_down() {
+    let value = json!({"error": {"param": "reasoning_effort", "message":
+        "Unsupported value: 'none' is not supported. Supported values are: 'low' and 'high'."}});
+    let name = json!({"error": "Unrecognized request argument supplied: reasoning_effort"});
+    for (error, effort, want) in [
+        (&value, "none", Parameter::LeastEffort),
+        (&value, "low", Parameter::Effort),
+        (&name, "none", Parameter::Effort),
+    ] {
+        let body = json!({"reasoning_effort": effort});
+        let found = diagnosis(Protocol::OpenAi, 400, error, &body);
+        assert_eq!(found, Some(Repair::Without(want)), "{effort}");
+    }
+}
+
+#[test]
+fn formats_step_down() {
+    let error = json!({"error": {"param": "response_format", "message": "not supported"}});
+    let body = json!({"response_format": {"type": "json_object"}});
+    let found = diagnosis(Protocol::OpenAi, 400, &error, &body);
+    assert_eq!(found, Some(Repair::Without(Parameter::Json)));
+    for (refused, want) in [
+        (vec![], StructuredOutput::Schema),
+        (vec![Parameter::Schema], StructuredOutput::Json),
+        (vec![Parameter::Schema, Parameter::Json], StructuredOutput::None),
+    ] {
+        let refused = refused.into_iter().collect();
+        assert_eq!(format_ceiling(StructuredOutput::Schema, &refused), want);
+    }
+    let ceiling = format_ceiling(StructuredOutput::None, &Refused::new());
+    assert_eq!(ceiling, StructuredOutput::None);
+}
+
+#[test]
+fn ollama_refuses_think_tools_and_format() {
+    let body = json!({"think": true, "tools": [{}], "format": {"type": "object"},
+        "options": {"temperature": 1}});
+    for (error, want) in [
+        ("\"m\" does not support thinking", Repair::Without(Parameter::Effort)),
+        ("registry.ollama.ai/library/m does not support tools", Repair::Without(Parameter::Tools)),
+        ("invalid format: expected \"json\"", Repair::Without(Parameter::Schema)),
+    ] {
+        let found = diagnosis(Protocol::Ollama, 400, &json!({"error": error}), &body);
+        assert_eq!(found, Some(want), "{error}");
+    }
+}
+
+#[test]
+fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
+    let call = testing::call_with_image();
+    let body = json!({"messages": []});
+    for (status, message, want) in [
+        (500, "image input is not supported - hint: you may need to provide the mmproj", true),
+        (404, "No endpoints found that support image input", true),
+        (400, "messages[0]: unknown variant `image_url`, expected `text`", true),
+        (400, "Invalid image data: only PNG is supported", false),
+        (429, "image input is not supported", false),
+    ] {
+        let error = json!({"error": {"message": message}}).to_string();
+        let refusal = Refusal::of_response(status, error.as_bytes());
+        let found = diagnose(&refusal, Protocol::OpenAi, body.as_object().unwrap(), &call);
+        let want = want.then_some(Repair::Unsupported(Parameter::Images));
+        assert_eq!(found, want, "{message}");
+    }
+    let call = testing::call_with_tools();
+    let refusal =
+        Refusal::of_response(500, br#"{"error":{"message":"tools param requires --jinja flag"}}"#);
+    let body = json!({"tools": [{}]});
+    let found = diagnose(&refusal, Protocol::OpenAi, body.as_object().unwrap(), &call);
+    assert_eq!(found, Some(Repair::Unsupported(Parameter::Tools)));
+}

@@ -1,0 +1,41 @@
+//! OpenAI's newer dialect: `/v1/responses`, in the form that Open Responses describes.
+
+mod input;
+mod item;
+mod reply;
+mod request;
+mod resource;
+mod store;
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+
+use reply::{Keep, ResponseReply};
+use request::{Asked, CreateRequest};
+pub(super) use store::Store;
+
+use super::{
+    AppState, auth,
+    error::AppError,
+    extract::Inbound,
+    frames::{self, Question},
+};
+
+/// `POST /v1/responses`.
+pub(super) async fn create(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    inbound: Inbound<CreateRequest>,
+) -> Result<Response, AppError> {
+    let Inbound { body, caller, .. } = inbound;
+    let client = auth::client(&headers);
+    let asked = body.read(client, &app.responses)?;
+    let Asked { request, stream, include_workflow, reasoning, store, context, resource } = asked;
+    let (route, model) = app.route(&caller, &request.model)?;
+    let include_workflow = include_workflow || caller.include_workflow;
+    let keep = store.then(|| Keep { store: Arc::clone(&app.responses), client, context });
+    let encoder = ResponseReply::new(&model, resource, keep, include_workflow);
+    let question = Question { route, request, stream, reasoning, include_workflow, encoder };
+    Ok(frames::answer(&app, caller, question).await)
+}

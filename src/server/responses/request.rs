@@ -1,0 +1,288 @@
+//! The body of `POST /v1/responses` (`wire-contracts` 1.8) to a [`Request`], and what of it the
+//! answer repeats.
+
+#[cfg(test)]
+mod tests;
+mod text;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{
+        error::AppError,
+        openai::named_effort,
+        tools::{self, RawTool},
+    },
+    input::{self, Entry, Sources},
+    resource::Resource,
+    store::{Client, Store},
+};
+use crate::types::{Effort, Request, Sampling, ToolChoice, ToolDefinition};
+use text::TextOptions;
+
+/// The fields Chorus reads. All may be null or missing; the others are ignored.
+#[derive(Default, Deserialize)]
+pub(in super::super) struct CreateRequest {
+    /// Missing = `chorus`.
+    model: Option<String>,
+    /// A system message; the user's turn when nothing else is said.
+    instructions: Option<Value>,
+    /// Chat-style messages.
+    messages: Option<Value>,
+    /// Text or items (`wire-contracts` 2.2).
+    input: Option<Value>,
+    /// Text; OpenAI's stored prompts are refused.
+    prompt: Option<Value>,
+    /// Default false.
+    stream: Option<bool>,
+    /// Continues a kept conversation.
+    previous_response_id: Option<String>,
+    /// Whether this response may be continued. Default true.
+    store: Option<bool>,
+    /// Wins over `max_tokens`.
+    max_output_tokens: Option<i64>,
+    max_tokens: Option<i64>,
+    /// 0 to 2. As f64, because it is repeated to the digit.
+    temperature: Option<f64>,
+    /// 0 to 1.
+    top_p: Option<f64>,
+    /// -2 to 2.
+    presence_penalty: Option<f64>,
+    /// -2 to 2.
+    frequency_penalty: Option<f64>,
+    tools: Option<Vec<RawTool>>,
+    tool_choice: Option<Value>,
+    /// Default true.
+    parallel_tool_calls: Option<bool>,
+    /// Repeated only: Chorus answers with one set of calls.
+    max_tool_calls: Option<u32>,
+    text: Option<TextOptions>,
+    reasoning: Option<Reasoning>,
+    /// Repeated only.
+    metadata: Option<Map<String, Value>>,
+    /// Repeated only.
+    user: Option<String>,
+    /// `auto` or `disabled`; repeated only.
+    truncation: Option<String>,
+    /// Repeated only.
+    safety_identifier: Option<String>,
+    /// Repeated only.
+    prompt_cache_key: Option<String>,
+    /// 0 to 20; repeated only.
+    top_logprobs: Option<u32>,
+    /// Only false.
+    background: Option<bool>,
+    /// Refused: there are no conversation objects.
+    conversation: Option<Value>,
+    /// Chorus: whether the record of the run is wanted.
+    include_workflow: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Reasoning {
+    effort: Option<String>,
+    summary: Option<String>,
+}
+
+/// A request, read.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) request: Request,
+    pub(super) stream: bool,
+    pub(super) include_workflow: bool,
+    /// Whether the reasoning channel is wanted.
+    pub(super) reasoning: bool,
+    /// Whether the response may be continued.
+    pub(super) store: bool,
+    /// The conversation to continue from, without the answer.
+    pub(super) context: Vec<Entry>,
+    /// The answer's frame.
+    pub(super) resource: Resource,
+}
+
+impl CreateRequest {
+    /// Checks and converts; `kept` are the earlier responses of which `client` sees its own.
+    ///
+    /// # Errors
+    /// 400 with the field to blame.
+    pub(super) fn read(mut self, client: Client, kept: &Store) -> Result<Asked, AppError> {
+        self.refuse_unsupported()?;
+        let format = text::format(self.text.as_ref())?;
+        let mut echo = self.echo()?;
+        let max_tokens = max_tokens(self.max_output_tokens, self.max_tokens)?;
+        echo.insert("max_output_tokens".to_owned(), json!(max_tokens));
+        let sampling = self.sampling()?;
+
+        let mut tools = tools::definitions(self.tools.take().unwrap_or_default())?;
+        echo.insert("tools".to_owned(), tools.iter().map(told_tool).collect());
+        let choice = self.tool_choice.take().unwrap_or_default();
+        let only_some = choice.get("type").and_then(Value::as_str) == Some("allowed_tools");
+        let tool_choice = tools::choice(choice, &mut tools)?;
+        let told = told_choice(tool_choice.as_ref(), only_some.then_some(tools.as_slice()));
+        echo.insert("tool_choice".to_owned(), told);
+
+        let (effort, reasoning) = reasoning(self.reasoning.take())?;
+        echo.insert("reasoning".to_owned(), reasoning);
+
+        let earlier = match self.previous_response_id.take().filter(|id| !id.is_empty()) {
+            Some(id) => {
+                let context = kept.context(client, &id);
+                echo.insert("previous_response_id".to_owned(), id.as_str().into());
+                context.ok_or_else(|| AppError::UnknownResponse(id.chars().take(80).collect()))?
+            }
+            None => Vec::new(),
+        };
+        let sources = Sources {
+            instructions: self.instructions.take(),
+            messages: self.messages.take(),
+            input: self.input.take(),
+            prompt: self.prompt.take(),
+        };
+        let conversation = input::conversation(sources, earlier, &|| kept.items(client))?;
+        echo.insert("instructions".to_owned(), conversation.instructions.into());
+        let store = self.store.unwrap_or(true);
+        let request = Request {
+            sampling,
+            max_tokens,
+            format,
+            effort,
+            tools: tools.into(),
+            tool_choice,
+            parallel_tool_calls: self.parallel_tool_calls,
+            ..Request::new(self.model.unwrap_or_default(), conversation.messages)
+        };
+        Ok(Asked {
+            request,
+            stream: self.stream.unwrap_or(false),
+            include_workflow: self.include_workflow.unwrap_or(false),
+            reasoning: effort != Some(Effort::None),
+            store,
+            context: conversation.context,
+            resource: Resource::new(echo),
+        })
+    }
+
+    fn refuse_unsupported(&self) -> Result<(), AppError> {
+        for (name, asked) in [
+            ("background", self.background == Some(true)),
+            ("conversation", self.conversation.is_some()),
+        ] {
+            if asked {
+                return Err(AppError::field(name, format!("{name}: not supported")));
+            }
+        }
+        Ok(())
+    }
+
+    fn sampling(&self) -> Result<Sampling, AppError> {
+        for (name, value, range) in [
+            ("temperature", self.temperature, 0.0..=2.0),
+            ("top_p", self.top_p, 0.0..=1.0),
+            ("presence_penalty", self.presence_penalty, -2.0..=2.0),
+            ("frequency_penalty", self.frequency_penalty, -2.0..=2.0),
+        ] {
+            if value.is_some_and(|value| !range.contains(&value)) {
+                let (low, high) = (range.start(), range.end());
+                let message = format!("{name}: must be between {low} and {high}");
+                return Err(AppError::field(name, message));
+            }
+        }
+        let narrow = |value: Option<f64>| value.map(|value| value as f32);
+        Ok(Sampling {
+            temperature: narrow(self.temperature),
+            top_p: narrow(self.top_p),
+            presence_penalty: narrow(self.presence_penalty),
+            frequency_penalty: narrow(self.frequency_penalty),
+            ..Sampling::default()
+        })
+    }
+
+    /// The fields that are repeated as they are, or as what they mean when they are missing.
+    fn echo(&mut self) -> Result<Map<String, Value>, AppError> {
+        let truncation = self.truncation.take().unwrap_or_else(|| "disabled".to_owned());
+        if !matches!(truncation.as_str(), "auto" | "disabled") {
+            let message = "truncation: expected auto or disabled";
+            return Err(AppError::field("truncation", message));
+        }
+        if self.top_logprobs.is_some_and(|count| count > 20) {
+            return Err(AppError::field("top_logprobs", "top_logprobs: must be 20 or less"));
+        }
+        let fields = [
+            ("truncation", json!(truncation)),
+            ("parallel_tool_calls", json!(self.parallel_tool_calls.unwrap_or(true))),
+            ("text", text::told(self.text.as_ref())?),
+            ("top_p", json!(self.top_p.unwrap_or(1.0))),
+            ("presence_penalty", json!(self.presence_penalty.unwrap_or(0.0))),
+            ("frequency_penalty", json!(self.frequency_penalty.unwrap_or(0.0))),
+            ("top_logprobs", json!(self.top_logprobs.unwrap_or(0))),
+            ("temperature", json!(self.temperature.unwrap_or(1.0))),
+            ("user", json!(self.user.take())),
+            ("max_tool_calls", json!(self.max_tool_calls)),
+            ("store", json!(self.store.unwrap_or(true))),
+            ("metadata", Value::Object(self.metadata.take().unwrap_or_default())),
+            ("safety_identifier", json!(self.safety_identifier.take())),
+            ("prompt_cache_key", json!(self.prompt_cache_key.take())),
+        ];
+        Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// -1 means no limit, as on `/v1/chat/completions`.
+fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, AppError> {
+    let (name, value) = match (newer, older) {
+        (Some(value), _) => ("max_output_tokens", value),
+        (None, Some(value)) => ("max_tokens", value),
+        (None, None) => return Ok(None),
+    };
+    match value {
+        -1 => Ok(None),
+        1.. => Ok(Some(u32::try_from(value).unwrap_or(u32::MAX))),
+        _ => Err(AppError::field(name, format!("{name}: must be 1 or more"))),
+    }
+}
+
+/// All five keys, in the flat form, whichever form was sent.
+fn told_tool(tool: &ToolDefinition) -> Value {
+    json!({
+        "type": "function", "name": tool.name, "description": tool.description,
+        "parameters": tool.parameters, "strict": tool.strict
+    })
+}
+
+/// A choice in this endpoint's form; `allowed` are the tools of an `allowed_tools`.
+fn told_choice(choice: Option<&ToolChoice>, allowed: Option<&[ToolDefinition]>) -> Value {
+    let mode = match choice {
+        None | Some(ToolChoice::Auto) => "auto",
+        Some(ToolChoice::None) => "none",
+        Some(ToolChoice::Required) => "required",
+        Some(ToolChoice::Named(name)) => return json!({"type": "function", "name": name}),
+    };
+    match allowed {
+        Some(tools) => {
+            let tools: Vec<Value> =
+                tools.iter().map(|tool| json!({"type": "function", "name": tool.name})).collect();
+            json!({"type": "allowed_tools", "tools": tools, "mode": mode})
+        }
+        None => mode.into(),
+    }
+}
+
+/// The effort, and both keys in the words of the schema, which has no `minimal` and no `max`.
+fn reasoning(reasoning: Option<Reasoning>) -> Result<(Option<Effort>, Value), AppError> {
+    let Some(Reasoning { effort, summary }) = reasoning else { return Ok((None, Value::Null)) };
+    if !matches!(summary.as_deref(), None | Some("auto" | "concise" | "detailed")) {
+        let path = "reasoning.summary";
+        let message = format!("{path}: expected auto, concise or detailed");
+        return Err(AppError::field(path, message));
+    }
+    let effort = effort.map(|effort| named_effort(&effort, "reasoning.effort")).transpose()?;
+    let told = effort.map(|effort| match effort {
+        Effort::None => "none",
+        Effort::Minimal | Effort::Low => "low",
+        Effort::On | Effort::Medium => "medium",
+        Effort::High => "high",
+        Effort::XHigh | Effort::Max => "xhigh",
+    });
+    Ok((effort, json!({"effort": told, "summary": summary})))
+}

@@ -1,0 +1,80 @@
+//! `text`: the form of the answer (`wire-contracts` 2.5), flat as only this endpoint writes it.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::super::{error::AppError, openai::schema_name};
+use crate::types::OutputFormat;
+
+/// The `text` field.
+#[derive(Deserialize)]
+pub(super) struct TextOptions {
+    format: Option<TextFormat>,
+    /// `low`, `medium` or `high`; repeated only.
+    verbosity: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TextFormat {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    name: Option<String>,
+    schema: Option<Value>,
+    strict: Option<bool>,
+    description: Option<String>,
+}
+
+/// The form the answer must have.
+///
+/// # Errors
+/// 400 with the field to blame.
+pub(super) fn format(text: Option<&TextOptions>) -> Result<OutputFormat, AppError> {
+    let Some(format) = text.and_then(|text| text.format.as_ref()) else {
+        return Ok(OutputFormat::Text);
+    };
+    match format.kind.as_deref() {
+        Some("text") => Ok(OutputFormat::Text),
+        Some("json_object") => Ok(OutputFormat::Json),
+        Some("json_schema") => {
+            let path = "text.format.schema";
+            let schema = format.schema.clone();
+            let schema = schema.ok_or_else(|| AppError::field(path, format!("{path}: missing")))?;
+            Ok(OutputFormat::Schema {
+                name: schema_name(format.name.clone(), "text.format.name")?,
+                schema: Arc::new(schema),
+                strict: format.strict,
+                description: format.description.clone(),
+            })
+        }
+        _ => Err(AppError::field(
+            "text.format.type",
+            "text.format.type: expected text, json_object or json_schema",
+        )),
+    }
+}
+
+/// `text` as the answer repeats it, with every key of a schema.
+///
+/// # Errors
+/// 400 for what [`format`] does not take, and for a verbosity that does not exist.
+pub(super) fn told(text: Option<&TextOptions>) -> Result<Value, AppError> {
+    let mut told = match format(text)? {
+        OutputFormat::Text => json!({"format": {"type": "text"}}),
+        OutputFormat::Json => json!({"format": {"type": "json_object"}}),
+        OutputFormat::Schema { name, schema, strict, description } => json!({"format": {
+            "type": "json_schema", "name": name, "description": description, "schema": *schema,
+            "strict": strict.unwrap_or(false)
+        }}),
+    };
+    let verbosity = text.and_then(|text| text.verbosity.as_deref());
+    if !matches!(verbosity, None | Some("low" | "medium" | "high")) {
+        let path = "text.verbosity";
+        return Err(AppError::field(path, format!("{path}: expected low, medium or high")));
+    }
+    if let (Some(verbosity), Some(fields)) = (verbosity, told.as_object_mut()) {
+        fields.insert("verbosity".to_owned(), verbosity.into());
+    }
+    Ok(told)
+}

@@ -1,0 +1,95 @@
+//! What the trace and the usage say.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_answering_calls_usage_is_that_of_whoever_answered() {
+    let dead = || fails(5, LlmErrorKind::Connect);
+    let cast = Cast::default()
+        .model("a", says(10, "a draft"))
+        .model("b", says(10, "entirely different words"))
+        .model("judge", says(10, VERDICT))
+        .model("dead", dead())
+        .model("w", says(10, "fused"));
+    for plan in [
+        json!({ "workers": ["a", "b"], "selector": { "ref": "judge" } }),
+        json!({ "workers": [{ "workers": ["a", "b"], "selector": { "ref": "judge" } }], "selector": { "ref": "judge" } }),
+        json!({ "workers": [{ "workers": ["a", "b"], "synthesizer": { "ref": "w" } }], "selector": { "ref": "judge" } }),
+        json!({ "workers": ["a", "b"], "synthesizer": { "ref": "dead" } }),
+    ] {
+        let told = run(&cast.engine(&plan, "[server]\nusage = \"answer\""), ask()).await;
+        assert_eq!(told.ending.unwrap().usage.total_tokens(), 15, "{plan}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_token_is_content_of_the_model_that_answered() {
+    let thinks =
+        |_: &Call| vec![Cue::Wait(10), Cue::Think("hm"), Cue::Wait(30), Cue::Say("x"), Cue::End];
+    let breaks = |_: &Call| vec![Cue::Wait(10), Cue::Say("x"), Cue::Fail(LlmErrorKind::Truncated)];
+    let cast = Cast::default().model("breaks", breaks).model("thinks", thinks);
+    let plan = json!({ "workers": [{ "ref": "breaks", "fallback": ["thinks"] }],
+        "synthesizer": { "ref": "thinks" } });
+    let told = run(&cast.engine(&plan, ""), ask()).await;
+    let trace = told.trace();
+    let first = |record: &Value| Duration::from_millis(record["first_token_ms"].as_u64().unwrap());
+    assert_about(first(&trace["synthesizer"]), ms(40));
+    assert_about(first(&trace["workers"][0]), ms(50));
+    assert_about(first(&trace), ms(90));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_takes_over_from_a_writer_that_only_thought() {
+    let broods = |_: &Call| vec![Cue::Think("hm"), Cue::Fail(LlmErrorKind::Truncated)];
+    let cast = Cast::default()
+        .model("a", says(5, "draft"))
+        .model("broods", broods)
+        .model("w", says(5, "fused"));
+    let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "broods", "fallback": ["w"] } });
+    let told = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!((told.text.as_str(), &told.trace()["status"]), ("fused", &json!("degraded")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_keeps_its_name_when_one_model_answers_alone() {
+    let cast = Cast::default().model("a", says(5, "x"));
+    let plan = json!({ "workers": ["a", "a"], "selector": { "ref": "a" } });
+    let plan = json!({ "workers": [{ "ref": "a", "samples": 2 }], "selector": plan["selector"] });
+    let tool =
+        ToolDefinition { name: "f".to_owned(), description: None, parameters: None, strict: None };
+    let told = run(&cast.engine(&plan, ""), Request { tools: Arc::from([tool]), ..ask() }).await;
+    let trace = told.trace();
+    assert_eq!((&trace["name"], &trace["mode"]), (&json!("chorus"), &json!("workflow")));
+    assert!(trace["note"].is_string() && cast.asked("a").len() == 1, "{trace}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draft_that_wanted_a_tool_stands_in_as_plain_text() {
+    let wants =
+        |_: &Call| vec![Cue::Say("a draft"), Cue::Tool, Cue::EndAs(FinishReason::ToolCalls)];
+    let cast = Cast::default().model("a", wants).model("w", fails(5, LlmErrorKind::Connect));
+    let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w" } });
+    let told = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!((told.text.as_str(), told.ending.unwrap().reason), ("a draft", FinishReason::Stop));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_draft_is_a_candidate_marked_so_and_a_withheld_one_is_none() {
+    let ends = |reason| move |_: &Call| vec![Cue::Say("half a draft"), Cue::EndAs(reason)];
+    let cast = Cast::default()
+        .model("long", ends(FinishReason::Length))
+        .model("withheld", ends(FinishReason::ContentFilter));
+    let nested =
+        json!({ "name": "panel", "workers": ["long"], "synthesizer": { "ref": "withheld" } });
+    let plan = json!({ "workers": ["long", "withheld", nested], "selector": { "ref": "long" } });
+    let told = run(&cast.engine(&plan, ""), ask()).await;
+    let trace = told.trace();
+    assert_eq!(trace["workers"][0]["finish_reason"], "length");
+    assert_eq!(trace["workers"][1]["error"]["code"], "content_filter");
+    let panel = &trace["workers"][2]["nested"]["synthesizer"];
+    assert_eq!(
+        (&panel["fallback"], &panel["error"]["code"]),
+        (&json!(true), &json!("content_filter"))
+    );
+    assert_eq!(told.ending.unwrap().reason, FinishReason::Length);
+}
