@@ -116,6 +116,12 @@ stream /v1/completions '{"stream":true,"prompt":["Why?","How?"]}'
 framed '/v1/completions, two prompts' "$sse" '"text":"[^"]' "$sse_end"
 has 'completions: a choice for each prompt' '"index":0' '"index":1'
 
+stream /v1/responses '{"stream":true,"include_workflow":true,"input":"Why is the sky blue?"}'
+framed '/v1/responses' "$sse" '"delta":"[^"]' "$sse_end"
+has 'responses: typed events from first to last, and the record' 'event: response.created' \
+  '"sequence_number":0' 'event: response.reasoning_summary_text.delta' \
+  'event: response.output_text.delta' 'event: response.completed' '"workflow":{'
+
 echo "-- Ollama's dialect"
 for prefix in '' /ollama; do
   accept=application/x-ndjson
@@ -144,6 +150,8 @@ has 'generate: the record is on the last object' '"workflow":{'
 echo "-- failures before a stream have a status"
 stream /v1/chat/completions '{"stream":true,"messages":[]}'
 refused '/v1/chat/completions without messages' 400 '"param":"messages"'
+stream /v1/responses '{"stream":true}'
+refused '/v1/responses without a prompt' 400 'missing input/messages/prompt/instructions'
 stream /v1/completions '{"stream":true}'
 refused '/v1/completions without a prompt' 400 '"param":"prompt"'
 stream /v1/completions '{"stream":true,"prompt":[1,2]}'
