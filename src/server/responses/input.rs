@@ -1,4 +1,4 @@
-//! What `POST /v1/responses` asks (`wire-contracts` 1.8, 2.2): four prompt sources and the items of
+//! What `POST /v1/responses` asks (the Open Responses schema): four prompt sources and the items of
 //! earlier responses to one conversation. Pure.
 
 mod file;

@@ -1,4 +1,4 @@
-//! Answers of `POST /v1/responses` (`wire-contracts` 1.8): typed events with a running number, and
+//! Answers of `POST /v1/responses` (the Open Responses schema): typed events with a running number, and
 //! the resource that the last of them (or the plain answer) is.
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The object a response is (`wire-contracts` 1.8): every key always there, in one order.
+//! The object a response is (the Open Responses schema): every key always there, in one order.
 
 use std::fmt;
 

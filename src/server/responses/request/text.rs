@@ -1,4 +1,4 @@
-//! `text`: the form of the answer (`wire-contracts` 2.5), flat as only this endpoint writes it.
+//! `text`: the form of the answer, flat as only this endpoint writes it.
 
 use std::sync::Arc;
 
