@@ -1,4 +1,4 @@
-//! The body of `POST /v1/responses` (`wire-contracts` 1.8) to a [`Request`], and what of it the
+//! The body of `POST /v1/responses` (OpenAI's API reference) to a [`Request`], and what of it the
 //! answer repeats.
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ pub(in super::super) struct CreateRequest {
     instructions: Option<Value>,
     /// Chat-style messages.
     messages: Option<Value>,
-    /// Text or items (`wire-contracts` 2.2).
+    /// Text or items.
     input: Option<Value>,
     /// Text; OpenAI's stored prompts are refused.
     prompt: Option<Value>,

@@ -1,4 +1,5 @@
-//! `text`: the form of the answer (`wire-contracts` 2.5), flat as only this endpoint writes it.
+//! `text`: the form of the answer (OpenAI's API reference), flat as only this endpoint writes
+//! it.
 
 use std::sync::Arc;
 
