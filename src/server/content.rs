@@ -1,5 +1,5 @@
-//! Chat-style messages, as `/v1/chat/completions` and `/api/chat` send them (OpenAI's message shapes,
-//! 2.1): strictly about what is there, leniently about how it is spelled.
+//! Chat-style messages, as `/v1/chat/completions` and `/api/chat` send them (their API
+//! references): strictly about what is there, leniently about how it is spelled.
 
 mod image;
 

@@ -135,7 +135,10 @@ fn expectation(words: &str) -> String {
     let found = found.split_once(": ").map_or(found, |(_, found)| found);
     let found = match found.split([' ', ',']).next().unwrap_or_default() {
         "string" => "a string",
-        "integer" | "floating" => "another number",
+        "integer" | "floating" if expected.contains("number") || expected.contains("integer") => {
+            "another number"
+        }
+        "integer" | "floating" => "a number",
         "boolean" => "a boolean",
         "null" => "null",
         "sequence" => "an array",
@@ -254,6 +257,7 @@ mod tests {
                 Some("n"),
                 "n: expected an integer of 0 or more, found a string",
             ),
+            (r#"{"model":5}"#, Some("model"), "model: expected a string, found a number"),
             (r#"{"n":-1}"#, Some("n"), "n: expected an integer of 0 or more, found another number"),
             (
                 r#"{"temperature":"secret"}"#,

@@ -1,5 +1,6 @@
 //! What fails does not take the answer with it, and is never kept quiet.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -347,4 +348,43 @@ async fn a_tool_call_that_cannot_be_told_is_a_failed_run() {
         assert_eq!(response.headers()["x-should-retry"], "false");
         assert!(response.headers().contains_key("x-chorus-workflow-id"));
     }
+}
+
+/// Once the headers are out, silence is filled and a failure can no longer be a status.
+#[tokio::test]
+async fn a_stream_that_opened_early_beats_and_still_ends_as_an_error() {
+    let late = || Script::fails(500).after(ms(400));
+    let upstream = Upstream::start([("m", late()), ("judge", late()), ("writer", late())]).await;
+    let quick = "[server]\nheader_hold_secs = 0\nheartbeat_secs = 0.1";
+    let chorus = &four_stages(&["m"]).without_retries().with(quick).over(&upstream).await;
+    let forms = [
+        ("/v1/chat/completions", "*/*"),
+        ("/v1/completions", "*/*"),
+        ("/v1/responses", "*/*"),
+        ("/api/chat", "application/json"),
+        ("/api/chat", "text/event-stream"),
+        ("/api/generate", "application/json"),
+        ("/api/generate", "text/event-stream"),
+    ];
+    let asked = ["m", "chorus"].into_iter().flat_map(|model| forms.map(|form| (model, form)));
+    // All at once: each of them waits.
+    join_all(asked.map(|(model, (path, accept))| async move {
+        let mut body = question(path, model, "hi", true);
+        // No progress, so that there is silence.
+        body["think"] = json!(false);
+        body["reasoning"] = json!({"effort": "none"});
+        let response = chorus.post_with(path, &body, &[("accept", accept)]).await;
+        assert_eq!(response.status(), 200, "{path} {accept}");
+        let text = response.text().await.expect("a whole body");
+        let (beat, end) = match accept {
+            "application/json" => ("\"done\":false}\n", "\"done\":true}\n"),
+            _ => (": keep-alive\n\n", "data: [DONE]\n\n"),
+        };
+        assert!(text.contains(beat) && text.ends_with(end), "{path} {accept}: {text}");
+        assert!(text.contains("\"error\":{\"") || text.contains("\"error\":\""), "{text}");
+        for good in ["\"done_reason\"", "_reason\":\"stop", "response.completed", "\n\n\n"] {
+            assert!(!text.contains(good), "{path} {accept}: {text}");
+        }
+    }))
+    .await;
 }

@@ -302,3 +302,18 @@ async fn refusals_name_fields_and_quote_nothing() {
         assert!(!text.contains("sesame"), "{path}: {text}");
     }
 }
+
+#[tokio::test]
+async fn without_a_limit_of_its_own_a_config_takes_64_mib_and_no_byte_more() {
+    let upstream = Upstream::start([
+        ("judge", Script::judges_for("")),
+        ("first", Script::says("one")),
+        ("writer", Script::fuses()),
+    ])
+    .await;
+    let chorus = four_stages(&["first"]).over(&upstream).await;
+    let (path, good) = ("/api/chat", r#"{"messages":[],"model":"chorus"}"#);
+    let full = format!("{good}{}", " ".repeat((64 << 20) - good.len()));
+    assert_eq!(send(&chorus, path, full.clone()).await.0, 200);
+    assert_eq!(send(&chorus, path, full + " ").await.0, 413);
+}

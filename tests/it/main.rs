@@ -21,6 +21,7 @@ mod failures;
 mod fake_upstream;
 mod first_token;
 mod fuzz;
+mod golden;
 mod guard;
 mod hangup;
 mod inputs;

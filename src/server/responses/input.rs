@@ -1,5 +1,5 @@
-//! What `POST /v1/responses` asks (the Open Responses schema): four prompt sources and the items of
-//! earlier responses to one conversation. Pure.
+//! What `POST /v1/responses` asks (OpenAI's API reference): four prompt sources and the
+//! items of earlier responses to one conversation. Pure.
 
 mod file;
 #[cfg(test)]

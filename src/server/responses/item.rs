@@ -1,5 +1,5 @@
-//! The items of a response's output, and the names of the events that tell them (the
-//! Open Responses schema).
+//! The items of a response's output, and the names of the events that tell them (the Open
+//! Responses specification).
 
 use std::sync::Arc;
 

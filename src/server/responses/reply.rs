@@ -1,5 +1,5 @@
-//! Answers of `POST /v1/responses` (the Open Responses schema): typed events with a running number, and
-//! the resource that the last of them (or the plain answer) is.
+//! Answers of `POST /v1/responses` (the Open Responses specification): typed events with a
+//! running number, and the resource that the last of them (or the plain answer) is.
 
 #[cfg(test)]
 #[path = "../../../tests/it/support/typed_events.rs"]

@@ -1,4 +1,4 @@
-//! The body of `POST /v1/responses` (the Open Responses schema) to a [`Request`], and what of it the
+//! The body of `POST /v1/responses` (OpenAI's API reference) to a [`Request`], and what of it the
 //! answer repeats.
 
 #[cfg(test)]

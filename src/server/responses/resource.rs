@@ -1,4 +1,5 @@
-//! The object a response is (the Open Responses schema): every key always there, in one order.
+//! The object a response is (the Open Responses specification): every key always there, in
+//! one order.
 
 use std::fmt;
 

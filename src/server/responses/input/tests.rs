@@ -209,7 +209,7 @@ fn what_cannot_be_understood_is_named() {
         (json!({"input": [{}]}), "input[0].type", "missing"),
         (json!({"input": [{"type": "message"}]}), "input[0].role", "missing"),
         (json!({"input": [{"role": "robot", "content": "x"}]}), "input[0].role", "expected system"),
-        (json!({"input": [{"role": 5}]}), "input[0].role", "expected a string, found another"),
+        (json!({"input": [{"role": 5}]}), "input[0].role", "expected a string, found a number"),
         (
             json!({"input": [{"role": "user", "content": [["a", {"type": "input_audio"}]]}]}),
             "input[0].content[0][1].type",

@@ -1,4 +1,5 @@
-//! `text`: the form of the answer, flat as only this endpoint writes it.
+//! `text`: the form of the answer (OpenAI's API reference), flat as only this endpoint writes
+//! it.
 
 use std::sync::Arc;
 
