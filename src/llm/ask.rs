@@ -118,6 +118,12 @@ impl Ask<'_> {
                 prompt::link_tools(&mut messages);
             }
         }
+        if self.config.protocol == Protocol::Ollama
+            && matches!(self.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+            && !self.tools().is_empty()
+        {
+            prompt::add_to_system(&mut messages, prompt::CALL_A_TOOL);
+        }
         if let Some(instruction) = self.instruction(&messages) {
             prompt::add_to_system(&mut messages, &instruction);
         }

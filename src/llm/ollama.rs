@@ -116,12 +116,13 @@ fn message(message: &Message) -> Value {
     Value::Object(fields)
 }
 
-/// Ollama wants an object.
+/// Ollama wants an object; what is none is kept inside one.
 fn arguments(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ Value::Object(_)) => value,
         Ok(value) if !value.is_null() => json!({"value": value}),
-        _ => json!({}),
+        Err(_) if !text.trim().is_empty() => json!({"value": text}),
+        Ok(_) | Err(_) => json!({}),
     }
 }
 
@@ -272,6 +273,13 @@ mod tests {
             ])
         );
         assert_eq!(body["tools"][0]["function"]["name"], "f");
+        // The protocol has no word for a demanded call, so the model is told.
+        let call = Call { tool_choice: Some(ToolChoice::Required), ..call };
+        let told = &body_of(&config(), &call, &[])["messages"][0];
+        assert_eq!(
+            (&told["role"], &told["content"]),
+            (&json!("system"), &json!(super::super::prompt::CALL_A_TOOL))
+        );
         // With tool choice `none` there are no tools, and what was called is plain text.
         let call = Call { tool_choice: Some(ToolChoice::None), ..call };
         let body = body_of(&config(), &call, &[]);
@@ -308,9 +316,12 @@ mod tests {
             let call = Call { effort: Some(effort), ..testing::call("hi") };
             assert_eq!(body_of(&config(), &call, &[])["think"], want);
         }
-        for (text, want) in
-            [("{\"a\":1}", json!({"a": 1})), ("", json!({})), ("[1]", json!({"value": [1]}))]
-        {
+        for (text, want) in [
+            ("{\"a\":1}", json!({"a": 1})),
+            ("", json!({})),
+            ("[1]", json!({"value": [1]})),
+            ("Rome, now", json!({"value": "Rome, now"})),
+        ] {
             assert_eq!(arguments(text), want);
         }
     }

@@ -18,6 +18,10 @@ pub(super) fn instruction(format: &OutputFormat) -> Option<String> {
     }
 }
 
+/// What to say of a demanded tool call to a protocol that has no word for it.
+pub(super) const CALL_A_TOOL: &str =
+    "Answer by calling one of the tools you are given, not with text.";
+
 /// Adds text to the leading system message, or puts one in front.
 pub(super) fn add_to_system(messages: &mut Vec<Message>, text: &str) {
     match messages.first_mut() {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{LimitKind, Stage},
     llm::{CallStream, LlmError},
-    types::{Message, OutputFormat, Role},
+    types::{Message, OutputFormat, Role, Usage},
 };
 
 /// Never the whole history: the first token waits for this.
@@ -45,9 +45,7 @@ pub(super) async fn analyze(run: &Arc<RunContext>, stage: &Stage) -> Analysis {
         let context = model.config().context_tokens;
         let max_tokens =
             stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
-        let excerpt =
-            excerpt::conversation(&run.request.messages, excerpt::part_of(context, PROMPT_BYTES));
-        let messages = prompt(&excerpt, stage.system.as_deref(), &run.nonce);
+        let messages = question(run, stage, context);
         let call = run.question(messages, chosen.value, max_tokens, format(), limit);
         let name = model.config().name.clone();
         match fold(&model, call, &mut tracker, &mut rest).await {
@@ -77,6 +75,19 @@ pub(super) async fn analyze(run: &Arc<RunContext>, stage: &Stage) -> Analysis {
     let record = AnalyzerRecord { call, task_type: None, language: None };
     let overcome = shown(failures);
     Analysis { advice: Advice::default(), record, failure: Some(shown_last), overcome, rest }
+}
+
+/// What asking cost when nobody waited for the answer: the prompt, estimated.
+pub(super) fn unanswered(run: &RunContext, stage: &Stage, context_tokens: u32) -> Usage {
+    let bytes = excerpt::weight(&question(run, stage, context_tokens));
+    let prompt_tokens = u64::try_from(bytes / 4).unwrap_or(u64::MAX);
+    Usage { prompt_tokens, estimated: true, ..Usage::default() }
+}
+
+fn question(run: &RunContext, stage: &Stage, context_tokens: u32) -> Vec<Message> {
+    let limit = excerpt::part_of(context_tokens, PROMPT_BYTES);
+    let excerpt = excerpt::conversation(&run.request.messages, limit);
+    prompt(&excerpt, stage.system.as_deref(), &run.nonce)
 }
 
 fn shown(failures: Vec<(Option<LlmError>, (String, ErrorRecord))>) -> Vec<(String, ErrorRecord)> {

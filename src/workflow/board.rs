@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Event, StageKind,
+    Event, StageKind, analyzer,
     consensus::{Consensus, consensus},
-    context::RunContext,
+    context::{Cost, RunContext},
     selector,
     step::{
         Advice, Answered, Candidate, Failure, FailureKind, LevelOutcome, MemberOutcome, Selection,
@@ -341,9 +341,14 @@ impl Board {
     /// The analyzer was still reading when the level could do without it.
     fn unfinished_analyzer(&self) -> Option<AnalyzerRecord> {
         let stage = self.plan.analyzer.as_ref()?;
+        let model = self.run.models(stage).into_iter().next()?;
+        let usage = analyzer::unanswered(&self.run, stage, model.config().context_tokens);
+        let price = model.config().price;
+        self.run.spend(&usage, price);
         let call = CallRecord {
             model: stage.model.clone(),
             status: StageStatus::Cut,
+            usage: UsageRecord::new(&usage, Cost::of(&usage, price).known()),
             started_ms: self.started_ms,
             duration_ms: self.run.elapsed_ms().saturating_sub(self.started_ms),
             ..CallRecord::default()

@@ -61,6 +61,9 @@ async fn an_analyzer_nobody_waits_for_is_cut() {
     assert_about(told.total, ms(20));
     let trace = told.trace();
     assert_eq!((&trace["analyzer"]["status"], &trace["status"]), (&json!("cut"), &json!("ok")));
+    let spent = &trace["analyzer"]["usage"];
+    assert!(spent["prompt_tokens"].as_u64().unwrap() > 50 && spent["estimated"] == true, "{spent}");
+    assert_eq!(trace["usage"]["estimated"], true);
     assert_eq!(cast.open.load(Ordering::SeqCst), 0, "its call was hung up on");
 }
 
