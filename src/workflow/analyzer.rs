@@ -96,8 +96,8 @@ fn shown(failures: Vec<(Option<LlmError>, (String, ErrorRecord))>) -> Vec<(Strin
 
 fn advised(advice: Advice, call: CallRecord, rest: Vec<CallStream>) -> Analysis {
     let record = AnalyzerRecord {
-        // The trace shows the advice here; what was sent to the
-        // analyzer itself is its node's temperature, or 0.
+        // The trace shows the advice here; what was sent to the analyzer itself is its node's
+        // temperature, or 0.
         call: CallRecord { temperature: advice.temperature, temperature_source: None, ..call },
         task_type: advice.task_type.clone(),
         language: advice.language.clone(),
