@@ -80,7 +80,7 @@ impl Ask<'_> {
     }
 
     /// The tools to show. Ollama has no tool choice: with `none` they are left out, with a named
-    /// one only that is shown; `required` cannot be said and is left to the model.
+    /// one only that is shown; `required` cannot be said there and becomes an instruction.
     pub(super) fn tools(&self) -> Vec<&ToolDefinition> {
         if self.is_plain() || !self.knows_tools() {
             return Vec::new();
