@@ -25,7 +25,7 @@ use indexmap::IndexMap;
 pub use error::ConfigError;
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, locate};
-pub use model::{CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
+pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
 pub use plan::{Leaf, Member, Plan, Policy, Schedule, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub timeouts: TimeLimits,
     /// Retries of one model's call.
     pub retry: Retry,
+    /// When an endpoint is left alone, and how it comes back.
+    pub health: Health,
     /// How logs look.
     pub log_format: LogFormat,
     /// Where it was read from; `None` for a built-in config.
@@ -91,6 +93,31 @@ impl Default for Retry {
             max_retries: 2,
             base_delay: Duration::from_millis(200),
             max_delay: Duration::from_secs(5),
+        }
+    }
+}
+
+/// `[workflow.health]`: the circuit breaker of each endpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Health {
+    /// Consecutive failures that open the circuit; default 5.
+    pub failure_threshold: u32,
+    /// Share of failures among the latest calls that opens it too; default 0.5.
+    pub failure_ratio: f64,
+    /// How long it stays open before one call may try; default 30 s.
+    pub open: Duration,
+    /// How often an open endpoint is asked for its model list; `None`: only traffic probes. Default
+    /// 15 s.
+    pub probe_interval: Option<Duration>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            failure_threshold: 5,
+            failure_ratio: 0.5,
+            open: Duration::from_secs(30),
+            probe_interval: Some(Duration::from_secs(15)),
         }
     }
 }

@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod call;
 mod clock;
+mod endpoint;
 mod error;
 mod exchange;
 mod failure;
@@ -16,6 +17,7 @@ mod model;
 mod ollama;
 mod openai;
 mod passthrough;
+mod pool;
 mod prompt;
 mod redact;
 mod refusal;
@@ -27,6 +29,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod think;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,6 +37,9 @@ use futures::stream::BoxStream;
 use indexmap::IndexMap;
 use reqwest::ClientBuilder;
 use tokio::sync::Semaphore;
+
+use endpoint::Endpoint;
+use pool::Pool;
 
 pub use error::{LlmError, LlmErrorKind};
 pub use model::Model;
@@ -215,19 +221,24 @@ impl Llm {
         let mut clients = http::Clients::new(base);
         let mut models = IndexMap::with_capacity(config.models.len());
         for (name, model) in &config.models {
-            let url = &model.endpoint.api_base;
-            let key = http::ClientKey {
-                connect: config.timeouts.resolve(LimitKind::Connect, url, None),
-                ca: model.ca_cert.clone(),
-                loopback: http::is_loopback(url),
-            };
-            let client = clients.get(key).map_err(|message| LlmError {
-                kind: LlmErrorKind::Setup,
-                model: name.clone(),
-                endpoint: Some(model.endpoint.authority()),
-                message,
-            })?;
-            let model = Model::new(Arc::clone(model), client, config.retry, log_payloads)?;
+            let mut endpoints = Vec::with_capacity(model.endpoints.len());
+            for endpoint in &model.endpoints {
+                let url = &endpoint.api_base;
+                let key = http::ClientKey {
+                    connect: config.timeouts.of_host(LimitKind::Connect, url),
+                    ca: model.ca_cert.clone(),
+                    loopback: http::is_loopback(url),
+                };
+                let client = clients.get(key).map_err(|message| LlmError {
+                    kind: LlmErrorKind::Setup,
+                    model: name.clone(),
+                    endpoint: Some(endpoint.authority()),
+                    message,
+                })?;
+                endpoints.push(Endpoint::new(Arc::clone(model), endpoint.clone(), client)?);
+            }
+            let pool = Pool::new(endpoints);
+            let model = Model::new(Arc::clone(model), pool, config.retry, log_payloads);
             models.insert(name.clone(), Arc::new(model));
         }
         Ok(Self { models })

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use crate::config::{Config, Env, Model, Overrides};
+use crate::config::{Config, Endpoint, Env, Model, Overrides};
 
 /// Exit code of a config that can be used.
 pub const FINE: u8 = 0;
@@ -80,12 +80,19 @@ fn show_models(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn about(model: &Model) -> String {
-    let endpoint = &model.endpoint;
-    let mut about = format!("{} at {}", model.protocol.as_str(), endpoint.api_base);
-    if model.upstream_model != model.name {
-        about.push_str(&format!(" as {}", model.upstream_model));
+    let mut about = model.protocol.as_str().to_owned();
+    for (index, endpoint) in model.endpoints.iter().enumerate() {
+        about.push_str(if index == 0 { " at " } else { "; " });
+        about.push_str(endpoint.api_base.as_str());
+        about.push_str(if endpoint.api_key.is_empty() { ", no key" } else { ", with a key" });
+        if model.endpoints.len() > 1 {
+            let Endpoint { weight, priority, .. } = endpoint;
+            about.push_str(&format!(", priority {priority}, weight {weight}"));
+        }
     }
-    about.push_str(if endpoint.api_key.is_empty() { ", no key" } else { ", with a key" });
+    if model.upstream_model != model.name {
+        about.push_str(&format!("; as {}", model.upstream_model));
+    }
     about
 }
 
@@ -205,7 +212,7 @@ worker_timeout_secs = 9
 
     Models
       small   ollama at http://127.0.0.1:11434/, no key
-      writer  openai at https://api.example.com/v1 as writer-2, no key
+      writer  openai at https://api.example.com/v1, no key; as writer-2
 
     Calls per request, at worst
       small    8

@@ -52,9 +52,8 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     let models = model::read(models, &secrets);
     let mut workflow = table.table("workflow", "[workflow]");
     let has_timeouts = workflow.as_ref().is_some_and(|table| table.has("timeouts"));
-    let (timeouts, retry) = timing::read(workflow.as_mut(), report);
-    if let Some(mut workflow) = workflow {
-        workflow.refuse("health", "take the table out");
+    let timeouts = timing::read(workflow.as_mut(), report);
+    if let Some(workflow) = workflow {
         workflow.finish();
     }
     let integration = table.table("workflow-integration", "[workflow-integration]");
@@ -77,7 +76,8 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         workflow: Arc::new(work.plan),
         max_worker_concurrency: work.max_concurrency,
         timeouts: timeouts.limits,
-        retry,
+        retry: timeouts.retry,
+        health: timeouts.health,
         log_format,
         path: source.path.map(Path::to_owned),
         notices: Vec::new(),

@@ -4,6 +4,8 @@ use std::{collections::HashMap, time::Duration};
 
 use url::Url;
 
+use super::Model;
+
 /// Whose limit is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
@@ -72,14 +74,23 @@ pub struct Domain {
 }
 
 impl TimeLimits {
-    /// First that applies: the node's own, the domain `host:port`, the domain `host`, the base.
+    /// A model's limit: the node's own, else the longest that applies to one of its endpoints, since
+    /// the limit is set before it is known which of them answers.
     #[must_use]
-    pub fn resolve(&self, kind: LimitKind, url: &Url, node: Option<Duration>) -> Duration {
+    pub fn of_model(&self, kind: LimitKind, model: &Model, node: Option<Duration>) -> Duration {
+        let longest =
+            || model.endpoints.iter().map(|endpoint| self.of_host(kind, &endpoint.api_base)).max();
+        node.or_else(longest).unwrap_or_else(|| self.base.get(kind))
+    }
+
+    /// First that applies: the domain `host:port`, the domain `host`, the base.
+    #[must_use]
+    pub fn of_host(&self, kind: LimitKind, url: &Url) -> Duration {
         let host = url.host_str().unwrap_or_default();
         let by_host = |name: &str| self.domains.get(name).and_then(|domain| domain.get(kind));
         let with_port =
             || url.port_or_known_default().and_then(|port| by_host(&format!("{host}:{port}")));
-        node.or_else(with_port).or_else(|| by_host(host)).unwrap_or_else(|| self.base.get(kind))
+        with_port().or_else(|| by_host(host)).unwrap_or_else(|| self.base.get(kind))
     }
 }
 
@@ -110,6 +121,7 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Endpoint;
 
     #[test]
     fn the_first_that_applies_wins() {
@@ -131,8 +143,13 @@ mod tests {
             ("https://api.example/v1", LimitKind::Analyzer, None, 30),
             ("https://other.example/v1", LimitKind::Worker, None, 60),
         ] {
-            let got = limits.resolve(kind, &url.parse().unwrap(), node.map(secs));
+            let model = Model::plain("m", url);
+            let got = limits.of_model(kind, &model, node.map(secs));
             assert_eq!(got, secs(want), "{url} {kind:?} {node:?}");
         }
+        let mut both = Model::plain("m", "https://api.example/v1");
+        both.endpoints.push(Endpoint::plain("https://api.example:8443/v1"));
+        let longest = limits.of_model(LimitKind::Worker, &both, None);
+        assert_eq!(longest, secs(150), "the longest of its endpoints");
     }
 }

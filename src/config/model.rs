@@ -1,6 +1,6 @@
 //! One upstream model: `[[model]]`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::header::HeaderMap;
 use url::Url;
@@ -12,10 +12,13 @@ use crate::types::{ApiKey, Protocol};
 pub struct Model {
     /// The name workflows and clients use.
     pub name: String,
-    /// Where it is.
-    pub endpoint: Endpoint,
+    /// Where it is: at least one, in the order of the file.
+    pub endpoints: Vec<Endpoint>,
     /// How it is spoken to.
     pub protocol: Protocol,
+    /// Sent as `anthropic-version`, or the version in Gemini's paths; `None`: the protocol's own
+    /// default.
+    pub api_version: Option<String>,
     /// Chat or plain completion.
     pub mode: Mode,
     /// The name the upstream knows it by.
@@ -44,6 +47,14 @@ pub struct Model {
     pub headers: HeaderMap,
     /// Extra trust for this model: the PEM file's path and content.
     pub ca_cert: Option<CaCert>,
+    /// How calls are shared among the healthy endpoints of the best priority.
+    pub balance: Balance,
+    /// A conversation stays with its endpoint while that is healthy.
+    pub sticky: bool,
+    /// When a stage that waits for this model starts a second call; `None` = never.
+    pub hedge_after: Option<Duration>,
+    /// Open connections at start-up and after idle times, and load the model where that is known.
+    pub warm_up: bool,
 }
 
 #[cfg(test)]
@@ -52,8 +63,9 @@ impl Model {
     pub(crate) fn plain(name: &str, api_base: &str) -> Self {
         Self {
             name: name.to_owned(),
-            endpoint: Endpoint { api_base: api_base.parse().unwrap(), api_key: ApiKey::default() },
+            endpoints: vec![Endpoint::plain(api_base)],
             protocol: Protocol::OpenAi,
+            api_version: None,
             mode: Mode::Chat,
             upstream_model: name.to_owned(),
             auto_temperature: None,
@@ -68,6 +80,10 @@ impl Model {
             price: None,
             headers: HeaderMap::new(),
             ca_cert: None,
+            balance: Balance::Weighted,
+            sticky: false,
+            hedge_after: None,
+            warm_up: false,
         }
     }
 }
@@ -79,6 +95,30 @@ pub struct Endpoint {
     pub api_base: Url,
     /// May be empty.
     pub api_key: ApiKey,
+    /// Its share of the calls among the healthy endpoints of its priority; at least 1.
+    pub weight: u32,
+    /// Endpoints of a higher number are used only when all of the lower ones are down.
+    pub priority: u32,
+}
+
+/// `balance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// By `weight`.
+    Weighted,
+    /// The one with the fewest calls in flight per weight.
+    LeastBusy,
+    /// The one with the lowest moving average of the time to the first token.
+    Fastest,
+}
+
+#[cfg(test)]
+impl Endpoint {
+    /// Without a key, of weight and priority 1.
+    pub(crate) fn plain(api_base: &str) -> Self {
+        let api_base = api_base.parse().unwrap();
+        Self { api_base, api_key: ApiKey::default(), weight: 1, priority: 1 }
+    }
 }
 
 impl Endpoint {

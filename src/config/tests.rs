@@ -68,7 +68,7 @@ fn every_option_of_the_example_is_real() {
     let config = Config::parse(&text, None, &env).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.clients.len(), 1);
     let model = &config.models["deepseek-chat"];
-    assert_eq!(model.endpoint.api_key.expose(), "value of DEEPSEEK_API_KEY");
+    assert_eq!(model.endpoints[0].api_key.expose(), "value of DEEPSEEK_API_KEY");
     assert!(model.headers["x-org"].is_sensitive());
     assert_eq!(model.context_tokens, 32_768);
     // What the comments call the default is the default.
@@ -169,8 +169,8 @@ fn keys_are_resolved_from_everywhere() {
            \"sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\"\n";
     let env = |name: &str| (name == "KEY_A").then(|| " from-env ".to_owned());
     let config = Config::parse(&text, Some(&folder.path().join("c.toml")), &env).unwrap();
-    assert_eq!(config.models["a"].endpoint.api_key.expose(), "from-env");
-    assert_eq!(config.models["b"].endpoint.api_key.expose(), "from-file");
+    assert_eq!(config.models["a"].endpoints[0].api_key.expose(), "from-env");
+    assert_eq!(config.models["b"].endpoints[0].api_key.expose(), "from-file");
     let digest: Vec<String> =
         config.clients.iter().map(|client| format!("{:02x}", client.key_sha256[0])).collect();
     // The digests of "from-env" and "password".
@@ -189,6 +189,13 @@ fn the_protocol_is_inferred_when_the_host_tells() {
         ("http://127.0.0.1:11434/v1", Protocol::OpenAi, "http://127.0.0.1:11434/v1"),
         ("https://ollama.com/v1/", Protocol::OpenAi, "https://ollama.com/v1"),
         ("https://api.openai.com/v1", Protocol::OpenAi, "https://api.openai.com/v1"),
+        ("https://api.anthropic.com", Protocol::Anthropic, "https://api.anthropic.com/"),
+        ("https://api.anthropic.com/v1", Protocol::Anthropic, "https://api.anthropic.com/v1"),
+        (
+            "https://generativelanguage.googleapis.com",
+            Protocol::Gemini,
+            "https://generativelanguage.googleapis.com/",
+        ),
         (
             "https://generativelanguage.googleapis.com/v1beta/openai/",
             Protocol::OpenAi,
@@ -198,7 +205,7 @@ fn the_protocol_is_inferred_when_the_host_tells() {
         let text = format!("[[model]]\nname = \"a\"\napi_base = \"{base}\"\n{PLAN}");
         let config = parse(&text).unwrap_or_else(|error| panic!("{base}: {error}"));
         let model = &config.models["a"];
-        assert_eq!((model.protocol, model.endpoint.api_base.as_str()), (want, url), "{base}");
+        assert_eq!((model.protocol, model.endpoints[0].api_base.as_str()), (want, url), "{base}");
     }
 }
 

@@ -6,10 +6,11 @@ use serde_json::{Number, Value};
 use super::{
     Call, prompt,
     repair::{Parameter, Refused, format_ceiling, needs_tools},
+    wire::{Feature, wire},
 };
 use crate::{
     config::{self, Mode, StructuredOutput},
-    types::{Extra, Image, Message, OutputFormat, Part, Protocol, ToolChoice, ToolDefinition},
+    types::{Extra, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition},
 };
 
 /// A call of this model, knowing what it refused.
@@ -29,6 +30,9 @@ impl Ask<'_> {
     /// What of the input the model cannot take, in words.
     pub(super) fn unsupported(&self) -> Option<String> {
         let name = &self.config.name;
+        if self.is_plain() && self.lacks(Feature::Plain) {
+            return Some(format!("raw prompts are not supported by model '{name}'"));
+        }
         let mut images = self.call.messages.iter().flat_map(|message| {
             message.parts.iter().filter_map(|part| match part {
                 Part::Image(image) => Some(image),
@@ -44,7 +48,7 @@ impl Ask<'_> {
             if self.config.vision == Some(false) || self.refused.contains(&Parameter::Images) {
                 return Some(format!("images are not supported by model '{name}'"));
             }
-            if self.config.protocol == Protocol::Ollama
+            if self.lacks(Feature::ImageUrl)
                 && images.any(|image| matches!(image, Image::Url { .. }))
             {
                 return Some(format!("image URLs are not supported by model '{name}'"));
@@ -63,6 +67,10 @@ impl Ask<'_> {
         None
     }
 
+    fn lacks(&self, what: Feature) -> bool {
+        wire(self.config.protocol).lacks(what)
+    }
+
     fn knows_tools(&self) -> bool {
         self.config.tools != Some(false) && !self.refused.contains(&Parameter::Tools)
     }
@@ -79,15 +87,16 @@ impl Ask<'_> {
         Some(wanted.clamp(0.0, self.config.max_temperature))
     }
 
-    /// The tools to show. Ollama has no tool choice: with `none` they are left out, with a named
-    /// one only that is shown; `required` cannot be said there and becomes an instruction.
+    /// The tools to show. Where there is no tool choice (Ollama), with `none` they are left out, with
+    /// a named one only that is shown; `required` cannot be said there and becomes an instruction.
     pub(super) fn tools(&self) -> Vec<&ToolDefinition> {
         if self.is_plain() || !self.knows_tools() {
             return Vec::new();
         }
-        let shown = |tool: &&ToolDefinition| match (&self.call.tool_choice, self.config.protocol) {
-            (Some(ToolChoice::None), Protocol::Ollama) => false,
-            (Some(ToolChoice::Named(name)), Protocol::Ollama) => tool.name == *name,
+        let silent = self.lacks(Feature::ToolChoice);
+        let shown = |tool: &&ToolDefinition| match &self.call.tool_choice {
+            Some(ToolChoice::None) if silent => false,
+            Some(ToolChoice::Named(name)) if silent => tool.name == *name,
             _ => true,
         };
         self.call.tools.iter().filter(shown).collect()
@@ -95,8 +104,8 @@ impl Ask<'_> {
 
     /// The form of output the protocol is asked to enforce.
     pub(super) fn enforced_format(&self) -> StructuredOutput {
-        if self.is_plain() && self.config.protocol == Protocol::OpenAi {
-            return StructuredOutput::None; // not a field of /completions
+        if self.is_plain() && self.lacks(Feature::PlainFormat) {
+            return StructuredOutput::None;
         }
         let wanted = match self.call.format {
             OutputFormat::Text => return StructuredOutput::None,
@@ -118,7 +127,7 @@ impl Ask<'_> {
                 prompt::link_tools(&mut messages);
             }
         }
-        if self.config.protocol == Protocol::Ollama
+        if self.lacks(Feature::ToolChoice)
             && matches!(self.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
             && !self.tools().is_empty()
         {

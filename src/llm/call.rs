@@ -14,9 +14,9 @@ use tokio::{
 use super::{
     Attempt, Call, CallEvent, CallStream, Completion, LlmError, LlmErrorKind, Model,
     clock::Clock,
+    endpoint::{Endpoint, Prepared},
     exchange::{self, Exchange, Opened},
     failure::{Failure, Words},
-    model::Prepared,
     redact,
     repair::{Parameter, Repair, diagnose},
     retry::{Advice, Retries, advice, retry_after},
@@ -49,7 +49,10 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             }
             yield Ok(CallEvent::Started { queued });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
-            let mut attempt = Try::new(&model, &call);
+            let Some(mut attempt) = Try::new(&model, &call) else {
+                yield Err(no_endpoint(&model));
+                return;
+            };
             let failure = match clock.bound(attempt.open()).await {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
@@ -96,6 +99,16 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
     })
 }
 
+/// No endpoint can be asked.
+pub(super) fn no_endpoint(model: &Model) -> LlmError {
+    LlmError {
+        kind: LlmErrorKind::Setup,
+        model: model.config.name.clone(),
+        endpoint: None,
+        message: "none of its endpoints can be asked".to_owned(),
+    }
+}
+
 /// The model's permit and the request's, in this order everywhere, so that no two calls wait for
 /// each other.
 struct Permits {
@@ -124,7 +137,8 @@ enum Step {
 
 /// One attempt and its times.
 struct Try<'a> {
-    model: &'a Arc<Model>,
+    model: &'a Model,
+    endpoint: Arc<Endpoint>,
     call: &'a Call,
     prepared: Prepared,
     begun: Instant,
@@ -132,16 +146,17 @@ struct Try<'a> {
 }
 
 impl<'a> Try<'a> {
-    fn new(model: &'a Arc<Model>, call: &'a Call) -> Self {
-        let prepared = model.prepare(call);
-        Self { model, call, prepared, begun: Instant::now(), first_delta: None }
+    fn new(model: &'a Model, call: &'a Call) -> Option<Self> {
+        let endpoint = model.pool.choose()?;
+        let prepared = endpoint.prepare(call)?;
+        Some(Self { model, endpoint, call, prepared, begun: Instant::now(), first_delta: None })
     }
 
     /// Sends the request; a refusal is examined for a parameter it names.
     async fn open(&mut self) -> Result<Box<Exchange>, Failure> {
         self.log_request();
         let verbatim = self.call.raw;
-        let opened = exchange::open(Arc::clone(self.model), &self.prepared, verbatim).await?;
+        let opened = exchange::open(self.model, &self.endpoint, &self.prepared, verbatim).await?;
         let (refusal, headers) = match opened {
             Opened::Answer(exchange) => {
                 self.prepared.body.clear(); // images are large, and answers take long
@@ -192,7 +207,7 @@ impl<'a> Try<'a> {
         let outcome = failure.kind.code();
         tracing::debug!(
             model = self.model.config.name,
-            endpoint = self.model.endpoint(),
+            endpoint = self.endpoint.name(),
             outcome,
             duration_ms = self.begun.elapsed().as_millis(),
             "upstream attempt failed"
@@ -202,7 +217,7 @@ impl<'a> Try<'a> {
 
     fn ended(&self, outcome: &'static str) -> Attempt {
         Attempt {
-            endpoint: self.model.endpoint().to_owned(),
+            endpoint: self.endpoint.name().to_owned(),
             outcome,
             duration: self.begun.elapsed(),
             temperature: self.prepared.temperature,
@@ -218,7 +233,7 @@ impl<'a> Try<'a> {
         remaining: Duration,
     ) -> Step {
         if let Some(Repair::Unsupported(parameter) | Repair::Without(parameter)) = failure.repair {
-            self.model.remember(parameter);
+            self.endpoint.remember(parameter);
         }
         if self.first_delta.is_some() {
             return Step::GiveUp;
@@ -234,7 +249,7 @@ impl<'a> Try<'a> {
 
     /// The error the call fails with, safe to be shown.
     fn error(&self, failure: Failure) -> LlmError {
-        failure.into_error(self.model, &self.texts())
+        failure.into_error(&self.endpoint, &self.texts())
     }
 
     /// Everything of the conversation that an upstream might quote.
@@ -260,18 +275,18 @@ impl<'a> Try<'a> {
         if !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let (model, endpoint) = (&self.model.config.name, self.model.endpoint());
+        let (model, endpoint) = (&self.model.config.name, self.endpoint.name());
         let body = &self.prepared.body;
         tracing::debug!(model, endpoint, request = redact::fields(body), "upstream attempt");
         if self.model.log_payloads {
             let text = serde_json::to_string(body).unwrap_or_default();
-            let text = redact::excerpt(&text, &self.model.secrets());
+            let text = redact::excerpt(&text, &self.endpoint.secrets());
             tracing::debug!(model, endpoint, text, "upstream request");
         }
     }
 
     fn log_answer(&self, exchange: &Exchange, reason: FinishReason) {
-        let (model, endpoint) = (&self.model.config.name, self.model.endpoint());
+        let (model, endpoint) = (&self.model.config.name, self.endpoint.name());
         let (text_bytes, reasoning_bytes, tool_bytes) = exchange.answer().lengths();
         tracing::debug!(
             model,
@@ -285,7 +300,7 @@ impl<'a> Try<'a> {
             "upstream attempt ended"
         );
         if let Some(text) = exchange.answer().excerpt() {
-            let text = redact::excerpt(text, &self.model.secrets());
+            let text = redact::excerpt(text, &self.endpoint.secrets());
             tracing::debug!(model, endpoint, text, "upstream answer");
         }
     }

@@ -1,7 +1,7 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
 //! delta by delta, however the upstream frames it.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 
 use reqwest::{Response, header::CONTENT_TYPE};
 use serde_json::Value;
@@ -10,14 +10,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     Delta, LlmErrorKind, Model,
     answer::{Answer, Piece},
+    endpoint::{Endpoint, Prepared},
     failure::Failure,
     http,
     lines::{LINE_LIMIT, LineReader},
-    model::Prepared,
     refusal::Refusal,
     sse::{SseEvent, SseReader},
+    wire::{Wire, wire},
 };
-use crate::types::Protocol;
 
 /// Most bytes of a reply that is read as a whole.
 const REPLY_LIMIT: usize = 32 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub(super) enum Opened {
 
 /// An answer being read. Dropping it hangs up.
 pub(super) struct Exchange {
-    model: Arc<Model>,
+    wire: &'static dyn Wire,
     response: Response,
     framing: Framing,
     answer: Answer,
@@ -66,15 +66,16 @@ enum Framing {
 
 /// Sends a request and reads the head of the response, of a refusal the body too.
 pub(super) async fn open(
-    model: Arc<Model>,
+    model: &Model,
+    endpoint: &Endpoint,
     prepared: &Prepared,
     verbatim: bool,
 ) -> Result<Opened, Failure> {
     let body = serde_json::to_vec(&prepared.body)
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
     let request =
-        model.client.post(prepared.url.clone()).headers(prepared.headers.clone()).body(body);
-    let response = request.send().await.map_err(|error| of_send(error, &model))?;
+        endpoint.client.post(prepared.url.clone()).headers(prepared.headers.clone()).body(body);
+    let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
         let headers = response.headers().clone();
@@ -82,10 +83,11 @@ pub(super) async fn open(
         let refusal = Refusal::of_response(status.as_u16(), &body);
         return Ok(Opened::Refused { refusal, headers });
     }
-    let framing = framing(&response, model.config.protocol)?;
+    let wire = wire(model.config.protocol);
+    let framing = framing(&response, wire)?;
     let answer = Answer::new(verbatim, model.log_payloads);
     Ok(Opened::Answer(Box::new(Exchange {
-        model,
+        wire,
         response,
         framing,
         answer,
@@ -215,7 +217,7 @@ impl Exchange {
             let value = serde_json::json!({ "error": value.get("error").unwrap_or(&value) });
             return self.refuse(Refusal::inside(&value));
         }
-        match value.map(|value| self.model.read(&value)) {
+        match value.map(|value| self.wire.pieces(&value)) {
             Ok(Ok(pieces)) => self.take(pieces),
             Ok(Err(refusal)) => self.refuse(refusal),
             Err(_) => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
@@ -226,9 +228,9 @@ impl Exchange {
     fn read_whole(&mut self, body: &[u8]) {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         match serde_json::from_slice::<Value>(body) {
-            Ok(value) if self.model.is_reply(&value) => match self.model.read(&value) {
+            Ok(value) if self.wire.is_reply(&value) => match self.wire.pieces(&value) {
                 Ok(mut pieces) => {
-                    if self.model.config.protocol == Protocol::OpenAi {
+                    if self.wire.ends_with_body() {
                         pieces.push(Piece::End); // a whole body has no other terminator
                     }
                     self.take(pieces);
@@ -242,7 +244,7 @@ impl Exchange {
                 }
                 None => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply has no answer")),
             },
-            Err(_) if self.model.config.protocol == Protocol::Ollama && body.contains(&b'\n') => {
+            Err(_) if self.wire.streams_lines() && body.contains(&b'\n') => {
                 let mut lines = LineReader::new(REPLY_LIMIT);
                 lines.push(body);
                 lines.push(b"\n");
@@ -331,16 +333,16 @@ const GOT_HTML: &str = "a web page came instead of an answer; is api_base right?
 const CUT: &str = "the answer was cut off";
 
 /// The framing that the content type tells; servers mislabel, so most is left to the first byte.
-fn framing(response: &Response, protocol: Protocol) -> Result<Framing, Failure> {
+fn framing(response: &Response, wire: &dyn Wire) -> Result<Framing, Failure> {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.unwrap_or_default().to_ascii_lowercase();
     if kind.starts_with("text/html") {
         return Err(Failure::new(LlmErrorKind::Garbled, GOT_HTML));
     }
-    Ok(match protocol {
-        Protocol::OpenAi => Framing::Unknown,
-        Protocol::Ollama if kind.starts_with("application/json") => Framing::Whole(Vec::new()),
-        Protocol::Ollama => Framing::Lines(LineReader::new(LINE_LIMIT)),
+    Ok(match wire.streams_lines() {
+        false => Framing::Unknown,
+        true if kind.starts_with("application/json") => Framing::Whole(Vec::new()),
+        true => Framing::Lines(LineReader::new(LINE_LIMIT)),
     })
 }
 
@@ -368,12 +370,12 @@ pub(super) fn of_body(error: reqwest::Error) -> Failure {
 }
 
 /// A failure before any response.
-pub(super) fn of_send(error: reqwest::Error, model: &Model) -> Failure {
+pub(super) fn of_send(error: reqwest::Error, endpoint: &Endpoint) -> Failure {
     if error.is_connect() {
         let words = if error.is_timeout() {
-            format!("no connection to {} in time", model.endpoint())
+            format!("no connection to {} in time", endpoint.name())
         } else {
-            format!("no connection to {}: {}", model.endpoint(), http::said(error))
+            format!("no connection to {}: {}", endpoint.name(), http::said(error))
         };
         return Failure::new(LlmErrorKind::Connect, words);
     }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    LlmError, LlmErrorKind, Model, redact, refusal::Refusal, repair::Repair, retry::Advice,
+    LlmError, LlmErrorKind, endpoint::Endpoint, redact, refusal::Refusal, repair::Repair,
+    retry::Advice,
 };
 
 /// Why an attempt failed, and what may be done about it.
@@ -37,8 +38,8 @@ impl Failure {
 
     /// The error that the caller gets, safe to be shown; `texts` are what the request held and an
     /// upstream might quote.
-    pub(super) fn into_error(self, model: &Model, texts: &[&str]) -> LlmError {
-        let secrets = model.secrets();
+    pub(super) fn into_error(self, endpoint: &Endpoint, texts: &[&str]) -> LlmError {
+        let secrets = endpoint.secrets();
         let message = match self.words {
             Words::Own(words) => {
                 redact::cut(&redact::scrub(&words, &secrets), redact::MESSAGE_LIMIT)
@@ -49,8 +50,8 @@ impl Failure {
         };
         LlmError {
             kind: self.kind,
-            model: model.config.name.clone(),
-            endpoint: Some(model.endpoint().to_owned()),
+            model: endpoint.model().name.clone(),
+            endpoint: Some(endpoint.name().to_owned()),
             message,
         }
     }

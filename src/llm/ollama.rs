@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::{
     answer::{Counts, Piece, ToolPiece, call_id},
@@ -11,14 +12,61 @@ use super::{
     openai,
     refusal::Refusal,
     repair::Parameter,
+    wire::{Feature, Wire, below},
 };
 use crate::{
-    config::StructuredOutput,
+    config::{self, StructuredOutput},
     types::{Effort, FinishReason, Image, Message, OutputFormat, Part},
 };
 
+/// The protocol.
+pub(super) struct Ollama;
+
+impl Wire for Ollama {
+    fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
+        below(base, &["api", if ask.is_plain() { "generate" } else { "chat" }])
+    }
+
+    fn model_list(&self, base: &Url, _model: &config::Model) -> Option<Url> {
+        below(base, &["api", "tags"])
+    }
+
+    fn streams_as(&self) -> &'static str {
+        "application/x-ndjson"
+    }
+
+    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+        body(ask)
+    }
+
+    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+        pieces(value)
+    }
+
+    /// Of a line of a stream too.
+    fn is_reply(&self, value: &Value) -> bool {
+        ["message", "response", "done"].iter().any(|name| value.get(name).is_some())
+    }
+
+    fn ends_with_body(&self) -> bool {
+        false
+    }
+
+    fn streams_lines(&self) -> bool {
+        true
+    }
+
+    fn lacks(&self, what: Feature) -> bool {
+        matches!(what, Feature::ImageUrl | Feature::ToolChoice)
+    }
+
+    fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
+        Some(("format", body.get("format")?.is_object()))
+    }
+}
+
 /// The body of a request.
-pub(super) fn body(ask: &Ask<'_>) -> Map<String, Value> {
+fn body(ask: &Ask<'_>) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     if ask.is_plain() {
@@ -130,7 +178,7 @@ fn arguments(text: &str) -> Value {
 ///
 /// # Errors
 /// The error that it is instead.
-pub(super) fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
@@ -150,11 +198,6 @@ pub(super) fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
         pieces.extend([Piece::Usage(counts(value)), Piece::Finish(reason), Piece::End]);
     }
     Ok(pieces)
-}
-
-/// Whether an object has the shape of a reply or of a line of one.
-pub(super) fn is_reply(value: &Value) -> bool {
-    ["message", "response", "done"].iter().any(|name| value.get(name).is_some())
 }
 
 /// Ollama's calls arrive whole, so each is one of its own, whatever its index says.

@@ -2,20 +2,66 @@
 //! `/completions`. Pure.
 
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::{
     answer::{Counts, Piece, ToolPiece},
     ask::{Ask, MOST_STOPS, number},
     refusal::Refusal,
     repair::Parameter,
+    wire::{Feature, Wire, below},
 };
 use crate::{
-    config::StructuredOutput,
+    config::{self, StructuredOutput},
     types::{Effort, FinishReason, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition},
 };
 
+/// The protocol.
+pub(super) struct OpenAi;
+
+impl Wire for OpenAi {
+    fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
+        let path: &[&str] =
+            if ask.is_plain() { &["completions"] } else { &["chat", "completions"] };
+        below(base, path)
+    }
+
+    fn model_list(&self, base: &Url, _model: &config::Model) -> Option<Url> {
+        below(base, &["models"])
+    }
+
+    fn streams_as(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+        body(ask)
+    }
+
+    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+        pieces(value)
+    }
+
+    fn is_reply(&self, value: &Value) -> bool {
+        value.get("choices").is_some_and(Value::is_array)
+    }
+
+    fn ends_with_body(&self) -> bool {
+        true
+    }
+
+    fn lacks(&self, what: Feature) -> bool {
+        what == Feature::PlainFormat
+    }
+
+    fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
+        let kind = body.get("response_format")?.get("type").and_then(Value::as_str);
+        Some(("response_format", kind == Some("json_schema")))
+    }
+}
+
 /// The body of a request.
-pub(super) fn body(ask: &Ask<'_>) -> Map<String, Value> {
+fn body(ask: &Ask<'_>) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     if ask.is_plain() {
@@ -176,7 +222,7 @@ fn part(part: &Part) -> Value {
 ///
 /// # Errors
 /// The error that it is instead.
-pub(super) fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
@@ -200,11 +246,6 @@ pub(super) fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
         pieces.push(Piece::Usage(counts(usage)));
     }
     Ok(pieces)
-}
-
-/// Whether a whole body has the shape of a reply.
-pub(super) fn is_reply(value: &Value) -> bool {
-    value.get("choices").is_some_and(Value::is_array)
 }
 
 /// The names the reasoning goes by; a server that sends two means the same by both.

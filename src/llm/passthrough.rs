@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     LlmError, LlmErrorKind, Model,
+    call::no_endpoint,
+    endpoint::Endpoint,
     exchange::{error_body, of_body, of_send},
     failure::{Failure, Words},
     redact,
@@ -80,10 +82,11 @@ impl Model {
         let mut retries = Retries::new(&self.retry);
         loop {
             let begun = Instant::now();
-            let attempt = self.exchange(what, &body);
+            let Some(endpoint) = self.pool.choose() else { return Err(no_endpoint(self)) };
+            let attempt = exchange(&endpoint, what, &body);
             let failure = match timeout_at(deadline, attempt).await {
                 Ok(Ok(answer)) => {
-                    self.log_forwarded(&body, "ok", begun);
+                    self.log_forwarded(&endpoint, &body, "ok", begun);
                     return Ok(answer);
                 }
                 Ok(Err(failure)) => failure,
@@ -92,51 +95,29 @@ impl Model {
                     Failure::new(LlmErrorKind::Timeout, words)
                 }
             };
-            self.log_forwarded(&body, failure.kind.code(), begun);
+            self.log_forwarded(&endpoint, &body, failure.kind.code(), begun);
             match retries.next(failure.advice, deadline.saturating_duration_since(Instant::now())) {
                 Some(pause) => sleep(pause).await,
                 None => {
                     let mut texts = Vec::new();
                     body.values().for_each(|value| collect_texts(value, &mut texts));
-                    return Err(failure.into_error(self, &texts));
+                    return Err(failure.into_error(&endpoint, &texts));
                 }
             }
         }
     }
 
-    async fn exchange(
+    fn log_forwarded(
         &self,
-        what: Passthrough,
+        endpoint: &Endpoint,
         body: &Map<String, Value>,
-    ) -> Result<Forwarded, Failure> {
-        let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
-        let url = self.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
-        let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
-        let mut headers = self.json_headers();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let request = self.client.post(url).headers(headers).body(text);
-        let mut response = request.send().await.map_err(|error| of_send(error, self))?;
-        let status = response.status();
-        if !status.is_success() {
-            let headers = response.headers().clone();
-            let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
-            return Err(refused(refusal, &headers));
-        }
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(of_body)? {
-            if answer.len().saturating_add(chunk.len()) > REPLY_LIMIT {
-                return Err(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
-            }
-            answer.extend_from_slice(&chunk);
-        }
-        read(&answer)
-    }
-
-    fn log_forwarded(&self, body: &Map<String, Value>, outcome: &str, begun: Instant) {
+        outcome: &str,
+        begun: Instant,
+    ) {
         if tracing::enabled!(tracing::Level::DEBUG) {
             tracing::debug!(
                 model = self.config.name,
-                endpoint = self.endpoint(),
+                endpoint = endpoint.name(),
                 request = redact::fields(body),
                 outcome,
                 duration_ms = begun.elapsed().as_millis(),
@@ -144,6 +125,34 @@ impl Model {
             );
         }
     }
+}
+
+async fn exchange(
+    endpoint: &Endpoint,
+    what: Passthrough,
+    body: &Map<String, Value>,
+) -> Result<Forwarded, Failure> {
+    let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
+    let url = endpoint.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
+    let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
+    let mut headers = endpoint.json_headers();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let request = endpoint.client.post(url).headers(headers).body(text);
+    let mut response = request.send().await.map_err(|error| of_send(error, endpoint))?;
+    let status = response.status();
+    if !status.is_success() {
+        let headers = response.headers().clone();
+        let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
+        return Err(refused(refusal, &headers));
+    }
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(of_body)? {
+        if answer.len().saturating_add(chunk.len()) > REPLY_LIMIT {
+            return Err(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    read(&answer)
 }
 
 fn refused(refusal: Refusal, headers: &reqwest::header::HeaderMap) -> Failure {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     Call,
     refusal::{Refusal, mentions},
+    wire::wire,
 };
 use crate::{
     config::StructuredOutput,
@@ -113,7 +114,7 @@ pub(super) fn diagnose(
         return Some(Repair::Without(Parameter::LeastEffort));
     }
     // Ollama warns of unknown options but never refuses them; "think" is all it refuses.
-    (protocol == Protocol::OpenAi || field == "think").then_some(Repair::Without(parameter))
+    (protocol != Protocol::Ollama || field == "think").then_some(Repair::Without(parameter))
 }
 
 /// A request field, what its refusal means, and the words it goes by in messages.
@@ -181,17 +182,9 @@ fn refused_format(
         "grammar",
         "guided",
     ];
-    let (field, is_schema): (&str, fn(&Value) -> bool) = match protocol {
-        Protocol::OpenAi => ("response_format", |format| {
-            format.get("type").and_then(Value::as_str) == Some("json_schema")
-        }),
-        Protocol::Ollama => ("format", Value::is_object),
-    };
-    let sent = body.get(field)?;
-    let blamed = refusal.blames(field)
-        || mentions(words, &NAMES)
-        || (protocol == Protocol::Ollama && has_word(words, "format"));
-    blamed.then(|| if is_schema(sent) { Parameter::Schema } else { Parameter::Json })
+    let (field, is_schema) = wire(protocol).format_field(body)?;
+    let blamed = refusal.blames(field) || mentions(words, &NAMES) || has_word(words, field);
+    blamed.then(|| if is_schema { Parameter::Schema } else { Parameter::Json })
 }
 
 fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {

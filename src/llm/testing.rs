@@ -33,7 +33,10 @@ impl Llm {
 pub(super) fn model(protocol: Protocol, api_base: &str) -> Model {
     let plain = Model::plain("m", api_base);
     Model {
-        endpoint: Endpoint { api_key: ApiKey::new("sk-test-key-000"), ..plain.endpoint },
+        endpoints: vec![Endpoint {
+            api_key: ApiKey::new("sk-test-key-000"),
+            ..Endpoint::plain(api_base)
+        }],
         protocol,
         upstream_model: "up".into(),
         context_tokens: 8192,

@@ -90,6 +90,7 @@ fn config_of(model: config::Model) -> Config {
         max_worker_concurrency: None,
         timeouts: TimeLimits::default(),
         retry: Retry { base_delay: Duration::from_millis(5), ..Retry::default() },
+        health: crate::config::Health::default(),
         log_format: LogFormat::Pretty,
         path: None,
         notices: Vec::new(),

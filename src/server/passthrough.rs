@@ -72,8 +72,7 @@ async fn forward(
         }
     };
     check_protocol(&model, what)?;
-    let url = &model.config().endpoint.api_base;
-    let limit = app.config().timeouts.resolve(LimitKind::Synthesizer, url, None);
+    let limit = app.config().timeouts.of_model(LimitKind::Synthesizer, model.config(), None);
     let answer = tokio::select! {
         biased;
         () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),

@@ -46,6 +46,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         max_worker_concurrency: None,
         timeouts: TimeLimits::default(),
         retry: Retry::default(),
+        health: crate::config::Health::default(),
         log_format: LogFormat::Pretty,
         path: None,
         notices: Vec::new(),

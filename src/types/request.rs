@@ -13,15 +13,24 @@ pub enum Protocol {
     OpenAi,
     /// `POST {api_base}/api/chat`, Ollama's own.
     Ollama,
+    /// `POST {api_base}/v1/messages`, Anthropic's.
+    Anthropic,
+    /// `POST {api_base}/v1beta/models/{model}:generateContent`, Google's.
+    Gemini,
 }
 
 impl Protocol {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Ollama, Self::Anthropic, Self::Gemini];
+
     /// Its name in the config.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
             Self::Ollama => "ollama",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 }

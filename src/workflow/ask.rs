@@ -195,7 +195,7 @@ pub(super) fn error(model: &Model, kind: LlmErrorKind, message: &str) -> LlmErro
     LlmError {
         kind,
         model: model.config().name.clone(),
-        endpoint: Some(model.config().endpoint.authority()),
+        endpoint: None,
         message: message.to_owned(),
     }
 }
@@ -212,8 +212,7 @@ impl RunContext {
 
     /// A stage's time limit for a model.
     pub(super) fn limit(&self, kind: LimitKind, model: &Model, stage: &Stage) -> Duration {
-        let url = &model.config().endpoint.api_base;
-        self.engine.config.timeouts.resolve(kind, url, stage.timeout)
+        self.engine.config.timeouts.of_model(kind, model.config(), stage.timeout)
     }
 
     /// A question of the engine's own (analyzer, selector): steady, without reasoning, not streamed.

@@ -26,8 +26,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
         let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
         let mut tracker = Tracker::begin(&run);
         tracker.asks(&model, chosen);
-        let url = &config.endpoint.api_base;
-        let limit = run.engine.config.timeouts.resolve(LimitKind::Synthesizer, url, None);
+        let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);
         let mut stream = model.call(whole(&run.request, temperature, Limit::Gap(limit)));
         let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&model));

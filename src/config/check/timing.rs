@@ -6,23 +6,26 @@ use toml::Spanned;
 use url::Host;
 
 use crate::config::{
-    Domain, Retry, TimeLimits, Timeouts,
+    Domain, Health, Retry, TimeLimits, Timeouts,
     error::{Place, Report},
     legacy::Milliseconds,
     plan::LONGEST_LIMIT,
     raw::Table,
 };
 
-/// The limits, and where each domain was written.
+/// The limits, where each domain was written, and what follows a failure.
+#[derive(Default)]
 pub(super) struct Limits {
     pub(super) limits: TimeLimits,
     pub(super) places: Vec<(String, Place)>,
+    pub(super) retry: Retry,
+    pub(super) health: Health,
 }
 
-/// Reads the three tables of `[workflow]`.
-pub(super) fn read(workflow: Option<&mut Table<'_, '_>>, report: &Report<'_>) -> (Limits, Retry) {
-    let mut limits = Limits { limits: TimeLimits::default(), places: Vec::new() };
-    let Some(workflow) = workflow else { return (limits, Retry::default()) };
+/// Reads the tables of `[workflow]`.
+pub(super) fn read(workflow: Option<&mut Table<'_, '_>>, report: &Report<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(workflow) = workflow else { return limits };
     let mut old = Milliseconds::default();
     if let Some(table) = workflow.table("timeouts", "[workflow.timeouts]") {
         limits.limits.base = timeouts(domain(table, &mut old));
@@ -46,8 +49,10 @@ pub(super) fn read(workflow: Option<&mut Table<'_, '_>>, report: &Report<'_>) ->
         }
     }
     old.tell(report);
-    let retry = workflow.table("retry", "[workflow.retry]").map_or_else(Retry::default, retry);
-    (limits, retry)
+    limits.retry = workflow.table("retry", "[workflow.retry]").map_or_else(Retry::default, retry);
+    limits.health =
+        workflow.table("health", "[workflow.health]").map_or_else(Health::default, health);
+    limits
 }
 
 fn timeouts(read: Domain) -> Timeouts {
@@ -121,6 +126,27 @@ fn retry(mut table: Table<'_, '_>) -> Retry {
     }
     table.finish();
     Retry { max_retries: max_retries.unwrap_or(default.max_retries), base_delay, max_delay }
+}
+
+fn health(mut table: Table<'_, '_>) -> Health {
+    let default = Health::default();
+    let threshold = table.whole("failure_threshold", 1..=1_000_000).map(Spanned::into_inner);
+    let ratio = table.bounded("failure_ratio", 0.01..=1.0).map(Spanned::into_inner);
+    let secs = |value: Option<Spanned<f64>>| {
+        value.and_then(|value| Duration::try_from_secs_f64(value.into_inner()).ok())
+    };
+    let open = secs(table.bounded("open_secs", 0.001..=LONGEST_LIMIT));
+    let probe_interval = secs(table.bounded("probe_interval_secs", 0.0..=LONGEST_LIMIT));
+    table.finish();
+    Health {
+        failure_threshold: threshold.unwrap_or(default.failure_threshold),
+        failure_ratio: ratio.unwrap_or(default.failure_ratio),
+        open: open.unwrap_or(default.open),
+        probe_interval: match probe_interval {
+            Some(every) => (!every.is_zero()).then_some(every),
+            None => default.probe_interval,
+        },
+    }
 }
 
 #[cfg(test)]

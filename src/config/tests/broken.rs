@@ -81,8 +81,15 @@ fn corpus() -> Vec<(&'static str, String)> {
         ("key file", model("api_key = \"file:no/such/key\"")),
         ("line break in key", model("api_key = \"a\\nb\"")),
         ("protocol", model("protocol = \"opnai\"")),
-        ("later protocol", model("protocol = \"gemini\"")),
-        ("later host", model("api_base = \"https://api.anthropic.com/v1\"")),
+        ("no plain completion", model("protocol = \"gemini\"\nmode = \"completion\"")),
+        (
+            "two protocols",
+            model(
+                "api_base = \"https://api.anthropic.com/v1\"\n[[model.endpoint]]\napi_base = \"http://h/v1\"",
+            ),
+        ),
+        ("version", model("api_base = \"https://api.anthropic.com\"\napi_version = \"../v1\"")),
+        ("version of none", model("api_version = \"1\"")),
         ("temperature", model("temperature = 2.5\nmax_temperature = -1")),
         ("not a number", model("temperature = nan")),
         ("context", model("context_tokens = 0")),
@@ -91,17 +98,21 @@ fn corpus() -> Vec<(&'static str, String)> {
         ("ca", model("ca_cert = \"no/such/ca.pem\"")),
         (
             "endpoints",
-            around("[[model]]\nname = \"a\"\n[[model.endpoint]]\napi_base = \"http://h\""),
+            around(
+                "[[model]]\nname = \"a\"\napi_key = \"k\"\n[[model.endpoint]]\napi_base = \"h\"\n\
+                 weight = 0\npriority = -1\nurl = \"x\"\n[[model.endpoint]]\nweight = 2",
+            ),
         ),
         (
-            "later keys",
-            model(
-                "balance = \"fastest\"\nsticky = true\nhedge_after_ms = 0\nwarm_up = false\napi_version = \"1\"",
-            ),
+            "balance",
+            model("balance = \"fast\"\nsticky = 1\nhedge_after_ms = -5\nwarm_up = \"yes\""),
         ),
         ("unknown key", model("temprature = 1")),
         // [workflow].
-        ("health", section("[workflow.health]\nfailure_threshold = 5")),
+        (
+            "health",
+            section("[workflow.health]\nfailure_threshold = 0\nfailure_ratio = 2\nopen_sec = 1"),
+        ),
         ("no time", section("[workflow.timeouts]\nworker_timeout_secs = 0")),
         ("too much time", section("[workflow.timeouts]\nworker_timeout_secs = 1e12")),
         ("time is text", section("[workflow.timeouts]\nworker_timeout_secs = \"60s\"")),

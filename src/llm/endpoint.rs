@@ -1,0 +1,147 @@
+//! One endpoint of a model: its client, addresses, headers, and what it refused.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use reqwest::{
+    Client,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{
+    Call, LlmError, LlmErrorKind,
+    ask::Ask,
+    repair::{Parameter, Refused},
+    wire::{Wire, below, wire},
+};
+use crate::config;
+
+/// One endpoint of a model with its connection pool and remembered refusals.
+pub(super) struct Endpoint {
+    pub(super) client: Client,
+    pub(super) config: config::Endpoint,
+    model: Arc<config::Model>,
+    /// `host` or `host:port`.
+    name: String,
+    /// The key and the configured headers, all marked sensitive.
+    headers: HeaderMap,
+    refused: Mutex<Refused>,
+}
+
+/// One request, ready to be sent.
+pub(super) struct Prepared {
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Map<String, Value>,
+    pub(super) temperature: Option<f32>,
+}
+
+impl Endpoint {
+    /// # Errors
+    /// When its base takes no path or its key fits no header.
+    pub(super) fn new(
+        model: Arc<config::Model>,
+        config: config::Endpoint,
+        client: Client,
+    ) -> Result<Self, LlmError> {
+        let setup = |message: &str| LlmError {
+            kind: LlmErrorKind::Setup,
+            model: model.name.clone(),
+            endpoint: Some(config.authority()),
+            message: message.to_owned(),
+        };
+        if config.api_base.cannot_be_a_base() {
+            return Err(setup("api_base takes no path; it must be an http or https URL"));
+        }
+        let (wire, key) = (wire(model.protocol), config.api_key.expose());
+        let mut headers = HeaderMap::new();
+        let unfit = |_| setup("the key holds a line break or a control character");
+        if !key.is_empty() {
+            wire.authenticate(key, &mut headers).map_err(unfit)?;
+        }
+        wire.headers(&model, &mut headers).map_err(unfit)?;
+        for (name, value) in &model.headers {
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let name = config.authority();
+        let refused = Mutex::new(BTreeSet::new());
+        Ok(Self { client, config, model, name, headers, refused })
+    }
+
+    /// `host` or `host:port`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The model it serves.
+    pub(super) fn model(&self) -> &config::Model {
+        &self.model
+    }
+
+    fn wire(&self) -> &'static dyn Wire {
+        wire(self.model.protocol)
+    }
+
+    /// What of a call's input it cannot take, as far as is known.
+    pub(super) fn unsupported(&self, call: &Call) -> Option<String> {
+        let refused = self.refused();
+        Ask { config: &self.model, call, refused: &refused }.unsupported()
+    }
+
+    /// The request for a call, without what was refused before; `None` when the base takes no path,
+    /// which was checked.
+    pub(super) fn prepare(&self, call: &Call) -> Option<Prepared> {
+        let refused = self.refused();
+        let ask = Ask { config: &self.model, call, refused: &refused };
+        let wire = self.wire();
+        let accept = if call.stream { wire.streams_as() } else { "application/json" };
+        let mut headers = self.json_headers();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        Some(Prepared {
+            url: wire.address(&self.config.api_base, &ask)?,
+            headers,
+            body: wire.body(&ask),
+            temperature: ask.temperature(),
+        })
+    }
+
+    /// The headers of every request: its body is JSON.
+    pub(super) fn json_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers
+    }
+
+    /// An address below the base.
+    pub(super) fn below(&self, path: &[&str]) -> Option<Url> {
+        below(&self.config.api_base, path)
+    }
+
+    /// Remembers a refusal for all later calls.
+    pub(super) fn remember(&self, parameter: Parameter) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(parameter);
+    }
+
+    fn refused(&self) -> Refused {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every secret that an upstream might quote.
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        let headers = self.model.headers.values().filter_map(|value| value.to_str().ok());
+        headers.chain([self.config.api_key.expose()]).collect()
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.name)
+    }
+}

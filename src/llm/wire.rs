@@ -1,0 +1,107 @@
+//! The upstream protocols behind one trait: each is one file of pure functions, and [`wire`] is the
+//! one place that knows them all.
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{answer::Piece, ask::Ask, ollama::Ollama, openai::OpenAi, refusal::Refusal};
+use crate::{config, types::Protocol};
+
+/// How one protocol writes requests and reads replies. Pure.
+pub(super) trait Wire: Sync {
+    /// Where the request of a call goes; `None` when `base` takes no path.
+    fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url>;
+
+    /// Where the endpoint lists its models: what a probe asks for, since it costs nothing.
+    fn model_list(&self, base: &Url, model: &config::Model) -> Option<Url>;
+
+    /// Puts the key, which is not empty, where the protocol wants it.
+    ///
+    /// # Errors
+    /// When the key holds what no header can carry.
+    fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        put_secret(headers, AUTHORIZATION, &format!("Bearer {key}"))
+    }
+
+    /// What every request of this model carries besides.
+    ///
+    /// # Errors
+    /// When a configured text holds what no header can carry.
+    fn headers(
+        &self,
+        _model: &config::Model,
+        _headers: &mut HeaderMap,
+    ) -> Result<(), InvalidHeaderValue> {
+        Ok(())
+    }
+
+    /// The content type of its streams, for `Accept`.
+    fn streams_as(&self) -> &'static str;
+
+    /// The body of a request.
+    fn body(&self, ask: &Ask<'_>) -> Map<String, Value>;
+
+    /// Reads a frame of a stream, or a whole reply.
+    ///
+    /// # Errors
+    /// The error that it is instead.
+    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal>;
+
+    /// Whether a whole body has the shape of a reply.
+    fn is_reply(&self, value: &Value) -> bool;
+
+    /// Whether a whole reply is complete by being there, even without a finish reason.
+    fn ends_with_body(&self) -> bool;
+
+    /// Whether its streams are lines of JSON, not server-sent events.
+    fn streams_lines(&self) -> bool {
+        false
+    }
+
+    /// What its requests cannot say.
+    fn lacks(&self, what: Feature) -> bool;
+
+    /// The field of `body` that asks for a form of output, and whether it holds a schema.
+    fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)>;
+}
+
+/// Something that not every protocol can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feature {
+    /// A picture by its URL.
+    ImageUrl,
+    /// That tools must not or must be called, or which.
+    ToolChoice,
+    /// A form of output for a plain completion.
+    PlainFormat,
+    /// A plain completion at all.
+    Plain,
+}
+
+/// The protocol's own.
+pub(super) fn wire(protocol: Protocol) -> &'static dyn Wire {
+    match protocol {
+        Protocol::OpenAi | Protocol::Anthropic | Protocol::Gemini => &OpenAi,
+        Protocol::Ollama => &Ollama,
+    }
+}
+
+/// The base with more path; a query of the base stays.
+pub(super) fn below(base: &Url, path: &[&str]) -> Option<Url> {
+    let mut url = base.clone();
+    url.path_segments_mut().ok()?.pop_if_empty().extend(path);
+    Some(url)
+}
+
+/// A header that is never shown.
+pub(super) fn put_secret(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: &str,
+) -> Result<(), InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(value)?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    Ok(())
+}
