@@ -91,6 +91,8 @@ pub struct Call {
     pub limit: Limit,
     /// The request's permits; taken after the model's, around each attempt only.
     pub permits: Option<Arc<Semaphore>>,
+    /// The number of an endpoint that another call is waiting for already; never chosen.
+    pub avoid: Option<usize>,
 }
 
 impl std::fmt::Debug for Call {
@@ -123,6 +125,8 @@ pub enum CallEvent {
     Started {
         /// How long it waited for its permits.
         queued: Duration,
+        /// The number of the model's endpoint it goes to, for [`Call::avoid`].
+        endpoint: usize,
     },
     /// An attempt ended, well or badly. A call that is cancelled reports none for its last attempt.
     Attempt(Attempt),

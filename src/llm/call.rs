@@ -47,12 +47,12 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             if let Some(clock) = &mut clock {
                 clock.extend(queued);
             }
-            yield Ok(CallEvent::Started { queued });
-            let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             let Some(mut attempt) = Try::new(&model, &call) else {
                 yield Err(no_endpoint(&model));
                 return;
             };
+            yield Ok(CallEvent::Started { queued, endpoint: attempt.number });
+            let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             let failure = match clock.bound(attempt.open()).await {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
@@ -138,6 +138,7 @@ enum Step {
 /// One attempt and its times.
 struct Try<'a> {
     model: &'a Model,
+    number: usize,
     endpoint: Arc<Endpoint>,
     call: &'a Call,
     prepared: Prepared,
@@ -147,9 +148,10 @@ struct Try<'a> {
 
 impl<'a> Try<'a> {
     fn new(model: &'a Model, call: &'a Call) -> Option<Self> {
-        let endpoint = model.pool.choose()?;
+        let (number, endpoint) = model.pool.choose(call.avoid)?;
         let prepared = endpoint.prepare(call)?;
-        Some(Self { model, endpoint, call, prepared, begun: Instant::now(), first_delta: None })
+        let begun = Instant::now();
+        Some(Self { model, number, endpoint, call, prepared, begun, first_delta: None })
     }
 
     /// Sends the request; a refusal is examined for a parameter it names.

@@ -46,6 +46,13 @@ impl Model {
         &self.config
     }
 
+    /// How many endpoints it has: with more than one, a late call can be made a second time
+    /// elsewhere.
+    #[must_use]
+    pub fn endpoint_count(&self) -> usize {
+        self.pool.all().len()
+    }
+
     /// Makes one logical call. Nothing happens before the stream is polled.
     #[must_use]
     pub fn call(self: &Arc<Self>, call: Call) -> CallStream {

@@ -82,7 +82,7 @@ impl Model {
         let mut retries = Retries::new(&self.retry);
         loop {
             let begun = Instant::now();
-            let Some(endpoint) = self.pool.choose() else { return Err(no_endpoint(self)) };
+            let Some((_, endpoint)) = self.pool.choose(None) else { return Err(no_endpoint(self)) };
             let attempt = exchange(&endpoint, what, &body);
             let failure = match timeout_at(deadline, attempt).await {
                 Ok(Ok(answer)) => {

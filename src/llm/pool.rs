@@ -15,9 +15,11 @@ impl Pool {
         Self { endpoints: endpoints.into_iter().map(Arc::new).collect() }
     }
 
-    /// An endpoint for an attempt.
-    pub(super) fn choose(&self) -> Option<Arc<Endpoint>> {
-        self.endpoints.first().map(Arc::clone)
+    /// An endpoint for an attempt, and its number; never the one to `avoid`.
+    pub(super) fn choose(&self, avoid: Option<usize>) -> Option<(usize, Arc<Endpoint>)> {
+        let mut all = self.endpoints.iter().enumerate();
+        let (number, endpoint) = all.find(|(number, _)| Some(*number) != avoid)?;
+        Some((number, Arc::clone(endpoint)))
     }
 
     /// All of them, in the order of the file.

@@ -61,6 +61,7 @@ pub(super) fn call(text: &str) -> Call {
         stream: true,
         limit: Limit::Total(Duration::from_secs(20)),
         permits: None,
+        avoid: None,
     }
 }
 

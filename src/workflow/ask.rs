@@ -51,7 +51,7 @@ impl Tracker {
     /// Notes what the call tells of itself.
     pub(super) fn note(&mut self, event: &CallEvent, model: &Model) {
         match event {
-            CallEvent::Started { queued } => {
+            CallEvent::Started { queued, .. } => {
                 self.record.queued_ms += millis(*queued);
                 self.run.watch.attempt_began();
             }
@@ -239,6 +239,7 @@ impl RunContext {
             stream: false,
             limit: Limit::Total(limit),
             permits: None,
+            avoid: None,
         }
     }
 }

@@ -87,6 +87,7 @@ fn whole(request: &Request, temperature: Option<f32>, limit: Limit) -> Call {
         stream: true,
         limit,
         permits: None,
+        avoid: None,
     }
 }
 

@@ -306,6 +306,7 @@ impl Assignment {
             stream: true,
             limit: if to_client { Limit::Gap(limit) } else { Limit::Total(limit) },
             permits: None,
+            avoid: None,
         }
     }
 

@@ -107,6 +107,7 @@ impl Assignment {
             stream: true,
             limit: Limit::Total(run.limit(LimitKind::Worker, model, stage)),
             permits: run.permits.clone(),
+            avoid: None,
         }
     }
 }
