@@ -4,6 +4,7 @@
 //! Dropping the stream hangs up on the upstream within one poll; nothing here is spawned.
 
 mod answer;
+mod anthropic;
 mod ask;
 mod call;
 mod clock;
@@ -11,6 +12,7 @@ mod endpoint;
 mod error;
 mod exchange;
 mod failure;
+mod gemini;
 mod http;
 mod lines;
 mod model;
@@ -23,6 +25,7 @@ mod redact;
 mod refusal;
 mod repair;
 mod retry;
+mod signatures;
 mod sse;
 #[cfg(test)]
 pub(crate) mod testing;

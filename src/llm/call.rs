@@ -1,9 +1,6 @@
 //! One logical call: permits, attempts, repairs, retries, the limit, and the events of it all.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
 use tokio::{
@@ -19,7 +16,8 @@ use super::{
     failure::{Failure, Words},
     redact,
     repair::{Parameter, Repair, diagnose},
-    retry::{Advice, Retries, advice, retry_after},
+    retry::{Advice, Retries},
+    wire::wire,
 };
 use crate::types::{FinishReason, Image, Part};
 
@@ -156,6 +154,8 @@ impl<'a> Try<'a> {
 
     /// Sends the request; a refusal is examined for a parameter it names.
     async fn open(&mut self) -> Result<Box<Exchange>, Failure> {
+        let wire = wire(self.model.config.protocol);
+        wire.sign(&mut self.prepared.body, &|call| self.model.signatures.of(call));
         self.log_request();
         let verbatim = self.call.raw;
         let opened = exchange::open(self.model, &self.endpoint, &self.prepared, verbatim).await?;
@@ -166,22 +166,18 @@ impl<'a> Try<'a> {
             }
             Opened::Refused { refusal, headers } => (refusal, headers),
         };
-        let now = SystemTime::now();
-        let mut kind = refusal.error_kind(retry_after(&headers, now));
-        let mut advice = advice(refusal.status, &headers, now);
-        if matches!(kind, LlmErrorKind::Quota | LlmErrorKind::ContextLength) {
-            advice = Advice::Never;
+        let mut failure = Failure::refused(refusal, &headers, wire);
+        if failure.kind == LlmErrorKind::ContextLength {
+            return Err(failure);
         }
-        let protocol = self.model.config.protocol;
-        let repairable = kind != LlmErrorKind::ContextLength;
-        let repair = repairable
-            .then(|| diagnose(&refusal, protocol, &self.prepared.body, self.call))
-            .flatten();
-        if let Some(Repair::Unsupported(_)) = repair {
-            kind = LlmErrorKind::UnsupportedInput;
-            advice = Advice::Never;
+        if let Words::Upstream(refusal) = &failure.words {
+            failure.repair = diagnose(refusal, wire, &self.prepared.body, self.call);
         }
-        Err(Failure { kind, advice, repair, words: Words::Upstream(Box::new(refusal)) })
+        if let Some(Repair::Unsupported(_)) = failure.repair {
+            failure.kind = LlmErrorKind::UnsupportedInput;
+            failure.advice = Advice::Never;
+        }
+        Err(failure)
     }
 
     fn note_delta(&mut self) {

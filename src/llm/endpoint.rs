@@ -85,7 +85,8 @@ impl Endpoint {
         &self.model
     }
 
-    fn wire(&self) -> &'static dyn Wire {
+    /// How it is spoken to.
+    pub(super) fn wire(&self) -> &'static dyn Wire {
         wire(self.model.protocol)
     }
 
@@ -108,7 +109,7 @@ impl Endpoint {
             url: wire.address(&self.config.api_base, &ask)?,
             headers,
             body: wire.body(&ask),
-            temperature: ask.temperature(),
+            temperature: wire.temperature(&ask),
         })
     }
 

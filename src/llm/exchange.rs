@@ -1,7 +1,7 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
 //! delta by delta, however the upstream frames it.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use reqwest::{Response, header::CONTENT_TYPE};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use super::{
     http,
     lines::{LINE_LIMIT, LineReader},
     refusal::Refusal,
+    signatures::Signatures,
     sse::{SseEvent, SseReader},
     wire::{Wire, wire},
 };
@@ -44,6 +45,7 @@ pub(super) struct Exchange {
     response: Response,
     framing: Framing,
     answer: Answer,
+    signatures: Arc<Signatures>,
     ready: VecDeque<Delta>,
     /// Found behind the deltas that are ready.
     failure: Option<Failure>,
@@ -83,23 +85,33 @@ pub(super) async fn open(
         let refusal = Refusal::of_response(status.as_u16(), &body);
         return Ok(Opened::Refused { refusal, headers });
     }
-    let wire = wire(model.config.protocol);
-    let framing = framing(&response, wire)?;
     let answer = Answer::new(verbatim, model.log_payloads);
-    Ok(Opened::Answer(Box::new(Exchange {
-        wire,
-        response,
-        framing,
-        answer,
-        ready: VecDeque::new(),
-        failure: None,
-        closed: false,
-        exhausted: false,
-        finish_by: None,
-    })))
+    let wire = wire(model.config.protocol);
+    let exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures))?;
+    Ok(Opened::Answer(Box::new(exchange)))
 }
 
 impl Exchange {
+    fn new(
+        wire: &'static dyn Wire,
+        response: Response,
+        answer: Answer,
+        signatures: Arc<Signatures>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            wire,
+            framing: framing(&response, wire)?,
+            response,
+            answer,
+            signatures,
+            ready: VecDeque::new(),
+            failure: None,
+            closed: false,
+            exhausted: false,
+            finish_by: None,
+        })
+    }
+
     /// The next delta; `None` when the answer is complete. Comments and pings give none.
     pub(super) async fn next(&mut self) -> Result<Option<Delta>, Failure> {
         loop {
@@ -260,7 +272,10 @@ impl Exchange {
 
     fn take(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
-            self.answer.take(piece, &mut self.ready);
+            match piece {
+                Piece::Signed { call, signature } => self.signatures.remember(call, signature),
+                piece => self.answer.take(piece, &mut self.ready),
+            }
         }
         if self.answer.is_flooded() {
             self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));

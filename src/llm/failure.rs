@@ -1,10 +1,17 @@
 //! A failed attempt, before it is known whether the call fails with it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
+
+use reqwest::header::HeaderMap;
 
 use super::{
-    LlmError, LlmErrorKind, endpoint::Endpoint, redact, refusal::Refusal, repair::Repair,
-    retry::Advice,
+    LlmError, LlmErrorKind,
+    endpoint::Endpoint,
+    redact,
+    refusal::Refusal,
+    repair::Repair,
+    retry::{Advice, advice, retry_after, says_to_retry},
+    wire::Wire,
 };
 
 /// Why an attempt failed, and what may be done about it.
@@ -56,11 +63,30 @@ impl Failure {
         }
     }
 
+    /// A response that is not a success. The wait it asks for stands in a header, else in its body.
+    pub(super) fn refused(refusal: Refusal, headers: &HeaderMap, wire: &dyn Wire) -> Self {
+        let wait = retry_after(headers, SystemTime::now()).or(refusal.wait());
+        let mut kind = refusal.error_kind(wait);
+        if kind == (LlmErrorKind::RateLimited { retry_after: None })
+            && wire.rate_limits_say_when()
+            && says_to_retry(headers) != Some(true)
+        {
+            kind = LlmErrorKind::Quota;
+        }
+        let advice = match kind {
+            LlmErrorKind::Quota | LlmErrorKind::ContextLength => Advice::Never,
+            _ => advice(refusal.status, headers, wait),
+        };
+        Self { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
+    }
+
     /// An error inside a stream, or under a 200.
     pub(super) fn in_band(refusal: Refusal) -> Self {
-        let kind = refusal.error_kind(None);
+        let kind = refusal.error_kind(refusal.wait());
         let advice = match kind {
-            LlmErrorKind::RateLimited { .. } => Advice::Backoff,
+            LlmErrorKind::RateLimited { retry_after } => {
+                retry_after.map_or(Advice::Backoff, Advice::After)
+            }
             LlmErrorKind::InBand if !refusal.is_final() => Advice::Once,
             _ => Advice::Never,
         };

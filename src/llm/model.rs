@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-use super::{Call, CallStream, LlmError, LlmErrorKind, call, pool::Pool};
+use super::{Call, CallStream, LlmError, LlmErrorKind, call, pool::Pool, signatures::Signatures};
 use crate::config::{self, Retry};
 
 /// One configured model with its endpoints and permits.
@@ -14,6 +14,8 @@ pub struct Model {
     pub(super) retry: Retry,
     /// `max_concurrency`: over all requests.
     pub(super) permits: Option<Arc<Semaphore>>,
+    /// What it signed its latest tool calls with, whichever endpoint made them.
+    pub(super) signatures: Arc<Signatures>,
     /// `CHORUS_LOG_PAYLOADS=1`.
     pub(super) log_payloads: bool,
     /// Stands in for the upstream in the engine's own tests.
@@ -34,6 +36,7 @@ impl Model {
             pool,
             retry,
             permits: most.map(|most| Arc::new(Semaphore::new(most))),
+            signatures: Arc::default(),
             log_payloads,
             #[cfg(test)]
             script: None,

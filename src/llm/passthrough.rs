@@ -2,10 +2,7 @@
 //! embeddings. With the same permit, retries and care with other people's words as a call, but
 //! whole in both directions, and nothing is repaired: we do not know what the fields mean.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use reqwest::header::{ACCEPT, HeaderValue};
@@ -17,10 +14,10 @@ use super::{
     call::no_endpoint,
     endpoint::Endpoint,
     exchange::{error_body, of_body, of_send},
-    failure::{Failure, Words},
+    failure::Failure,
     redact,
     refusal::Refusal,
-    retry::{Advice, Retries, advice, retry_after},
+    retry::Retries,
 };
 use crate::types::Protocol;
 
@@ -143,7 +140,7 @@ async fn exchange(
     if !status.is_success() {
         let headers = response.headers().clone();
         let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
-        return Err(refused(refusal, &headers));
+        return Err(Failure::refused(refusal, &headers, endpoint.wire()));
     }
     let mut answer = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(of_body)? {
@@ -153,16 +150,6 @@ async fn exchange(
         answer.extend_from_slice(&chunk);
     }
     read(&answer)
-}
-
-fn refused(refusal: Refusal, headers: &reqwest::header::HeaderMap) -> Failure {
-    let now = SystemTime::now();
-    let kind = refusal.error_kind(retry_after(headers, now));
-    let advice = match kind {
-        LlmErrorKind::Quota | LlmErrorKind::ContextLength => Advice::Never,
-        _ => advice(refusal.status, headers, now),
-    };
-    Failure { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
 }
 
 /// An answer is an object, and not one that tells an error under a 200.

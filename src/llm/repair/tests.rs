@@ -3,11 +3,14 @@
 use serde_json::json;
 
 use super::*;
-use crate::llm::testing;
+use crate::{
+    llm::{testing, wire::wire},
+    types::Protocol,
+};
 
 fn diagnosis(protocol: Protocol, status: u16, error: &Value, body: &Value) -> Option<Repair> {
     let refusal = Refusal::of_response(status, error.to_string().as_bytes());
-    diagnose(&refusal, protocol, body.as_object().unwrap(), &testing::call("hi"))
+    diagnose(&refusal, wire(protocol), body.as_object().unwrap(), &testing::call("hi"))
 }
 
 #[test]
@@ -145,7 +148,7 @@ fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
     ] {
         let error = json!({"error": {"message": message}}).to_string();
         let refusal = Refusal::of_response(status, error.as_bytes());
-        let found = diagnose(&refusal, Protocol::OpenAi, body.as_object().unwrap(), &call);
+        let found = diagnose(&refusal, wire(Protocol::OpenAi), body.as_object().unwrap(), &call);
         let want = want.then_some(Repair::Unsupported(Parameter::Images));
         assert_eq!(found, want, "{message}");
     }
@@ -153,6 +156,6 @@ fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
     let refusal =
         Refusal::of_response(500, br#"{"error":{"message":"tools param requires --jinja flag"}}"#);
     let body = json!({"tools": [{}]});
-    let found = diagnose(&refusal, Protocol::OpenAi, body.as_object().unwrap(), &call);
+    let found = diagnose(&refusal, wire(Protocol::OpenAi), body.as_object().unwrap(), &call);
     assert_eq!(found, Some(Repair::Unsupported(Parameter::Tools)));
 }
