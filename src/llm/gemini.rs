@@ -111,16 +111,21 @@ impl Wire for Gemini {
 }
 
 /// Of both penalties one message speaks; one after the other is given up.
-const FIELDS: [Field; 9] = [
+const FIELDS: [Field; 10] = [
     field(
         "/generationConfig/thinkingConfig/thinkingLevel",
         Parameter::EffortName,
         &["thinking level", "thinking_level", "thinkinglevel"],
     ),
     field(
+        "/generationConfig/thinkingConfig/thinkingBudget",
+        Parameter::Effort,
+        &["thinking", "thinking_config", "thinking_budget", "thinkingbudget", "budget"],
+    ),
+    field(
         "/generationConfig/thinkingConfig",
         Parameter::Effort,
-        &["thinking", "thinking_config", "thinkingconfig", "thinking_budget", "budget"],
+        &["thinking", "thinking_config", "thinkingconfig", "include_thoughts"],
     ),
     field(
         "/generationConfig/presencePenalty",
