@@ -92,7 +92,11 @@ pub(super) async fn open(
 }
 
 impl Exchange {
-    fn new(
+    /// Reads the body of a response that is a success.
+    ///
+    /// # Errors
+    /// When it is a web page.
+    pub(super) fn new(
         wire: &'static dyn Wire,
         response: Response,
         answer: Answer,

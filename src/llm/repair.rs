@@ -206,7 +206,7 @@ fn refused_format(
     wire: &dyn Wire,
     body: &Map<String, Value>,
 ) -> Option<Parameter> {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 13] = [
         "response_format",
         "json_schema",
         "json_object",
@@ -218,6 +218,8 @@ fn refused_format(
         "response mime type",
         "response_mime_type",
         "response_json_schema",
+        "responsemimetype",
+        "responsejsonschema",
     ];
     let (field, is_schema) = wire.format_field(body)?;
     let named = || has_word(words, &field.to_lowercase());

@@ -3,6 +3,7 @@
 mod connections;
 mod failing;
 mod logs;
+mod protocols;
 mod reading;
 mod upstream;
 
