@@ -145,8 +145,9 @@ impl Setup {
     pub fn toml(&self) -> String {
         let mut text = String::new();
         for (name, keys) in &self.models {
-            // An Ollama upstream has its own path below the same base.
-            let path = if keys.contains("\"ollama\"") { "" } else { "/v1" };
+            // Ollama's and Gemini's paths have their own beginning below the same base.
+            let own = ["\"ollama\"", "\"gemini\""].iter().any(|name| keys.contains(name));
+            let path = if own { "" } else { "/v1" };
             text.push_str(&format!(
                 "[[model]]\nname = \"{name}\"\napi_base = \"{{base}}{path}\"\n\
                  api_key = \"sk-key-of-{name}\"\n{keys}\n"
