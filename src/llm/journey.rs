@@ -1,6 +1,9 @@
 //! One call's way over the endpoints of its model: which one is next, when, and with which error it
 //! ends. Between endpoints without a pause first, then in time.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use tokio::time::Instant;

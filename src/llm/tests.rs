@@ -3,6 +3,7 @@
 mod connections;
 mod failing;
 mod logs;
+mod pooling;
 mod reading;
 mod upstream;
 
@@ -56,7 +57,7 @@ async fn outcome(mut stream: CallStream) -> Outcome {
 }
 
 /// A config of this one model, with quick retries.
-fn config_of(model: config::Model) -> Config {
+pub(super) fn config_of(model: config::Model) -> Config {
     let plan = config::Plan {
         name: "chorus".into(),
         analyzer: None,
