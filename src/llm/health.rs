@@ -84,7 +84,7 @@ fn endpoint(seat: &Seat<Endpoint>, clocks: (Instant, Timestamp)) -> EndpointHeal
         why: standing.why,
         in_flight: seat.in_flight(),
         consecutive_failures: standing.consecutive,
-        first_token_ms: seat.first_token().map(|time| milliseconds(time)),
+        first_token_ms: seat.first_token().map(milliseconds),
         resting_until: standing.rest_until.map(of),
         next_try: standing.next_try.map(of),
     }
