@@ -110,8 +110,13 @@ pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<O
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let lifecycle = app.lifecycle.clone();
     let grace = app.config().server.shutdown_grace;
+    let engine = Arc::clone(&app.engine);
     let router = router(app, on_loopback);
-    listener::run(listener, router, &lifecycle, grace, shutdown).await;
+    tokio::select! {
+        () = listener::run(listener, router, &lifecycle, grace, shutdown) => {}
+        // Looks after endpoints that are out of service, and never ends by itself.
+        () = engine.tend() => {}
+    }
 }
 
 /// Every endpoint inside its middleware; the last layer is the outermost.
@@ -128,6 +133,7 @@ fn router(app: AppState, on_loopback: bool) -> Router {
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))
+        .route("/ready", get(ops::ready))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), observe::admit))

@@ -33,7 +33,7 @@ pub use trace::{RunStatus, StageStatus, Warning, WorkflowExecutionDetails};
 
 use crate::{
     config::{Config, Plan, UnknownModel},
-    llm::{self, Llm, LlmError, ToolCallDelta},
+    llm::{self, Llm, LlmError, ModelHealth, ToolCallDelta},
     types::{FinishReason, ToolCall, Usage, WorkflowId},
 };
 
@@ -243,6 +243,29 @@ impl Engine {
     pub fn new(config: Arc<Config>) -> Result<Self, LlmError> {
         let llm = Llm::new(&config)?;
         Ok(Self { config, llm })
+    }
+
+    /// Looks after endpoints that are out of service: asks for their model lists until they are
+    /// back. Never ends; to be polled beside whatever uses the engine. Without it they are tried by
+    /// calls alone.
+    pub async fn tend(&self) {
+        self.llm.tend().await;
+    }
+
+    /// How every endpoint of every model is, in the order of the config.
+    #[must_use]
+    pub fn health(&self) -> Vec<ModelHealth> {
+        self.llm.health()
+    }
+
+    /// The models that a workflow refers to and none of whose endpoints is in service, sorted.
+    #[must_use]
+    pub fn unserved(&self) -> Vec<String> {
+        let needed = self.config.workflow.worst_case_calls().into_keys();
+        let is_served = |name: &String| self.llm.model(name).is_some_and(|model| model.is_served());
+        let mut unserved: Vec<String> = needed.filter(|name| !is_served(name)).collect();
+        unserved.sort_unstable();
+        unserved
     }
 
     /// The config it was built from.

@@ -113,7 +113,12 @@ impl Endpoint {
         })
     }
 
-    /// The headers of every request: its body is JSON.
+    /// The key and the configured headers, for a request without a body.
+    pub(super) fn plain_headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    /// The headers of every request with a body: it is JSON.
     pub(super) fn json_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -6,6 +6,7 @@ use reqwest::header::HeaderMap;
 
 use super::{
     LlmError, LlmErrorKind,
+    breaker::Report,
     endpoint::Endpoint,
     redact,
     refusal::Refusal,
@@ -41,6 +42,65 @@ impl Failure {
             _ => Advice::Never,
         };
         Self { kind, advice, repair: None, words: Words::Own(words.into()) }
+    }
+
+    /// What it tells of the endpoint; `None`: nothing.
+    pub(super) fn report(&self) -> Option<Report> {
+        if self.repair.is_some() {
+            return Some(Report::Answered); // it says what it wants, with whatever status
+        }
+        let code = self.kind.code();
+        let rest = match self.advice {
+            Advice::After(asked) => Some(asked),
+            Advice::Never | Advice::Backoff | Advice::Once => None,
+        };
+        Some(match self.kind {
+            LlmErrorKind::Connect
+            | LlmErrorKind::Transport
+            | LlmErrorKind::Timeout
+            | LlmErrorKind::Garbled
+            | LlmErrorKind::Truncated
+            | LlmErrorKind::Upstream { status: 500.. } => Report::Failed { code, rest },
+            LlmErrorKind::InBand if self.advice != Advice::Never => Report::Failed { code, rest },
+            LlmErrorKind::Unauthorized | LlmErrorKind::NotFound => Report::Unusable { code },
+            LlmErrorKind::RateLimited { retry_after } => {
+                Report::Limited { rest: retry_after.or(rest) }
+            }
+            LlmErrorKind::Quota => Report::Exhausted,
+            LlmErrorKind::InBand
+            | LlmErrorKind::Upstream { .. }
+            | LlmErrorKind::ContextLength
+            | LlmErrorKind::UnsupportedInput
+            | LlmErrorKind::Rejected { .. }
+            | LlmErrorKind::Empty
+            | LlmErrorKind::ContentFilter => Report::Answered,
+            LlmErrorKind::CircuitOpen | LlmErrorKind::Setup => return None,
+        })
+    }
+
+    /// Whether another endpoint might answer: the fault is this endpoint's, not the request's.
+    /// What one cannot take another may; which of them refused it before is known elsewhere.
+    pub(super) fn may_differ_elsewhere(&self) -> bool {
+        match self.kind {
+            LlmErrorKind::Connect
+            | LlmErrorKind::Transport
+            | LlmErrorKind::Timeout
+            | LlmErrorKind::Garbled
+            | LlmErrorKind::Truncated
+            | LlmErrorKind::Upstream { .. }
+            | LlmErrorKind::Unauthorized
+            | LlmErrorKind::NotFound
+            | LlmErrorKind::Quota
+            | LlmErrorKind::RateLimited { .. }
+            | LlmErrorKind::UnsupportedInput => true,
+            LlmErrorKind::InBand => self.advice != Advice::Never,
+            LlmErrorKind::ContextLength
+            | LlmErrorKind::Rejected { .. }
+            | LlmErrorKind::Empty
+            | LlmErrorKind::ContentFilter
+            | LlmErrorKind::CircuitOpen
+            | LlmErrorKind::Setup => false,
+        }
     }
 
     /// The error that the caller gets, safe to be shown; `texts` are what the request held and an

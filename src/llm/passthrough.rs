@@ -11,13 +11,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     LlmError, LlmErrorKind, Model,
-    call::no_endpoint,
+    breaker::Report,
     endpoint::Endpoint,
     exchange::{error_body, of_body, of_send},
     failure::Failure,
+    journey::{Journey, Next},
     redact,
     refusal::Refusal,
-    retry::Retries,
 };
 use crate::types::Protocol;
 
@@ -76,14 +76,16 @@ impl Model {
             None => None,
         };
         let deadline = Instant::now() + limit;
-        let mut retries = Retries::new(&self.retry);
+        let mut journey = Journey::new(self, &|_| true, None, None);
         loop {
             let begun = Instant::now();
-            let Some((_, endpoint)) = self.pool.choose(None) else { return Err(no_endpoint(self)) };
-            let attempt = exchange(&endpoint, what, &body);
+            let mut lease = journey.lease()?;
+            let endpoint = lease.endpoint();
+            let attempt = exchange(endpoint, what, &body);
             let failure = match timeout_at(deadline, attempt).await {
                 Ok(Ok(answer)) => {
-                    self.log_forwarded(&endpoint, &body, "ok", begun);
+                    self.log_forwarded(endpoint, &body, "ok", begun);
+                    lease.report(Report::Answered, None);
                     return Ok(answer);
                 }
                 Ok(Err(failure)) => failure,
@@ -92,14 +94,25 @@ impl Model {
                     Failure::new(LlmErrorKind::Timeout, words)
                 }
             };
-            self.log_forwarded(&endpoint, &body, failure.kind.code(), begun);
-            match retries.next(failure.advice, deadline.saturating_duration_since(Instant::now())) {
-                Some(pause) => sleep(pause).await,
-                None => {
-                    let mut texts = Vec::new();
-                    body.values().for_each(|value| collect_texts(value, &mut texts));
-                    return Err(failure.into_error(&endpoint, &texts));
+            self.log_forwarded(endpoint, &body, failure.kind.code(), begun);
+            match failure.report() {
+                // A model for conversations need not have this path.
+                Some(Report::Unusable { .. }) if failure.kind == LlmErrorKind::NotFound => {
+                    lease.report(Report::Answered, None);
                 }
+                Some(report) => lease.report(report, None),
+                None => {}
+            }
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let next = journey.next(lease.number(), &failure, remaining);
+            let mut texts = Vec::new();
+            body.values().for_each(|value| collect_texts(value, &mut texts));
+            journey.failed(failure.into_error(lease.endpoint(), &texts));
+            drop(lease);
+            match next {
+                Next::Elsewhere => {}
+                Next::Wait(pause) => sleep(pause).await,
+                Next::GiveUp => return Err(journey.error()),
             }
         }
     }

@@ -20,6 +20,21 @@ pub(super) enum Advice {
     After(Duration),
 }
 
+impl Advice {
+    /// The one that promises more, sooner.
+    pub(super) fn or_better(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Backoff, _) | (_, Self::Backoff) => Self::Backoff,
+            (Self::Once, _) | (_, Self::Once) => Self::Once,
+            (Self::After(one), Self::After(other)) => Self::After(one.min(other)),
+            (Self::After(wait), Self::Never) | (Self::Never, Self::After(wait)) => {
+                Self::After(wait)
+            }
+            (Self::Never, Self::Never) => Self::Never,
+        }
+    }
+}
+
 /// A call's remaining tries and their pauses.
 #[derive(Debug)]
 pub(super) struct Retries {

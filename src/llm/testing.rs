@@ -63,6 +63,7 @@ pub(super) fn call(text: &str) -> Call {
         limit: Limit::Total(Duration::from_secs(20)),
         permits: None,
         avoid: None,
+        affinity: None,
     }
 }
 

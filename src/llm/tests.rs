@@ -3,6 +3,7 @@
 mod connections;
 mod failing;
 mod logs;
+mod pooling;
 mod protocols;
 mod reading;
 mod upstream;
@@ -57,7 +58,7 @@ async fn outcome(mut stream: CallStream) -> Outcome {
 }
 
 /// A config of this one model, with quick retries.
-fn config_of(model: config::Model) -> Config {
+pub(super) fn config_of(model: config::Model) -> Config {
     let plan = config::Plan {
         name: "chorus".into(),
         analyzer: None,

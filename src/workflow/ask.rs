@@ -240,6 +240,7 @@ impl RunContext {
             limit: Limit::Total(limit),
             permits: None,
             avoid: None,
+            affinity: Some(self.affinity),
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct RunContext {
     /// Marks fences in prompts, so that no candidate can forge their end.
     pub(super) nonce: String,
     pub(super) watch: RunWatch,
+    /// Of the conversation, for models that are sticky.
+    pub(super) affinity: u64,
     tally: Mutex<Tally>,
 }
 
@@ -79,6 +81,7 @@ impl RunContext {
         let permits = engine.config.max_worker_concurrency.map(|n| Arc::new(Semaphore::new(n)));
         Self {
             engine,
+            affinity: request.affinity(),
             request,
             request_id,
             workflow_id,

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::LimitKind,
     llm::{Call, CallEvent, Limit, LlmError, Model},
-    types::{FinishReason, Request, Sampling, Usage},
+    types::{FinishReason, Sampling, Usage},
 };
 
 /// Calls the model and streams what it says.
@@ -28,7 +28,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
         tracker.asks(&model, chosen);
         let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);
-        let mut stream = model.call(whole(&run.request, temperature, Limit::Gap(limit)));
+        let mut stream = model.call(whole(&run, temperature, Limit::Gap(limit)));
         let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&model));
         let mut bytes = 0;
         while let Some(item) = stream.next().await {
@@ -71,7 +71,8 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
 }
 
 /// The request as it is, for one model.
-fn whole(request: &Request, temperature: Option<f32>, limit: Limit) -> Call {
+fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
+    let request = &run.request;
     Call {
         messages: Arc::clone(&request.messages),
         sampling: Sampling { temperature, ..request.sampling.clone() },
@@ -88,6 +89,7 @@ fn whole(request: &Request, temperature: Option<f32>, limit: Limit) -> Call {
         limit,
         permits: None,
         avoid: None,
+        affinity: Some(run.affinity),
     }
 }
 

@@ -245,6 +245,7 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         | LlmErrorKind::Truncated
         | LlmErrorKind::Empty
         | LlmErrorKind::ContentFilter
+        | LlmErrorKind::CircuitOpen
         | LlmErrorKind::Setup => WorkflowError::Upstream(error.clone()),
     }
 }

@@ -307,6 +307,7 @@ impl Assignment {
             limit: if to_client { Limit::Gap(limit) } else { Limit::Total(limit) },
             permits: None,
             avoid: None,
+            affinity: Some(run.affinity),
         }
     }
 

@@ -108,6 +108,7 @@ impl Assignment {
             limit: Limit::Total(run.limit(LimitKind::Worker, model, stage)),
             permits: run.permits.clone(),
             avoid: None,
+            affinity: Some(run.affinity),
         }
     }
 }

@@ -16,6 +16,7 @@ mod demo;
 mod documents;
 mod early_replies;
 mod embeddings;
+mod endpoints;
 mod examples;
 mod failures;
 mod fake_upstream;

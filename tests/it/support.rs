@@ -3,6 +3,7 @@
 mod chorus;
 mod client;
 mod gate;
+mod host;
 mod play;
 mod process;
 mod script;
@@ -16,6 +17,7 @@ use std::{future::Future, time::Duration};
 pub use chorus::{Chorus, Setup, four_stages};
 pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
 pub use gate::Gate;
+pub use host::Host;
 pub use process::Process;
 pub use script::{Script, fenced};
 pub use upstream::{Seen, Upstream};
