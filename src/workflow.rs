@@ -28,17 +28,15 @@ use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, stream::BoxStream};
 
+pub use crate::config::DEFAULT_WORKFLOW;
 pub use error::WorkflowError;
 pub use trace::{RunStatus, StageStatus, Warning, WorkflowExecutionDetails};
 
 use crate::{
-    config::{Config, Plan, UnknownModel},
+    config::{Config, UnknownModel, Workflow},
     llm::{self, Llm, LlmError, ToolCallDelta},
     types::{FinishReason, ToolCall, Usage, WorkflowId},
 };
-
-/// The name that always means the default workflow.
-pub const DEFAULT_WORKFLOW: &str = "chorus";
 
 /// Plans and models, ready to run. One per config.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ pub struct Engine {
 #[derive(Clone, Debug)]
 pub enum Route {
     /// A workflow.
-    Workflow(Arc<Plan>),
+    Workflow(Workflow),
     /// One model alone.
     Direct(Arc<llm::Model>),
 }
@@ -256,12 +254,15 @@ impl Engine {
     #[must_use]
     pub fn route(&self, model: &str) -> Option<Route> {
         let bare = model.strip_suffix(":latest").unwrap_or(model);
-        let found = self.llm.model(model).or_else(|| self.llm.model(bare));
-        if let Some(found) = found {
-            return Some(Route::Direct(Arc::clone(found)));
-        }
-        let known = bare.is_empty() || bare == DEFAULT_WORKFLOW;
         let anyway = self.config.server.unknown_model == UnknownModel::Workflow;
-        (known || anyway).then(|| Route::Workflow(Arc::clone(&self.config.workflow)))
+        let default = || Route::Workflow(self.config.workflow.clone());
+        let found = self.named(model).or_else(|| self.named(bare));
+        found.or_else(|| (bare.is_empty() || anyway).then(default))
+    }
+
+    /// Who has exactly this name. No model has a workflow's.
+    fn named(&self, name: &str) -> Option<Route> {
+        let workflow = self.config.workflow_named(name).cloned().map(Route::Workflow);
+        workflow.or_else(|| self.llm.model(name).map(Arc::clone).map(Route::Direct))
     }
 }
