@@ -9,19 +9,25 @@ mod ask;
 mod board;
 mod consensus;
 mod context;
+mod cut;
 mod direct;
 mod error;
 mod excerpt;
 mod lenient;
 mod level;
+mod lineup;
+mod reranker;
 mod run;
 mod selector;
+mod site;
 mod step;
 mod synthesizer;
 mod temperature;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod tracker;
+mod window;
 mod worker;
 
 use std::sync::{Arc, Mutex};
@@ -114,6 +120,8 @@ pub enum StageKind {
     Analyzer,
     /// Drafts.
     Worker,
+    /// Scores.
+    Reranker,
     /// Judges.
     Selector,
     /// Writes.
@@ -127,6 +135,7 @@ impl StageKind {
         match self {
             Self::Analyzer => "analyzer",
             Self::Worker => "worker",
+            Self::Reranker => "reranker",
             Self::Selector => "selector",
             Self::Synthesizer => "synthesizer",
         }

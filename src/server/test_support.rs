@@ -71,6 +71,7 @@ pub(super) fn trace(mode: &'static str, status: RunStatus) -> WorkflowExecutionD
             usage: UsageRecord::default(),
             analyzer: None,
             workers: Vec::new(),
+            reranker: None,
             selector: None,
             synthesizer: None,
             note: None,

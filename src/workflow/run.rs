@@ -145,7 +145,15 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
                     yield event;
                 }
                 Step::Done(outcome) => yield ending.ended(*outcome, direct),
-                Step::Analyzed(_) | Step::Member { .. } | Step::Selected(_) | Step::Answered(_) => {}
+                Step::Analyzed(_)
+                | Step::Member { .. }
+                | Step::GraceOver
+                | Step::DeadlineOver
+                | Step::CutOff
+                | Step::Judge
+                | Step::Reranked(_)
+                | Step::Selected(_)
+                | Step::Answered(_) => {}
             }
         }
     })
@@ -210,6 +218,7 @@ impl LevelRecord {
             usage: UsageRecord::default(),
             analyzer: None,
             workers: Vec::new(),
+            reranker: None,
             selector: None,
             synthesizer: None,
             note: None,
@@ -252,6 +261,7 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         | LlmErrorKind::Truncated
         | LlmErrorKind::Empty
         | LlmErrorKind::ContentFilter
+        | LlmErrorKind::CircuitOpen
         | LlmErrorKind::Setup => WorkflowError::Upstream(error.clone()),
     }
 }
@@ -259,6 +269,10 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
 fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize) -> WorkflowError {
     let each = || members.iter().map(|(name, failure)| format!("{name}: {}", failure.message));
     let listed = || each().collect::<Vec<_>>().join("; ");
+    if failure.is_by_deadline() {
+        let message = format!("too few workers answered before the deadline: {}", listed());
+        return WorkflowError::Timeout { message };
+    }
     if failure.is_wholly(|kind| kind == LlmErrorKind::Timeout) {
         return WorkflowError::Timeout { message: format!("every worker timed out: {}", listed()) };
     }
