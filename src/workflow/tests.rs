@@ -2,10 +2,14 @@
 
 mod asking;
 mod books;
+mod choosing;
+mod deadline;
 mod endings;
 mod failing;
 mod judging;
 mod levels;
+mod quorum;
+mod reranking;
 mod timing;
 
 use std::{
