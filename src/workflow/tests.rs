@@ -6,6 +6,7 @@ mod choosing;
 mod deadline;
 mod endings;
 mod failing;
+mod generated;
 mod judging;
 mod levels;
 mod quorum;
