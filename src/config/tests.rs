@@ -95,7 +95,7 @@ fn the_json_example_loads_nested() {
     assert_eq!(second.copy, 1);
     assert_eq!(second.stage.timeout, Some(Duration::from_millis(45_500)));
     let calls: Vec<(String, u64)> = config.workflow.plan.worst_case_calls().into_iter().collect();
-    let want = [("qwen3", 8), ("kimi-k2", 5), ("deepseek-chat", 7)];
+    let want = [("qwen3", 10), ("kimi-k2", 5), ("deepseek-chat", 7)];
     assert_eq!(calls, want.map(|(name, calls)| (name.to_owned(), calls)));
     let domain = config.timeouts.domains["api.deepseek.com"];
     assert_eq!(domain.worker, Some(Duration::from_secs(120)));
