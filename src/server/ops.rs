@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{AppState, auth::Welcome, dialect};
-use crate::{config::Config, llm::ModelHealth, workflow::DEFAULT_WORKFLOW};
+use crate::{config::Config, llm::ModelHealth};
 
 /// `GET /health`.
 #[derive(Debug, Serialize)]
@@ -49,9 +49,10 @@ pub(super) async fn ready(
     (code, Json(Ready { status, models }))
 }
 
-/// Every name a client may ask for: the workflow first, then the models in the file's order.
+/// Every name a client may ask for: the workflows first, then the models in the file's order.
 pub(super) fn names(config: &Config) -> impl Iterator<Item = &str> {
-    std::iter::once(DEFAULT_WORKFLOW).chain(config.models.keys().map(String::as_str))
+    let workflows = config.workflows().map(|workflow| workflow.plan.name.as_str());
+    workflows.chain(config.models.keys().map(String::as_str))
 }
 
 /// The configured name that a client means: the name itself, or without `:latest`. `None` when

@@ -1,119 +1,17 @@
-//! One model call as the engine sees it: its record for the trace, and its output folded.
+//! One model call as the engine sees it: what it is asked, and its output folded.
 
 use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt;
-use tokio::time::Instant;
-
-use super::{
-    context::{Cost, RunContext, failure_status},
-    temperature::Chosen,
-    trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
-};
+use super::{context::RunContext, tracker::Tracker};
 use crate::{
     config::{LimitKind, Stage},
     llm::{Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model},
-    types::{Effort, FinishReason, Message, OutputFormat, Sampling, Usage},
+    types::{Effort, FinishReason, Message, OutputFormat, Sampling},
 };
+use futures::StreamExt;
 
 /// An output may be this large; a model that floods is cut off there.
 pub(super) const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;
-
-/// Fills a [`CallRecord`] while calls are made for a stage.
-pub(super) struct Tracker {
-    run: Arc<RunContext>,
-    record: CallRecord,
-    began: Instant,
-    usage: Usage,
-    cost: Cost,
-}
-
-impl Tracker {
-    pub(super) fn begin(run: &Arc<RunContext>) -> Self {
-        let record = CallRecord { started_ms: run.elapsed_ms(), ..CallRecord::default() };
-        Self {
-            run: Arc::clone(run),
-            record,
-            began: Instant::now(),
-            usage: Usage::default(),
-            cost: Cost::default(),
-        }
-    }
-
-    /// A (further) model is asked.
-    pub(super) fn asks(&mut self, model: &Model, chosen: Option<Chosen>) {
-        self.record.model.clone_from(&model.config().name);
-        self.record.temperature = chosen.map(|chosen| chosen.value);
-        self.record.temperature_source = chosen.map(|chosen| chosen.source);
-        self.record.first_token_ms = None;
-    }
-
-    /// Notes what the call tells of itself.
-    pub(super) fn note(&mut self, event: &CallEvent, model: &Model) {
-        match event {
-            CallEvent::Started { queued, .. } => {
-                self.record.queued_ms += millis(*queued);
-                self.run.watch.attempt_began();
-            }
-            CallEvent::Attempt(attempt) => {
-                self.record.attempts += 1;
-                self.record.temperature = attempt.temperature;
-                if attempt.temperature.is_none() {
-                    self.record.temperature_source = None;
-                }
-                self.record.calls.push(AttemptRecord::from(attempt));
-            }
-            CallEvent::Delta(Delta::Reasoning(_)) => {}
-            CallEvent::Delta(Delta::Text(_) | Delta::ToolCall(_)) => {
-                if self.record.first_token_ms.is_none() {
-                    self.record.first_token_ms = Some(millis(self.began.elapsed()));
-                }
-            }
-            CallEvent::Finished(Completion { reason, usage }) => {
-                let price = model.config().price;
-                self.usage += *usage;
-                self.cost.add(Cost::of(usage, price));
-                self.run.spend(usage, price);
-                self.record.finish_reason = Some(reason.as_str());
-            }
-        }
-    }
-
-    /// How long the calls waited for permits so far.
-    pub(super) fn queued(&self) -> Duration {
-        Duration::from_millis(self.record.queued_ms)
-    }
-
-    /// What the calls cost so far.
-    pub(super) fn usage(&self) -> Usage {
-        self.usage
-    }
-
-    /// The record of a stage that did its work.
-    pub(super) fn ok(self) -> CallRecord {
-        self.end(StageStatus::Ok, None)
-    }
-
-    /// The record of one that did not.
-    pub(super) fn failed(self, error: &LlmError) -> CallRecord {
-        let status = match error.kind {
-            LlmErrorKind::UnsupportedInput => StageStatus::Skipped,
-            kind => failure_status(kind == LlmErrorKind::Timeout),
-        };
-        self.end(status, Some(ErrorRecord::from(error)))
-    }
-
-    pub(super) fn end(self, status: StageStatus, error: Option<ErrorRecord>) -> CallRecord {
-        CallRecord {
-            status,
-            success: status == StageStatus::Ok,
-            error,
-            duration_ms: millis(self.began.elapsed()),
-            usage: UsageRecord::new(&self.usage, self.cost.known()),
-            ..self.record
-        }
-    }
-}
 
 /// A whole output.
 #[derive(Clone, Debug)]
@@ -127,15 +25,13 @@ pub(super) struct Reply {
 pub(super) async fn fold(
     model: &Arc<Model>,
     call: Call,
-    tracker: &mut Tracker,
+    tracker: &Tracker,
     rest: &mut Vec<CallStream>,
 ) -> Result<Reply, LlmError> {
-    let mut stream = model.call(call);
+    let mut stream = tracker.call(model, call);
     let mut text = String::new();
-    while let Some(item) = stream.next().await {
-        let event = item?;
-        tracker.note(&event, model);
-        match event {
+    while let Some(item) = tracker.next(&mut stream).await {
+        match item? {
             CallEvent::Delta(Delta::Text(piece)) if text.len() + piece.len() > MAX_OUTPUT_BYTES => {
                 return Err(too_large(model));
             }
@@ -164,14 +60,6 @@ pub(super) fn plain(reason: FinishReason) -> FinishReason {
     match reason {
         FinishReason::ToolCalls => FinishReason::Stop,
         FinishReason::Stop | FinishReason::Length | FinishReason::ContentFilter => reason,
-    }
-}
-
-/// Bytes of a piece of output.
-pub(super) fn size(delta: &Delta) -> usize {
-    match delta {
-        Delta::Text(text) | Delta::Reasoning(text) => text.len(),
-        Delta::ToolCall(call) => call.arguments.len(),
     }
 }
 
@@ -215,7 +103,7 @@ impl RunContext {
         self.engine.config.timeouts.of_model(kind, model.config(), stage.timeout)
     }
 
-    /// A question of the engine's own (analyzer, selector): steady, without reasoning, not streamed.
+    /// A question of the engine's own (analyzer, reranker, selector): steady, without reasoning, not streamed.
     pub(super) fn question(
         &self,
         messages: Vec<Message>,

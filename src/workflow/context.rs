@@ -77,8 +77,9 @@ impl RunContext {
         request_id: RequestId,
         watch: RunWatch,
         workflow_id: WorkflowId,
+        max_concurrency: Option<usize>,
     ) -> Self {
-        let permits = engine.config.max_worker_concurrency.map(|n| Arc::new(Semaphore::new(n)));
+        let permits = max_concurrency.map(|most| Arc::new(Semaphore::new(most)));
         Self {
             engine,
             affinity: request.affinity(),

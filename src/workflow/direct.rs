@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use async_stream::stream;
-use futures::StreamExt;
 
 use super::{
     StageKind,
-    ask::{MAX_OUTPUT_BYTES, Tracker, drain, ended_early, size, too_large},
+    ask::{MAX_OUTPUT_BYTES, drain, ended_early, too_large},
     context::RunContext,
     step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
     temperature,
     trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
+    tracker::{Tracker, size},
 };
 use crate::{
     config::LimitKind,
@@ -24,14 +24,15 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
     Box::pin(stream! {
         let config = model.config();
         let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
-        let mut tracker = Tracker::begin(&run);
+        let tracker = Tracker::new(&run, None);
+        tracker.begin();
         tracker.asks(&model, chosen);
         let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);
-        let mut stream = model.call(whole(&run, temperature, Limit::Gap(limit)));
+        let mut stream = tracker.call(&model, whole(&run, temperature, Limit::Gap(limit)));
         let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&model));
         let mut bytes = 0;
-        while let Some(item) = stream.next().await {
+        while let Some(item) = tracker.next(&mut stream).await {
             let event = match item {
                 Ok(event) => event,
                 Err(error) => {
@@ -39,7 +40,6 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
                     break;
                 }
             };
-            tracker.note(&event, &model);
             match event {
                 CallEvent::Delta(delta) => {
                     bytes += size(&delta);
@@ -110,6 +110,7 @@ fn outcome(
         usage: call.usage,
         analyzer: None,
         workers: Vec::new(),
+        reranker: None,
         selector: None,
         synthesizer: Some(SynthesizerRecord { call, fallback: false, fallback_reason: None }),
         note,
@@ -117,7 +118,8 @@ fn outcome(
     let result = match ending {
         Ok(reason) => {
             let usage = answer_usage;
-            Ok(vec![Candidate { seat: 0, name, text: String::new(), reason, usage }])
+            let (path, text) = (name.clone(), String::new());
+            Ok(vec![Candidate { seat: 0, name, path, text, reason, usage }])
         }
         Err(error) => Err(Failure::of(&error)),
     };

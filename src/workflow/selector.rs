@@ -4,17 +4,19 @@
 use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    ask::{Reply, Tracker, error, fold},
+    ask::{Reply, error, fold},
     consensus::{ALIKE, Consensus},
     context::RunContext,
     excerpt, lenient,
+    lineup::{self, Lineup},
     step::{Candidate, Selection},
     temperature,
     trace::{CallRecord, ErrorRecord, SelectorRecord, StageStatus},
+    tracker::Tracker,
 };
 use crate::{
     config::{LimitKind, Stage},
@@ -23,8 +25,6 @@ use crate::{
 };
 
 const MAX_TOKENS: u32 = 2048;
-/// Of the judge's context, this much may be the conversation.
-const CONVERSATION_BYTES: usize = 8 * 1024;
 
 const INSTRUCTIONS: &str = "You judge candidate answers to the last user message of a conversation. \
 Prefer the answer that is correct, complete, follows the user's instructions and is in the user's \
@@ -81,13 +81,13 @@ pub(super) async fn select(
     stage: &Stage,
     candidates: &[Candidate],
     consensus: Consensus,
+    tracker: &Tracker,
 ) -> Selection {
-    let order = shuffled(candidates.len(), run.workflow_id.seed());
-    let mut tracker = Tracker::begin(run);
+    let order = lineup::shuffled(candidates.len(), run.workflow_id.seed());
     let mut rest = Vec::new();
     let mut failures = Vec::new();
-    let task = Task { run, stage, candidates, order: &order };
-    let judged = task.judge(&mut tracker, &mut rest, &mut failures).await;
+    let lineup = Lineup { run, stage, candidates, order: &order };
+    let judged = judge(lineup, tracker, &mut rest, &mut failures).await;
     let (verdict, call, failure) = match judged {
         Some(verdict) => (verdict, tracker.ok(), None),
         None => {
@@ -108,7 +108,7 @@ pub(super) async fn select(
         selected_index: candidates.get(verdict.best).map(|candidate| candidate.seat),
         reason: verdict.reason,
         scores: verdict.scores.iter().filter_map(|(i, score)| Some((name(*i)?, *score))).collect(),
-        order: order.iter().filter_map(|index| Some(candidates.get(*index)?.seat)).collect(),
+        order: lineup.seats(),
         fallback: failure.is_some(),
     };
     let overcome = failures.into_iter().map(|(model, one)| (model, one.record())).collect();
@@ -133,46 +133,38 @@ impl Failure {
     }
 }
 
-/// What is to be judged.
-#[derive(Clone, Copy)]
-struct Task<'a> {
-    run: &'a Arc<RunContext>,
-    stage: &'a Stage,
-    candidates: &'a [Candidate],
-    order: &'a [usize],
-}
-
-impl Task<'_> {
-    /// The first verdict of the stage's models. `failures` are the models that gave none, and why.
-    async fn judge(
-        self,
-        tracker: &mut Tracker,
-        rest: &mut Vec<CallStream>,
-        failures: &mut Vec<(String, Failure)>,
-    ) -> Option<Verdict> {
-        for model in self.run.models(self.stage) {
-            let name = model.config().name.clone();
-            let left = self.run.limit(LimitKind::Selector, &model, self.stage);
-            let question = Question { task: self, model: &model, halved: false, left };
-            match question.verdict(tracker, rest).await {
-                Ok(verdict) => return Some(verdict),
-                Err(failure) => {
-                    // A judge that talks nonsense twice is not replaced: the consensus stands in.
-                    let unusable = matches!(failure, Failure::Unusable);
-                    failures.push((name, failure));
-                    if unusable {
-                        return None;
-                    }
+/// The first verdict of the stage's models. `failures` are the models that gave none, and why.
+async fn judge(
+    lineup: Lineup<'_>,
+    tracker: &Tracker,
+    rest: &mut Vec<CallStream>,
+    failures: &mut Vec<(String, Failure)>,
+) -> Option<Verdict> {
+    for model in lineup.run.models(lineup.stage) {
+        if !failures.is_empty() && tracker.is_over() {
+            return None;
+        }
+        let name = model.config().name.clone();
+        let left = lineup.run.limit(LimitKind::Selector, &model, lineup.stage);
+        let question = Question { lineup, model: &model, halved: false, left };
+        match question.verdict(tracker, rest).await {
+            Ok(verdict) => return Some(verdict),
+            Err(failure) => {
+                // A judge that talks nonsense twice is not replaced: the consensus stands in.
+                let unusable = matches!(failure, Failure::Unusable);
+                failures.push((name, failure));
+                if unusable {
+                    return None;
                 }
             }
         }
-        None
     }
+    None
 }
 
 /// One judge and what it is asked.
 struct Question<'a> {
-    task: Task<'a>,
+    lineup: Lineup<'a>,
     model: &'a Arc<Model>,
     /// The judge's context turned out smaller than configured: half the share for each candidate.
     halved: bool,
@@ -184,10 +176,10 @@ impl Question<'_> {
     /// Asks, once more with less when it was too much, once more when the answer is unusable.
     async fn verdict(
         mut self,
-        tracker: &mut Tracker,
+        tracker: &Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Verdict, Failure> {
-        let stage = self.task.stage;
+        let stage = self.lineup.stage;
         let chosen = temperature::steady(stage.temperature, self.model.config().temperature);
         tracker.asks(self.model, Some(chosen));
         let mut asked = self.ask(chosen.value, None, tracker, rest).await;
@@ -196,32 +188,32 @@ impl Question<'_> {
             asked = self.ask(chosen.value, None, tracker, rest).await;
         }
         let reply = asked.map_err(Failure::Upstream)?;
-        if let Some(verdict) = parse(&reply.text, self.task.order) {
+        if let Some(verdict) = parse(&reply.text, self.lineup.order) {
             return Ok(verdict);
         }
         let again = self.ask(chosen.value, Some(&reply.text), tracker, rest).await;
         let repaired = again.map_err(Failure::Upstream)?;
-        parse(&repaired.text, self.task.order).ok_or(Failure::Unusable)
+        parse(&repaired.text, self.lineup.order).ok_or(Failure::Unusable)
     }
 
     async fn ask(
         &mut self,
         temperature: f32,
         unusable: Option<&str>,
-        tracker: &mut Tracker,
+        tracker: &Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Reply, LlmError> {
         let context = self.model.config().context_tokens;
-        let stage = self.task.stage;
+        let stage = self.lineup.stage;
         let max_tokens =
             stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
         let messages = self.prompt(max_tokens, unusable);
-        let format = format(self.task.candidates.len());
+        let format = format(self.lineup.candidates.len());
         if self.left.is_zero() {
             return Err(error(self.model, LlmErrorKind::Timeout, "no usable answer in its time"));
         }
         let limit = self.left;
-        let call = self.task.run.question(messages, temperature, max_tokens, format, limit);
+        let call = self.lineup.run.question(messages, temperature, max_tokens, format, limit);
         let (begun, queued) = (Instant::now(), tracker.queued());
         let reply = fold(self.model, call, tracker, rest).await;
         let waited = tracker.queued().saturating_sub(queued);
@@ -230,33 +222,12 @@ impl Question<'_> {
     }
 
     fn prompt(&self, max_tokens: u32, unusable: Option<&str>) -> Vec<Message> {
-        let Task { run, stage, candidates, order } = self.task;
-        let nonce = &run.nonce;
-        let context = self.model.config().context_tokens;
-        let bytes = excerpt::part_of(context, CONVERSATION_BYTES);
-        let conversation = excerpt::conversation(&run.request.messages, bytes);
-        let used = conversation.len() + INSTRUCTIONS.len() + 128 * candidates.len();
-        let whole = excerpt::share(context, max_tokens as usize, used, candidates.len());
-        let texts = || candidates.iter().map(|candidate| candidate.text.as_str());
-        let share = if self.halved { excerpt::halved(whole, texts()) } else { whole };
-        let mut text = excerpt::fenced("conversation", nonce, "", &conversation);
-        for (place, index) in order.iter().enumerate() {
-            let answer = candidates.get(*index).map_or("", |candidate| &candidate.text);
-            let answer = excerpt::excerpt(answer, share);
-            let label = format!(" label=\"{}\"", place + 1);
-            text.push('\n');
-            text.push_str(&excerpt::fenced("candidate", nonce, &label, &answer));
-        }
-        text.push('\n');
-        text.push_str("Which candidate is best? Answer as JSON.");
-        let instructions = match &stage.system {
-            Some(added) => format!("{INSTRUCTIONS}\n{added}"),
-            None => INSTRUCTIONS.to_owned(),
-        };
+        let lineup = self.lineup;
+        let question = "Which candidate is best? Answer as JSON.";
         let mut messages =
-            vec![Message::text(Role::System, instructions), Message::text(Role::User, text)];
+            lineup.messages(self.model, max_tokens, self.halved, INSTRUCTIONS, question);
         if let Some(unusable) = unusable {
-            let labels: Vec<String> = (1..=order.len()).map(|n| n.to_string()).collect();
+            let labels = lineup::labels(lineup.order.len());
             messages.push(Message::text(Role::Assistant, excerpt::excerpt(unusable, 1000)));
             messages.push(Message::text(
                 Role::User,
@@ -270,30 +241,16 @@ impl Question<'_> {
     }
 }
 
-/// Which candidate stands at which label: a permutation that is the same for the same seed.
-fn shuffled(count: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    fastrand::Rng::with_seed(seed).shuffle(&mut order);
-    order
-}
-
 /// `reason` before `scores` before `best`: the judge has thought when it decides.
 fn format(count: usize) -> OutputFormat {
-    let labels: Vec<String> = (1..=count).map(|label| label.to_string()).collect();
-    let scores: Map<String, Value> =
-        labels.iter().map(|label| (label.clone(), json!({ "type": "number" }))).collect();
+    let labels = lineup::labels(count);
     OutputFormat::Schema {
         name: "verdict".to_owned(),
         schema: Arc::new(json!({
             "type": "object",
             "properties": {
                 "reason": { "type": "string", "maxLength": 300 },
-                "scores": {
-                    "type": "object",
-                    "properties": scores,
-                    "required": labels,
-                    "additionalProperties": false
-                },
+                "scores": lineup::scores_schema(&labels),
                 "best": { "type": "string", "enum": labels }
             },
             "required": ["reason", "scores", "best"],
@@ -307,28 +264,15 @@ fn format(count: usize) -> OutputFormat {
 /// Reads the verdict leniently; a label that was not shown is refused.
 fn parse(reply: &str, order: &[usize]) -> Option<Verdict> {
     let object = lenient::object(reply)?;
-    let candidate = |label: &str| order.get(label_number(label)?.checked_sub(1)?).copied();
+    let candidate = |label: &str| lineup::at_label(label, order);
     let best = match object.get("best")? {
         Value::Number(number) => candidate(&number.to_string())?,
         Value::String(text) => candidate(text)?,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    let scores = object
-        .get("scores")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter_map(|(label, score)| Some((candidate(label)?, lenient::number(score)?)))
-        .collect();
+    let scores = lineup::scores(&object, order);
     let reason = object.get("reason").and_then(|value| lenient::line(value, 500));
     Some(Verdict { best, reason, scores })
-}
-
-/// `2` of "2", "#2", "Candidate 2"; nothing when there is not exactly one number.
-fn label_number(label: &str) -> Option<usize> {
-    let mut numbers = label.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
-    let number = numbers.next()?.parse().ok()?;
-    numbers.next().is_none().then_some(number)
 }
 
 #[cfg(test)]
@@ -362,15 +306,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn an_order_is_a_permutation_and_repeatable(count in 1usize..40, seed in any::<u64>()) {
-            let order = shuffled(count, seed);
-            prop_assert_eq!(&order, &shuffled(count, seed));
-            let mut sorted = order;
-            sorted.sort_unstable();
-            prop_assert_eq!(sorted, (0..count).collect::<Vec<_>>());
-        }
-
         #[test]
         fn nonsense_never_panics(reply in "\\PC{0,200}") {
             let _ = parse(&reply, &[1, 0]);

@@ -2,10 +2,15 @@
 
 mod asking;
 mod books;
+mod choosing;
+mod deadline;
 mod endings;
 mod failing;
+mod generated;
 mod judging;
 mod levels;
+mod quorum;
+mod reranking;
 mod timing;
 
 use std::{

@@ -30,6 +30,7 @@ mod layers;
 mod logs;
 mod mixing;
 mod parallel;
+mod policies;
 mod protocols;
 mod responses;
 mod reuse;
