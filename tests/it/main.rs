@@ -11,6 +11,7 @@
 )]
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
+mod chaos;
 mod completions;
 mod demo;
 mod documents;

@@ -19,7 +19,7 @@ pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
 pub use gate::Gate;
 pub use host::Host;
 pub use process::Process;
-pub use script::{Script, fenced};
+pub use script::{Dice, Script, fenced};
 pub use upstream::{Seen, Upstream};
 
 /// Waits for something that ought to happen at once; a story must end even when it does not.
