@@ -3,6 +3,7 @@
 mod completions;
 mod reply;
 mod request;
+mod wire;
 
 use axum::{
     Json,
@@ -15,7 +16,7 @@ pub(super) use completions::completions;
 use reply::ChatReply;
 pub(super) use reply::random_id;
 use request::ChatRequest;
-pub(super) use request::{named_effort, schema_name};
+pub(super) use request::{Stop, named_effort, schema_name, stop_sequences};
 
 use super::{
     AppState,

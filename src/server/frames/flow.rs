@@ -1,7 +1,5 @@
 //! Events to frames, one at a time and without waiting for anything.
 
-use serde_json::Value;
-
 use super::{
     super::{dialect::Dialect, error::AppError, progress},
     Encoder, Frames, Framing, Told,
@@ -144,21 +142,17 @@ impl<E: Encoder> Flow<E> {
             self.frames.push_terminator();
             return;
         }
-        let mut body = error.body(self.dialect);
-        match self.dialect {
-            // Ollama's clients stop at `done`.
-            Dialect::Ollama => {
-                body.insert("done".to_owned(), true.into());
-            }
-            Dialect::OpenAi | Dialect::Script => {}
-        }
-        self.frames.push(&Value::Object(body));
+        self.frames.push(&error.body(self.dialect).in_a_stream());
         self.frames.push_terminator();
     }
 
     /// Encodes a sign of life.
     pub(super) fn heartbeat(&mut self) {
-        self.frames.push_heartbeat(|| self.encoder.heartbeat());
+        match self.frames.framing() {
+            Framing::Sse => self.frames.push_comment(),
+            // Never a blank line: most readers fail on it.
+            Framing::Ndjson => self.encoder.heartbeat(&mut self.frames),
+        }
     }
 
     fn delta(&mut self, encode: impl FnOnce(&mut E, &mut Frames)) -> Step {

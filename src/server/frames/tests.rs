@@ -47,30 +47,30 @@ struct Plain;
 
 impl Encoder for Plain {
     fn opening(&mut self, frames: &mut Frames) {
-        frames.push(&"open".into());
+        frames.push(&"open");
     }
 
     fn text(&mut self, text: &str, frames: &mut Frames) {
-        frames.push(&text.into());
+        frames.push(&text);
     }
 
     fn reasoning(&mut self, text: &str, frames: &mut Frames) {
-        frames.push(&format!("({})", text.trim_end()).into());
+        frames.push(&format!("({})", text.trim_end()));
     }
 
     fn tool_call(&mut self, _: &ToolCallDelta, _: &mut Frames) {}
 
     fn finished(&mut self, _: &Finished, frames: &mut Frames) -> Result<(), AppError> {
-        frames.push(&"end".into());
+        frames.push(&"end");
         Ok(())
     }
 
-    fn heartbeat(&self) -> Value {
-        "beat".into()
+    fn heartbeat(&self, frames: &mut Frames) {
+        frames.push(&"beat");
     }
 
-    fn whole(&mut self, _: Answer, _: &Finished) -> Result<Value, AppError> {
-        Ok(Value::Null)
+    fn whole(&mut self, _: Answer, _: &Finished) -> Result<Bytes, AppError> {
+        Ok(Bytes::new())
     }
 }
 

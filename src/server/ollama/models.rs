@@ -3,7 +3,6 @@
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::{AppState, error::AppError, extract::Inbound, ops};
@@ -78,10 +77,23 @@ pub(in super::super) struct Shown {
     template: &'static str,
     license: &'static str,
     details: Details,
-    /// Copilot reads the context's length here, and shows the base name.
-    model_info: Value,
+    model_info: ModelInfo,
     capabilities: Vec<&'static str>,
     modified_at: String,
+}
+
+/// `model_info`: what Copilot reads of it.
+#[derive(Debug, Serialize)]
+struct ModelInfo {
+    /// Says what the name of the context's length begins with.
+    #[serde(rename = "general.architecture")]
+    architecture: &'static str,
+    /// Shown to people: the name that was asked for.
+    #[serde(rename = "general.basename")]
+    basename: String,
+    /// In tokens.
+    #[serde(rename = "chorus.context_length")]
+    context_length: u32,
 }
 
 /// `GET /api/tags`: the workflow first, then every `[[model]]`.
@@ -130,11 +142,7 @@ pub(in super::super) async fn show(
         template: "",
         license: "",
         details: DETAILS,
-        model_info: json!({
-            "general.architecture": "chorus",
-            "general.basename": asked,
-            "chorus.context_length": context
-        }),
+        model_info: ModelInfo { architecture: "chorus", basename: asked, context_length: context },
         capabilities: capabilities(name, config),
         modified_at: modified_at(&app),
     }))
