@@ -95,6 +95,9 @@ pub(super) enum AppError {
         /// The tool's name.
         tool: String,
     },
+    /// The answer is nothing but calls of tools, on an endpoint that has none.
+    #[error("the model called a tool instead of answering, and this endpoint has no tools")]
+    OnlyToolCalls,
     /// A fault of ours.
     #[error("internal error: {0}")]
     Internal(&'static str),
@@ -129,7 +132,9 @@ impl AppError {
             }
             Self::Run { failed, .. } => run_kind(&failed.error, failed.trace.mode == "direct"),
             Self::Upstream(error) => upstream_kind(error, true),
-            Self::UnusableToolCall { .. } => (StatusCode::BAD_GATEWAY, "upstream_error"),
+            Self::UnusableToolCall { .. } | Self::OnlyToolCalls => {
+                (StatusCode::BAD_GATEWAY, "upstream_error")
+            }
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }

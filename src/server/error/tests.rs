@@ -48,6 +48,7 @@ fn every_error_has_its_status_code_and_type() {
         (AppError::ShuttingDown, 503, "overloaded", "api_error"),
         (AppError::Internal("x"), 500, "internal_error", "api_error"),
         (AppError::UnusableToolCall { tool: message() }, 502, "upstream_error", "api_error"),
+        (AppError::OnlyToolCalls, 502, "upstream_error", "api_error"),
         (passed_on(LlmErrorKind::Unauthorized), 502, "upstream_error", "api_error"),
         (
             passed_on(LlmErrorKind::Rejected { status: 400 }),

@@ -47,6 +47,8 @@ pub(super) struct OllamaReply {
     include_workflow: bool,
     /// Collects tool calls, which go out whole. Text and reasoning are not kept.
     calls: Answer,
+    /// More than white space of the answer was told.
+    said: bool,
 }
 
 /// What an object says beside model and time.
@@ -70,7 +72,7 @@ enum Object<'a> {
 impl OllamaReply {
     /// An answer from `model`, the name the client used.
     pub(super) fn new(form: Form, model: String, include_workflow: bool) -> Self {
-        Self { form, model, include_workflow, calls: Answer::default() }
+        Self { form, model, include_workflow, calls: Answer::default(), said: false }
     }
 
     /// The answer to a request that asks nothing.
@@ -106,10 +108,28 @@ impl OllamaReply {
         let generates = self.form == Form::Generate;
         Some(Ending::of(finished, generates, self.include_workflow))
     }
+
+    /// The calls of an answer, which only a chat can tell.
+    ///
+    /// # Errors
+    /// When one of them cannot be told, or when an answer to `/api/generate` is nothing but calls,
+    /// of tools that nobody offered: silence is no answer.
+    fn tellable<'a>(
+        &self,
+        answer: &'a Answer,
+        said: bool,
+    ) -> Result<Vec<CallObject<'a>>, AppError> {
+        match self.form {
+            Form::Chat | Form::ScriptChat => CallObject::all(&answer.tool_calls),
+            Form::Generate if said || answer.tool_calls.is_empty() => Ok(Vec::new()),
+            Form::Generate => Err(AppError::OnlyToolCalls),
+        }
+    }
 }
 
 impl Encoder for OllamaReply {
     fn text(&mut self, text: &str, frames: &mut Frames) {
+        self.said |= !text.trim().is_empty();
         self.push(Said { text, ..Said::default() }, frames);
     }
 
@@ -123,7 +143,7 @@ impl Encoder for OllamaReply {
     }
 
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {
-        let tool_calls = CallObject::all(&self.calls.tool_calls)?;
+        let tool_calls = self.tellable(&self.calls, self.said)?;
         if !tool_calls.is_empty() {
             self.push(Said { tool_calls: &tool_calls, ..Said::default() }, frames);
         }
@@ -136,7 +156,7 @@ impl Encoder for OllamaReply {
     }
 
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
-        let tool_calls = CallObject::all(&answer.tool_calls)?;
+        let tool_calls = self.tellable(&answer, !answer.text.trim().is_empty())?;
         object_bytes(&self.object(Said {
             text: &answer.text,
             thinking: &answer.reasoning,

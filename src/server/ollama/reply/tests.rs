@@ -169,3 +169,28 @@ fn times_are_in_utc_with_microseconds() {
     assert_eq!(time.len(), "2026-01-02T03:04:05.123456Z".len());
     assert!(time.ends_with('Z') && time.parse::<Timestamp>().is_ok());
 }
+
+#[test]
+fn generate_tells_no_calls_and_they_are_no_answer() {
+    // Arguments that a chat could not tell do not matter where none are told.
+    let asks = || call(0, Some(("call_1", "f")), "[1]");
+    let ending = || end(finished(FinishReason::ToolCalls));
+    for (events, answered) in [
+        (vec![asks(), ending()], false),
+        (vec![reasoning("hm"), token(" \n"), asks(), ending()], false),
+        (vec![token("Hello"), asks(), ending()], true),
+        (vec![ending()], true),
+    ] {
+        let text = streamed(Form::Generate, Dialect::Ollama, events);
+        assert_eq!(text.contains(r#""done_reason":"stop""#), answered, "{text}");
+        assert_eq!(text.contains(r#""code":"upstream_error","done":true"#), !answered, "{text}");
+    }
+    let told = |text: &str| {
+        let mut answer = Answer { text: text.to_owned(), ..Answer::default() };
+        answer.push(&asks());
+        let mut reply = OllamaReply::new(Form::Generate, "m".to_owned(), false);
+        reply.whole(answer, &finished(FinishReason::ToolCalls))
+    };
+    assert!(matches!(told(" "), Err(AppError::OnlyToolCalls)));
+    assert_eq!(json_of(&told("Hello").unwrap())["response"], "Hello");
+}

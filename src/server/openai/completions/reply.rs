@@ -40,6 +40,9 @@ pub(super) struct CompletionReply {
 /// What was told of the answer to one prompt.
 #[derive(Debug, Default)]
 struct Told {
+    /// More than white space.
+    said: bool,
+    called: bool,
     ended: bool,
     /// A plain answer, once it is complete.
     whole: Option<Whole>,
@@ -119,11 +122,19 @@ impl CompletionReply {
     }
 
     /// Notes that the answer is complete.
-    fn end(&mut self, finished: &Finished) {
+    ///
+    /// # Errors
+    /// When it is nothing but calls, of tools that nobody offered: this form cannot tell them, and
+    /// silence is no answer.
+    fn end(&mut self, finished: &Finished) -> Result<(), AppError> {
         if let Some(told) = self.told() {
+            if told.called && !told.said {
+                return Err(AppError::OnlyToolCalls);
+            }
             told.ended = true;
         }
         self.usage += finished.usage;
+        Ok(())
     }
 }
 
@@ -137,16 +148,22 @@ impl Encoder for CompletionReply {
     }
 
     fn text(&mut self, text: &str, frames: &mut Frames) {
+        if let Some(told) = self.told() {
+            told.said |= !text.trim().is_empty();
+        }
         self.push(self.choice(text), frames);
     }
 
     fn reasoning(&mut self, _text: &str, _frames: &mut Frames) {}
 
-    /// No tools are offered; a model that calls one anyway has said nothing.
-    fn tool_call(&mut self, _delta: &ToolCallDelta, _frames: &mut Frames) {}
+    fn tool_call(&mut self, _delta: &ToolCallDelta, _frames: &mut Frames) {
+        if let Some(told) = self.told() {
+            told.called = true;
+        }
+    }
 
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {
-        self.end(finished);
+        self.end(finished)?;
         let last = Choice {
             finish_reason: Some(finish_reason(finished.reason)),
             record: Record::of(finished, self.include_workflow),
@@ -162,13 +179,15 @@ impl Encoder for CompletionReply {
     /// The choices so far: the last of them makes the answer whole.
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
         if let Some(told) = self.told() {
+            told.said = !answer.text.trim().is_empty();
+            told.called = !answer.tool_calls.is_empty();
             told.whole = Some(Whole {
                 text: answer.text,
                 finish_reason: finish_reason(finished.reason),
                 trace: finished.trace.clone(),
             });
         }
-        self.end(finished);
+        self.end(finished)?;
         let whole = self.prompts.iter().zip(0..).filter_map(|(told, index)| {
             let Whole { text, finish_reason, trace } = told.whole.as_ref()?;
             let workflow = self.include_workflow.then_some(trace);

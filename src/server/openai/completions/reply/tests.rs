@@ -116,3 +116,35 @@ fn the_record_is_at_the_top_for_one_prompt_and_with_the_choice_for_several() {
         assert_eq!(with, 2 * usize::from(asked), "{text}");
     }
 }
+
+#[test]
+fn calls_are_no_answer_and_text_beside_them_is() {
+    let asks = || call(0, Some(("call_1", "f")), "{}");
+    let ending = || end(finished(FinishReason::ToolCalls));
+    for (events, answered) in [
+        (vec![asks(), ending()], false),
+        (vec![token(" \n"), asks(), ending()], false),
+        (vec![token("Hello"), asks(), ending()], true),
+        (vec![ending()], true),
+    ] {
+        let text = streamed(reply(1, false, false), events);
+        assert_eq!(text.contains(r#""finish_reason":"stop""#), answered, "{text}");
+        assert_eq!(text.contains(r#""code":"upstream_error""#), !answered, "{text}");
+    }
+    // One prompt's text does not stand for another's.
+    let events = vec![(0, token("Hello")), (1, asks()), (0, ending()), (1, ending())];
+    let text = written_of(reply(2, false, false), Dialect::OpenAi, SHOWN, events);
+    assert!(text.contains(r#""code":"upstream_error""#), "{text}");
+
+    let calls = crate::types::ToolCall {
+        id: "call_1".to_owned(),
+        name: "f".to_owned(),
+        arguments: "{}".to_owned(),
+    };
+    for (text, answered) in [("", false), ("\n", false), ("Hello", true)] {
+        let answer =
+            Answer { text: text.to_owned(), tool_calls: vec![calls.clone()], ..Answer::default() };
+        let told = reply(1, false, false).whole(answer, &finished(FinishReason::ToolCalls));
+        assert_eq!(told.is_ok(), answered, "{text:?}");
+    }
+}
