@@ -350,3 +350,20 @@ fn a_damaged_sequence_is_refused() {
         assert!(checker::check_resource(&lacking).is_err(), "{name}");
     }
 }
+
+#[test]
+fn a_call_id_that_the_schema_does_not_allow_is_replaced() {
+    for (id, kept) in [("c", true), (&"x".repeat(64), true), ("", false), (&"x".repeat(65), false)]
+    {
+        let ending = end(finished(FinishReason::ToolCalls));
+        let events = checked(reply(None, false), vec![call(0, Some((id, "f")), "{}"), ending]);
+        let mut told: Vec<&str> =
+            events.iter().filter_map(|event| event["item"]["call_id"].as_str()).collect();
+        let resource = &events.last().unwrap()["response"];
+        told.extend(resource["output"][0]["call_id"].as_str());
+        assert_eq!(told.len(), 3);
+        assert!(told.iter().all(|other| *other == told[0]), "{told:?}");
+        assert_eq!(told[0] == id, kept, "{told:?}");
+        assert!((1..=64).contains(&told[0].len()));
+    }
+}
