@@ -66,3 +66,13 @@ async fn a_failure_of_ours_is_an_error_line_too() {
     assert_eq!(lines[0]["request.id"], lines[1]["request.id"]);
     assert_eq!(lines[0]["code"], "overloaded");
 }
+
+#[tokio::test]
+async fn options_that_are_not_used_are_named_at_debug() {
+    let app = serving(|_| {});
+    let body = r#"{"options":{"temperature":1,"mirostat":2,"num_gpu":"secret"}}"#;
+    let lines = logged(&app, request("POST", "/api/chat", &[], body)).await;
+    let named: Vec<&Value> = lines.iter().filter_map(|line| line.get("options")).collect();
+    assert_eq!(named, ["mirostat num_gpu(text 6) "]);
+    assert!(!format!("{lines:?}").contains("secret"), "{lines:?}");
+}
