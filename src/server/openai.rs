@@ -52,7 +52,8 @@ pub(super) async fn chat_completions(
     Ok(frames::answer(&app, caller, question).await)
 }
 
-/// One name of `GET /v1/models`.
+/// One name of `GET /v1/models`, and the answer of `GET /v1/models/{id}` (OpenAI's API reference,
+/// "The model object").
 #[derive(Debug, Serialize)]
 pub(super) struct ModelObject {
     id: String,
@@ -69,7 +70,7 @@ impl ModelObject {
     }
 }
 
-/// The answer of `GET /v1/models`.
+/// The answer of `GET /v1/models` (OpenAI's API reference).
 #[derive(Debug, Serialize)]
 pub(super) struct ModelList {
     object: &'static str,

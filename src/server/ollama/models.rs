@@ -14,7 +14,7 @@ use crate::{
 /// What a workflow's context is said to be; the models behind it cut what is too long for them.
 const WORKFLOW_CONTEXT: u32 = 131_072;
 
-/// The answer of `GET /api/tags`.
+/// The answer of `GET /api/tags` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
 pub(in super::super) struct Tags {
     models: Vec<Tag>,
@@ -54,13 +54,13 @@ const DETAILS: Details = Details {
     quantization_level: "",
 };
 
-/// The answer of `GET /api/ps`: nothing is ever loaded here.
+/// The answer of `GET /api/ps` (Ollama's API documentation): nothing is ever loaded here.
 #[derive(Debug, Serialize)]
 pub(in super::super) struct Running {
     models: [Tag; 0],
 }
 
-/// The body of `POST /api/show`; `verbose`, `system`, `template` and `options` are ignored.
+/// The body of `POST /api/show` (Ollama's API documentation); `verbose`, `system`, `template` and `options` are ignored.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct ShowRequest {
     /// Required, here or as `name`.
@@ -69,7 +69,7 @@ pub(in super::super) struct ShowRequest {
     name: Option<String>,
 }
 
-/// The answer of `POST /api/show`.
+/// The answer of `POST /api/show` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
 pub(in super::super) struct Shown {
     modelfile: &'static str,
