@@ -9,6 +9,10 @@ use crate::workflow::{Event, RunStatus};
 /// The engine's events stopped without saying how the run ended.
 pub(super) const NO_ENDING: AppError = AppError::Internal("the run ended without an ending");
 
+/// The longest piece of text in one frame, in bytes. Ollama's own client gives up on a line of
+/// 8 MB, and a byte takes at most six in JSON.
+const LONGEST_PIECE: usize = 1 << 20;
+
 /// What the reasoning channel of a response carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Channel {
@@ -103,13 +107,17 @@ impl<E: Encoder> Flow<E> {
             Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
             Some(Event::Token(text)) => {
                 self.answering = true;
-                self.delta(|encoder, frames| encoder.text(&text, frames))
+                self.delta(|encoder, frames| {
+                    pieces(&text).for_each(|piece| encoder.text(piece, frames));
+                })
             }
             Some(Event::Reasoning(text)) => {
                 if !self.channel.reasoning || self.answering || text.is_empty() {
                     return Step::Nothing;
                 }
-                self.delta(|encoder, frames| encoder.reasoning(&text, frames))
+                self.delta(|encoder, frames| {
+                    pieces(&text).for_each(|piece| encoder.reasoning(piece, frames));
+                })
             }
             Some(Event::ToolCallDelta(delta)) => {
                 self.answering = true;
@@ -162,4 +170,13 @@ impl<E: Encoder> Flow<E> {
         // Ollama's form collects tool calls: nothing to write yet means nothing to open for.
         if self.frames.len() > before { Step::Delta } else { Step::Nothing }
     }
+}
+
+/// A text in pieces that fit a frame; nearly always it is one.
+fn pieces(mut rest: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, after) = rest.split_at_checked(rest.floor_char_boundary(LONGEST_PIECE))?;
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }

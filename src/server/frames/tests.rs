@@ -328,3 +328,19 @@ async fn events_that_are_ready_together_share_a_write_in_sse() {
         ])
     );
 }
+
+/// Ollama's Go client reads lines of less than 8 MB.
+#[test]
+fn no_line_is_longer_than_clients_can_read() {
+    let text = "\u{1}世".repeat(700_000);
+    let events = vec![reasoning(&text), token(&text), end(finished(FinishReason::Stop))];
+    let lines = written(Plain, Dialect::Ollama, SHOWN, events);
+    assert!(lines.lines().all(|line| line.len() < 8_000_000));
+    let told: String = lines
+        .lines()
+        .map(|line| serde_json::from_str::<String>(line).unwrap())
+        .filter(|piece| !matches!(piece.as_str(), "open" | "end") && !piece.starts_with('('))
+        .collect();
+    assert_eq!(told.len(), text.len());
+    assert!(told == text, "nothing is lost, also where a character is cut");
+}

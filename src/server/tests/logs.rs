@@ -1,4 +1,4 @@
-//! What is logged of a request.
+//! What is logged of a request, and what becomes of one that goes wrong in us.
 
 use std::{io::Write, sync::Mutex};
 
@@ -75,4 +75,21 @@ async fn options_that_are_not_used_are_named_at_debug() {
     let named: Vec<&Value> = lines.iter().filter_map(|line| line.get("options")).collect();
     assert_eq!(named, ["mirostat num_gpu(text 6) "]);
     assert!(!format!("{lines:?}").contains("secret"), "{lines:?}");
+}
+
+/// None is known; should there be one, its client gets an answer and the server goes on.
+#[tokio::test]
+async fn a_panic_is_an_internal_error_with_an_id() {
+    async fn broken() -> &'static str {
+        panic!("of a test: a secret")
+    }
+    let app = serving(|_| {});
+    let router = Router::new().route("/v1/broken", get(broken));
+    let router = router.layer(from_fn_with_state(app, observe::observe));
+    let service = TowerToHyperService::new(router);
+    let response = service.call(request("GET", "/v1/broken", &[], "")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response.headers().contains_key("x-request-id"));
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    insta::assert_snapshot!(text_of(body), @r#"{"error":{"message":"internal error: Chorus failed at this request; please report it","type":"api_error","param":null,"code":"internal_error"}}"#);
 }
