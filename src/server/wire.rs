@@ -1,6 +1,6 @@
 //! What the answers of all dialects have in common. The shapes themselves are in `openai/wire.rs`,
 //! `openai/completions/wire.rs`, `ollama/wire.rs`, `responses/wire.rs` and `error/body.rs`; the
-//! order of their fields is the order on the wire.
+//! order of their fields is the order on the wire. They hold what was said, so they have no `Debug`.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};

@@ -19,7 +19,7 @@ use crate::{
 const LOAD_DURATION: u64 = 1000;
 
 /// A line of `/api/generate`; the last one is also the plain answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct GenerateResponse<'a> {
     /// The name the client used.
     pub(super) model: &'a str,
@@ -34,7 +34,7 @@ pub(super) struct GenerateResponse<'a> {
 }
 
 /// A line of `/api/chat`; the last one is also the plain answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct ChatResponse<'a> {
     /// The name the client used.
     pub(super) model: &'a str,
@@ -49,7 +49,7 @@ pub(super) struct ChatResponse<'a> {
 }
 
 /// `message`: role and content are on every line.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct AnswerMessage<'a> {
     pub(super) role: &'static str,
     pub(super) content: &'a str,
@@ -62,13 +62,13 @@ pub(super) struct AnswerMessage<'a> {
 }
 
 /// One of the `tool_calls`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct CallObject<'a> {
     id: &'a str,
     function: CalledFunction<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct CalledFunction<'a> {
     index: usize,
     name: &'a str,
@@ -99,7 +99,7 @@ fn arguments(text: &str) -> Option<Map<String, Value>> {
 }
 
 /// What only the last line has.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Ending<'a> {
     done_reason: &'static str,
     #[serde(flatten)]
@@ -109,7 +109,7 @@ pub(super) struct Ending<'a> {
 }
 
 /// How the answer came about; clients drop the whole line when one of the six is missing.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Metrics {
     /// Of `/api/generate` only. Always empty: there are no tokens to go on from.
     #[serde(skip_serializing_if = "Option::is_none")]

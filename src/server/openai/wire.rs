@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A plain answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct ChatCompletion<'a> {
     #[serde(flatten)]
     pub(super) envelope: Envelope<'a>,
@@ -21,7 +21,7 @@ pub(super) struct ChatCompletion<'a> {
 }
 
 /// One event of a stream.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct ChatCompletionChunk<'a> {
     #[serde(flatten)]
     pub(super) envelope: Envelope<'a>,
@@ -35,7 +35,7 @@ pub(super) struct ChatCompletionChunk<'a> {
 }
 
 /// What every object begins with; the same on all chunks of a stream but for `object`.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Serialize)]
 pub(super) struct Envelope<'a> {
     pub(super) id: &'a str,
     /// `chat.completion` or `chat.completion.chunk`.
@@ -50,7 +50,7 @@ pub(super) struct Envelope<'a> {
 }
 
 /// The one answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Choice<'a> {
     pub(super) index: u8,
     pub(super) message: AnswerMessage<'a>,
@@ -60,7 +60,7 @@ pub(super) struct Choice<'a> {
 }
 
 /// The message of a plain answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct AnswerMessage<'a> {
     pub(super) role: &'static str,
     /// Null when there are only calls.
@@ -77,7 +77,7 @@ pub(super) struct AnswerMessage<'a> {
 }
 
 /// A piece of the one answer.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct ChunkChoice<'a> {
     pub(super) index: u8,
     pub(super) delta: Delta<'a>,
@@ -88,7 +88,7 @@ pub(super) struct ChunkChoice<'a> {
 }
 
 /// What a chunk adds to the message.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) role: Option<&'static str>,
@@ -102,7 +102,7 @@ pub(super) struct Delta<'a> {
 
 /// The chain of thought, which OpenAI's reference does not have: DeepSeek's name for it, Ollama's
 /// and OpenRouter's name, or both.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Reasoning<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
@@ -123,7 +123,7 @@ impl<'a> Reasoning<'a> {
 }
 
 /// A tool call of a plain answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct WholeCall<'a> {
     id: &'a str,
     #[serde(rename = "type")]
@@ -131,7 +131,7 @@ pub(super) struct WholeCall<'a> {
     function: CalledFunction<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct CalledFunction<'a> {
     name: &'a str,
     /// JSON as text.
@@ -146,7 +146,7 @@ impl<'a> From<&'a ToolCall> for WholeCall<'a> {
 }
 
 /// A piece of a tool call: the opener has everything but arguments, the others only those.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct CallPiece<'a> {
     index: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +156,7 @@ pub(super) struct CallPiece<'a> {
     function: FunctionPiece<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct FunctionPiece<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -178,7 +178,7 @@ impl<'a> CallPiece<'a> {
 }
 
 /// `usage` of the chat and of the plain completion ("The usage object").
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct UsageObject {
     prompt_tokens: u64,
     completion_tokens: u64,
@@ -187,12 +187,12 @@ pub(super) struct UsageObject {
     completion_tokens_details: CompletionDetails,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct PromptDetails {
     cached_tokens: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct CompletionDetails {
     reasoning_tokens: u64,
 }

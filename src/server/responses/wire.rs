@@ -10,7 +10,7 @@ use super::{
 };
 
 /// An event: its type and number come first.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Event<P> {
     /// The same as the name of the SSE event.
     #[serde(rename = "type")]
@@ -22,13 +22,13 @@ pub(super) struct Event<P> {
 }
 
 /// The payload of `response.created`, `in_progress`, `completed`, `incomplete` and `failed`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Snapshot<'a> {
     pub(super) response: ResponseObject<'a>,
 }
 
 /// A response, also as the plain answer.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct ResponseObject<'a> {
     #[serde(flatten)]
     pub(super) resource: &'a Resource,
@@ -37,7 +37,7 @@ pub(super) struct ResponseObject<'a> {
 }
 
 /// The payload of `response.output_item.added` and `done`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct ItemEvent<'a> {
     /// The item's place, from 0.
     pub(super) output_index: usize,
@@ -45,7 +45,7 @@ pub(super) struct ItemEvent<'a> {
 }
 
 /// The payload of the events about an item's text.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct TextEvent<'a> {
     pub(super) item_id: &'a str,
     /// The item's place, from 0.
@@ -64,7 +64,7 @@ pub(super) struct TextEvent<'a> {
 }
 
 /// The one field that says something.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TextPiece<'a> {
     /// A piece of the text.
@@ -78,7 +78,7 @@ pub(super) enum TextPiece<'a> {
 }
 
 /// An item of the output.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ItemObject<'a> {
     Reasoning {
@@ -113,7 +113,7 @@ pub(super) enum ItemStatus {
 }
 
 /// The one part of an item.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum PartObject<'a> {
     SummaryText { text: &'a str },
@@ -122,7 +122,7 @@ pub(super) enum PartObject<'a> {
 
 /// The payload of `error`, in one shape for every parser: flat as OpenAI's, nested as Open
 /// Responses wants it.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct ErrorEvent<'a> {
     code: &'static str,
     message: &'a str,
@@ -130,7 +130,7 @@ pub(super) struct ErrorEvent<'a> {
     error: NestedError<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct NestedError<'a> {
     #[serde(rename = "type")]
     kind: &'static str,

@@ -18,11 +18,10 @@ use super::{
 use crate::{
     llm::ToolCallDelta,
     types::{FinishReason, Usage},
-    workflow::{Answer, Finished, WorkflowExecutionDetails},
+    workflow::{Answer, Finished, Warning, WorkflowExecutionDetails},
 };
 
 /// One answer's form: its id and time are the same on every chunk.
-#[derive(Debug)]
 pub(super) struct CompletionReply {
     id: String,
     created: Timestamp,
@@ -38,7 +37,7 @@ pub(super) struct CompletionReply {
 }
 
 /// What was told of the answer to one prompt.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Told {
     /// More than white space.
     said: bool,
@@ -48,11 +47,11 @@ struct Told {
     whole: Option<Whole>,
 }
 
-#[derive(Debug)]
 struct Whole {
     text: String,
     finish_reason: &'static str,
-    trace: WorkflowExecutionDetails,
+    warnings: Vec<Warning>,
+    workflow: Option<WorkflowExecutionDetails>,
 }
 
 impl CompletionReply {
@@ -178,20 +177,21 @@ impl Encoder for CompletionReply {
 
     /// The choices so far: the last of them makes the answer whole.
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
+        let workflow = self.include_workflow.then(|| finished.trace.clone());
         if let Some(told) = self.told() {
             told.said = !answer.text.trim().is_empty();
             told.called = !answer.tool_calls.is_empty();
             told.whole = Some(Whole {
                 text: answer.text,
                 finish_reason: finish_reason(finished.reason),
-                trace: finished.trace.clone(),
+                warnings: finished.trace.warnings.clone(),
+                workflow,
             });
         }
         self.end(finished)?;
         let whole = self.prompts.iter().zip(0..).filter_map(|(told, index)| {
-            let Whole { text, finish_reason, trace } = told.whole.as_ref()?;
-            let workflow = self.include_workflow.then_some(trace);
-            let record = Record { warnings: &trace.warnings, workflow };
+            let Whole { text, finish_reason, warnings, workflow } = told.whole.as_ref()?;
+            let record = Record { warnings, workflow: workflow.as_ref() };
             Some(Choice { index, text, logprobs: None, finish_reason: Some(finish_reason), record })
         });
         let mut choices: Vec<Choice<'_>> = whole.collect();

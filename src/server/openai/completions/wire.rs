@@ -9,7 +9,7 @@ use super::super::{
 };
 
 /// A plain answer, and each event of a stream.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Completion<'a> {
     /// The same on every chunk.
     pub(super) id: &'a str,
@@ -31,7 +31,7 @@ pub(super) struct Completion<'a> {
 }
 
 /// The answer to one prompt, or a piece of it.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Choice<'a> {
     /// The prompt's place in the list.
     pub(super) index: usize,
