@@ -13,6 +13,7 @@
 
 mod chaos;
 mod completions;
+mod compliance;
 mod demo;
 mod documents;
 mod early_replies;
