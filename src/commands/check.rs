@@ -112,18 +112,25 @@ fn show_calls(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "Counted: every stage once, a selector twice (it may have to repair its verdict), every \
          fallback once."
     )?;
-    match config.retry.max_retries {
-        0 => writeln!(out, "Not counted: repairs of refused parameters.")?,
-        retries => writeln!(
-            out,
-            "Not counted: up to {retries} retries of each call that fails, and repairs of refused \
-             parameters."
-        )?,
-    }
+    writeln!(out, "Not counted: {}repairs of refused parameters.", further_attempts(config))?;
     if let Some(dollars) = cost(config) {
         writeln!(out, "Cost: ${dollars:.4} when each call reads and writes 1000 tokens.")?;
     }
     Ok(())
+}
+
+/// What a call that fails may cost besides.
+fn further_attempts(config: &Config) -> String {
+    let of = |model: &Model| config.retry.further_attempts(model.endpoints.len());
+    let several = config.models.values().any(|model| model.endpoints.len() > 1);
+    match config.models.values().map(|model| of(model)).max().unwrap_or_default() {
+        0 => String::new(),
+        most if several => format!(
+            "up to {most} further attempts of each call that fails (retries and other endpoints of \
+             its model together), and "
+        ),
+        most => format!("up to {most} retries of each call that fails, and "),
+    }
 }
 
 /// Dollars of the worst case at 1000 tokens in and 1000 out a call; `None` when a price is unknown.
@@ -230,6 +237,36 @@ worker_timeout_secs = 9
     Warnings
       c.toml:25: [workflow.domains."elsewhere.example"] is the host of no model
     "#);
+    }
+
+    #[test]
+    fn further_attempts_count_the_other_endpoints() {
+        let endpoints =
+            |count: usize| "[[model.endpoint]]\napi_base = \"http://h/v1\"\n".repeat(count);
+        let none = "[workflow.retry]\nmax_retries = 0\n";
+        let together = |most| {
+            format!(
+                "up to {most} further attempts of each call that fails (retries and other endpoints of \
+             its model together), and "
+            )
+        };
+        for (more, tables, want) in [
+            (0, none, String::new()),
+            (0, "", "up to 2 retries of each call that fails, and ".to_owned()),
+            (1, none, together(1)),
+            (1, "", together(2)),
+            (4, "", together(4)),
+        ] {
+            let text = format!(
+                "[[model]]\nname = \"a\"\napi_base = \"http://127.0.0.1:1/v1\"\n{}\
+                 [workflow-integration]\njson = '{{\"workers\":[\"a\"],\"selector\":\"a\"}}'\n{tables}",
+                endpoints(more)
+            );
+            let (code, out, err) = check(&text);
+            assert_eq!(code, FINE, "{err}");
+            let line = format!("\nNot counted: {want}repairs of refused parameters.\n");
+            assert!(out.contains(&line), "{more} {tables}: {out}");
+        }
     }
 
     #[test]
