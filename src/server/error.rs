@@ -417,6 +417,7 @@ mod tests {
             (upstream(LlmErrorKind::Timeout, "direct"), 504, "timeout", "api_error"),
             (upstream(LlmErrorKind::Truncated, "direct"), 502, "upstream_error", "api_error"),
             (upstream(LlmErrorKind::Unauthorized, "direct"), 502, "upstream_error", "api_error"),
+            (upstream(LlmErrorKind::CircuitOpen, "direct"), 502, "upstream_error", "api_error"),
             (
                 upstream(LlmErrorKind::Rejected { status: 400 }, "direct"),
                 400,
