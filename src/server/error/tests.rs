@@ -78,6 +78,7 @@ fn every_error_has_its_status_code_and_type() {
         ),
         (upstream(LlmErrorKind::Timeout, "direct"), 504, "timeout", "api_error"),
         (upstream(LlmErrorKind::Truncated, "direct"), 502, "upstream_error", "api_error"),
+        (upstream(LlmErrorKind::CircuitOpen, "direct"), 502, "upstream_error", "api_error"),
         (upstream(LlmErrorKind::Unauthorized, "direct"), 502, "upstream_error", "api_error"),
         (
             upstream(LlmErrorKind::Rejected { status: 400 }, "direct"),
