@@ -16,8 +16,8 @@ use super::{
     board::{Board, Judging},
     context::RunContext,
     site::{Site, rest_of},
+    stand_in::Reader,
     step::{Advice, Analysis, Step, Steps},
-    synthesizer::Reader,
     window::{Deadline, Window},
 };
 use crate::config::{Plan, Stage};
