@@ -79,7 +79,7 @@ pub(super) struct Board {
     /// In plan order; by score once they were reranked.
     candidates: Vec<Candidate>,
     consensus: Option<Consensus>,
-    /// How alike the candidates are, when that made selector and synthesizer needless.
+    /// The candidates are so alike that selector and synthesizer are needless.
     agreed: bool,
     /// Index into `candidates`.
     best: usize,
