@@ -182,10 +182,12 @@ pub(super) fn ready(step: Step) -> Steps {
     Box::pin(futures::stream::iter([step]))
 }
 
-/// A step that comes at its time.
+/// A step that comes at its time; at once when that is over, before anything else is begun.
 pub(super) fn at(time: Instant, step: Step) -> Steps {
     Box::pin(stream! {
-        sleep_until(time).await;
+        if time > Instant::now() {
+            sleep_until(time).await;
+        }
         yield step;
     })
 }
