@@ -20,6 +20,7 @@ mod reranker;
 mod run;
 mod selector;
 mod site;
+mod stand_in;
 mod step;
 mod synthesizer;
 mod temperature;
