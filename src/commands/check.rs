@@ -307,7 +307,7 @@ json = '{{ "workers": ["small", "small"], "selector": "small", "policy": {{ "quo
 
     Models
       small   ollama at http://127.0.0.1:11434/, no key
-      writer  openai at https://api.example.com/v1 as writer-2, no key
+      writer  openai at https://api.example.com/v1, no key; as writer-2
 
     Calls per request to chorus, at worst
       small    9
