@@ -222,7 +222,7 @@ impl Llm {
         log_payloads: bool,
         base: &dyn Fn() -> ClientBuilder,
     ) -> Result<Self, LlmError> {
-        let mut clients = http::Clients::new(base);
+        let mut clients = http::Clients::new(&config.transport, base);
         let mut models = IndexMap::with_capacity(config.models.len());
         for (name, model) in &config.models {
             let mut endpoints = Vec::with_capacity(model.endpoints.len());
@@ -231,7 +231,7 @@ impl Llm {
                 let key = http::ClientKey {
                     connect: config.timeouts.of_host(LimitKind::Connect, url),
                     ca: model.ca_cert.clone(),
-                    loopback: http::is_loopback(url),
+                    loopback: endpoint.is_loopback(),
                 };
                 let client = clients.get(key).map_err(|message| LlmError {
                     kind: LlmErrorKind::Setup,

@@ -6,12 +6,14 @@ mod model;
 mod secret;
 mod server;
 mod timing;
+mod transport;
 mod workflow;
 
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, LogFormat, Overrides, Server, error::Report, legacy, raw::Table,
+    Config, ConfigError, Env, LogFormat, Overrides, Server, Transport, error::Report, legacy,
+    raw::Table,
 };
 pub(super) use model::Models;
 use secret::Secrets;
@@ -53,6 +55,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     let mut workflow = table.table("workflow", "[workflow]");
     let has_timeouts = workflow.as_ref().is_some_and(|table| table.has("timeouts"));
     let timeouts = timing::read(workflow.as_mut(), report);
+    let transport = transport::read(workflow.as_mut());
     if let Some(workflow) = workflow {
         workflow.finish();
     }
@@ -64,6 +67,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
 
     exposed(&server, clients.is_empty(), report, source.overrides);
     unknown_domains(&timeouts, &models, report);
+    let proxies = transport::proxies(&models, source.env, report);
     if report.is_old() {
         legacy::absent(report, has_server, has_timeouts, &models);
     }
@@ -78,6 +82,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         timeouts: timeouts.limits,
         retry: timeouts.retry,
         health: timeouts.health,
+        transport: Transport { proxies, ..transport },
         log_format,
         path: source.path.map(Path::to_owned),
         notices: Vec::new(),

@@ -375,7 +375,10 @@ pub(super) fn of_send(error: reqwest::Error, endpoint: &Endpoint) -> Failure {
         let words = if error.is_timeout() {
             format!("no connection to {} in time", endpoint.name())
         } else {
-            format!("no connection to {}: {}", endpoint.name(), http::said(error))
+            let cause = http::said(error);
+            let stranger = cause.ends_with("UnknownIssuer");
+            let remedy = if stranger { "; `ca_cert` can name who issued it" } else { "" };
+            format!("no connection to {}: {cause}{remedy}", endpoint.name())
         };
         return Failure::new(LlmErrorKind::Connect, words);
     }

@@ -34,3 +34,4 @@ mod responses;
 mod reuse;
 mod shutdown;
 mod support;
+mod transport;

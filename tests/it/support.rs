@@ -5,8 +5,10 @@ mod client;
 mod gate;
 mod play;
 mod process;
+mod proxy;
 mod script;
 mod socket;
+mod tls;
 pub mod typed_events;
 mod upstream;
 mod wire;
@@ -17,7 +19,9 @@ pub use chorus::{Chorus, Setup, four_stages};
 pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
 pub use gate::Gate;
 pub use process::Process;
+pub use proxy::Proxy;
 pub use script::{Script, fenced};
+pub use tls::{TlsUpstream, trusting};
 pub use upstream::{Seen, Upstream};
 
 /// Waits for something that ought to happen at once; a story must end even when it does not.

@@ -45,6 +45,15 @@ impl Models {
         })
     }
 
+    /// The first that has an endpoint of this scheme on another machine.
+    pub(super) fn first_beyond(&self, scheme: &str) -> Option<&str> {
+        let beyond = |model: &&Model| {
+            let mut endpoints = model.endpoints.iter();
+            endpoints.any(|one| one.api_base.scheme() == scheme && !one.is_loopback())
+        };
+        self.models.iter().find(beyond).map(|model| model.name.as_str())
+    }
+
     /// Whether none says anything of temperature.
     pub(in crate::config) fn without_temperature(&self) -> bool {
         self.models
