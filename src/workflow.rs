@@ -12,6 +12,7 @@ mod context;
 mod direct;
 mod error;
 mod excerpt;
+mod hedge;
 mod lenient;
 mod level;
 mod run;

@@ -3,11 +3,13 @@
 mod tree;
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 
-use crate::config::{Config, Endpoint, Env, Model, Overrides};
+use crate::config::{Config, Endpoint, Env, Model, Overrides, Stage};
 
 /// Exit code of a config that can be used.
 pub const FINE: u8 = 0;
@@ -93,12 +95,18 @@ fn about(model: &Model) -> String {
     if model.upstream_model != model.name {
         about.push_str(&format!("; as {}", model.upstream_model));
     }
+    if let Some(after) = model.hedge_after {
+        about.push_str(&format!("; hedged after {} ms", after.as_millis()));
+    }
+    if model.warm_up {
+        about.push_str("; kept warm");
+    }
     about
 }
 
 /// The calls of one request by model, and what they cost where every price is known.
 fn show_calls(config: &Config, out: &mut dyn Write) -> io::Result<()> {
-    let calls = config.workflow.worst_case_calls();
+    let calls = config.workflow.worst_case_calls(&config.models);
     let total: u64 = calls.values().sum();
     writeln!(out, "Calls per request, at worst")?;
     let name_width = calls.keys().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
@@ -109,9 +117,12 @@ fn show_calls(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {:name_width$}  {total:>width$}", "total")?;
     writeln!(
         out,
-        "Counted: every stage once, a selector twice (it may have to repair its verdict), every \
-         fallback once."
+        "Counted: every stage and every fallback once, those of a selector twice (a verdict may have \
+         to be repaired)."
     )?;
+    if let Some(late) = hedged(config) {
+        writeln!(out, "Counted too, since they hedge: a second call of {late}.")?;
+    }
     match config.retry.max_retries {
         0 => writeln!(out, "Not counted: repairs of refused parameters.")?,
         retries => writeln!(
@@ -126,9 +137,22 @@ fn show_calls(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// The models that a stage may ask a second time elsewhere, and when.
+fn hedged(config: &Config) -> Option<String> {
+    let stages = config.workflow.waiting_stages();
+    let names: BTreeSet<&str> = stages.into_iter().flat_map(Stage::names).collect();
+    let models = names.into_iter().filter_map(|name| config.models.get(name));
+    let late = |model: &Arc<Model>| {
+        let after = model.hedge_after.filter(|_| model.hedges_elsewhere())?;
+        Some(format!("{} after {} ms", model.name, after.as_millis()))
+    };
+    let all: Vec<String> = models.filter_map(late).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
 /// Dollars of the worst case at 1000 tokens in and 1000 out a call; `None` when a price is unknown.
 fn cost(config: &Config) -> Option<f64> {
-    let calls = config.workflow.worst_case_calls();
+    let calls = config.workflow.worst_case_calls(&config.models);
     calls.into_iter().try_fold(0.0, |sum, (name, calls)| {
         let price = config.models.get(&name)?.price?;
         let call = (price.input_per_mtok + price.output_per_mtok) / 1000.0;
@@ -218,7 +242,7 @@ worker_timeout_secs = 9
       small    8
       writer   3
       total   11
-    Counted: every stage once, a selector twice (it may have to repair its verdict), every fallback once.
+    Counted: every stage and every fallback once, those of a selector twice (a verdict may have to be repaired).
     Not counted: up to 2 retries of each call that fails, and repairs of refused parameters.
     Cost: $0.1140 when each call reads and writes 1000 tokens.
 
@@ -230,6 +254,46 @@ worker_timeout_secs = 9
     Warnings
       c.toml:25: [workflow.domains."elsewhere.example"] is the host of no model
     "#);
+    }
+
+    #[test]
+    fn what_hedging_can_add_is_counted() {
+        let text = r#"
+[[model]]
+name = "near"
+api_base = "http://127.0.0.1:1/v1"
+hedge_after_ms = 800
+warm_up = true
+[[model.endpoint]]
+api_base = "http://127.0.0.1:2/v1"
+[[model]]
+name = "far"
+api_base = "http://127.0.0.1:3/v1"
+hedge_after_ms = 500
+[workflow-integration]
+json = """
+{ "analyzer": "near",
+  "workers": ["near", "far", { "workers": ["far"], "selector": "near" }],
+  "selector": { "ref": "far", "fallback": ["near"] },
+  "synthesizer": { "ref": "near", "fallback": ["far"] } }
+"""
+"#;
+        let (code, out, err) = check(text);
+        assert_eq!((code, err.as_str()), (FINE, ""));
+        let shown = out.split("Models\n").nth(1).unwrap().split("Not counted").next().unwrap();
+        // near: the analyzer 2, a worker 1, the nested selector 3, the selector's fallback 3, the
+        // synthesizer 2; far has no second endpoint, and its fallback is counted already.
+        insta::assert_snapshot!(shown, @r"
+          near  openai at http://127.0.0.1:1/v1, no key, priority 1, weight 1; http://127.0.0.1:2/v1, no key, priority 1, weight 1; hedged after 800 ms; kept warm
+          far   openai at http://127.0.0.1:3/v1, no key; hedged after 500 ms
+
+        Calls per request, at worst
+          near   11
+          far     5
+          total  16
+        Counted: every stage and every fallback once, those of a selector twice (a verdict may have to be repaired).
+        Counted too, since they hedge: a second call of near after 800 ms.
+        ");
     }
 
     #[test]

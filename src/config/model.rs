@@ -57,6 +57,14 @@ pub struct Model {
     pub warm_up: bool,
 }
 
+impl Model {
+    /// Whether a late call may be made a second time on another endpoint of its own.
+    #[must_use]
+    pub fn hedges_elsewhere(&self) -> bool {
+        self.hedge_after.is_some() && self.endpoints.len() > 1
+    }
+}
+
 #[cfg(test)]
 impl Model {
     /// A model with nothing special, for the tests of every layer.

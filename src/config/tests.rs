@@ -96,7 +96,8 @@ fn the_json_example_loads_nested() {
     let Member::Leaf(second) = &panel.members[2] else { panic!("a leaf") };
     assert_eq!(second.copy, 1);
     assert_eq!(second.stage.timeout, Some(Duration::from_millis(45_500)));
-    let calls: Vec<(String, u64)> = config.workflow.worst_case_calls().into_iter().collect();
+    let calls: Vec<(String, u64)> =
+        config.workflow.worst_case_calls(&config.models).into_iter().collect();
     let want = [("qwen3", 6), ("kimi-k2", 3), ("deepseek-chat", 5)];
     assert_eq!(calls, want.map(|(name, calls)| (name.to_owned(), calls)));
     let domain = config.timeouts.domains["api.deepseek.com"];

@@ -1,21 +1,23 @@
 //! The analyzer: a small model reads the task and advises a temperature. Whatever goes wrong, the
 //! run goes on without advice.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Tracker, fold},
+    ask::{Tracker, listen, prompt_usage},
     context::RunContext,
-    excerpt, lenient,
+    excerpt,
+    hedge::{Turn, race},
+    lenient,
     step::{Advice, Analysis},
     temperature,
     trace::{AnalyzerRecord, CallRecord, ErrorRecord, StageStatus},
 };
 use crate::{
     config::{LimitKind, Stage},
-    llm::{CallStream, LlmError},
+    llm::{CallStream, LlmError, Model},
     types::{Message, OutputFormat, Role, Usage},
 };
 
@@ -38,17 +40,17 @@ pub(super) async fn analyze(run: &Arc<RunContext>, stage: &Stage) -> Analysis {
     let mut tracker = Tracker::begin(run);
     let mut rest = Vec::new();
     let mut failures: Vec<(Option<LlmError>, (String, ErrorRecord))> = Vec::new();
-    for model in run.models(stage) {
-        let chosen = temperature::steady(stage.temperature, model.config().temperature);
-        tracker.asks(&model, Some(chosen));
-        let limit = run.limit(LimitKind::Analyzer, &model, stage);
-        let context = model.config().context_tokens;
-        let max_tokens =
-            stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
-        let messages = question(run, stage, context);
-        let call = run.question(messages, chosen.value, max_tokens, format(), limit);
-        let name = model.config().name.clone();
-        match fold(&model, call, &mut tracker, &mut rest).await {
+    let mut models: VecDeque<Arc<Model>> = run.models(stage).into();
+    while let Some(model) = models.pop_front() {
+        let turn = |model: &Arc<Model>| turn(run, stage, model);
+        let asked = race(model, &mut models, turn, &mut tracker).await;
+        for (model, error) in asked.failed {
+            let record = ErrorRecord::from(&error);
+            failures.push((Some(error), (model.config().name.clone(), record)));
+        }
+        let Some(heard) = asked.heard else { continue };
+        let name = heard.model.config().name.clone();
+        match listen(&heard.model, heard.stream, &mut tracker, &mut rest).await {
             Ok(reply) => match parse(&reply.text) {
                 Some(advice) => {
                     return Analysis {
@@ -79,9 +81,19 @@ pub(super) async fn analyze(run: &Arc<RunContext>, stage: &Stage) -> Analysis {
 
 /// What asking cost when nobody waited for the answer: the prompt, estimated.
 pub(super) fn unanswered(run: &RunContext, stage: &Stage, context_tokens: u32) -> Usage {
-    let bytes = excerpt::weight(&question(run, stage, context_tokens));
-    let prompt_tokens = u64::try_from(bytes / 4).unwrap_or(u64::MAX);
-    Usage { prompt_tokens, estimated: true, ..Usage::default() }
+    prompt_usage(&question(run, stage, context_tokens))
+}
+
+/// How a model is asked.
+fn turn(run: &RunContext, stage: &Stage, model: &Arc<Model>) -> Turn {
+    let chosen = temperature::steady(stage.temperature, model.config().temperature);
+    let limit = run.limit(LimitKind::Analyzer, model, stage);
+    let context = model.config().context_tokens;
+    let max_tokens =
+        stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
+    let messages = question(run, stage, context);
+    let call = run.question(messages, chosen.value, max_tokens, format(), limit);
+    Turn::new(model, Some(chosen), call)
 }
 
 fn question(run: &RunContext, stage: &Stage, context_tokens: u32) -> Vec<Message> {

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::{
     context::{Cost, RunContext, failure_status},
+    excerpt,
     temperature::Chosen,
     trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
 };
 use crate::{
-    config::{LimitKind, Stage},
+    config::{Endpoint, LimitKind, Stage},
     llm::{Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model},
     types::{Effort, FinishReason, Message, OutputFormat, Sampling, Usage},
 };
@@ -25,6 +26,8 @@ pub(super) struct Tracker {
     record: CallRecord,
     began: Instant,
     usage: Usage,
+    /// What calls cost whose answers nobody waited for, estimated.
+    lost: Usage,
     cost: Cost,
 }
 
@@ -36,16 +39,19 @@ impl Tracker {
             record,
             began: Instant::now(),
             usage: Usage::default(),
+            lost: Usage::default(),
             cost: Cost::default(),
         }
     }
 
     /// A (further) model is asked.
     pub(super) fn asks(&mut self, model: &Model, chosen: Option<Chosen>) {
-        self.record.model.clone_from(&model.config().name);
+        if self.record.model != model.config().name {
+            self.record.model.clone_from(&model.config().name);
+            self.record.first_token_ms = None;
+        }
         self.record.temperature = chosen.map(|chosen| chosen.value);
         self.record.temperature_source = chosen.map(|chosen| chosen.source);
-        self.record.first_token_ms = None;
     }
 
     /// Notes what the call tells of itself.
@@ -79,12 +85,52 @@ impl Tracker {
         }
     }
 
+    /// A second call is made, because the first one is late.
+    pub(super) fn hedges(&mut self) {
+        self.record.hedged = true;
+    }
+
+    /// Notes what the second call tells of itself before anybody speaks: the record is still about
+    /// the first one.
+    pub(super) fn note_second(&mut self, event: &CallEvent) {
+        match event {
+            CallEvent::Started { .. } => self.run.watch.attempt_began(),
+            CallEvent::Attempt(attempt) => {
+                self.record.attempts += 1;
+                self.record.calls.push(AttemptRecord::from(attempt));
+            }
+            CallEvent::Delta(_) | CallEvent::Finished(_) => {}
+        }
+    }
+
+    /// Notes a call that was hung up on, because the other one spoke first. Its prompt was read, or
+    /// is being read, and is paid for.
+    pub(super) fn outrun(
+        &mut self,
+        model: &Model,
+        prompt: &[Message],
+        endpoint: usize,
+        took: Duration,
+    ) {
+        let (config, usage) = (model.config(), prompt_usage(prompt));
+        let name = config.endpoints.get(endpoint).map(Endpoint::authority);
+        self.record.attempts += 1;
+        self.record.calls.push(AttemptRecord {
+            endpoint: name.unwrap_or_default(),
+            outcome: "cancelled",
+            ms: millis(took),
+        });
+        self.lost += usage;
+        self.cost.add(Cost::of(&usage, config.price));
+        self.run.spend(&usage, config.price);
+    }
+
     /// How long the calls waited for permits so far.
     pub(super) fn queued(&self) -> Duration {
         Duration::from_millis(self.record.queued_ms)
     }
 
-    /// What the calls cost so far.
+    /// What the calls that were answered cost so far.
     pub(super) fn usage(&self) -> Usage {
         self.usage
     }
@@ -104,12 +150,14 @@ impl Tracker {
     }
 
     pub(super) fn end(self, status: StageStatus, error: Option<ErrorRecord>) -> CallRecord {
+        let mut usage = self.usage;
+        usage += self.lost;
         CallRecord {
             status,
             success: status == StageStatus::Ok,
             error,
             duration_ms: millis(self.began.elapsed()),
-            usage: UsageRecord::new(&self.usage, self.cost.known()),
+            usage: UsageRecord::new(&usage, self.cost.known()),
             ..self.record
         }
     }
@@ -122,15 +170,24 @@ pub(super) struct Reply {
     pub(super) completion: Completion,
 }
 
-/// Makes a call and folds its text. The call's stream is given back through `rest`: it has to be
-/// polled to its end, so that the upstream's connection is read to its end and kept.
+/// Makes a call and folds its text, as [`listen`] does.
 pub(super) async fn fold(
     model: &Arc<Model>,
     call: Call,
     tracker: &mut Tracker,
     rest: &mut Vec<CallStream>,
 ) -> Result<Reply, LlmError> {
-    let mut stream = model.call(call);
+    listen(model, model.call(call), tracker, rest).await
+}
+
+/// Folds the text of a call. Its stream is given back through `rest`: it has to be polled to its
+/// end, so that the upstream's connection is read to its end and kept.
+pub(super) async fn listen(
+    model: &Model,
+    mut stream: CallStream,
+    tracker: &mut Tracker,
+    rest: &mut Vec<CallStream>,
+) -> Result<Reply, LlmError> {
     let mut text = String::new();
     while let Some(item) = stream.next().await {
         let event = item?;
@@ -157,6 +214,12 @@ pub(super) async fn fold(
         }
     }
     Err(ended_early(model))
+}
+
+/// What a call cost whose answer nobody waited for: its prompt, estimated.
+pub(super) fn prompt_usage(prompt: &[Message]) -> Usage {
+    let prompt_tokens = u64::try_from(excerpt::weight(prompt) / 4).unwrap_or(u64::MAX);
+    Usage { prompt_tokens, estimated: true, ..Usage::default() }
 }
 
 /// How a text ended whose tool calls, if any, were left out.

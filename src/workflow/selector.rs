@@ -1,17 +1,19 @@
 //! The selector: a judge sees the candidates without names, in an order of the run's own, as
 //! untrusted data, and says which is best and why.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
-    ask::{Reply, Tracker, error, fold},
+    ask::{Reply, Tracker, ended_early, error, listen},
     consensus::{ALIKE, Consensus},
     context::RunContext,
-    excerpt, lenient,
+    excerpt,
+    hedge::{Turn, race},
+    lenient,
     step::{Candidate, Selection},
     temperature,
     trace::{CallRecord, ErrorRecord, SelectorRecord, StageStatus},
@@ -150,15 +152,16 @@ impl Task<'_> {
         rest: &mut Vec<CallStream>,
         failures: &mut Vec<(String, Failure)>,
     ) -> Option<Verdict> {
-        for model in self.run.models(self.stage) {
-            let name = model.config().name.clone();
-            let left = self.run.limit(LimitKind::Selector, &model, self.stage);
-            let question = Question { task: self, model: &model, halved: false, left };
-            match question.verdict(tracker, rest).await {
+        let mut judges: VecDeque<Judge> =
+            self.run.models(self.stage).into_iter().map(|model| self.judge_of(model)).collect();
+        while let Some(judge) = judges.pop_front() {
+            let mut hearing = Hearing { task: self, judge, others: &mut judges, failures };
+            match hearing.verdict(tracker, rest).await {
                 Ok(verdict) => return Some(verdict),
                 Err(failure) => {
                     // A judge that talks nonsense twice is not replaced: the consensus stands in.
                     let unusable = matches!(failure, Failure::Unusable);
+                    let name = hearing.judge.name();
                     failures.push((name, failure));
                     if unusable {
                         return None;
@@ -168,77 +171,121 @@ impl Task<'_> {
         }
         None
     }
+
+    fn judge_of(self, model: Arc<Model>) -> Judge {
+        let left = self.run.limit(LimitKind::Selector, &model, self.stage);
+        Judge { model, halved: false, left, hedged: false }
+    }
 }
 
-/// One judge and what it is asked.
-struct Question<'a> {
-    task: Task<'a>,
-    model: &'a Arc<Model>,
-    /// The judge's context turned out smaller than configured: half the share for each candidate.
+/// One model as a judge.
+#[derive(Clone)]
+struct Judge {
+    model: Arc<Model>,
+    /// Its context turned out smaller than configured: half the share for each candidate.
     halved: bool,
     /// Of its one time limit, over all that it is asked.
     left: Duration,
+    /// It was asked with a second call already.
+    hedged: bool,
 }
 
-impl Question<'_> {
+impl Judge {
+    fn name(&self) -> String {
+        self.model.config().name.clone()
+    }
+}
+
+/// A judge being asked, and those who can be asked instead.
+struct Hearing<'a> {
+    task: Task<'a>,
+    judge: Judge,
+    others: &'a mut VecDeque<Judge>,
+    failures: &'a mut Vec<(String, Failure)>,
+}
+
+impl Hearing<'_> {
     /// Asks, once more with less when it was too much, once more when the answer is unusable.
     async fn verdict(
-        mut self,
+        &mut self,
         tracker: &mut Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Verdict, Failure> {
-        let stage = self.task.stage;
-        let chosen = temperature::steady(stage.temperature, self.model.config().temperature);
-        tracker.asks(self.model, Some(chosen));
-        let mut asked = self.ask(chosen.value, None, tracker, rest).await;
+        let mut asked = self.ask(None, tracker, rest).await;
         if matches!(&asked, Err(error) if error.kind == LlmErrorKind::ContextLength) {
-            self.halved = true;
-            asked = self.ask(chosen.value, None, tracker, rest).await;
+            self.judge.halved = true;
+            asked = self.ask(None, tracker, rest).await;
         }
         let reply = asked.map_err(Failure::Upstream)?;
         if let Some(verdict) = parse(&reply.text, self.task.order) {
             return Ok(verdict);
         }
-        let again = self.ask(chosen.value, Some(&reply.text), tracker, rest).await;
+        let again = self.ask(Some(&reply.text), tracker, rest).await;
         let repaired = again.map_err(Failure::Upstream)?;
         parse(&repaired.text, self.task.order).ok_or(Failure::Unusable)
     }
 
+    /// One question; whoever speaks first is the judge from then on.
     async fn ask(
         &mut self,
-        temperature: f32,
         unusable: Option<&str>,
         tracker: &mut Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Reply, LlmError> {
-        let context = self.model.config().context_tokens;
-        let stage = self.task.stage;
-        let max_tokens =
-            stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
-        let messages = self.prompt(max_tokens, unusable);
-        let format = format(self.task.candidates.len());
-        if self.left.is_zero() {
-            return Err(error(self.model, LlmErrorKind::Timeout, "no usable answer in its time"));
+        if self.judge.left.is_zero() {
+            let what = "no usable answer in its time";
+            return Err(error(&self.judge.model, LlmErrorKind::Timeout, what));
         }
-        let limit = self.left;
-        let call = self.task.run.question(messages, temperature, max_tokens, format, limit);
-        let (begun, queued) = (Instant::now(), tracker.queued());
-        let reply = fold(self.model, call, tracker, rest).await;
-        let waited = tracker.queued().saturating_sub(queued);
-        self.left = self.left.saturating_sub(begun.elapsed().saturating_sub(waited));
+        let (mut begun, queued) = (Instant::now(), tracker.queued());
+        let task = self.task;
+        let turn = |judge: &Judge| task.turn(judge, unusable);
+        let mut asked = race(self.judge.clone(), self.others, turn, tracker).await;
+        self.judge.hedged |= asked.hedged;
+        let told = if asked.heard.is_none() { asked.failed.pop() } else { None };
+        let others = asked.failed.into_iter();
+        self.failures.extend(others.map(|(judge, error)| (judge.name(), Failure::Upstream(error))));
+        let mut waited = None;
+        let reply = match asked.heard {
+            Some(heard) => {
+                if !Arc::ptr_eq(&heard.model, &self.judge.model) {
+                    (begun, waited) = (heard.since, Some(heard.queued));
+                    self.judge = heard.who;
+                }
+                listen(&heard.model, heard.stream, tracker, rest).await
+            }
+            None => Err(told.map_or_else(|| ended_early(&self.judge.model), |(_, error)| error)),
+        };
+        let waited = waited.unwrap_or_else(|| tracker.queued().saturating_sub(queued));
+        let used = begun.elapsed().saturating_sub(waited);
+        self.judge.left = self.judge.left.saturating_sub(used);
         reply
     }
+}
 
-    fn prompt(&self, max_tokens: u32, unusable: Option<&str>) -> Vec<Message> {
-        let Task { run, stage, candidates, order } = self.task;
+impl Task<'_> {
+    /// How a judge is asked; once more, showing what was unusable.
+    fn turn(self, judge: &Judge, unusable: Option<&str>) -> Turn {
+        let config = judge.model.config();
+        let chosen = temperature::steady(self.stage.temperature, config.temperature);
+        let most = || excerpt::answer_tokens(config.context_tokens, MAX_TOKENS);
+        let max_tokens = self.stage.max_tokens.unwrap_or_else(most);
+        let messages = self.prompt(judge, max_tokens, unusable);
+        let format = format(self.candidates.len());
+        let call = self.run.question(messages, chosen.value, max_tokens, format, judge.left);
+        let turn = Turn::new(&judge.model, Some(chosen), call);
+        Turn { hedge_after: turn.hedge_after.filter(|_| !judge.hedged), ..turn }
+    }
+
+    fn prompt(self, judge: &Judge, max_tokens: u32, unusable: Option<&str>) -> Vec<Message> {
+        let Task { run, stage, candidates, order } = self;
         let nonce = &run.nonce;
-        let context = self.model.config().context_tokens;
+        let context = judge.model.config().context_tokens;
         let bytes = excerpt::part_of(context, CONVERSATION_BYTES);
         let conversation = excerpt::conversation(&run.request.messages, bytes);
         let used = conversation.len() + INSTRUCTIONS.len() + 128 * candidates.len();
         let whole = excerpt::share(context, max_tokens as usize, used, candidates.len());
         let texts = || candidates.iter().map(|candidate| candidate.text.as_str());
-        let share = if self.halved { excerpt::halved(whole, texts()) } else { whole };
+        let share = if judge.halved { excerpt::halved(whole, texts()) } else { whole };
         let mut text = excerpt::fenced("conversation", nonce, "", &conversation);
         for (place, index) in order.iter().enumerate() {
             let answer = candidates.get(*index).map_or("", |candidate| &candidate.text);

@@ -4,6 +4,7 @@ mod asking;
 mod books;
 mod endings;
 mod failing;
+mod hedging;
 mod judging;
 mod levels;
 mod timing;
@@ -57,9 +58,10 @@ impl Cast {
             name.to_owned(),
             Arc::new(move |call: Call| {
                 let cues = script(&call);
+                let endpoint = usize::from(call.avoid == Some(0));
                 asked.lock().unwrap().push((own.clone(), call));
                 open.fetch_add(1, Ordering::SeqCst);
-                play(own.clone(), cues, Open(open.clone()))
+                play(own.clone(), cues, endpoint, Open(open.clone()))
             }),
         );
         self
@@ -111,10 +113,10 @@ fn fails(ms: u64, kind: LlmErrorKind) -> impl Fn(&Call) -> Vec<Cue> + Send + Syn
     move |_| vec![Cue::Wait(ms), Cue::Fail(kind)]
 }
 
-fn play(model: String, cues: Vec<Cue>, open: Open) -> CallStream {
+fn play(model: String, cues: Vec<Cue>, endpoint: usize, open: Open) -> CallStream {
     Box::pin(stream! {
         let _open = open;
-        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint: 0 });
+        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint });
         for cue in cues {
             match cue {
                 Cue::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,

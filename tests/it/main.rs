@@ -24,6 +24,7 @@ mod fuzz;
 mod golden;
 mod guard;
 mod hangup;
+mod hedging;
 mod inputs;
 mod layers;
 mod logs;
