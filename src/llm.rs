@@ -29,6 +29,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod think;
+mod warm;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -46,7 +47,7 @@ pub use model::Model;
 pub use passthrough::{Forwarded, Passthrough};
 
 use crate::{
-    config::{Config, LimitKind},
+    config::{Config, LimitKind, Transport},
     types::{
         Effort, Extra, FinishReason, Message, OutputFormat, Sampling, ToolChoice, ToolDefinition,
         Usage,
@@ -246,6 +247,12 @@ impl Llm {
             models.insert(name.clone(), Arc::new(model));
         }
         Ok(Self { models })
+    }
+
+    /// Keeps the connections of the models that want it warm (`warm_up`), as long as it is polled.
+    /// It ends only when there are none.
+    pub async fn keep_warm(&self, transport: &Transport) {
+        warm::keep_warm(self.models.values(), transport).await;
     }
 
     /// The model of that name. Names in a checked plan always exist.

@@ -104,14 +104,18 @@ impl AppState {
     }
 }
 
-/// Serves until `shutdown` resolves and the drain is over: nothing new is accepted, running
+/// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile: nothing new is accepted, running
 /// requests get `shutdown_grace`, and what is left then ends with an error its client can see.
 pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<Output = ()>) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let lifecycle = app.lifecycle.clone();
     let grace = app.config().server.shutdown_grace;
+    let engine = Arc::clone(&app.engine);
     let router = router(app, on_loopback);
-    listener::run(listener, router, &lifecycle, grace, shutdown).await;
+    tokio::select! {
+        () = listener::run(listener, router, &lifecycle, grace, shutdown) => {}
+        () = async { engine.tend().await; std::future::pending().await } => {}
+    }
 }
 
 /// Every endpoint inside its middleware; the last layer is the outermost.

@@ -246,6 +246,12 @@ impl Engine {
         Ok(Self { config, llm })
     }
 
+    /// Looks after the upstreams between calls, as long as it is polled. It ends only when there is
+    /// nothing to look after.
+    pub async fn tend(&self) {
+        self.llm.keep_warm(&self.config.transport).await;
+    }
+
     /// The config it was built from.
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {

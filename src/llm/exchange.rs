@@ -16,6 +16,7 @@ use super::{
     lines::{LINE_LIMIT, LineReader},
     refusal::Refusal,
     sse::{SseEvent, SseReader},
+    warm::Use,
     wire::{Wire, wire},
 };
 
@@ -53,6 +54,8 @@ pub(super) struct Exchange {
     exhausted: bool,
     /// When an answer that has its finish reason counts as over.
     finish_by: Option<Instant>,
+    /// Of its connection, for those who keep it warm.
+    using: Use,
 }
 
 /// How the body is cut into frames.
@@ -75,11 +78,13 @@ pub(super) async fn open(
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
     let request =
         endpoint.client.post(prepared.url.clone()).headers(prepared.headers.clone()).body(body);
+    let using = endpoint.warmth.begin();
     let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
         let headers = response.headers().clone();
         let body = error_body(response).await;
+        using.kept();
         let refusal = Refusal::of_response(status.as_u16(), &body);
         return Ok(Opened::Refused { refusal, headers });
     }
@@ -96,6 +101,7 @@ pub(super) async fn open(
         closed: false,
         exhausted: false,
         finish_by: None,
+        using,
     })))
 }
 
@@ -157,6 +163,9 @@ impl Exchange {
         let response = &mut self.response;
         let to_end = async { while let Ok(Some(_)) = response.chunk().await {} };
         self.exhausted = timeout(wait, to_end).await.is_ok();
+        if self.exhausted {
+            self.using.kept();
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -274,6 +283,7 @@ impl Exchange {
     /// The end of the body.
     fn end(&mut self) {
         self.exhausted = true;
+        self.using.kept();
         let last = match &mut self.framing {
             Framing::Unknown => None,
             Framing::Sse(reader) => reader.finish().ok().flatten(),

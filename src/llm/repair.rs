@@ -184,7 +184,7 @@ fn refused_format(
     ];
     let (field, is_schema) = wire(protocol).format_field(body)?;
     let blamed = refusal.blames(field) || mentions(words, &NAMES) || has_word(words, field);
-    blamed.then(|| if is_schema { Parameter::Schema } else { Parameter::Json })
+    blamed.then_some(if is_schema { Parameter::Schema } else { Parameter::Json })
 }
 
 fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {

@@ -36,3 +36,4 @@ mod reuse;
 mod shutdown;
 mod support;
 mod transport;
+mod warmth;
