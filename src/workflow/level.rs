@@ -1,6 +1,6 @@
 //! One level of a plan, run by one loop: every stage is a stream of steps, all of them are polled
-//! together, and a stage is added as soon as its inputs are known. Quorum, deadline and hedging
-//! have their place here: more steps, not another loop.
+//! together, and a stage is added as soon as its inputs are known. Quorum and deadline have
+//! their place here: more steps, not another loop.
 
 use std::sync::Arc;
 
