@@ -9,11 +9,11 @@ mod timing;
 mod transport;
 mod workflow;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, LogFormat, Overrides, Server, Transport, error::Report, legacy,
-    raw::Table,
+    Config, ConfigError, Env, LogFormat, Overrides, Plan, Server, Stage, Transport, error::Report,
+    legacy, raw::Table,
 };
 pub(super) use model::Models;
 use secret::Secrets;
@@ -71,6 +71,9 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     if report.is_old() {
         legacy::absent(report, has_server, has_timeouts, &models);
     }
+    if let Some(work) = &work {
+        idle_hedges(&[&work.plan], &models, report);
+    }
     let models = models.into_models();
     let work = work?;
     Some(Config {
@@ -108,6 +111,27 @@ fn exposed(server: &Server, open: bool, report: &Report<'_>, overrides: &Overrid
             "add a [[client]] with a key, listen on 127.0.0.1, or set \
              `allow_unauthenticated = true` in [server]",
         );
+    }
+}
+
+/// Warns of models that can never be asked a second time though they are told to be.
+fn idle_hedges(plans: &[&Plan], models: &Models, report: &Report<'_>) {
+    let stages = plans.iter().flat_map(|plan| plan.waiting_stages());
+    let followed = |stage: &Stage| {
+        let names: Vec<String> = stage.names().map(str::to_owned).collect();
+        names.split_last().map(|(_, before)| before.to_vec()).unwrap_or_default()
+    };
+    let followed: HashSet<String> = stages.flat_map(followed).collect();
+    for (model, place) in models.placed() {
+        let hedges = model.hedges_elsewhere() || followed.contains(&model.name);
+        if model.hedge_after.is_some() && !hedges {
+            let text = format!(
+                "model `{}`: `hedge_after_ms` does nothing: the model has one endpoint, and no \
+                 stage that waits for it has a `fallback` after it",
+                model.name.escape_debug()
+            );
+            report.warn(place.clone(), text);
+        }
     }
 }
 

@@ -365,3 +365,26 @@ fn a_proxy_is_that_of_the_scheme_and_of_use_to_somebody() {
         );
     }
 }
+
+#[test]
+fn a_hedge_that_has_nowhere_to_go_is_told() {
+    let late = "hedge_after_ms = 500";
+    let more = format!("{late}\n[[model.endpoint]]\napi_base = \"http://127.0.0.1:9/v1\"");
+    let stage = |fallback: &str| format!("{{ \"ref\": \"a\", \"fallback\": [{fallback}] }}");
+    for (keys, stage, told) in [
+        (late, stage(""), true),
+        (late, stage("\"b\""), false),
+        (&more, stage(""), false),
+        ("", stage(""), false),
+    ] {
+        let plan = format!(
+            "{{ \"workers\": [{{ \"ref\": \"a\", \"fallback\": [\"b\"] }}], \"synthesizer\": {stage} }}"
+        );
+        let models = MODELS.replacen(":8080/v1\"", &format!(":8080/v1\"\n{keys}"), 1);
+        let text = format!("{models}[workflow-integration]\njson = '{plan}'\n");
+        let warnings = parse(&text).unwrap().warnings;
+        assert_eq!(!warnings.is_empty(), told, "{text}: {warnings:?}");
+        let words = "c.toml:2: model `a`: `hedge_after_ms` does nothing";
+        assert!(warnings.iter().all(|warning| warning.starts_with(words)), "{warnings:?}");
+    }
+}

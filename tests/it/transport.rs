@@ -4,7 +4,7 @@ use axum::http::Version;
 use serde_json::Value;
 
 use crate::support::{
-    Chorus, Process, Proxy, Script, TlsUpstream, Upstream, question, text_of, trusting,
+    Chorus, Process, Proxy, Script, TlsUpstream, Upstream, ms, question, text_of, trusting,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -49,6 +49,27 @@ async fn a_server_with_its_own_authority_is_trusted_by_ca_cert_alone() {
         assert_eq!((status, &error["code"]), (502, &"upstream_error".into()), "{answer}");
         assert!(words.contains("certificate") && words.contains("ca_cert"), "{words}");
         assert_eq!(upstream.seen().len(), 2, "nothing was sent to a stranger");
+    }
+}
+
+#[tokio::test]
+async fn the_pool_keeps_as_many_connections_as_it_is_told_for_as_long() {
+    for (keys, pause, want) in [
+        ("", 0, 1),
+        ("max_idle_per_host = 0", 0, 2),
+        ("idle_secs = 1", 0, 1),
+        ("idle_secs = 1", 1300, 2),
+    ] {
+        let upstream = Upstream::start([("m", Script::says("hello"))]).await;
+        let config = config("{base}/v1", &format!("[workflow.pool]\n{keys}"));
+        let chorus = Chorus::start(&upstream, &config).await;
+        for _ in 0..2 {
+            let (status, _) = chorus.ask(CHAT, &question(CHAT, "m", "hi", false)).await;
+            assert_eq!(status, 200);
+            upstream.idle().await;
+            tokio::time::sleep(ms(50 + pause)).await;
+        }
+        assert_eq!(upstream.connections(), want, "{keys} {pause}");
     }
 }
 

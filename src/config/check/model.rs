@@ -35,6 +35,11 @@ impl Models {
         self.models.iter().find(|model| model.name == name)
     }
 
+    /// Each with where it stands.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (&Model, &Place)> {
+        self.models.iter().filter_map(|model| Some((model, self.names.get(&model.name)?)))
+    }
+
     /// Whether `host` or `host:port` is where one of them is.
     pub(super) fn has_host(&self, name: &str) -> bool {
         self.models.iter().flat_map(|model| &model.endpoints).any(|endpoint| {
