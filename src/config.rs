@@ -27,7 +27,7 @@ pub use error::ConfigError;
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, locate};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
-pub use plan::{Leaf, Member, Plan, Policy, Schedule, Stage};
+pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
 pub use transport::{Proxies, Proxy, Transport};
 
@@ -40,10 +40,10 @@ pub struct Config {
     pub clients: Vec<Client>,
     /// Every `[[model]]` by name, in the order of the file.
     pub models: IndexMap<String, Arc<Model>>,
-    /// The default workflow, expanded and checked; its name is `chorus`.
-    pub workflow: Arc<Plan>,
-    /// Worker calls in flight per request; `None` = no limit.
-    pub max_worker_concurrency: Option<usize>,
+    /// `[workflow-integration]`, the default workflow; its name is [`DEFAULT_WORKFLOW`].
+    pub workflow: Workflow,
+    /// Every `[[workflow-profile]]` by name, in the order of the file.
+    pub profiles: IndexMap<String, Workflow>,
     /// Time limits of the stages, with overrides by host.
     pub timeouts: TimeLimits,
     /// Retries of one model's call.
@@ -60,6 +60,18 @@ pub struct Config {
     pub notices: Vec<String>,
     /// Things that work but are probably not meant.
     pub warnings: Vec<String>,
+}
+
+/// The name that always means the default workflow.
+pub const DEFAULT_WORKFLOW: &str = "chorus";
+
+/// A workflow that clients can name: its plan, and what bounds one request to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workflow {
+    /// Expanded and checked; its name is the workflow's.
+    pub plan: Arc<Plan>,
+    /// Worker calls in flight per request; `None` = no limit.
+    pub max_concurrency: Option<usize>,
 }
 
 /// `[log] format`.
@@ -139,6 +151,20 @@ pub struct Overrides {
 }
 
 impl Config {
+    /// Every workflow, the default one first, then the profiles in the order of the file.
+    pub fn workflows(&self) -> impl Iterator<Item = &Workflow> {
+        std::iter::once(&self.workflow).chain(self.profiles.values())
+    }
+
+    /// The workflow of exactly that name.
+    #[must_use]
+    pub fn workflow_named(&self, name: &str) -> Option<&Workflow> {
+        if name == DEFAULT_WORKFLOW {
+            return Some(&self.workflow);
+        }
+        self.profiles.get(name)
+    }
+
     /// Reads and checks the file at `path`.
     ///
     /// # Errors

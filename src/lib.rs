@@ -19,8 +19,8 @@
 //!     json = '{ "workers": [ { "ref": "local", "samples": 3 } ], "synthesizer": { "ref": "local" } }'
 //! "#;
 //! let config = Config::parse(text, None, &|name| std::env::var(name).ok())?;
-//! assert_eq!(config.workflow.leaf_count(), 3);
-//! assert_eq!(config.workflow.worst_case_calls(&config.models)["local"], 4);
+//! assert_eq!(config.workflow.plan.leaf_count(), 3);
+//! assert_eq!(config.workflow.plan.worst_case_calls(&config.models)["local"], 5);
 //!
 //! // `server::serve` puts this behind HTTP; `Engine::run` answers one request.
 //! let engine = Arc::new(Engine::new(Arc::new(config))?);

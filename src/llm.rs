@@ -4,26 +4,34 @@
 //! Dropping the stream hangs up on the upstream within one poll; nothing here is spawned.
 
 mod answer;
+mod anthropic;
 mod ask;
+pub mod breaker;
 mod call;
 mod clock;
 mod endpoint;
 mod error;
 mod exchange;
 mod failure;
+mod gemini;
+mod health;
 mod http;
+mod journey;
 mod lines;
 mod model;
 mod ollama;
 mod openai;
 mod passthrough;
-mod pool;
+pub mod pool;
 mod prompt;
 mod redact;
 mod refusal;
 mod repair;
 mod retry;
+mod seat;
+mod signatures;
 mod sse;
+mod tend;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -40,9 +48,10 @@ use reqwest::ClientBuilder;
 use tokio::sync::Semaphore;
 
 use endpoint::Endpoint;
-use pool::Pool;
+use pool::{Place, Pool};
 
 pub use error::{LlmError, LlmErrorKind};
+pub use health::{EndpointHealth, ModelHealth};
 pub use model::Model;
 pub use passthrough::{Forwarded, Passthrough};
 
@@ -58,6 +67,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Llm {
     models: IndexMap<String, Arc<Model>>,
+    /// How often an endpoint out of service is asked for its model list.
+    probe_interval: Option<Duration>,
 }
 
 /// What a call asks of a model. Cloning shares the conversation. `Debug` shows no text.
@@ -94,6 +105,9 @@ pub struct Call {
     pub permits: Option<Arc<Semaphore>>,
     /// The number of an endpoint that another call is waiting for already; never chosen.
     pub avoid: Option<usize>,
+    /// The same for all calls of a conversation, so that they go to one endpoint of a model that is
+    /// `sticky`; `None` where there is no conversation.
+    pub affinity: Option<u64>,
 }
 
 impl std::fmt::Debug for Call {
@@ -240,13 +254,16 @@ impl Llm {
                     endpoint: Some(endpoint.authority()),
                     message,
                 })?;
-                endpoints.push(Endpoint::new(Arc::clone(model), endpoint.clone(), client)?);
+                let place = Place { weight: endpoint.weight, priority: endpoint.priority };
+                let name = endpoint.authority();
+                let endpoint = Endpoint::new(Arc::clone(model), endpoint.clone(), client)?;
+                endpoints.push((name, place, endpoint));
             }
-            let pool = Pool::new(endpoints);
+            let pool = Pool::new(endpoints, model.balance, model.sticky, config.health);
             let model = Model::new(Arc::clone(model), pool, config.retry, log_payloads);
             models.insert(name.clone(), Arc::new(model));
         }
-        Ok(Self { models })
+        Ok(Self { models, probe_interval: config.health.probe_interval })
     }
 
     /// Keeps the connections of the models that want it warm (`warm_up`), as long as it is polled.

@@ -114,7 +114,8 @@ pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<O
     let router = router(app, on_loopback);
     tokio::select! {
         () = listener::run(listener, router, &lifecycle, grace, shutdown) => {}
-        () = async { engine.tend().await; std::future::pending().await } => {}
+        // Looks after the upstreams, and never ends by itself.
+        () = engine.tend() => {}
     }
 }
 
@@ -132,6 +133,7 @@ fn router(app: AppState, on_loopback: bool) -> Router {
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))
+        .route("/ready", get(ops::ready))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), observe::admit))

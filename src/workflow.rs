@@ -9,37 +9,44 @@ mod ask;
 mod board;
 mod consensus;
 mod context;
+mod cut;
 mod direct;
 mod error;
 mod excerpt;
 mod hedge;
 mod lenient;
 mod level;
+mod lineup;
+mod reranker;
 mod run;
 mod selector;
+mod site;
 mod step;
 mod synthesizer;
 mod temperature;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod tracker;
+mod window;
 mod worker;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use futures::{StreamExt, stream::BoxStream};
 
+pub use crate::config::DEFAULT_WORKFLOW;
 pub use error::WorkflowError;
 pub use trace::{RunStatus, StageStatus, Warning, WorkflowExecutionDetails};
 
 use crate::{
-    config::{Config, Plan, UnknownModel},
-    llm::{self, Llm, LlmError, ToolCallDelta},
+    config::{Config, UnknownModel, Workflow},
+    llm::{self, Llm, LlmError, ModelHealth, ToolCallDelta},
     types::{FinishReason, ToolCall, Usage, WorkflowId},
 };
-
-/// The name that always means the default workflow.
-pub const DEFAULT_WORKFLOW: &str = "chorus";
 
 /// Plans and models, ready to run. One per config.
 #[derive(Debug)]
@@ -52,7 +59,7 @@ pub struct Engine {
 #[derive(Clone, Debug)]
 pub enum Route {
     /// A workflow.
-    Workflow(Arc<Plan>),
+    Workflow(Workflow),
     /// One model alone.
     Direct(Arc<llm::Model>),
 }
@@ -117,6 +124,8 @@ pub enum StageKind {
     Analyzer,
     /// Drafts.
     Worker,
+    /// Scores.
+    Reranker,
     /// Judges.
     Selector,
     /// Writes.
@@ -130,6 +139,7 @@ impl StageKind {
         match self {
             Self::Analyzer => "analyzer",
             Self::Worker => "worker",
+            Self::Reranker => "reranker",
             Self::Selector => "selector",
             Self::Synthesizer => "synthesizer",
         }
@@ -246,10 +256,29 @@ impl Engine {
         Ok(Self { config, llm })
     }
 
-    /// Looks after the upstreams between calls, as long as it is polled. It ends only when there is
-    /// nothing to look after.
+    /// Looks after the upstreams between calls: asks for the model lists of endpoints that are out
+    /// of service until they are back, and keeps connections warm. Never ends; to be polled beside
+    /// whatever uses the engine. Without it endpoints are tried by calls alone.
     pub async fn tend(&self) {
-        self.llm.keep_warm(&self.config.transport).await;
+        tokio::join!(self.llm.tend(), self.llm.keep_warm(&self.config.transport));
+    }
+
+    /// How every endpoint of every model is, in the order of the config.
+    #[must_use]
+    pub fn health(&self) -> Vec<ModelHealth> {
+        self.llm.health()
+    }
+
+    /// The models that a workflow refers to and none of whose endpoints is in service, sorted.
+    #[must_use]
+    pub fn unserved(&self) -> Vec<String> {
+        let models = &self.config.models;
+        let workflows = self.config.workflows();
+        let needed =
+            workflows.flat_map(|workflow| workflow.plan.worst_case_calls(models).into_keys());
+        let is_served = |name: &String| self.llm.model(name).is_some_and(|model| model.is_served());
+        let unserved: BTreeSet<String> = needed.filter(|name| !is_served(name)).collect();
+        unserved.into_iter().collect()
     }
 
     /// The config it was built from.
@@ -263,12 +292,15 @@ impl Engine {
     #[must_use]
     pub fn route(&self, model: &str) -> Option<Route> {
         let bare = model.strip_suffix(":latest").unwrap_or(model);
-        let found = self.llm.model(model).or_else(|| self.llm.model(bare));
-        if let Some(found) = found {
-            return Some(Route::Direct(Arc::clone(found)));
-        }
-        let known = bare.is_empty() || bare == DEFAULT_WORKFLOW;
         let anyway = self.config.server.unknown_model == UnknownModel::Workflow;
-        (known || anyway).then(|| Route::Workflow(Arc::clone(&self.config.workflow)))
+        let default = || Route::Workflow(self.config.workflow.clone());
+        let found = self.named(model).or_else(|| self.named(bare));
+        found.or_else(|| (bare.is_empty() || anyway).then(default))
+    }
+
+    /// Who has exactly this name. No model has a workflow's.
+    fn named(&self, name: &str) -> Option<Route> {
+        let workflow = self.config.workflow_named(name).cloned().map(Route::Workflow);
+        workflow.or_else(|| self.llm.model(name).map(Arc::clone).map(Route::Direct))
     }
 }

@@ -9,15 +9,17 @@ use std::{
     sync::Arc,
 };
 
-use crate::config::{Config, Endpoint, Env, Model, Overrides, Stage};
+use indexmap::IndexMap;
+
+use crate::config::{Config, Endpoint, Env, Model, Overrides, Plan, Stage};
 
 /// Exit code of a config that can be used.
 pub const FINE: u8 = 0;
 /// Exit code of a config that cannot.
 pub const BAD_CONFIG: u8 = 2;
 
-/// Loads the config at `path` and shows it: the expanded workflow as a tree, the models, the calls
-/// that one request can cost, then notices and warnings. Problems go to `err`. Returns the exit
+/// Loads the config at `path` and shows it: every expanded workflow as a tree, the models, the calls
+/// that one request to each can cost, then notices and warnings. Problems go to `err`. Returns the exit
 /// code.
 ///
 /// # Errors
@@ -48,14 +50,25 @@ pub fn run(
 /// When `out` cannot be written to.
 pub fn show(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let path = config.path.as_deref().map_or("the config".into(), Path::to_string_lossy);
-    let (models, workers) = (config.models.len(), config.workflow.leaf_count());
-    writeln!(out, "{path} is fine: {}, {}", many(models, "model"), many(workers, "worker"))?;
-    writeln!(out)?;
-    tree::show(&config.workflow, out)?;
+    let models = many(config.models.len(), "model");
+    let workers: usize = config.workflows().map(|workflow| workflow.plan.leaf_count()).sum();
+    let workers = many(workers, "worker");
+    match config.profiles.len() {
+        0 => writeln!(out, "{path} is fine: {models}, {workers}")?,
+        more => writeln!(out, "{path} is fine: {models}, {} workflows, {workers}", more + 1)?,
+    }
+    for workflow in config.workflows() {
+        writeln!(out)?;
+        tree::show(&workflow.plan, out)?;
+    }
     writeln!(out)?;
     show_models(config, out)?;
+    for workflow in config.workflows() {
+        writeln!(out)?;
+        show_calls(config, &workflow.plan, out)?;
+    }
     writeln!(out)?;
-    show_calls(config, out)?;
+    show_counting(config, out)?;
     for (title, lines) in [("Notices", &config.notices), ("Warnings", &config.warnings)] {
         if !lines.is_empty() {
             writeln!(out, "\n{title}")?;
@@ -105,42 +118,30 @@ fn about(model: &Model) -> String {
 }
 
 /// The calls of one request by model, and what they cost where every price is known.
-fn show_calls(config: &Config, out: &mut dyn Write) -> io::Result<()> {
-    let calls = config.workflow.worst_case_calls(&config.models);
+fn show_calls(config: &Config, plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
+    let calls = plan.worst_case_calls(&config.models);
     let total: u64 = calls.values().sum();
-    writeln!(out, "Calls per request, at worst")?;
+    match config.profiles.is_empty() {
+        true => writeln!(out, "Calls per request, at worst")?,
+        false => writeln!(out, "Calls per request to {}, at worst", plan.name)?,
+    }
     let name_width = calls.keys().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
     let width = total.to_string().len();
     for (name, count) in &calls {
         writeln!(out, "  {name:name_width$}  {count:>width$}")?;
     }
     writeln!(out, "  {:name_width$}  {total:>width$}", "total")?;
-    writeln!(
-        out,
-        "Counted: every stage and every fallback once, those of a selector twice (a verdict may have \
-         to be repaired)."
-    )?;
-    if let Some(late) = hedged(config) {
-        writeln!(out, "Counted too, since they hedge: a second call of {late}.")?;
-    }
-    match config.retry.max_retries {
-        0 => writeln!(out, "Not counted: repairs of refused parameters.")?,
-        retries => writeln!(
-            out,
-            "Not counted: up to {retries} retries of each call that fails, and repairs of refused \
-             parameters."
-        )?,
-    }
-    if let Some(dollars) = cost(config) {
-        writeln!(out, "Cost: ${dollars:.4} when each call reads and writes 1000 tokens.")?;
+    if let Some(dollars) = cost(config, calls) {
+        writeln!(out, "  ${dollars:.4} when each call reads and writes 1000 tokens")?;
     }
     Ok(())
 }
 
 /// The models that a stage may ask a second time elsewhere, and when.
 fn hedged(config: &Config) -> Option<String> {
-    let stages = config.workflow.waiting_stages();
-    let names: BTreeSet<&str> = stages.into_iter().flat_map(Stage::names).collect();
+    let plans = config.workflows().map(|workflow| &workflow.plan);
+    let stages = plans.flat_map(|plan| plan.waiting_stages());
+    let names: BTreeSet<&str> = stages.flat_map(Stage::names).collect();
     let models = names.into_iter().filter_map(|name| config.models.get(name));
     let late = |model: &Arc<Model>| {
         let after = model.hedge_after.filter(|_| model.hedges_elsewhere())?;
@@ -150,9 +151,29 @@ fn hedged(config: &Config) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", "))
 }
 
+/// How the calls were counted.
+fn show_counting(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with \
+         less when its context is too small); a selector three times (that, and to repair its \
+         verdict); a fallback like what it stands in for."
+    )?;
+    if let Some(late) = hedged(config) {
+        writeln!(out, "Counted too, since they hedge: a second call of {late}.")?;
+    }
+    match config.retry.max_retries {
+        0 => writeln!(out, "Not counted: repairs of refused parameters."),
+        retries => writeln!(
+            out,
+            "Not counted: up to {retries} retries of each call that fails, and repairs of refused \
+             parameters."
+        ),
+    }
+}
+
 /// Dollars of the worst case at 1000 tokens in and 1000 out a call; `None` when a price is unknown.
-fn cost(config: &Config) -> Option<f64> {
-    let calls = config.workflow.worst_case_calls(&config.models);
+fn cost(config: &Config, calls: IndexMap<String, u64>) -> Option<f64> {
     calls.into_iter().try_fold(0.0, |sum, (name, calls)| {
         let price = config.models.get(&name)?.price?;
         let call = (price.input_per_mtok + price.output_per_mtok) / 1000.0;
@@ -239,12 +260,13 @@ worker_timeout_secs = 9
       writer  openai at https://api.example.com/v1, no key; as writer-2
 
     Calls per request, at worst
-      small    8
-      writer   3
-      total   11
-    Counted: every stage and every fallback once, those of a selector twice (a verdict may have to be repaired).
+      small   11
+      writer   4
+      total   15
+      $0.1530 when each call reads and writes 1000 tokens
+
+    Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
     Not counted: up to 2 retries of each call that fails, and repairs of refused parameters.
-    Cost: $0.1140 when each call reads and writes 1000 tokens.
 
     Notices
       c.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` will write the new form once a later version has it
@@ -281,19 +303,85 @@ json = """
         let (code, out, err) = check(text);
         assert_eq!((code, err.as_str()), (FINE, ""));
         let shown = out.split("Models\n").nth(1).unwrap().split("Not counted").next().unwrap();
-        // near: the analyzer 2, a worker 1, the nested selector 3, the selector's fallback 3, the
-        // synthesizer 2; far has no second endpoint, and its fallback is counted already.
+        // near: the analyzer 2, a worker 1, the nested selector 4, the selector's fallback 4, the
+        // synthesizer 3; far has no second endpoint, and its fallback is counted already.
         insta::assert_snapshot!(shown, @r"
           near  openai at http://127.0.0.1:1/v1, no key, priority 1, weight 1; http://127.0.0.1:2/v1, no key, priority 1, weight 1; hedged after 800 ms; kept warm
           far   openai at http://127.0.0.1:3/v1, no key; hedged after 500 ms
 
         Calls per request, at worst
-          near   11
-          far     5
-          total  16
-        Counted: every stage and every fallback once, those of a selector twice (a verdict may have to be repaired).
+          near   14
+          far     7
+          total  21
+
+        Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
         Counted too, since they hedge: a second call of near after 800 ms.
         ");
+    }
+
+    #[test]
+    fn every_workflow_is_shown_with_its_policies_and_its_calls() {
+        let text = format!(
+            r#"{MODELS}
+[server]
+[workflow.timeouts]
+[workflow-integration]
+json = """
+{{ "analyzer": "small",
+  "workers": [ {{ "ref": "small", "samples": 4 }}, {{ "name": "panel", "workers": [ "writer" ],
+    "reranker": {{ "ref": "small", "top_k": 1 }} }} ],
+  "reranker": {{ "ref": "small", "top_k": 2, "timeout_secs": 5 }}, "synthesizer": "writer",
+  "policy": {{ "quorum": 0.5, "grace_ms": 1500, "deadline_secs": 20, "agreement": 0.9,
+    "overrides": true }} }}
+"""
+[[workflow-profile]]
+name = "fast"
+json = '{{ "workers": ["small", "small"], "selector": "small", "policy": {{ "quorum": 1 }} }}'
+"#
+        );
+        let (code, out, err) = check(&text);
+        assert_eq!((code, err.as_str()), (FINE, ""));
+        insta::assert_snapshot!(out, @r#"
+    c.toml is fine: 2 models, 2 workflows, 7 workers
+
+    chorus
+    ├─ analyzer: small
+    ├─ workers (3 of 5 are enough, the others have 1500 ms more; deadline 20 s; agreement from 0.9; the analyzer may choose among them)
+    │  ├─ small#1: small
+    │  ├─ small#2: small
+    │  ├─ small#3: small
+    │  ├─ small#4: small
+    │  └─ panel (its kept answers go up)
+    │     ├─ workers
+    │     │  └─ writer
+    │     └─ reranker: small, keeps 1
+    ├─ reranker: small, keeps 2 (limit 5 s)
+    └─ synthesizer: writer
+
+    fast
+    ├─ workers (1 of 2 are enough, the others are cut)
+    │  ├─ small#1: small
+    │  └─ small#2: small
+    └─ selector: small
+
+    Models
+      small   ollama at http://127.0.0.1:11434/, no key
+      writer  openai at https://api.example.com/v1, no key; as writer-2
+
+    Calls per request to chorus, at worst
+      small    9
+      writer   3
+      total   12
+      $0.1170 when each call reads and writes 1000 tokens
+
+    Calls per request to fast, at worst
+      small  5
+      total  5
+      $0.0150 when each call reads and writes 1000 tokens
+
+    Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
+    Not counted: up to 2 retries of each call that fails, and repairs of refused parameters.
+    "#);
     }
 
     #[test]

@@ -60,8 +60,8 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         workflow.finish();
     }
     let integration = table.table("workflow-integration", "[workflow-integration]");
-    let work = workflow::read(integration, &models, report);
-    table.refuse("workflow-profile", "take it out; there is one workflow, [workflow-integration]");
+    let workflow = workflow::integration(integration, &models, report);
+    let profiles = workflow::profiles(table.tables("workflow-profile").0, &models, report);
     let log_format = log(&mut table);
     table.finish();
 
@@ -71,17 +71,16 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     if report.is_old() {
         legacy::absent(report, has_server, has_timeouts, &models);
     }
-    if let Some(work) = &work {
-        idle_hedges(&[&work.plan], &models, report);
-    }
+    let plans: Vec<&Plan> =
+        workflow.iter().chain(profiles.values()).map(|one| &*one.plan).collect();
+    idle_hedges(&plans, &models, report);
     let models = models.into_models();
-    let work = work?;
     Some(Config {
         server,
         clients,
         models: models.into_iter().map(|model| (model.name.clone(), Arc::new(model))).collect(),
-        workflow: Arc::new(work.plan),
-        max_worker_concurrency: work.max_concurrency,
+        workflow: workflow?,
+        profiles,
         timeouts: timeouts.limits,
         retry: timeouts.retry,
         health: timeouts.health,

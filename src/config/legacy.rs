@@ -20,7 +20,7 @@ const STAGE_KEYS: [&str; 4] =
     ["analyzer_model", "worker_models", "selector_model", "synthesizer_model"];
 
 /// Whether any of them is there.
-pub(super) fn has_stage_keys(table: &Table<'_, '_>) -> bool {
+fn has_stage_keys(table: &Table<'_, '_>) -> bool {
     STAGE_KEYS.iter().any(|key| table.has(key))
 }
 

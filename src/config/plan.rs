@@ -9,7 +9,7 @@ use std::{iter, sync::Arc, time::Duration};
 use indexmap::IndexMap;
 
 pub(super) use expand::{Copies, count, expand};
-pub(super) use grammar::{LONGEST_LIMIT, Workflow};
+pub(super) use grammar::{LONGEST_LIMIT, Level};
 pub(super) use json::{Reader, Reference};
 
 use super::Model;
@@ -17,12 +17,14 @@ use super::Model;
 /// One level of a workflow: who analyses, who drafts, who judges, who writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// `chorus` at the top, the member's name below it.
+    /// The workflow's name at the top, the member's below it.
     pub name: String,
     /// Without one: no advice at the top, the parent's analysis in a nested level.
     pub analyzer: Option<Stage>,
     /// At least one.
     pub members: Vec<Member>,
+    /// Without one every candidate is judged.
+    pub reranker: Option<Reranker>,
     /// Without one the consensus candidate is best.
     pub selector: Option<Stage>,
     /// Without one the best candidate is the answer.
@@ -42,11 +44,13 @@ impl Plan {
         self.members.iter().map(of).sum()
     }
 
-    /// Calls per request by model when everything that can be needed is needed: every model of a
-    /// stage once, of a selector twice (its one repair try), and once more where the stage may ask
-    /// it a second time elsewhere (`hedge_after_ms`; a fallback that is asked early is counted
-    /// already). Not counted are retries, which `[workflow.retry]` bounds per call,
-    /// and repairs of refused parameters. In the order in which the plan names the models.
+    /// Calls per request by model when everything that can be needed is needed: an analyzer and a
+    /// worker once; a reranker and a synthesizer twice (once more with less, after a refusal for
+    /// the context's length); a selector three times (that, and its one repair try). A `fallback`
+    /// model is asked as often as the one it stands in for. Once more counts each model that may be
+    /// asked a second time elsewhere (`hedge_after_ms`; a fallback that is asked early is counted
+    /// already). Not counted are retries, which `[workflow.retry]` bounds per call, and repairs of
+    /// refused parameters. In the order in which the plan names the models.
     #[must_use]
     pub fn worst_case_calls(&self, models: &IndexMap<String, Arc<Model>>) -> IndexMap<String, u64> {
         let mut calls = IndexMap::new();
@@ -74,11 +78,14 @@ impl Plan {
                 add(&leaf.stage, 1, Second::Never);
             }
         }
+        if let Some(reranker) = &self.reranker {
+            add(&reranker.stage, 2, Second::Never);
+        }
         if let Some(stage) = &self.selector {
-            add(stage, 2, Second::Maybe);
+            add(stage, 3, Second::Maybe);
         }
         if let Some(stage) = &self.synthesizer {
-            add(stage, 1, Second::Maybe);
+            add(stage, 2, Second::Maybe);
         }
         for member in &self.members {
             if let Member::Nested(plan) = member {
@@ -101,7 +108,7 @@ impl Plan {
 /// Whether a stage may make a second call while the first one is silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Second {
-    /// It is a worker: others draft meanwhile.
+    /// Others draft meanwhile, or it is left out when it is late.
     Never,
     /// It is waited for.
     Maybe,
@@ -146,6 +153,15 @@ impl Stage {
     }
 }
 
+/// `reranker`: scores the candidates and keeps the best few.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reranker {
+    /// Who scores.
+    pub stage: Stage,
+    /// How many go on; default 3.
+    pub top_k: usize,
+}
+
 /// A direct entry of `workers`.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a handful, made once at start-up")]
@@ -178,18 +194,75 @@ pub struct Leaf {
     pub copy: u32,
 }
 
-/// `policy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `policy` of one level; levels below it do not inherit it.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// Fewer successful members than this, and the level fails. Default 1.
     pub min_success: usize,
+    /// How many successful members are enough; default all.
+    pub quorum: Option<Quorum>,
+    /// What the others have left once the quorum has answered. Default 0.
+    pub grace: Duration,
+    /// One limit of the level from its start to its end; default none.
+    pub deadline: Option<Duration>,
+    /// Candidates at least this alike (0 to 1) need neither selector nor synthesizer; default off.
+    pub agreement: Option<f64>,
     /// When workers start.
     pub schedule: Schedule,
+    /// Whether the level's analyzer may choose among its workers and lower the quorum.
+    pub overrides: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { min_success: 1, schedule: Schedule::Overlap }
+        Self {
+            min_success: 1,
+            quorum: None,
+            grace: Duration::ZERO,
+            deadline: None,
+            agreement: None,
+            schedule: Schedule::Overlap,
+            overrides: false,
+        }
+    }
+}
+
+/// `quorum`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Quorum {
+    /// That many members; at least 1.
+    Members(usize),
+    /// That part of the members, above 0 and below 1, rounded up.
+    Share(f64),
+}
+
+impl Quorum {
+    /// What a number means: a whole one of at least 1 counts members, one below 1 is a fraction.
+    #[must_use]
+    pub fn of_number(number: f64) -> Option<Self> {
+        if number > 0.0 && number < 1.0 {
+            return Some(Self::Share(number));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+        let members = number as usize;
+        let whole = (1.0..=1e9).contains(&number) && number.fract() == 0.0;
+        whole.then_some(Self::Members(members))
+    }
+
+    /// How many of so many members it is.
+    #[must_use]
+    pub fn of(self, members: usize) -> usize {
+        match self {
+            Self::Members(needed) => needed.min(members),
+            // 0.07 of 100 is 7.000000000000001 in binary, and means 7.
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a member count is a member count"
+            )]
+            Self::Share(share) => ((share * members as f64 - 1e-9).ceil() as usize).min(members),
+        }
     }
 }
 
@@ -200,4 +273,33 @@ pub enum Schedule {
     Overlap,
     /// Every worker waits for the analysis.
     Sequential,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quorum_counts_members_or_is_a_share_rounded_up() {
+        for (number, members, want) in [
+            (1.0, 4, Some(1)),
+            (3.0, 4, Some(3)),
+            (9.0, 4, Some(4)),
+            (0.5, 4, Some(2)),
+            (0.5, 5, Some(3)),
+            (0.75, 4, Some(3)),
+            (0.01, 4, Some(1)),
+            (0.07, 100, Some(7)),
+            (0.99, 1, Some(1)),
+            (0.5, 0, Some(0)),
+            (1.5, 4, None),
+            (0.0, 4, None),
+            (-1.0, 4, None),
+            (f64::NAN, 4, None),
+            (f64::INFINITY, 4, None),
+        ] {
+            let got = Quorum::of_number(number).map(|quorum| quorum.of(members));
+            assert_eq!(got, want, "{number} of {members}");
+        }
+    }
 }

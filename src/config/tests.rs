@@ -47,8 +47,8 @@ fn the_smallest_example_loads_with_the_documented_defaults() {
     let model = &config.models["qwen3:8b"];
     assert_eq!(model.protocol, Protocol::Ollama);
     assert_eq!((model.context_tokens, model.upstream_model.as_str()), (8192, "qwen3:8b"));
-    assert_eq!(config.workflow.leaf_count(), 2);
-    assert_eq!(config.workflow.name, "chorus");
+    assert_eq!(config.workflow.plan.leaf_count(), 2);
+    assert_eq!(config.workflow.plan.name, "chorus");
 }
 
 /// Every commented option of the example is a key that exists, with a value that is accepted.
@@ -78,7 +78,7 @@ fn every_option_of_the_example_is_real() {
     assert_eq!(config.timeouts.base, Timeouts::default());
     assert_eq!(config.retry, Retry::default());
     assert_eq!(config.transport, Transport::default());
-    assert_eq!((model.max_concurrency, config.max_worker_concurrency), (None, None));
+    assert_eq!((model.max_concurrency, config.workflow.max_concurrency), (None, None));
     assert!((model.max_temperature - 2.0).abs() < f32::EPSILON);
 }
 
@@ -87,18 +87,18 @@ fn the_json_example_loads_nested() {
     let env = |name: &str| name.ends_with("_API_KEY").then(|| "k".to_owned());
     let config = Config::load(Path::new("config-json-format-example.toml"), &env).unwrap();
     assert_eq!((config.notices.len(), config.warnings.len()), (0, 0));
-    let names: Vec<&str> = config.workflow.members.iter().map(Member::name).collect();
+    let names: Vec<&str> = config.workflow.plan.members.iter().map(Member::name).collect();
     assert_eq!(names, ["kimi-k2", "terse", "panel"]);
-    let Member::Nested(panel) = &config.workflow.members[2] else { panic!("a panel") };
+    let Member::Nested(panel) = &config.workflow.plan.members[2] else { panic!("a panel") };
     let names: Vec<&str> = panel.members.iter().map(Member::name).collect();
     assert_eq!(names, ["deepseek-chat", "qwen3#1", "qwen3#2"]);
     assert_eq!(panel.policy.min_success, 2);
     let Member::Leaf(second) = &panel.members[2] else { panic!("a leaf") };
     assert_eq!(second.copy, 1);
     assert_eq!(second.stage.timeout, Some(Duration::from_millis(45_500)));
-    let calls: Vec<(String, u64)> =
-        config.workflow.worst_case_calls(&config.models).into_iter().collect();
-    let want = [("qwen3", 6), ("kimi-k2", 3), ("deepseek-chat", 5)];
+    let calls = config.workflow.plan.worst_case_calls(&config.models);
+    let calls: Vec<(String, u64)> = calls.into_iter().collect();
+    let want = [("qwen3", 10), ("kimi-k2", 5), ("deepseek-chat", 7)];
     assert_eq!(calls, want.map(|(name, calls)| (name.to_owned(), calls)));
     let domain = config.timeouts.domains["api.deepseek.com"];
     assert_eq!(domain.worker, Some(Duration::from_secs(120)));
@@ -121,10 +121,10 @@ fn the_old_file_loads_and_tells_what_it_was() {
     assert_eq!(config.timeouts.base.worker, Duration::from_secs(90));
     assert_eq!(config.timeouts.base.synthesizer, Duration::from_secs(60));
     assert_eq!(config.models["llama3"].protocol, Protocol::OpenAi);
-    let names: Vec<&str> = config.workflow.members.iter().map(Member::name).collect();
+    let names: Vec<&str> = config.workflow.plan.members.iter().map(Member::name).collect();
     assert_eq!(names, ["llama3#1", "llama3#2"]);
     // Without `selector_model`, the synthesizer's model selects.
-    assert_eq!(config.workflow.selector, config.workflow.synthesizer);
+    assert_eq!(config.workflow.plan.selector, config.workflow.plan.synthesizer);
 }
 
 #[test]

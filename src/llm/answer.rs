@@ -22,6 +22,13 @@ pub(super) enum Piece {
     Reasoning(String),
     /// Part or whole of a tool call.
     Tool(ToolPiece),
+    /// What the model signed a tool call with, to be kept for its next turn; empty for nothing.
+    Signed {
+        /// The call's id.
+        call: String,
+        /// Opaque.
+        signature: String,
+    },
     /// Why the answer ended.
     Finish(FinishReason),
     /// Counts, of which later ones win.
@@ -113,6 +120,7 @@ impl Answer {
             Piece::Reasoning(text) if text.is_empty() => {}
             Piece::Reasoning(text) => self.show(Split::Reasoning(text), out),
             Piece::Tool(piece) => self.take_tool(piece, out),
+            Piece::Signed { .. } => {} // no part of the answer
             Piece::Finish(reason) => self.finish = Some(reason),
             Piece::Usage(counts) => self.counts.update(&counts),
             Piece::End => self.ended = true,

@@ -112,16 +112,20 @@ impl Ask<'_> {
             OutputFormat::Json => StructuredOutput::Json,
             OutputFormat::Schema { .. } => StructuredOutput::Schema,
         };
-        format_ceiling(self.config.structured_output, self.refused).min(wanted)
+        match format_ceiling(self.config.structured_output, self.refused).min(wanted) {
+            StructuredOutput::Json if self.lacks(Feature::JsonMode) => StructuredOutput::None,
+            form => form,
+        }
     }
 
     /// The conversation to send: tool turns complete, or as plain text where no tools are shown
-    /// though the request had some; and with an instruction on the form of the answer.
+    /// though the request had some (or the protocol wants tools with them); and with an instruction on the form of the answer.
     pub(super) fn messages(&self) -> Vec<Message> {
         let mut messages = self.call.messages.to_vec();
         if prompt::has_tool_turns(&messages) {
             let hidden = !self.call.tools.is_empty() && self.tools().is_empty();
-            if hidden || self.is_plain() || !self.knows_tools() {
+            let unsaid = self.call.tools.is_empty() && self.lacks(Feature::OldToolTurns);
+            if hidden || unsaid || self.is_plain() || !self.knows_tools() {
                 prompt::flatten_tools(&mut messages);
             } else {
                 prompt::link_tools(&mut messages);

@@ -1,9 +1,6 @@
 //! One logical call: permits, attempts, repairs, retries, the limit, and the events of it all.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
 use tokio::{
@@ -13,13 +10,17 @@ use tokio::{
 
 use super::{
     Attempt, Call, CallEvent, CallStream, Completion, LlmError, LlmErrorKind, Model,
+    breaker::Report,
     clock::Clock,
     endpoint::{Endpoint, Prepared},
     exchange::{self, Exchange, Opened},
     failure::{Failure, Words},
+    journey::{Journey, Next},
+    pool::Lease,
     redact,
     repair::{Parameter, Repair, diagnose},
-    retry::{Advice, Retries, advice, retry_after},
+    retry::Advice,
+    wire::wire,
 };
 use crate::types::{FinishReason, Image, Part};
 
@@ -28,7 +29,8 @@ use crate::types::{FinishReason, Image, Part};
 pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
     Box::pin(stream! {
         let mut refusal = model.unsupported(&call);
-        let mut retries = Retries::new(&model.retry);
+        let takes = |endpoint: &Endpoint| endpoint.unsupported(&call).is_none();
+        let mut journey = Journey::new(&model, &takes, call.affinity, call.avoid);
         let mut repaired = Vec::new();
         let mut clock: Option<Clock> = None;
         loop {
@@ -47,12 +49,17 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             if let Some(clock) = &mut clock {
                 clock.extend(queued);
             }
-            let Some(mut attempt) = Try::new(&model, &call) else {
-                yield Err(no_endpoint(&model));
-                return;
+            let mut attempt = match Try::new(&model, &call, &mut journey) {
+                Ok(attempt) => attempt,
+                Err(error) => {
+                    yield Err(error);
+                    return;
+                }
             };
-            yield Ok(CallEvent::Started { queued, endpoint: attempt.number });
+            let number = attempt.lease.number();
+            yield Ok(CallEvent::Started { queued, endpoint: number });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
+            clock.attempt_begins(attempt.lease.is_probe() && journey.has_other(number));
             let failure = match clock.bound(attempt.open()).await {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
@@ -86,27 +93,21 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                 },
             };
             drop(permits);
+            attempt.report(&failure, clock);
             yield Ok(CallEvent::Attempt(attempt.failed(&failure)));
-            match attempt.next_step(&failure, &mut retries, &mut repaired, clock.remaining()) {
-                Step::Repair => {}
-                Step::Wait(pause) => sleep(pause).await,
+            match attempt.next_step(failure, &mut journey, &mut repaired, clock.remaining()) {
+                Step::Again => {}
+                Step::Wait(pause) => {
+                    drop(attempt);
+                    sleep(pause).await;
+                }
                 Step::GiveUp => {
-                    yield Err(attempt.error(failure));
+                    yield Err(journey.error());
                     return;
                 }
             }
         }
     })
-}
-
-/// No endpoint can be asked.
-pub(super) fn no_endpoint(model: &Model) -> LlmError {
-    LlmError {
-        kind: LlmErrorKind::Setup,
-        model: model.config.name.clone(),
-        endpoint: None,
-        message: "none of its endpoints can be asked".to_owned(),
-    }
 }
 
 /// The model's permit and the request's, in this order everywhere, so that no two calls wait for
@@ -130,7 +131,7 @@ async fn permit(semaphore: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePerm
 
 /// What happens after a failed attempt.
 enum Step {
-    Repair,
+    Again,
     Wait(Duration),
     GiveUp,
 }
@@ -138,8 +139,7 @@ enum Step {
 /// One attempt and its times.
 struct Try<'a> {
     model: &'a Model,
-    number: usize,
-    endpoint: Arc<Endpoint>,
+    lease: Lease<Endpoint>,
     call: &'a Call,
     prepared: Prepared,
     begun: Instant,
@@ -147,18 +147,26 @@ struct Try<'a> {
 }
 
 impl<'a> Try<'a> {
-    fn new(model: &'a Model, call: &'a Call) -> Option<Self> {
-        let (number, endpoint) = model.pool.choose(call.avoid)?;
-        let prepared = endpoint.prepare(call)?;
+    /// # Errors
+    /// The call's, when no endpoint can be asked.
+    fn new(model: &'a Model, call: &'a Call, journey: &mut Journey<'_>) -> Result<Self, LlmError> {
+        let lease = journey.lease()?;
+        let prepared = lease.endpoint().prepare(call).ok_or_else(|| journey.error())?;
         let begun = Instant::now();
-        Some(Self { model, number, endpoint, call, prepared, begun, first_delta: None })
+        Ok(Self { model, lease, call, prepared, begun, first_delta: None })
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        self.lease.endpoint()
     }
 
     /// Sends the request; a refusal is examined for a parameter it names.
     async fn open(&mut self) -> Result<Box<Exchange>, Failure> {
+        let wire = wire(self.model.config.protocol);
+        wire.sign(&mut self.prepared.body, &|call| self.model.signatures.of(call));
         self.log_request();
         let verbatim = self.call.raw;
-        let opened = exchange::open(self.model, &self.endpoint, &self.prepared, verbatim).await?;
+        let opened = exchange::open(self.model, self.endpoint(), &self.prepared, verbatim).await?;
         let (refusal, headers) = match opened {
             Opened::Answer(exchange) => {
                 self.prepared.body.clear(); // images are large, and answers take long
@@ -166,22 +174,18 @@ impl<'a> Try<'a> {
             }
             Opened::Refused { refusal, headers } => (refusal, headers),
         };
-        let now = SystemTime::now();
-        let mut kind = refusal.error_kind(retry_after(&headers, now));
-        let mut advice = advice(refusal.status, &headers, now);
-        if matches!(kind, LlmErrorKind::Quota | LlmErrorKind::ContextLength) {
-            advice = Advice::Never;
+        let mut failure = Failure::refused(refusal, &headers, wire);
+        if failure.kind == LlmErrorKind::ContextLength {
+            return Err(failure);
         }
-        let protocol = self.model.config.protocol;
-        let repairable = kind != LlmErrorKind::ContextLength;
-        let repair = repairable
-            .then(|| diagnose(&refusal, protocol, &self.prepared.body, self.call))
-            .flatten();
-        if let Some(Repair::Unsupported(_)) = repair {
-            kind = LlmErrorKind::UnsupportedInput;
-            advice = Advice::Never;
+        if let Words::Upstream(refusal) = &failure.words {
+            failure.repair = diagnose(refusal, wire, &self.prepared.body, self.call);
         }
-        Err(Failure { kind, advice, repair, words: Words::Upstream(Box::new(refusal)) })
+        if let Some(Repair::Unsupported(_)) = failure.repair {
+            failure.kind = LlmErrorKind::UnsupportedInput;
+            failure.advice = Advice::Never;
+        }
+        Err(failure)
     }
 
     fn note_delta(&mut self) {
@@ -189,7 +193,7 @@ impl<'a> Try<'a> {
     }
 
     /// A complete answer's events, or why it is none.
-    fn completion(&self, exchange: &Exchange) -> Result<(Attempt, Completion), Failure> {
+    fn completion(&mut self, exchange: &Exchange) -> Result<(Attempt, Completion), Failure> {
         let answer = exchange.answer();
         let reason: FinishReason = answer.reason().map_err(|kind| {
             let words = match kind {
@@ -202,6 +206,7 @@ impl<'a> Try<'a> {
         let first = self.first_delta.unwrap_or(ended);
         let usage = answer.usage(self.prompt_bytes(), first - self.begun, ended - first);
         self.log_answer(exchange, reason);
+        self.lease.report(Report::Answered, Some(first - self.begun));
         Ok((self.ended("ok"), Completion { reason, usage }))
     }
 
@@ -209,7 +214,7 @@ impl<'a> Try<'a> {
         let outcome = failure.kind.code();
         tracing::debug!(
             model = self.model.config.name,
-            endpoint = self.endpoint.name(),
+            endpoint = self.endpoint().name(),
             outcome,
             duration_ms = self.begun.elapsed().as_millis(),
             "upstream attempt failed"
@@ -219,39 +224,67 @@ impl<'a> Try<'a> {
 
     fn ended(&self, outcome: &'static str) -> Attempt {
         Attempt {
-            endpoint: self.endpoint.name().to_owned(),
+            endpoint: self.endpoint().name().to_owned(),
             outcome,
             duration: self.begun.elapsed(),
             temperature: self.prepared.temperature,
         }
     }
 
+    /// Tells the endpoint's breaker of a failure.
+    fn report(&mut self, failure: &Failure, clock: &Clock) {
+        let timed_out = failure.kind == LlmErrorKind::Timeout;
+        let report = match failure.report() {
+            // Too little of the limit was left to call it slow.
+            Some(_) if timed_out && !self.lease.is_probe() && !clock.had_most(self.begun) => None,
+            // The path of plain completions may be all that is missing.
+            Some(Report::Unusable { .. })
+                if self.call.raw && failure.kind == LlmErrorKind::NotFound =>
+            {
+                Some(Report::Answered)
+            }
+            report => report,
+        };
+        let slow = timed_out.then(|| self.begun.elapsed());
+        let first = self.first_delta.map(|first| first - self.begun);
+        if let Some(report) = report {
+            self.lease.report(report, first.or(slow));
+        }
+    }
+
     /// Repairs come before retries and cost none; after a delta there is neither.
     fn next_step(
         &self,
-        failure: &Failure,
-        retries: &mut Retries,
-        repaired: &mut Vec<Parameter>,
+        failure: Failure,
+        journey: &mut Journey<'_>,
+        repaired: &mut Vec<(usize, Parameter)>,
         remaining: Duration,
     ) -> Step {
+        let number = self.lease.number();
         if let Some(Repair::Unsupported(parameter) | Repair::Without(parameter)) = failure.repair {
-            self.endpoint.remember(parameter);
+            self.endpoint().remember(parameter);
         }
-        if self.first_delta.is_some() {
-            return Step::GiveUp;
-        }
-        if let Some(Repair::Without(parameter)) = failure.repair
-            && !repaired.contains(&parameter)
+        let repair = match failure.repair {
+            Some(Repair::Without(parameter)) => Some((number, parameter)),
+            Some(Repair::Unsupported(_)) | None => None,
+        };
+        if self.first_delta.is_none()
+            && let Some(repair) = repair.filter(|repair| !repaired.contains(repair))
         {
-            repaired.push(parameter);
-            return Step::Repair;
+            repaired.push(repair);
+            journey.stay(number);
+            return Step::Again;
         }
-        retries.next(failure.advice, remaining).map_or(Step::GiveUp, Step::Wait)
-    }
-
-    /// The error the call fails with, safe to be shown.
-    fn error(&self, failure: Failure) -> LlmError {
-        failure.into_error(&self.endpoint, &self.texts())
+        let next = match self.first_delta {
+            None => journey.next(number, &failure, remaining),
+            Some(_) => Next::GiveUp,
+        };
+        journey.failed(failure.into_error(self.endpoint(), &self.texts()));
+        match next {
+            Next::Elsewhere => Step::Again,
+            Next::Wait(pause) => Step::Wait(pause),
+            Next::GiveUp => Step::GiveUp,
+        }
     }
 
     /// Everything of the conversation that an upstream might quote.
@@ -277,18 +310,18 @@ impl<'a> Try<'a> {
         if !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let (model, endpoint) = (&self.model.config.name, self.endpoint.name());
+        let (model, endpoint) = (&self.model.config.name, self.endpoint().name());
         let body = &self.prepared.body;
         tracing::debug!(model, endpoint, request = redact::fields(body), "upstream attempt");
         if self.model.log_payloads {
             let text = serde_json::to_string(body).unwrap_or_default();
-            let text = redact::excerpt(&text, &self.endpoint.secrets());
+            let text = redact::excerpt(&text, &self.endpoint().secrets());
             tracing::debug!(model, endpoint, text, "upstream request");
         }
     }
 
     fn log_answer(&self, exchange: &Exchange, reason: FinishReason) {
-        let (model, endpoint) = (&self.model.config.name, self.endpoint.name());
+        let (model, endpoint) = (&self.model.config.name, self.endpoint().name());
         let (text_bytes, reasoning_bytes, tool_bytes) = exchange.answer().lengths();
         tracing::debug!(
             model,
@@ -302,7 +335,7 @@ impl<'a> Try<'a> {
             "upstream attempt ended"
         );
         if let Some(text) = exchange.answer().excerpt() {
-            let text = redact::excerpt(text, &self.endpoint.secrets());
+            let text = redact::excerpt(text, &self.endpoint().secrets());
             tracing::debug!(model, endpoint, text, "upstream answer");
         }
     }

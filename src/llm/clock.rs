@@ -13,11 +13,13 @@ pub(super) struct Clock {
     deadline: Instant,
     /// A delta has come: a gap is being waited for, not the beginning.
     speaking: bool,
+    /// An attempt that others could make instead has only until then to begin.
+    patience: Option<Instant>,
 }
 
 impl Clock {
     pub(super) fn start(limit: Limit) -> Self {
-        Self { limit, deadline: after(length(limit)), speaking: false }
+        Self { limit, deadline: after(length(limit)), speaking: false, patience: None }
     }
 
     /// Time spent waiting for permits does not count.
@@ -28,9 +30,21 @@ impl Clock {
     /// The wait for the next delta begins: with [`Limit::Gap`] it has the whole limit.
     pub(super) fn next_gap(&mut self) {
         self.speaking = true;
+        self.patience = None;
         if let Limit::Gap(gap) = self.limit {
             self.deadline = after(gap);
         }
+    }
+
+    /// An attempt begins. One that may well fail, while another endpoint could answer, has half of
+    /// what is left to its first delta, so that the call does not fail with it.
+    pub(super) fn attempt_begins(&mut self, may_fail: bool) {
+        self.patience = may_fail.then(|| after(self.remaining() / 2));
+    }
+
+    /// Whether an attempt that began then had most of the limit.
+    pub(super) fn had_most(&self, begun: Instant) -> bool {
+        begun.elapsed() >= length(self.limit) / 2
     }
 
     /// What is left of the limit.
@@ -47,7 +61,8 @@ impl Clock {
         if self.remaining().is_zero() {
             return Err(self.over());
         }
-        timeout_at(self.deadline, part).await.unwrap_or_else(|_| Err(self.over()))
+        let until = self.patience.map_or(self.deadline, |patience| patience.min(self.deadline));
+        timeout_at(until, part).await.unwrap_or_else(|_| Err(self.over()))
     }
 
     fn over(&self) -> Failure {

@@ -89,7 +89,8 @@ impl Endpoint {
         &self.model
     }
 
-    fn wire(&self) -> &'static dyn Wire {
+    /// How it is spoken to.
+    pub(super) fn wire(&self) -> &'static dyn Wire {
         wire(self.model.protocol)
     }
 
@@ -112,11 +113,16 @@ impl Endpoint {
             url: wire.address(&self.config.api_base, &ask)?,
             headers,
             body: wire.body(&ask),
-            temperature: ask.temperature(),
+            temperature: wire.temperature(&ask),
         })
     }
 
-    /// The headers of every request: its body is JSON.
+    /// The key and the configured headers, for a request without a body.
+    pub(super) fn plain_headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    /// The headers of every request with a body: it is JSON.
     pub(super) fn json_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

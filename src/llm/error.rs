@@ -63,6 +63,8 @@ pub enum LlmErrorKind {
     Empty,
     /// The upstream withheld the answer.
     ContentFilter,
+    /// Every endpoint is out of service, so none was asked.
+    CircuitOpen,
     /// The client could not be built (TLS, CA).
     Setup,
 }
@@ -88,6 +90,7 @@ impl LlmErrorKind {
             Self::Truncated => "truncated",
             Self::Empty => "empty_answer",
             Self::ContentFilter => "content_filter",
+            Self::CircuitOpen => "circuit_open",
             Self::Setup => "client_setup",
         }
     }

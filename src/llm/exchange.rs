@@ -1,7 +1,7 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
 //! delta by delta, however the upstream frames it.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use reqwest::{Response, header::CONTENT_TYPE};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use super::{
     http,
     lines::{LINE_LIMIT, LineReader},
     refusal::Refusal,
+    signatures::Signatures,
     sse::{SseEvent, SseReader},
     warm::Use,
     wire::{Wire, wire},
@@ -45,6 +46,7 @@ pub(super) struct Exchange {
     response: Response,
     framing: Framing,
     answer: Answer,
+    signatures: Arc<Signatures>,
     ready: VecDeque<Delta>,
     /// Found behind the deltas that are ready.
     failure: Option<Failure>,
@@ -55,7 +57,7 @@ pub(super) struct Exchange {
     /// When an answer that has its finish reason counts as over.
     finish_by: Option<Instant>,
     /// Of its connection, for those who keep it warm.
-    using: Use,
+    using: Option<Use>,
 }
 
 /// How the body is cut into frames.
@@ -88,24 +90,39 @@ pub(super) async fn open(
         let refusal = Refusal::of_response(status.as_u16(), &body);
         return Ok(Opened::Refused { refusal, headers });
     }
-    let wire = wire(model.config.protocol);
-    let framing = framing(&response, wire)?;
     let answer = Answer::new(verbatim, model.log_payloads);
-    Ok(Opened::Answer(Box::new(Exchange {
-        wire,
-        response,
-        framing,
-        answer,
-        ready: VecDeque::new(),
-        failure: None,
-        closed: false,
-        exhausted: false,
-        finish_by: None,
-        using,
-    })))
+    let wire = wire(model.config.protocol);
+    let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures))?;
+    exchange.using = Some(using);
+    Ok(Opened::Answer(Box::new(exchange)))
 }
 
 impl Exchange {
+    /// Reads the body of a response that is a success.
+    ///
+    /// # Errors
+    /// When it is a web page.
+    pub(super) fn new(
+        wire: &'static dyn Wire,
+        response: Response,
+        answer: Answer,
+        signatures: Arc<Signatures>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            wire,
+            framing: framing(&response, wire)?,
+            response,
+            answer,
+            signatures,
+            ready: VecDeque::new(),
+            failure: None,
+            closed: false,
+            exhausted: false,
+            finish_by: None,
+            using: None,
+        })
+    }
+
     /// The next delta; `None` when the answer is complete. Comments and pings give none.
     pub(super) async fn next(&mut self) -> Result<Option<Delta>, Failure> {
         loop {
@@ -164,7 +181,7 @@ impl Exchange {
         let to_end = async { while let Ok(Some(_)) = response.chunk().await {} };
         self.exhausted = timeout(wait, to_end).await.is_ok();
         if self.exhausted {
-            self.using.kept();
+            self.kept();
         }
     }
 
@@ -269,7 +286,10 @@ impl Exchange {
 
     fn take(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
-            self.answer.take(piece, &mut self.ready);
+            match piece {
+                Piece::Signed { call, signature } => self.signatures.remember(call, signature),
+                piece => self.answer.take(piece, &mut self.ready),
+            }
         }
         if self.answer.is_flooded() {
             self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
@@ -280,10 +300,17 @@ impl Exchange {
         }
     }
 
+    /// The connection goes back to the pool.
+    fn kept(&self) {
+        if let Some(using) = &self.using {
+            using.kept();
+        }
+    }
+
     /// The end of the body.
     fn end(&mut self) {
         self.exhausted = true;
-        self.using.kept();
+        self.kept();
         let last = match &mut self.framing {
             Framing::Unknown => None,
             Framing::Sse(reader) => reader.finish().ok().flatten(),

@@ -1,10 +1,18 @@
 //! A failed attempt, before it is known whether the call fails with it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
+
+use reqwest::header::HeaderMap;
 
 use super::{
-    LlmError, LlmErrorKind, endpoint::Endpoint, redact, refusal::Refusal, repair::Repair,
-    retry::Advice,
+    LlmError, LlmErrorKind,
+    breaker::Report,
+    endpoint::Endpoint,
+    redact,
+    refusal::Refusal,
+    repair::Repair,
+    retry::{Advice, advice, retry_after, says_to_retry},
+    wire::Wire,
 };
 
 /// Why an attempt failed, and what may be done about it.
@@ -36,6 +44,65 @@ impl Failure {
         Self { kind, advice, repair: None, words: Words::Own(words.into()) }
     }
 
+    /// What it tells of the endpoint; `None`: nothing.
+    pub(super) fn report(&self) -> Option<Report> {
+        if self.repair.is_some() {
+            return Some(Report::Answered); // it says what it wants, with whatever status
+        }
+        let code = self.kind.code();
+        let rest = match self.advice {
+            Advice::After(asked) => Some(asked),
+            Advice::Never | Advice::Backoff | Advice::Once => None,
+        };
+        Some(match self.kind {
+            LlmErrorKind::Connect
+            | LlmErrorKind::Transport
+            | LlmErrorKind::Timeout
+            | LlmErrorKind::Garbled
+            | LlmErrorKind::Truncated
+            | LlmErrorKind::Upstream { status: 500.. } => Report::Failed { code, rest },
+            LlmErrorKind::InBand if self.advice != Advice::Never => Report::Failed { code, rest },
+            LlmErrorKind::Unauthorized | LlmErrorKind::NotFound => Report::Unusable { code },
+            LlmErrorKind::RateLimited { retry_after } => {
+                Report::Limited { rest: retry_after.or(rest) }
+            }
+            LlmErrorKind::Quota => Report::Exhausted,
+            LlmErrorKind::InBand
+            | LlmErrorKind::Upstream { .. }
+            | LlmErrorKind::ContextLength
+            | LlmErrorKind::UnsupportedInput
+            | LlmErrorKind::Rejected { .. }
+            | LlmErrorKind::Empty
+            | LlmErrorKind::ContentFilter => Report::Answered,
+            LlmErrorKind::CircuitOpen | LlmErrorKind::Setup => return None,
+        })
+    }
+
+    /// Whether another endpoint might answer: the fault is this endpoint's, not the request's.
+    /// What one cannot take another may; which of them refused it before is known elsewhere.
+    pub(super) fn may_differ_elsewhere(&self) -> bool {
+        match self.kind {
+            LlmErrorKind::Connect
+            | LlmErrorKind::Transport
+            | LlmErrorKind::Timeout
+            | LlmErrorKind::Garbled
+            | LlmErrorKind::Truncated
+            | LlmErrorKind::Upstream { .. }
+            | LlmErrorKind::Unauthorized
+            | LlmErrorKind::NotFound
+            | LlmErrorKind::Quota
+            | LlmErrorKind::RateLimited { .. }
+            | LlmErrorKind::UnsupportedInput => true,
+            LlmErrorKind::InBand => self.advice != Advice::Never,
+            LlmErrorKind::ContextLength
+            | LlmErrorKind::Rejected { .. }
+            | LlmErrorKind::Empty
+            | LlmErrorKind::ContentFilter
+            | LlmErrorKind::CircuitOpen
+            | LlmErrorKind::Setup => false,
+        }
+    }
+
     /// The error that the caller gets, safe to be shown; `texts` are what the request held and an
     /// upstream might quote.
     pub(super) fn into_error(self, endpoint: &Endpoint, texts: &[&str]) -> LlmError {
@@ -56,11 +123,30 @@ impl Failure {
         }
     }
 
+    /// A response that is not a success. The wait it asks for stands in a header, else in its body.
+    pub(super) fn refused(refusal: Refusal, headers: &HeaderMap, wire: &dyn Wire) -> Self {
+        let wait = retry_after(headers, SystemTime::now()).or(refusal.wait());
+        let mut kind = refusal.error_kind(wait);
+        if kind == (LlmErrorKind::RateLimited { retry_after: None })
+            && wire.rate_limits_say_when()
+            && says_to_retry(headers) != Some(true)
+        {
+            kind = LlmErrorKind::Quota;
+        }
+        let advice = match kind {
+            LlmErrorKind::Quota | LlmErrorKind::ContextLength => Advice::Never,
+            _ => advice(refusal.status, headers, wait),
+        };
+        Self { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
+    }
+
     /// An error inside a stream, or under a 200.
     pub(super) fn in_band(refusal: Refusal) -> Self {
-        let kind = refusal.error_kind(None);
+        let kind = refusal.error_kind(refusal.wait());
         let advice = match kind {
-            LlmErrorKind::RateLimited { .. } => Advice::Backoff,
+            LlmErrorKind::RateLimited { retry_after } => {
+                retry_after.map_or(Advice::Backoff, Advice::After)
+            }
             LlmErrorKind::InBand if !refusal.is_final() => Advice::Once,
             _ => Advice::Never,
         };

@@ -4,16 +4,21 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-use super::{Call, CallStream, LlmError, LlmErrorKind, call, pool::Pool};
+use super::{
+    Call, CallStream, LlmError, LlmErrorKind, call, endpoint::Endpoint, pool::Pool,
+    signatures::Signatures,
+};
 use crate::config::{self, Retry};
 
 /// One configured model with its endpoints and permits.
 pub struct Model {
     pub(super) config: Arc<config::Model>,
-    pub(super) pool: Pool,
+    pub(super) pool: Pool<Endpoint>,
     pub(super) retry: Retry,
     /// `max_concurrency`: over all requests.
     pub(super) permits: Option<Arc<Semaphore>>,
+    /// What it signed its latest tool calls with, whichever endpoint made them.
+    pub(super) signatures: Arc<Signatures>,
     /// `CHORUS_LOG_PAYLOADS=1`.
     pub(super) log_payloads: bool,
     /// Stands in for the upstream in the engine's own tests.
@@ -24,7 +29,7 @@ pub struct Model {
 impl Model {
     pub(super) fn new(
         config: Arc<config::Model>,
-        pool: Pool,
+        pool: Pool<Endpoint>,
         retry: Retry,
         log_payloads: bool,
     ) -> Self {
@@ -34,6 +39,7 @@ impl Model {
             pool,
             retry,
             permits: most.map(|most| Arc::new(Semaphore::new(most))),
+            signatures: Arc::default(),
             log_payloads,
             #[cfg(test)]
             script: None,
@@ -50,7 +56,7 @@ impl Model {
     /// elsewhere.
     #[must_use]
     pub fn endpoint_count(&self) -> usize {
-        self.pool.all().len()
+        self.pool.seats().len()
     }
 
     /// Makes one logical call. Nothing happens before the stream is polled.
@@ -66,8 +72,8 @@ impl Model {
     /// What of a call's input none of its endpoints can take, as far as is known.
     pub(super) fn unsupported(&self, call: &Call) -> Option<LlmError> {
         let mut first = None;
-        for endpoint in self.pool.all() {
-            let message = endpoint.unsupported(call)?;
+        for seat in self.pool.seats() {
+            let message = seat.endpoint.unsupported(call)?;
             first.get_or_insert(message);
         }
         Some(LlmError {

@@ -9,9 +9,9 @@ use url::Url;
 use super::{
     answer::{Counts, Piece, ToolPiece, call_id},
     ask::{Ask, number},
-    openai,
+    openai, prompt,
     refusal::Refusal,
-    repair::Parameter,
+    repair::{Field, Parameter, field},
     wire::{Feature, Wire, below},
 };
 use crate::{
@@ -73,6 +73,12 @@ impl Wire for Ollama {
 
     fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
         Some(("format", body.get("format")?.is_object()))
+    }
+
+    /// It warns of unknown options but never refuses them.
+    fn refusable(&self) -> &'static [Field] {
+        const FIELDS: [Field; 1] = [field("/think", Parameter::Effort, &["think", "thinking"])];
+        &FIELDS
     }
 }
 
@@ -167,22 +173,12 @@ fn message(message: &Message) -> Value {
     }
     if !message.tool_calls.is_empty() {
         let calls = message.tool_calls.iter().map(|call| {
-            json!({"function": {"name": call.name, "arguments": arguments(&call.arguments)}})
+            json!({"function": {"name": call.name, "arguments": prompt::arguments(&call.arguments)}})
         });
         fields.insert("tool_calls".into(), calls.collect());
     }
     fields.extend(message.tool_name.clone().map(|name| ("tool_name".into(), name.into())));
     Value::Object(fields)
-}
-
-/// Ollama wants an object; what is none is kept inside one.
-fn arguments(text: &str) -> Value {
-    match serde_json::from_str(text) {
-        Ok(value @ Value::Object(_)) => value,
-        Ok(value) if !value.is_null() => json!({"value": value}),
-        Err(_) if !text.trim().is_empty() => json!({"value": text}),
-        Ok(_) | Err(_) => json!({}),
-    }
 }
 
 /// Reads a stream line or a whole reply, which are of one shape.
@@ -369,14 +365,6 @@ mod tests {
         ] {
             let call = Call { effort: Some(effort), ..testing::call("hi") };
             assert_eq!(body_of(&config(), &call, &[])["think"], want);
-        }
-        for (text, want) in [
-            ("{\"a\":1}", json!({"a": 1})),
-            ("", json!({})),
-            ("[1]", json!({"value": [1]})),
-            ("Rome, now", json!({"value": "Rome, now"})),
-        ] {
-            assert_eq!(arguments(text), want);
         }
     }
 

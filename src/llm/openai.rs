@@ -8,7 +8,7 @@ use super::{
     answer::{Counts, Piece, ToolPiece},
     ask::{Ask, MOST_STOPS, number},
     refusal::Refusal,
-    repair::Parameter,
+    repair::{Field, Parameter, field},
     wire::{Feature, Wire, below},
 };
 use crate::{
@@ -58,7 +58,31 @@ impl Wire for OpenAi {
         let kind = body.get("response_format")?.get("type").and_then(Value::as_str);
         Some(("response_format", kind == Some("json_schema")))
     }
+
+    fn refusable(&self) -> &'static [Field] {
+        &FIELDS
+    }
 }
+
+const FIELDS: [Field; 13] = [
+    field("/max_completion_tokens", Parameter::MaxCompletionTokens, &["max_completion_tokens"]),
+    field("/max_tokens", Parameter::MaxTokens, &["max_tokens"]),
+    field("/stream_options", Parameter::StreamOptions, &["stream_options"]),
+    field("/parallel_tool_calls", Parameter::ParallelToolCalls, &["parallel_tool_calls"]),
+    field(
+        "/reasoning_effort",
+        Parameter::Effort,
+        &["reasoning_effort", "reasoning.effort", "reasoning"],
+    ),
+    field("/presence_penalty", Parameter::PresencePenalty, &["presence_penalty"]),
+    field("/frequency_penalty", Parameter::FrequencyPenalty, &["frequency_penalty"]),
+    field("/repeat_penalty", Parameter::RepeatPenalty, &["repeat_penalty"]),
+    field("/temperature", Parameter::Temperature, &["temperature"]),
+    field("/top_p", Parameter::TopP, &["top_p"]),
+    field("/top_k", Parameter::TopK, &["top_k"]),
+    field("/min_p", Parameter::MinP, &["min_p"]),
+    field("/seed", Parameter::Seed, &["'seed'", "\"seed\"", "`seed`", "body.seed", ": seed"]),
+];
 
 /// The body of a request.
 fn body(ask: &Ask<'_>) -> Map<String, Value> {

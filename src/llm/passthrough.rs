@@ -2,10 +2,7 @@
 //! embeddings. With the same permit, retries and care with other people's words as a call, but
 //! whole in both directions, and nothing is repaired: we do not know what the fields mean.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use reqwest::header::{ACCEPT, HeaderValue};
@@ -14,13 +11,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     LlmError, LlmErrorKind, Model,
-    call::no_endpoint,
+    breaker::Report,
     endpoint::Endpoint,
     exchange::{error_body, of_body, of_send},
-    failure::{Failure, Words},
+    failure::Failure,
+    journey::{Journey, Next},
     redact,
     refusal::Refusal,
-    retry::{Advice, Retries, advice, retry_after},
 };
 use crate::types::Protocol;
 
@@ -79,14 +76,16 @@ impl Model {
             None => None,
         };
         let deadline = Instant::now() + limit;
-        let mut retries = Retries::new(&self.retry);
+        let mut journey = Journey::new(self, &|_| true, None, None);
         loop {
             let begun = Instant::now();
-            let Some((_, endpoint)) = self.pool.choose(None) else { return Err(no_endpoint(self)) };
-            let attempt = exchange(&endpoint, what, &body);
+            let mut lease = journey.lease()?;
+            let endpoint = lease.endpoint();
+            let attempt = exchange(endpoint, what, &body);
             let failure = match timeout_at(deadline, attempt).await {
                 Ok(Ok(answer)) => {
-                    self.log_forwarded(&endpoint, &body, "ok", begun);
+                    self.log_forwarded(endpoint, &body, "ok", begun);
+                    lease.report(Report::Answered, None);
                     return Ok(answer);
                 }
                 Ok(Err(failure)) => failure,
@@ -95,14 +94,25 @@ impl Model {
                     Failure::new(LlmErrorKind::Timeout, words)
                 }
             };
-            self.log_forwarded(&endpoint, &body, failure.kind.code(), begun);
-            match retries.next(failure.advice, deadline.saturating_duration_since(Instant::now())) {
-                Some(pause) => sleep(pause).await,
-                None => {
-                    let mut texts = Vec::new();
-                    body.values().for_each(|value| collect_texts(value, &mut texts));
-                    return Err(failure.into_error(&endpoint, &texts));
+            self.log_forwarded(endpoint, &body, failure.kind.code(), begun);
+            match failure.report() {
+                // A model for conversations need not have this path.
+                Some(Report::Unusable { .. }) if failure.kind == LlmErrorKind::NotFound => {
+                    lease.report(Report::Answered, None);
                 }
+                Some(report) => lease.report(report, None),
+                None => {}
+            }
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let next = journey.next(lease.number(), &failure, remaining);
+            let mut texts = Vec::new();
+            body.values().for_each(|value| collect_texts(value, &mut texts));
+            journey.failed(failure.into_error(lease.endpoint(), &texts));
+            drop(lease);
+            match next {
+                Next::Elsewhere => {}
+                Next::Wait(pause) => sleep(pause).await,
+                Next::GiveUp => return Err(journey.error()),
             }
         }
     }
@@ -144,7 +154,7 @@ async fn exchange(
     if !status.is_success() {
         let headers = response.headers().clone();
         let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
-        return Err(refused(refusal, &headers));
+        return Err(Failure::refused(refusal, &headers, endpoint.wire()));
     }
     let mut answer = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(of_body)? {
@@ -155,16 +165,6 @@ async fn exchange(
     }
     using.kept();
     read(&answer)
-}
-
-fn refused(refusal: Refusal, headers: &reqwest::header::HeaderMap) -> Failure {
-    let now = SystemTime::now();
-    let kind = refusal.error_kind(retry_after(headers, now));
-    let advice = match kind {
-        LlmErrorKind::Quota | LlmErrorKind::ContextLength => Advice::Never,
-        _ => advice(refusal.status, headers, now),
-    };
-    Failure { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
 }
 
 /// An answer is an object, and not one that tells an error under a 200.

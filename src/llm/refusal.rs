@@ -19,6 +19,8 @@ pub(super) struct Refusal {
     code: String,
     kind: String,
     param: String,
+    /// Gemini says in the body how long to wait.
+    wait: Option<Duration>,
 }
 
 impl Refusal {
@@ -64,6 +66,16 @@ impl Refusal {
         Self { in_band: true, ..Self::default() }
     }
 
+    /// A stream whose finish reason is an error of its own.
+    pub(super) fn ended_with(reason: &str) -> Self {
+        Self { in_band: true, code: reason.to_lowercase(), ..Self::default() }
+    }
+
+    /// The wait that its body asks for.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.wait
+    }
+
     fn read(value: &Value) -> Self {
         let value = value.get(0).unwrap_or(value); // some send an array of one
         let inner = match value.get("error") {
@@ -77,14 +89,35 @@ impl Refusal {
             }
             _ => value,
         };
-        let message = field(inner, "message");
         let detail = || inner.get("detail").map(detail).unwrap_or_default();
-        Self {
+        let message = field(inner, "message");
+        let mut refusal = Self {
             message: if message.is_empty() { detail() } else { message },
             code: field(inner, "code"),
-            kind: field(inner, "type"),
+            kind: kind(inner),
             param: field(inner, "param"),
             ..Self::default()
+        };
+        refusal.read_details(inner.get("details"));
+        refusal
+    }
+
+    /// Anthropic's `details` is an object with the true code; Gemini's is a list of typed entries,
+    /// one of which may name the reason, another the wait.
+    fn read_details(&mut self, details: Option<&Value>) {
+        let code = details.map(|details| field(details, "error_code")).unwrap_or_default();
+        if !code.is_empty() {
+            self.code = code;
+        }
+        for entry in details.and_then(Value::as_array).into_iter().flatten() {
+            let kind = field(entry, "@type");
+            if kind.ends_with("google.rpc.ErrorInfo") {
+                self.param = field(entry, "reason");
+            } else if kind.ends_with("google.rpc.RetryInfo") {
+                let seconds = field(entry, "retryDelay");
+                let seconds = seconds.strip_suffix('s').and_then(|text| text.parse().ok());
+                self.wait = seconds.and_then(|wait| Duration::try_from_secs_f64(wait).ok());
+            }
         }
     }
 
@@ -106,11 +139,13 @@ impl Refusal {
         if self.may_be_content() && mentions(&words, &CONTEXT_WORDS) {
             return LlmErrorKind::ContextLength;
         }
-        if mentions(&words, &MONEY_WORDS) || self.status == 402 {
+        // Gemini says "quota" of every limit, also of those that a wait cures; then it names one.
+        if (mentions(&words, &MONEY_WORDS) && self.wait.is_none()) || self.status == 402 {
             return LlmErrorKind::Quota;
         }
         if self.in_band {
-            let limited = self.status == 429 || mentions(&words, &["rate_limit", "rate limit"]);
+            const LIMITED: [&str; 3] = ["rate_limit", "rate limit", "resource_exhausted"];
+            let limited = self.status == 429 || mentions(&words, &LIMITED);
             return if limited {
                 LlmErrorKind::RateLimited { retry_after }
             } else {
@@ -119,6 +154,9 @@ impl Refusal {
         }
         match self.status {
             401 | 403 => LlmErrorKind::Unauthorized,
+            400 if mentions(&words, &["api_key_invalid", "api key not valid"]) => {
+                LlmErrorKind::Unauthorized // Gemini's way to say 401
+            }
             404 => LlmErrorKind::NotFound,
             429 => LlmErrorKind::RateLimited { retry_after },
             400 | 422 if mentions(&words, &["content_filter", "content_policy"]) => {
@@ -134,7 +172,11 @@ impl Refusal {
         matches!(self.status, 400..=404 | 413 | 422)
             || matches!(
                 self.kind.as_str(),
-                "invalid_request_error" | "authentication_error" | "permission_error"
+                "invalid_request_error"
+                    | "authentication_error"
+                    | "permission_error"
+                    | "not_found_error"
+                    | "request_too_large"
             )
     }
 
@@ -168,7 +210,9 @@ impl Refusal {
             LlmErrorKind::RateLimited { .. } => format!("rate limit reached ({status})"),
             LlmErrorKind::ContextLength => "the conversation is too long for it".to_owned(),
             LlmErrorKind::ContentFilter => "the request was blocked by a content filter".to_owned(),
-            LlmErrorKind::InBand => "reported an error instead of an answer".to_owned(),
+            LlmErrorKind::InBand => {
+                format!("reported an error instead of an answer{}", self.reason())
+            }
             LlmErrorKind::Upstream { .. } => format!("failed ({status})"),
             LlmErrorKind::UnsupportedInput => {
                 format!("the model cannot take a part of the input ({status})")
@@ -178,6 +222,15 @@ impl Refusal {
             }
             _ => format!("refused the request ({}{})", status, self.label()),
         }
+    }
+
+    /// ` (code)` of an error without words.
+    fn reason(&self) -> String {
+        let label = self.label();
+        if self.message.is_empty() && !label.is_empty() {
+            return format!(" ({})", label.trim_start());
+        }
+        String::new()
     }
 
     /// ` code` or ` type`, when it is a plain identifier and so holds no prompt and no key.
@@ -230,6 +283,14 @@ fn field(value: &Value, name: &str) -> String {
     }
 }
 
+/// `type`, or Gemini's `status`.
+fn kind(error: &Value) -> String {
+    match error.get("type") {
+        Some(_) => field(error, "type"),
+        None => field(error, "status").to_lowercase(),
+    }
+}
+
 /// `detail` is a text, or FastAPI's list of `{loc, msg}`.
 fn detail(detail: &Value) -> String {
     let one = |entry: &Value| {
@@ -267,6 +328,7 @@ mod tests {
                 "body.min_p: Extra",
             ),
             (r#"[{"error":{"code":429,"message":"slow"}}]"#, "slow"),
+            (r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#, "no"),
             ("<html>502 Bad Gateway</html>", "<html>502 Bad Gateway</html>"),
             ("", ""),
         ] {
@@ -299,10 +361,55 @@ mod tests {
             (408, "", Kind::Upstream { status: 408 }),
             (500, "", Kind::Upstream { status: 500 }),
             (529, "", Kind::Upstream { status: 529 }),
+            (
+                429,
+                r#"{"type":"error","error":{"type":"rate_limit_error","message":"",
+                    "details":{"error_code":"enforced_spend_limit_reached"}}}"#,
+                Kind::Quota,
+            ),
+            (400, r#"{"error":{"code":400,"message":"API key not valid."}}"#, Kind::Unauthorized),
+            (
+                400,
+                r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"bad","details":[
+                    {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#,
+                Kind::Unauthorized,
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"message":"You exceeded your current quota"}}"#,
+                Kind::Quota,
+            ),
         ] {
             let kind = Refusal::of_response(status, body.as_bytes()).error_kind(None);
             assert_eq!(kind, want, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_wait_stands_in_the_body() {
+        let body = |delay: &str| {
+            json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+                "message": "You exceeded your current quota", "details": [
+                    {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []},
+                    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]}}])
+            .to_string()
+        };
+        for (delay, want_ms) in [
+            ("12s", Some(12_000)),
+            ("0.25s", Some(250)),
+            ("12", None),
+            ("-1s", None),
+            ("NaNs", None),
+            ("1e300s", None),
+        ] {
+            let refusal = Refusal::of_response(429, body(delay).as_bytes());
+            assert_eq!(refusal.wait(), want_ms.map(Duration::from_millis), "{delay}");
+            let limited = matches!(refusal.error_kind(None), LlmErrorKind::RateLimited { .. });
+            assert_eq!(limited, want_ms.is_some(), "{delay}: only a wait that is named cures it");
+        }
+        let wordless = Refusal::ended_with("MALFORMED_FUNCTION_CALL");
+        let told = wordless.describe(wordless.error_kind(None), &[], [].iter().copied());
+        assert_eq!(told, "reported an error instead of an answer (malformed_function_call)");
     }
 
     #[test]

@@ -10,12 +10,9 @@ use serde_json::{Map, Value};
 use super::{
     Call,
     refusal::{Refusal, mentions},
-    wire::wire,
+    wire::Wire,
 };
-use crate::{
-    config::StructuredOutput,
-    types::{Protocol, ToolChoice},
-};
+use crate::{config::StructuredOutput, types::ToolChoice};
 
 /// Something of a request that upstreams refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +32,9 @@ pub(super) enum Parameter {
     StreamOptions,
     /// Efforts below `low`: then `low`, the least that every reasoning model knows.
     LeastEffort,
-    /// `reasoning_effort`, `think`.
+    /// A reasoning effort by its name, where a budget of tokens can be sent instead.
+    EffortName,
+    /// `reasoning_effort`, `think`, `thinking`: reasoning at all.
     Effort,
     ParallelToolCalls,
     /// A schema as output form: then JSON mode.
@@ -46,6 +45,8 @@ pub(super) enum Parameter {
     Images,
     /// Tools: left out when none may be called, else the call fails.
     Tools,
+    /// What stands for the signature of a tool call that this model did not sign.
+    StandInSignature,
 }
 
 /// What a model has refused so far. Small, cloned for each attempt.
@@ -80,7 +81,7 @@ pub(super) fn needs_tools(call: &Call) -> bool {
 /// Finds the parameter of `body` that a refusal names.
 pub(super) fn diagnose(
     refusal: &Refusal,
-    protocol: Protocol,
+    wire: &dyn Wire,
     body: &Map<String, Value>,
     call: &Call,
 ) -> Option<Repair> {
@@ -97,48 +98,70 @@ pub(super) fn diagnose(
     if !matches!(refusal.status, 400 | 422) || !mentions(&words, &COMPLAINTS) {
         return None;
     }
-    if let Some(format) = refused_format(refusal, &words, protocol, body) {
+    if let Some(format) = refused_format(refusal, &words, wire, body) {
         return Some(Repair::Without(format));
     }
-    let sent = || FIELDS.iter().filter(|(field, _, _)| body.contains_key(*field));
-    let (field, parameter, _) = sent()
-        .find(|(field, _, _)| refusal.blames(field))
-        .or_else(|| sent().find(|(_, _, names)| names.iter().any(|name| has_word(&words, name))))
-        .copied()?;
-    let about_length = matches!(parameter, Parameter::MaxTokens | Parameter::MaxCompletionTokens);
-    if about_length && !words.contains("max_completion_tokens") && mentions(&words, &RANGE_WORDS) {
-        return None; // the value is wrong, not the name
+    let sent = || wire.refusable().iter().filter_map(|field| Some((field, field.find(body)?)));
+    let (field, value) = sent().find(|(field, _)| refusal.blames(&field.name())).or_else(|| {
+        sent().find(|(field, _)| field.words.iter().any(|name| has_word(&words, name)))
+    })?;
+    match field.means {
+        // The value is wrong, not the name.
+        Parameter::MaxTokens | Parameter::MaxCompletionTokens
+            if !words.contains("max_completion_tokens") && mentions(&words, &RANGE_WORDS) =>
+        {
+            None
+        }
+        Parameter::Effort | Parameter::EffortName
+            if is_least(value) && mentions(&words, &VALUE_WORDS) =>
+        {
+            Some(Repair::Without(Parameter::LeastEffort))
+        }
+        parameter => Some(Repair::Without(parameter)),
     }
-    let least = body.get(field).is_some_and(|effort| effort == "none" || effort == "minimal");
-    if parameter == Parameter::Effort && least && mentions(&words, &VALUE_WORDS) {
-        return Some(Repair::Without(Parameter::LeastEffort));
-    }
-    // Ollama warns of unknown options but never refuses them; "think" is all it refuses.
-    (protocol != Protocol::Ollama || field == "think").then_some(Repair::Without(parameter))
 }
 
-/// A request field, what its refusal means, and the words it goes by in messages.
-type Field = (&'static str, Parameter, &'static [&'static str]);
+/// A field of a request that upstreams refuse.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// Where it stands in the body, as a JSON pointer.
+    pub(super) at: &'static str,
+    /// What its refusal means.
+    pub(super) means: Parameter,
+    /// The words it goes by in messages, in lower case. Everyday words must stand in quotes or as a
+    /// path: a message may speak of seeds.
+    pub(super) words: &'static [&'static str],
+}
 
-/// Everyday words must stand in quotes or as a path: a message may speak of seeds.
-const FIELDS: [Field; 14] = [
-    ("max_completion_tokens", Parameter::MaxCompletionTokens, &["max_completion_tokens"]),
-    ("max_tokens", Parameter::MaxTokens, &["max_tokens"]),
-    ("stream_options", Parameter::StreamOptions, &["stream_options"]),
-    ("parallel_tool_calls", Parameter::ParallelToolCalls, &["parallel_tool_calls"]),
-    ("reasoning_effort", Parameter::Effort, &["reasoning_effort", "reasoning.effort", "reasoning"]),
-    ("think", Parameter::Effort, &["think", "thinking"]),
-    ("presence_penalty", Parameter::PresencePenalty, &["presence_penalty"]),
-    ("frequency_penalty", Parameter::FrequencyPenalty, &["frequency_penalty"]),
-    ("repeat_penalty", Parameter::RepeatPenalty, &["repeat_penalty"]),
-    ("temperature", Parameter::Temperature, &["temperature"]),
-    ("top_p", Parameter::TopP, &["top_p"]),
-    ("top_k", Parameter::TopK, &["top_k"]),
-    ("min_p", Parameter::MinP, &["min_p"]),
-    ("seed", Parameter::Seed, &["'seed'", "\"seed\"", "`seed`", "body.seed", ": seed"]),
-];
+/// A row of a protocol's table of refusable fields.
+pub(super) const fn field(
+    at: &'static str,
+    means: Parameter,
+    words: &'static [&'static str],
+) -> Field {
+    Field { at, means, words }
+}
 
-const COMPLAINTS: [&str; 19] = [
+impl Field {
+    /// Its value, when it was sent.
+    fn find<'a>(&self, body: &'a Map<String, Value>) -> Option<&'a Value> {
+        let mut steps = self.at.split('/').skip(1);
+        let first = body.get(steps.next()?)?;
+        steps.try_fold(first, |value, step| value.get(step))
+    }
+
+    /// Its name as errors give it: `generationConfig.seed`.
+    fn name(&self) -> String {
+        self.at.trim_start_matches('/').replace('/', ".")
+    }
+}
+
+/// Whether the value of an effort is below `low`.
+fn is_least(value: &Value) -> bool {
+    matches!(value.as_str(), Some("none" | "minimal")) || value.as_u64() == Some(0)
+}
+
+const COMPLAINTS: [&str; 20] = [
     "support",
     "unrecognized",
     "unrecognised",
@@ -152,6 +175,7 @@ const COMPLAINTS: [&str; 19] = [
     "not enabled",
     "not implemented",
     "invalid",
+    "not valid",
     "deprecated",
     "cannot",
     "only",
@@ -161,8 +185,17 @@ const COMPLAINTS: [&str; 19] = [
 ];
 
 /// Said of an effort that exists, but not for this model.
-const VALUE_WORDS: [&str; 5] =
-    ["unsupported value", "supported values", "invalid value", "must be one of", "'none'"];
+const VALUE_WORDS: [&str; 9] = [
+    "unsupported value",
+    "supported values",
+    "invalid value",
+    "must be one of",
+    "'none'",
+    "other thinking level",
+    "budget 0",
+    "a value between",
+    "only works in thinking mode",
+];
 
 const RANGE_WORDS: [&str; 7] =
     ["too large", "at most", "less than", "maximum", "at least", "greater than", "out of range"];
@@ -170,10 +203,10 @@ const RANGE_WORDS: [&str; 7] =
 fn refused_format(
     refusal: &Refusal,
     words: &str,
-    protocol: Protocol,
+    wire: &dyn Wire,
     body: &Map<String, Value>,
 ) -> Option<Parameter> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 13] = [
         "response_format",
         "json_schema",
         "json_object",
@@ -181,10 +214,17 @@ fn refused_format(
         "json mode",
         "grammar",
         "guided",
+        "output_format",
+        "response mime type",
+        "response_mime_type",
+        "response_json_schema",
+        "responsemimetype",
+        "responsejsonschema",
     ];
-    let (field, is_schema) = wire(protocol).format_field(body)?;
-    let blamed = refusal.blames(field) || mentions(words, &NAMES) || has_word(words, field);
-    blamed.then_some(if is_schema { Parameter::Schema } else { Parameter::Json })
+    let (field, is_schema) = wire.format_field(body)?;
+    let named = || has_word(words, &field.to_lowercase());
+    let blamed = refusal.blames(field) || mentions(words, &NAMES) || named();
+    blamed.then(|| if is_schema { Parameter::Schema } else { Parameter::Json })
 }
 
 fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {

@@ -20,6 +20,21 @@ pub(super) enum Advice {
     After(Duration),
 }
 
+impl Advice {
+    /// The one that promises more, sooner.
+    pub(super) fn or_better(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Backoff, _) | (_, Self::Backoff) => Self::Backoff,
+            (Self::Once, _) | (_, Self::Once) => Self::Once,
+            (Self::After(one), Self::After(other)) => Self::After(one.min(other)),
+            (Self::After(wait), Self::Never) | (Self::Never, Self::After(wait)) => {
+                Self::After(wait)
+            }
+            (Self::Never, Self::Never) => Self::Never,
+        }
+    }
+}
+
 /// A call's remaining tries and their pauses.
 #[derive(Debug)]
 pub(super) struct Retries {
@@ -66,18 +81,19 @@ fn full_jitter(ceiling: Duration) -> Duration {
     ceiling.mul_f64(fastrand::f64())
 }
 
-/// The advice of an error response.
-pub(super) fn advice(status: u16, headers: &HeaderMap, now: SystemTime) -> Advice {
-    let again = match header(headers, "x-should-retry") {
-        Some("true") => true,
-        Some("false") => false,
-        _ => is_passing(status),
-    };
-    match retry_after(headers, now) {
+/// The advice of an error response that asks for this wait.
+pub(super) fn advice(status: u16, headers: &HeaderMap, wait: Option<Duration>) -> Advice {
+    let again = says_to_retry(headers).unwrap_or_else(|| is_passing(status));
+    match wait {
         _ if !again => Advice::Never,
         Some(wait) => Advice::After(wait),
         None => Advice::Backoff,
     }
+}
+
+/// `x-should-retry`.
+pub(super) fn says_to_retry(headers: &HeaderMap) -> Option<bool> {
+    header(headers, "x-should-retry")?.parse().ok()
 }
 
 /// Statuses that another try may cure.
@@ -136,22 +152,21 @@ mod tests {
 
     #[test]
     fn statuses_and_headers_decide() {
-        let now = SystemTime::UNIX_EPOCH;
         let none: &[(&'static str, &str)] = &[];
         for status in [408, 409, 425, 429, 500, 502, 503, 504, 529] {
-            assert_eq!(advice(status, &headers(none), now), Advice::Backoff, "{status}");
+            assert_eq!(advice(status, &headers(none), None), Advice::Backoff, "{status}");
         }
         for status in [301, 400, 401, 402, 403, 404, 413, 422, 501] {
-            assert_eq!(advice(status, &headers(none), now), Advice::Never, "{status}");
+            assert_eq!(advice(status, &headers(none), None), Advice::Never, "{status}");
         }
-        let two = Advice::After(Duration::from_secs(2));
-        for (status, pairs, want) in [
-            (400, vec![("x-should-retry", "true")], Advice::Backoff),
-            (500, vec![("x-should-retry", "false"), ("retry-after", "2")], Advice::Never),
-            (503, vec![("retry-after", "2")], two),
-            (400, vec![("retry-after", "2")], Advice::Never),
+        let two = Duration::from_secs(2);
+        for (status, pairs, wait, want) in [
+            (400, vec![("x-should-retry", "true")], None, Advice::Backoff),
+            (500, vec![("x-should-retry", "false")], Some(two), Advice::Never),
+            (503, vec![], Some(two), Advice::After(two)),
+            (400, vec![], Some(two), Advice::Never),
         ] {
-            assert_eq!(advice(status, &headers(&pairs), now), want, "{status} {pairs:?}");
+            assert_eq!(advice(status, &headers(&pairs), wait), want, "{status} {pairs:?}");
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::{Call, CallStream, Limit, Llm, LlmError};
 use crate::{
@@ -62,6 +63,7 @@ pub(super) fn call(text: &str) -> Call {
         limit: Limit::Total(Duration::from_secs(20)),
         permits: None,
         avoid: None,
+        affinity: None,
     }
 }
 
@@ -80,4 +82,25 @@ pub(super) fn call_with_tools() -> Call {
         strict: None,
     };
     Call { tools: Arc::from([tool]), ..call("use f") }
+}
+
+/// Any JSON whose keys and words the protocols know, so that decoders get past the first look.
+pub(super) fn any_json() -> impl Strategy<Value = Value> {
+    const WORDS: &str = "type|index|delta|content|content_block|message|text|thinking|tool_use|id|\
+        name|input|usage|error|stop_reason|message_delta|content_block_start|content_block_delta|\
+        candidates|parts|functionCall|args|thought|finishReason|promptFeedback|blockReason|object|\
+        properties|items|anyOf|string|choices|tool_calls|function|arguments|done|STOP|OTHER|[a-z]{0,3}";
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        WORDS.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 48, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((WORDS, inner), 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
 }

@@ -3,6 +3,8 @@
 mod connections;
 mod failing;
 mod logs;
+mod pooling;
+mod protocols;
 mod reading;
 mod upstream;
 
@@ -56,11 +58,12 @@ async fn outcome(mut stream: CallStream) -> Outcome {
 }
 
 /// A config of this one model, with quick retries.
-fn config_of(model: config::Model) -> Config {
+pub(super) fn config_of(model: config::Model) -> Config {
     let plan = config::Plan {
         name: "chorus".into(),
         analyzer: None,
         members: Vec::new(),
+        reranker: None,
         selector: None,
         synthesizer: None,
         policy: config::Policy::default(),
@@ -86,8 +89,8 @@ fn config_of(model: config::Model) -> Config {
         },
         clients: Vec::new(),
         models: IndexMap::from([(model.name.clone(), Arc::new(model))]),
-        workflow: Arc::new(plan),
-        max_worker_concurrency: None,
+        workflow: config::Workflow { plan: Arc::new(plan), max_concurrency: None },
+        profiles: IndexMap::new(),
         timeouts: TimeLimits::default(),
         retry: Retry { base_delay: Duration::from_millis(5), ..Retry::default() },
         health: crate::config::Health::default(),

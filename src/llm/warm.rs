@@ -83,7 +83,8 @@ pub(super) async fn keep_warm(
     // Early enough for a slow answer to come before the pool closes the connection.
     let every = transport.idle * 2 / 3;
     let wanted = models.into_iter().filter(|model| model.config.warm_up);
-    let endpoints: Vec<&Arc<Endpoint>> = wanted.flat_map(|model| model.pool.all()).collect();
+    let seats = wanted.flat_map(|model| model.pool.seats());
+    let endpoints: Vec<&Endpoint> = seats.map(|seat| &seat.endpoint).collect();
     let each = endpoints.into_iter().map(|one| tend(&one.warmth, every, || warm(one)));
     join_all(each).await;
 }

@@ -5,7 +5,10 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, Invalid
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{answer::Piece, ask::Ask, ollama::Ollama, openai::OpenAi, refusal::Refusal};
+use super::{
+    answer::Piece, anthropic::Anthropic, ask::Ask, gemini::Gemini, ollama::Ollama, openai::OpenAi,
+    refusal::Refusal, repair::Field,
+};
 use crate::{config, types::Protocol};
 
 /// How one protocol writes requests and reads replies. Pure.
@@ -52,6 +55,15 @@ pub(super) trait Wire: Sync {
     /// The body of a request.
     fn body(&self, ask: &Ask<'_>) -> Map<String, Value>;
 
+    /// The temperature in that body.
+    fn temperature(&self, ask: &Ask<'_>) -> Option<f32> {
+        ask.temperature()
+    }
+
+    /// Puts what the model signed its earlier tool calls with back into a body; `known` gives it by
+    /// the call's id, empty when the call came unsigned.
+    fn sign(&self, _body: &mut Map<String, Value>, _known: &dyn Fn(&str) -> Option<String>) {}
+
     /// Reads a frame of a stream, or a whole reply.
     ///
     /// # Errors
@@ -74,6 +86,16 @@ pub(super) trait Wire: Sync {
 
     /// The field of `body` that asks for a form of output, and whether it holds a schema.
     fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)>;
+
+    /// The fields that an upstream may refuse by name; of two that one message names, the first is
+    /// given up.
+    fn refusable(&self) -> &'static [Field];
+
+    /// Whether a rate limit always says how long to wait, so that a 429 that does not is another
+    /// thing: money, or a hard cap.
+    fn rate_limits_say_when(&self) -> bool {
+        false
+    }
 }
 
 /// Something that not every protocol can say.
@@ -87,13 +109,19 @@ pub(super) enum Feature {
     PlainFormat,
     /// A plain completion at all.
     Plain,
+    /// "Some JSON", without a schema.
+    JsonMode,
+    /// Tool calls and results in the history of a request without tools.
+    OldToolTurns,
 }
 
 /// The protocol's own.
 pub(super) fn wire(protocol: Protocol) -> &'static dyn Wire {
     match protocol {
-        Protocol::OpenAi | Protocol::Anthropic | Protocol::Gemini => &OpenAi,
+        Protocol::OpenAi => &OpenAi,
         Protocol::Ollama => &Ollama,
+        Protocol::Anthropic => &Anthropic,
+        Protocol::Gemini => &Gemini,
     }
 }
 
@@ -102,6 +130,35 @@ pub(super) fn below(base: &Url, path: &[&str]) -> Option<Url> {
     let mut url = base.clone();
     url.path_segments_mut().ok()?.pop_if_empty().extend(path);
     Some(url)
+}
+
+/// As [`below`], behind a version: the one that is wanted, else the one that the base ends in, else
+/// the usual one.
+pub(super) fn below_version(
+    base: &Url,
+    wanted: Option<&str>,
+    usual: &str,
+    path: &[&str],
+) -> Option<Url> {
+    let last = base.path_segments().and_then(|mut segments| segments.next_back());
+    let own = last.filter(|segment| is_version(segment));
+    let mut url = base.clone();
+    let mut segments = url.path_segments_mut().ok()?;
+    segments.pop_if_empty();
+    if own.is_some() {
+        segments.pop();
+    }
+    segments.push(wanted.or(own).unwrap_or(usual)).extend(path);
+    drop(segments);
+    Some(url)
+}
+
+/// `v1`, `v1beta`.
+fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|rest| {
+        rest.starts_with(|first: char| first.is_ascii_digit())
+            && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// A header that is never shown.

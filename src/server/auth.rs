@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
-use super::{cors, error::AppError, ops};
+use super::{cors, error::AppError, observe::Caller, ops};
 use crate::config::{Client, Config};
 
 /// The door every request passes before anything runs.
@@ -24,8 +24,20 @@ struct Rules {
     /// Extra Host names; `None` when Host is not checked.
     hosts: Option<Vec<String>>,
     origins: Vec<String>,
-    clients: Vec<Client>,
+    clients: Vec<Member>,
 }
+
+/// A `[[client]]` at the door.
+#[derive(Debug)]
+struct Member {
+    name: Arc<str>,
+    key_sha256: [u8; 32],
+}
+
+/// An extension of every request that came with a key where one is needed: it may see what tells of
+/// the config.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Welcome;
 
 impl Door {
     /// The rules of a config. Host is checked only on a loopback listener, as Ollama does: against
@@ -39,7 +51,7 @@ impl Door {
         Self(Arc::new(Rules {
             hosts,
             origins: config.server.cors_origins.clone(),
-            clients: config.clients.clone(),
+            clients: config.clients.iter().map(Member::of).collect(),
         }))
     }
 }
@@ -50,7 +62,7 @@ impl Door {
 /// 403 for a Host or Origin that is not allowed. A missing or wrong key is a 401.
 pub(super) async fn guard(
     State(Door(rules)): State<Door>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, AppError> {
     rules.check_host(request.uri(), request.headers())?;
@@ -59,8 +71,16 @@ pub(super) async fn guard(
     // A browser asks without a key whether it may ask with one.
     let mut response = match rules.check_key(request.headers()) {
         _ if request.method() == Method::OPTIONS => cors::preflight(request.headers()),
-        Err(error) if !ops::is_probe(request.uri().path()) => error.into_response(),
-        _ => next.run(request).await,
+        Err(error) if !ops::is_open(request.uri()) => error.into_response(),
+        Err(_) => next.run(request).await,
+        Ok(client) => {
+            let extensions = request.extensions_mut();
+            extensions.insert(Welcome);
+            if let Some(caller) = extensions.get_mut::<Caller>() {
+                caller.client = client;
+            }
+            next.run(request).await
+        }
     };
     if let Some(origin) = origin {
         // Allowed, as was checked above: its page may read the answer, a refusal too.
@@ -100,9 +120,10 @@ impl Rules {
         ))
     }
 
-    fn check_key(&self, headers: &HeaderMap) -> Result<(), AppError> {
+    /// Whose key it is; `None` where none is needed.
+    fn check_key(&self, headers: &HeaderMap) -> Result<Option<Arc<str>>, AppError> {
         if self.clients.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let Some(key) = presented_key(headers) else {
             return Err(AppError::InvalidKey(
@@ -111,13 +132,21 @@ impl Rules {
         };
         // Equal lengths and no early way out, so that time tells nothing of any key.
         let digest = Sha256::digest(key);
-        let known = self.clients.iter().fold(Choice::from(0), |known, client| {
-            known | client.key_sha256.as_slice().ct_eq(digest.as_slice())
-        });
-        if bool::from(known) {
-            return Ok(());
+        let same = |client: &Member| client.key_sha256.as_slice().ct_eq(digest.as_slice());
+        let matches: Vec<Choice> = self.clients.iter().map(same).collect();
+        let found = self.clients.iter().zip(matches).find(|(_, same)| bool::from(*same));
+        match found {
+            Some((client, _)) => Ok(Some(Arc::clone(&client.name))),
+            None => Err(AppError::InvalidKey(
+                "this API key is not known; it must be that of a [[client]]",
+            )),
         }
-        Err(AppError::InvalidKey("this API key is not known; it must be that of a [[client]]"))
+    }
+}
+
+impl Member {
+    fn of(client: &Client) -> Self {
+        Self { name: Arc::from(client.name.as_str()), key_sha256: client.key_sha256 }
     }
 }
 
@@ -256,23 +285,28 @@ mod tests {
             name: name.to_owned(),
             key_sha256: Sha256::digest(key).into(),
         };
-        let rules = |clients| Rules { hosts: None, origins: Vec::new(), clients };
+        let rules = |clients: Vec<Client>| Rules {
+            hosts: None,
+            origins: Vec::new(),
+            clients: clients.iter().map(Member::of).collect(),
+        };
         let two = rules(vec![client("a", "first"), client("b", "second")]);
         for (name, value, want) in [
-            ("authorization", "Bearer first", true),
-            ("authorization", "bearer  second", true),
-            ("x-api-key", "second", true),
-            ("authorization", "Bearer third", false),
-            ("authorization", "Bearer ", false),
-            ("authorization", "Basic first", false),
-            ("authorization", "first", false),
-            ("x-api-key", "", false),
-            ("accept", "first", false),
+            ("authorization", "Bearer first", Some("a")),
+            ("authorization", "bearer  second", Some("b")),
+            ("x-api-key", "second", Some("b")),
+            ("authorization", "Bearer third", None),
+            ("authorization", "Bearer ", None),
+            ("authorization", "Basic first", None),
+            ("authorization", "first", None),
+            ("x-api-key", "", None),
+            ("accept", "first", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
-            assert_eq!(two.check_key(&headers).is_ok(), want, "{name}: {value}");
-            assert!(rules(Vec::new()).check_key(&headers).is_ok());
+            let found = two.check_key(&headers).ok().flatten();
+            assert_eq!(found.as_deref(), want, "{name}: {value}");
+            assert!(rules(Vec::new()).check_key(&headers).is_ok_and(|client| client.is_none()));
         }
     }
 }

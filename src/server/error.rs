@@ -307,6 +307,7 @@ fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
         | LlmErrorKind::Truncated
         | LlmErrorKind::Empty
         | LlmErrorKind::ContentFilter
+        | LlmErrorKind::CircuitOpen
         | LlmErrorKind::Setup => (StatusCode::BAD_GATEWAY, "upstream_error"),
     }
 }

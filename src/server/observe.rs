@@ -44,6 +44,8 @@ pub(super) struct Caller {
     pub(super) request_id: RequestId,
     /// How streams are framed and errors shaped.
     pub(super) dialect: Dialect,
+    /// The name of the `[[client]]` whose key came with it.
+    pub(super) client: Option<Arc<str>>,
     /// `?include_workflow=true`.
     pub(super) include_workflow: bool,
     /// Where to say what the log line should tell.
@@ -95,6 +97,7 @@ pub(super) async fn observe(
     let caller = Caller {
         request_id,
         dialect,
+        client: None,
         include_workflow: dialect::query(request.uri(), "include_workflow")
             .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true")),
         log: log.clone(),

@@ -75,7 +75,7 @@ pub(super) struct ModelList {
     data: Vec<ModelObject>,
 }
 
-/// `GET /v1/models` (OpenAI's API reference): the workflow first, then every `[[model]]`.
+/// `GET /v1/models` (OpenAI's API reference): the workflows first, then every `[[model]]`.
 pub(super) async fn models(State(app): State<AppState>) -> Json<ModelList> {
     let data = ops::names(app.config()).map(|name| ModelObject::of(&app, name)).collect();
     Json(ModelList { object: "list", data })

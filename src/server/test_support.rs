@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use crate::{
-    config::{Client, Config, LogFormat, Model, Plan, Policy, Retry, Server, TimeLimits},
+    config::{Client, Config, LogFormat, Model, Plan, Policy, Retry, Server, TimeLimits, Workflow},
     llm::{LlmError, LlmErrorKind, ToolCallDelta},
     types::{FinishReason, RequestId, Usage, WorkflowId},
     workflow::{
@@ -34,6 +34,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         name: "chorus".to_owned(),
         analyzer: None,
         members: Vec::new(),
+        reranker: None,
         selector: None,
         synthesizer: None,
         policy: Policy::default(),
@@ -42,8 +43,8 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         server,
         clients,
         models,
-        workflow: Arc::new(workflow),
-        max_worker_concurrency: None,
+        workflow: Workflow { plan: Arc::new(workflow), max_concurrency: None },
+        profiles: IndexMap::new(),
         timeouts: TimeLimits::default(),
         retry: Retry::default(),
         health: crate::config::Health::default(),
@@ -72,6 +73,7 @@ pub(super) fn trace(mode: &'static str, status: RunStatus) -> WorkflowExecutionD
             usage: UsageRecord::default(),
             analyzer: None,
             workers: Vec::new(),
+            reranker: None,
             selector: None,
             synthesizer: None,
             note: None,

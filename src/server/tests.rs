@@ -403,10 +403,10 @@ fn the_workflows_capabilities_are_those_of_its_models() {
         let mut blind = model("blind");
         (blind.vision, blind.tools) = (Some(false), Some(false));
         let mut config = config(server(), Vec::new(), vec![model("a"), blind]);
-        let mut plan = (*config.workflow).clone();
+        let mut plan = (*config.workflow.plan).clone();
         plan.synthesizer = synthesizer.map(stage);
         plan.members = workers.into_iter().map(leaf).collect();
-        config.workflow = Arc::new(plan);
+        config.workflow.plan = Arc::new(plan);
         let told = Value::from(ollama::capabilities(DEFAULT_WORKFLOW, &config)).to_string();
         assert_eq!(told, want);
     }

@@ -1,10 +1,17 @@
 //! What a client asked for, once its dialect has been read away.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
-use super::Message;
+use super::{Image, Message, Part, Role};
+
+/// How much of each part of a message tells conversations apart.
+const AFFINITY_BYTES: usize = 16 * 1024;
 
 /// The wire protocol of an upstream, or the one whose extra fields a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +70,8 @@ pub struct Request {
     pub raw: bool,
     /// Fields Chorus does not know, for a direct call to an upstream of the same protocol.
     pub extra: Option<Extra>,
+    /// Who asks: the name of the `[[client]]` whose key came with it.
+    pub caller: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Request {
@@ -94,8 +103,38 @@ impl Request {
             parallel_tool_calls: None,
             raw: false,
             extra: None,
+            caller: None,
         }
     }
+
+    /// The same for every request of a conversation: of who asks, and of what it began with, up to
+    /// the first user message.
+    #[must_use]
+    pub fn affinity(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.caller.hash(&mut hasher);
+        for message in self.messages.iter() {
+            for part in &message.parts {
+                match part {
+                    Part::Text(text) => beginning(text).hash(&mut hasher),
+                    Part::Image(Image::Url { url, .. }) => beginning(url).hash(&mut hasher),
+                    Part::Image(Image::Inline { base64, .. }) => {
+                        beginning(base64).hash(&mut hasher);
+                    }
+                }
+            }
+            if message.role == Role::User {
+                break;
+            }
+        }
+        hasher.finish()
+    }
+}
+
+/// Enough bytes of a text to tell conversations apart, and its length; images are large.
+fn beginning(text: &str) -> (&[u8], usize) {
+    let bytes = text.as_bytes();
+    (bytes.get(..AFFINITY_BYTES).unwrap_or(bytes), bytes.len())
 }
 
 /// Sampling parameters that workers inherit from the request.

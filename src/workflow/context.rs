@@ -25,6 +25,8 @@ pub(super) struct RunContext {
     /// Marks fences in prompts, so that no candidate can forge their end.
     pub(super) nonce: String,
     pub(super) watch: RunWatch,
+    /// Of the conversation, for models that are sticky.
+    pub(super) affinity: u64,
     tally: Mutex<Tally>,
 }
 
@@ -75,10 +77,12 @@ impl RunContext {
         request_id: RequestId,
         watch: RunWatch,
         workflow_id: WorkflowId,
+        max_concurrency: Option<usize>,
     ) -> Self {
-        let permits = engine.config.max_worker_concurrency.map(|n| Arc::new(Semaphore::new(n)));
+        let permits = max_concurrency.map(|most| Arc::new(Semaphore::new(most)));
         Self {
             engine,
+            affinity: request.affinity(),
             request,
             request_id,
             workflow_id,

@@ -7,17 +7,18 @@ use futures::StreamExt;
 
 use super::{
     StageKind,
-    ask::{MAX_OUTPUT_BYTES, Tracker, drain, ended_early, size, too_large},
+    ask::{MAX_OUTPUT_BYTES, drain, ended_early, too_large},
     context::RunContext,
     hedge::{Turn, race},
     step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
     temperature,
     trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
+    tracker::{Tracker, size},
 };
 use crate::{
     config::LimitKind,
     llm::{Call, CallEvent, Limit, LlmError, Model},
-    types::{FinishReason, Request, Sampling, Usage},
+    types::{FinishReason, Sampling, Usage},
 };
 
 /// Calls the model and streams what it says.
@@ -25,19 +26,19 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
     Box::pin(stream! {
         let config = model.config();
         let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
-        let mut tracker = Tracker::begin(&run);
+        let tracker = Tracker::new(&run, None);
+        tracker.begin();
         let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);
-        let turn = |(): &()| {
-            Turn::new(&model, chosen, whole(&run.request, temperature, Limit::Gap(limit)))
-        };
-        let mut asked = race((), &mut VecDeque::new(), turn, &mut tracker).await;
+        let turn =
+            |(): &()| Turn::new(&model, chosen, whole(&run, temperature, Limit::Gap(limit)));
+        let mut asked = race((), &mut VecDeque::new(), turn, &tracker).await;
         let mut ending: Result<FinishReason, LlmError> =
             Err(asked.failed.pop().map_or_else(|| ended_early(&model), |(_, error)| error));
         let mut stream =
             asked.heard.map_or_else(|| futures::stream::empty().boxed(), |heard| heard.stream);
         let mut bytes = 0;
-        while let Some(item) = stream.next().await {
+        while let Some(item) = tracker.next(&mut stream).await {
             let event = match item {
                 Ok(event) => event,
                 Err(error) => {
@@ -45,7 +46,6 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
                     break;
                 }
             };
-            tracker.note(&event, &model);
             match event {
                 CallEvent::Delta(delta) => {
                     bytes += size(&delta);
@@ -77,7 +77,8 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
 }
 
 /// The request as it is, for one model.
-fn whole(request: &Request, temperature: Option<f32>, limit: Limit) -> Call {
+fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
+    let request = &run.request;
     Call {
         messages: Arc::clone(&request.messages),
         sampling: Sampling { temperature, ..request.sampling.clone() },
@@ -94,6 +95,7 @@ fn whole(request: &Request, temperature: Option<f32>, limit: Limit) -> Call {
         limit,
         permits: None,
         avoid: None,
+        affinity: Some(run.affinity),
     }
 }
 
@@ -114,6 +116,7 @@ fn outcome(
         usage: call.usage,
         analyzer: None,
         workers: Vec::new(),
+        reranker: None,
         selector: None,
         synthesizer: Some(SynthesizerRecord { call, fallback: false, fallback_reason: None }),
         note,
@@ -121,7 +124,8 @@ fn outcome(
     let result = match ending {
         Ok(reason) => {
             let usage = answer_usage;
-            Ok(vec![Candidate { seat: 0, name, text: String::new(), reason, usage }])
+            let (path, text) = (name.clone(), String::new());
+            Ok(vec![Candidate { seat: 0, name, path, text, reason, usage }])
         }
         Err(error) => Err(Failure::of(&error)),
     };

@@ -8,13 +8,11 @@ use futures::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    ask::{Tracker, ended_early},
+    ask::ended_early,
     temperature::Chosen,
+    tracker::{Place, Tracker},
 };
-use crate::{
-    llm::{Call, CallEvent, CallStream, Limit, LlmError, Model},
-    types::Message,
-};
+use crate::llm::{Call, CallEvent, CallStream, Limit, LlmError, Model};
 
 /// A model about to be asked, and how.
 pub(super) struct Turn {
@@ -63,19 +61,19 @@ pub(super) async fn race<T: Clone>(
     who: T,
     spare: &mut VecDeque<T>,
     turn: impl Fn(&T) -> Turn,
-    tracker: &mut Tracker,
+    tracker: &Tracker,
 ) -> Race<T> {
     let asked = turn(&who);
     tracker.asks(&asked.model, asked.chosen);
     let mut patience = asked.hedge_after;
-    let mut first = Lane::new(who, asked);
+    let mut first = Lane::new(who, asked, |model, call| tracker.call(model, call));
     loop {
         let late = patience.and_then(|wait| first.started?.checked_add(wait));
         let item = match late {
-            None => first.stream.next().await,
-            Some(late) => match timeout_at(late, first.stream.next()).await {
+            None => first.next(tracker, Place::First).await,
+            Some(late) => match timeout_at(late, first.next(tracker, Place::First)).await {
                 Ok(item) => item,
-                Err(_) => match first.second(spare, &turn) {
+                Err(_) => match first.second(spare, &turn, tracker) {
                     Some(second) => return both(first, second, tracker).await,
                     None => {
                         patience = None;
@@ -84,7 +82,7 @@ pub(super) async fn race<T: Clone>(
                 },
             },
         };
-        match first.take(item, tracker, Place::First) {
+        match first.take(item) {
             Word::None => {}
             Word::Spoken(event) => {
                 let heard = Some(first.heard(event));
@@ -98,38 +96,32 @@ pub(super) async fn race<T: Clone>(
 }
 
 /// Waits for the first of two to speak.
-async fn both<T>(mut first: Lane<T>, mut second: Lane<T>, tracker: &mut Tracker) -> Race<T> {
-    tracker.hedges();
+async fn both<T>(mut first: Lane<T>, mut second: Lane<T>, tracker: &Tracker) -> Race<T> {
     let elsewhere = Arc::ptr_eq(&first.model, &second.model);
     let (mut first_error, mut second_error) = (None, None);
     while first_error.is_none() || second_error.is_none() {
         tokio::select! {
             biased;
-            item = first.stream.next(), if first_error.is_none() => {
-                match first.take(item, tracker, Place::First) {
+            item = first.next(tracker, Place::First), if first_error.is_none() => {
+                match first.take(item) {
                     Word::None => {}
                     Word::Spoken(event) => {
-                        if second_error.is_none() {
-                            second.outrun(tracker);
-                        }
+                        tracker.speaks(Place::First);
                         let heard = Some(first.heard(event));
                         return Race { heard, failed: Vec::new(), hedged: true };
                     }
                     Word::Failed(error) => first_error = Some(error),
                 }
             }
-            item = second.stream.next(), if second_error.is_none() => {
-                match second.take(item, tracker, Place::Second) {
+            item = second.next(tracker, Place::Second), if second_error.is_none() => {
+                match second.take(item) {
                     Word::None => {}
                     Word::Spoken(event) => {
+                        tracker.speaks(Place::Second);
                         tracker.asks(&second.model, second.chosen);
-                        let mut failed = Vec::new();
-                        match first_error {
-                            None => first.outrun(tracker),
-                            // Its model answers after all, as after a retry.
-                            Some(_) if elsewhere => {}
-                            Some(error) => failed.push((first.who, error)),
-                        }
+                        // A model that answers elsewhere has not failed, as after a retry.
+                        let failed = first_error.filter(|_| !elsewhere);
+                        let failed = failed.map(|error| (first.who, error)).into_iter().collect();
                         return Race { heard: Some(second.heard(event)), failed, hedged: true };
                     }
                     Word::Failed(error) => second_error = Some(error),
@@ -140,14 +132,6 @@ async fn both<T>(mut first: Lane<T>, mut second: Lane<T>, tracker: &mut Tracker)
     let second = second_error.filter(|_| !elsewhere).map(|error| (second.who, error));
     let first = first_error.map(|error| (first.who, error));
     Race { heard: None, failed: second.into_iter().chain(first).collect(), hedged: true }
-}
-
-/// Which of the two calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// The stage's record is about it, unless the other one speaks first.
-    First,
-    Second,
 }
 
 /// What an item of a call's stream means to the race.
@@ -162,7 +146,6 @@ struct Lane<T> {
     who: T,
     model: Arc<Model>,
     chosen: Option<Chosen>,
-    prompt: Arc<[Message]>,
     stream: CallStream,
     since: Instant,
     queued: Duration,
@@ -170,17 +153,21 @@ struct Lane<T> {
     started: Option<Instant>,
     /// Where its latest attempt went.
     endpoint: Option<usize>,
-    /// Since when that attempt is under way.
-    flight: Option<Instant>,
 }
 
 impl<T: Clone> Lane<T> {
     /// The second call: the model itself where it has another endpoint, else the next spare one.
-    fn second(&self, spare: &mut VecDeque<T>, turn: impl Fn(&T) -> Turn) -> Option<Self> {
+    fn second(
+        &self,
+        spare: &mut VecDeque<T>,
+        turn: impl Fn(&T) -> Turn,
+        tracker: &Tracker,
+    ) -> Option<Self> {
+        let make = |model: &_, call| tracker.second_call(model, call);
         if self.model.endpoint_count() < 2 {
             let who = spare.pop_front()?;
             let turn = turn(&who);
-            return Some(Self::new(who, turn));
+            return Some(Self::new(who, turn, make));
         }
         let mut again = turn(&self.who);
         again.call.avoid = self.endpoint;
@@ -189,33 +176,34 @@ impl<T: Clone> Lane<T> {
             let used = self.since.elapsed().saturating_sub(self.queued);
             again.call.limit = Limit::Total(whole.saturating_sub(used));
         }
-        Some(Self::new(self.who.clone(), again))
+        Some(Self::new(self.who.clone(), again, make))
     }
 }
 
 impl<T> Lane<T> {
-    fn new(who: T, turn: Turn) -> Self {
+    fn new(who: T, turn: Turn, make: impl FnOnce(&Arc<Model>, Call) -> CallStream) -> Self {
         let Turn { model, chosen, call, .. } = turn;
         Self {
             who,
             chosen,
-            prompt: Arc::clone(&call.messages),
-            stream: model.call(call),
+            stream: make(&model, call),
             model,
             since: Instant::now(),
             queued: Duration::ZERO,
             started: None,
             endpoint: None,
-            flight: None,
         }
     }
 
-    fn take(
+    async fn next(
         &mut self,
-        item: Option<Result<CallEvent, LlmError>>,
-        tracker: &mut Tracker,
+        tracker: &Tracker,
         place: Place,
-    ) -> Word {
+    ) -> Option<Result<CallEvent, LlmError>> {
+        tracker.overhear(place, &mut self.stream).await
+    }
+
+    fn take(&mut self, item: Option<Result<CallEvent, LlmError>>) -> Word {
         let event = match item {
             Some(Ok(event)) => event,
             Some(Err(error)) => return Word::Failed(error),
@@ -223,33 +211,19 @@ impl<T> Lane<T> {
         };
         match event {
             CallEvent::Started { queued, endpoint } => {
-                let now = Instant::now();
                 self.queued += queued;
-                self.started.get_or_insert(now);
-                (self.endpoint, self.flight) = (Some(endpoint), Some(now));
+                self.started.get_or_insert_with(Instant::now);
+                self.endpoint = Some(endpoint);
+                Word::None
             }
-            CallEvent::Attempt(_) => self.flight = None,
-            CallEvent::Delta(_) | CallEvent::Finished(_) => return Word::Spoken(event),
+            CallEvent::Attempt(_) => Word::None,
+            CallEvent::Delta(_) | CallEvent::Finished(_) => Word::Spoken(event),
         }
-        match place {
-            Place::First => tracker.note(&event, &self.model),
-            Place::Second => tracker.note_second(&event),
-        }
-        Word::None
     }
 
     fn heard(self, event: CallEvent) -> Heard<T> {
         let stream = stream::iter([Ok(event)]).chain(self.stream).boxed();
         let Self { who, model, since, queued, .. } = self;
         Heard { who, model, stream, since, queued }
-    }
-
-    /// The other one was faster: hangs up.
-    fn outrun(self, tracker: &mut Tracker) {
-        let Self { model, prompt, stream, endpoint, flight, .. } = self;
-        drop(stream);
-        if let (Some(endpoint), Some(since)) = (endpoint, flight) {
-            tracker.outrun(&model, &prompt, endpoint, since.elapsed());
-        }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     trace::{LevelRecord, UsageRecord},
 };
 use crate::{
-    config::{Member, Plan, UsageScope},
+    config::{Member, Plan, UsageScope, Workflow},
     llm::{LlmError, LlmErrorKind, Model},
     types::{FinishReason, Request, RequestId, WorkflowId},
 };
@@ -71,12 +71,17 @@ impl Engine {
     pub fn run(self: &Arc<Self>, route: Route, request: Request, id: RequestId) -> Run {
         let workflow_id = WorkflowId::fresh();
         let (name, mode) = match &route {
-            Route::Workflow(plan) => (plan.name.clone(), "workflow"),
+            Route::Workflow(workflow) => (workflow.plan.name.clone(), "workflow"),
             Route::Direct(model) => (model.config().name.clone(), "direct"),
         };
         let watch = RunWatch::new(workflow_id, name.clone());
+        let most = match &route {
+            Route::Workflow(workflow) => workflow.max_concurrency,
+            Route::Direct(_) => None,
+        };
         let way = self.way(route, &request);
-        let context = RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id);
+        let context =
+            RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id, most);
         let ending = Ending { run: Arc::new(context), name, mode };
         Run { id: workflow_id, watch, events: events(ending, way) }
     }
@@ -89,7 +94,9 @@ impl Engine {
                     .to_owned(),
                 param: Some("raw"),
             }),
-            Route::Workflow(plan) if plan.synthesizer.is_none() && !request.tools.is_empty() => {
+            Route::Workflow(Workflow { plan, .. })
+                if plan.synthesizer.is_none() && !request.tools.is_empty() =>
+            {
                 match first_leaf_model(&plan).and_then(|name| self.llm.model(name)) {
                     Some(model) => {
                         let note = "tools in a plan without a synthesizer: the first worker's model \
@@ -99,7 +106,7 @@ impl Engine {
                     None => Way::Level(plan),
                 }
             }
-            Route::Workflow(plan) => Way::Level(plan),
+            Route::Workflow(workflow) => Way::Level(workflow.plan),
         }
     }
 }
@@ -138,7 +145,15 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
                     yield event;
                 }
                 Step::Done(outcome) => yield ending.ended(*outcome, direct),
-                Step::Analyzed(_) | Step::Member { .. } | Step::Selected(_) | Step::Answered(_) => {}
+                Step::Analyzed(_)
+                | Step::Member { .. }
+                | Step::GraceOver
+                | Step::DeadlineOver
+                | Step::CutOff
+                | Step::Judge
+                | Step::Reranked(_)
+                | Step::Selected(_)
+                | Step::Answered(_) => {}
             }
         }
     })
@@ -203,6 +218,7 @@ impl LevelRecord {
             usage: UsageRecord::default(),
             analyzer: None,
             workers: Vec::new(),
+            reranker: None,
             selector: None,
             synthesizer: None,
             note: None,
@@ -245,6 +261,7 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         | LlmErrorKind::Truncated
         | LlmErrorKind::Empty
         | LlmErrorKind::ContentFilter
+        | LlmErrorKind::CircuitOpen
         | LlmErrorKind::Setup => WorkflowError::Upstream(error.clone()),
     }
 }
@@ -252,6 +269,10 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
 fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize) -> WorkflowError {
     let each = || members.iter().map(|(name, failure)| format!("{name}: {}", failure.message));
     let listed = || each().collect::<Vec<_>>().join("; ");
+    if failure.is_by_deadline() {
+        let message = format!("too few workers answered before the deadline: {}", listed());
+        return WorkflowError::Timeout { message };
+    }
     if failure.is_wholly(|kind| kind == LlmErrorKind::Timeout) {
         return WorkflowError::Timeout { message: format!("every worker timed out: {}", listed()) };
     }

@@ -4,19 +4,21 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    ask::{Reply, Tracker, ended_early, error, listen},
+    ask::{Reply, ended_early, error, listen},
     consensus::{ALIKE, Consensus},
     context::RunContext,
     excerpt,
     hedge::{Turn, race},
     lenient,
+    lineup::{self, Lineup},
     step::{Candidate, Selection},
     temperature,
     trace::{CallRecord, ErrorRecord, SelectorRecord, StageStatus},
+    tracker::Tracker,
 };
 use crate::{
     config::{LimitKind, Stage},
@@ -25,8 +27,6 @@ use crate::{
 };
 
 const MAX_TOKENS: u32 = 2048;
-/// Of the judge's context, this much may be the conversation.
-const CONVERSATION_BYTES: usize = 8 * 1024;
 
 const INSTRUCTIONS: &str = "You judge candidate answers to the last user message of a conversation. \
 Prefer the answer that is correct, complete, follows the user's instructions and is in the user's \
@@ -83,13 +83,13 @@ pub(super) async fn select(
     stage: &Stage,
     candidates: &[Candidate],
     consensus: Consensus,
+    tracker: &Tracker,
 ) -> Selection {
-    let order = shuffled(candidates.len(), run.workflow_id.seed());
-    let mut tracker = Tracker::begin(run);
+    let order = lineup::shuffled(candidates.len(), run.workflow_id.seed());
     let mut rest = Vec::new();
     let mut failures = Vec::new();
-    let task = Task { run, stage, candidates, order: &order };
-    let judged = task.judge(&mut tracker, &mut rest, &mut failures).await;
+    let lineup = Lineup { run, stage, candidates, order: &order };
+    let judged = judge(lineup, tracker, &mut rest, &mut failures).await;
     let (verdict, call, failure) = match judged {
         Some(verdict) => (verdict, tracker.ok(), None),
         None => {
@@ -110,7 +110,7 @@ pub(super) async fn select(
         selected_index: candidates.get(verdict.best).map(|candidate| candidate.seat),
         reason: verdict.reason,
         scores: verdict.scores.iter().filter_map(|(i, score)| Some((name(*i)?, *score))).collect(),
-        order: order.iter().filter_map(|index| Some(candidates.get(*index)?.seat)).collect(),
+        order: lineup.seats(),
         fallback: failure.is_some(),
     };
     let overcome = failures.into_iter().map(|(model, one)| (model, one.record())).collect();
@@ -135,47 +135,38 @@ impl Failure {
     }
 }
 
-/// What is to be judged.
-#[derive(Clone, Copy)]
-struct Task<'a> {
-    run: &'a Arc<RunContext>,
-    stage: &'a Stage,
-    candidates: &'a [Candidate],
-    order: &'a [usize],
-}
-
-impl Task<'_> {
-    /// The first verdict of the stage's models. `failures` are the models that gave none, and why.
-    async fn judge(
-        self,
-        tracker: &mut Tracker,
-        rest: &mut Vec<CallStream>,
-        failures: &mut Vec<(String, Failure)>,
-    ) -> Option<Verdict> {
-        let mut judges: VecDeque<Judge> =
-            self.run.models(self.stage).into_iter().map(|model| self.judge_of(model)).collect();
-        while let Some(judge) = judges.pop_front() {
-            let mut hearing = Hearing { task: self, judge, others: &mut judges, failures };
-            match hearing.verdict(tracker, rest).await {
-                Ok(verdict) => return Some(verdict),
-                Err(failure) => {
-                    // A judge that talks nonsense twice is not replaced: the consensus stands in.
-                    let unusable = matches!(failure, Failure::Unusable);
-                    let name = hearing.judge.name();
-                    failures.push((name, failure));
-                    if unusable {
-                        return None;
-                    }
+/// The first verdict of the stage's models. `failures` are the models that gave none, and why.
+async fn judge(
+    lineup: Lineup<'_>,
+    tracker: &Tracker,
+    rest: &mut Vec<CallStream>,
+    failures: &mut Vec<(String, Failure)>,
+) -> Option<Verdict> {
+    let judge_of = |model: Arc<Model>| {
+        let left = lineup.run.limit(LimitKind::Selector, &model, lineup.stage);
+        Judge { model, halved: false, left, hedged: false }
+    };
+    let mut judges: VecDeque<Judge> =
+        lineup.run.models(lineup.stage).into_iter().map(judge_of).collect();
+    while let Some(judge) = judges.pop_front() {
+        if !failures.is_empty() && tracker.is_over() {
+            return None;
+        }
+        let mut hearing = Hearing { lineup, judge, others: &mut judges, failures };
+        match hearing.verdict(tracker, rest).await {
+            Ok(verdict) => return Some(verdict),
+            Err(failure) => {
+                // A judge that talks nonsense twice is not replaced: the consensus stands in.
+                let unusable = matches!(failure, Failure::Unusable);
+                let name = hearing.judge.name();
+                failures.push((name, failure));
+                if unusable {
+                    return None;
                 }
             }
         }
-        None
     }
-
-    fn judge_of(self, model: Arc<Model>) -> Judge {
-        let left = self.run.limit(LimitKind::Selector, &model, self.stage);
-        Judge { model, halved: false, left, hedged: false }
-    }
+    None
 }
 
 /// One model as a judge.
@@ -198,7 +189,7 @@ impl Judge {
 
 /// A judge being asked, and those who can be asked instead.
 struct Hearing<'a> {
-    task: Task<'a>,
+    lineup: Lineup<'a>,
     judge: Judge,
     others: &'a mut VecDeque<Judge>,
     failures: &'a mut Vec<(String, Failure)>,
@@ -208,7 +199,7 @@ impl Hearing<'_> {
     /// Asks, once more with less when it was too much, once more when the answer is unusable.
     async fn verdict(
         &mut self,
-        tracker: &mut Tracker,
+        tracker: &Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Verdict, Failure> {
         let mut asked = self.ask(None, tracker, rest).await;
@@ -217,19 +208,19 @@ impl Hearing<'_> {
             asked = self.ask(None, tracker, rest).await;
         }
         let reply = asked.map_err(Failure::Upstream)?;
-        if let Some(verdict) = parse(&reply.text, self.task.order) {
+        if let Some(verdict) = parse(&reply.text, self.lineup.order) {
             return Ok(verdict);
         }
         let again = self.ask(Some(&reply.text), tracker, rest).await;
         let repaired = again.map_err(Failure::Upstream)?;
-        parse(&repaired.text, self.task.order).ok_or(Failure::Unusable)
+        parse(&repaired.text, self.lineup.order).ok_or(Failure::Unusable)
     }
 
     /// One question; whoever speaks first is the judge from then on.
     async fn ask(
         &mut self,
         unusable: Option<&str>,
-        tracker: &mut Tracker,
+        tracker: &Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Reply, LlmError> {
         if self.judge.left.is_zero() {
@@ -237,8 +228,8 @@ impl Hearing<'_> {
             return Err(error(&self.judge.model, LlmErrorKind::Timeout, what));
         }
         let (mut begun, queued) = (Instant::now(), tracker.queued());
-        let task = self.task;
-        let turn = |judge: &Judge| task.turn(judge, unusable);
+        let lineup = self.lineup;
+        let turn = |judge: &Judge| turn(lineup, judge, unusable);
         let mut asked = race(self.judge.clone(), self.others, turn, tracker).await;
         self.judge.hedged |= asked.hedged;
         let told = if asked.heard.is_none() { asked.failed.pop() } else { None };
@@ -262,85 +253,52 @@ impl Hearing<'_> {
     }
 }
 
-impl Task<'_> {
-    /// How a judge is asked; once more, showing what was unusable.
-    fn turn(self, judge: &Judge, unusable: Option<&str>) -> Turn {
-        let config = judge.model.config();
-        let chosen = temperature::steady(self.stage.temperature, config.temperature);
-        let most = || excerpt::answer_tokens(config.context_tokens, MAX_TOKENS);
-        let max_tokens = self.stage.max_tokens.unwrap_or_else(most);
-        let messages = self.prompt(judge, max_tokens, unusable);
-        let format = format(self.candidates.len());
-        let call = self.run.question(messages, chosen.value, max_tokens, format, judge.left);
-        let turn = Turn::new(&judge.model, Some(chosen), call);
-        Turn { hedge_after: turn.hedge_after.filter(|_| !judge.hedged), ..turn }
-    }
-
-    fn prompt(self, judge: &Judge, max_tokens: u32, unusable: Option<&str>) -> Vec<Message> {
-        let Task { run, stage, candidates, order } = self;
-        let nonce = &run.nonce;
-        let context = judge.model.config().context_tokens;
-        let bytes = excerpt::part_of(context, CONVERSATION_BYTES);
-        let conversation = excerpt::conversation(&run.request.messages, bytes);
-        let used = conversation.len() + INSTRUCTIONS.len() + 128 * candidates.len();
-        let whole = excerpt::share(context, max_tokens as usize, used, candidates.len());
-        let texts = || candidates.iter().map(|candidate| candidate.text.as_str());
-        let share = if judge.halved { excerpt::halved(whole, texts()) } else { whole };
-        let mut text = excerpt::fenced("conversation", nonce, "", &conversation);
-        for (place, index) in order.iter().enumerate() {
-            let answer = candidates.get(*index).map_or("", |candidate| &candidate.text);
-            let answer = excerpt::excerpt(answer, share);
-            let label = format!(" label=\"{}\"", place + 1);
-            text.push('\n');
-            text.push_str(&excerpt::fenced("candidate", nonce, &label, &answer));
-        }
-        text.push('\n');
-        text.push_str("Which candidate is best? Answer as JSON.");
-        let instructions = match &stage.system {
-            Some(added) => format!("{INSTRUCTIONS}\n{added}"),
-            None => INSTRUCTIONS.to_owned(),
-        };
-        let mut messages =
-            vec![Message::text(Role::System, instructions), Message::text(Role::User, text)];
-        if let Some(unusable) = unusable {
-            let labels: Vec<String> = (1..=order.len()).map(|n| n.to_string()).collect();
-            messages.push(Message::text(Role::Assistant, excerpt::excerpt(unusable, 1000)));
-            messages.push(Message::text(
-                Role::User,
-                format!(
-                    "That was not usable. Reply with the JSON object only; \"best\" must be one of: {}.",
-                    labels.join(", ")
-                ),
-            ));
-        }
-        messages
-    }
+/// How a judge is asked; once more, showing what was unusable.
+fn turn(lineup: Lineup<'_>, judge: &Judge, unusable: Option<&str>) -> Turn {
+    let (config, stage) = (judge.model.config(), lineup.stage);
+    let chosen = temperature::steady(stage.temperature, config.temperature);
+    let most = || excerpt::answer_tokens(config.context_tokens, MAX_TOKENS);
+    let max_tokens = stage.max_tokens.unwrap_or_else(most);
+    let messages = prompt(lineup, judge, max_tokens, unusable);
+    let format = format(lineup.candidates.len());
+    let call = lineup.run.question(messages, chosen.value, max_tokens, format, judge.left);
+    let turn = Turn::new(&judge.model, Some(chosen), call);
+    Turn { hedge_after: turn.hedge_after.filter(|_| !judge.hedged), ..turn }
 }
 
-/// Which candidate stands at which label: a permutation that is the same for the same seed.
-fn shuffled(count: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    fastrand::Rng::with_seed(seed).shuffle(&mut order);
-    order
+fn prompt(
+    lineup: Lineup<'_>,
+    judge: &Judge,
+    max_tokens: u32,
+    unusable: Option<&str>,
+) -> Vec<Message> {
+    let question = "Which candidate is best? Answer as JSON.";
+    let mut messages =
+        lineup.messages(&judge.model, max_tokens, judge.halved, INSTRUCTIONS, question);
+    if let Some(unusable) = unusable {
+        let labels = lineup::labels(lineup.order.len());
+        messages.push(Message::text(Role::Assistant, excerpt::excerpt(unusable, 1000)));
+        messages.push(Message::text(
+            Role::User,
+            format!(
+                "That was not usable. Reply with the JSON object only; \"best\" must be one of: {}.",
+                labels.join(", ")
+            ),
+        ));
+    }
+    messages
 }
 
 /// `reason` before `scores` before `best`: the judge has thought when it decides.
 fn format(count: usize) -> OutputFormat {
-    let labels: Vec<String> = (1..=count).map(|label| label.to_string()).collect();
-    let scores: Map<String, Value> =
-        labels.iter().map(|label| (label.clone(), json!({ "type": "number" }))).collect();
+    let labels = lineup::labels(count);
     OutputFormat::Schema {
         name: "verdict".to_owned(),
         schema: Arc::new(json!({
             "type": "object",
             "properties": {
                 "reason": { "type": "string", "maxLength": 300 },
-                "scores": {
-                    "type": "object",
-                    "properties": scores,
-                    "required": labels,
-                    "additionalProperties": false
-                },
+                "scores": lineup::scores_schema(&labels),
                 "best": { "type": "string", "enum": labels }
             },
             "required": ["reason", "scores", "best"],
@@ -354,28 +312,15 @@ fn format(count: usize) -> OutputFormat {
 /// Reads the verdict leniently; a label that was not shown is refused.
 fn parse(reply: &str, order: &[usize]) -> Option<Verdict> {
     let object = lenient::object(reply)?;
-    let candidate = |label: &str| order.get(label_number(label)?.checked_sub(1)?).copied();
+    let candidate = |label: &str| lineup::at_label(label, order);
     let best = match object.get("best")? {
         Value::Number(number) => candidate(&number.to_string())?,
         Value::String(text) => candidate(text)?,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    let scores = object
-        .get("scores")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter_map(|(label, score)| Some((candidate(label)?, lenient::number(score)?)))
-        .collect();
+    let scores = lineup::scores(&object, order);
     let reason = object.get("reason").and_then(|value| lenient::line(value, 500));
     Some(Verdict { best, reason, scores })
-}
-
-/// `2` of "2", "#2", "Candidate 2"; nothing when there is not exactly one number.
-fn label_number(label: &str) -> Option<usize> {
-    let mut numbers = label.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
-    let number = numbers.next()?.parse().ok()?;
-    numbers.next().is_none().then_some(number)
 }
 
 #[cfg(test)]
@@ -409,15 +354,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn an_order_is_a_permutation_and_repeatable(count in 1usize..40, seed in any::<u64>()) {
-            let order = shuffled(count, seed);
-            prop_assert_eq!(&order, &shuffled(count, seed));
-            let mut sorted = order;
-            sorted.sort_unstable();
-            prop_assert_eq!(sorted, (0..count).collect::<Vec<_>>());
-        }
-
         #[test]
         fn nonsense_never_panics(reply in "\\PC{0,200}") {
             let _ = parse(&reply, &[1, 0]);

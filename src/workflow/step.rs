@@ -6,11 +6,12 @@ use futures::stream::BoxStream;
 use super::{
     Event, StageKind, StageReport,
     trace::{
-        AnalyzerRecord, ErrorRecord, LevelRecord, SelectorRecord, StageStatus, SynthesizerRecord,
-        WorkerRecord,
+        AnalyzerRecord, ErrorRecord, LevelRecord, RerankerRecord, SelectorRecord, StageStatus,
+        SynthesizerRecord, WorkerRecord,
     },
 };
 use crate::{
+    config::Quorum,
     llm::{CallStream, LlmError, LlmErrorKind},
     types::{FinishReason, Usage},
 };
@@ -23,6 +24,16 @@ pub(super) enum Step {
     Analyzed(Box<Analysis>),
     /// A member ended.
     Member { seat: usize, outcome: Box<MemberOutcome> },
+    /// The quorum has answered, and the others have had their grace.
+    GraceOver,
+    /// The workers' part of the deadline is over.
+    DeadlineOver,
+    /// The level above can do without this one.
+    CutOff,
+    /// Every member has ended, or the reranker has: the next stage is due.
+    Judge,
+    /// The reranker ended.
+    Reranked(Box<Reranking>),
     /// The best candidate is known.
     Selected(Box<Selection>),
     /// The synthesizer ended.
@@ -39,8 +50,10 @@ pub(super) type Steps = BoxStream<'static, Step>;
 pub(super) struct Candidate {
     /// Index of its member.
     pub(super) seat: usize,
-    /// Its worker's name.
+    /// Its worker's name, unique among the candidates of its level.
     pub(super) name: String,
+    /// Its name and those of the levels it came up through: `panel/b`.
+    pub(super) path: String,
     pub(super) text: String,
     pub(super) reason: FinishReason,
     /// What the call that wrote it cost.
@@ -68,9 +81,17 @@ pub(super) struct Failure {
 pub(super) enum FailureKind {
     /// One model.
     Model(LlmError),
-    /// A level: the names and failures of its members, how many others succeeded, and how many it
-    /// needed.
-    Members { members: Vec<(String, Failure)>, succeeded: usize, needed: usize },
+    /// A level.
+    Members {
+        /// Their names and failures.
+        members: Vec<(String, Failure)>,
+        /// How many others succeeded.
+        succeeded: usize,
+        /// How many it needed.
+        needed: usize,
+        /// Some were still at work when the deadline ended them.
+        by_deadline: bool,
+    },
 }
 
 impl Failure {
@@ -90,6 +111,18 @@ impl Failure {
         let all = leaves.iter().all(|error| way(error.kind));
         let all_asked = asked.clone().next().is_some() && asked.all(|error| way(error.kind));
         self.is_total() && (all || all_asked)
+    }
+
+    /// Whether the models that were asked can give no answer for as long as the config or the
+    /// provider stays as it is, or the circuit open; or cannot take this input at all.
+    pub(super) fn is_for_good(&self) -> bool {
+        let leaves = self.leaves();
+        self.is_total() && !leaves.is_empty() && leaves.iter().all(|error| is_for_good(error.kind))
+    }
+
+    /// Whether the deadline left too few answers.
+    pub(super) fn is_by_deadline(&self) -> bool {
+        matches!(self.kind, FailureKind::Members { by_deadline: true, .. })
     }
 
     /// Whether not one member below succeeded.
@@ -113,6 +146,17 @@ impl Failure {
     }
 }
 
+/// Whether asking the model again would be answered in the same way.
+pub(super) fn is_for_good(kind: LlmErrorKind) -> bool {
+    matches!(
+        kind,
+        LlmErrorKind::Unauthorized
+            | LlmErrorKind::NotFound
+            | LlmErrorKind::CircuitOpen
+            | LlmErrorKind::UnsupportedInput
+    )
+}
+
 /// What became of a level.
 pub(super) struct LevelOutcome {
     pub(super) record: LevelRecord,
@@ -129,6 +173,15 @@ pub(super) struct Advice {
     /// 0 to 2.
     pub(super) temperature: Option<f32>,
     pub(super) language: Option<String>,
+    pub(super) overrides: Option<Overrides>,
+}
+
+/// What an analyzer would change of its level's policy.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Overrides {
+    /// Names of members that are there, each once; empty: all of them.
+    pub(super) workers: Vec<String>,
+    pub(super) quorum: Option<Quorum>,
 }
 
 /// What became of the analysis.
@@ -136,6 +189,18 @@ pub(super) struct Analysis {
     pub(super) advice: Advice,
     pub(super) record: AnalyzerRecord,
     /// The error's code and message, when there is no advice.
+    pub(super) failure: Option<ErrorRecord>,
+    /// Models that failed before another one was asked, and why.
+    pub(super) overcome: Vec<(String, ErrorRecord)>,
+    pub(super) rest: Vec<CallStream>,
+}
+
+/// Which candidates go on to be judged, and how that was found.
+pub(super) struct Reranking {
+    /// Indices into the candidates, the best first.
+    pub(super) kept: Vec<usize>,
+    pub(super) record: RerankerRecord,
+    /// There are no scores to go by.
     pub(super) failure: Option<ErrorRecord>,
     /// Models that failed before another one was asked, and why.
     pub(super) overcome: Vec<(String, ErrorRecord)>,

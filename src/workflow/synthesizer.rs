@@ -5,19 +5,17 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use async_stream::stream;
-use futures::StreamExt;
 
 use super::{
     Event,
-    ask::{
-        MAX_OUTPUT_BYTES, Tracker, drain, ended_early, error as stage_error, plain, size, too_large,
-    },
+    ask::{MAX_OUTPUT_BYTES, drain, ended_early, error as stage_error, plain, too_large},
     context::RunContext,
     excerpt,
     hedge::{Turn, race},
     step::{Advice, Answered, Candidate, Step, Steps},
     temperature::{self, Chosen, Voices},
     trace::{CallRecord, SynthesizerRecord},
+    tracker::{Tracker, size},
     worker::{least, with_system},
 };
 use crate::{
@@ -49,11 +47,11 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    fn is_client(self) -> bool {
+    pub(super) fn is_client(self) -> bool {
         self == Self::Client
     }
 
-    fn answers(self) -> bool {
+    pub(super) fn answers(self) -> bool {
         matches!(self, Self::Client | Self::AnsweringParent)
     }
 }
@@ -68,6 +66,7 @@ pub(super) struct Assignment {
     /// Best first.
     pub(super) drafts: Vec<Candidate>,
     pub(super) reader: Reader,
+    pub(super) tracker: Tracker,
 }
 
 /// Whether the writer's temperature would come from the analysis.
@@ -85,12 +84,15 @@ pub(super) fn depends_on_analysis(
 /// Writes the answer: the stage's models in order until one speaks, then the best draft itself.
 pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
     Box::pin(stream! {
-        let mut tracker = Tracker::begin(&run);
+        let tracker = task.tracker.clone();
         let mut overcome: Vec<LlmError> = Vec::new();
         let mut attempts = task.attempts(&run);
         while let Some(attempt) = attempts.pop_front() {
+            if !overcome.is_empty() && !attempt.halved && tracker.is_over() {
+                break;
+            }
             let turn = |attempt: &Attempt| task.turn(&run, attempt);
-            let asked = race(attempt, &mut attempts, turn, &mut tracker).await;
+            let asked = race(attempt, &mut attempts, turn, &tracker).await;
             for (attempt, error) in asked.failed {
                 failed(attempt, error, asked.hedged, &mut attempts, &mut overcome);
             }
@@ -99,7 +101,7 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
             let mut text = String::new();
             let (mut spoke, mut bytes) = (false, 0);
             let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&attempt.model));
-            while let Some(item) = call.next().await {
+            while let Some(item) = tracker.next(&mut call).await {
                 let event = match item {
                     Ok(event) => event,
                     Err(error) => {
@@ -107,7 +109,6 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
                         break;
                     }
                 };
-                tracker.note(&event, &attempt.model);
                 if let CallEvent::Delta(delta) = &event {
                     bytes += size(delta);
                 }
@@ -155,7 +156,7 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
                 Err(error) => failed(attempt, error, asked.hedged, &mut attempts, &mut overcome),
             }
         }
-        for await step in stand_in(&run, &task, tracker, overcome) {
+        for await step in stand_in(&run, &task, overcome) {
             yield step;
         }
     })
@@ -186,15 +187,13 @@ fn first_reason(overcome: &[LlmError], stage: &Stage) -> Option<String> {
 fn stand_in(
     run: &Arc<RunContext>,
     task: &Assignment,
-    tracker: Tracker,
     mut overcome: Vec<LlmError>,
 ) -> impl futures::Stream<Item = Step> + use<> {
-    let usage = tracker.usage();
+    let usage = task.tracker.usage();
     let error = overcome.last().cloned().unwrap_or_else(|| no_model(&task.stage));
-    let call = tracker.failed(&error);
-    let best = task.drafts.first().filter(|_| satisfies(run, task.reader)).cloned();
-    let best =
-        best.filter(|draft| !task.reader.answers() || has_form(&draft.text, &run.request.format));
+    let call = task.tracker.failed(&error);
+    let best = task.drafts.first().filter(|_| satisfies(run, task.reader));
+    let best = best.filter(|draft| has_form(run, task.reader, &draft.text)).cloned();
     let to_client = task.reader.is_client();
     stream! {
         let Some(best) = best else {
@@ -252,8 +251,21 @@ fn satisfies(run: &RunContext, reader: Reader) -> bool {
     !reader.is_client() || !demanded
 }
 
-/// Whether a text has the form a request asked for, as far as that can be told.
-pub(super) fn has_form(text: &str, format: &OutputFormat) -> bool {
+/// Whether a text may be the answer though a writer could still be asked: not when it might call a
+/// tool.
+pub(super) fn spares_the_writer(run: &RunContext, reader: Reader, text: &str) -> bool {
+    let request = &run.request;
+    let may_call = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
+    !(reader.is_client() && may_call) && has_form(run, reader, text)
+}
+
+/// Whether a text has the form the request asked for, where that is this reader's.
+fn has_form(run: &RunContext, reader: Reader, text: &str) -> bool {
+    !reader.answers() || is_of_form(text, &run.request.format)
+}
+
+/// Whether a text has a form, as far as that can be told.
+fn is_of_form(text: &str, format: &OutputFormat) -> bool {
     match format {
         OutputFormat::Text => true,
         OutputFormat::Json | OutputFormat::Schema { .. } => {
@@ -334,6 +346,7 @@ impl Assignment {
             limit: if to_client { Limit::Gap(limit) } else { Limit::Total(limit) },
             permits: None,
             avoid: None,
+            affinity: Some(run.affinity),
         }
     }
 
@@ -419,7 +432,7 @@ mod tests {
             ("{\"a\":1} and more", schema.clone(), false),
             ("[1]", schema, true),
         ] {
-            assert_eq!(has_form(text, &format), want, "{text}");
+            assert_eq!(is_of_form(text, &format), want, "{text}");
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn synthesizer(voices: Voices) -> Chosen {
     .unwrap_or(Chosen { value: SYNTHESIZER_DEFAULT, source: Source::Default })
 }
 
-/// Analyzer and selector: the node's, the model's, 0.
+/// Analyzer, reranker and selector: the node's, the model's, 0.
 pub(super) fn steady(node: Option<f32>, model: Option<f32>) -> Chosen {
     first([(node, Source::Node), (model, Source::Model)])
         .unwrap_or(Chosen { value: STEADY_DEFAULT, source: Source::Default })

@@ -2,11 +2,16 @@
 
 mod asking;
 mod books;
+mod choosing;
+mod deadline;
 mod endings;
 mod failing;
+mod generated;
 mod hedging;
 mod judging;
 mod levels;
+mod quorum;
+mod reranking;
 mod timing;
 
 use std::{
@@ -58,10 +63,9 @@ impl Cast {
             name.to_owned(),
             Arc::new(move |call: Call| {
                 let cues = script(&call);
-                let endpoint = usize::from(call.avoid == Some(0));
                 asked.lock().unwrap().push((own.clone(), call));
                 open.fetch_add(1, Ordering::SeqCst);
-                play(own.clone(), cues, endpoint, Open(open.clone()))
+                play(own.clone(), cues, Open(open.clone()))
             }),
         );
         self
@@ -113,10 +117,10 @@ fn fails(ms: u64, kind: LlmErrorKind) -> impl Fn(&Call) -> Vec<Cue> + Send + Syn
     move |_| vec![Cue::Wait(ms), Cue::Fail(kind)]
 }
 
-fn play(model: String, cues: Vec<Cue>, endpoint: usize, open: Open) -> CallStream {
+fn play(model: String, cues: Vec<Cue>, open: Open) -> CallStream {
     Box::pin(stream! {
         let _open = open;
-        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint });
+        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint: 0 });
         for cue in cues {
             match cue {
                 Cue::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,

@@ -46,6 +46,9 @@ pub struct LevelRecord {
     pub workers: Vec<WorkerRecord>,
     /// Absent when the plan has none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<RerankerRecord>,
+    /// Absent when the plan has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<SelectorRecord>,
     /// The answering stage: the plan's synthesizer, or the model of a direct call.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,6 +275,20 @@ pub struct AnalyzerRecord {
     /// The language of the question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// What it changed of the level's policy, where it may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<OverridesRecord>,
+}
+
+/// What an analyzer changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct OverridesRecord {
+    /// Who stayed, when it left somebody out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<String>,
+    /// How many answers are enough now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<usize>,
 }
 
 /// A worker's record.
@@ -288,6 +305,26 @@ pub struct WorkerRecord {
     /// For a member that is a workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nested: Option<Box<LevelRecord>>,
+}
+
+/// The reranker's record.
+#[derive(Clone, Debug, Serialize)]
+pub struct RerankerRecord {
+    /// Its call.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// Scores by worker name, the best first.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub scores: IndexMap<String, f64>,
+    /// The workers whose candidates went on, in that order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+    /// `order[i]` is the seat of the candidate shown as label i + 1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<usize>,
+    /// Why it was not asked, or what became of the candidates without its scores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The selector's record.
@@ -331,7 +368,7 @@ pub struct SynthesizerRecord {
 /// Something failed and the answer still came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// `analyzer`, `worker`, `selector` or `synthesizer`.
+    /// `analyzer`, `worker`, `reranker`, `selector` or `synthesizer`.
     pub stage: &'static str,
     /// The worker's name; the stage's model otherwise.
     pub name: String,

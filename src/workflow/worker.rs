@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    ask::{Reply, Tracker, fold},
+    ask::{Reply, fold},
     context::RunContext,
     step::Advice,
     temperature::{self, Chosen, Voices},
     trace::WorkerRecord,
+    tracker::Tracker,
 };
 use crate::{
     config::{Leaf, LimitKind, Stage},
@@ -56,14 +57,18 @@ impl Assignment {
     }
 
     /// Asks the leaf's models in order until one drafts an answer.
-    pub(super) async fn draft(&self, run: &Arc<RunContext>, advice: &Advice) -> Draft {
-        let mut tracker = Tracker::begin(run);
+    pub(super) async fn draft(
+        &self,
+        run: &Arc<RunContext>,
+        advice: &Advice,
+        tracker: &Tracker,
+    ) -> Draft {
         let (mut rest, mut failures) = (Vec::new(), Vec::new());
         for model in run.models(&self.leaf.stage) {
             let chosen = self.temperature(run, &model, advice);
             tracker.asks(&model, Some(chosen));
             let call = self.call(run, &model, chosen);
-            match fold(&model, call, &mut tracker, &mut rest).await {
+            match fold(&model, call, tracker, &mut rest).await {
                 Ok(reply) => {
                     let record = self.record(tracker.ok(), Some(reply.text.clone()));
                     return Draft { result: Ok(reply), record, overcome: failures, rest };
@@ -108,6 +113,7 @@ impl Assignment {
             limit: Limit::Total(run.limit(LimitKind::Worker, model, stage)),
             permits: run.permits.clone(),
             avoid: None,
+            affinity: Some(run.affinity),
         }
     }
 }

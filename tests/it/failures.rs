@@ -13,6 +13,7 @@ const CHAT: &str = "/v1/chat/completions";
 const SHORT: &str = "[workflow.timeouts]\nworker_timeout_secs = 1\nsynthesizer_timeout_secs = 1\n\
                      selector_timeout_secs = 1\nanalyzer_timeout_secs = 1\n";
 
+/// A fresh one, which has put no endpoint out of service yet.
 async fn over(upstream: &Upstream, workers: &[&str]) -> Chorus {
     four_stages(workers).without_retries().with(SHORT).over(upstream).await
 }
@@ -72,8 +73,8 @@ async fn one_bad_worker_of_three_is_named_and_left_out() {
             ("second", Script::says("another good one")),
         ])
         .await;
-        let chorus = over(&upstream, &["first", "bad", "second"]).await;
         for stream in [false, true] {
+            let chorus = over(&upstream, &["first", "bad", "second"]).await;
             let events = chorus.stream(CHAT, &asking(CHAT, stream)).await;
             assert_eq!(events.status, 200, "{name}");
             if !stream {
@@ -109,8 +110,8 @@ async fn a_warning_comes_without_being_asked_for() {
         ("bad", Script::fails(500)),
     ])
     .await;
-    let chorus = over(&upstream, &["good", "bad"]).await;
     for path in ENDPOINTS {
+        let chorus = over(&upstream, &["good", "bad"]).await;
         for stream in [false, true] {
             let objects = chorus.objects(path, &question(path, "chorus", "hi", stream)).await;
             let warnings = final_field(&objects, "warnings");
@@ -138,8 +139,8 @@ async fn when_every_worker_fails_each_is_named() {
             ("second", second),
         ])
         .await;
-        let chorus = over(&upstream, &["first", "second"]).await;
         for path in ENDPOINTS {
+            let chorus = over(&upstream, &["first", "second"]).await;
             for stream in [false, true] {
                 let response = chorus.post(path, &asking(path, stream)).await;
                 assert_eq!(response.status(), status, "{path} {stream}");

@@ -3,6 +3,7 @@
 mod chorus;
 mod client;
 mod gate;
+mod host;
 mod play;
 mod process;
 mod proxy;
@@ -18,6 +19,7 @@ use std::{future::Future, time::Duration};
 pub use chorus::{Chorus, Setup, four_stages};
 pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
 pub use gate::Gate;
+pub use host::Host;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use script::{Script, fenced};

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::config::{Leaf, Member, Plan, Schedule, Stage};
+use crate::config::{Leaf, Member, Plan, Policy, Schedule, Stage};
 
 /// A line and what hangs below it.
 struct Node {
@@ -38,6 +38,10 @@ fn stages(plan: &Plan) -> Vec<Node> {
     [
         stage("analyzer", &plan.analyzer),
         Some(workers),
+        plan.reranker.as_ref().map(|reranker| {
+            let (stage, top_k) = (&reranker.stage, reranker.top_k);
+            leaf(format!("reranker: {}, keeps {top_k}{}", stage.model, options(stage)))
+        }),
         stage("selector", &plan.selector),
         stage("synthesizer", &plan.synthesizer),
     ]
@@ -54,23 +58,45 @@ fn member(member: &Member) -> Node {
             Node { text: format!("{text}{}", options(stage)), children: Vec::new() }
         }
         Member::Nested(plan) => {
-            let goes_up = match (&plan.selector, &plan.synthesizer) {
-                (None, None) => "all its answers go up",
-                (Some(_), None) => "its best answer goes up",
-                (_, Some(_)) => "its synthesis goes up",
+            let goes_up = match (&plan.selector, &plan.synthesizer, &plan.reranker) {
+                (None, None, None) => "all its answers go up",
+                (None, None, Some(_)) => "its kept answers go up",
+                (Some(_), None, _) => "its best answer goes up",
+                (_, Some(_), _) => "its synthesis goes up",
             };
             Node { text: format!("{} ({goes_up})", plan.name), children: stages(plan) }
         }
     }
 }
 
+/// How the members are waited for, as far as it is not the default.
 fn policy(plan: &Plan) -> String {
+    let Policy { min_success, quorum, grace, deadline, agreement, schedule, overrides } =
+        plan.policy;
     let mut notes = Vec::new();
-    if plan.policy.min_success > 1 {
-        notes.push(format!("at least {} must succeed", plan.policy.min_success));
+    if let Some(quorum) = quorum {
+        let members = plan.members.len();
+        let enough = quorum.of(members);
+        let grace = match grace.is_zero() {
+            true => "the others are cut".to_owned(),
+            false => format!("the others have {} ms more", grace.as_millis()),
+        };
+        notes.push(format!("{enough} of {members} are enough, {grace}"));
     }
-    if plan.policy.schedule == Schedule::Sequential {
+    if min_success > 1 {
+        notes.push(format!("at least {min_success} must succeed"));
+    }
+    if let Some(deadline) = deadline {
+        notes.push(format!("deadline {} s", deadline.as_secs_f64()));
+    }
+    if let Some(agreement) = agreement {
+        notes.push(format!("agreement from {agreement}"));
+    }
+    if schedule == Schedule::Sequential {
         notes.push("after the analysis".to_owned());
+    }
+    if overrides {
+        notes.push("the analyzer may choose among them".to_owned());
     }
     in_parentheses(&notes)
 }

@@ -1,24 +1,23 @@
-//! `[workflow-integration]`: the plan, its copies and its models.
+//! `[workflow-integration]` and `[[workflow-profile]]`: the plan, its copies and its models.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    sync::Arc,
+};
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use toml::Spanned;
 
 use super::model::Models;
 use crate::config::{
-    Plan, Stage,
+    DEFAULT_WORKFLOW, Stage, Workflow,
     error::{Place, Report, did_you_mean},
     legacy,
-    plan::{Copies, Reader, Reference, Workflow, count, expand},
+    plan::{Copies, Level, Reader, Reference, count, expand},
     raw::Table,
 };
-
-/// What the table amounts to.
-pub(super) struct Work {
-    pub(super) plan: Plan,
-    pub(super) max_concurrency: Option<usize>,
-}
 
 /// The most that `max_workers` may allow; a plan is held in memory whole.
 const MOST_WORKERS: i128 = 65_536;
@@ -26,16 +25,73 @@ const MOST_WORKERS: i128 = 65_536;
 const EXAMPLE: &str =
     "add `json = '{ \"workers\": [\"a\", \"b\"], \"synthesizer\": \"a\" }'` with your models";
 
-pub(super) fn read(
+/// `[workflow-integration]`, the default workflow.
+pub(super) fn integration(
     table: Option<Table<'_, '_>>,
     models: &Models,
     report: &Report<'_>,
-) -> Option<Work> {
+) -> Option<Workflow> {
     let Some(mut table) = table else {
         let what = "there is no [workflow-integration]";
         report.problem_at(report.whole_file(), what, EXAMPLE);
         return None;
     };
+    let old = legacy::stage_keys(&mut table);
+    workflow(table, DEFAULT_WORKFLOW, old, models)
+}
+
+/// Every `[[workflow-profile]]` that has a name of its own.
+pub(super) fn profiles(
+    tables: Vec<Table<'_, '_>>,
+    models: &Models,
+    report: &Report<'_>,
+) -> IndexMap<String, Workflow> {
+    let mut places: HashMap<String, Place> = HashMap::new();
+    let mut profiles = IndexMap::new();
+    for mut table in tables {
+        let name = table.required("name");
+        if let Some(name) = &name {
+            table.label = format!("workflow-profile `{}`", name.get_ref().escape_debug());
+            check_name(name, &table, models);
+            let place = report.place(&table.span);
+            if let Some(first) = places.insert(name.get_ref().clone(), place) {
+                let what = format!("{}: the name is taken, see {first}", table.label);
+                report.problem(&name.span(), what, "give every workflow its own name");
+            }
+        }
+        let name = name.map(Spanned::into_inner).unwrap_or_default();
+        let read = workflow(table, &name, None, models);
+        profiles.extend(read.map(|workflow| (name, workflow)));
+    }
+    profiles
+}
+
+/// Clients choose a workflow by its name, as they choose a model.
+fn check_name(name: &Spanned<String>, table: &Table<'_, '_>, models: &Models) {
+    let text = name.get_ref();
+    let reserved = text.strip_suffix(":latest").unwrap_or(text) == DEFAULT_WORKFLOW;
+    let what = if reserved {
+        "the name is reserved for the default workflow"
+    } else if models.contains(text) {
+        "the name is taken by a [[model]]"
+    } else if text.trim() != text || text.chars().any(char::is_control) {
+        "the name has blanks around it, or control characters"
+    } else {
+        return;
+    };
+    let what = format!("{}: {what}", table.label);
+    table.report.problem(&name.span(), what, "give the workflow another name");
+}
+
+/// What the tables of all workflows have in common. `old` is a plan in the keys that came before
+/// plans were JSON.
+fn workflow(
+    mut table: Table<'_, '_>,
+    name: &str,
+    old: Option<Value>,
+    models: &Models,
+) -> Option<Workflow> {
+    let report = table.report;
     let depth = depth(&mut table);
     let modes = [("candidates", Copies::Candidates), ("workflow", Copies::Workflow)];
     let mode = table.choice("nested_worker_mode", &modes);
@@ -43,21 +99,22 @@ pub(super) fn read(
     let max_concurrency = table.whole("max_concurrency", 0..=1_000_000).map(Spanned::into_inner);
     let max_workers = table.whole("max_workers", 1..=MOST_WORKERS);
     let max_workers: u128 = max_workers.map_or(64, Spanned::into_inner);
-    let written = plan_text(&mut table);
+    let written = plan_text(&mut table, old);
     table.finish();
 
     let written = written?;
     let reader = Reader::new(report, written.place.clone(), written.first_line);
-    let workflow = match written.plan {
-        Text::Json(text) => Workflow::parse(&text, &reader),
-        Text::Migrated(value) => Workflow::top(value, &reader),
+    let level = match written.plan {
+        Text::Json(text) => Level::parse(&text, &reader),
+        Text::Migrated(value) => Level::top(value, &reader),
     }?;
     undefined(reader.references(), models, report, &written.place);
     let depth = depth?;
-    alike(&workflow, depth, models, report, &written.place);
-    let small = few_enough(&workflow, depth, max_workers, report, &written.place);
-    let plan = small.then(|| expand(workflow, "chorus", depth, mode, &reader));
-    Some(Work { plan: plan?, max_concurrency: max_concurrency.filter(|limit| *limit > 0) })
+    alike(&level, depth, models, report, &written.place);
+    let small = few_enough(&level, depth, max_workers, report, &written.place);
+    let plan = small.then(|| expand(level, name, depth, mode, &reader))?;
+    let max_concurrency = max_concurrency.filter(|limit| *limit > 0);
+    Some(Workflow { plan: Arc::new(plan), max_concurrency })
 }
 
 /// At least 1: depth 0 would copy every worker no times.
@@ -91,12 +148,11 @@ struct Written {
 }
 
 /// The plan from `json`, `json_file` or the old keys: exactly one of them.
-fn plan_text(table: &mut Table<'_, '_>) -> Option<Written> {
+fn plan_text(table: &mut Table<'_, '_>, old: Option<Value>) -> Option<Written> {
     let (report, span) = (table.report, table.span.clone());
-    let ways = [table.has("json"), table.has("json_file"), legacy::has_stage_keys(table)];
+    let ways = [table.has("json"), table.has("json_file"), old.is_some()];
     let json = table.string("json");
     let file = table.string("json_file");
-    let old = legacy::stage_keys(table);
     match ways.iter().filter(|there| **there).count() {
         0 => {
             let what = format!("{}: there is no workflow", table.label);
@@ -140,13 +196,13 @@ fn plan_file(file: &Spanned<String>, table: &Table<'_, '_>) -> Option<Written> {
 }
 
 fn few_enough(
-    workflow: &Workflow,
+    level: &Level,
     depth: u32,
     max_workers: u128,
     report: &Report<'_>,
     place: &Place,
 ) -> bool {
-    let leaves = count(workflow, depth);
+    let leaves = count(level, depth);
     if leaves.is_some_and(|leaves| leaves <= max_workers) {
         return true;
     }
@@ -180,11 +236,11 @@ fn undefined(references: Vec<Reference>, models: &Models, report: &Report<'_>, p
 }
 
 /// Warns of copies that will all say the same.
-fn alike(workflow: &Workflow, depth: u32, models: &Models, report: &Report<'_>, place: &Place) {
+fn alike(level: &Level, depth: u32, models: &Models, report: &Report<'_>, place: &Place) {
     let mut groups: Vec<(&Stage, u64)> = Vec::new();
     let doublings = depth.saturating_sub(1);
-    for (stage, samples) in workflow.leaves() {
-        if !always_zero(stage, workflow.wants_auto(), models) {
+    for (stage, samples) in level.leaves() {
+        if !always_zero(stage, level.wants_auto(), models) {
             continue;
         }
         let copies = samples.saturating_mul(1_u64.checked_shl(doublings).unwrap_or(u64::MAX));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     Leaf, Member, Plan, Policy, Stage,
-    grammar::{Worker, Workflow},
+    grammar::{Level, Worker},
     json::Reader,
 };
 
@@ -19,9 +19,9 @@ pub(in crate::config) enum Copies {
 
 /// How many leaves a plan has once its copies are made; `None` when beyond all counting. Nothing is
 /// allocated for it.
-pub(in crate::config) fn count(workflow: &Workflow, depth: u32) -> Option<u128> {
+pub(in crate::config) fn count(level: &Level, depth: u32) -> Option<u128> {
     let copies = copies_of_a_leaf(depth)?;
-    workflow.leaves().into_iter().try_fold(0_u128, |sum, (_, samples)| {
+    level.leaves().into_iter().try_fold(0_u128, |sum, (_, samples)| {
         sum.checked_add(u128::from(samples).checked_mul(copies)?)
     })
 }
@@ -35,13 +35,13 @@ fn copies_of_a_leaf(depth: u32) -> Option<u128> {
 /// Makes the copies. Must only be called once [`count`] found few enough leaves. Reports members
 /// of one level that end up with the same name.
 pub(in crate::config) fn expand(
-    workflow: Workflow,
+    level: Level,
     name: &str,
     depth: u32,
     mode: Copies,
     reader: &Reader<'_>,
 ) -> Plan {
-    let Workflow { path, analyzer, workers, selector, synthesizer, policy } = workflow;
+    let Level { path, analyzer, workers, reranker, selector, synthesizer, policy } = level;
     let copies = copies_of_a_leaf(depth).and_then(|copies| u32::try_from(copies).ok()).unwrap_or(0);
     let mut numbers = Numbers::of(&workers, copies);
     let parent = match mode {
@@ -58,10 +58,10 @@ pub(in crate::config) fn expand(
                     members.push(group.member(depth, first));
                 }
             }
-            Worker::Nested { label, workflow } => {
+            Worker::Nested { label, level } => {
                 let (first, total) = numbers.next(&label, 1);
                 let name = numbered(&label, first, 1, total);
-                members.push(Member::Nested(expand(workflow, &name, depth, mode, reader)));
+                members.push(Member::Nested(expand(level, &name, depth, mode, reader)));
             }
         }
     }
@@ -72,7 +72,7 @@ pub(in crate::config) fn expand(
             reader.problem(&path, &what, "give one of them another `name`");
         }
     }
-    Plan { name: name.to_owned(), analyzer, members, selector, synthesizer, policy }
+    Plan { name: name.to_owned(), analyzer, members, reranker, selector, synthesizer, policy }
 }
 
 /// Counts the copies of each label within one level.
@@ -141,7 +141,7 @@ impl Group<'_> {
         let second = first.saturating_add(many / 2);
         let members = vec![self.member(below, first), self.member(below, second)];
         let (analyzer, selector, synthesizer) = self.parent.clone();
-        let policy = Policy::default();
-        Member::Nested(Plan { name, analyzer, members, selector, synthesizer, policy })
+        let (reranker, policy) = (None, Policy::default());
+        Member::Nested(Plan { name, analyzer, members, reranker, selector, synthesizer, policy })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Policy, Schedule, Stage,
+    Policy, Quorum, Reranker, Schedule, Stage,
     json::{Object, Reader, Strict, kind},
 };
 
@@ -17,10 +17,11 @@ const MOST_SAMPLES: u64 = 1_000_000;
 
 /// One level as it was written.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::config) struct Workflow {
+pub(in crate::config) struct Level {
     pub(super) path: String,
     pub(super) analyzer: Option<Stage>,
     pub(super) workers: Vec<Worker>,
+    pub(super) reranker: Option<Reranker>,
     pub(super) selector: Option<Stage>,
     pub(super) synthesizer: Option<Stage>,
     pub(super) policy: Policy,
@@ -33,10 +34,10 @@ pub(in crate::config) enum Worker {
     /// One model, asked `samples` times.
     Leaf { label: String, stage: Stage, samples: u64 },
     /// A workflow of its own.
-    Nested { label: String, workflow: Workflow },
+    Nested { label: String, level: Level },
 }
 
-impl Workflow {
+impl Level {
     /// Reads JSON text; `None` after reporting that it is not JSON, or no object.
     pub(in crate::config) fn parse(text: &str, reader: &Reader<'_>) -> Option<Self> {
         match serde_json::from_str(text) {
@@ -59,15 +60,16 @@ impl Workflow {
     }
 
     fn read(mut object: Object<'_>) -> Self {
+        let analyzed = object.has("analyzer");
         let analyzer = stage(&mut object, "analyzer");
         let workers = workers(&mut object);
+        let reranker = reranker(&mut object);
         let selector = stage(&mut object, "selector");
         let synthesizer = stage(&mut object, "synthesizer");
-        object.refuse("reranker");
-        let policy = policy(&mut object, &workers);
+        let policy = policy(&mut object, &workers, analyzed);
         let path = object.path.clone();
         object.finish();
-        Self { path, analyzer, workers, selector, synthesizer, policy }
+        Self { path, analyzer, workers, reranker, selector, synthesizer, policy }
     }
 
     /// `auto_temperature` of the analyzer's node: what models and nodes fall back to.
@@ -81,7 +83,7 @@ impl Workflow {
         for worker in &self.workers {
             match worker {
                 Worker::Leaf { stage, samples, .. } => leaves.push((stage, *samples)),
-                Worker::Nested { workflow, .. } => leaves.extend(workflow.leaves()),
+                Worker::Nested { level, .. } => leaves.extend(level.leaves()),
             }
         }
         leaves
@@ -125,7 +127,7 @@ fn worker(reader: &Reader<'_>, path: &str, value: Value) -> Option<Worker> {
             let what = "belongs to a worker that is one model, and this one has `workers`";
             object.misplaced(key, what, "take it out, or move it to the workers below");
         }
-        return Some(Worker::Nested { label, workflow: Workflow::read(object) });
+        return Some(Worker::Nested { label, level: Level::read(object) });
     }
     let samples = object.whole("samples", 1..=MOST_SAMPLES);
     for key in LEVEL_KEYS {
@@ -170,6 +172,25 @@ fn stage(object: &mut Object<'_>, key: &'static str) -> Option<Stage> {
     }
 }
 
+/// How many candidates a reranker keeps when nobody says.
+const TOP_K: usize = 3;
+
+fn reranker(object: &mut Object<'_>) -> Option<Reranker> {
+    let path = object.child("reranker");
+    match object.take("reranker")? {
+        Value::String(model) => {
+            object.reader.reference(&model, &path);
+            Some(Reranker { stage: Stage::of(model), top_k: TOP_K })
+        }
+        value => {
+            let mut object = Object::open(object.reader, &path, value)?;
+            let top_k = object.whole("top_k", 1..=MOST_SAMPLES);
+            let top_k = top_k.and_then(|value| usize::try_from(value).ok()).unwrap_or(TOP_K);
+            options(object).map(|(_, stage)| Reranker { stage, top_k })
+        }
+    }
+}
+
 /// What every stage takes: its label and the call. `name` alone names the model too.
 fn options(mut object: Object<'_>) -> Option<(String, Stage)> {
     let (has_ref, has_name) = (object.has("ref"), object.has("name"));
@@ -207,14 +228,12 @@ fn options(mut object: Object<'_>) -> Option<(String, Stage)> {
     Some((label, stage))
 }
 
-fn policy(object: &mut Object<'_>, workers: &[Worker]) -> Policy {
+/// `analyzed`: the level has an analyzer of its own.
+fn policy(object: &mut Object<'_>, workers: &[Worker], analyzed: bool) -> Policy {
     let default = Policy::default();
     let path = object.child("policy");
     let Some(value) = object.take("policy") else { return default };
     let Some(mut object) = Object::open(object.reader, &path, value) else { return default };
-    for key in ["quorum", "grace_ms", "deadline_secs", "agreement", "overrides"] {
-        object.refuse(key);
-    }
     let schedules = [("overlap", Schedule::Overlap), ("sequential", Schedule::Sequential)];
     let schedule = object.choice("schedule", &schedules).unwrap_or(default.schedule);
     let members = workers.iter().fold(0_u64, |sum, worker| match worker {
@@ -223,6 +242,60 @@ fn policy(object: &mut Object<'_>, workers: &[Worker]) -> Policy {
     });
     let min_success = object.whole("min_success", 1..=members.max(1));
     let min_success = min_success.and_then(|value| usize::try_from(value).ok());
+    let min_success = min_success.unwrap_or(default.min_success);
+    let members = usize::try_from(members).unwrap_or(usize::MAX);
+    let quorum = quorum(&mut object, members, min_success);
+    let has_grace = object.has("grace_ms");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+    let longest_grace = (LONGEST_LIMIT * 1000.0) as u64;
+    let grace = object.whole("grace_ms", 0..=longest_grace).map(Duration::from_millis);
+    let deadline = object
+        .number("deadline_secs", 0.001..=LONGEST_LIMIT)
+        .and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+    let agreement = object.number("agreement", 0.0..=1.0);
+    let overrides = object.boolean("overrides").unwrap_or(default.overrides);
+    if overrides && !analyzed {
+        let what = "is true, and this level has no `analyzer` of its own";
+        let remedy = "add one to this level, or take it out";
+        object.reader.problem(&object.child("overrides"), what, remedy);
+    }
+    if has_grace && quorum.is_none() && !overrides {
+        let what = "means nothing without a `quorum`: every worker is waited for";
+        object.reader.warn(&object.child("grace_ms"), what);
+    }
     object.finish();
-    Policy { min_success: min_success.unwrap_or(default.min_success), schedule }
+    let grace = grace.unwrap_or(default.grace);
+    Policy { min_success, quorum, grace, deadline, agreement, schedule, overrides }
+}
+
+fn quorum(object: &mut Object<'_>, members: usize, min_success: usize) -> Option<Quorum> {
+    // 1.0 could be one member or all of them, so only digits count members.
+    let decimal = object.is_decimal("quorum");
+    let number = object.number("quorum", f64::MIN..=f64::MAX)?;
+    let path = object.child("quorum");
+    let quorum =
+        Quorum::of_number(number).filter(|quorum| matches!(quorum, Quorum::Share(_)) || !decimal);
+    let Some(quorum) = quorum else {
+        let remedy = "write how many workers (1, 2, ...), or a fraction above 0 and below 1";
+        object.reader.problem(&path, "is neither a number of workers nor a fraction", remedy);
+        return None;
+    };
+    if let Quorum::Members(many) = quorum
+        && many > members
+        && members > 0
+    {
+        let what = format!("is {many}, and `workers` makes {members}");
+        let remedy = format!("write at most {members}, or a fraction below 1");
+        object.reader.problem(&path, &what, remedy);
+        return None;
+    }
+    let enough = quorum.of(members);
+    if enough < min_success {
+        let what = format!(
+            "is {enough} of {members} workers, and `min_success` is {min_success}: \
+                            {min_success} are waited for"
+        );
+        object.reader.warn(&path, &what);
+    }
+    Some(quorum)
 }

@@ -34,6 +34,11 @@ impl<'r> Reader<'r> {
         self.report.problem_at(self.place.clone(), format!("{path}: {what}"), remedy);
     }
 
+    /// Tells of what works but is probably not meant.
+    pub(super) fn warn(&self, path: &str, what: &str) {
+        self.report.warn(self.place.clone(), format!("{path}: {what}"));
+    }
+
     /// Reports what is not JSON. Only syntax can be wrong, so the message quotes no value.
     pub(super) fn syntax(&self, error: &serde_json::Error) {
         let message = error.to_string();
@@ -94,6 +99,11 @@ impl<'a> Object<'a> {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether the key holds a number that is not written as a whole one.
+    pub(super) fn is_decimal(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(Value::is_f64)
     }
 
     fn wrong(&self, key: &str, value: &Value, wanted: &str) {
@@ -196,13 +206,6 @@ impl<'a> Object<'a> {
             self.reader.problem(&self.child(key), "has a value that is not known", remedy);
         }
         found.map(|(_, option)| *option)
-    }
-
-    /// Refuses a key of a later version's feature.
-    pub(super) fn refuse(&mut self, key: &'static str) {
-        if self.take(key).is_some() {
-            self.reader.problem(&self.child(key), "is not supported yet", "take it out");
-        }
     }
 
     /// Reports a key that is known, but not here.

@@ -29,6 +29,21 @@ fn plan(json: &str) -> String {
     with_plan("", json)
 }
 
+/// Three workers, `a` and two samples of `b`, and a policy.
+fn policy(policy: &str) -> String {
+    plan(&format!(
+        r#"{{"workers":["a",{{"ref":"b","samples":2}}],"selector":"a","policy":{policy}}}"#
+    ))
+}
+
+fn profiles(names: &[&str]) -> String {
+    let table = |name: &&str| {
+        let json = r#"{"workers":["a"],"selector":"b"}"#;
+        format!("[[workflow-profile]]\nname = \"{name}\"\njson = '{json}'\n")
+    };
+    section(&names.iter().map(table).collect::<String>())
+}
+
 fn corpus() -> Vec<(&'static str, String)> {
     vec![
         // The file as a whole.
@@ -126,7 +141,17 @@ fn corpus() -> Vec<(&'static str, String)> {
             "retry",
             section("[workflow.retry]\nmax_retries = -1\nbase_delay_ms = 500\nmax_delay_ms = 100"),
         ),
-        ("profile", section("[[workflow-profile]]\nname = \"fast\"")),
+        ("profile without plan", section("[[workflow-profile]]\nname = \"fast\"")),
+        ("profile without name", section("[[workflow-profile]]\njson = '{\"workers\":[\"a\"]}'")),
+        ("profile by a taken name", profiles(&["a", "chorus", "chorus:latest", " x", "y", "y"])),
+        (
+            "profile with undefined models",
+            format!(
+                "{MODELS}[workflow-integration]\njson = '{{\"workers\":[\"z\"],\"selector\":\"a\"}}'\n\
+                 [[workflow-profile]]\nname = \"fast\"\nmax_concurency = 1\nanalyzer_model = \"a\"\n\
+                 json = '{{\"workers\":[\"a\"],\"selector\":\"y\",\"reranker\":{{\"ref\":\"b\",\"fallback\":[\"x\"]}}}}'"
+            ),
+        ),
         // [workflow-integration].
         ("no workflow", MODELS.to_owned()),
         ("no json", format!("{MODELS}[workflow-integration]\n")),
@@ -198,10 +223,29 @@ fn corpus() -> Vec<(&'static str, String)> {
         (
             "policy",
             plan(
-                r#"{"workers":["a"],"selector":"a","policy":{"min_success":2,"schedule":"later","quorum":1,"grace_ms":1,"deadline_secs":1,"agreement":1,"overrides":true}}"#,
+                r#"{"workers":["a"],"selector":"a","policy":{"min_success":2,"schedule":"later","quorum":2,"grace_ms":-1,"deadline_secs":0,"agreement":1.5,"overrides":1}}"#,
             ),
         ),
-        ("reranker", plan(r#"{"workers":["a"],"selector":"a","reranker":{"ref":"a"}}"#)),
+        ("quorum 0", policy(r#"{"quorum":0}"#)),
+        ("quorum 1.0", policy(r#"{"quorum":1.0}"#)),
+        ("quorum 1.5", policy(r#"{"quorum":1.5}"#)),
+        ("quorum -0.5", policy(r#"{"quorum":-0.5}"#)),
+        ("quorum in words", policy(r#"{"quorum":"all","grace_ms":"1 s"}"#)),
+        ("quorum over all samples", policy(r#"{"quorum":4}"#)),
+        ("overrides without analyzer", policy(r#"{"overrides":true}"#)),
+        (
+            "overrides below an analyzer",
+            plan(
+                r#"{"analyzer":"a","workers":[{"workers":["a"],"policy":{"overrides":true}}],"selector":"a"}"#,
+            ),
+        ),
+        (
+            "reranker",
+            plan(
+                r#"{"workers":["a",{"ref":"b","reranker":"a"}],"selector":"a","reranker":{"ref":"a","top_k":0,"top":1}}"#,
+            ),
+        ),
+        ("reranker is a number", plan(r#"{"workers":["a"],"selector":"a","reranker":3}"#)),
         (
             "same names",
             plan(

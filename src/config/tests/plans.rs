@@ -10,7 +10,7 @@ use super::*;
 fn plan(settings: &str, json: &Value) -> Plan {
     let text = with_plan(settings, &json.to_string());
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    Plan::clone(&config.workflow)
+    Plan::clone(&config.workflow.plan)
 }
 
 /// Names as a tree in one line: `panel(a b)`.
@@ -74,8 +74,8 @@ fn copied_levels_are_bare_or_whole_by_mode() {
         // A policy is never inherited.
         assert_eq!(pair.policy, Policy::default(), "{mode}");
         let calls = plan.worst_case_calls(&IndexMap::new());
-        // a analyses once and selects twice, b drafts twice and writes once; copied levels double.
-        let want = if whole { (6, 4) } else { (3, 3) };
+        // a analyses once and selects thrice, b drafts twice and writes twice; copied levels double.
+        let want = if whole { (8, 6) } else { (4, 4) };
         assert_eq!((calls["a"], calls["b"]), want, "{mode}");
     }
 }
@@ -97,7 +97,7 @@ fn a_plan_can_come_from_its_own_file() {
     let text = format!("{MODELS}[workflow-integration]\njson_file = \"plan.json\"\n");
     let plan = folder.path().join("plan.json");
     std::fs::write(&plan, r#"{ "workers": ["a"], "synthesizer": "b" }"#).unwrap();
-    assert_eq!(Config::parse(&text, Some(&path), &no_env).unwrap().workflow.leaf_count(), 1);
+    assert_eq!(Config::parse(&text, Some(&path), &no_env).unwrap().workflow.plan.leaf_count(), 1);
     std::fs::write(&plan, "{\n\"workers\": [\"a\"],\n}").unwrap();
     let error = Config::parse(&text, Some(&path), &no_env).unwrap_err().to_string();
     assert!(
@@ -125,6 +125,72 @@ fn every_option_of_a_stage_arrives() {
     };
     assert_eq!((leaf.name.as_str(), &leaf.stage), ("x", &want));
     assert_eq!(plan.selector, Some(Stage::of("b")));
+}
+
+#[test]
+fn every_policy_arrives_at_its_own_level_only() {
+    let json = json!({
+        "analyzer": "a",
+        "workers": ["a", "b", { "workers": ["a", "b"], "reranker": { "ref": "b", "top_k": 1 },
+            "policy": { "quorum": 1, "grace_ms": 20 } }],
+        "selector": "a", "reranker": "a",
+        "policy": { "min_success": 2, "quorum": 0.5, "deadline_secs": 1.5, "agreement": 0.9,
+            "overrides": true } });
+    let plan = plan("", &json);
+    let want = Policy {
+        min_success: 2,
+        quorum: Some(Quorum::Share(0.5)),
+        deadline: Some(Duration::from_millis(1500)),
+        agreement: Some(0.9),
+        overrides: true,
+        ..Policy::default()
+    };
+    assert_eq!(plan.policy, want);
+    assert_eq!(plan.reranker, Some(Reranker { stage: Stage::of("a"), top_k: 3 }));
+    let Member::Nested(panel) = &plan.members[2] else { panic!("a panel") };
+    let quorum = Some(Quorum::Members(1));
+    let grace = Duration::from_millis(20);
+    assert_eq!(panel.policy, Policy { quorum, grace, ..Policy::default() });
+    assert_eq!(panel.reranker, Some(Reranker { stage: Stage::of("b"), top_k: 1 }));
+}
+
+#[test]
+fn a_policy_that_is_probably_not_meant_is_told_of() {
+    for (policy, want) in [
+        (json!({ "quorum": 1, "min_success": 1, "grace_ms": 5 }), None),
+        (
+            json!({ "quorum": 0.5, "min_success": 3 }),
+            Some("policy.quorum: is 2 of 3 workers, and `min_success` is 3: 3 are waited for"),
+        ),
+        (
+            json!({ "grace_ms": 5 }),
+            Some("policy.grace_ms: means nothing without a `quorum`: every worker is waited for"),
+        ),
+    ] {
+        let json = json!({ "workers": ["a", { "ref": "b", "samples": 2 }], "selector": "a", "policy": policy });
+        let warnings = parse(&with_plan("", &json.to_string())).unwrap().warnings;
+        let told = warnings.first().map(|line| line.split_once(": ").unwrap().1);
+        assert_eq!((warnings.len(), told), (usize::from(want.is_some()), want), "{policy}");
+    }
+}
+
+#[test]
+fn profiles_are_workflows_of_their_own() {
+    let text = format!(
+        "{}[[workflow-profile]]\nname = \"fast\"\nnested_worker_depth = 2\nmax_concurrency = 1\n\
+         json = '{{\"workers\":[\"b\"],\"selector\":\"b\"}}'\n\
+         [[workflow-profile]]\nname = \"slow\"\njson = '{{\"workers\":[\"a\"],\"selector\":\"a\"}}'\n",
+        with_plan("max_concurrency = 7", r#"{"workers":["a"],"selector":"b"}"#)
+    );
+    let config = parse(&text).unwrap();
+    let told: Vec<(&str, usize, Option<usize>)> = config
+        .workflows()
+        .map(|one| (one.plan.name.as_str(), one.plan.leaf_count(), one.max_concurrency))
+        .collect();
+    assert_eq!(told, [("chorus", 1, Some(7)), ("fast", 2, Some(1)), ("slow", 1, None)]);
+    assert_eq!(config.workflow_named("fast"), Some(&config.profiles["fast"]));
+    assert_eq!(config.workflow_named("chorus"), Some(&config.workflow));
+    assert_eq!(config.workflow_named("a"), None);
 }
 
 fn workers() -> impl Strategy<Value = Value> {
@@ -171,7 +237,7 @@ proptest! {
         prop_assert_eq!(plan.leaf_count() as u64, want);
         assert_sound(&plan);
         let calls: u64 = plan.worst_case_calls(&IndexMap::new()).values().sum();
-        prop_assert_eq!(calls, want + 2);
+        prop_assert_eq!(calls, want + 3);
     }
 
     /// A plan over `max_workers` is refused with its true count, however deep, without making it.

@@ -3,11 +3,14 @@
 use serde_json::json;
 
 use super::*;
-use crate::llm::testing;
+use crate::{
+    llm::{testing, wire::wire},
+    types::Protocol,
+};
 
 fn diagnosis(protocol: Protocol, status: u16, error: &Value, body: &Value) -> Option<Repair> {
     let refusal = Refusal::of_response(status, error.to_string().as_bytes());
-    diagnose(&refusal, protocol, body.as_object().unwrap(), &testing::call("hi"))
+    diagnose(&refusal, wire(protocol), body.as_object().unwrap(), &testing::call("hi"))
 }
 
 #[test]
@@ -145,7 +148,7 @@ fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
     ] {
         let error = json!({"error": {"message": message}}).to_string();
         let refusal = Refusal::of_response(status, error.as_bytes());
-        let found = diagnose(&refusal, Protocol::OpenAi, body.as_object().unwrap(), &call);
+        let found = diagnose(&refusal, wire(Protocol::OpenAi), body.as_object().unwrap(), &call);
         let want = want.then_some(Repair::Unsupported(Parameter::Images));
         assert_eq!(found, want, "{message}");
     }
@@ -153,6 +156,116 @@ fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
     let refusal =
         Refusal::of_response(500, br#"{"error":{"message":"tools param requires --jinja flag"}}"#);
     let body = json!({"tools": [{}]});
-    let found = diagnose(&refusal, Protocol::OpenAi, body.as_object().unwrap(), &call);
+    let found = diagnose(&refusal, wire(Protocol::OpenAi), body.as_object().unwrap(), &call);
     assert_eq!(found, Some(Repair::Unsupported(Parameter::Tools)));
+}
+
+#[test]
+fn anthropic_refusals_are_understood() {
+    use Parameter as P;
+    let body = |thinking: Value, output: Value| {
+        json!({"temperature": 0.5, "top_p": 0.9, "top_k": 3, "thinking": thinking,
+            "output_config": output, "tool_choice": {"disable_parallel_tool_use": true}})
+    };
+    let adaptive = body(json!({"type": "adaptive"}), json!({"effort": "high"}));
+    let enabled = body(json!({"type": "enabled", "budget_tokens": 1024}), json!({}));
+    let form = body(Value::Null, json!({"format": {"type": "json_schema"}}));
+    for (body, message, want) in [
+        (&adaptive, "adaptive thinking is not supported on this model", Some(P::EffortName)),
+        (&adaptive, "This model does not support the effort parameter.", Some(P::EffortName)),
+        (&adaptive, "'claude-x' does not support thinking.", Some(P::Effort)),
+        (
+            &enabled,
+            "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\" \
+             and \"output_config.effort\" to control thinking behavior.",
+            Some(P::Effort),
+        ),
+        (
+            &form,
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+            Some(P::TopP),
+        ),
+        (&form, "`temperature` is deprecated for this model.", Some(P::Temperature)),
+        (&form, "top_k: Extra inputs are not permitted", Some(P::TopK)),
+        (
+            &form,
+            "tool_choice.disable_parallel_tool_use: Extra inputs are not permitted",
+            Some(P::ParallelToolCalls),
+        ),
+        (&form, "output_config.format: Extra inputs are not permitted", Some(P::Schema)),
+        (&form, "messages: roles must alternate", None),
+    ] {
+        let error = json!({"type": "error",
+            "error": {"type": "invalid_request_error", "message": message}});
+        let found = diagnosis(Protocol::Anthropic, 400, &error, body);
+        assert_eq!(found, want.map(Repair::Without), "{message}");
+    }
+}
+
+#[test]
+fn gemini_refusals_are_understood() {
+    use Parameter as P;
+    let body = |thinking: Value| {
+        json!({"contents": [], "generationConfig": {"temperature": 0.5, "topP": 0.9, "topK": 3,
+            "seed": 7, "presencePenalty": 0.1, "frequencyPenalty": 0.1, "thinkingConfig": thinking,
+            "responseMimeType": "application/json", "responseJsonSchema": {}}})
+    };
+    let level = body(json!({"thinkingLevel": "minimal"}));
+    let high = body(json!({"thinkingLevel": "high"}));
+    let budget = body(json!({"thinkingBudget": 0}));
+    for (body, message, want) in [
+        (&level, "Thinking level is not supported for this model.", Some(P::EffortName)),
+        (
+            &level,
+            "Thinking level MINIMAL is not supported for this model. Please retry with other \
+             thinking level.",
+            Some(P::LeastEffort),
+        ),
+        (
+            &high,
+            "Invalid JSON payload received. Unknown name \"thinkingLevel\" at \
+            'generation_config.thinking_config': Cannot find field.",
+            Some(P::EffortName),
+        ),
+        (&high, "Thinking is not supported by this model.", Some(P::Effort)),
+        (
+            &budget,
+            "Budget 0 is invalid. This model only works in thinking mode.",
+            Some(P::LeastEffort),
+        ),
+        (
+            &budget,
+            "The thinking budget 0 is invalid. Please choose a value between 128 and 32768.",
+            Some(P::LeastEffort),
+        ),
+        (&budget, "Thinking is not enabled for this model", Some(P::Effort)),
+        (&budget, "Penalty is not enabled for models/gemini-x", Some(P::PresencePenalty)),
+        (
+            &budget,
+            "Unknown name \"topK\" at 'generation_config': Cannot find field.",
+            Some(P::TopK),
+        ),
+        (
+            &budget,
+            "Unknown name \"seed\" at 'generation_config': Cannot find field.",
+            Some(P::Seed),
+        ),
+        (
+            &budget,
+            "Function calling with a response mime type: 'application/json' is unsupported",
+            Some(P::Schema),
+        ),
+        (
+            &budget,
+            "Unknown name \"responseJsonSchema\" at 'generation_config': Cannot find field.",
+            Some(P::Schema),
+        ),
+        (&budget, "Thought signature is not valid.", Some(P::StandInSignature)),
+        (&budget, "contents is not specified", None),
+    ] {
+        let error =
+            json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}});
+        let found = diagnosis(Protocol::Gemini, 400, &error, body);
+        assert_eq!(found, want.map(Repair::Without), "{message}");
+    }
 }

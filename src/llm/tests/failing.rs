@@ -208,10 +208,10 @@ async fn errors_hold_no_prompt_and_no_key() {
         Reply::json(400, &json!({"error": {"code": "context_length_exceeded"}})),
     ])
     .await;
-    let model = openai(&upstream);
     let mut messages = Vec::new();
     for _ in 0..3 {
-        let got = outcome(model.call(call(prompt))).await;
+        // A fresh one each time: a key that is refused puts the endpoint out of service.
+        let got = outcome(openai(&upstream).call(call(prompt))).await;
         messages.push((got.kind(), got.error.unwrap().message));
     }
     assert_eq!(

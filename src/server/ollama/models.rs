@@ -7,10 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::{AppState, error::AppError, extract::Inbound, ops};
-use crate::{
-    config::{Config, Member, Model, Plan},
-    workflow::DEFAULT_WORKFLOW,
-};
+use crate::config::{Config, Member, Model, Plan};
 
 /// What a workflow's context is said to be; the models behind it cut what is too long for them.
 const WORKFLOW_CONTEXT: u32 = 131_072;
@@ -84,7 +81,7 @@ pub(in super::super) struct Shown {
     modified_at: String,
 }
 
-/// `GET /api/tags`: the workflow first, then every `[[model]]`.
+/// `GET /api/tags`: the workflows first, then every `[[model]]`.
 pub(in super::super) async fn tags(State(app): State<AppState>) -> Json<Tags> {
     let config = app.config();
     let tag = |name: &str| Tag {
@@ -153,9 +150,10 @@ fn digest(name: &str) -> String {
 /// model which would have to take them cannot.
 pub(in super::super) fn capabilities(name: &str, config: &Config) -> Vec<&'static str> {
     let (tools, vision) = match config.models.get(name) {
-        Some(model) if name != DEFAULT_WORKFLOW => (takes_tools(model), takes_images(model)),
-        _ => {
-            let models = plan_models(&config.workflow, config);
+        Some(model) => (takes_tools(model), takes_images(model)),
+        None => {
+            let workflow = config.workflow_named(name).unwrap_or(&config.workflow);
+            let models = plan_models(&workflow.plan, config);
             let answering = models.first();
             (
                 answering.is_none_or(|model| takes_tools(model)),

@@ -39,6 +39,39 @@ async fn one_model_is_told_whatever_its_name_looks_like() {
 }
 
 #[tokio::test]
+async fn workflows_are_listed_before_the_models_and_embed_nothing() {
+    let app = serving(|config| {
+        let mut plan = (*config.workflow.plan).clone();
+        plan.name = "fast".to_owned();
+        plan.synthesizer = Some(stage("blind"));
+        let mut blind = model("blind");
+        (blind.tools, blind.context_tokens) = (Some(false), 4096);
+        config.models.insert("blind".to_owned(), Arc::new(blind));
+        let fast = config::Workflow { plan: Arc::new(plan), max_concurrency: None };
+        config.profiles.insert("fast".to_owned(), fast);
+        config.server.unknown_model = config::UnknownModel::Reject;
+    });
+    let names = |list: &Value, key: &str| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap().to_owned()).collect()
+    };
+    let want = ["chorus", "fast", "a", "b/c:d", "blind"];
+    assert_eq!(names(&get_path(&app, "/v1/models").await.json()["data"], "id"), want);
+    assert_eq!(names(&get_path(&app, "/api/tags").await.json()["models"], "name"), want);
+    for name in ["fast", "fast:latest"] {
+        let one = get_path(&app, &format!("/v1/models/{name}")).await;
+        assert_eq!((one.status, &one.json()["id"]), (StatusCode::OK, &name.into()));
+        let shown = show(&app, &format!(r#"{{"model":"{name}"}}"#)).await.json();
+        assert_eq!(shown["model_info"]["chorus.context_length"], 131_072);
+        assert_eq!(shown["capabilities"], serde_json::json!(["completion", "vision", "thinking"]));
+    }
+    for path in ["/v1/embeddings", "/api/embed"] {
+        let body = r#"{"model":"fast","input":"x"}"#;
+        let reply = call(&app, request("POST", path, &[], body)).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{path}: {}", reply.body);
+    }
+}
+
+#[tokio::test]
 async fn a_model_is_shown_with_everything_its_clients_read() {
     let app = serving(|_| {});
     let shown = show(&app, r#"{"model":"chorus:latest","verbose":true,"options":null}"#).await;

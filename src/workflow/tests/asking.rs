@@ -51,6 +51,28 @@ async fn model_names_route_as_the_design_says() {
     }
     let told = run(&engine, Request { model: "a".to_owned(), ..ask() }).await;
     assert_eq!((told.text.as_str(), &told.trace()["mode"]), ("from a alone", &json!("direct")));
+    let profile = "[[workflow-profile]]\nname = \"fast\"\nmax_concurrency = 3\n\
+         json = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n[server]\nunknown_model = \"reject\"";
+    let profiled = cast.engine(&plan, profile);
+    for (name, want) in [
+        ("fast", Some("fast")),
+        ("fast:latest", Some("fast")),
+        ("chorus", Some("chorus")),
+        ("", Some("chorus")),
+        ("faster", None),
+    ] {
+        let found = profiled.route(name).map(|route| match route {
+            Route::Workflow(workflow) => (workflow.plan.name.clone(), workflow.max_concurrency),
+            Route::Direct(model) => (model.config().name.clone(), None),
+        });
+        let limit = (want == Some("fast")).then_some(3);
+        assert_eq!(found, want.map(|want| (want.to_owned(), limit)), "{name}");
+    }
+    let told = run(&profiled, Request { model: "fast".to_owned(), ..ask() }).await;
+    assert_eq!(
+        (&told.trace()["name"], &told.trace()["mode"]),
+        (&json!("fast"), &json!("workflow"))
+    );
     let strict = cast.engine(&plan, "[server]\nunknown_model = \"reject\"");
     assert!(strict.route("gpt-9").is_none() && strict.route("").is_some());
 }

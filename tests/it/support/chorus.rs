@@ -33,8 +33,12 @@ impl Chorus {
         config: &str,
         env: impl Fn(&str) -> Option<String>,
     ) -> Self {
-        let text = config.replace("{base}", &upstream.base());
-        let config = Config::parse(&text, None, &env).expect("the story's config is good");
+        Self::of(&config.replace("{base}", &upstream.base()), env).await
+    }
+
+    /// Starts over a config that names its own upstreams.
+    pub async fn of(text: &str, env: impl Fn(&str) -> Option<String>) -> Self {
+        let config = Config::parse(text, None, &env).expect("the story's config is good");
         let engine = Engine::new(Arc::new(config)).expect("an engine");
         let listener = server::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -145,8 +149,9 @@ impl Setup {
     pub fn toml(&self) -> String {
         let mut text = String::new();
         for (name, keys) in &self.models {
-            // An Ollama upstream has its own path below the same base.
-            let path = if keys.contains("\"ollama\"") { "" } else { "/v1" };
+            // Ollama's and Gemini's paths have their own beginning below the same base.
+            let own = ["\"ollama\"", "\"gemini\""].iter().any(|name| keys.contains(name));
+            let path = if own { "" } else { "/v1" };
             text.push_str(&format!(
                 "[[model]]\nname = \"{name}\"\napi_base = \"{{base}}{path}\"\n\
                  api_key = \"sk-key-of-{name}\"\n{keys}\n"

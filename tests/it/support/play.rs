@@ -12,7 +12,7 @@ use super::{
     script::{Content, Ending, Place, Script, Split},
     socket::Fuse,
     upstream::Guard,
-    wire::{Whole, Wire},
+    wire::{Block, Whole, Wire},
 };
 
 /// What the fake does, one after the other.
@@ -55,12 +55,13 @@ impl Exchange {
         }
         let refused = script.refusals.iter().find(|(field, _)| seen.has(field));
         if let Some((field, message)) = refused {
-            exchange.fail(400, &wire.error_body(message, Some(field)).to_string());
+            exchange.fail(400, &wire.error_body(400, message, Some(field)).to_string());
             return exchange;
         }
         match &script.content {
             Content::Failure { status, body } => {
-                let usual = || wire.error_body(&format!("failing with {status}"), None).to_string();
+                let words = format!("failing with {status}");
+                let usual = || wire.error_body(*status, &words, None).to_string();
                 exchange.fail(*status, &body.clone().unwrap_or_else(usual));
             }
             Content::Bytes { content_type, bytes } => {
@@ -118,7 +119,7 @@ impl Exchange {
             Ending::CutInChunk => self.body.push(Step::CutWithin(bytes)),
             Ending::EndEarly => self.body.push(Step::Send(half)),
             Ending::Error(message) => {
-                let error = wire.error_body(message, None).to_string();
+                let error = wire.error_body(500, message, None).to_string();
                 self.body.push(Step::Send(error.into()));
             }
             Ending::Trickle(every) => self.body.push(Step::Repeat(space, *every)),
@@ -175,10 +176,13 @@ impl Exchange {
 }
 
 fn streamed(script: &Script, seen: &Seen, wire: Wire, text: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = wire.opening().map(Step::Send).into_iter().collect();
-    for thought in script.reasoning.iter().flat_map(|thoughts| thoughts.split_inclusive(' ')) {
-        steps.push(Step::Send(wire.reasoning(thought)));
+    let mut steps: Vec<Step> = wire.opening(script.usage).map(Step::Send).into_iter().collect();
+    if let Some(thoughts) = &script.reasoning {
+        steps.extend(wire.begins(Block::Thoughts).map(Step::Send));
+        steps.extend(thoughts.split_inclusive(' ').map(|text| Step::Send(wire.reasoning(text))));
+        steps.extend(wire.ends(Block::Thoughts).map(Step::Send));
     }
+    steps.extend(wire.begins(Block::Text).map(Step::Send));
     let deltas = pieces(text, script.deltas);
     let (ends_after, ending) = &script.ending;
     for sent in 0..=deltas.len() {
@@ -197,6 +201,7 @@ fn streamed(script: &Script, seen: &Seen, wire: Wire, text: &str) -> Vec<Step> {
         }
         steps.push(Step::Send(wire.delta(delta)));
     }
+    steps.extend(wire.ends(Block::Text).map(Step::Send));
     for (index, (name, arguments)) in script.tools.iter().enumerate() {
         steps.extend(wire.tool_call(index, name, arguments).into_iter().map(Step::Send));
     }

@@ -18,7 +18,7 @@ use axum::{
     http::{HeaderMap, Response, Uri},
 };
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use super::{
@@ -168,9 +168,10 @@ impl Drop for Upstream {
 }
 
 impl Seen {
-    /// The model asked for.
+    /// The model asked for; Gemini has it in the path.
     pub fn model(&self) -> &str {
-        self.body["model"].as_str().unwrap_or_default()
+        let in_path = || self.path.rsplit('/').next()?.split(':').next();
+        self.body["model"].as_str().or_else(in_path).unwrap_or_default()
     }
 
     /// Whether it is the analyzer's question: by the schema's name, or where none is sent by the
@@ -214,17 +215,26 @@ impl Seen {
     }
 
     fn texts(&self, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
-        let Some(messages) = self.body["messages"].as_array() else {
+        // Anthropic and Gemini have the system's words apart from the messages.
+        let system = [&self.body["system"], &self.body["systemInstruction"]];
+        let system = system.into_iter().filter(|words| !words.is_null()).map(|words| {
+            let texts = if words.is_object() { &words["parts"] } else { words };
+            json!({"role": "system", "content": texts})
+        });
+        let messages = self.body["messages"].as_array().or(self.body["contents"].as_array());
+        let Some(messages) = messages else {
             return self.body["prompt"].as_str().map(str::to_owned).into_iter().collect();
         };
-        messages.iter().filter(|message| wanted(message)).map(content).collect()
+        let all = system.chain(messages.iter().cloned());
+        all.filter(|message| wanted(message)).map(|message| content(&message)).collect()
     }
 }
 
 fn content(message: &Value) -> String {
-    match &message["content"] {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => {
+    let content = [&message["content"], &message["parts"]];
+    match content.into_iter().find(|content| !content.is_null()) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(parts)) => {
             let texts: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
             texts.join("\n")
         }

@@ -1,0 +1,398 @@
+//! Anthropic's protocol: bodies, replies and stream events of `/v1/messages`. Pure.
+
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{
+    answer::{Counts, Piece, ToolPiece},
+    ask::{Ask, number},
+    prompt::{self, Turn, Turns},
+    refusal::Refusal,
+    repair::{Field, Parameter, field},
+    wire::{Feature, Wire, below_version, put_secret},
+};
+use crate::{
+    config::{self, StructuredOutput},
+    types::{
+        Effort, FinishReason, Image, Message, OutputFormat, Part, Role, ToolCall, ToolChoice,
+        ToolDefinition,
+    },
+};
+
+/// The protocol.
+pub(super) struct Anthropic;
+
+/// The version of the API when the model names none.
+const VERSION: &str = "2023-06-01";
+/// A limit is demanded; this is the answer's when nobody sets one.
+const MAX_TOKENS: u32 = 4096;
+/// Larger temperatures are refused, whatever the model's configuration says.
+const MAX_TEMPERATURE: f32 = 1.0;
+/// The smallest budget of thoughts.
+const LEAST_BUDGET: u32 = 1024;
+/// The smallest `top_p` beside thoughts.
+const LEAST_THINKING_TOP_P: f32 = 0.95;
+
+impl Wire for Anthropic {
+    fn address(&self, base: &Url, _ask: &Ask<'_>) -> Option<Url> {
+        below_version(base, None, "v1", &["messages"])
+    }
+
+    fn model_list(&self, base: &Url, _model: &config::Model) -> Option<Url> {
+        below_version(base, None, "v1", &["models"])
+    }
+
+    fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        put_secret(headers, HeaderName::from_static("x-api-key"), key)
+    }
+
+    fn headers(
+        &self,
+        model: &config::Model,
+        headers: &mut HeaderMap,
+    ) -> Result<(), InvalidHeaderValue> {
+        let version = HeaderValue::from_str(model.api_version.as_deref().unwrap_or(VERSION))?;
+        headers.insert(HeaderName::from_static("anthropic-version"), version);
+        Ok(())
+    }
+
+    fn streams_as(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+        body(ask)
+    }
+
+    fn temperature(&self, ask: &Ask<'_>) -> Option<f32> {
+        if thinking(ask).is_some() {
+            return None;
+        }
+        ask.temperature().map(|value| value.min(MAX_TEMPERATURE))
+    }
+
+    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+        pieces(value)
+    }
+
+    fn is_reply(&self, value: &Value) -> bool {
+        value.get("content").is_some_and(Value::is_array)
+    }
+
+    fn ends_with_body(&self) -> bool {
+        true
+    }
+
+    fn lacks(&self, what: Feature) -> bool {
+        matches!(what, Feature::Plain | Feature::JsonMode | Feature::OldToolTurns)
+    }
+
+    fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
+        body.get("output_config")?.get("format").map(|_| ("output_config.format", true))
+    }
+
+    /// Of `temperature` and `top_p`, which some models take only one of, the first stays.
+    fn refusable(&self) -> &'static [Field] {
+        const FIELDS: [Field; 6] = [
+            field("/output_config/effort", Parameter::EffortName, &["effort", "adaptive"]),
+            field("/thinking", Parameter::Effort, &["thinking", "budget_tokens"]),
+            field(
+                "/tool_choice/disable_parallel_tool_use",
+                Parameter::ParallelToolCalls,
+                &["disable_parallel_tool_use"],
+            ),
+            field("/top_p", Parameter::TopP, &["top_p"]),
+            field("/temperature", Parameter::Temperature, &["temperature"]),
+            field("/top_k", Parameter::TopK, &["top_k"]),
+        ];
+        &FIELDS
+    }
+
+    fn rate_limits_say_when(&self) -> bool {
+        true
+    }
+}
+
+/// The body of a request.
+fn body(ask: &Ask<'_>) -> Map<String, Value> {
+    let thinking = thinking(ask);
+    let Turns { system, mut turns } = prompt::turns(ask.messages());
+    turns.last_mut().into_iter().for_each(trim_opening);
+    let mut body = Map::new();
+    body.insert("model".into(), ask.config.upstream_model.clone().into());
+    body.insert("max_tokens".into(), max_tokens(ask, thinking.as_ref()).into());
+    if !system.is_empty() {
+        body.insert("system".into(), system.into());
+    }
+    body.insert("messages".into(), turns.iter().map(turn).collect());
+    body.insert("stream".into(), ask.call.stream.into());
+    sampling(ask, thinking.is_some(), &mut body);
+    let stop: Vec<&str> = ask.stop().into_iter().filter(|stop| !stop.trim().is_empty()).collect();
+    if !stop.is_empty() {
+        body.insert("stop_sequences".into(), stop.into());
+    }
+    tools(ask, &mut body);
+    let mut output = Map::new();
+    match thinking {
+        Some(Thinking::Adaptive(effort)) => {
+            body.insert("thinking".into(), json!({"type": "adaptive"}));
+            output.insert("effort".into(), effort.into());
+        }
+        Some(Thinking::Budget(tokens)) => {
+            let enabled = json!({"type": "enabled", "budget_tokens": tokens});
+            body.insert("thinking".into(), enabled);
+        }
+        None => {}
+    }
+    if let (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) =
+        (ask.enforced_format(), &ask.call.format)
+        && let Some(schema) = schema::closed(schema)
+    {
+        output.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
+    }
+    if !output.is_empty() {
+        body.insert("output_config".into(), output.into());
+    }
+    if let Some(extra) = ask.extra() {
+        for (name, value) in &extra.fields {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    body
+}
+
+/// The two ways to ask for thoughts.
+enum Thinking {
+    /// The model decides how much; newer models know nothing else.
+    Adaptive(&'static str),
+    /// Up to so many tokens; older models know nothing else.
+    Budget(u32),
+}
+
+/// Whether thoughts are asked for, and how. Signed thoughts are not kept, and a conversation that
+/// called tools would have to repeat them; a call that is demanded leaves no room for any.
+fn thinking(ask: &Ask<'_>) -> Option<Thinking> {
+    let effort = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))?;
+    let demanded =
+        matches!(ask.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+            && !ask.call.tools.is_empty();
+    if demanded || prompt::has_tool_turns(&ask.call.messages) {
+        return None;
+    }
+    let (name, budget) = match effort {
+        Effort::None => return None,
+        Effort::Minimal | Effort::Low => ("low", LEAST_BUDGET),
+        Effort::Medium => ("medium", 4096),
+        Effort::On | Effort::High | Effort::XHigh => ("high", 8192),
+        Effort::Max => ("max", 16_384),
+    };
+    if ask.may_send(Parameter::EffortName) {
+        return Some(Thinking::Adaptive(name));
+    }
+    let room = ask.call.max_tokens.map_or(budget, |most| most.saturating_sub(1));
+    (room >= LEAST_BUDGET).then(|| Thinking::Budget(budget.min(room)))
+}
+
+/// Thoughts count too, so our own limit leaves room for them.
+fn max_tokens(ask: &Ask<'_>, thinking: Option<&Thinking>) -> u32 {
+    let thoughts = match thinking {
+        None => 0,
+        Some(Thinking::Adaptive(_)) => 16_384,
+        Some(Thinking::Budget(tokens)) => *tokens,
+    };
+    ask.call.max_tokens.unwrap_or(MAX_TOKENS.saturating_add(thoughts)).max(1)
+}
+
+fn sampling(ask: &Ask<'_>, thinks: bool, body: &mut Map<String, Value>) {
+    let sampling = &ask.call.sampling;
+    let top_p = sampling.top_p.filter(|value| !thinks || *value >= LEAST_THINKING_TOP_P);
+    let top_k = sampling.top_k.filter(|_| !thinks);
+    let fields = [
+        ("temperature", Parameter::Temperature, Anthropic.temperature(ask).map(number)),
+        ("top_p", Parameter::TopP, top_p.map(number)),
+        ("top_k", Parameter::TopK, top_k.map(Value::from)),
+    ];
+    for (name, parameter, value) in fields {
+        if let Some(value) = value.filter(|_| ask.may_send(parameter)) {
+            body.insert(name.into(), value);
+        }
+    }
+}
+
+fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
+    let tools = ask.tools();
+    if tools.is_empty() {
+        return;
+    }
+    body.insert("tools".into(), tools.into_iter().map(tool).collect());
+    let single =
+        ask.call.parallel_tool_calls == Some(false) && ask.may_send(Parameter::ParallelToolCalls);
+    let mut choice = match &ask.call.tool_choice {
+        None if !single => return,
+        Some(ToolChoice::None) => json!({"type": "none"}),
+        None | Some(ToolChoice::Auto) => json!({"type": "auto"}),
+        Some(ToolChoice::Required) => json!({"type": "any"}),
+        Some(ToolChoice::Named(name)) => json!({"type": "tool", "name": name}),
+    };
+    if let Some(fields) = choice.as_object_mut()
+        && single
+        && ask.call.tool_choice != Some(ToolChoice::None)
+    {
+        fields.insert("disable_parallel_tool_use".into(), true.into());
+    }
+    body.insert("tool_choice".into(), choice);
+}
+
+/// The schema of the arguments must be there, and of an object.
+fn tool(tool: &ToolDefinition) -> Value {
+    let mut schema = tool.parameters.as_ref().and_then(Value::as_object).cloned();
+    let schema = schema.get_or_insert_default();
+    schema.entry("type").or_insert_with(|| "object".into());
+    let mut fields = Map::new();
+    fields.insert("name".into(), tool.name.clone().into());
+    fields.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
+    fields.insert("input_schema".into(), schema.clone().into());
+    fields.into()
+}
+
+/// A beginning of the answer that the model is to go on with must not end in white space.
+fn trim_opening(turn: &mut Turn) {
+    let last = turn.messages.last_mut().filter(|_| turn.by_model);
+    if let Some(Part::Text(text)) = last.and_then(|message| message.parts.last_mut()) {
+        text.truncate(text.trim_end().len());
+    }
+}
+
+fn turn(turn: &Turn) -> Value {
+    let content: Vec<Value> = turn.messages.iter().flat_map(blocks).collect();
+    json!({"role": if turn.by_model { "assistant" } else { "user" }, "content": content})
+}
+
+fn blocks(message: &Message) -> Vec<Value> {
+    let mut blocks: Vec<Value> = message.parts.iter().filter_map(part).collect();
+    if message.role == Role::Tool {
+        let id = usable_id(message.tool_call_id.as_deref().unwrap_or_default());
+        return vec![json!({"type": "tool_result", "tool_use_id": id, "content": blocks})];
+    }
+    blocks.extend(message.tool_calls.iter().map(tool_use));
+    blocks
+}
+
+/// Empty text is refused, so it is left out.
+fn part(part: &Part) -> Option<Value> {
+    match part {
+        Part::Text(text) if text.trim().is_empty() => None,
+        Part::Text(text) => Some(json!({"type": "text", "text": text})),
+        Part::Image(Image::Inline { media_type, base64 }) => {
+            let source = json!({"type": "base64", "media_type": media_type, "data": base64});
+            Some(json!({"type": "image", "source": source}))
+        }
+        Part::Image(Image::Url { url, .. }) => {
+            Some(json!({"type": "image", "source": {"type": "url", "url": url}}))
+        }
+    }
+}
+
+fn tool_use(call: &ToolCall) -> Value {
+    let (id, input) = (usable_id(&call.id), prompt::arguments(&call.arguments));
+    json!({"type": "tool_use", "id": id, "name": call.name, "input": input})
+}
+
+/// Other upstreams use more characters in their ids than this one takes.
+fn usable_id(id: &str) -> String {
+    let usable = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+    id.chars().map(|character| if usable(character) { character } else { '_' }).collect()
+}
+
+/// Reads a stream event, or a whole reply. Kinds that are not known say nothing.
+///
+/// # Errors
+/// The error that it is instead.
+fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+    if let Some(refusal) = Refusal::in_band(value) {
+        return Err(refusal);
+    }
+    let index = value.get("index").and_then(Value::as_u64);
+    let mut pieces = Vec::new();
+    match value.get("type").and_then(Value::as_str) {
+        Some("message_start") => pieces.extend(value.pointer("/message/usage").map(usage)),
+        Some("content_block_start") => {
+            pieces.extend(value.get("content_block").and_then(|start| block(start, index)));
+        }
+        Some("content_block_delta") => {
+            pieces.extend(value.get("delta").and_then(|more| delta(more, index)));
+        }
+        Some("message_delta") => {
+            pieces.extend(value.pointer("/delta/stop_reason").and_then(finish));
+            pieces.extend(value.get("usage").map(usage));
+        }
+        Some("message_stop") => pieces.push(Piece::End),
+        Some("message") | None => {
+            let blocks = value.get("content").and_then(Value::as_array).into_iter().flatten();
+            pieces.extend((0..).zip(blocks).filter_map(|(index, whole)| block(whole, Some(index))));
+            pieces.extend(value.get("stop_reason").and_then(finish));
+            pieces.extend(value.get("usage").map(usage));
+        }
+        Some(_) => {}
+    }
+    Ok(pieces)
+}
+
+/// A content block, whole or as it starts; a tool's input is an empty object until it comes.
+fn block(block: &Value, index: Option<u64>) -> Option<Piece> {
+    let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    match block.get("type").and_then(Value::as_str)? {
+        "text" => Some(Piece::Text(text("text"))),
+        "thinking" => Some(Piece::Reasoning(text("thinking"))),
+        "tool_use" => {
+            let input = block.get("input").and_then(Value::as_object);
+            let arguments = input.filter(|input| !input.is_empty()).map(|input| json!(input));
+            Some(Piece::Tool(ToolPiece {
+                index,
+                id: Some(text("id")),
+                name: Some(text("name")),
+                arguments: arguments.map(|input| input.to_string()).unwrap_or_default(),
+            }))
+        }
+        _ => None,
+    }
+}
+
+fn delta(delta: &Value, index: Option<u64>) -> Option<Piece> {
+    let text = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    match delta.get("type").and_then(Value::as_str)? {
+        "text_delta" => Some(Piece::Text(text("text"))),
+        "thinking_delta" => Some(Piece::Reasoning(text("thinking"))),
+        "input_json_delta" => {
+            let arguments = text("partial_json");
+            Some(Piece::Tool(ToolPiece { index, arguments, ..ToolPiece::default() }))
+        }
+        _ => None,
+    }
+}
+
+fn finish(reason: &Value) -> Option<Piece> {
+    Some(Piece::Finish(match reason.as_str()? {
+        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
+        "tool_use" => FinishReason::ToolCalls,
+        "refusal" => FinishReason::ContentFilter,
+        _ => FinishReason::Stop, // `end_turn`, `stop_sequence`, `pause_turn`
+    }))
+}
+
+/// What was read from the cache or written to it is not among the `input_tokens`.
+fn usage(usage: &Value) -> Piece {
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+    let cached = count("cache_read_input_tokens");
+    let prompt = count("input_tokens").map(|fresh| {
+        let written = count("cache_creation_input_tokens").unwrap_or(0);
+        fresh.saturating_add(cached.unwrap_or(0)).saturating_add(written)
+    });
+    let completion = count("output_tokens");
+    Piece::Usage(Counts { prompt, completion, cached, ..Counts::default() })
+}

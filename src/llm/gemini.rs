@@ -1,0 +1,399 @@
+//! Google's Gemini protocol: bodies, replies and stream chunks of `:generateContent`. Pure.
+
+#[cfg(test)]
+mod tests;
+
+use reqwest::header::{HeaderMap, HeaderName, InvalidHeaderValue};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{
+    answer::{Counts, Piece, ToolPiece, call_id},
+    ask::{Ask, number},
+    prompt::{self, Turn, Turns},
+    refusal::Refusal,
+    repair::{Field, Parameter, field},
+    wire::{Feature, Wire, below_version, put_secret},
+};
+use crate::{
+    config::{self, StructuredOutput},
+    types::{
+        Effort, FinishReason, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition,
+    },
+};
+
+/// The protocol.
+pub(super) struct Gemini;
+
+/// The version in its paths when neither the model nor its base names one.
+const VERSION: &str = "v1beta";
+/// Its most stop sequences.
+const MOST_STOPS: usize = 5;
+/// Stands for the signature of a call that this model did not make, or made before a restart: newer
+/// models refuse a first call of a turn without any, and take this one instead.
+const STAND_IN: &str = "skip_thought_signature_validator";
+
+impl Wire for Gemini {
+    fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
+        let name = &ask.config.upstream_model;
+        // `tunedModels/mine` is a path already.
+        let name = if name.contains('/') { name.clone() } else { format!("models/{name}") };
+        let verb = if ask.call.stream { "streamGenerateContent" } else { "generateContent" };
+        let path = format!("{name}:{verb}");
+        let path: Vec<&str> = path.split('/').collect();
+        let mut url = below_version(base, ask.config.api_version.as_deref(), VERSION, &path)?;
+        if ask.call.stream {
+            url.query_pairs_mut().append_pair("alt", "sse");
+        }
+        Some(url)
+    }
+
+    fn model_list(&self, base: &Url, model: &config::Model) -> Option<Url> {
+        below_version(base, model.api_version.as_deref(), VERSION, &["models"])
+    }
+
+    fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        put_secret(headers, HeaderName::from_static("x-goog-api-key"), key)
+    }
+
+    fn streams_as(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+        body(ask)
+    }
+
+    fn sign(&self, body: &mut Map<String, Value>, known: &dyn Fn(&str) -> Option<String>) {
+        let turns = body.get_mut("contents").and_then(Value::as_array_mut).into_iter().flatten();
+        let parts = turns.filter_map(|turn| turn.get_mut("parts")?.as_array_mut()).flatten();
+        for part in parts.filter_map(Value::as_object_mut) {
+            let id = part.get("functionCall").and_then(|call| call.get("id")?.as_str());
+            match id.and_then(known) {
+                // As it came: without one.
+                Some(signature) if signature.is_empty() => drop(part.remove("thoughtSignature")),
+                Some(signature) => {
+                    part.insert("thoughtSignature".into(), signature.into());
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+        pieces(value)
+    }
+
+    fn is_reply(&self, value: &Value) -> bool {
+        value.get("candidates").or_else(|| value.get("promptFeedback")).is_some()
+    }
+
+    fn ends_with_body(&self) -> bool {
+        true
+    }
+
+    /// A URL would need its media type beside it, which nobody told.
+    fn lacks(&self, what: Feature) -> bool {
+        matches!(what, Feature::Plain | Feature::ImageUrl)
+    }
+
+    fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
+        let config = body.get("generationConfig")?;
+        if config.get("responseJsonSchema").is_some() {
+            return Some(("generationConfig.responseJsonSchema", true));
+        }
+        config.get("responseMimeType").map(|_| ("generationConfig.responseMimeType", false))
+    }
+
+    fn refusable(&self) -> &'static [Field] {
+        &FIELDS
+    }
+}
+
+/// Of both penalties one message speaks; one after the other is given up.
+const FIELDS: [Field; 10] = [
+    field(
+        "/generationConfig/thinkingConfig/thinkingLevel",
+        Parameter::EffortName,
+        &["thinking level", "thinking_level", "thinkinglevel"],
+    ),
+    field(
+        "/generationConfig/thinkingConfig/thinkingBudget",
+        Parameter::Effort,
+        &["thinking", "thinking_config", "thinking_budget", "thinkingbudget", "budget"],
+    ),
+    field(
+        "/generationConfig/thinkingConfig",
+        Parameter::Effort,
+        &["thinking", "thinking_config", "thinkingconfig", "include_thoughts"],
+    ),
+    field(
+        "/generationConfig/presencePenalty",
+        Parameter::PresencePenalty,
+        &["presence_penalty", "presencepenalty", "penalty"],
+    ),
+    field(
+        "/generationConfig/frequencyPenalty",
+        Parameter::FrequencyPenalty,
+        &["frequency_penalty", "frequencypenalty", "penalty"],
+    ),
+    field("/generationConfig/temperature", Parameter::Temperature, &["temperature"]),
+    field("/generationConfig/topP", Parameter::TopP, &["top_p", "topp"]),
+    field("/generationConfig/topK", Parameter::TopK, &["top_k", "topk"]),
+    field("/generationConfig/seed", Parameter::Seed, &["'seed'", "\"seed\"", "`seed`", ".seed"]),
+    field(
+        "/contents",
+        Parameter::StandInSignature,
+        &["thought signature", "thought_signature", "thoughtsignature"],
+    ),
+];
+
+/// The body of a request.
+fn body(ask: &Ask<'_>) -> Map<String, Value> {
+    let Turns { system, turns } = prompt::turns(ask.messages());
+    let stand_in = ask.may_send(Parameter::StandInSignature);
+    let mut body = Map::new();
+    body.insert("contents".into(), turns.iter().map(|turn| content(turn, stand_in)).collect());
+    if !system.is_empty() {
+        body.insert("systemInstruction".into(), json!({"parts": [{"text": system}]}));
+    }
+    tools(ask, &mut body);
+    let config = generation_config(ask);
+    if !config.is_empty() {
+        body.insert("generationConfig".into(), config.into());
+    }
+    if let Some(extra) = ask.extra() {
+        for (name, value) in &extra.fields {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    body
+}
+
+fn generation_config(ask: &Ask<'_>) -> Map<String, Value> {
+    let sampling = &ask.call.sampling;
+    let mut config = Map::new();
+    let fields = [
+        ("temperature", Parameter::Temperature, ask.temperature().map(number)),
+        ("topP", Parameter::TopP, sampling.top_p.map(number)),
+        ("topK", Parameter::TopK, sampling.top_k.map(Value::from)),
+        ("seed", Parameter::Seed, sampling.seed.map(seed)),
+        ("presencePenalty", Parameter::PresencePenalty, sampling.presence_penalty.map(number)),
+        ("frequencyPenalty", Parameter::FrequencyPenalty, sampling.frequency_penalty.map(number)),
+    ];
+    for (name, parameter, value) in fields {
+        if let Some(value) = value.filter(|_| ask.may_send(parameter)) {
+            config.insert(name.into(), value);
+        }
+    }
+    if let Some(limit) = ask.call.max_tokens {
+        config.insert("maxOutputTokens".into(), limit.into());
+    }
+    let stop = ask.stop().into_iter().filter(|stop| !stop.is_empty());
+    let stop: Vec<&str> = stop.take(MOST_STOPS).collect();
+    if !stop.is_empty() {
+        config.insert("stopSequences".into(), stop.into());
+    }
+    match (ask.enforced_format(), &ask.call.format) {
+        (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) => {
+            config.insert("responseMimeType".into(), "application/json".into());
+            config.insert("responseJsonSchema".into(), schema.as_ref().clone());
+        }
+        (StructuredOutput::Json, _) => {
+            config.insert("responseMimeType".into(), "application/json".into());
+        }
+        _ => {}
+    }
+    if let Some(thinking) = thinking(ask) {
+        config.insert("thinkingConfig".into(), thinking);
+    }
+    config
+}
+
+/// Its seeds have 31 bits.
+fn seed(seed: i64) -> Value {
+    i32::try_from(seed).map_or_else(|_| (seed & i64::from(i32::MAX)).into(), Value::from)
+}
+
+/// Newer models want a level by its name, older ones a budget of tokens. Thoughts are shown unless
+/// none were wanted: some models cannot do without.
+fn thinking(ask: &Ask<'_>) -> Option<Value> {
+    let wanted = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))?;
+    let effort = match wanted {
+        Effort::None | Effort::Minimal if !ask.may_send(Parameter::LeastEffort) => Effort::Low,
+        effort => effort,
+    };
+    let (name, budget) = match effort {
+        Effort::None => ("minimal", 0),
+        Effort::Minimal => ("minimal", 512),
+        Effort::Low => ("low", 1024),
+        Effort::Medium => ("medium", 8192),
+        Effort::On => ("", 0),
+        Effort::High | Effort::XHigh | Effort::Max => ("high", 24_576),
+    };
+    let mut config = Map::new();
+    if wanted != Effort::None {
+        config.insert("includeThoughts".into(), true.into());
+    }
+    if effort == Effort::On {
+        // The model's own default.
+    } else if ask.may_send(Parameter::EffortName) {
+        config.insert("thinkingLevel".into(), name.into());
+    } else {
+        config.insert("thinkingBudget".into(), budget.into());
+    }
+    Some(config.into())
+}
+
+fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
+    let tools = ask.tools();
+    if tools.is_empty() {
+        return;
+    }
+    let declarations: Value = tools.into_iter().map(tool).collect();
+    body.insert("tools".into(), json!([{"functionDeclarations": declarations}]));
+    let calling = match &ask.call.tool_choice {
+        None => return,
+        Some(ToolChoice::None) => json!({"mode": "NONE"}),
+        Some(ToolChoice::Auto) => json!({"mode": "AUTO"}),
+        Some(ToolChoice::Required) => json!({"mode": "ANY"}),
+        Some(ToolChoice::Named(name)) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+    };
+    body.insert("toolConfig".into(), json!({"functionCallingConfig": calling}));
+}
+
+fn tool(tool: &ToolDefinition) -> Value {
+    let mut fields = Map::new();
+    fields.insert("name".into(), tool.name.clone().into());
+    fields.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
+    let schema = tool.parameters.clone();
+    fields.extend(schema.map(|schema| ("parametersJsonSchema".into(), schema)));
+    fields.into()
+}
+
+fn content(turn: &Turn, stand_in: bool) -> Value {
+    let mut parts: Vec<Value> = turn.messages.iter().flat_map(self::parts).collect();
+    // Of several calls in one turn only the first is signed.
+    let mut calls = parts.iter_mut().filter_map(Value::as_object_mut);
+    if let Some(first) = calls.find(|part| part.contains_key("functionCall")).filter(|_| stand_in) {
+        first.insert("thoughtSignature".into(), STAND_IN.into());
+    }
+    json!({"role": if turn.by_model { "model" } else { "user" }, "parts": parts})
+}
+
+fn parts(message: &Message) -> Vec<Value> {
+    if message.role == Role::Tool {
+        let response = json!({"id": message.tool_call_id, "name": message.tool_name,
+            "response": result(&message.joined_text())});
+        let images = message.parts.iter().filter(|part| matches!(part, Part::Image(_)));
+        let result = std::iter::once(json!({"functionResponse": response}));
+        return result.chain(images.filter_map(part)).collect();
+    }
+    let calls = message.tool_calls.iter().map(|call| {
+        let args = prompt::arguments(&call.arguments);
+        json!({"functionCall": {"id": call.id, "name": call.name, "args": args}})
+    });
+    message.parts.iter().filter_map(part).chain(calls).collect()
+}
+
+fn part(part: &Part) -> Option<Value> {
+    match part {
+        Part::Text(text) if text.is_empty() => None,
+        Part::Text(text) => Some(json!({"text": text})),
+        Part::Image(Image::Inline { media_type, base64 }) => {
+            Some(json!({"inlineData": {"mimeType": media_type, "data": base64}}))
+        }
+        Part::Image(Image::Url { .. }) => None, // refused before this
+    }
+}
+
+/// A result must be an object; `output` is the documented name for what is none.
+fn result(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => object,
+        Ok(value) => json!({"output": value}),
+        Err(_) => json!({"output": text}),
+    }
+}
+
+/// Reads a stream chunk or a whole reply, which are of one shape.
+///
+/// # Errors
+/// The error that it is instead, or that its finish reason is.
+fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+    if let Some(refusal) = Refusal::in_band(value) {
+        return Err(refusal);
+    }
+    let mut pieces = Vec::new();
+    let candidate = value.pointer("/candidates/0");
+    let parts = candidate.and_then(|candidate| candidate.pointer("/content/parts")?.as_array());
+    for part in parts.into_iter().flatten() {
+        read_part(part, &mut pieces);
+    }
+    pieces.extend(value.get("usageMetadata").map(usage));
+    if let Some(reason) = candidate.and_then(|candidate| candidate.get("finishReason")?.as_str()) {
+        pieces.extend(finish(reason)?.map(Piece::Finish));
+    }
+    let blocked = value.pointer("/promptFeedback/blockReason").is_some_and(Value::is_string);
+    if blocked && candidate.is_none() {
+        pieces.extend([Piece::Finish(FinishReason::ContentFilter), Piece::End]);
+    }
+    Ok(pieces)
+}
+
+fn read_part(part: &Value, pieces: &mut Vec<Piece>) {
+    if let Some(text) = part.get("text").and_then(Value::as_str) {
+        let is_thought = part.get("thought").and_then(Value::as_bool) == Some(true);
+        let text = text.to_owned();
+        pieces.push(if is_thought { Piece::Reasoning(text) } else { Piece::Text(text) });
+    }
+    if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let id = text(call.get("id")).filter(|id| !id.is_empty()).unwrap_or_else(call_id);
+        let signature = text(part.get("thoughtSignature")).unwrap_or_default();
+        let arguments = call.get("args").filter(|args| args.is_object()).map(Value::to_string);
+        pieces.push(Piece::Signed { call: id.clone(), signature });
+        // Calls arrive whole, so each is one of its own.
+        pieces.push(Piece::Tool(ToolPiece {
+            index: None,
+            id: Some(id),
+            name: text(call.get("name")),
+            arguments: arguments.unwrap_or_else(|| "{}".to_owned()),
+        }));
+    }
+}
+
+fn finish(reason: &str) -> Result<Option<FinishReason>, Refusal> {
+    match reason {
+        "" | "FINISH_REASON_UNSPECIFIED" => Ok(None),
+        "MAX_TOKENS" => Ok(Some(FinishReason::Length)),
+        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" => {
+            Ok(Some(FinishReason::ContentFilter))
+        }
+        reason if reason.starts_with("IMAGE_") => Ok(Some(FinishReason::ContentFilter)),
+        "MALFORMED_FUNCTION_CALL"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS"
+        | "MISSING_THOUGHT_SIGNATURE"
+        | "MALFORMED_RESPONSE"
+        | "OTHER" => Err(Refusal::ended_with(reason)),
+        _ => Ok(Some(FinishReason::Stop)),
+    }
+}
+
+/// Thoughts are not among the candidates' tokens.
+fn usage(usage: &Value) -> Piece {
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+    let reasoning = count("thoughtsTokenCount");
+    let completion = match (count("candidatesTokenCount"), reasoning) {
+        (None, None) => None,
+        (answer, thoughts) => Some(answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0))),
+    };
+    Piece::Usage(Counts {
+        prompt: count("promptTokenCount"),
+        completion,
+        cached: count("cachedContentTokenCount"),
+        reasoning,
+        ..Counts::default()
+    })
+}

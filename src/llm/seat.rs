@@ -1,0 +1,200 @@
+//! One endpoint's place in its model's pool: its breaker, and what it is doing.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
+use std::time::Duration;
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::breaker::{Breaker, Offer, Report, Standing, Ticket};
+use crate::config::Health;
+
+/// What an endpoint's share of the calls is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its share among the endpoints of its priority; at least 1.
+    pub weight: u32,
+    /// Used only when all endpoints of a lower number are out.
+    pub priority: u32,
+}
+
+/// An endpoint in its pool.
+#[derive(Debug)]
+pub(super) struct Seat<E> {
+    pub(super) number: usize,
+    pub(super) place: Place,
+    /// Its name as a number, for choices that stay.
+    pub(super) hash: u64,
+    pub(super) endpoint: E,
+    breaker: Mutex<Breaker>,
+    /// In service and not resting: then nobody has to take the lock to know it.
+    is_clear: AtomicBool,
+    in_flight: AtomicUsize,
+    /// The moving average in microseconds; 0 before the first.
+    first_token: AtomicU64,
+    /// Told when it goes out of service.
+    left: Notify,
+}
+
+impl<E> Seat<E> {
+    pub(super) fn new(number: usize, place: Place, hash: u64, endpoint: E, rules: Health) -> Self {
+        Self {
+            number,
+            place: Place { weight: place.weight.max(1), ..place },
+            hash,
+            endpoint,
+            breaker: Mutex::new(Breaker::new(rules, Instant::now())),
+            is_clear: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+            first_token: AtomicU64::new(0),
+            left: Notify::new(),
+        }
+    }
+
+    /// What it can do for a call.
+    pub(super) fn offer(&self, now: Instant) -> Offer {
+        if self.is_clear.load(Ordering::Acquire) {
+            return Offer::Free;
+        }
+        self.change(now, |breaker| breaker.offer(now))
+    }
+
+    /// Takes a call on, or not.
+    pub(super) fn admit(self: &Arc<Self>, now: Instant) -> Option<Lease<E>> {
+        let ticket = self.change(now, |breaker| breaker.admit(now))?;
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Lease { seat: Arc::clone(self), ticket, is_settled: false })
+    }
+
+    /// Calls it is answering now.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The moving average of the time to the first token.
+    pub(super) fn first_token(&self) -> Option<Duration> {
+        let micros = self.first_token.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    pub(super) fn standing(&self, now: Instant) -> Standing {
+        self.breaker().standing(now)
+    }
+
+    /// Waits until it is out of service, and says since which change of state.
+    pub(super) async fn outage(&self) -> u64 {
+        loop {
+            let left = self.left.notified();
+            if let Some(outage) = self.current_outage() {
+                return outage;
+            }
+            left.await;
+        }
+    }
+
+    /// As [`Seat::outage`], without waiting.
+    pub(super) fn current_outage(&self) -> Option<u64> {
+        self.breaker().outage()
+    }
+
+    /// Its model list was asked for.
+    pub(super) fn listed(&self, is_well: bool, now: Instant) {
+        self.change(now, |breaker| breaker.listed(is_well, now));
+    }
+
+    /// Somebody asks for its model list while it is out, or does so no more.
+    pub(super) fn set_watched(&self, is_watched: bool, now: Instant) {
+        self.change(now, |breaker| breaker.set_watched(is_watched, now));
+    }
+
+    /// Takes a quarter of each new time in. Two at once may lose one of them: an average stays one.
+    fn measured(&self, time: Duration) {
+        let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let known = self.first_token.load(Ordering::Relaxed);
+        let average = match known {
+            0 => new,
+            known => known - known / 4 + new / 4,
+        };
+        self.first_token.store(average.max(1), Ordering::Relaxed);
+    }
+
+    fn change<T>(&self, now: Instant, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = self.breaker();
+        let was_out = breaker.outage().is_some();
+        let result = change(&mut breaker);
+        let is_out = breaker.outage().is_some();
+        self.is_clear.store(breaker.is_clear(now), Ordering::Release);
+        drop(breaker);
+        if is_out && !was_out {
+            self.left.notify_waiters();
+        }
+        result
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call at an endpoint. What is reported counts once; dropped without a report, the call tells
+/// nothing of the endpoint.
+#[derive(Debug)]
+pub struct Lease<E> {
+    seat: Arc<Seat<E>>,
+    ticket: Ticket,
+    is_settled: bool,
+}
+
+impl<E> Lease<E> {
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &E {
+        &self.seat.endpoint
+    }
+
+    /// Its number in the order of the file.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.seat.number
+    }
+
+    /// Whether this call decides if the endpoint is back.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.ticket.is_probe()
+    }
+
+    /// How the call ended, and how long its first token took where there was one. Only the first
+    /// report counts.
+    pub fn report(&mut self, report: Report, first_token: Option<Duration>) {
+        if !self.settle() {
+            return;
+        }
+        let (seat, ticket, now) = (&self.seat, &self.ticket, Instant::now());
+        seat.change(now, |breaker| breaker.report(ticket, report, now));
+        if let Some(time) = first_token {
+            seat.measured(time);
+        }
+    }
+
+    /// Whether it was not over before.
+    fn settle(&mut self) -> bool {
+        if self.is_settled {
+            return false;
+        }
+        self.is_settled = true;
+        self.seat.in_flight.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+}
+
+impl<E> Drop for Lease<E> {
+    fn drop(&mut self) {
+        if self.settle() {
+            let ticket = &self.ticket;
+            self.seat.change(Instant::now(), |breaker| breaker.release(ticket));
+        }
+    }
+}

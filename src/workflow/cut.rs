@@ -1,0 +1,97 @@
+//! Ending a stage from outside, at once: what it holds (calls, permits, connections) is dropped in
+//! the very moment, not when its stream happens to be polled next.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::Poll,
+};
+
+use futures::{StreamExt, stream::poll_fn, task::AtomicWaker};
+
+use super::step::Steps;
+
+struct Shared {
+    steps: Mutex<Option<Steps>>,
+    waker: AtomicWaker,
+}
+
+impl Shared {
+    fn take(&self) -> Option<Steps> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Ends the stream it was made with. Keeps nothing of it alive.
+pub(super) struct Cutter(Weak<Shared>);
+
+impl Cutter {
+    /// Drops everything the stream holds; it ends without another step.
+    pub(super) fn cut(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            drop(shared.take());
+            shared.waker.wake();
+        }
+    }
+}
+
+/// The same stream, and what ends it. Must not be cut by itself.
+pub(super) fn cuttable(steps: Steps) -> (Steps, Cutter) {
+    let shared = Arc::new(Shared { steps: Mutex::new(Some(steps)), waker: AtomicWaker::new() });
+    let cutter = Cutter(Arc::downgrade(&shared));
+    let steps = poll_fn(move |context| {
+        shared.waker.register(context.waker());
+        let mut steps = shared.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let polled =
+            steps.as_mut().map_or(Poll::Ready(None), |steps| steps.poll_next_unpin(context));
+        if matches!(polled, Poll::Ready(None)) {
+            *steps = None;
+        }
+        polled
+    });
+    (Box::pin(steps), cutter)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_stream::stream;
+
+    use super::*;
+    use crate::workflow::step::Step;
+
+    fn holding(held: Arc<()>) -> Steps {
+        Box::pin(stream! {
+            yield Step::GraceOver;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            yield Step::DeadlineOver;
+            drop(held);
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_stream_holds_is_dropped_when_it_is_cut_and_the_stream_ends() {
+        let held = Arc::new(());
+        let (mut steps, cutter) = cuttable(holding(Arc::clone(&held)));
+        assert!(matches!(steps.next().await, Some(Step::GraceOver)));
+        let cut = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cutter.cut();
+            assert_eq!(Arc::strong_count(&held), 1, "before it is polled again");
+        };
+        let (ended, ()) = tokio::join!(steps.next(), cut);
+        assert!(ended.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_not_cut_is_as_it_was_and_a_cutter_holds_nothing() {
+        let held = Arc::new(());
+        let (steps, cutter) = cuttable(holding(Arc::clone(&held)));
+        assert_eq!(steps.count().await, 2);
+        assert_eq!(Arc::strong_count(&held), 1);
+        let (steps, late) = cuttable(holding(Arc::clone(&held)));
+        drop(steps);
+        assert_eq!(Arc::strong_count(&held), 1);
+        (cutter.cut(), late.cut());
+    }
+}

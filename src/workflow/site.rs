@@ -1,0 +1,242 @@
+//! The stages of a level as streams of steps, each with what its level needs to end it.
+
+use std::sync::Arc;
+
+use async_stream::stream;
+use futures::StreamExt;
+use tokio::{sync::watch, time::timeout_at};
+
+use super::{
+    Event, StageKind, analyzer,
+    ask::{Reply, drain},
+    board::{Running, Shortlist},
+    context::RunContext,
+    cut::cuttable,
+    level::{Position, run_level},
+    reranker, selector,
+    step::{Advice, Candidate, Failure, LevelOutcome, MemberOutcome, Step, Steps},
+    synthesizer::{self, Reader},
+    trace::{CallRecord, ErrorRecord, RunStatus, StageStatus, WorkerRecord},
+    tracker::Tracker,
+    window::Window,
+    worker,
+};
+use crate::{
+    config::{Leaf, Member, Plan, Reranker, Schedule, Stage},
+    llm::{CallStream, Completion, LlmErrorKind},
+};
+
+/// Where the stages of a level work.
+pub(super) struct Site {
+    pub(super) run: Arc<RunContext>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) window: Window,
+    pub(super) reader: Reader,
+    /// The members' answers may be the answer: no synthesizer follows here or above.
+    pub(super) answers: bool,
+    /// The analyzer node in force.
+    pub(super) analyzer: Option<Stage>,
+    pub(super) analysis: watch::Receiver<Option<Arc<Advice>>>,
+}
+
+impl Site {
+    /// The level's own analyzer; `crew` are the workers it may choose among.
+    pub(super) fn analyze(&self, stage: &Stage, crew: Vec<String>) -> (Steps, Running) {
+        let tracker = Tracker::new(&self.run, self.window.workers);
+        let (run, stage, own) = (Arc::clone(&self.run), stage.clone(), tracker.clone());
+        let steps = stream! {
+            own.begin();
+            yield Step::Event(started(StageKind::Analyzer, &stage.model));
+            let analysis = analyzer::analyze(&run, &stage, &crew, &own).await;
+            yield Step::Analyzed(Box::new(analysis));
+        };
+        running(Box::pin(steps), tracker)
+    }
+
+    pub(super) fn member(&self, seat: usize, member: &Member) -> (Steps, Running) {
+        match member {
+            Member::Leaf(leaf) => self.leaf(seat, leaf),
+            Member::Nested(plan) => self.nested(seat, plan),
+        }
+    }
+
+    /// Whether every member has to wait for the analysis.
+    fn all_wait(&self) -> bool {
+        let policy = &self.plan.policy;
+        policy.schedule == Schedule::Sequential || policy.overrides
+    }
+
+    fn leaf(&self, seat: usize, leaf: &Leaf) -> (Steps, Running) {
+        let run = Arc::clone(&self.run);
+        let assignment = worker::Assignment {
+            leaf: leaf.clone(),
+            analyzer: self.analyzer.clone(),
+            answers: self.answers,
+        };
+        let waits = self.all_wait() || assignment.depends_on_analysis(&run);
+        let mut analysis = self.analysis.clone();
+        // The level itself ends its leaves, all at once.
+        let tracker = Tracker::new(&run, None);
+        let own = tracker.clone();
+        let steps = stream! {
+            let advice = advice(&mut analysis, waits).await;
+            own.begin();
+            let name = assignment.leaf.name.clone();
+            yield Step::Event(started(StageKind::Worker, &name));
+            let draft = assignment.draft(&run, &advice, &own).await;
+            let candidate = |reply: Reply| {
+                let Completion { reason, usage } = reply.completion;
+                let path = name.clone();
+                vec![Candidate { seat, name, path, text: reply.text, reason, usage }]
+            };
+            let result = draft.result.map(candidate).map_err(|error| Failure::of(&error));
+            let outcome = MemberOutcome { record: draft.record, result, overcome: draft.overcome };
+            yield Step::Member { seat, outcome: Box::new(outcome) };
+            drain(draft.rest).await;
+        };
+        running(Box::pin(steps), tracker)
+    }
+
+    fn nested(&self, seat: usize, plan: &Plan) -> (Steps, Running) {
+        let (stop, stopped) = watch::channel(false);
+        let position = Position {
+            reader: if self.answers { Reader::AnsweringParent } else { Reader::Parent },
+            analyzer: self.analyzer.clone(),
+            analysis: self.analysis.clone(),
+            end: self.window.workers,
+            stopped: Some(stopped),
+        };
+        let waits = self.all_wait();
+        let (run, plan) = (Arc::clone(&self.run), Arc::new(plan.clone()));
+        let mut analysis = self.analysis.clone();
+        let tracker = Tracker::new(&run, None);
+        let own = tracker.clone();
+        let steps = stream! {
+            advice(&mut analysis, waits).await;
+            own.begin();
+            let started_ms = run.elapsed_ms();
+            let mut steps = run_level(run, plan, position);
+            while let Some(step) = steps.next().await {
+                match step {
+                    Step::Done(outcome) => {
+                        let outcome = Box::new(member_of(*outcome, seat, started_ms));
+                        yield Step::Member { seat, outcome };
+                    }
+                    other => yield other,
+                }
+            }
+        };
+        let (steps, running) = running(Box::pin(steps), tracker);
+        (steps, Running { stop: Some(stop), ..running })
+    }
+
+    pub(super) fn rerank(&self, reranker: Reranker, shown: Vec<Candidate>) -> (Steps, Running) {
+        let (run, tracker) = (Arc::clone(&self.run), Tracker::new(&self.run, self.window.end));
+        let own = tracker.clone();
+        let steps = stream! {
+            own.begin();
+            yield Step::Event(started(StageKind::Reranker, &reranker.stage.model));
+            let reranking = reranker::rerank(&run, &reranker, &shown, &own).await;
+            yield Step::Reranked(Box::new(reranking));
+        };
+        running(Box::pin(steps), tracker)
+    }
+
+    pub(super) fn judge(&self, stage: Stage, shortlist: Shortlist) -> (Steps, Running) {
+        let (run, tracker) = (Arc::clone(&self.run), Tracker::new(&self.run, self.window.end));
+        let own = tracker.clone();
+        let Shortlist { candidates, consensus } = shortlist;
+        let steps = stream! {
+            own.begin();
+            yield Step::Event(started(StageKind::Selector, &stage.model));
+            let selection = selector::select(&run, &stage, &candidates, consensus, &own).await;
+            yield Step::Selected(Box::new(selection));
+        };
+        running(Box::pin(steps), tracker)
+    }
+
+    /// The writer, once it knows what it has to wait for.
+    pub(super) fn write(&self, stage: Stage, drafts: Vec<Candidate>) -> (Steps, Running) {
+        let (run, tracker) = (Arc::clone(&self.run), Tracker::new(&self.run, self.window.end));
+        let (analyzer, reader, end) = (self.analyzer.clone(), self.reader, self.window.end);
+        let (mut analysis, own) = (self.analysis.clone(), tracker.clone());
+        let steps = stream! {
+            yield Step::Event(started(StageKind::Synthesizer, &stage.model));
+            let waits = synthesizer::depends_on_analysis(&run, &stage, analyzer.as_ref());
+            let advice = match end {
+                None => advice(&mut analysis, waits).await,
+                Some(end) => {
+                    let waited = timeout_at(end.at, advice(&mut analysis, waits)).await;
+                    waited.unwrap_or_default()
+                }
+            };
+            own.begin();
+            let task =
+                synthesizer::Assignment { stage, analyzer, advice, drafts, reader, tracker: own };
+            let mut steps = synthesizer::write(run, task);
+            while let Some(step) = steps.next().await {
+                yield step;
+            }
+        };
+        running(Box::pin(steps), tracker)
+    }
+}
+
+fn running(steps: Steps, tracker: Tracker) -> (Steps, Running) {
+    let (steps, cutter) = cuttable(steps);
+    (steps, Running { cutter, tracker, stop: None })
+}
+
+fn started(stage: StageKind, name: &str) -> Event {
+    Event::StageStarted { stage, name: name.to_owned() }
+}
+
+/// What is left to be read of finished calls.
+pub(super) fn rest_of(rest: Vec<CallStream>) -> Steps {
+    Box::pin(futures::stream::once(drain(rest)).filter_map(|()| std::future::ready(None)))
+}
+
+/// The advice: waited for when it matters, else what there is.
+async fn advice(analysis: &mut watch::Receiver<Option<Arc<Advice>>>, wait: bool) -> Arc<Advice> {
+    if wait {
+        // The sender goes only after it has sent, or with the whole run.
+        let _ = analysis.wait_for(Option::is_some).await;
+    }
+    analysis.borrow().clone().unwrap_or_default()
+}
+
+/// A nested level as its parent sees it.
+fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutcome {
+    let LevelOutcome { record, result, .. } = outcome;
+    let cut = record.status == RunStatus::Cancelled;
+    let status = match &result {
+        Ok(_) => StageStatus::Ok,
+        Err(_) if cut => StageStatus::Cut,
+        Err(failure) if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) => {
+            StageStatus::Skipped
+        }
+        Err(failure)
+            if failure.is_by_deadline()
+                || failure.is_wholly(|kind| kind == LlmErrorKind::Timeout) =>
+        {
+            StageStatus::Timeout
+        }
+        Err(_) => StageStatus::Failed,
+    };
+    let error = result.as_ref().err().filter(|_| !cut);
+    let call = CallRecord {
+        status,
+        success: result.is_ok(),
+        error: error
+            .map(|failure| ErrorRecord { code: failure.code, message: failure.message.clone() }),
+        started_ms,
+        duration_ms: record.total_ms,
+        usage: record.usage,
+        ..CallRecord::default()
+    };
+    let name = record.name.clone();
+    let result = result
+        .map(|all| all.into_iter().map(|candidate| Candidate { seat, ..candidate }).collect());
+    let record = WorkerRecord { name, call, response: None, nested: Some(Box::new(record)) };
+    MemberOutcome { record, result, overcome: Vec::new() }
+}

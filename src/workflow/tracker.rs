@@ -1,0 +1,371 @@
+//! The record of a stage while it works. The stage fills it; its level can end it when it has to.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    context::{Cost, RunContext, failure_status},
+    excerpt,
+    temperature::Chosen,
+    trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
+    window::Deadline,
+};
+use crate::{
+    config::Endpoint,
+    llm::{Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind, Model},
+    types::Usage,
+};
+
+/// Fills a [`CallRecord`] while calls are made for a stage. Clones share it.
+#[derive(Clone)]
+pub(super) struct Tracker {
+    run: Arc<RunContext>,
+    until: Option<Deadline>,
+    entry: Arc<Mutex<Entry>>,
+}
+
+/// What is known of a stage.
+#[derive(Default)]
+struct Entry {
+    began: Option<Instant>,
+    record: CallRecord,
+    usage: Usage,
+    /// What calls cost that another one outran, estimated.
+    lost: Usage,
+    cost: Cost,
+    flight: Option<Flight>,
+    /// The second of two calls, before either has spoken.
+    second: Option<Flight>,
+}
+
+/// Which of two calls: the record is about the first one, until the second one speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    First,
+    Second,
+}
+
+/// A call that has not ended.
+struct Flight {
+    model: Arc<Model>,
+    prompt_bytes: usize,
+    output_bytes: usize,
+    /// Waiting for permits since then: nothing was sent yet.
+    waiting: Option<Instant>,
+    /// The endpoint of the attempt under way, and since when.
+    attempt: Option<(usize, Instant)>,
+}
+
+impl Flight {
+    fn new(model: &Arc<Model>, call: &Call) -> Self {
+        Self {
+            model: Arc::clone(model),
+            prompt_bytes: excerpt::weight(&call.messages),
+            output_bytes: 0,
+            waiting: Some(Instant::now()),
+            attempt: None,
+        }
+    }
+}
+
+impl Tracker {
+    /// Of a stage that may have to wait before it begins. No call goes on beyond `until`.
+    pub(super) fn new(run: &Arc<RunContext>, until: Option<Deadline>) -> Self {
+        Self { run: Arc::clone(run), until, entry: Arc::default() }
+    }
+
+    /// The stage begins.
+    pub(super) fn begin(&self) {
+        let mut entry = self.entry();
+        entry.record.started_ms = self.run.elapsed_ms();
+        entry.began = Some(Instant::now());
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.entry().began.is_some()
+    }
+
+    /// Whether the deadline came.
+    pub(super) fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until.is_over())
+    }
+
+    /// A (further) model is asked.
+    pub(super) fn asks(&self, model: &Model, chosen: Option<Chosen>) {
+        let mut entry = self.entry();
+        if entry.record.model != model.config().name {
+            entry.record.model.clone_from(&model.config().name);
+            entry.record.first_token_ms = None;
+        }
+        entry.record.temperature = chosen.map(|chosen| chosen.value);
+        entry.record.temperature_source = chosen.map(|chosen| chosen.source);
+    }
+
+    /// Makes a call, unless the deadline came: then there is only its failure, from [`Self::next`].
+    pub(super) fn call(&self, model: &Arc<Model>, call: Call) -> CallStream {
+        if self.is_over() {
+            return Box::pin(futures::stream::empty());
+        }
+        let flight = Flight::new(model, &call);
+        let mut entry = self.entry();
+        if let Some(left) = entry.flight.replace(flight) {
+            entry.settle(&left, &self.run);
+        }
+        drop(entry);
+        model.call(call)
+    }
+
+    /// Makes a second call, because the first one is late.
+    pub(super) fn second_call(&self, model: &Arc<Model>, call: Call) -> CallStream {
+        let mut entry = self.entry();
+        entry.record.hedged = true;
+        entry.second = Some(Flight::new(model, &call));
+        drop(entry);
+        model.call(call)
+    }
+
+    /// What the call says next, noted; the deadline is one of its failures.
+    pub(super) async fn next(
+        &self,
+        stream: &mut CallStream,
+    ) -> Option<Result<CallEvent, LlmError>> {
+        let item = self.bounded(stream).await;
+        match &item {
+            Some(Ok(event)) => self.note(event),
+            Some(Err(error)) => self.note_failure(error, Place::First),
+            None => {}
+        }
+        item
+    }
+
+    /// As [`Self::next`], of one of two calls that have not spoken. Its first word is not noted: the
+    /// stage that hears it will.
+    pub(super) async fn overhear(
+        &self,
+        place: Place,
+        stream: &mut CallStream,
+    ) -> Option<Result<CallEvent, LlmError>> {
+        let item = self.bounded(stream).await;
+        match (&item, place) {
+            (Some(Ok(CallEvent::Delta(_) | CallEvent::Finished(_))) | None, _) => {}
+            (Some(Ok(event)), Place::First) => self.note(event),
+            (Some(Ok(event)), Place::Second) => self.note_second(event),
+            (Some(Err(error)), place) => self.note_failure(error, place),
+        }
+        item
+    }
+
+    async fn bounded(&self, stream: &mut CallStream) -> Option<Result<CallEvent, LlmError>> {
+        match self.until {
+            None => stream.next().await,
+            // A call that always has something to say would never see the timer.
+            Some(until) if until.is_over() => Some(Err(self.deadline_error(until))),
+            Some(until) => match timeout_at(until.at, stream.next()).await {
+                Ok(item) => item,
+                Err(_) => Some(Err(self.deadline_error(until))),
+            },
+        }
+    }
+
+    fn note_failure(&self, error: &LlmError, place: Place) {
+        let mut entry = self.entry();
+        let cut = error.kind == LlmErrorKind::Timeout;
+        // What was refused cost nothing; what was being written did.
+        if let Some(flight) = entry.flight(place).take()
+            && (cut || flight.output_bytes > 0)
+        {
+            entry.settle(&flight, &self.run);
+        }
+    }
+
+    /// The record is still about the first call.
+    fn note_second(&self, event: &CallEvent) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        let Some(second) = &mut entry.second else { return };
+        match event {
+            CallEvent::Started { endpoint, .. } => {
+                second.waiting = None;
+                second.attempt = Some((*endpoint, Instant::now()));
+                self.run.watch.attempt_began();
+            }
+            CallEvent::Attempt(attempt) => {
+                second.attempt = None;
+                entry.record.attempts += 1;
+                entry.record.calls.push(AttemptRecord::from(attempt));
+            }
+            CallEvent::Delta(_) | CallEvent::Finished(_) => {}
+        }
+    }
+
+    /// One of two calls speaks. The other one, if it has not failed, is hung up on: what it was
+    /// sent is paid for.
+    pub(super) fn speaks(&self, place: Place) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        if place == Place::Second {
+            std::mem::swap(&mut entry.flight, &mut entry.second);
+        }
+        let Some(lost) = entry.second.take() else { return };
+        let Some((endpoint, since)) = lost.attempt else { return };
+        let name = lost.model.config().endpoints.get(endpoint).map(Endpoint::authority);
+        entry.record.attempts += 1;
+        entry.record.calls.push(AttemptRecord {
+            endpoint: name.unwrap_or_default(),
+            outcome: "cancelled",
+            ms: millis(since.elapsed()),
+        });
+        let usage = entry.settled(&lost, &self.run);
+        entry.lost += usage;
+    }
+
+    fn deadline_error(&self, until: Deadline) -> LlmError {
+        until.error(&self.entry().record.model)
+    }
+
+    fn note(&self, event: &CallEvent) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        match event {
+            CallEvent::Started { queued, endpoint } => {
+                entry.record.queued_ms += millis(*queued);
+                if let Some(flight) = &mut entry.flight {
+                    flight.waiting = None;
+                    flight.attempt = Some((*endpoint, Instant::now()));
+                }
+                self.run.watch.attempt_began();
+            }
+            CallEvent::Attempt(attempt) => {
+                if let Some(flight) = &mut entry.flight {
+                    flight.attempt = None;
+                }
+                entry.record.attempts += 1;
+                entry.record.temperature = attempt.temperature;
+                if attempt.temperature.is_none() {
+                    entry.record.temperature_source = None;
+                }
+                entry.record.calls.push(AttemptRecord::from(attempt));
+            }
+            CallEvent::Delta(delta) => {
+                if let Some(flight) = &mut entry.flight {
+                    flight.output_bytes += size(delta);
+                }
+                let speaks = !matches!(delta, Delta::Reasoning(_));
+                if speaks && entry.record.first_token_ms.is_none() {
+                    let began = entry.began.map(|began| millis(began.elapsed()));
+                    entry.record.first_token_ms = began;
+                }
+            }
+            CallEvent::Finished(Completion { reason, usage }) => {
+                let flight = entry.flight.take();
+                let price = flight.and_then(|flight| flight.model.config().price);
+                entry.usage += *usage;
+                entry.cost.add(Cost::of(usage, price));
+                self.run.spend(usage, price);
+                entry.record.finish_reason = Some(reason.as_str());
+            }
+        }
+    }
+
+    /// How long the calls waited for permits so far.
+    pub(super) fn queued(&self) -> Duration {
+        Duration::from_millis(self.entry().record.queued_ms)
+    }
+
+    /// What the calls cost so far, those aside that another one outran.
+    pub(super) fn usage(&self) -> Usage {
+        self.entry().usage
+    }
+
+    /// The record of a stage that did its work.
+    pub(super) fn ok(&self) -> CallRecord {
+        self.end(StageStatus::Ok, None)
+    }
+
+    /// The record of one that did not.
+    pub(super) fn failed(&self, error: &LlmError) -> CallRecord {
+        let status = match error.kind {
+            LlmErrorKind::UnsupportedInput => StageStatus::Skipped,
+            kind => failure_status(kind == LlmErrorKind::Timeout),
+        };
+        self.end(status, Some(ErrorRecord::from(error)))
+    }
+
+    /// The record of a stage that ends here, whatever it was doing: a call that was sent and has not
+    /// ended is estimated, for it was paid for.
+    pub(super) fn end(&self, status: StageStatus, error: Option<ErrorRecord>) -> CallRecord {
+        let mut entry = self.entry();
+        if let Some(flight) = entry.flight.take() {
+            match flight.waiting {
+                Some(since) => entry.record.queued_ms += millis(since.elapsed()),
+                None => entry.settle(&flight, &self.run),
+            }
+        }
+        if let Some(second) = entry.second.take() {
+            entry.settle(&second, &self.run);
+        }
+        let mut usage = entry.usage;
+        usage += entry.lost;
+        let mut record = entry.record.clone();
+        match entry.began {
+            Some(began) => record.duration_ms = millis(began.elapsed()),
+            None => record.started_ms = self.run.elapsed_ms(),
+        }
+        CallRecord {
+            status,
+            success: status == StageStatus::Ok,
+            error,
+            usage: UsageRecord::new(&usage, entry.cost.known()),
+            ..record
+        }
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Entry> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn flight(&mut self, place: Place) -> &mut Option<Flight> {
+        match place {
+            Place::First => &mut self.flight,
+            Place::Second => &mut self.second,
+        }
+    }
+
+    /// Counts what a call that was hung up on will have cost: nobody tells.
+    fn settle(&mut self, flight: &Flight, run: &RunContext) {
+        if flight.waiting.is_none() {
+            let usage = self.settled(flight, run);
+            self.usage += usage;
+        }
+    }
+
+    /// What a call that was sent will have cost; its price is added.
+    fn settled(&mut self, flight: &Flight, run: &RunContext) -> Usage {
+        let tokens = |bytes: usize| u64::try_from(bytes / 4).unwrap_or(u64::MAX);
+        let usage = Usage {
+            prompt_tokens: tokens(flight.prompt_bytes),
+            completion_tokens: tokens(flight.output_bytes),
+            estimated: true,
+            ..Usage::default()
+        };
+        let price = flight.model.config().price;
+        self.cost.add(Cost::of(&usage, price));
+        run.spend(&usage, price);
+        usage
+    }
+}
+
+/// Bytes of a piece of output.
+pub(super) fn size(delta: &Delta) -> usize {
+    match delta {
+        Delta::Text(text) | Delta::Reasoning(text) => text.len(),
+        Delta::ToolCall(call) => call.arguments.len(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Until when a level may run, and its workers: `deadline_secs`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::context::RunContext;
+use crate::{
+    config::{LimitKind, Plan, Stage},
+    llm::{LlmError, LlmErrorKind},
+};
+
+/// A moment at which everything below has to be over, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    /// `deadline_secs`, for messages.
+    whole: Duration,
+}
+
+impl Deadline {
+    pub(super) fn is_over(&self) -> bool {
+        self.at <= Instant::now()
+    }
+
+    /// What a model's call fails with that it ended.
+    pub(super) fn error(&self, model: &str) -> LlmError {
+        LlmError {
+            kind: LlmErrorKind::Timeout,
+            model: model.to_owned(),
+            endpoint: None,
+            message: self.words(),
+        }
+    }
+
+    pub(super) fn words(&self) -> String {
+        format!("ended by the workflow's deadline of {} s", self.whole.as_secs_f64())
+    }
+}
+
+/// The time a level has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Window {
+    /// The end of it all.
+    pub(super) end: Option<Deadline>,
+    /// When the workers have to be done, so that judge and writer can still work.
+    pub(super) workers: Option<Deadline>,
+}
+
+impl Window {
+    /// Of a level that starts now. `parent` is until when the level above waits for it.
+    pub(super) fn open(run: &RunContext, plan: &Plan, parent: Option<Deadline>) -> Self {
+        let now = Instant::now();
+        let own = plan.policy.deadline.and_then(|whole| {
+            let at = now.checked_add(whole)?;
+            Some(Deadline { at, whole })
+        });
+        let end = match (own, parent) {
+            (Some(own), Some(parent)) => Some(if own.at < parent.at { own } else { parent }),
+            (own, parent) => own.or(parent),
+        };
+        let workers = end.map(|end| {
+            let whole = end.at.saturating_duration_since(now);
+            let kept = reserve(whole, limits(run, plan));
+            Deadline { at: end.at.checked_sub(kept).unwrap_or(now).max(now), ..end }
+        });
+        Self { end, workers }
+    }
+}
+
+/// What the stages after the workers may take in all, by their own limits.
+fn limits(run: &RunContext, plan: &Plan) -> Duration {
+    let limit = |kind, stage: &Stage| {
+        let model = run.models(stage).into_iter().next();
+        model.map_or(Duration::ZERO, |model| run.limit(kind, &model, stage))
+    };
+    let reranker = plan.reranker.as_ref().map(|one| limit(LimitKind::Selector, &one.stage));
+    let selector = plan.selector.as_ref().map(|stage| limit(LimitKind::Selector, stage));
+    let synthesizer = plan.synthesizer.as_ref().map(|stage| limit(LimitKind::Synthesizer, stage));
+    let each = [reranker, selector, synthesizer].into_iter().flatten();
+    each.fold(Duration::ZERO, Duration::saturating_add)
+}
+
+/// Of the whole window, this much is kept for what comes after the workers.
+fn reserve(whole: Duration, limits: Duration) -> Duration {
+    limits.min(whole.mul_f64(0.4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_what_the_later_stages_may_take_and_at_most_two_fifths() {
+        let secs = Duration::from_secs_f64;
+        for (whole, limits, want) in
+            [(100.0, 3.0, 3.0), (100.0, 120.0, 40.0), (10.0, 4.0, 4.0), (10.0, 0.0, 0.0)]
+        {
+            assert_eq!(reserve(secs(whole), secs(limits)), secs(want), "{whole} {limits}");
+        }
+    }
+}
