@@ -12,6 +12,7 @@ mod raw;
 mod server;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::{
     fs,
@@ -28,6 +29,7 @@ pub use locate::{Location, locate};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
 pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
+pub use transport::{Proxies, Proxy, Transport};
 
 /// Everything the file said, checked and complete.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Config {
     pub retry: Retry,
     /// When an endpoint is left alone, and how it comes back.
     pub health: Health,
+    /// How upstreams are reached.
+    pub transport: Transport,
     /// How logs look.
     pub log_format: LogFormat,
     /// Where it was read from; `None` for a built-in config.

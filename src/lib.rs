@@ -20,7 +20,7 @@
 //! "#;
 //! let config = Config::parse(text, None, &|name| std::env::var(name).ok())?;
 //! assert_eq!(config.workflow.plan.leaf_count(), 3);
-//! assert_eq!(config.workflow.plan.worst_case_calls()["local"], 5);
+//! assert_eq!(config.workflow.plan.worst_case_calls(&config.models)["local"], 5);
 //!
 //! // `server::serve` puts this behind HTTP; `Engine::run` answers one request.
 //! let engine = Arc::new(Engine::new(Arc::new(config))?);

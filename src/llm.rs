@@ -37,6 +37,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod think;
+mod warm;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -55,7 +56,7 @@ pub use model::Model;
 pub use passthrough::{Forwarded, Passthrough};
 
 use crate::{
-    config::{Config, LimitKind},
+    config::{Config, LimitKind, Transport},
     types::{
         Effort, Extra, FinishReason, Message, OutputFormat, Sampling, ToolChoice, ToolDefinition,
         Usage,
@@ -236,7 +237,7 @@ impl Llm {
         log_payloads: bool,
         base: &dyn Fn() -> ClientBuilder,
     ) -> Result<Self, LlmError> {
-        let mut clients = http::Clients::new(base);
+        let mut clients = http::Clients::new(&config.transport, base);
         let mut models = IndexMap::with_capacity(config.models.len());
         for (name, model) in &config.models {
             let mut endpoints = Vec::with_capacity(model.endpoints.len());
@@ -245,7 +246,7 @@ impl Llm {
                 let key = http::ClientKey {
                     connect: config.timeouts.of_host(LimitKind::Connect, url),
                     ca: model.ca_cert.clone(),
-                    loopback: http::is_loopback(url),
+                    loopback: endpoint.is_loopback(),
                 };
                 let client = clients.get(key).map_err(|message| LlmError {
                     kind: LlmErrorKind::Setup,
@@ -263,6 +264,12 @@ impl Llm {
             models.insert(name.clone(), Arc::new(model));
         }
         Ok(Self { models, probe_interval: config.health.probe_interval })
+    }
+
+    /// Keeps the connections of the models that want it warm (`warm_up`), as long as it is polled.
+    /// It ends only when there are none.
+    pub async fn keep_warm(&self, transport: &Transport) {
+        warm::keep_warm(self.models.values(), transport).await;
     }
 
     /// The model of that name. Names in a checked plan always exist.

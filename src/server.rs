@@ -105,7 +105,7 @@ impl AppState {
     }
 }
 
-/// Serves until `shutdown` resolves and the drain is over: nothing new is accepted, running
+/// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile: nothing new is accepted, running
 /// requests get `shutdown_grace`, and what is left then ends with an error its client can see.
 pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<Output = ()>) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
@@ -115,7 +115,7 @@ pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<O
     let router = router(app, on_loopback);
     tokio::select! {
         () = listener::run(listener, router, &lifecycle, grace, shutdown) => {}
-        // Looks after endpoints that are out of service, and never ends by itself.
+        // Looks after the upstreams, and never ends by itself.
         () = engine.tend() => {}
     }
 }

@@ -13,6 +13,7 @@ mod cut;
 mod direct;
 mod error;
 mod excerpt;
+mod hedge;
 mod lenient;
 mod level;
 mod lineup;
@@ -256,11 +257,11 @@ impl Engine {
         Ok(Self { config, llm })
     }
 
-    /// Looks after endpoints that are out of service: asks for their model lists until they are
-    /// back. Never ends; to be polled beside whatever uses the engine. Without it they are tried by
-    /// calls alone.
+    /// Looks after the upstreams between calls: asks for the model lists of endpoints that are out
+    /// of service until they are back, and keeps connections warm. Never ends; to be polled beside
+    /// whatever uses the engine. Without it endpoints are tried by calls alone.
     pub async fn tend(&self) {
-        self.llm.tend().await;
+        tokio::join!(self.llm.tend(), self.llm.keep_warm(&self.config.transport));
     }
 
     /// How every endpoint of every model is, in the order of the config.
@@ -272,8 +273,10 @@ impl Engine {
     /// The models that a workflow refers to and none of whose endpoints is in service, sorted.
     #[must_use]
     pub fn unserved(&self) -> Vec<String> {
+        let models = &self.config.models;
         let workflows = self.config.workflows();
-        let needed = workflows.flat_map(|workflow| workflow.plan.worst_case_calls().into_keys());
+        let needed =
+            workflows.flat_map(|workflow| workflow.plan.worst_case_calls(models).into_keys());
         let is_served = |name: &String| self.llm.model(name).is_some_and(|model| model.is_served());
         let unserved: BTreeSet<String> = needed.filter(|name| !is_served(name)).collect();
         unserved.into_iter().collect()

@@ -3,13 +3,15 @@
 mod tree;
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 
 use indexmap::IndexMap;
 
-use crate::config::{Config, Endpoint, Env, Model, Overrides, Plan};
+use crate::config::{Config, Endpoint, Env, Model, Overrides, Plan, Stage};
 
 /// Exit code of a config that can be used.
 pub const FINE: u8 = 0;
@@ -106,12 +108,18 @@ fn about(model: &Model) -> String {
     if model.upstream_model != model.name {
         about.push_str(&format!("; as {}", model.upstream_model));
     }
+    if let Some(after) = model.hedge_after {
+        about.push_str(&format!("; hedged after {} ms", after.as_millis()));
+    }
+    if model.warm_up {
+        about.push_str("; kept warm");
+    }
     about
 }
 
 /// The calls of one request by model, and what they cost where every price is known.
 fn show_calls(config: &Config, plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
-    let calls = plan.worst_case_calls();
+    let calls = plan.worst_case_calls(&config.models);
     let total: u64 = calls.values().sum();
     match config.profiles.is_empty() {
         true => writeln!(out, "Calls per request, at worst")?,
@@ -129,6 +137,20 @@ fn show_calls(config: &Config, plan: &Plan, out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
+/// The models that a stage may ask a second time elsewhere, and when.
+fn hedged(config: &Config) -> Option<String> {
+    let plans = config.workflows().map(|workflow| &workflow.plan);
+    let stages = plans.flat_map(|plan| plan.waiting_stages());
+    let names: BTreeSet<&str> = stages.flat_map(Stage::names).collect();
+    let models = names.into_iter().filter_map(|name| config.models.get(name));
+    let late = |model: &Arc<Model>| {
+        let after = model.hedge_after.filter(|_| model.hedges_elsewhere())?;
+        Some(format!("{} after {} ms", model.name, after.as_millis()))
+    };
+    let all: Vec<String> = models.filter_map(late).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
 /// How the calls were counted.
 fn show_counting(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
@@ -137,6 +159,9 @@ fn show_counting(config: &Config, out: &mut dyn Write) -> io::Result<()> {
          less when its context is too small); a selector three times (that, and to repair its \
          verdict); a fallback like what it stands in for."
     )?;
+    if let Some(late) = hedged(config) {
+        writeln!(out, "Counted too, since they hedge: a second call of {late}.")?;
+    }
     writeln!(out, "Not counted: {}repairs of refused parameters.", further_attempts(config))
 }
 
@@ -258,6 +283,47 @@ worker_timeout_secs = 9
     Warnings
       c.toml:25: [workflow.domains."elsewhere.example"] is the host of no model
     "#);
+    }
+
+    #[test]
+    fn what_hedging_can_add_is_counted() {
+        let text = r#"
+[[model]]
+name = "near"
+api_base = "http://127.0.0.1:1/v1"
+hedge_after_ms = 800
+warm_up = true
+[[model.endpoint]]
+api_base = "http://127.0.0.1:2/v1"
+[[model]]
+name = "far"
+api_base = "http://127.0.0.1:3/v1"
+hedge_after_ms = 500
+[workflow-integration]
+json = """
+{ "analyzer": "near",
+  "workers": ["near", "far", { "workers": ["far"], "selector": "near" }],
+  "selector": { "ref": "far", "fallback": ["near"] },
+  "synthesizer": { "ref": "near", "fallback": ["far"] } }
+"""
+"#;
+        let (code, out, err) = check(text);
+        assert_eq!((code, err.as_str()), (FINE, ""));
+        let shown = out.split("Models\n").nth(1).unwrap().split("Not counted").next().unwrap();
+        // near: the analyzer 2, a worker 1, the nested selector 4, the selector's fallback 4, the
+        // synthesizer 3; far has no second endpoint, and its fallback is counted already.
+        insta::assert_snapshot!(shown, @r"
+          near  openai at http://127.0.0.1:1/v1, no key, priority 1, weight 1; http://127.0.0.1:2/v1, no key, priority 1, weight 1; hedged after 800 ms; kept warm
+          far   openai at http://127.0.0.1:3/v1, no key; hedged after 500 ms
+
+        Calls per request, at worst
+          near   14
+          far     7
+          total  21
+
+        Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
+        Counted too, since they hedge: a second call of near after 800 ms.
+        ");
     }
 
     #[test]

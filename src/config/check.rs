@@ -6,12 +6,14 @@ mod model;
 mod secret;
 mod server;
 mod timing;
+mod transport;
 mod workflow;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, LogFormat, Overrides, Server, error::Report, legacy, raw::Table,
+    Config, ConfigError, Env, LogFormat, Overrides, Plan, Server, Stage, Transport, error::Report,
+    legacy, raw::Table,
 };
 pub(super) use model::Models;
 use secret::Secrets;
@@ -53,6 +55,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     let mut workflow = table.table("workflow", "[workflow]");
     let has_timeouts = workflow.as_ref().is_some_and(|table| table.has("timeouts"));
     let timeouts = timing::read(workflow.as_mut(), report);
+    let transport = transport::read(workflow.as_mut());
     if let Some(workflow) = workflow {
         workflow.finish();
     }
@@ -64,9 +67,13 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
 
     exposed(&server, clients.is_empty(), report, source.overrides);
     unknown_domains(&timeouts, &models, report);
+    let proxies = transport::proxies(&models, source.env, report);
     if report.is_old() {
         legacy::absent(report, has_server, has_timeouts, &models);
     }
+    let plans: Vec<&Plan> =
+        workflow.iter().chain(profiles.values()).map(|one| &*one.plan).collect();
+    idle_hedges(&plans, &models, report);
     let models = models.into_models();
     Some(Config {
         server,
@@ -77,6 +84,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         timeouts: timeouts.limits,
         retry: timeouts.retry,
         health: timeouts.health,
+        transport: Transport { proxies, ..transport },
         log_format,
         path: source.path.map(Path::to_owned),
         notices: Vec::new(),
@@ -102,6 +110,27 @@ fn exposed(server: &Server, open: bool, report: &Report<'_>, overrides: &Overrid
             "add a [[client]] with a key, listen on 127.0.0.1, or set \
              `allow_unauthenticated = true` in [server]",
         );
+    }
+}
+
+/// Warns of models that can never be asked a second time though they are told to be.
+fn idle_hedges(plans: &[&Plan], models: &Models, report: &Report<'_>) {
+    let stages = plans.iter().flat_map(|plan| plan.waiting_stages());
+    let followed = |stage: &Stage| {
+        let names: Vec<String> = stage.names().map(str::to_owned).collect();
+        names.split_last().map(|(_, before)| before.to_vec()).unwrap_or_default()
+    };
+    let followed: HashSet<String> = stages.flat_map(followed).collect();
+    for (model, place) in models.placed() {
+        let hedges = model.hedges_elsewhere() || followed.contains(&model.name);
+        if model.hedge_after.is_some() && !hedges {
+            let text = format!(
+                "model `{}`: `hedge_after_ms` does nothing: the model has one endpoint, and no \
+                 stage that waits for it has a `fallback` after it",
+                model.name.escape_debug()
+            );
+            report.warn(place.clone(), text);
+        }
     }
 }
 

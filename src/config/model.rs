@@ -1,9 +1,9 @@
 //! One upstream model: `[[model]]`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::header::HeaderMap;
-use url::Url;
+use url::{Host, Url};
 
 use crate::types::{ApiKey, Protocol};
 
@@ -55,6 +55,14 @@ pub struct Model {
     pub hedge_after: Option<Duration>,
     /// Open connections at start-up and after idle times, and load the model where that is known.
     pub warm_up: bool,
+}
+
+impl Model {
+    /// Whether a late call may be made a second time on another endpoint of its own.
+    #[must_use]
+    pub fn hedges_elsewhere(&self) -> bool {
+        self.hedge_after.is_some() && self.endpoints.len() > 1
+    }
 }
 
 #[cfg(test)]
@@ -122,6 +130,12 @@ impl Endpoint {
 }
 
 impl Endpoint {
+    /// Whether it is on this very machine: reached without a proxy.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.api_base)
+    }
+
     /// `host` or `host:port` as the trace shows it (no port when it is the scheme's own).
     #[must_use]
     pub fn authority(&self) -> String {
@@ -130,6 +144,21 @@ impl Endpoint {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         }
+    }
+}
+
+/// Whether a URL leads to this very machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name.eq_ignore_ascii_case("localhost") || name.to_lowercase().ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv6(address)) => {
+            IpAddr::V6(address).to_canonical().is_loopback() || address.is_unspecified()
+        }
+        None => false,
     }
 }
 
@@ -169,4 +198,28 @@ pub struct CaCert {
     pub path: PathBuf,
     /// PEM, checked to hold at least one certificate.
     pub pem: Arc<[u8]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_known() {
+        for (url, want) in [
+            ("http://127.0.0.1:11434", true),
+            ("http://127.8.9.1/v1", true),
+            ("http://localhost:8080", true),
+            ("http://LOCALHOST./v1", true),
+            ("http://llm.localhost", true),
+            ("http://[::1]:80", true),
+            ("http://[::ffff:127.0.0.1]", true),
+            ("http://0.0.0.0:8080", true),
+            ("http://10.0.0.1", false),
+            ("https://api.example/v1", false),
+            ("https://localhost.example", false),
+        ] {
+            assert_eq!(is_loopback(&url.parse().unwrap()), want, "{url}");
+        }
+    }
 }

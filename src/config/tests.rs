@@ -64,7 +64,8 @@ fn every_option_of_the_example_is_real() {
     let mut text: String = real.map(|line| format!("{line}\n")).collect();
     let json = "json = '{ \"workers\": [\"deepseek-chat\"], \"selector\": \"deepseek-chat\" }'\n";
     text = text.replace("max_workers = 64", &format!("{json}max_workers = 64"));
-    let env = |name: &str| Some(format!("value of {name}"));
+    let env =
+        |name: &str| (!name.to_uppercase().ends_with("_PROXY")).then(|| format!("value of {name}"));
     let config = Config::parse(&text, None, &env).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.clients.len(), 1);
     let model = &config.models["deepseek-chat"];
@@ -76,6 +77,7 @@ fn every_option_of_the_example_is_real() {
     assert_eq!(format!("{:?}", config.server), format!("{default:?}"));
     assert_eq!(config.timeouts.base, Timeouts::default());
     assert_eq!(config.retry, Retry::default());
+    assert_eq!(config.transport, Transport::default());
     assert_eq!((model.max_concurrency, config.workflow.max_concurrency), (None, None));
     assert!((model.max_temperature - 2.0).abs() < f32::EPSILON);
 }
@@ -94,7 +96,8 @@ fn the_json_example_loads_nested() {
     let Member::Leaf(second) = &panel.members[2] else { panic!("a leaf") };
     assert_eq!(second.copy, 1);
     assert_eq!(second.stage.timeout, Some(Duration::from_millis(45_500)));
-    let calls: Vec<(String, u64)> = config.workflow.plan.worst_case_calls().into_iter().collect();
+    let calls = config.workflow.plan.worst_case_calls(&config.models);
+    let calls: Vec<(String, u64)> = calls.into_iter().collect();
     let want = [("qwen3", 10), ("kimi-k2", 5), ("deepseek-chat", 7)];
     assert_eq!(calls, want.map(|(name, calls)| (name.to_owned(), calls)));
     let domain = config.timeouts.domains["api.deepseek.com"];
@@ -319,4 +322,69 @@ fn old_stage_keys_make_the_same_plan_as_json() {
     let old = parse(&format!("{MODELS}{old}")).unwrap();
     assert_eq!(old.workflow, parse(&with_plan("", new)).unwrap().workflow);
     assert!(old.notices.iter().all(|notice| notice.contains("`chorus migrate`")));
+}
+
+#[test]
+fn a_proxy_is_that_of_the_scheme_and_of_use_to_somebody() {
+    let near = "http://127.0.0.1:8080/v1";
+    let (far, plain) = ("https://models.example/v1", "http://models.example/v1");
+    let found = |base: &str, env: &[(&str, &str)]| {
+        let text = format!("[[model]]\nname = \"a\"\napi_base = \"{base}\"\n{PLAN}");
+        let env = |name: &str| {
+            env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        let proxies = Config::parse(&text, None, &env).map(|config| config.transport.proxies);
+        proxies.map(|found| {
+            let of = |proxy: Option<Proxy>| proxy.map(|one| (one.variable, one.url.to_string()));
+            (of(found.http), of(found.https), found.bypass)
+        })
+    };
+    let proxy = |variable, url: &str| Some((variable, url.to_owned()));
+    let (p, q) = ("http://p:1/", "http://q:2/");
+    for (base, env, http, https) in [
+        (far, vec![("HTTPS_PROXY", p), ("HTTP_PROXY", q)], None, proxy("HTTPS_PROXY", p)),
+        (far, vec![("https_proxy", p), ("HTTP_PROXY", q)], None, proxy("https_proxy", p)),
+        (far, vec![("HTTPS_PROXY", " "), ("ALL_PROXY", "p:1")], None, proxy("ALL_PROXY", p)),
+        (far, vec![("HTTP_PROXY", "???")], None, None),
+        (plain, vec![("http_proxy", p), ("all_proxy", q)], proxy("http_proxy", p), None),
+        (plain, vec![("HTTPS_PROXY", p), ("all_proxy", q)], proxy("all_proxy", q), None),
+        (near, vec![("HTTP_PROXY", "???"), ("ALL_PROXY", "ftp://p")], None, None),
+    ] {
+        assert_eq!(found(base, &env).unwrap(), (http, https, String::new()), "{base} {env:?}");
+    }
+    let bypass = found(far, &[("no_proxy", "a.example, 10.0.0.0/8")]).unwrap().2;
+    assert_eq!(bypass, "a.example, 10.0.0.0/8");
+    // Whatever is wrong with it, its password is not shown.
+    for value in ["ftp://me:5ecre7@p", "me:5ecre7@p:port", "http://me:5ecre7@"] {
+        let report = found(far, &[("HTTPS_PROXY", value)]).unwrap_err().to_string();
+        assert_eq!(
+            report,
+            "config: the environment variable HTTPS_PROXY holds no proxy address, and model `a` \
+             would be reached through it; write it like http://proxy.example:3128 (https, socks5, \
+             socks5h, socks4 and socks4a are known too), or unset it"
+        );
+    }
+}
+
+#[test]
+fn a_hedge_that_has_nowhere_to_go_is_told() {
+    let late = "hedge_after_ms = 500";
+    let more = format!("{late}\n[[model.endpoint]]\napi_base = \"http://127.0.0.1:9/v1\"");
+    let stage = |fallback: &str| format!("{{ \"ref\": \"a\", \"fallback\": [{fallback}] }}");
+    for (keys, stage, told) in [
+        (late, stage(""), true),
+        (late, stage("\"b\""), false),
+        (&more, stage(""), false),
+        ("", stage(""), false),
+    ] {
+        let plan = format!(
+            "{{ \"workers\": [{{ \"ref\": \"a\", \"fallback\": [\"b\"] }}], \"synthesizer\": {stage} }}"
+        );
+        let models = MODELS.replacen(":8080/v1\"", &format!(":8080/v1\"\n{keys}"), 1);
+        let text = format!("{models}[workflow-integration]\njson = '{plan}'\n");
+        let warnings = parse(&text).unwrap().warnings;
+        assert_eq!(!warnings.is_empty(), told, "{text}: {warnings:?}");
+        let words = "c.toml:2: model `a`: `hedge_after_ms` does nothing";
+        assert!(warnings.iter().all(|warning| warning.starts_with(words)), "{warnings:?}");
+    }
 }

@@ -17,6 +17,7 @@ use super::{
     Call, LlmError, LlmErrorKind,
     ask::Ask,
     repair::{Parameter, Refused},
+    warm::Warmth,
     wire::{Wire, below, wire},
 };
 use crate::config;
@@ -31,6 +32,8 @@ pub(super) struct Endpoint {
     /// The key and the configured headers, all marked sensitive.
     headers: HeaderMap,
     refused: Mutex<Refused>,
+    /// How its connections are used.
+    pub(super) warmth: Arc<Warmth>,
 }
 
 /// One request, ready to be sent.
@@ -72,7 +75,8 @@ impl Endpoint {
         }
         let name = config.authority();
         let refused = Mutex::new(BTreeSet::new());
-        Ok(Self { client, config, model, name, headers, refused })
+        let warmth = Arc::default();
+        Ok(Self { client, config, model, name, headers, refused, warmth })
     }
 
     /// `host` or `host:port`.

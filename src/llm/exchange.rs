@@ -17,6 +17,7 @@ use super::{
     refusal::Refusal,
     signatures::Signatures,
     sse::{SseEvent, SseReader},
+    warm::Use,
     wire::{Wire, wire},
 };
 
@@ -47,6 +48,8 @@ pub(super) struct Exchange {
     exhausted: bool,
     /// When an answer that has its finish reason counts as over.
     finish_by: Option<Instant>,
+    /// Of its connection, for those who keep it warm.
+    using: Option<Use>,
 }
 
 /// How the body is cut into frames.
@@ -73,16 +76,20 @@ pub(super) async fn open(
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
     let request =
         endpoint.client.post(prepared.url.clone()).headers(prepared.headers.clone()).body(body);
+    let using = endpoint.warmth.begin();
     let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
         let headers = response.headers().clone();
         let body = error_body(response).await;
+        using.kept();
         let refusal = Refusal::of_response(status.as_u16(), &body);
         return Err(Failure::refused(refusal, &headers, wire));
     }
     let answer = Answer::new(verbatim, model.log_payloads);
-    Exchange::new(wire, response, answer, Arc::clone(&model.signatures)).map(Box::new)
+    let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures))?;
+    exchange.using = Some(using);
+    Ok(Box::new(exchange))
 }
 
 impl Exchange {
@@ -107,6 +114,7 @@ impl Exchange {
             closed: false,
             exhausted: false,
             finish_by: None,
+            using: None,
         })
     }
 
@@ -167,6 +175,9 @@ impl Exchange {
         let response = &mut self.response;
         let to_end = async { while let Ok(Some(_)) = response.chunk().await {} };
         self.exhausted = timeout(wait, to_end).await.is_ok();
+        if self.exhausted {
+            self.kept();
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -284,9 +295,17 @@ impl Exchange {
         }
     }
 
+    /// The connection goes back to the pool.
+    fn kept(&self) {
+        if let Some(using) = &self.using {
+            using.kept();
+        }
+    }
+
     /// The end of the body.
     fn end(&mut self) {
         self.exhausted = true;
+        self.kept();
         let last = match &mut self.framing {
             Framing::Unknown => None,
             Framing::Sse(reader) => reader.finish().ok().flatten(),
@@ -388,7 +407,10 @@ pub(super) fn of_send(error: reqwest::Error, endpoint: &Endpoint) -> Failure {
         let words = if error.is_timeout() {
             format!("no connection to {} in time", endpoint.name())
         } else {
-            format!("no connection to {}: {}", endpoint.name(), http::said(error))
+            let cause = http::said(error);
+            let stranger = cause.ends_with("UnknownIssuer");
+            let remedy = if stranger { "; `ca_cert` can name who issued it" } else { "" };
+            format!("no connection to {}: {cause}{remedy}", endpoint.name())
         };
         return Failure::new(LlmErrorKind::Connect, words);
     }

@@ -1,12 +1,11 @@
 //! Pooled HTTP clients: one for everything, unless a model needs another connect limit, trust or
 //! proxy.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-use reqwest::{Certificate, Client, ClientBuilder, redirect};
-use url::{Host, Url};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect};
 
-use crate::config::CaCert;
+use crate::config::{CaCert, Proxies, Transport};
 
 /// What makes two models need different clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,24 +21,25 @@ pub(super) struct ClientKey {
 /// The clients built so far.
 pub(super) struct Clients<'a> {
     built: HashMap<ClientKey, Client>,
+    transport: &'a Transport,
     /// Where building starts; a test puts a proxy in.
     base: &'a dyn Fn() -> ClientBuilder,
 }
 
 impl<'a> Clients<'a> {
-    pub(super) fn new(base: &'a dyn Fn() -> ClientBuilder) -> Self {
-        Self { built: HashMap::new(), base }
+    pub(super) fn new(transport: &'a Transport, base: &'a dyn Fn() -> ClientBuilder) -> Self {
+        Self { built: HashMap::new(), transport, base }
     }
 
     /// The client for this key, shared by all models that have it.
     ///
     /// # Errors
-    /// In words, when the CA is no certificate or TLS cannot be set up.
+    /// In words, when the CA is no certificate, a proxy has no address, or TLS cannot be set up.
     pub(super) fn get(&mut self, key: ClientKey) -> Result<Client, String> {
         if let Some(client) = self.built.get(&key) {
             return Ok(client.clone());
         }
-        let client = build((self.base)(), &key)?;
+        let client = build((self.base)(), &key, self.transport)?;
         self.built.insert(key, client.clone());
         Ok(client)
     }
@@ -51,22 +51,7 @@ impl<'a> Clients<'a> {
     }
 }
 
-/// Whether a URL leads to this very machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name.eq_ignore_ascii_case("localhost") || name.to_lowercase().ends_with(".localhost")
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
-        Some(Host::Ipv6(address)) => {
-            IpAddr::V6(address).to_canonical().is_loopback() || address.is_unspecified()
-        }
-        None => false,
-    }
-}
-
-fn build(base: ClientBuilder, key: &ClientKey) -> Result<Client, String> {
+fn build(base: ClientBuilder, key: &ClientKey, transport: &Transport) -> Result<Client, String> {
     // Without a provider reqwest panics. Another one that is installed already serves as well.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let mut trust = Vec::with_capacity(webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
@@ -89,17 +74,34 @@ fn build(base: ClientBuilder, key: &ClientKey) -> Result<Client, String> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .tcp_nodelay(true)
-        // A burst of workers leaves as many idle connections, and the next burst wants them all.
-        .pool_max_idle_per_host(1024)
-        .pool_idle_timeout(Duration::from_secs(90))
+        .pool_max_idle_per_host(transport.max_idle_per_host)
+        .pool_idle_timeout(transport.idle)
         .tcp_keepalive(Duration::from_secs(30))
         .http2_keep_alive_interval(Duration::from_secs(30))
         .http2_keep_alive_timeout(Duration::from_secs(15))
         .http2_adaptive_window(true);
     if key.loopback {
         builder = builder.no_proxy();
+    } else {
+        for proxy in proxies(&transport.proxies)? {
+            builder = builder.proxy(proxy);
+        }
     }
     builder.build().map_err(said)
+}
+
+/// The proxies in reqwest's terms. With none, reqwest asks the operating system for its own.
+fn proxies(configured: &Proxies) -> Result<Vec<Proxy>, String> {
+    let bypass = NoProxy::from_string(&configured.bypass);
+    let Proxies { http, https, .. } = configured;
+    let http = http.as_ref().map(|one| (one.variable, Proxy::http(one.url.clone())));
+    let https = https.as_ref().map(|one| (one.variable, Proxy::https(one.url.clone())));
+    let made = |(variable, proxy): (&str, reqwest::Result<Proxy>)| {
+        // Its own words may quote the address, which may hold a password.
+        let proxy = proxy.map_err(|_| format!("{variable} holds no proxy address"))?;
+        Ok(proxy.no_proxy(bypass.clone()))
+    };
+    http.into_iter().chain(https).map(made).collect()
 }
 
 /// The innermost cause, which says most, without any URL.
@@ -124,7 +126,8 @@ mod tests {
 
     #[test]
     fn models_share_a_client_unless_they_differ() {
-        let mut clients = Clients::new(&ClientBuilder::new);
+        let transport = Transport::default();
+        let mut clients = Clients::new(&transport, &ClientBuilder::new);
         clients.get(key()).unwrap();
         clients.get(key()).unwrap();
         assert_eq!(clients.len(), 1);
@@ -135,6 +138,7 @@ mod tests {
 
     #[test]
     fn a_bad_ca_is_an_error() {
+        let transport = Transport::default();
         for pem in [
             "",
             "not a certificate",
@@ -142,28 +146,9 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n",
         ] {
             let ca = CaCert { path: "ca.pem".into(), pem: Arc::from(pem.as_bytes()) };
-            let mut clients = Clients::new(&ClientBuilder::new);
+            let mut clients = Clients::new(&transport, &ClientBuilder::new);
             let result = clients.get(ClientKey { ca: Some(ca), ..key() });
             assert!(result.is_err(), "{pem:?}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_known() {
-        for (url, want) in [
-            ("http://127.0.0.1:11434", true),
-            ("http://127.8.9.1/v1", true),
-            ("http://localhost:8080", true),
-            ("http://LOCALHOST./v1", true),
-            ("http://llm.localhost", true),
-            ("http://[::1]:80", true),
-            ("http://[::ffff:127.0.0.1]", true),
-            ("http://0.0.0.0:8080", true),
-            ("http://10.0.0.1", false),
-            ("https://api.example/v1", false),
-            ("https://localhost.example", false),
-        ] {
-            assert_eq!(is_loopback(&url.parse().unwrap()), want, "{url}");
         }
     }
 }

@@ -31,6 +31,17 @@ impl Wire for Ollama {
         below(base, &["api", "tags"])
     }
 
+    /// With the context that calls ask for: another one would have the model loaded anew.
+    fn load_request(&self, base: &Url, model: &config::Model) -> Option<(Url, Map<String, Value>)> {
+        let fields = [
+            ("model", model.upstream_model.as_str().into()),
+            ("stream", false.into()),
+            ("options", json!({ "num_ctx": model.context_tokens })),
+        ];
+        let body = fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+        Some((below(base, &["api", "generate"])?, body))
+    }
+
     fn streams_as(&self) -> &'static str {
         "application/x-ndjson"
     }

@@ -148,6 +148,7 @@ async fn exchange(
     let mut headers = endpoint.json_headers();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let request = endpoint.client.post(url).headers(headers).body(text);
+    let using = endpoint.warmth.begin();
     let mut response = request.send().await.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
@@ -162,6 +163,7 @@ async fn exchange(
         }
         answer.extend_from_slice(&chunk);
     }
+    using.kept();
     read(&answer)
 }
 

@@ -94,6 +94,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
         timeouts: TimeLimits::default(),
         retry: Retry { base_delay: Duration::from_millis(5), ..Retry::default() },
         health: crate::config::Health::default(),
+        transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
         path: None,
         notices: Vec::new(),

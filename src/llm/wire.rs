@@ -19,6 +19,16 @@ pub(super) trait Wire: Sync {
     /// Where the endpoint lists its models: what a probe asks for, since it costs nothing.
     fn model_list(&self, base: &Url, model: &config::Model) -> Option<Url>;
 
+    /// What has the model loaded into memory without asking it anything, where there is such a
+    /// request.
+    fn load_request(
+        &self,
+        _base: &Url,
+        _model: &config::Model,
+    ) -> Option<(Url, Map<String, Value>)> {
+        None
+    }
+
     /// Puts the key, which is not empty, where the protocol wants it.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         timeouts: TimeLimits::default(),
         retry: Retry::default(),
         health: crate::config::Health::default(),
+        transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
         path: None,
         notices: Vec::new(),

@@ -1,14 +1,16 @@
 //! The analyzer: a small model reads the task and advises a temperature. Whatever goes wrong, the
 //! run goes on without advice.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::{Value, json};
 
 use super::{
-    ask::fold,
+    ask::listen,
     context::RunContext,
-    excerpt, lenient,
+    excerpt,
+    hedge::{Turn, race},
+    lenient,
     step::{Advice, Analysis, Overrides},
     temperature,
     trace::{AnalyzerRecord, CallRecord, ErrorRecord, StageStatus},
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{LimitKind, Quorum, Stage},
-    llm::{CallStream, LlmError},
+    llm::{CallStream, LlmError, Model},
     types::{Message, OutputFormat, Role},
 };
 
@@ -49,20 +51,20 @@ pub(super) async fn analyze(
 ) -> Analysis {
     let mut rest = Vec::new();
     let mut failures: Vec<(Option<LlmError>, (String, ErrorRecord))> = Vec::new();
-    for model in run.models(stage) {
+    let mut models: VecDeque<Arc<Model>> = run.models(stage).into();
+    while let Some(model) = models.pop_front() {
         if !failures.is_empty() && tracker.is_over() {
             break;
         }
-        let chosen = temperature::steady(stage.temperature, model.config().temperature);
-        tracker.asks(&model, Some(chosen));
-        let limit = run.limit(LimitKind::Analyzer, &model, stage);
-        let context = model.config().context_tokens;
-        let max_tokens =
-            stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
-        let messages = question(run, stage, crew, context);
-        let call = run.question(messages, chosen.value, max_tokens, format(crew), limit);
-        let name = model.config().name.clone();
-        match fold(&model, call, tracker, &mut rest).await {
+        let turn = |model: &Arc<Model>| turn(run, stage, crew, model);
+        let asked = race(model, &mut models, turn, tracker).await;
+        for (model, error) in asked.failed {
+            let record = ErrorRecord::from(&error);
+            failures.push((Some(error), (model.config().name.clone(), record)));
+        }
+        let Some(heard) = asked.heard else { continue };
+        let name = heard.model.config().name.clone();
+        match listen(&heard.model, heard.stream, tracker, &mut rest).await {
             Ok(reply) => match parse(&reply.text, crew) {
                 Some(advice) => {
                     return Analysis {
@@ -89,6 +91,18 @@ pub(super) async fn analyze(
     let record = AnalyzerRecord { call, task_type: None, language: None, overrides: None };
     let overcome = shown(failures);
     Analysis { advice: Advice::default(), record, failure: Some(shown_last), overcome, rest }
+}
+
+/// How a model is asked.
+fn turn(run: &RunContext, stage: &Stage, crew: &[String], model: &Arc<Model>) -> Turn {
+    let chosen = temperature::steady(stage.temperature, model.config().temperature);
+    let limit = run.limit(LimitKind::Analyzer, model, stage);
+    let context = model.config().context_tokens;
+    let max_tokens =
+        stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
+    let messages = question(run, stage, crew, context);
+    let call = run.question(messages, chosen.value, max_tokens, format(crew), limit);
+    Turn::new(model, Some(chosen), call)
 }
 
 fn question(run: &RunContext, stage: &Stage, crew: &[String], context_tokens: u32) -> Vec<Message> {

@@ -20,15 +20,24 @@ pub(super) struct Reply {
     pub(super) completion: Completion,
 }
 
-/// Makes a call and folds its text. The call's stream is given back through `rest`: it has to be
-/// polled to its end, so that the upstream's connection is read to its end and kept.
+/// Makes a call and folds its text, as [`listen`] does.
 pub(super) async fn fold(
     model: &Arc<Model>,
     call: Call,
     tracker: &Tracker,
     rest: &mut Vec<CallStream>,
 ) -> Result<Reply, LlmError> {
-    let mut stream = tracker.call(model, call);
+    listen(model, tracker.call(model, call), tracker, rest).await
+}
+
+/// Folds the text of a call. Its stream is given back through `rest`: it has to be polled to its
+/// end, so that the upstream's connection is read to its end and kept.
+pub(super) async fn listen(
+    model: &Model,
+    mut stream: CallStream,
+    tracker: &Tracker,
+    rest: &mut Vec<CallStream>,
+) -> Result<Reply, LlmError> {
     let mut text = String::new();
     while let Some(item) = tracker.next(&mut stream).await {
         match item? {

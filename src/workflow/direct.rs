@@ -1,13 +1,15 @@
 //! A direct call: one model alone, through the same client, retries and limits as in a workflow.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_stream::stream;
+use futures::StreamExt;
 
 use super::{
     StageKind,
     ask::{MAX_OUTPUT_BYTES, drain, ended_early, too_large},
     context::RunContext,
+    hedge::{Turn, race},
     step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
     temperature,
     trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
@@ -26,11 +28,15 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>
         let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
         let tracker = Tracker::new(&run, None);
         tracker.begin();
-        tracker.asks(&model, chosen);
         let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);
-        let mut stream = tracker.call(&model, whole(&run, temperature, Limit::Gap(limit)));
-        let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&model));
+        let turn =
+            |(): &()| Turn::new(&model, chosen, whole(&run, temperature, Limit::Gap(limit)));
+        let mut asked = race((), &mut VecDeque::new(), turn, &tracker).await;
+        let mut ending: Result<FinishReason, LlmError> =
+            Err(asked.failed.pop().map_or_else(|| ended_early(&model), |(_, error)| error));
+        let mut stream =
+            asked.heard.map_or_else(|| futures::stream::empty().boxed(), |heard| heard.stream);
         let mut bytes = 0;
         while let Some(item) = tracker.next(&mut stream).await {
             let event = match item {

@@ -1,17 +1,19 @@
 //! The selector: a judge sees the candidates without names, in an order of the run's own, as
 //! untrusted data, and says which is best and why.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    ask::{Reply, error, fold},
+    ask::{Reply, ended_early, error, listen},
     consensus::{ALIKE, Consensus},
     context::RunContext,
-    excerpt, lenient,
+    excerpt,
+    hedge::{Turn, race},
+    lenient,
     lineup::{self, Lineup},
     step::{Candidate, Selection},
     temperature,
@@ -140,18 +142,23 @@ async fn judge(
     rest: &mut Vec<CallStream>,
     failures: &mut Vec<(String, Failure)>,
 ) -> Option<Verdict> {
-    for model in lineup.run.models(lineup.stage) {
+    let judge_of = |model: Arc<Model>| {
+        let left = lineup.run.limit(LimitKind::Selector, &model, lineup.stage);
+        Judge { model, halved: false, left, hedged: false }
+    };
+    let mut judges: VecDeque<Judge> =
+        lineup.run.models(lineup.stage).into_iter().map(judge_of).collect();
+    while let Some(judge) = judges.pop_front() {
         if !failures.is_empty() && tracker.is_over() {
             return None;
         }
-        let name = model.config().name.clone();
-        let left = lineup.run.limit(LimitKind::Selector, &model, lineup.stage);
-        let question = Question { lineup, model: &model, halved: false, left };
-        match question.verdict(tracker, rest).await {
+        let mut hearing = Hearing { lineup, judge, others: &mut judges, failures };
+        match hearing.verdict(tracker, rest).await {
             Ok(verdict) => return Some(verdict),
             Err(failure) => {
                 // A judge that talks nonsense twice is not replaced: the consensus stands in.
                 let unusable = matches!(failure, Failure::Unusable);
+                let name = hearing.judge.name();
                 failures.push((name, failure));
                 if unusable {
                     return None;
@@ -162,83 +169,124 @@ async fn judge(
     None
 }
 
-/// One judge and what it is asked.
-struct Question<'a> {
-    lineup: Lineup<'a>,
-    model: &'a Arc<Model>,
-    /// The judge's context turned out smaller than configured: half the share for each candidate.
+/// One model as a judge.
+#[derive(Clone)]
+struct Judge {
+    model: Arc<Model>,
+    /// Its context turned out smaller than configured: half the share for each candidate.
     halved: bool,
     /// Of its one time limit, over all that it is asked.
     left: Duration,
+    /// It was asked with a second call already.
+    hedged: bool,
 }
 
-impl Question<'_> {
+impl Judge {
+    fn name(&self) -> String {
+        self.model.config().name.clone()
+    }
+}
+
+/// A judge being asked, and those who can be asked instead.
+struct Hearing<'a> {
+    lineup: Lineup<'a>,
+    judge: Judge,
+    others: &'a mut VecDeque<Judge>,
+    failures: &'a mut Vec<(String, Failure)>,
+}
+
+impl Hearing<'_> {
     /// Asks, once more with less when it was too much, once more when the answer is unusable.
     async fn verdict(
-        mut self,
+        &mut self,
         tracker: &Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Verdict, Failure> {
-        let stage = self.lineup.stage;
-        let chosen = temperature::steady(stage.temperature, self.model.config().temperature);
-        tracker.asks(self.model, Some(chosen));
-        let mut asked = self.ask(chosen.value, None, tracker, rest).await;
+        let mut asked = self.ask(None, tracker, rest).await;
         if matches!(&asked, Err(error) if error.kind == LlmErrorKind::ContextLength) {
-            self.halved = true;
-            asked = self.ask(chosen.value, None, tracker, rest).await;
+            self.judge.halved = true;
+            asked = self.ask(None, tracker, rest).await;
         }
         let reply = asked.map_err(Failure::Upstream)?;
         if let Some(verdict) = parse(&reply.text, self.lineup.order) {
             return Ok(verdict);
         }
-        let again = self.ask(chosen.value, Some(&reply.text), tracker, rest).await;
+        let again = self.ask(Some(&reply.text), tracker, rest).await;
         let repaired = again.map_err(Failure::Upstream)?;
         parse(&repaired.text, self.lineup.order).ok_or(Failure::Unusable)
     }
 
+    /// One question; whoever speaks first is the judge from then on.
     async fn ask(
         &mut self,
-        temperature: f32,
         unusable: Option<&str>,
         tracker: &Tracker,
         rest: &mut Vec<CallStream>,
     ) -> Result<Reply, LlmError> {
-        let context = self.model.config().context_tokens;
-        let stage = self.lineup.stage;
-        let max_tokens =
-            stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
-        let messages = self.prompt(max_tokens, unusable);
-        let format = format(self.lineup.candidates.len());
-        if self.left.is_zero() {
-            return Err(error(self.model, LlmErrorKind::Timeout, "no usable answer in its time"));
+        if self.judge.left.is_zero() {
+            let what = "no usable answer in its time";
+            return Err(error(&self.judge.model, LlmErrorKind::Timeout, what));
         }
-        let limit = self.left;
-        let call = self.lineup.run.question(messages, temperature, max_tokens, format, limit);
-        let (begun, queued) = (Instant::now(), tracker.queued());
-        let reply = fold(self.model, call, tracker, rest).await;
-        let waited = tracker.queued().saturating_sub(queued);
-        self.left = self.left.saturating_sub(begun.elapsed().saturating_sub(waited));
+        let (mut begun, queued) = (Instant::now(), tracker.queued());
+        let lineup = self.lineup;
+        let turn = |judge: &Judge| turn(lineup, judge, unusable);
+        let mut asked = race(self.judge.clone(), self.others, turn, tracker).await;
+        self.judge.hedged |= asked.hedged;
+        let told = if asked.heard.is_none() { asked.failed.pop() } else { None };
+        let others = asked.failed.into_iter();
+        self.failures.extend(others.map(|(judge, error)| (judge.name(), Failure::Upstream(error))));
+        let mut waited = None;
+        let reply = match asked.heard {
+            Some(heard) => {
+                if !Arc::ptr_eq(&heard.model, &self.judge.model) {
+                    (begun, waited) = (heard.since, Some(heard.queued));
+                    self.judge = heard.who;
+                }
+                listen(&heard.model, heard.stream, tracker, rest).await
+            }
+            None => Err(told.map_or_else(|| ended_early(&self.judge.model), |(_, error)| error)),
+        };
+        let waited = waited.unwrap_or_else(|| tracker.queued().saturating_sub(queued));
+        let used = begun.elapsed().saturating_sub(waited);
+        self.judge.left = self.judge.left.saturating_sub(used);
         reply
     }
+}
 
-    fn prompt(&self, max_tokens: u32, unusable: Option<&str>) -> Vec<Message> {
-        let lineup = self.lineup;
-        let question = "Which candidate is best? Answer as JSON.";
-        let mut messages =
-            lineup.messages(self.model, max_tokens, self.halved, INSTRUCTIONS, question);
-        if let Some(unusable) = unusable {
-            let labels = lineup::labels(lineup.order.len());
-            messages.push(Message::text(Role::Assistant, excerpt::excerpt(unusable, 1000)));
-            messages.push(Message::text(
-                Role::User,
-                format!(
-                    "That was not usable. Reply with the JSON object only; \"best\" must be one of: {}.",
-                    labels.join(", ")
-                ),
-            ));
-        }
-        messages
+/// How a judge is asked; once more, showing what was unusable.
+fn turn(lineup: Lineup<'_>, judge: &Judge, unusable: Option<&str>) -> Turn {
+    let (config, stage) = (judge.model.config(), lineup.stage);
+    let chosen = temperature::steady(stage.temperature, config.temperature);
+    let most = || excerpt::answer_tokens(config.context_tokens, MAX_TOKENS);
+    let max_tokens = stage.max_tokens.unwrap_or_else(most);
+    let messages = prompt(lineup, judge, max_tokens, unusable);
+    let format = format(lineup.candidates.len());
+    let call = lineup.run.question(messages, chosen.value, max_tokens, format, judge.left);
+    let turn = Turn::new(&judge.model, Some(chosen), call);
+    Turn { hedge_after: turn.hedge_after.filter(|_| !judge.hedged), ..turn }
+}
+
+fn prompt(
+    lineup: Lineup<'_>,
+    judge: &Judge,
+    max_tokens: u32,
+    unusable: Option<&str>,
+) -> Vec<Message> {
+    let question = "Which candidate is best? Answer as JSON.";
+    let mut messages =
+        lineup.messages(&judge.model, max_tokens, judge.halved, INSTRUCTIONS, question);
+    if let Some(unusable) = unusable {
+        let labels = lineup::labels(lineup.order.len());
+        messages.push(Message::text(Role::Assistant, excerpt::excerpt(unusable, 1000)));
+        messages.push(Message::text(
+            Role::User,
+            format!(
+                "That was not usable. Reply with the JSON object only; \"best\" must be one of: {}.",
+                labels.join(", ")
+            ),
+        ));
     }
+    messages
 }
 
 /// `reason` before `scores` before `best`: the judge has thought when it decides.

@@ -2,7 +2,7 @@
 //! and gives the answer. At the top its output is streamed as it is born; in a nested workflow it
 //! is folded into a candidate.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use async_stream::stream;
 
@@ -11,6 +11,7 @@ use super::{
     ask::{MAX_OUTPUT_BYTES, drain, ended_early, error as stage_error, plain, too_large},
     context::RunContext,
     excerpt,
+    hedge::{Turn, race},
     stand_in::{Reader, has_form, pieces, satisfies},
     step::{Advice, Answered, Candidate, Step, Steps},
     temperature::{self, Chosen, Voices},
@@ -64,10 +65,17 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
         let tracker = task.tracker.clone();
         let mut overcome: Vec<LlmError> = Vec::new();
         let mut attempts = task.attempts(&run);
-        let mut next = attempts.pop();
-        while let Some(attempt) = next {
-            tracker.asks(&attempt.model, Some(attempt.chosen));
-            let mut call = tracker.call(&attempt.model, task.call(&run, &attempt));
+        while let Some(attempt) = attempts.pop_front() {
+            if !overcome.is_empty() && !attempt.halved && tracker.is_over() {
+                break;
+            }
+            let turn = |attempt: &Attempt| task.turn(&run, attempt);
+            let asked = race(attempt, &mut attempts, turn, &tracker).await;
+            for (attempt, error) in asked.failed {
+                failed(attempt, error, asked.hedged, &mut attempts, &mut overcome);
+            }
+            let Some(heard) = asked.heard else { continue };
+            let (attempt, mut call) = (heard.who, heard.stream);
             let mut text = String::new();
             let (mut spoke, mut bytes) = (false, 0);
             let mut ending: Result<FinishReason, LlmError> = Err(ended_early(&attempt.model));
@@ -108,7 +116,7 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
                     let record = SynthesizerRecord {
                         call: tracker.ok(),
                         fallback: !overcome.is_empty(),
-                        fallback_reason: overcome.first().map(ToString::to_string),
+                        fallback_reason: first_reason(&overcome, &task.stage),
                     };
                     let answered =
                         Answered { record, result: Ok(reason), text, usage, overcome };
@@ -123,20 +131,34 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
                     yield Step::Answered(Box::new(answered));
                     return;
                 }
-                Err(error) => {
-                    if error.kind == LlmErrorKind::ContextLength && !attempt.halved {
-                        next = Some(Attempt { halved: true, ..attempt });
-                    } else {
-                        next = attempts.pop().filter(|_| !tracker.is_over());
-                        overcome.push(error);
-                    }
-                }
+                Err(error) => failed(attempt, error, asked.hedged, &mut attempts, &mut overcome),
             }
         }
         for await step in stand_in(&run, &task, overcome) {
             yield step;
         }
     })
+}
+
+/// A context that is too small gets half the drafts, once; other failures are for good.
+fn failed(
+    attempt: Attempt,
+    error: LlmError,
+    hedged: bool,
+    attempts: &mut VecDeque<Attempt>,
+    overcome: &mut Vec<LlmError>,
+) {
+    if error.kind == LlmErrorKind::ContextLength && !attempt.halved {
+        attempts.push_front(Attempt { halved: true, hedged, ..attempt });
+    } else {
+        overcome.push(error);
+    }
+}
+
+/// Why another model answered: the failure of the stage's own, where it failed.
+fn first_reason(overcome: &[LlmError], stage: &Stage) -> Option<String> {
+    let own = overcome.iter().find(|error| error.model == stage.model);
+    own.or(overcome.first()).map(ToString::to_string)
 }
 
 /// Every writer failed before its first token: the best draft itself, if it satisfies the request.
@@ -201,21 +223,24 @@ fn no_model(stage: &Stage) -> LlmError {
 }
 
 /// One model about to be asked.
+#[derive(Clone)]
 struct Attempt {
     model: Arc<Model>,
     chosen: Chosen,
     /// Its context turned out smaller than configured: half the share for each draft.
     halved: bool,
+    /// It was asked with a second call already.
+    hedged: bool,
 }
 
 impl Assignment {
-    /// The stage's models, the first to be asked last in the list.
-    fn attempts(&self, run: &RunContext) -> Vec<Attempt> {
-        let models = run.models(&self.stage).into_iter().rev();
+    /// The stage's models in the order in which they are asked.
+    fn attempts(&self, run: &RunContext) -> VecDeque<Attempt> {
+        let models = run.models(&self.stage).into_iter();
         models
             .map(|model| {
                 let chosen = self.temperature(run, &model);
-                Attempt { model, chosen, halved: false }
+                Attempt { model, chosen, halved: false, hedged: false }
             })
             .collect()
     }
@@ -228,6 +253,11 @@ impl Assignment {
             request: run.request.sampling.temperature,
             model: model.config().temperature,
         })
+    }
+
+    fn turn(&self, run: &RunContext, attempt: &Attempt) -> Turn {
+        let turn = Turn::new(&attempt.model, Some(attempt.chosen), self.call(run, attempt));
+        Turn { hedge_after: turn.hedge_after.filter(|_| !attempt.hedged), ..turn }
     }
 
     fn call(&self, run: &RunContext, attempt: &Attempt) -> Call {

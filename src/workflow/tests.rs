@@ -7,6 +7,7 @@ mod deadline;
 mod endings;
 mod failing;
 mod generated;
+mod hedging;
 mod judging;
 mod levels;
 mod quorum;

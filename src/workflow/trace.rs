@@ -172,6 +172,9 @@ pub struct CallRecord {
     /// Each of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<AttemptRecord>,
+    /// The first call was late to speak, and a second one was made (`hedge_after_ms`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hedged: bool,
     /// Why the output ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<&'static str>,
@@ -184,7 +187,7 @@ pub struct CallRecord {
 pub struct AttemptRecord {
     /// `host` or `host:port`.
     pub endpoint: String,
-    /// `ok`, or an error code.
+    /// `ok`, an error code, or `cancelled` when a second call spoke first.
     pub outcome: &'static str,
     /// How long it took.
     pub ms: u64,

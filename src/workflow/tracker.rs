@@ -16,6 +16,7 @@ use super::{
     window::Deadline,
 };
 use crate::{
+    config::Endpoint,
     llm::{Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind, Model},
     types::Usage,
 };
@@ -34,8 +35,19 @@ struct Entry {
     began: Option<Instant>,
     record: CallRecord,
     usage: Usage,
+    /// What calls cost that another one outran, estimated.
+    lost: Usage,
     cost: Cost,
     flight: Option<Flight>,
+    /// The second of two calls, before either has spoken.
+    second: Option<Flight>,
+}
+
+/// Which of two calls: the record is about the first one, until the second one speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    First,
+    Second,
 }
 
 /// A call that has not ended.
@@ -45,6 +57,20 @@ struct Flight {
     output_bytes: usize,
     /// Waiting for permits since then: nothing was sent yet.
     waiting: Option<Instant>,
+    /// The endpoint of the attempt under way, and since when.
+    attempt: Option<(usize, Instant)>,
+}
+
+impl Flight {
+    fn new(model: &Arc<Model>, call: &Call) -> Self {
+        Self {
+            model: Arc::clone(model),
+            prompt_bytes: excerpt::weight(&call.messages),
+            output_bytes: 0,
+            waiting: Some(Instant::now()),
+            attempt: None,
+        }
+    }
 }
 
 impl Tracker {
@@ -72,10 +98,12 @@ impl Tracker {
     /// A (further) model is asked.
     pub(super) fn asks(&self, model: &Model, chosen: Option<Chosen>) {
         let mut entry = self.entry();
-        entry.record.model.clone_from(&model.config().name);
+        if entry.record.model != model.config().name {
+            entry.record.model.clone_from(&model.config().name);
+            entry.record.first_token_ms = None;
+        }
         entry.record.temperature = chosen.map(|chosen| chosen.value);
         entry.record.temperature_source = chosen.map(|chosen| chosen.source);
-        entry.record.first_token_ms = None;
     }
 
     /// Makes a call, unless the deadline came: then there is only its failure, from [`Self::next`].
@@ -83,16 +111,20 @@ impl Tracker {
         if self.is_over() {
             return Box::pin(futures::stream::empty());
         }
-        let flight = Flight {
-            model: Arc::clone(model),
-            prompt_bytes: excerpt::weight(&call.messages),
-            output_bytes: 0,
-            waiting: Some(Instant::now()),
-        };
+        let flight = Flight::new(model, &call);
         let mut entry = self.entry();
         if let Some(left) = entry.flight.replace(flight) {
             entry.settle(&left, &self.run);
         }
+        drop(entry);
+        model.call(call)
+    }
+
+    /// Makes a second call, because the first one is late.
+    pub(super) fn second_call(&self, model: &Arc<Model>, call: Call) -> CallStream {
+        let mut entry = self.entry();
+        entry.record.hedged = true;
+        entry.second = Some(Flight::new(model, &call));
         drop(entry);
         model.call(call)
     }
@@ -102,7 +134,34 @@ impl Tracker {
         &self,
         stream: &mut CallStream,
     ) -> Option<Result<CallEvent, LlmError>> {
-        let item = match self.until {
+        let item = self.bounded(stream).await;
+        match &item {
+            Some(Ok(event)) => self.note(event),
+            Some(Err(error)) => self.note_failure(error, Place::First),
+            None => {}
+        }
+        item
+    }
+
+    /// As [`Self::next`], of one of two calls that have not spoken. Its first word is not noted: the
+    /// stage that hears it will.
+    pub(super) async fn overhear(
+        &self,
+        place: Place,
+        stream: &mut CallStream,
+    ) -> Option<Result<CallEvent, LlmError>> {
+        let item = self.bounded(stream).await;
+        match (&item, place) {
+            (Some(Ok(CallEvent::Delta(_) | CallEvent::Finished(_))) | None, _) => {}
+            (Some(Ok(event)), Place::First) => self.note(event),
+            (Some(Ok(event)), Place::Second) => self.note_second(event),
+            (Some(Err(error)), place) => self.note_failure(error, place),
+        }
+        item
+    }
+
+    async fn bounded(&self, stream: &mut CallStream) -> Option<Result<CallEvent, LlmError>> {
+        match self.until {
             None => stream.next().await,
             // A call that always has something to say would never see the timer.
             Some(until) if until.is_over() => Some(Err(self.deadline_error(until))),
@@ -110,22 +169,59 @@ impl Tracker {
                 Ok(item) => item,
                 Err(_) => Some(Err(self.deadline_error(until))),
             },
-        };
-        match &item {
-            Some(Ok(event)) => self.note(event),
-            Some(Err(error)) => {
-                let mut entry = self.entry();
-                let cut = error.kind == LlmErrorKind::Timeout;
-                // What was refused cost nothing; what was being written did.
-                if let Some(flight) = entry.flight.take()
-                    && (cut || flight.output_bytes > 0)
-                {
-                    entry.settle(&flight, &self.run);
-                }
-            }
-            None => {}
         }
-        item
+    }
+
+    fn note_failure(&self, error: &LlmError, place: Place) {
+        let mut entry = self.entry();
+        let cut = error.kind == LlmErrorKind::Timeout;
+        // What was refused cost nothing; what was being written did.
+        if let Some(flight) = entry.flight(place).take()
+            && (cut || flight.output_bytes > 0)
+        {
+            entry.settle(&flight, &self.run);
+        }
+    }
+
+    /// The record is still about the first call.
+    fn note_second(&self, event: &CallEvent) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        let Some(second) = &mut entry.second else { return };
+        match event {
+            CallEvent::Started { endpoint, .. } => {
+                second.waiting = None;
+                second.attempt = Some((*endpoint, Instant::now()));
+                self.run.watch.attempt_began();
+            }
+            CallEvent::Attempt(attempt) => {
+                second.attempt = None;
+                entry.record.attempts += 1;
+                entry.record.calls.push(AttemptRecord::from(attempt));
+            }
+            CallEvent::Delta(_) | CallEvent::Finished(_) => {}
+        }
+    }
+
+    /// One of two calls speaks. The other one, if it has not failed, is hung up on: what it was
+    /// sent is paid for.
+    pub(super) fn speaks(&self, place: Place) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        if place == Place::Second {
+            std::mem::swap(&mut entry.flight, &mut entry.second);
+        }
+        let Some(lost) = entry.second.take() else { return };
+        let Some((endpoint, since)) = lost.attempt else { return };
+        let name = lost.model.config().endpoints.get(endpoint).map(Endpoint::authority);
+        entry.record.attempts += 1;
+        entry.record.calls.push(AttemptRecord {
+            endpoint: name.unwrap_or_default(),
+            outcome: "cancelled",
+            ms: millis(since.elapsed()),
+        });
+        let usage = entry.settled(&lost, &self.run);
+        entry.lost += usage;
     }
 
     fn deadline_error(&self, until: Deadline) -> LlmError {
@@ -136,14 +232,18 @@ impl Tracker {
         let mut guard = self.entry();
         let entry = &mut *guard;
         match event {
-            CallEvent::Started { queued, .. } => {
+            CallEvent::Started { queued, endpoint } => {
                 entry.record.queued_ms += millis(*queued);
                 if let Some(flight) = &mut entry.flight {
                     flight.waiting = None;
+                    flight.attempt = Some((*endpoint, Instant::now()));
                 }
                 self.run.watch.attempt_began();
             }
             CallEvent::Attempt(attempt) => {
+                if let Some(flight) = &mut entry.flight {
+                    flight.attempt = None;
+                }
                 entry.record.attempts += 1;
                 entry.record.temperature = attempt.temperature;
                 if attempt.temperature.is_none() {
@@ -177,7 +277,7 @@ impl Tracker {
         Duration::from_millis(self.entry().record.queued_ms)
     }
 
-    /// What the calls cost so far.
+    /// What the calls cost so far, those aside that another one outran.
     pub(super) fn usage(&self) -> Usage {
         self.entry().usage
     }
@@ -206,6 +306,11 @@ impl Tracker {
                 None => entry.settle(&flight, &self.run),
             }
         }
+        if let Some(second) = entry.second.take() {
+            entry.settle(&second, &self.run);
+        }
+        let mut usage = entry.usage;
+        usage += entry.lost;
         let mut record = entry.record.clone();
         match entry.began {
             Some(began) => record.duration_ms = millis(began.elapsed()),
@@ -215,7 +320,7 @@ impl Tracker {
             status,
             success: status == StageStatus::Ok,
             error,
-            usage: UsageRecord::new(&entry.usage, entry.cost.known()),
+            usage: UsageRecord::new(&usage, entry.cost.known()),
             ..record
         }
     }
@@ -226,11 +331,23 @@ impl Tracker {
 }
 
 impl Entry {
+    fn flight(&mut self, place: Place) -> &mut Option<Flight> {
+        match place {
+            Place::First => &mut self.flight,
+            Place::Second => &mut self.second,
+        }
+    }
+
     /// Counts what a call that was hung up on will have cost: nobody tells.
     fn settle(&mut self, flight: &Flight, run: &RunContext) {
-        if flight.waiting.is_some() {
-            return;
+        if flight.waiting.is_none() {
+            let usage = self.settled(flight, run);
+            self.usage += usage;
         }
+    }
+
+    /// What a call that was sent will have cost; its price is added.
+    fn settled(&mut self, flight: &Flight, run: &RunContext) -> Usage {
         let tokens = |bytes: usize| u64::try_from(bytes / 4).unwrap_or(u64::MAX);
         let usage = Usage {
             prompt_tokens: tokens(flight.prompt_bytes),
@@ -239,9 +356,9 @@ impl Entry {
             ..Usage::default()
         };
         let price = flight.model.config().price;
-        self.usage += usage;
         self.cost.add(Cost::of(&usage, price));
         run.spend(&usage, price);
+        usage
     }
 }
 

@@ -198,7 +198,7 @@ async fn two_thousand_runs_over_failing_upstreams_all_end() {
 
 /// What `chorus check` announces for a request, every call tried as often as it may be.
 fn worst_case(config: &Config) -> u64 {
-    let calls: u64 = config.workflow.plan.worst_case_calls().values().sum();
+    let calls: u64 = config.workflow.plan.worst_case_calls(&config.models).values().sum();
     calls * (1 + u64::try_from(config.retry.max_retries).expect("a few"))
 }
 

@@ -6,8 +6,10 @@ mod gate;
 mod host;
 mod play;
 mod process;
+mod proxy;
 mod script;
 mod socket;
+mod tls;
 pub mod typed_events;
 mod upstream;
 mod wire;
@@ -19,7 +21,9 @@ pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
 pub use gate::Gate;
 pub use host::Host;
 pub use process::Process;
+pub use proxy::Proxy;
 pub use script::{Dice, Script, fenced};
+pub use tls::{TlsUpstream, trusting};
 pub use upstream::{Seen, Upstream};
 
 /// Waits for something that ought to happen at once; a story must end even when it does not.

@@ -35,6 +35,11 @@ impl Models {
         self.models.iter().find(|model| model.name == name)
     }
 
+    /// Each with where it stands.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (&Model, &Place)> {
+        self.models.iter().filter_map(|model| Some((model, self.names.get(&model.name)?)))
+    }
+
     /// Whether `host` or `host:port` is where one of them is.
     pub(super) fn has_host(&self, name: &str) -> bool {
         self.models.iter().flat_map(|model| &model.endpoints).any(|endpoint| {
@@ -43,6 +48,15 @@ impl Models {
             let port = url.port_or_known_default().unwrap_or_default();
             name == host || name == format!("{host}:{port}")
         })
+    }
+
+    /// The first that has an endpoint of this scheme on another machine.
+    pub(super) fn first_beyond(&self, scheme: &str) -> Option<&str> {
+        let beyond = |model: &&Model| {
+            let mut endpoints = model.endpoints.iter();
+            endpoints.any(|one| one.api_base.scheme() == scheme && !one.is_loopback())
+        };
+        self.models.iter().find(beyond).map(|model| model.name.as_str())
     }
 
     /// Whether none says anything of temperature.

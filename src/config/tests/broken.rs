@@ -128,6 +128,7 @@ fn corpus() -> Vec<(&'static str, String)> {
             "health",
             section("[workflow.health]\nfailure_threshold = 0\nfailure_ratio = 2\nopen_sec = 1"),
         ),
+        ("pool", section("[workflow.pool]\nmax_idle_per_host = -1\nidle_secs = 0\nidle_sec = 5")),
         ("no time", section("[workflow.timeouts]\nworker_timeout_secs = 0")),
         ("too much time", section("[workflow.timeouts]\nworker_timeout_secs = 1e12")),
         ("time is text", section("[workflow.timeouts]\nworker_timeout_secs = \"60s\"")),
@@ -285,7 +286,7 @@ api_base = "http://me:{SECRET}@127.0.0.1:8080/v1?key={SECRET}"
 api_key = "{SECRET}"
 protocol = "{SECRET}"
 headers = {{ "X-Key" = "{SECRET}", "Host" = "{SECRET}" }}
-ca_cert = "/no/{SECRET}.pem"
+ca_cert = "{SECRET}"
 price = "{SECRET}"
 [[model]]
 name = "b"

@@ -73,7 +73,7 @@ fn copied_levels_are_bare_or_whole_by_mode() {
         assert_eq!(pair.analyzer.is_none(), !whole, "{mode}");
         // A policy is never inherited.
         assert_eq!(pair.policy, Policy::default(), "{mode}");
-        let calls = plan.worst_case_calls();
+        let calls = plan.worst_case_calls(&IndexMap::new());
         // a analyses once and selects thrice, b drafts twice and writes twice; copied levels double.
         let want = if whole { (8, 6) } else { (4, 4) };
         assert_eq!((calls["a"], calls["b"]), want, "{mode}");
@@ -236,7 +236,7 @@ proptest! {
         let plan = plan(&settings, &json);
         prop_assert_eq!(plan.leaf_count() as u64, want);
         assert_sound(&plan);
-        let calls: u64 = plan.worst_case_calls().values().sum();
+        let calls: u64 = plan.worst_case_calls(&IndexMap::new()).values().sum();
         prop_assert_eq!(calls, want + 3);
     }
 

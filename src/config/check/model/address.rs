@@ -1,13 +1,11 @@
 //! Where a model is and how it is spoken to: `api_base`, `[[model.endpoint]]`, `protocol`,
 //! `api_version`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use toml::Spanned;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
-    config::{Endpoint, check::secret::Secrets, raw::Table},
+    config::{Endpoint, check::secret::Secrets, model::is_loopback, raw::Table},
     types::{ApiKey, Protocol},
 };
 
@@ -170,13 +168,4 @@ fn key(table: &mut Table<'_, '_>, url: Option<&Url>, secrets: &Secrets<'_, '_>) 
     let guarded = url.is_none_or(|url| !is_loopback(url));
     let key = table.string("api_key").and_then(|key| secrets.resolve(&key, &what, guarded));
     key.map(ApiKey::new).unwrap_or_default()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback() || address == Ipv4Addr::UNSPECIFIED,
-        Some(Host::Ipv6(address)) => address.is_loopback() || address == Ipv6Addr::UNSPECIFIED,
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
 }

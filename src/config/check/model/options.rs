@@ -1,6 +1,6 @@
 //! What a `[[model]]` says beside its address: temperature, price, headers, trust.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -124,8 +124,10 @@ pub(super) fn ca_cert(table: &mut Table<'_, '_>) -> Option<CaCert> {
     let written = table.string("ca_cert")?;
     let report: &Report<'_> = table.report;
     let path = report.resolve(written.get_ref());
+    let shown = if is_certificate(&path) { format!(" {}", path.display()) } else { String::new() };
     let bad = |what: String, remedy: &str| {
-        report.problem(&written.span(), format!("{}: `ca_cert` {what}", table.label), remedy);
+        let what = format!("{}: `ca_cert`{} {what}", table.label, shown.escape_debug());
+        report.problem(&written.span(), what, remedy);
         None
     };
     let pem = match fs::read(&path) {
@@ -142,6 +144,12 @@ pub(super) fn ca_cert(table: &mut Table<'_, '_>) -> Option<CaCert> {
         return bad("holds no usable certificate".to_owned(), "name a PEM file of certificates");
     }
     Some(CaCert { path, pem: Arc::from(pem) })
+}
+
+/// Only what is named like a certificate is shown: anything else may be a misplaced key.
+fn is_certificate(path: &Path) -> bool {
+    let named = |ending: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
+    ["pem", "crt", "cer"].into_iter().any(named)
 }
 
 #[cfg(test)]
