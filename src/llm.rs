@@ -44,6 +44,7 @@ use pool::Pool;
 pub use error::{LlmError, LlmErrorKind};
 pub use model::Model;
 pub use passthrough::{Forwarded, Passthrough};
+pub(crate) use redact::scrub;
 
 use crate::{
     config::{Config, LimitKind},

@@ -19,6 +19,7 @@ mod embeddings;
 mod examples;
 mod failures;
 mod fake_upstream;
+mod first_config;
 mod first_token;
 mod fuzz;
 mod golden;
