@@ -90,6 +90,11 @@ fn run(cli: Cli) -> io::Result<u8> {
         logging::start(LogFormat::Pretty, &env);
         return Ok(Runtime::new()?.block_on(demo::run(host, port)));
     }
+    let writes = matches!(command, Command::Init { .. } | Command::Migrate { .. });
+    if writes && (host.is_some() || port.is_some()) {
+        writeln!(err, "it writes a config and serves nothing; leave --host and --port out")?;
+        return Ok(USAGE);
+    }
     if let Command::Init { force, yes } = command {
         let (input, mut out) = (io::stdin(), io::stdout());
         let attended = input.is_terminal() && out.is_terminal();
@@ -97,8 +102,11 @@ fn run(cli: Cli) -> io::Result<u8> {
         let mut terminal =
             init::Terminal { out: &mut out, err: &mut err, input: &mut input, attended };
         let options = init::Options { force, yes };
-        let work = init::run(config.as_deref(), options, &env, &mut terminal);
-        return Runtime::new()?.block_on(work);
+        let runtime = Runtime::new()?;
+        let code = runtime.block_on(init::run(config.as_deref(), options, &env, &mut terminal));
+        // A name that is still being resolved is not waited for.
+        runtime.shutdown_background();
+        return code;
     }
     let Some(path) = find::config_file(config.as_deref(), &env, &mut err)? else {
         return Ok(USAGE);

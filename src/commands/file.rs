@@ -1,7 +1,7 @@
 //! Config files written whole or not at all, readable by their owner only from the first byte.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, Metadata},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -52,7 +52,7 @@ pub(super) fn create_like(path: &Path, text: &str, like: Option<&Path>) -> Resul
     }
     let folder = folder_of(path);
     create_folders(folder).map_err(refused)?;
-    let file = temporary(folder, text).map_err(refused)?;
+    let file = temporary(folder, text.as_bytes()).map_err(refused)?;
     if let Some(like) = like {
         let mode = fs::metadata(like).map_err(refused)?.permissions();
         file.as_file().set_permissions(mode).map_err(refused)?;
@@ -76,14 +76,20 @@ pub(super) fn replace(path: &Path, text: &str, access: Access) -> Result<PathBuf
     let swap = || {
         let target = fs::canonicalize(path)?;
         let before = fs::metadata(&target)?;
-        let file = temporary(folder_of(&target), text)?;
+        let file = temporary(folder_of(&target), text.as_bytes())?;
         same_owner(file.as_file(), &before)?;
         if access == Access::AsBefore {
             file.as_file().set_permissions(before.permissions())?;
         }
         let backup = back_up(&target, &before)?;
-        file.persist(&target).map_err(|error| error.error)?;
-        Ok(backup)
+        match file.persist(&target) {
+            Ok(_) => Ok(backup),
+            Err(refused) => {
+                // A backup of what is still there would only puzzle.
+                drop(fs::remove_file(backup));
+                Err(refused.error)
+            }
+        }
     };
     swap().map_err(|cause| FileError::Refused { path: path.to_owned(), cause })
 }
@@ -96,16 +102,18 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// A file of mode 0600 with a random name, which is gone again unless it is persisted.
-fn temporary(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
+fn temporary(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new().prefix(".chorus-").tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
 /// Never over an older backup: whoever migrates twice may want the first file back.
 fn back_up(target: &Path, before: &Metadata) -> io::Result<PathBuf> {
-    let content = fs::read(target)?;
+    let mut copy = temporary(folder_of(target), &fs::read(target)?)?;
+    same_owner(copy.as_file(), before)?;
+    copy.as_file().set_permissions(before.permissions())?;
     for number in 0_u32.. {
         let mut name = target.as_os_str().to_owned();
         name.push(".bak");
@@ -113,34 +121,13 @@ fn back_up(target: &Path, before: &Metadata) -> io::Result<PathBuf> {
             name.push(format!(".{number}"));
         }
         let path = PathBuf::from(name);
-        match private_new().open(&path) {
-            Ok(mut file) => {
-                same_owner(&file, before)?;
-                file.set_permissions(before.permissions())?;
-                file.write_all(&content)?;
-                file.sync_all()?;
-                return Ok(path);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+        match copy.persist_noclobber(&path) {
+            Ok(_) => return Ok(path),
+            Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => copy = taken.file,
+            Err(refused) => return Err(refused.error),
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
-}
-
-#[cfg(unix)]
-fn private_new() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    options
-}
-
-#[cfg(not(unix))]
-fn private_new() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    options
 }
 
 /// A file written by root for a service must stay the service's.

@@ -151,7 +151,8 @@ impl Proposal {
                 writeln!(out, "  {remark}")?;
             }
             let variables: Vec<&str> = providers::key_variables().collect();
-            return writeln!(out, "Keys looked for: {}", variables.join(", "));
+            let lines: Vec<String> = variables.chunks(5).map(|line| line.join(", ")).collect();
+            return writeln!(out, "Keys looked for:\n  {}", lines.join(",\n  "));
         }
         writeln!(out, "Found")?;
         for line in self.found.iter().chain(remarks) {

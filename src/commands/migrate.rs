@@ -55,6 +55,8 @@ pub fn run(
 ) -> io::Result<u8> {
     match migrate(path, options, env, screen) {
         Ok(()) => Ok(FINE),
+        // The reader has seen enough, as `head` has.
+        Err(Failure::Screen(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(FINE),
         Err(Failure::Screen(error)) => Err(error),
         Err(failure @ (Failure::Config(_) | Failure::Elsewhere(_) | Failure::Taken(_))) => {
             writeln!(screen.err, "{failure}")?;

@@ -270,6 +270,30 @@ mod tests {
         }
     }
 
+    /// A port that is open and never answers must not keep anybody from what does.
+    #[tokio::test]
+    async fn whoever_answers_is_found_beside_whoever_hangs() {
+        let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let speaks = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let place = |listener: &tokio::net::TcpListener, name| Place {
+            name,
+            kind: Kind::OpenAi,
+            url: format!("http://{}", listener.local_addr().unwrap()).parse().unwrap(),
+        };
+        let places =
+            vec![place(&silent, "silent"), place(&speaks, "speaks"), place(&silent, "too")];
+        let list = async || axum::Json(json!({"data": [{"id": "qwen3-8b"}]}));
+        let app = axum::Router::new().route("/v1/models", axum::routing::get(list));
+        let found = tokio::select! {
+            found = find(places) => found,
+            ended = async { axum::serve(speaks, app).await } => panic!("{ended:?}"),
+            () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it waits for ever"),
+        };
+        let found: Vec<_> =
+            found.iter().map(|it| (it.place.name, it.models[0].id.as_str())).collect();
+        assert_eq!(found, [("speaks", "qwen3-8b")]);
+    }
+
     #[test]
     fn a_file_is_called_by_its_name() {
         for (id, want) in [
