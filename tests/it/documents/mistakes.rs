@@ -27,7 +27,7 @@ fn completed(part: &str) -> String {
 fn every_mistake_gets_the_message_that_is_shown() {
     let text = read("docs/FIXED_CONFIG_ISSUE.md");
     let blocks = blocks(&text);
-    assert!(blocks.len() >= 30 && blocks.len() % 2 == 0, "{}", blocks.len());
+    assert!(blocks.len() >= 30, "{}", blocks.len());
     for pair in blocks.chunks(2) {
         let [mistake, message] = pair else { panic!("a mistake and its message") };
         assert!(matches!(mistake.kind.as_str(), "toml excerpt" | "ini"), "{}", mistake.line);
