@@ -1,13 +1,21 @@
 //! What is neither dialect's: the list of names, health.
 
 use axum::Json;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{config::Config, workflow::DEFAULT_WORKFLOW};
 
+/// The answer of `GET /health`, which is Chorus' own.
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+    /// Of Chorus.
+    version: &'static str,
+}
+
 /// `GET /health`: alive. A server that drains answers 503 before it gets here.
-pub(super) async fn health() -> Json<Value> {
-    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// Every name a client may ask for: the workflow first, then the models in the file's order.

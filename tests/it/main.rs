@@ -12,6 +12,7 @@
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
 mod completions;
+mod compliance;
 mod demo;
 mod documents;
 mod early_replies;
