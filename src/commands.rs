@@ -2,6 +2,10 @@
 
 pub mod check;
 pub mod demo;
+mod file;
 pub mod find;
+pub mod init;
 pub mod logging;
+pub mod migrate;
 pub mod serve;
+mod toml_text;

@@ -2,6 +2,7 @@
 //! means "default". The file as TOML sees it is private to this module's folder.
 
 mod check;
+mod compare;
 mod error;
 mod legacy;
 mod limits;
@@ -24,8 +25,9 @@ use std::{
 use indexmap::IndexMap;
 
 pub use error::ConfigError;
+pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
-pub use locate::{Location, locate};
+pub use locate::{Location, locate, place};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
 pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
@@ -84,7 +86,7 @@ pub enum LogFormat {
 }
 
 /// `[[client]]`: somebody who may call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// For logs.
     pub name: String,

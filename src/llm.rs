@@ -54,6 +54,7 @@ pub use error::{LlmError, LlmErrorKind};
 pub use health::{EndpointHealth, ModelHealth};
 pub use model::Model;
 pub use passthrough::{Forwarded, Passthrough};
+pub(crate) use redact::scrub;
 
 use crate::{
     config::{Config, LimitKind, Transport},

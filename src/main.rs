@@ -1,13 +1,13 @@
 //! The `chorus` command.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
 use chorus::{
-    commands::{check, demo, find, logging, serve},
+    commands::{check, demo, find, init, logging, migrate, serve},
     config::{LogFormat, Overrides},
 };
 use clap::{Parser, Subcommand};
@@ -37,7 +37,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Serve until SIGTERM or Ctrl-C (the default)
     Serve,
@@ -45,9 +45,24 @@ enum Command {
     Demo,
     /// Check the config and show its workflow and what a request costs in calls
     Check,
-    /// Not supported yet: write an old config in its new form
-    #[command(hide = true)]
-    Migrate,
+    /// Write a first config of the model servers and keys that are found here
+    Init {
+        /// Replace a config that is there; a backup of it stays
+        #[arg(long)]
+        force: bool,
+        /// Write without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write an old config in its new form; it means the same, and a backup stays
+    Migrate {
+        /// Write to this new file instead
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Show the new form and write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -75,13 +90,23 @@ fn run(cli: Cli) -> io::Result<u8> {
         logging::start(LogFormat::Pretty, &env);
         return Ok(Runtime::new()?.block_on(demo::run(host, port)));
     }
-    if let Command::Migrate = command {
-        writeln!(
-            err,
-            "chorus migrate is not supported yet: an old config is migrated in memory at every \
-             start; config-example.toml shows the new form"
-        )?;
+    let writes = matches!(command, Command::Init { .. } | Command::Migrate { .. });
+    if writes && (host.is_some() || port.is_some()) {
+        writeln!(err, "it writes a config and serves nothing; leave --host and --port out")?;
         return Ok(USAGE);
+    }
+    if let Command::Init { force, yes } = command {
+        let (input, mut out) = (io::stdin(), io::stdout());
+        let attended = input.is_terminal() && out.is_terminal();
+        let mut input = input.lock();
+        let mut terminal =
+            init::Terminal { out: &mut out, err: &mut err, input: &mut input, attended };
+        let options = init::Options { force, yes };
+        let runtime = Runtime::new()?;
+        let code = runtime.block_on(init::run(config.as_deref(), options, &env, &mut terminal));
+        // A name that is still being resolved is not waited for.
+        runtime.shutdown_background();
+        return code;
     }
     let Some(path) = find::config_file(config.as_deref(), &env, &mut err)? else {
         return Ok(USAGE);
@@ -89,7 +114,13 @@ fn run(cli: Cli) -> io::Result<u8> {
     let overrides = Overrides { host, port };
     match command {
         Command::Check => check::run(&path, &env, &overrides, &mut io::stdout(), &mut err),
-        Command::Serve | Command::Demo | Command::Migrate => {
+        Command::Migrate { output, dry_run } => {
+            let mut out = io::stdout();
+            let terminal = out.is_terminal();
+            let mut screen = migrate::Screen { out: &mut out, err: &mut err, terminal };
+            migrate::run(&path, &migrate::Options { output, dry_run }, &env, &mut screen)
+        }
+        Command::Serve | Command::Demo | Command::Init { .. } => {
             Runtime::new()?.block_on(serve::run(&path, &env, &overrides, &mut err))
         }
     }
@@ -122,7 +153,7 @@ mod tests {
     #[test]
     fn what_is_not_offered_is_a_usage_error() {
         for (line, kind, code) in [
-            ("chorus init", ErrorKind::InvalidSubcommand, 2),
+            ("chorus initialise", ErrorKind::InvalidSubcommand, 2),
             ("chorus --port many", ErrorKind::ValueValidation, 2),
             ("chorus --colour", ErrorKind::UnknownArgument, 2),
             ("chorus -V", ErrorKind::DisplayVersion, 0),

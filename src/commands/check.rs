@@ -276,9 +276,9 @@ worker_timeout_secs = 9
     Not counted: up to 2 retries of each call that fails, and repairs of refused parameters.
 
     Notices
-      c.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` will write the new form once a later version has it
-      c.toml: no model sets `temperature` or `auto_temperature`: the plan, the request and the defaults of TEMPERATURE_CONFIG.md decide; `chorus migrate` will write the new form once a later version has it
-      c.toml:24: time limits of 10000 and more are milliseconds: read [workflow.timeouts] `worker_timeout_secs = 90000` as 90 s; `chorus migrate` will write the new form once a later version has it
+      c.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` writes the new form
+      c.toml: no model sets `temperature` or `auto_temperature`: the plan, the request and the defaults of TEMPERATURE_CONFIG.md decide; `chorus migrate` writes the new form
+      c.toml:24: time limits of 10000 and more are milliseconds: read [workflow.timeouts] `worker_timeout_secs = 90000` as 90 s; `chorus migrate` writes the new form
 
     Warnings
       c.toml:25: [workflow.domains."elsewhere.example"] is the host of no model

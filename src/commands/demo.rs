@@ -132,7 +132,7 @@ Try in another terminal:
   python3 -c 'import ollama; print(ollama.Client("{url}").generate("chorus", "Hello").response)'
 
 Model "chorus" is the whole workflow; {first}, {second} and {third} answer alone.
-For real models copy config-example.toml, write yours into it, and start: chorus --config FILE
+For real models: chorus init writes a config of what it finds, and chorus serves it.
 Ctrl-C ends the demo.
 "#
     )

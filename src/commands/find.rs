@@ -33,7 +33,7 @@ pub fn config_file(
 fn welcome(usual: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
     let place = match usual {
         Some(path) => path.display().to_string(),
-        None => "a file of your choice".to_owned(),
+        None => "your home folder".to_owned(),
     };
     write!(
         err,
@@ -42,13 +42,13 @@ fn welcome(usual: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
          See it work first, with no key and no download:\n\
          \x20   chorus demo\n\
          \n\
-         Then name your models:\n\
-         \x20   copy config-example.toml, from Chorus's source, to {place}\n\
-         \x20   write your models and their keys into it\n\
+         Then let it write a config of the model servers and keys that it finds here:\n\
+         \x20   chorus init\n\
          \x20   chorus check\n\
          \x20   chorus\n\
          \n\
-         A config elsewhere is named by --config FILE or by CHORUS_CONFIG.\n"
+         The config is looked for in {place};\n\
+         one elsewhere is named by --config FILE or by CHORUS_CONFIG.\n"
     )
 }
 
@@ -65,13 +65,12 @@ mod tests {
 
     #[test]
     fn a_first_start_is_told_what_to_do() {
-        for (home, place) in [
-            (Some("/nowhere"), "/nowhere/.config/chorus/config.toml"),
-            (None, "a file of your choice"),
-        ] {
+        for (home, place) in
+            [(Some("/nowhere"), "/nowhere/.config/chorus/config.toml"), (None, "your home folder")]
+        {
             let (found, page) = find(None, home);
             assert_eq!(found, None);
-            for words in ["chorus demo", "config-example.toml", "--config", place] {
+            for words in ["chorus demo", "chorus init", "chorus check", "--config", place] {
                 assert!(page.contains(words), "{words} is not in:\n{page}");
             }
         }

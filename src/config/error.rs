@@ -159,8 +159,7 @@ impl<'t> Report<'t> {
 
     /// An old form that was migrated in memory.
     pub(super) fn notice(&self, place: Place, text: &str) {
-        let text =
-            format!("{text}; `chorus migrate` will write the new form once a later version has it");
+        let text = format!("{text}; `chorus migrate` writes the new form");
         self.found.borrow_mut().notices.push((place, text));
     }
 

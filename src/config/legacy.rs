@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use toml::Spanned;
 
 use super::{check::Models, error::Place, error::Report, raw::Table};
 
 /// Values of this and more under a `_secs` key are milliseconds.
-const MILLISECONDS_FROM: f64 = 10_000.0;
+pub(crate) const MILLISECONDS_FROM: f64 = 10_000.0;
 
 /// `[model]` instead of `[[model]]`.
 pub(super) fn single_model(report: &Report<'_>, span: &Range<usize>) {
@@ -16,7 +16,7 @@ pub(super) fn single_model(report: &Report<'_>, span: &Range<usize>) {
 }
 
 /// Keys that named the stages' models before there was a plan in JSON.
-const STAGE_KEYS: [&str; 4] =
+pub(crate) const STAGE_KEYS: [&str; 4] =
     ["analyzer_model", "worker_models", "selector_model", "synthesizer_model"];
 
 /// Whether any of them is there.
@@ -34,19 +34,9 @@ pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<Value> {
     let workers = table.strings("worker_models");
     let selector = table.string("selector_model");
     let synthesizer = table.string("synthesizer_model");
-    let mut plan = Map::new();
-    let mut put = |key: &str, model: Option<&Spanned<String>>| {
-        if let Some(model) = model {
-            plan.insert(key.to_owned(), json!({ "ref": model.get_ref() }));
-        }
-    };
-    put("analyzer", analyzer.as_ref());
-    put("selector", selector.as_ref().or(synthesizer.as_ref()));
-    put("synthesizer", synthesizer.as_ref());
-    if let Some(workers) = workers {
-        let leaf = |model: &Spanned<String>| json!({ "ref": model.get_ref() });
-        plan.insert("workers".to_owned(), workers.iter().map(leaf).collect());
-    }
+    let name = |model: &Option<Spanned<String>>| model.as_ref().map(|it| it.get_ref().clone());
+    let workers = workers.map(|all| all.into_iter().map(Spanned::into_inner).collect());
+    let plan = stage_plan(name(&analyzer), workers, name(&selector), name(&synthesizer));
     let text = match selector {
         Some(_) => "`analyzer_model`, `worker_models` and the like are read as a workflow",
         None => {
@@ -55,7 +45,27 @@ pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<Value> {
         }
     };
     report.notice(report.place(&table.span), text);
-    Some(Value::Object(plan))
+    Some(plan)
+}
+
+/// The plan that stage keys mean: without a selector, the synthesizer's model selects.
+pub(crate) fn stage_plan(
+    analyzer: Option<String>,
+    workers: Option<Vec<String>>,
+    selector: Option<String>,
+    synthesizer: Option<String>,
+) -> Value {
+    let node = |model: String| json!({ "ref": model });
+    let selector = selector.or_else(|| synthesizer.clone());
+    let workers = workers.map(|all| all.into_iter().map(node).collect());
+    let stages = [
+        ("analyzer", analyzer.map(node)),
+        ("workers", workers),
+        ("selector", selector.map(node)),
+        ("synthesizer", synthesizer.map(node)),
+    ];
+    let there = stages.into_iter().filter_map(|(key, stage)| Some((key.to_owned(), stage?)));
+    Value::Object(there.collect())
 }
 
 /// Time limits that turned out to be milliseconds, gathered for one notice.

@@ -22,7 +22,7 @@ pub enum LimitKind {
 }
 
 /// `[workflow.timeouts]` and `[workflow.domains]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimeLimits {
     /// The limits everywhere.
     pub base: Timeouts,

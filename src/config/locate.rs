@@ -22,12 +22,7 @@ pub enum Location {
 /// When a file that was named explicitly does not exist: falling through to the next place would
 /// silently run another config than the one asked for.
 pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError> {
-    let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let named = match flag {
-        Some(path) => Some((path.to_owned(), "--config")),
-        None => set("CHORUS_CONFIG").map(|path| (path, "CHORUS_CONFIG")),
-    };
-    if let Some((path, by)) = named {
+    if let Some((path, by)) = named(flag, env) {
         if path.exists() {
             return Ok(Location::File(path));
         }
@@ -35,12 +30,35 @@ pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError
         let remedy = format!("correct the path or leave {by} out");
         return Err(ConfigError::single(path.display().to_string(), what, remedy));
     }
-    let home = set("HOME").or_else(|| set("USERPROFILE"));
-    let usual = home.map(|home| home.join(".config").join("chorus").join("config.toml"));
-    Ok(match usual {
+    Ok(match usual(env) {
         Some(path) if path.exists() => Location::File(path),
         usual => Location::Nowhere { usual },
     })
+}
+
+/// Where a config belongs that is yet to be written: the place [`locate`] looks at first, whether
+/// something is there or not. `None` when nothing is named and there is no home folder.
+#[must_use]
+pub fn place(flag: Option<&Path>, env: Env<'_>) -> Option<PathBuf> {
+    named(flag, env).map(|(path, _)| path).or_else(|| usual(env))
+}
+
+/// A file that was named explicitly, and by what.
+fn named(flag: Option<&Path>, env: Env<'_>) -> Option<(PathBuf, &'static str)> {
+    match flag {
+        Some(path) => Some((path.to_owned(), "--config")),
+        None => set("CHORUS_CONFIG", env).map(|path| (path, "CHORUS_CONFIG")),
+    }
+}
+
+/// `~/.config/chorus/config.toml`.
+fn usual(env: Env<'_>) -> Option<PathBuf> {
+    let home = set("HOME", env).or_else(|| set("USERPROFILE", env))?;
+    Some(home.join(".config").join("chorus").join("config.toml"))
+}
+
+fn set(name: &str, env: Env<'_>) -> Option<PathBuf> {
+    env(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -80,6 +98,23 @@ mod tests {
             let flag = flag.map(path);
             let found = locate(flag.as_deref(), &env).ok();
             assert_eq!(found, want, "{flag:?} {variable:?} {home}");
+        }
+    }
+
+    #[test]
+    fn a_new_config_goes_where_it_would_be_looked_for() {
+        for (flag, variable, home, want) in [
+            (Some("f.toml"), Some("e.toml"), Some("/h"), Some("f.toml")),
+            (None, Some("e.toml"), Some("/h"), Some("e.toml")),
+            (None, None, Some("/h"), Some("/h/.config/chorus/config.toml")),
+            (None, None, None, None),
+        ] {
+            let env = |name: &str| match name {
+                "CHORUS_CONFIG" => variable.map(str::to_owned),
+                "HOME" => home.map(str::to_owned),
+                _ => None,
+            };
+            assert_eq!(place(flag.map(Path::new), &env), want.map(PathBuf::from));
         }
     }
 

@@ -8,7 +8,7 @@ use url::{Host, Url};
 use crate::types::{ApiKey, Protocol};
 
 /// `[[model]]`: a name, an upstream and its defaults.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Model {
     /// The name workflows and clients use.
     pub name: String,
@@ -97,7 +97,7 @@ impl Model {
 }
 
 /// One base URL and its key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// As given; a trailing slash is taken off.
     pub api_base: Url,

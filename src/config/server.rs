@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 /// `[server]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// Address to listen on; default `127.0.0.1`.
     pub host: String,

@@ -110,11 +110,11 @@ fn the_json_example_loads_nested() {
 fn the_old_file_loads_and_tells_what_it_was() {
     let config = Config::load(Path::new("test-old-config.toml"), &no_env).unwrap();
     insta::assert_snapshot!(config.notices.join("\n"), @r"
-    test-old-config.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` will write the new form once a later version has it
-    test-old-config.toml: no model sets `temperature` or `auto_temperature`: the plan, the request and the defaults of TEMPERATURE_CONFIG.md decide; `chorus migrate` will write the new form once a later version has it
-    test-old-config.toml:5: the single table [model] is read as one [[model]]; `chorus migrate` will write the new form once a later version has it
-    test-old-config.toml:10: `analyzer_model`, `worker_models` and the like are read as a workflow whose selector is the synthesizer's model; `chorus migrate` will write the new form once a later version has it
-    test-old-config.toml:16: time limits of 10000 and more are milliseconds: read [workflow.timeouts] `analyzer_timeout_secs = 30000` as 30 s, [workflow.timeouts] `worker_timeout_secs = 90000` as 90 s; `chorus migrate` will write the new form once a later version has it
+    test-old-config.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` writes the new form
+    test-old-config.toml: no model sets `temperature` or `auto_temperature`: the plan, the request and the defaults of TEMPERATURE_CONFIG.md decide; `chorus migrate` writes the new form
+    test-old-config.toml:5: the single table [model] is read as one [[model]]; `chorus migrate` writes the new form
+    test-old-config.toml:10: `analyzer_model`, `worker_models` and the like are read as a workflow whose selector is the synthesizer's model; `chorus migrate` writes the new form
+    test-old-config.toml:16: time limits of 10000 and more are milliseconds: read [workflow.timeouts] `analyzer_timeout_secs = 30000` as 30 s, [workflow.timeouts] `worker_timeout_secs = 90000` as 90 s; `chorus migrate` writes the new form
     ");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.timeouts.base.analyzer, Duration::from_secs(30));

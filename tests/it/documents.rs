@@ -3,6 +3,7 @@
 
 mod keys;
 mod markdown;
+mod mistakes;
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -1,0 +1,62 @@
+//! The common mistakes and the old forms, as the documents tell them, against what the program says.
+
+use std::path::Path;
+
+use chorus::{
+    commands::migrate::{self, Options, Screen},
+    config::Config,
+};
+
+use super::markdown::{blocks, read};
+
+/// The rest of a file of which a document shows the part with the mistake. It goes behind, so that
+/// line numbers are those of the part.
+fn completed(part: &str) -> String {
+    let mut text = part.to_owned();
+    if !part.contains("model]") {
+        text.push_str("[[model]]\nname = \"small\"\napi_base = \"http://127.0.0.1:8080/v1\"\n");
+    }
+    if !part.contains("[workflow-integration]") {
+        text.push_str("[workflow-integration]\n");
+        text.push_str("json = '{ \"workers\": [\"small\"], \"selector\": \"small\" }'\n");
+    }
+    text
+}
+
+#[test]
+fn every_mistake_gets_the_message_that_is_shown() {
+    let text = read("docs/FIXED_CONFIG_ISSUE.md");
+    let blocks = blocks(&text);
+    assert!(blocks.len() >= 30, "{}", blocks.len());
+    for pair in blocks.chunks(2) {
+        let [mistake, message] = pair else { panic!("a mistake and its message") };
+        assert!(matches!(mistake.kind.as_str(), "toml excerpt" | "ini"), "{}", mistake.line);
+        assert_eq!(message.kind, "text", "line {}", message.line);
+        let file = completed(&mistake.text);
+        let refused = Config::parse(&file, Some(Path::new("config.toml")), &|_| None);
+        let said = refused.expect_err("it is a mistake").to_string();
+        assert_eq!(message.text.trim_end(), said, "line {}", message.line);
+    }
+}
+
+fn migrated(folder: &Path) -> String {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut screen = Screen { out: &mut out, err: &mut err, terminal: true };
+    let file = folder.join("test-old-config.toml");
+    let code = migrate::run(&file, &Options::default(), &|_| None, &mut screen).unwrap();
+    assert_eq!((code, err), (0, vec![]));
+    String::from_utf8(out).unwrap().replace(&format!("{}/", folder.display()), "")
+}
+
+#[test]
+fn the_old_file_is_told_of_and_rewritten_as_shown() {
+    let document = read("docs/FIX_SUMMARY.md");
+    let shown: Vec<String> = blocks(&document).into_iter().map(|block| block.text).collect();
+    let old = read("test-old-config.toml");
+    let config = Config::parse(&old, Some(Path::new("test-old-config.toml")), &|_| None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    std::fs::write(folder.join("test-old-config.toml"), old).unwrap();
+    let said = [format!("{}\n", config.notices.join("\n")), migrated(&folder), migrated(&folder)];
+    assert_eq!(shown, said);
+}
