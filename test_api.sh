@@ -64,6 +64,7 @@ json='content-type: application/json'
 openai_question='{"model":"chorus","messages":[{"role":"user","content":"Why is the sky blue?"}]}'
 ollama_question='{"model":"chorus","stream":false,"messages":[{"role":"user","content":"天空为什么是蓝色的？"}]}'
 prompt='{"model":"chorus","stream":false,"prompt":"Why is the sky blue?"}'
+responses_question='{"model":"chorus","input":"Why is the sky blue?"}'
 
 echo "Chorus at $url"
 if ! curl --silent --fail --noproxy '*' --max-time 10 --output "$folder/health" "$url/health"; then
@@ -87,6 +88,20 @@ check 'GET /api/tags' 200 "$json" '"models":[' '"name":"chorus"' '"digest":"' '"
 ask GET /v1/models
 check 'GET /v1/models' 200 "$json" '"object":"list"' '"id":"chorus"'
 direct=$(grep -o '"id":"[^"]*"' "$folder/body" | sed -n '2s/"id":"\(.*\)"/\1/p' || true)
+ask GET /v1/models/chorus
+check 'GET /v1/models/chorus' 200 "$json" '"object":"model"' '"id":"chorus"' '"created":'
+ask GET /api/ps
+check 'GET /api/ps' 200 "$json" '"models":['
+post /api/show '{"model":"chorus"}'
+check 'POST /api/show' 200 "$json" '"model_info":{"general.architecture":"chorus"' \
+  '"chorus.context_length":' '"capabilities":["completion"'
+for path in / /api/version /api/tags /api/ps; do
+  ask GET "/ollama$path"
+  check "GET /ollama$path" 200
+done
+ask OPTIONS /v1/chat/completions -H 'Origin: http://localhost:3000' \
+  -H 'Access-Control-Request-Method: POST'
+check 'OPTIONS for a page of this machine' 204 'access-control-allow-origin: http://localhost:3000'
 
 echo "-- answers"
 post /v1/chat/completions "$openai_question"
@@ -102,11 +117,24 @@ ask POST /api/generate --data-binary "$prompt"
 check 'a body sent as a form is read as JSON' 200 '"done":true'
 post /api/generate '{"model":"chorus","prompt":""}'
 check 'an empty prompt only loads' 200 "$json" '"done_reason":"load"'
+post /ollama/api/chat "$ollama_question"
+check 'POST /ollama/api/chat' 200 "$json" '"message":{"role":"assistant"' '"done":true'
+post /v1/completions '{"prompt":["Why?","How?"]}'
+check 'POST /v1/completions, two prompts' 200 "$json" '"object":"text_completion"' '"index":0' \
+  '"index":1' '"finish_reason":"stop"' '"total_tokens":'
+post /v1/responses "$responses_question"
+check 'POST /v1/responses' 200 "$json" '"object":"response"' '"status":"completed"' \
+  '"type":"output_text"' '"output_tokens":' 'x-chorus-workflow-id:' '!"workflow":'
+first=$(grep -o '"id":"resp_[^"]*"' "$folder/body" | head -n 1 || true)
+post /v1/responses "{\"input\":\"And at sunset?\",\"previous_response_id\":${first#\"id\":}}"
+check 'POST /v1/responses, continued' 200 '"status":"completed"' \
+  "\"previous_response_id\":${first#\"id\":}"
 
 echo "-- the trace"
-for path in /v1/chat/completions /api/chat /api/generate; do
+for path in /v1/chat/completions /v1/completions /v1/responses /api/chat /api/generate; do
   case $path in
-    /v1/*) body=$openai_question ;;
+    /v1/chat/completions) body=$openai_question ;;
+    /v1/responses) body=$responses_question ;;
     /api/chat) body=$ollama_question ;;
     *) body=$prompt ;;
   esac
@@ -134,6 +162,24 @@ post /v1/chat/completions "${openai_question%\}},\"temperature\":3}"
 check 'temperature out of range' 400 '"code":"invalid_request"'
 post /v1/chat/completions "${openai_question%\}},\"n\":2}"
 check 'more than one choice' 400 '"param":"n"'
+post /v1/responses '{}'
+check 'nothing asked' 400 '"invalid request: missing input/messages/prompt/instructions"'
+post /v1/completions '{}'
+check 'no prompt' 400 '"param":"prompt"'
+for path in /v1/embeddings /api/embed /api/embeddings; do
+  post "$path" '{"model":"chorus","input":"one"}'
+  check "$path of a workflow" 400 "$json" '"code":"invalid_request"'
+done
+ask GET /v1/models/nobody
+check 'an unknown model, OpenAI' 404 '"code":"model_not_found"' '"param":"model"'
+post /api/show '{"model":"nobody"}'
+check 'an unknown model, Ollama' 404 "model 'nobody' not found"
+for operation in pull push create copy; do
+  post "/api/$operation" '{"model":"x"}'
+  check "/api/$operation" 501 '"code":"unsupported_operation"'
+done
+ask DELETE /api/delete
+check '/api/delete' 501 '"code":"unsupported_operation"'
 ask GET /nowhere
 check 'unknown route' 404 '"code":"not_found"'
 ask GET /v1/chat/completions

@@ -109,6 +109,15 @@ has '/v1/chat/completions carries the trace when asked' '"workflow":{'
 stream /v1/chat/completions "$chat" '"content":"[^"]' -H 'Accept: application/json'
 flows '/v1/chat/completions, whatever Accept says,' 'text/event-stream'
 
+stream /v1/completions "$prompt" '"text":"[^"]'
+flows '/v1/completions' 'text/event-stream'
+ends '/v1/completions' "$done_line"
+
+stream /v1/responses '{"stream":true,"input":"Why is the sky blue?"}' '"delta":"[^"]'
+flows '/v1/responses' 'text/event-stream'
+ends '/v1/responses' "$done_line"
+has '/v1/responses says that it is complete' 'event: response.completed'
+
 for accept in application/x-ndjson text/event-stream; do
   stream /api/chat "$chat" '"content":"[^"]' -H "Accept: $accept"
   flows "/api/chat as $accept" "$accept"

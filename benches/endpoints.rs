@@ -27,7 +27,7 @@ fn pool(endpoints: usize, balance: Balance, is_sticky: bool, rules: Health) -> P
         let place = Place { weight: 1 + u32::try_from(number % 3).unwrap_or(0), priority: 1 };
         (format!("e{number}.example"), place, number)
     };
-    Pool::new((0..endpoints).map(endpoint).collect(), balance, is_sticky, rules)
+    Pool::new("m", (0..endpoints).map(endpoint).collect(), balance, is_sticky, rules)
 }
 
 /// One call: an endpoint, and how it went there.

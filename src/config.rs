@@ -103,6 +103,15 @@ pub struct Retry {
     pub max_delay: Duration,
 }
 
+impl Retry {
+    /// How many attempts may follow the first one of a call of a model with so many endpoints: each
+    /// of the others may be asked once even where there are fewer retries.
+    #[must_use]
+    pub fn further_attempts(&self, endpoints: usize) -> usize {
+        self.max_retries.max(endpoints.saturating_sub(1))
+    }
+}
+
 impl Default for Retry {
     fn default() -> Self {
         Self {

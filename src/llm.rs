@@ -255,11 +255,11 @@ impl Llm {
                     message,
                 })?;
                 let place = Place { weight: endpoint.weight, priority: endpoint.priority };
-                let name = endpoint.authority();
+                let host = endpoint.authority();
                 let endpoint = Endpoint::new(Arc::clone(model), endpoint.clone(), client)?;
-                endpoints.push((name, place, endpoint));
+                endpoints.push((host, place, endpoint));
             }
-            let pool = Pool::new(endpoints, model.balance, model.sticky, config.health);
+            let pool = Pool::new(name, endpoints, model.balance, model.sticky, config.health);
             let model = Model::new(Arc::clone(model), pool, config.retry, log_payloads);
             models.insert(name.clone(), Arc::new(model));
         }

@@ -26,6 +26,7 @@ mod test_support;
 mod tests;
 mod tools;
 mod unread;
+mod wire;
 
 use std::{future::Future, sync::Arc};
 

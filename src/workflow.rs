@@ -21,6 +21,7 @@ mod reranker;
 mod run;
 mod selector;
 mod site;
+mod stand_in;
 mod step;
 mod synthesizer;
 mod temperature;

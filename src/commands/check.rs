@@ -162,13 +162,20 @@ fn show_counting(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     if let Some(late) = hedged(config) {
         writeln!(out, "Counted too, since they hedge: a second call of {late}.")?;
     }
-    match config.retry.max_retries {
-        0 => writeln!(out, "Not counted: repairs of refused parameters."),
-        retries => writeln!(
-            out,
-            "Not counted: up to {retries} retries of each call that fails, and repairs of refused \
-             parameters."
+    writeln!(out, "Not counted: {}repairs of refused parameters.", further_attempts(config))
+}
+
+/// What a call that fails may cost besides.
+fn further_attempts(config: &Config) -> String {
+    let of = |model: &Model| config.retry.further_attempts(model.endpoints.len());
+    let several = config.models.values().any(|model| model.endpoints.len() > 1);
+    match config.models.values().map(|model| of(model)).max().unwrap_or_default() {
+        0 => String::new(),
+        most if several => format!(
+            "up to {most} further attempts of each call that fails (retries and other endpoints of \
+             its model together), and "
         ),
+        most => format!("up to {most} retries of each call that fails, and "),
     }
 }
 
@@ -382,6 +389,36 @@ json = '{{ "workers": ["small", "small"], "selector": "small", "policy": {{ "quo
     Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
     Not counted: up to 2 retries of each call that fails, and repairs of refused parameters.
     "#);
+    }
+
+    #[test]
+    fn further_attempts_count_the_other_endpoints() {
+        let endpoints =
+            |count: usize| "[[model.endpoint]]\napi_base = \"http://h/v1\"\n".repeat(count);
+        let none = "[workflow.retry]\nmax_retries = 0\n";
+        let together = |most| {
+            format!(
+                "up to {most} further attempts of each call that fails (retries and other endpoints of \
+             its model together), and "
+            )
+        };
+        for (more, tables, want) in [
+            (0, none, String::new()),
+            (0, "", "up to 2 retries of each call that fails, and ".to_owned()),
+            (1, none, together(1)),
+            (1, "", together(2)),
+            (4, "", together(4)),
+        ] {
+            let text = format!(
+                "[[model]]\nname = \"a\"\napi_base = \"http://127.0.0.1:1/v1\"\n{}\
+                 [workflow-integration]\njson = '{{\"workers\":[\"a\"],\"selector\":\"a\"}}'\n{tables}",
+                endpoints(more)
+            );
+            let (code, out, err) = check(&text);
+            assert_eq!(code, FINE, "{err}");
+            let line = format!("\nNot counted: {want}repairs of refused parameters.\n");
+            assert!(out.contains(&line), "{more} {tables}: {out}");
+        }
     }
 
     #[test]

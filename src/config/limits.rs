@@ -13,7 +13,7 @@ pub enum LimitKind {
     Analyzer,
     /// `worker_timeout_secs`, default 60.
     Worker,
-    /// `selector_timeout_secs`, default: the synthesizer's.
+    /// `selector_timeout_secs`, default: the synthesizer's; the reranker's too.
     Selector,
     /// `synthesizer_timeout_secs`, default 60; direct calls use it too.
     Synthesizer,
@@ -37,7 +37,7 @@ pub struct Timeouts {
     pub analyzer: Duration,
     /// Of a worker, in all.
     pub worker: Duration,
-    /// Of the selector, in all.
+    /// Of the selector, and of the reranker, in all.
     pub selector: Duration,
     /// Of the synthesizer: to its first delta, then for each gap.
     pub synthesizer: Duration,

@@ -99,7 +99,11 @@ impl Wire for Anthropic {
     /// Of `temperature` and `top_p`, which some models take only one of, the first stays.
     fn refusable(&self) -> &'static [Field] {
         const FIELDS: [Field; 6] = [
-            field("/output_config/effort", Parameter::EffortName, &["effort", "adaptive"]),
+            field(
+                "/output_config/effort",
+                Parameter::EffortName,
+                &["effort", "adaptive", "output_config"],
+            ),
             field("/thinking", Parameter::Effort, &["thinking", "budget_tokens"]),
             field(
                 "/tool_choice/disable_parallel_tool_use",

@@ -239,10 +239,10 @@ impl Breaker {
         }
     }
 
-    /// The state that a model list was asked for in, for [`Breaker::listed`]; `None` in service.
+    /// Whether it is out of service.
     #[must_use]
-    pub fn outage(&self) -> Option<u64> {
-        (self.state != State::Closed).then_some(self.generation)
+    pub fn is_out(&self) -> bool {
+        self.state != State::Closed
     }
 
     /// The endpoint was asked for its model list; `is_well` when it gave any answer but 401, 403

@@ -13,7 +13,7 @@ use super::{
     breaker::Report,
     clock::Clock,
     endpoint::{Endpoint, Prepared},
-    exchange::{self, Exchange, Opened},
+    exchange::{self, Exchange},
     failure::{Failure, Words},
     journey::{Journey, Next},
     pool::Lease,
@@ -166,19 +166,17 @@ impl<'a> Try<'a> {
         wire.sign(&mut self.prepared.body, &|call| self.model.signatures.of(call));
         self.log_request();
         let verbatim = self.call.raw;
-        let opened = exchange::open(self.model, self.endpoint(), &self.prepared, verbatim).await?;
-        let (refusal, headers) = match opened {
-            Opened::Answer(exchange) => {
+        let opened = exchange::open(self.model, self.endpoint(), &self.prepared, verbatim).await;
+        let mut failure = match opened {
+            Ok(exchange) => {
                 self.prepared.body.clear(); // images are large, and answers take long
                 return Ok(exchange);
             }
-            Opened::Refused { refusal, headers } => (refusal, headers),
+            Err(failure) => failure,
         };
-        let mut failure = Failure::refused(refusal, &headers, wire);
-        if failure.kind == LlmErrorKind::ContextLength {
-            return Err(failure);
-        }
-        if let Words::Upstream(refusal) = &failure.words {
+        if let Words::Upstream(refusal) = &failure.words
+            && failure.kind != LlmErrorKind::ContextLength
+        {
             failure.repair = diagnose(refusal, wire, &self.prepared.body, self.call);
         }
         if let Some(Repair::Unsupported(_)) = failure.repair {

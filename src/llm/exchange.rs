@@ -32,14 +32,6 @@ const FINISH_WAIT: Duration = Duration::from_secs(1);
 /// After the terminator: how long the end of the body may take.
 const DRAIN_WAIT: Duration = Duration::from_millis(250);
 
-/// A refused or an accepted exchange.
-pub(super) enum Opened {
-    /// The upstream answers.
-    Answer(Box<Exchange>),
-    /// It does not.
-    Refused { refusal: Refusal, headers: reqwest::header::HeaderMap },
-}
-
 /// An answer being read. Dropping it hangs up.
 pub(super) struct Exchange {
     wire: &'static dyn Wire,
@@ -70,12 +62,16 @@ enum Framing {
 }
 
 /// Sends a request and reads the head of the response, of a refusal the body too.
+///
+/// # Errors
+/// When no response comes, or one that refuses.
 pub(super) async fn open(
     model: &Model,
     endpoint: &Endpoint,
     prepared: &Prepared,
     verbatim: bool,
-) -> Result<Opened, Failure> {
+) -> Result<Box<Exchange>, Failure> {
+    let wire = wire(model.config.protocol);
     let body = serde_json::to_vec(&prepared.body)
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
     let request =
@@ -88,13 +84,12 @@ pub(super) async fn open(
         let body = error_body(response).await;
         using.kept();
         let refusal = Refusal::of_response(status.as_u16(), &body);
-        return Ok(Opened::Refused { refusal, headers });
+        return Err(Failure::refused(refusal, &headers, wire));
     }
     let answer = Answer::new(verbatim, model.log_payloads);
-    let wire = wire(model.config.protocol);
     let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures))?;
     exchange.using = Some(using);
-    Ok(Opened::Answer(Box::new(exchange)))
+    Ok(Box::new(exchange))
 }
 
 impl Exchange {

@@ -62,14 +62,13 @@ impl<'a> Journey<'a> {
         affinity: Option<u64>,
         avoid: Option<usize>,
     ) -> Self {
-        let others = model.endpoint_count().saturating_sub(1);
         Self {
             model,
             takes,
             affinity,
             avoid,
             retries: Retries::new(&model.retry),
-            left: model.retry.max_retries.max(others),
+            left: model.retry.further_attempts(model.endpoint_count()),
             tried: Vec::new(),
             spent: Vec::new(),
             advice: Advice::Never,

@@ -6,7 +6,6 @@ mod tests;
 
 use std::{
     cmp::Ordering,
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
         atomic::{self, AtomicU64},
@@ -16,7 +15,10 @@ use std::{
 use tokio::time::Instant;
 
 pub use super::seat::{Lease, Place};
-use super::{breaker::Offer, seat::Seat};
+use super::{
+    breaker::Offer,
+    seat::{Name, Seat, hash},
+};
 use crate::config::{Balance, Health};
 
 /// One in so many calls looks whether another endpoint has become the fastest.
@@ -48,17 +50,18 @@ pub struct Want<'a, E> {
 }
 
 impl<E> Pool<E> {
-    /// Of endpoints with their names and places, in the order of the file.
+    /// A model's endpoints with their hosts and places, in the order of the file.
     #[must_use]
     pub fn new(
+        model: &str,
         endpoints: Vec<(String, Place, E)>,
         balance: Balance,
         is_sticky: bool,
         rules: Health,
     ) -> Self {
-        let seat = |(number, (name, place, endpoint)): (usize, (String, Place, E))| {
-            // Two endpoints may share a host and differ by path or key.
-            Arc::new(Seat::new(number, place, hash(&(name, number)), endpoint, rules))
+        let seat = |(number, (endpoint, place, it)): (usize, (String, Place, E))| {
+            let name = Name { model: model.to_owned(), endpoint };
+            Arc::new(Seat::new(number, name, place, it, rules))
         };
         Self {
             seats: endpoints.into_iter().enumerate().map(seat).collect(),
@@ -232,11 +235,4 @@ impl<E> Candidate<'_, E> {
 
 fn best<T>(candidates: &[T], order: impl Fn(&T, &T) -> Ordering) -> Option<usize> {
     candidates.iter().enumerate().max_by(|(_, one), (_, other)| order(one, other)).map(|(at, _)| at)
-}
-
-/// The same in every run of one build.
-pub(super) fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }

@@ -206,7 +206,7 @@ fn refused_format(
     wire: &dyn Wire,
     body: &Map<String, Value>,
 ) -> Option<Parameter> {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "response_format",
         "json_schema",
         "json_object",
@@ -215,6 +215,7 @@ fn refused_format(
         "grammar",
         "guided",
         "output_format",
+        "output_config:",
         "response mime type",
         "response_mime_type",
         "response_json_schema",
@@ -224,7 +225,7 @@ fn refused_format(
     let (field, is_schema) = wire.format_field(body)?;
     let named = || has_word(words, &field.to_lowercase());
     let blamed = refusal.blames(field) || mentions(words, &NAMES) || named();
-    blamed.then(|| if is_schema { Parameter::Schema } else { Parameter::Json })
+    blamed.then_some(if is_schema { Parameter::Schema } else { Parameter::Json })
 }
 
 fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {

@@ -1,10 +1,13 @@
 //! One endpoint's place in its model's pool: its breaker, and what it is doing.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
-use std::time::Duration;
 
 use tokio::{sync::Notify, time::Instant};
 
@@ -20,11 +23,20 @@ pub struct Place {
     pub priority: u32,
 }
 
+/// Whose endpoint it is, for the log.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Name {
+    pub(super) model: String,
+    /// `host` or `host:port`.
+    pub(super) endpoint: String,
+}
+
 /// An endpoint in its pool.
 #[derive(Debug)]
 pub(super) struct Seat<E> {
     pub(super) number: usize,
     pub(super) place: Place,
+    name: Name,
     /// Its name as a number, for choices that stay.
     pub(super) hash: u64,
     pub(super) endpoint: E,
@@ -39,11 +51,13 @@ pub(super) struct Seat<E> {
 }
 
 impl<E> Seat<E> {
-    pub(super) fn new(number: usize, place: Place, hash: u64, endpoint: E, rules: Health) -> Self {
+    pub(super) fn new(number: usize, name: Name, place: Place, endpoint: E, rules: Health) -> Self {
         Self {
             number,
             place: Place { weight: place.weight.max(1), ..place },
-            hash,
+            // Two endpoints may share a host and differ by path or key.
+            hash: hash(&(&name, number)),
+            name,
             endpoint,
             breaker: Mutex::new(Breaker::new(rules, Instant::now())),
             is_clear: AtomicBool::new(true),
@@ -83,20 +97,19 @@ impl<E> Seat<E> {
         self.breaker().standing(now)
     }
 
-    /// Waits until it is out of service, and says since which change of state.
-    pub(super) async fn outage(&self) -> u64 {
+    /// Waits until it is out of service.
+    pub(super) async fn leaves(&self) {
         loop {
             let left = self.left.notified();
-            if let Some(outage) = self.current_outage() {
-                return outage;
+            if self.is_out() {
+                return;
             }
             left.await;
         }
     }
 
-    /// As [`Seat::outage`], without waiting.
-    pub(super) fn current_outage(&self) -> Option<u64> {
-        self.breaker().outage()
+    pub(super) fn is_out(&self) -> bool {
+        self.breaker().is_out()
     }
 
     /// Its model list was asked for.
@@ -122,15 +135,34 @@ impl<E> Seat<E> {
 
     fn change<T>(&self, now: Instant, change: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breaker = self.breaker();
-        let was_out = breaker.outage().is_some();
+        let was_out = breaker.is_out();
         let result = change(&mut breaker);
-        let is_out = breaker.outage().is_some();
+        let is_out = breaker.is_out();
         self.is_clear.store(breaker.is_clear(now), Ordering::Release);
+        let standing = (was_out != is_out).then(|| breaker.standing(now));
         drop(breaker);
-        if is_out && !was_out {
-            self.left.notify_waiters();
+        if let Some(standing) = standing {
+            self.tell(standing, now);
         }
         result
+    }
+
+    /// It went out of service, or came back.
+    fn tell(&self, standing: Standing, now: Instant) {
+        let Name { model, endpoint } = &self.name;
+        let Some(code) = standing.why else {
+            tracing::info!(model, endpoint, "an endpoint is in service again");
+            return;
+        };
+        self.left.notify_waiters();
+        tracing::warn!(
+            model,
+            endpoint,
+            code,
+            consecutive_failures = standing.consecutive,
+            next_try_ms = standing.next_try.map(|at| (at - now).as_millis()),
+            "an endpoint is out of service"
+        );
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
@@ -197,4 +229,11 @@ impl<E> Drop for Lease<E> {
             self.seat.change(Instant::now(), |breaker| breaker.release(ticket));
         }
     }
+}
+
+/// The same in every run of one build.
+pub(super) fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

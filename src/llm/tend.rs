@@ -43,9 +43,9 @@ impl<E> Drop for Watch<'_, E> {
 async fn tend<E>(seat: &Seat<E>, every: Duration, list: impl AsyncFn(&E) -> bool) {
     let _watch = Watch::begin(seat);
     loop {
-        seat.outage().await;
+        seat.leaves().await;
         sleep(every).await;
-        if seat.current_outage().is_some() {
+        if seat.is_out() {
             let is_well = list(&seat.endpoint).await;
             seat.listed(is_well, Instant::now());
         }
@@ -90,13 +90,15 @@ mod tests {
         llm::{
             breaker::{Phase, Report},
             pool::Place,
+            seat::Name,
         },
     };
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn seat(rules: Health) -> Arc<Seat<()>> {
-        Arc::new(Seat::new(0, Place { weight: 1, priority: 1 }, 0, (), rules))
+        let name = Name { model: "m".to_owned(), endpoint: "e.example".to_owned() };
+        Arc::new(Seat::new(0, name, Place { weight: 1, priority: 1 }, (), rules))
     }
 
     fn leave(seat: &Arc<Seat<()>>, report: Report) {

@@ -1,5 +1,9 @@
 //! What goes wrong with a request, and the only place that knows which status that is.
 
+mod body;
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -7,14 +11,14 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
 use crate::{
     llm::{LlmError, LlmErrorKind},
     types::WorkflowId,
-    workflow::{Failed, WorkflowError},
+    workflow::{Failed, WorkflowError, WorkflowExecutionDetails},
 };
+pub(super) use body::ErrorBody;
 
 /// Names the run on every response that has one, all of them where there are several.
 const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");
@@ -91,6 +95,9 @@ pub(super) enum AppError {
         /// The tool's name.
         tool: String,
     },
+    /// The answer is nothing but calls of tools, on an endpoint that has none.
+    #[error("the model called a tool instead of answering, and this endpoint has no tools")]
+    OnlyToolCalls,
     /// A fault of ours.
     #[error("internal error: {0}")]
     Internal(&'static str),
@@ -125,7 +132,9 @@ impl AppError {
             }
             Self::Run { failed, .. } => run_kind(&failed.error, failed.trace.mode == "direct"),
             Self::Upstream(error) => upstream_kind(error, true),
-            Self::UnusableToolCall { .. } => (StatusCode::BAD_GATEWAY, "upstream_error"),
+            Self::UnusableToolCall { .. } | Self::OnlyToolCalls => {
+                (StatusCode::BAD_GATEWAY, "upstream_error")
+            }
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }
@@ -164,32 +173,29 @@ impl AppError {
         }
     }
 
-    /// The JSON object that tells it: a response's body, or an event of a stream.
-    pub(super) fn body(&self, dialect: Dialect) -> Map<String, Value> {
+    /// The record of the run that failed, for a caller who asked for it.
+    pub(super) fn record(&self) -> Option<&WorkflowExecutionDetails> {
+        match self {
+            Self::Run { failed, include_workflow: true } => Some(&failed.trace),
+            _ => None,
+        }
+    }
+
+    /// OpenAI's word for the kind of error.
+    fn openai_type(&self) -> &'static str {
         let (status, code) = self.kind();
-        let message = self.to_string();
-        let mut body = Map::new();
-        match dialect {
-            Dialect::OpenAi => {
-                let kind = openai_type(status, code);
-                let error =
-                    json!({"message": message, "type": kind, "param": self.param(), "code": code});
-                body.insert("error".to_owned(), error);
-            }
-            Dialect::Script => {
-                body.insert("error".to_owned(), json!({"message": message, "code": code}));
-            }
-            Dialect::Ollama => {
-                // A string: Ollama's clients throw a TypeError at an object.
-                body.insert("error".to_owned(), message.into());
-                body.insert("code".to_owned(), code.into());
-            }
+        match code {
+            "not_found" => "not_found_error",
+            "rate_limit_exceeded" => "rate_limit_error",
+            "unsupported_operation" => "invalid_request_error",
+            _ if status.is_client_error() => "invalid_request_error",
+            _ => "api_error",
         }
-        if let Self::Run { failed, include_workflow: true } = self {
-            let trace = serde_json::to_value(&failed.trace).unwrap_or_default();
-            body.insert("workflow".to_owned(), trace);
-        }
-        body
+    }
+
+    /// The JSON object that tells it: a response's body, or an event of a stream.
+    pub(super) fn body(&self, dialect: Dialect) -> ErrorBody<'_> {
+        ErrorBody::of(self, dialect)
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -242,7 +248,7 @@ impl AppError {
     /// Returns the error when `response` told one.
     pub(super) fn render(response: &mut Response, dialect: Dialect) -> Option<Arc<Self>> {
         let error = response.extensions_mut().remove::<Arc<Self>>()?;
-        let body = Value::Object(error.body(dialect)).to_string();
+        let body = serde_json::to_vec(&error.body(dialect)).unwrap_or_default();
         *response.body_mut() = Body::from(body);
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
@@ -309,195 +315,5 @@ fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
         | LlmErrorKind::ContentFilter
         | LlmErrorKind::CircuitOpen
         | LlmErrorKind::Setup => (StatusCode::BAD_GATEWAY, "upstream_error"),
-    }
-}
-
-fn openai_type(status: StatusCode, code: &str) -> &'static str {
-    match code {
-        "not_found" => "not_found_error",
-        "rate_limit_exceeded" => "rate_limit_error",
-        "unsupported_operation" => "invalid_request_error",
-        _ if status.is_client_error() => "invalid_request_error",
-        _ => "api_error",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{super::test_support, *};
-
-    fn run(error: WorkflowError, mode: &'static str) -> AppError {
-        let mut failed = test_support::failed(error);
-        failed.trace.mode = mode;
-        AppError::Run { failed, include_workflow: false }
-    }
-
-    fn upstream(kind: LlmErrorKind, mode: &'static str) -> AppError {
-        run(test_support::upstream(kind), mode)
-    }
-
-    fn passed_on(kind: LlmErrorKind) -> AppError {
-        match test_support::upstream(kind) {
-            WorkflowError::Upstream(error) => AppError::Upstream(error),
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn every_error_has_its_status_code_and_type() {
-        let message = || "why".to_owned();
-        let invalid = || WorkflowError::Invalid { message: message(), param: Some("raw") };
-        let all = || WorkflowError::AllWorkersFailed {
-            workers: vec![("a".to_owned(), "timeout".to_owned())],
-            needed: 1,
-        };
-        for (error, status, code, kind) in [
-            (AppError::invalid("x"), 400, "invalid_request", "invalid_request_error"),
-            (AppError::field("n", "x"), 400, "invalid_request", "invalid_request_error"),
-            (AppError::InvalidKey("x"), 401, "invalid_api_key", "invalid_request_error"),
-            (AppError::Forbidden("x"), 403, "forbidden", "invalid_request_error"),
-            (AppError::UnknownModel(message()), 404, "model_not_found", "invalid_request_error"),
-            (
-                AppError::UnknownResponse(message()),
-                400,
-                "previous_response_not_found",
-                "invalid_request_error",
-            ),
-            (AppError::UnknownRoute(message()), 404, "not_found", "not_found_error"),
-            (
-                AppError::MethodNotAllowed(message()),
-                405,
-                "method_not_allowed",
-                "invalid_request_error",
-            ),
-            (
-                AppError::Unsupported(message()),
-                501,
-                "unsupported_operation",
-                "invalid_request_error",
-            ),
-            (AppError::BodyStalled, 408, "request_timeout", "invalid_request_error"),
-            (
-                AppError::BodyTooLarge { limit: 1 },
-                413,
-                "request_too_large",
-                "invalid_request_error",
-            ),
-            (AppError::Overloaded, 503, "overloaded", "api_error"),
-            (AppError::ShuttingDown, 503, "overloaded", "api_error"),
-            (AppError::Internal("x"), 500, "internal_error", "api_error"),
-            (AppError::UnusableToolCall { tool: message() }, 502, "upstream_error", "api_error"),
-            (passed_on(LlmErrorKind::Unauthorized), 502, "upstream_error", "api_error"),
-            (
-                passed_on(LlmErrorKind::Rejected { status: 400 }),
-                400,
-                "invalid_request",
-                "invalid_request_error",
-            ),
-            (run(all(), "workflow"), 502, "all_workers_failed", "api_error"),
-            (
-                run(WorkflowError::RateLimited { retry_after: None }, "workflow"),
-                429,
-                "rate_limit_exceeded",
-                "rate_limit_error",
-            ),
-            (
-                run(WorkflowError::Timeout { message: message() }, "workflow"),
-                504,
-                "timeout",
-                "api_error",
-            ),
-            (run(invalid(), "workflow"), 400, "invalid_request", "invalid_request_error"),
-            (
-                run(WorkflowError::UnsupportedInput { message: message() }, "workflow"),
-                400,
-                "invalid_request",
-                "invalid_request_error",
-            ),
-            (upstream(LlmErrorKind::Timeout, "direct"), 504, "timeout", "api_error"),
-            (upstream(LlmErrorKind::Truncated, "direct"), 502, "upstream_error", "api_error"),
-            (upstream(LlmErrorKind::Unauthorized, "direct"), 502, "upstream_error", "api_error"),
-            (
-                upstream(LlmErrorKind::Rejected { status: 400 }, "direct"),
-                400,
-                "invalid_request",
-                "invalid_request_error",
-            ),
-            (
-                upstream(LlmErrorKind::Rejected { status: 400 }, "workflow"),
-                502,
-                "upstream_error",
-                "api_error",
-            ),
-        ] {
-            assert_eq!((error.status().as_u16(), error.code()), (status, code), "{error:?}");
-            let body = Value::Object(error.body(Dialect::OpenAi));
-            assert_eq!(body["error"]["type"], kind, "{error:?}");
-            assert_eq!(body["error"]["code"], code);
-            assert!(body["error"].as_object().unwrap().contains_key("param"));
-        }
-    }
-
-    #[test]
-    fn each_dialect_has_its_shape() {
-        let error = AppError::UnknownModel("x".to_owned());
-        let body = |dialect| Value::Object(error.body(dialect)).to_string();
-        insta::assert_snapshot!(body(Dialect::OpenAi), @r#"{"error":{"message":"model 'x' not found","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#);
-        insta::assert_snapshot!(body(Dialect::Script), @r#"{"error":{"message":"model 'x' not found","code":"model_not_found"}}"#);
-        insta::assert_snapshot!(body(Dialect::Ollama), @r#"{"error":"model 'x' not found","code":"model_not_found"}"#);
-    }
-
-    #[test]
-    fn a_failed_run_shows_its_record_only_when_asked() {
-        for include_workflow in [false, true] {
-            let failed = test_support::failed(test_support::upstream(LlmErrorKind::Connect));
-            let error = AppError::Run { failed, include_workflow };
-            for dialect in [Dialect::OpenAi, Dialect::Script, Dialect::Ollama] {
-                let body = error.body(dialect);
-                assert_eq!(body.contains_key("workflow"), include_workflow);
-            }
-        }
-    }
-
-    #[test]
-    fn headers_say_whether_and_when_to_try_again() {
-        let secs = |n| Some(Duration::from_millis(n));
-        let limited = |retry_after| run(WorkflowError::RateLimited { retry_after }, "workflow");
-        let kind = LlmErrorKind::RateLimited { retry_after: secs(2500) };
-        let unusable = AppError::UnusableToolCall { tool: "f".to_owned() };
-        for (error, retry_after, should_retry) in [
-            (AppError::ShuttingDown, Some("5"), None),
-            (AppError::Internal("x"), None, Some("false")),
-            (unusable, None, Some("false")),
-            (limited(None), Some("5"), None),
-            (limited(secs(10)), Some("1"), None),
-            (limited(secs(7001)), Some("8"), None),
-            (upstream(kind, "direct"), Some("3"), None),
-            (upstream(LlmErrorKind::Timeout, "direct"), None, Some("false")),
-            (upstream(LlmErrorKind::Garbled, "workflow"), None, Some("false")),
-            (upstream(LlmErrorKind::ContextLength, "direct"), None, None),
-        ] {
-            let words = error.to_string();
-            let run = WorkflowId::fresh();
-            let response = error.into_response_of(&[run]);
-            let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
-            assert_eq!(header("retry-after"), retry_after, "{words}");
-            assert_eq!(header("x-should-retry"), should_retry, "{words}");
-            assert_eq!(header("x-chorus-workflow-id"), Some(run.to_string().as_str()), "{words}");
-        }
-        for (error, retry_after) in [
-            (AppError::Overloaded, Some("5")),
-            (AppError::invalid("x"), None),
-            (AppError::Internal("x"), None),
-            (passed_on(LlmErrorKind::RateLimited { retry_after: secs(2500) }), Some("3")),
-            (passed_on(LlmErrorKind::RateLimited { retry_after: None }), Some("5")),
-        ] {
-            let words = error.to_string();
-            let response = error.into_response();
-            let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
-            assert_eq!(header("retry-after"), retry_after, "{words}");
-            assert_eq!(header("x-should-retry"), None, "{words}");
-            assert_eq!(header("x-chorus-workflow-id"), None, "{words}");
-        }
     }
 }

@@ -149,7 +149,7 @@ fn expectation(words: &str) -> String {
 }
 
 /// Names and sizes of fields, for logs.
-struct Shapes<'a>(&'a Map<String, Value>);
+pub(super) struct Shapes<'a>(pub(super) &'a Map<String, Value>);
 
 impl fmt::Display for Shapes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,7 +20,6 @@ use futures::{
     future::try_join_all,
     stream::{BoxStream, Fuse, select_all},
 };
-use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
@@ -39,7 +38,8 @@ pub(super) use flow::Channel;
 use flow::{Flow, Step};
 #[cfg(test)]
 pub(super) use tests::{written, written_of};
-pub(super) use write::{Frames, Framing};
+use write::Framing;
+pub(super) use write::{Frames, object_bytes};
 
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
 /// So many events that are ready together may share a write; more would delay the first of them.
@@ -79,14 +79,16 @@ pub(super) trait Encoder: Send + 'static {
         false
     }
 
-    /// An object that changes nothing, for framings without comments.
-    fn heartbeat(&self) -> Value;
+    /// An object that changes nothing, for a framing without comments; forms that are only ever
+    /// told as SSE need none.
+    fn heartbeat(&self, _frames: &mut Frames) {}
 
-    /// The whole answer in one object, of the runs so far where there are several; `answer.reasoning` is empty when it is not wanted.
+    /// The whole answer as one JSON object, of the runs so far where there are several;
+    /// `answer.reasoning` is empty when it is not wanted.
     ///
     /// # Errors
     /// When the answer cannot be told in this form.
-    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Value, AppError>;
+    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError>;
 }
 
 /// A request read from its dialect, ready to run.
@@ -182,7 +184,7 @@ async fn whole<E: Encoder>(
         () = live.lifecycle.ending() => return Err(AppError::ShuttingDown),
         folded = try_join_all(runs.into_iter().map(fold)) => folded?,
     };
-    let mut object = Value::Null;
+    let mut object = Bytes::new();
     let mut degraded = false;
     for (run, (mut answer, finished)) in folded.into_iter().enumerate() {
         if !channel.reasoning {
@@ -192,7 +194,7 @@ async fn whole<E: Encoder>(
         object = encoder.whole(answer, &finished)?;
         degraded |= finished.trace.level.status == RunStatus::Degraded;
     }
-    let mut response = json(&object);
+    let mut response = json(object);
     describe_runs(response.headers_mut(), &live.ids, degraded);
     Ok(response)
 }
@@ -312,9 +314,9 @@ fn take_ready<E: Encoder>(
     false
 }
 
-/// A plain answer.
-pub(super) fn json(object: &Value) -> Response {
-    let mut response = Body::from(object.to_string()).into_response();
+/// A plain answer: a JSON object, written already.
+pub(super) fn json(object: Bytes) -> Response {
+    let mut response = Body::from(object).into_response();
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response

@@ -2,6 +2,7 @@
 //! error, and one log line when it is really over.
 
 use std::{
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -13,8 +14,9 @@ use axum::{
     extract::{Request, State},
     http::{HeaderName, HeaderValue, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, Span, field};
@@ -34,6 +36,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("chorus/", env!("CARGO_PKG_VERSION")));
 /// What the dialect of the negotiated routes depends on.
 const NEGOTIATED_BY: HeaderValue = HeaderValue::from_static("Accept, User-Agent");
+/// A panic below; where it was, the panic itself says on standard error.
+const FAULT: AppError = AppError::Internal("Chorus failed at this request; please report it");
 /// What a log line shows of a path or a model name that a client made up.
 const SHOWN_CHARS: usize = 120;
 
@@ -108,7 +112,8 @@ pub(super) async fn observe(
     request.extensions_mut().insert(caller);
 
     let (request, unread) = Unread::hold(request);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind();
+    let mut response = answered.await.unwrap_or_else(|_| FAULT.into_response());
     if !unread.read_to_end().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -6,9 +6,10 @@ mod models;
 mod options;
 mod reply;
 mod request;
+mod wire;
 
 use axum::{Json, extract::State, http::Uri, response::Response};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 #[cfg(test)]
 pub(super) use models::capabilities;
@@ -55,7 +56,7 @@ async fn answer(
     let encoder = OllamaReply::new(form, model, include_workflow);
     if asked.loads {
         // `ollama run` and an "unload" button: nothing is asked, so nothing runs.
-        return Ok(frames::json(&encoder.loaded(asked.unloads)));
+        return Ok(frames::json(encoder.loaded(asked.unloads)?));
     }
     if asked.request.raw && matches!(route, Route::Workflow(_)) {
         let message = "raw: only a single model takes a raw prompt; name one as the model";
@@ -77,9 +78,16 @@ pub(super) async fn root() -> &'static str {
     "Ollama is running"
 }
 
-/// `GET /api/version`: an Ollama version, which clients compare numerically.
-pub(super) async fn version(State(app): State<AppState>) -> Json<Value> {
-    Json(json!({"version": app.config().server.ollama_version}))
+/// The answer of `GET /api/version` (Ollama's API documentation).
+#[derive(Debug, Serialize)]
+pub(super) struct Version {
+    /// Digits and dots: clients compare it as numbers.
+    version: String,
+}
+
+/// `GET /api/version`: the Ollama whose API this is.
+pub(super) async fn version(State(app): State<AppState>) -> Json<Version> {
+    Json(Version { version: app.config().server.ollama_version.clone() })
 }
 
 /// `/api/pull`, `push`, `create`, `copy`, `delete` and `blobs`: models are the config's here.

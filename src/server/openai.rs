@@ -3,6 +3,7 @@
 mod completions;
 mod reply;
 mod request;
+mod wire;
 
 use axum::{
     Json,
@@ -15,7 +16,7 @@ pub(super) use completions::completions;
 use reply::ChatReply;
 pub(super) use reply::random_id;
 use request::ChatRequest;
-pub(super) use request::{named_effort, schema_name};
+pub(super) use request::{Stop, named_effort, schema_name, stop_sequences};
 
 use super::{
     AppState,
@@ -51,7 +52,8 @@ pub(super) async fn chat_completions(
     Ok(frames::answer(&app, caller, question).await)
 }
 
-/// One name of `GET /v1/models`.
+/// One name of `GET /v1/models`, and the answer of `GET /v1/models/{id}` (OpenAI's API reference,
+/// "The model object").
 #[derive(Debug, Serialize)]
 pub(super) struct ModelObject {
     id: String,
@@ -68,7 +70,7 @@ impl ModelObject {
     }
 }
 
-/// The answer of `GET /v1/models`.
+/// The answer of `GET /v1/models` (OpenAI's API reference).
 #[derive(Debug, Serialize)]
 pub(super) struct ModelList {
     object: &'static str,

@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::{AppState, auth::Welcome, dialect};
 use crate::{config::Config, llm::ModelHealth};
 
-/// `GET /health`.
+/// The answer of `GET /health`, which is Chorus' own.
 #[derive(Debug, Serialize)]
 pub(super) struct Health {
     status: &'static str,
+    /// Of Chorus.
     version: &'static str,
     /// With `?verbose`, which needs a key where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,7 +23,8 @@ pub(super) struct EmbeddingsRequest {
     _include_workflow: Option<bool>,
 }
 
-/// The upstream's answer, field by field.
+/// The upstream's answer, field by field: what its API's documentation says, and whatever else it
+/// sent.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct EmbeddingsResponse(Forwarded);

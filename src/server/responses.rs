@@ -6,6 +6,7 @@ mod reply;
 mod request;
 mod resource;
 mod store;
+mod wire;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use indexmap::IndexMap;
 use proptest::prelude::*;
@@ -199,6 +200,16 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
                 .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
+}
+
+/// What an encoder wrote.
+pub(super) fn text_of(object: Bytes) -> String {
+    String::from_utf8(object.into()).unwrap()
+}
+
+/// The same, to look into.
+pub(super) fn json_of(object: &[u8]) -> Value {
+    serde_json::from_slice(object).unwrap()
 }
 
 /// Takes out what differs from run to run: the values of `created_at`.

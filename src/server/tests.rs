@@ -1,11 +1,9 @@
 //! The router with all its middleware, without sockets and without upstreams.
 
 mod discovery;
+mod logs;
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use axum::{
     body::{Body, to_bytes},
@@ -15,8 +13,6 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tracing::instrument::WithSubscriber;
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::{test_support::*, *};
 use crate::config::{self, Client, UnknownModel};
@@ -328,66 +324,6 @@ async fn a_draining_server_takes_nothing_new() {
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(reply.header("retry-after"), Some("5"));
     }
-}
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What is logged while a request is answered, as JSON lines.
-async fn logged(app: &AppState, request: Request) -> Vec<Value> {
-    let captured = Captured::default();
-    let writer = captured.clone();
-    let layer = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_writer(move || writer.clone());
-    let levels = tracing_subscriber::EnvFilter::new("chorus=trace");
-    let subscriber = tracing_subscriber::registry().with(layer).with(levels);
-    // See llm::tests::logs: a single dispatcher would let callsites be cached as unwanted.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    call(app, request).with_subscriber(subscriber).await;
-    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-#[tokio::test]
-async fn a_request_is_one_line_at_info() {
-    let app = serving(|config| config.server.unknown_model = UnknownModel::Reject);
-    let body = r#"{"model":"gpt-x","messages":[{"role":"user","content":"a secret"}]}"#;
-    let asked = request("POST", "/v1/chat/completions?key=secret", &[], body);
-    let lines = logged(&app, asked).await;
-    let info: Vec<&Value> = lines.iter().filter(|line| line["level"] != "DEBUG").collect();
-    assert_eq!(info.len(), 1, "{info:?}");
-    let line = info[0];
-    assert_eq!(line["message"], "request");
-    assert_eq!(line["request.id"].as_str().unwrap().len(), 36);
-    assert_eq!(line["method"], "POST");
-    assert_eq!(line["path"], "/v1/chat/completions");
-    assert_eq!(line["model"], "gpt-x");
-    assert_eq!((&line["status"], &line["code"]), (&404.into(), &"model_not_found".into()));
-    assert!(line["total_ms"].is_u64());
-    assert!(!format!("{lines:?}").contains("secret"), "{lines:?}");
-}
-
-#[tokio::test]
-async fn a_failure_of_ours_is_an_error_line_too() {
-    let app = serving(|_| {});
-    app.lifecycle.drain();
-    let lines = logged(&app, request("GET", "/api/tags", &[], "")).await;
-    let levels: Vec<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
-    assert_eq!(levels, ["ERROR", "INFO"]);
-    assert_eq!(lines[0]["request.id"], lines[1]["request.id"]);
-    assert_eq!(lines[0]["code"], "overloaded");
 }
 
 #[test]

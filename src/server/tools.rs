@@ -64,13 +64,12 @@ impl RawTool {
             let message = format!("{path}: unsupported tool type; only functions are");
             return Err(AppError::field(path, message));
         }
-        let flat = RawDefinition {
-            name: self.name,
-            description: self.description,
-            parameters: self.parameters,
-            strict: self.strict,
-        };
-        self.function.unwrap_or(flat).read(&format!("tools[{index}].function.name"))
+        if let Some(nested) = self.function {
+            return nested.read(&format!("tools[{index}].function.name"));
+        }
+        let Self { name, description, parameters, strict, .. } = self;
+        let flat = RawDefinition { name, description, parameters, strict };
+        flat.read(&format!("tools[{index}].name"))
     }
 }
 
@@ -190,7 +189,8 @@ mod tests {
         for (tool, param) in [
             (json!({"type": "web_search"}), "tools[0].type"),
             (json!({"type": "function", "function": {}}), "tools[0].function.name"),
-            (json!({"type": "function", "name": ""}), "tools[0].function.name"),
+            (json!({"type": "function", "name": ""}), "tools[0].name"),
+            (json!({"type": "function", "function": null}), "tools[0].name"),
         ] {
             let Err(AppError::Invalid { param: got, .. }) = read(json!([tool])) else {
                 panic!("accepted: {tool}");

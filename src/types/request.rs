@@ -287,4 +287,28 @@ mod tests {
         let shown = format!("{request:?}");
         assert!(!shown.contains("SECRET") && shown.contains("user"), "{shown}");
     }
+
+    #[test]
+    fn the_affinity_is_the_callers_and_the_beginnings() {
+        let long = "x".repeat(AFFINITY_BYTES * 2);
+        let request = |texts: &[(Role, &str)], caller: Option<&str>| {
+            let messages = texts.iter().map(|(role, text)| Message::text(*role, *text)).collect();
+            let request = Request { caller: caller.map(Arc::from), ..Request::new("m", messages) };
+            request.affinity()
+        };
+        let (system, user, assistant) = (Role::System, Role::User, Role::Assistant);
+        let first = request(&[(system, "be kind"), (user, "why?")], Some("me"));
+        let later = [(system, "be kind"), (user, "why?"), (assistant, "so"), (user, "and?")];
+        assert_eq!(request(&later, Some("me")), first, "later turns change nothing");
+        for (texts, caller) in [
+            (vec![(system, "be kind"), (user, "why?")], Some("you")),
+            (vec![(system, "be kind"), (user, "why?")], None),
+            (vec![(system, "be brief"), (user, "why?")], Some("me")),
+            (vec![(system, "be kind"), (user, "how?")], Some("me")),
+            (vec![(user, "why?")], Some("me")),
+            (vec![(system, &long), (user, "why?")], Some("me")),
+        ] {
+            assert_ne!(request(&texts, caller), first, "{caller:?}");
+        }
+    }
 }

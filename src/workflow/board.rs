@@ -2,20 +2,22 @@
 
 mod books;
 mod counting;
+mod judging;
 
 use std::sync::Arc;
 
+pub(super) use judging::{Judging, Shortlist};
+
 use super::{
     Event, StageKind,
-    consensus::{Consensus, consensus},
+    consensus::Consensus,
     context::RunContext,
     cut::{Cutter, cuttable},
-    reranker, selector,
+    stand_in::{self, Reader},
     step::{
         Advice, Answered, Candidate, Failure, LevelOutcome, MemberOutcome, Reranking, Selection,
         Steps, report,
     },
-    synthesizer::{self, Reader},
     trace::{
         AnalyzerRecord, ErrorRecord, RerankerRecord, RunStatus, SelectorRecord, StageStatus,
         SynthesizerRecord, Warning, WorkerRecord,
@@ -24,7 +26,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    config::{Member, Plan, Quorum, Reranker, Stage},
+    config::{Member, Plan, Quorum, Stage},
     llm::{LlmError, LlmErrorKind},
 };
 
@@ -46,28 +48,6 @@ enum Seat {
     Ended(Box<MemberOutcome>),
     /// It was cut, or left out by the analyzer: neither an answer nor a failure.
     Out(Box<WorkerRecord>),
-}
-
-/// What is due when every member has ended.
-pub(super) enum Judging {
-    /// The level above can do without this one.
-    Nothing,
-    /// Too few succeeded.
-    Failed(Failure),
-    /// There are more candidates than are to be judged.
-    Rerank(Reranker),
-    /// A nested level without selector and synthesizer.
-    AllGoUp,
-    /// No judge is needed.
-    Known(Box<Selection>),
-    /// The judge is.
-    Ask(Stage),
-}
-
-/// Candidates with what they have in common, as the judge takes them.
-pub(super) struct Shortlist {
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) consensus: Consensus,
 }
 
 /// The state of one level.
@@ -99,7 +79,7 @@ pub(super) struct Board {
     /// In plan order; by score once they were reranked.
     candidates: Vec<Candidate>,
     consensus: Option<Consensus>,
-    /// How alike the candidates are, when that made selector and synthesizer needless.
+    /// The candidates are so alike that selector and synthesizer are needless.
     agreed: bool,
     /// Index into `candidates`.
     best: usize,
@@ -224,106 +204,6 @@ impl Board {
         report(StageKind::Worker, &name, status, ms, detail, degrades)
     }
 
-    /// The drafting is over, or the reranking: says how the best candidate is found.
-    pub(super) fn judge_next(&mut self) -> Judging {
-        if self.stopping {
-            return Judging::Nothing;
-        }
-        if self.candidates.is_empty() {
-            if self.successes() < self.plan.policy.min_success.max(1) {
-                return Judging::Failed(self.members_failure());
-            }
-            self.gather();
-        }
-        self.compare();
-        if self.agrees() {
-            return self.known("the candidates agree");
-        }
-        if let Some(reranker) = &self.plan.reranker
-            && self.reranker.is_none()
-        {
-            if self.candidates.len() > reranker.top_k {
-                return Judging::Rerank(reranker.clone());
-            }
-            let reason = "there are no more candidates than are kept";
-            self.reranker = Some(reranker::skipped(&self.run, reason));
-        }
-        let top = self.reader.is_client();
-        let consensus = self.common();
-        match &self.plan.selector {
-            None if !top && self.plan.synthesizer.is_none() => Judging::AllGoUp,
-            None => self.known("the plan has no selector: consensus"),
-            Some(stage) => match selector::skip_reason(self.candidates.len(), consensus) {
-                Some(reason) => self.known(reason),
-                None => Judging::Ask(stage.clone()),
-            },
-        }
-    }
-
-    /// The consensus candidate is the best one.
-    fn known(&self, reason: &str) -> Judging {
-        let best = self.common().best;
-        match self.candidates.get(best) {
-            Some(chosen) => {
-                Judging::Known(Box::new(selector::skipped(&self.run, chosen, best, reason)))
-            }
-            None => Judging::Failed(self.members_failure()),
-        }
-    }
-
-    /// Collects the answers, each under a name of its own: two panels may both have a `b`.
-    fn gather(&mut self) {
-        for seat in &self.members {
-            if let Seat::Ended(outcome) = seat
-                && let Ok(candidates) = &outcome.result
-            {
-                self.candidates.extend(candidates.iter().cloned());
-            }
-        }
-        name_apart(&mut self.candidates);
-    }
-
-    fn compare(&mut self) {
-        let texts: Vec<&str> = self.candidates.iter().map(|one| one.text.as_str()).collect();
-        self.consensus = consensus(&texts);
-    }
-
-    fn common(&self) -> Consensus {
-        self.consensus.unwrap_or(Consensus { best: 0, agreement: 1.0 })
-    }
-
-    /// Whether the candidates are so alike that their consensus is the level's answer. One alone
-    /// agrees with nobody, and of those that a reranker chose nobody asks.
-    fn agrees(&mut self) -> bool {
-        let Some(wanted) = self.plan.policy.agreement else { return false };
-        let Consensus { best, agreement } = self.common();
-        let several = self.candidates.len() > 1 && self.reranker.is_none();
-        let decides = self.plan.selector.is_some() || self.plan.synthesizer.is_some();
-        let fits = self.candidates.get(best).is_some_and(|candidate| {
-            synthesizer::spares_the_writer(&self.run, self.reader, &candidate.text)
-        });
-        self.agreed = several && decides && agreement >= wanted && fits;
-        if self.agreed {
-            self.note = Some(format!(
-                "the candidates agree ({agreement:.2}, and {wanted} is enough): their consensus is \
-                 the answer"
-            ));
-            if self.plan.reranker.is_some() {
-                self.reranker = Some(reranker::skipped(&self.run, "the candidates agree"));
-            }
-        }
-        self.agreed
-    }
-
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
-        self.candidates.clone()
-    }
-
-    /// What the judge takes.
-    pub(super) fn shortlist(&self) -> Shortlist {
-        Shortlist { candidates: self.candidates.clone(), consensus: self.common() }
-    }
-
     /// Takes the reranking in: only what it kept goes on.
     pub(super) fn reranked(&mut self, reranking: Reranking) -> Event {
         self.asking = None;
@@ -377,7 +257,7 @@ impl Board {
     /// The best candidate's text as it is sent when it is the client's answer.
     pub(super) fn best_in_pieces(&self) -> Vec<String> {
         let best = self.candidates.get(self.best).filter(|_| self.reader.is_client());
-        best.map(|best| synthesizer::pieces(&best.text)).unwrap_or_default()
+        best.map(|best| stand_in::pieces(&best.text)).unwrap_or_default()
     }
 
     /// Takes the synthesizer's ending in.
@@ -445,26 +325,4 @@ fn advice_line(advice: &Advice) -> Option<String> {
     let temperature = advice.temperature.map(|value| format!("temperature {value}"));
     let parts: Vec<String> = task.into_iter().chain(temperature).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
-}
-
-/// Gives candidates that share a name the one with the levels they came through; should even those
-/// be equal (names may hold slashes), a number.
-fn name_apart(candidates: &mut [Candidate]) {
-    let names: Vec<String> = candidates.iter().map(|one| one.name.clone()).collect();
-    let shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
-    let mut taken: std::collections::HashSet<String> =
-        names.iter().filter(|name| !shared(name)).cloned().collect();
-    for candidate in candidates {
-        if !shared(&candidate.name) {
-            continue;
-        }
-        let mut name = candidate.path.clone();
-        let mut number = 1;
-        while taken.contains(&name) {
-            number += 1;
-            name = format!("{}#{number}", candidate.path);
-        }
-        taken.insert(name.clone());
-        candidate.name = name;
-    }
 }

@@ -92,6 +92,7 @@ mod tests {
         let (steps, late) = cuttable(holding(Arc::clone(&held)));
         drop(steps);
         assert_eq!(Arc::strong_count(&held), 1);
-        (cutter.cut(), late.cut());
+        cutter.cut();
+        late.cut();
     }
 }

@@ -16,8 +16,8 @@ use super::{
     board::{Board, Judging},
     context::RunContext,
     site::{Site, rest_of},
+    stand_in::Reader,
     step::{Advice, Analysis, Step, Steps},
-    synthesizer::Reader,
     window::{Deadline, Window},
 };
 use crate::config::{Plan, Stage};
@@ -182,10 +182,12 @@ pub(super) fn ready(step: Step) -> Steps {
     Box::pin(futures::stream::iter([step]))
 }
 
-/// A step that comes at its time.
+/// A step that comes at its time; at once when that is over, before anything else is begun.
 pub(super) fn at(time: Instant, step: Step) -> Steps {
     Box::pin(stream! {
-        sleep_until(time).await;
+        if time > Instant::now() {
+            sleep_until(time).await;
+        }
         yield step;
     })
 }

@@ -77,7 +77,7 @@ export NO_PROXY='*' no_proxy='*' PYTHONDONTWRITEBYTECODE=1
 address() {
   local found
   for _ in $(seq 100); do
-    found=$(grep -o 'http://127[0-9.]*:[0-9]*' "$1" | head -n 1 || true)
+    found=$(grep -so 'http://127[0-9.]*:[0-9]*' "$1" | head -n 1 || true)
     [ -z "$found" ] || { echo "$found"; return; }
     kill -0 "$2" 2>/dev/null || break
     sleep 0.1
@@ -121,7 +121,7 @@ CHORUS_URL=$(address "$folder/chorus" "${started[1]}")
 
 export CHORUS_URL UPSTREAM_URL CHORUS_SKIP="${skip[*]-}" CHORUS_ONLY=$only
 crashed=0
-for script in check_openai.py check_ollama.py check_openai.mjs check_ollama.mjs; do
+for script in check_openai.py check_ollama.py check_langchain.py check_openai.mjs check_ollama.mjs check_ai_sdk.mjs; do
   case $script in
     *.py) run=("$installed/venv/bin/python" "$here/$script") ;;
     *) run=(node "$installed/$script") ;;

@@ -315,4 +315,10 @@ fn the_hosts_that_take_less_are_the_ones_listed() {
         }
     }
     assert!(hosts > 5, "{hosts}");
+    assert!(text.contains("`protocol = \"anthropic\"` 时是 1"));
+    let config = parse(
+        "[[model]]\nname = \"a\"\napi_base = \"https://other.example\"\nprotocol = \"anthropic\"\n\
+         [workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n",
+    );
+    assert_eq!(config.models["a"].max_temperature, 1.0);
 }

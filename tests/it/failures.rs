@@ -1,6 +1,6 @@
 //! What fails does not take the answer with it, and is never kept quiet.
 
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -73,8 +73,12 @@ async fn one_bad_worker_of_three_is_named_and_left_out() {
             ("second", Script::says("another good one")),
         ])
         .await;
+        let mut chorus = over(&upstream, &["first", "bad", "second"]).await;
         for stream in [false, true] {
-            let chorus = over(&upstream, &["first", "bad", "second"]).await;
+            if stream && code == "upstream_unauthorized" {
+                // By now the endpoint is out of service.
+                chorus = over(&upstream, &["first", "bad", "second"]).await;
+            }
             let events = chorus.stream(CHAT, &asking(CHAT, stream)).await;
             assert_eq!(events.status, 200, "{name}");
             if !stream {
@@ -98,7 +102,8 @@ async fn one_bad_worker_of_three_is_named_and_left_out() {
         }
         upstream.idle().await;
     });
-    futures::future::join_all(stories).await;
+    // A few at a time: good workers have only a second as well.
+    futures::stream::iter(stories).buffer_unordered(5).collect::<Vec<()>>().await;
 }
 
 #[tokio::test]

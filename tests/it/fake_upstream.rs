@@ -59,6 +59,45 @@ async fn it_speaks_all_four_endpoints_streamed_and_whole() {
 }
 
 #[tokio::test]
+async fn it_speaks_anthropic_and_gemini() {
+    let arguments = json!({"city": "Rome"});
+    let script = Script::calls_tool("weather", arguments).reasoning("hm").in_deltas(1);
+    let script = script.first(2, Script::fails(429));
+    let (upstream, client) = one(script).await;
+    let body = json!({"model": "m", "stream": true, "messages": []});
+    let text = client.post("/v1/messages", &body).await.text().await.unwrap();
+    let events: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    let block = ["content_block_start", "content_block_delta", "content_block_stop"];
+    let tool = ["content_block_start", "content_block_delta", "content_block_delta"];
+    let want = [
+        &["message_start"][..],
+        &block,
+        &["content_block_start", "content_block_stop"],
+        &tool,
+        &["content_block_stop", "message_delta", "message_stop"],
+    ];
+    assert_eq!(events, want.concat());
+    assert!(text.contains("\"stop_reason\":\"tool_use\"") && text.contains("\"output_tokens\":7"));
+
+    let path = "/v1beta/models/m:streamGenerateContent?alt=sse";
+    let text = client.post(path, &json!({"contents": []})).await.text().await.unwrap();
+    let chunks: Vec<Value> = (text.split("\r\n\r\n").filter(|frame| !frame.is_empty()))
+        .map(|frame| serde_json::from_str(frame.strip_prefix("data: ").unwrap()).unwrap())
+        .collect();
+    let part = |at: usize| &chunks[at]["candidates"][0]["content"]["parts"][0];
+    assert_eq!((chunks.len(), &part(0)["thought"]), (3, &json!(true)));
+    assert_eq!(part(1)["functionCall"]["args"]["city"], "Rome");
+    assert_eq!(chunks[2]["candidates"][0]["finishReason"], "STOP");
+    assert_eq!(chunks[2]["usageMetadata"]["candidatesTokenCount"], 7);
+    assert_eq!(upstream.seen_by("m").len(), 2, "the path names the model");
+
+    let (status, error) = client.ask("/v1beta/models/m:generateContent", &json!({})).await;
+    assert_eq!((status, &error["error"]["status"]), (429, &json!("RESOURCE_EXHAUSTED")));
+    let (status, error) = client.ask("/v1/messages", &body).await;
+    assert_eq!((status, &error["error"]["type"]), (429, &json!("rate_limit_error")));
+}
+
+#[tokio::test]
 async fn usage_comes_when_it_is_asked_for_and_known() {
     for (script, want) in
         [(Script::says("hi"), json!(18)), (Script::says("hi").without_usage(), Value::Null)]

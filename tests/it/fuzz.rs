@@ -30,7 +30,7 @@ fn endpoints() -> Vec<(&'static str, Value)> {
 }
 
 /// The names that mean something at one of them.
-const FIELDS: [&str; 36] = [
+const FIELDS: [&str; 61] = [
     "model",
     "messages",
     "prompt",
@@ -67,6 +67,31 @@ const FIELDS: [&str; 36] = [
     "name",
     "parallel_tool_calls",
     "presence_penalty",
+    "frequency_penalty",
+    "max_completion_tokens",
+    "logit_bias",
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "instructions",
+    "previous_response_id",
+    "max_output_tokens",
+    "max_tool_calls",
+    "text",
+    "truncation",
+    "include",
+    "safety_identifier",
+    "prompt_cache_key",
+    "top_logprobs",
+    "background",
+    "conversation",
+    "verbose",
+    "truncate",
+    "shift",
+    "dimensions",
+    "encoding_format",
+    "tool_name",
 ];
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -224,55 +249,43 @@ async fn a_field_of_the_wrong_type_is_named() {
     for (path, fields) in [
         (
             "/v1/chat/completions",
-            &[
-                "model",
-                "messages",
-                "stream",
-                "stream_options",
-                "max_tokens",
-                "temperature",
-                "stop",
-                "n",
-                "tools",
-                "tool_choice",
-                "response_format",
-                "reasoning_effort",
-                "include_workflow",
-            ][..],
+            "model messages stream stream_options max_tokens temperature stop n tools tool_choice \
+             response_format reasoning_effort include_workflow",
         ),
         (
             "/v1/completions",
-            &[
-                "model",
-                "prompt",
-                "stream",
-                "stream_options",
-                "max_tokens",
-                "temperature",
-                "top_p",
-                "stop",
-                "suffix",
-                "echo",
-                "n",
-                "best_of",
-                "seed",
-                "include_workflow",
-            ],
+            "model prompt stream stream_options max_tokens temperature top_p stop suffix echo n \
+             best_of seed include_workflow",
         ),
-        ("/api/chat", &["model", "messages", "stream", "tools", "options", "think", "keep_alive"]),
-        ("/api/generate", &["model", "prompt", "system", "images", "options", "format", "raw"]),
-        ("/v1/embeddings", &["model", "include_workflow"]),
-        ("/api/embed", &["model"]),
-        ("/api/embeddings", &["model"]),
-        ("/api/show", &["model", "name"]),
+        (
+            "/v1/responses",
+            "model instructions messages input prompt stream previous_response_id store \
+             max_output_tokens max_tokens temperature top_p presence_penalty frequency_penalty \
+             stop tools tool_choice parallel_tool_calls max_tool_calls text reasoning metadata \
+             user truncation safety_identifier prompt_cache_key top_logprobs background \
+             conversation include_workflow",
+        ),
+        (
+            "/api/chat",
+            "model messages stream tools format options think keep_alive include_workflow",
+        ),
+        (
+            "/api/generate",
+            "model prompt system suffix template images stream format options think keep_alive \
+             raw include_workflow",
+        ),
+        ("/v1/embeddings", "model include_workflow"),
+        ("/api/embed", "model"),
+        ("/api/embeddings", "model"),
+        ("/api/show", "model name"),
     ] {
-        for field in fields {
+        for field in fields.split_whitespace() {
             // No field takes both of these.
             let mut refused = 0;
             for wrong in [json!({"a": [1]}), json!([[{"a": 1}]])] {
                 let (_, mut body) =
                     endpoints().into_iter().find(|(known, _)| *known == path).unwrap();
-                body[*field] = wrong.clone();
+                body[field] = wrong.clone();
                 let (status, text) = send(&chorus, path, body.to_string()).await;
                 assert!(matches!(status, 200 | 400), "{path} {field}: {status} {text}");
                 if status == 400 {
@@ -283,6 +296,23 @@ async fn a_field_of_the_wrong_type_is_named() {
             }
             assert!(refused > 0, "{path} takes anything as {field}");
         }
+    }
+}
+
+/// Open WebUI and others send null for what they have no value for.
+#[tokio::test]
+async fn null_is_absent_in_every_field_of_every_endpoint() {
+    let (_upstream, chorus) = world().await;
+    for (path, good) in endpoints() {
+        let mut body = good.clone();
+        for field in FIELDS {
+            // Both fields of `/api/show` mean the model.
+            if good.get(field).is_none() {
+                body[field] = Value::Null;
+            }
+        }
+        let (status, text) = send(&chorus, path, body.to_string()).await;
+        assert_eq!(status, 200, "{path}: {text}");
     }
 }
 

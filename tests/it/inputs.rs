@@ -63,6 +63,54 @@ async fn when_no_worker_can_see_it_is_the_callers_to_mend() {
     assert!(message.contains("a: ") && message.contains("b: "), "{message}");
 }
 
+/// Called by its name, a model that lacks something is the caller's to change.
+#[tokio::test]
+async fn a_model_that_is_named_says_what_it_cannot_take_before_it_is_asked() {
+    let upstream = Upstream::start([("poor", Script::says("x")), ("own", Script::says("y"))]).await;
+    let chorus = four_stages(&["poor", "own"])
+        .model_keys("poor", "vision = false\ntools = false")
+        .model_keys("own", OLLAMA)
+        .over(&upstream)
+        .await;
+    let picture = "iVBORw0KGgoAAAANSUhEUg==";
+    let shown = |kind: &str, url: &str| json!([{"role": "user", "content": [{"type": kind, "image_url": url}]}]);
+    let inline = format!("data:image/png;base64,{picture}");
+    let linked = "https://pictures.example/cat.png";
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let asks = |model: &str, field: &str, value: Value| {
+        let mut body = json!({"model": model, "stream": false, "messages": [
+            {"role": "user", "content": "hi"}
+        ]});
+        body[field] = value;
+        body
+    };
+    let images = "images are not supported by model 'poor'";
+    let urls = "image URLs are not supported by model 'own'";
+    let no_tools = "tools are not supported by model 'poor'";
+    for (path, body, words) in [
+        (CHAT, asks("poor", "messages", shown("image_url", &inline)), images),
+        (CHAT, asks("own", "messages", shown("image_url", linked)), urls),
+        (CHAT, asks("poor", "tools", tools.clone()), no_tools),
+        ("/v1/responses", json!({"model": "poor", "input": shown("input_image", &inline)}), images),
+        ("/v1/responses", json!({"model": "own", "input": shown("input_image", linked)}), urls),
+        ("/v1/responses", asks("poor", "tools", tools.clone()), no_tools),
+        ("/api/chat", asks("poor", "messages", shown("image_url", &inline)), images),
+        ("/api/chat", asks("poor", "tools", tools.clone()), no_tools),
+        (
+            "/api/generate",
+            json!({"model": "poor", "prompt": "hi", "images": [picture], "stream": false}),
+            images,
+        ),
+    ] {
+        let (status, answer) = chorus.ask(path, &body).await;
+        assert_eq!(status, 400, "{path} {body}: {answer}");
+        let error = &answer["error"];
+        let message = error.as_str().or(error["message"].as_str()).expect("words");
+        assert!(message.contains(words), "{path}: {message}");
+    }
+    assert!(upstream.seen().is_empty(), "nobody was asked");
+}
+
 #[tokio::test]
 async fn tools_are_shown_to_workers_and_called_by_the_writer_alone() {
     let call = || Script::calls_tool("weather", json!({"city": "Rome"}));

@@ -32,7 +32,8 @@ const WORKERS: [&str; 8] =
 #[tokio::test]
 async fn at_trace_no_key_no_prompt_and_no_answer_is_logged() {
     let upstream = upstream().await;
-    let config = four_stages(&WORKERS).without_retries().toml();
+    let health = "[workflow.health]\nfailure_threshold = 100\nfailure_ratio = 1.0";
+    let config = four_stages(&WORKERS).without_retries().with(health).toml();
     let process = Process::serves(&upstream, &config, "trace", &[]).await;
     let client = process.client();
     for path in ENDPOINTS {

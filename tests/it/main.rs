@@ -11,7 +11,9 @@
 )]
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
+mod chaos;
 mod completions;
+mod compliance;
 mod demo;
 mod documents;
 mod early_replies;

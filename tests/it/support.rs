@@ -22,7 +22,7 @@ pub use gate::Gate;
 pub use host::Host;
 pub use process::Process;
 pub use proxy::Proxy;
-pub use script::{Script, fenced};
+pub use script::{Dice, Script, fenced};
 pub use tls::{TlsUpstream, trusting};
 pub use upstream::{Seen, Upstream};
 

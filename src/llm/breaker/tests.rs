@@ -120,7 +120,7 @@ fn calls_from_before_tell_nothing_of_now() {
 fn a_model_list_closes_it_on_probation() {
     let now = Instant::now();
     let mut breaker = opened(now);
-    assert!(breaker.outage().is_some());
+    assert!(breaker.is_out());
     breaker.listed(false, now + SECOND);
     assert_eq!(breaker.standing(now).phase, Phase::Open);
     breaker.listed(true, now + SECOND * 2);

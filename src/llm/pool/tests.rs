@@ -19,7 +19,7 @@ fn sticky_pool(places: &[(u32, u32)], balance: Balance, is_sticky: bool) -> Pool
         (format!("e{number}.example"), place, number)
     };
     let endpoints = places.iter().enumerate().map(endpoint).collect();
-    Pool::new(endpoints, balance, is_sticky, rules)
+    Pool::new("m", endpoints, balance, is_sticky, rules)
 }
 
 fn want<'a>(passed: &'a [usize], affinity: Option<u64>) -> Want<'a, usize> {

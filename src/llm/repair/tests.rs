@@ -170,6 +170,7 @@ fn anthropic_refusals_are_understood() {
     let adaptive = body(json!({"type": "adaptive"}), json!({"effort": "high"}));
     let enabled = body(json!({"type": "enabled", "budget_tokens": 1024}), json!({}));
     let form = body(Value::Null, json!({"format": {"type": "json_schema"}}));
+    let both = body(json!({"type": "adaptive"}), json!({"effort": "max", "format": {}}));
     for (body, message, want) in [
         (&adaptive, "adaptive thinking is not supported on this model", Some(P::EffortName)),
         (&adaptive, "This model does not support the effort parameter.", Some(P::EffortName)),
@@ -193,6 +194,10 @@ fn anthropic_refusals_are_understood() {
             Some(P::ParallelToolCalls),
         ),
         (&form, "output_config.format: Extra inputs are not permitted", Some(P::Schema)),
+        (&form, "output_config: Extra inputs are not permitted", Some(P::Schema)),
+        (&adaptive, "output_config: Extra inputs are not permitted", Some(P::EffortName)),
+        (&both, "output_config.effort: Input should be 'low' or 'high'", Some(P::EffortName)),
+        (&both, "output_config.effort: Extra inputs are not permitted", Some(P::EffortName)),
         (&form, "messages: roles must alternate", None),
     ] {
         let error = json!({"type": "error",

@@ -18,6 +18,37 @@ impl std::io::Write for Captured {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_leaves_and_comes_back_is_told_once_each() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let upstream = Upstream::start(vec![Reply::json(401, &json!({"error": "no"}))]).await;
+    let model = openai(&upstream);
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let guard = tracing::subscriber::set_default(subscriber);
+    for _ in 0..3 {
+        outcome(model.call(call("q"))).await;
+    }
+    model.pool.seats()[0].listed(true, tokio::time::Instant::now());
+    drop(guard);
+    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let host = upstream.base().replace("http://", "");
+    let lines: Vec<&str> = log.lines().collect();
+    let [left, back] = lines[..] else { panic!("{log}") };
+    for (line, words) in [
+        (left, "WARN"),
+        (left, "an endpoint is out of service"),
+        (left, "code=\"upstream_unauthorized\""),
+        (left, "next_try_ms=30000"),
+        (back, "an endpoint is in service again"),
+    ] {
+        assert!(line.contains(words), "{words}: {line}");
+        assert!(line.contains("model=\"m\"") && line.contains(&host), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn logs_hold_lengths_and_text_only_when_asked() {
     let prompt = "the seven lazy dogs keep sk-live-1234567890";
     for log_payloads in [false, true] {

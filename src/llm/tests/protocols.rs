@@ -196,6 +196,37 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_json_is_read_to_an_end(
+        which in prop::sample::select(Protocol::ALL.to_vec()),
+        frames in prop::collection::vec(any_json(), 0..6),
+        whole: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let wire = wire(which);
+        let frame = |json: &Value| match whole || wire.streams_lines() {
+            true => format!("{json}\n"),
+            false => format!("data: {json}\n\n"),
+        };
+        let body: String = frames.iter().map(frame).collect();
+        let kind = if whole { "application/json" } else { wire.streams_as() };
+        let response = hyper::http::Response::builder().header("content-type", kind);
+        let response = response.body(reqwest::Body::from(body)).unwrap().into();
+        let exchange = Exchange::new(wire, response, Answer::new(false, false), Arc::default());
+        let mut exchange = exchange.ok().expect("no web page");
+        let mut read = 0;
+        runtime.block_on(async {
+            while let Ok(Some(_)) = exchange.next().await {
+                read += 1;
+            }
+        });
+        prop_assert!(read < 1000);
+    }
+}
+
 #[tokio::test]
 async fn a_signature_goes_back_with_its_call() {
     let call_f = json!([{"functionCall": {"name": "f", "args": {"a": 1}},

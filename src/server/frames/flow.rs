@@ -1,7 +1,5 @@
 //! Events to frames, one at a time and without waiting for anything.
 
-use serde_json::Value;
-
 use super::{
     super::{dialect::Dialect, error::AppError, progress},
     Encoder, Frames, Framing, Told,
@@ -10,6 +8,10 @@ use crate::workflow::{Event, RunStatus};
 
 /// The engine's events stopped without saying how the run ended.
 pub(super) const NO_ENDING: AppError = AppError::Internal("the run ended without an ending");
+
+/// The longest piece of text in one frame, in bytes. Ollama's own client gives up on a line of
+/// 8 MB, and a byte takes at most six in JSON.
+const LONGEST_PIECE: usize = 1 << 20;
 
 /// What the reasoning channel of a response carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +107,17 @@ impl<E: Encoder> Flow<E> {
             Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
             Some(Event::Token(text)) => {
                 self.answering = true;
-                self.delta(|encoder, frames| encoder.text(&text, frames))
+                self.delta(|encoder, frames| {
+                    pieces(&text).for_each(|piece| encoder.text(piece, frames));
+                })
             }
             Some(Event::Reasoning(text)) => {
                 if !self.channel.reasoning || self.answering || text.is_empty() {
                     return Step::Nothing;
                 }
-                self.delta(|encoder, frames| encoder.reasoning(&text, frames))
+                self.delta(|encoder, frames| {
+                    pieces(&text).for_each(|piece| encoder.reasoning(piece, frames));
+                })
             }
             Some(Event::ToolCallDelta(delta)) => {
                 self.answering = true;
@@ -144,21 +150,17 @@ impl<E: Encoder> Flow<E> {
             self.frames.push_terminator();
             return;
         }
-        let mut body = error.body(self.dialect);
-        match self.dialect {
-            // Ollama's clients stop at `done`.
-            Dialect::Ollama => {
-                body.insert("done".to_owned(), true.into());
-            }
-            Dialect::OpenAi | Dialect::Script => {}
-        }
-        self.frames.push(&Value::Object(body));
+        self.frames.push(&error.body(self.dialect).in_a_stream());
         self.frames.push_terminator();
     }
 
     /// Encodes a sign of life.
     pub(super) fn heartbeat(&mut self) {
-        self.frames.push_heartbeat(|| self.encoder.heartbeat());
+        match self.frames.framing() {
+            Framing::Sse => self.frames.push_comment(),
+            // Never a blank line: most readers fail on it.
+            Framing::Ndjson => self.encoder.heartbeat(&mut self.frames),
+        }
     }
 
     fn delta(&mut self, encode: impl FnOnce(&mut E, &mut Frames)) -> Step {
@@ -168,4 +170,13 @@ impl<E: Encoder> Flow<E> {
         // Ollama's form collects tool calls: nothing to write yet means nothing to open for.
         if self.frames.len() > before { Step::Delta } else { Step::Nothing }
     }
+}
+
+/// A text in pieces that fit a frame; nearly always it is one.
+fn pieces(mut rest: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, after) = rest.split_at_checked(rest.floor_char_boundary(LONGEST_PIECE))?;
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }

@@ -47,30 +47,30 @@ struct Plain;
 
 impl Encoder for Plain {
     fn opening(&mut self, frames: &mut Frames) {
-        frames.push(&"open".into());
+        frames.push(&"open");
     }
 
     fn text(&mut self, text: &str, frames: &mut Frames) {
-        frames.push(&text.into());
+        frames.push(&text);
     }
 
     fn reasoning(&mut self, text: &str, frames: &mut Frames) {
-        frames.push(&format!("({})", text.trim_end()).into());
+        frames.push(&format!("({})", text.trim_end()));
     }
 
     fn tool_call(&mut self, _: &ToolCallDelta, _: &mut Frames) {}
 
     fn finished(&mut self, _: &Finished, frames: &mut Frames) -> Result<(), AppError> {
-        frames.push(&"end".into());
+        frames.push(&"end");
         Ok(())
     }
 
-    fn heartbeat(&self) -> Value {
-        "beat".into()
+    fn heartbeat(&self, frames: &mut Frames) {
+        frames.push(&"beat");
     }
 
-    fn whole(&mut self, _: Answer, _: &Finished) -> Result<Value, AppError> {
-        Ok(Value::Null)
+    fn whole(&mut self, _: Answer, _: &Finished) -> Result<Bytes, AppError> {
+        Ok(Bytes::new())
     }
 }
 
@@ -327,4 +327,20 @@ async fn events_that_are_ready_together_share_a_write_in_sse() {
             (0, "data: b\n\ndata: c\n\ndata: end\n\ndata: [DONE]"),
         ])
     );
+}
+
+/// Ollama's Go client reads lines of less than 8 MB.
+#[test]
+fn no_line_is_longer_than_clients_can_read() {
+    let text = "\u{1}世".repeat(700_000);
+    let events = vec![reasoning(&text), token(&text), end(finished(FinishReason::Stop))];
+    let lines = written(Plain, Dialect::Ollama, SHOWN, events);
+    assert!(lines.lines().all(|line| line.len() < 8_000_000));
+    let told: String = lines
+        .lines()
+        .map(|line| serde_json::from_str::<String>(line).unwrap())
+        .filter(|piece| !matches!(piece.as_str(), "open" | "end") && !piece.starts_with('('))
+        .collect();
+    assert_eq!(told.len(), text.len());
+    assert!(told == text, "nothing is lost, also where a character is cut");
 }

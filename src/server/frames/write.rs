@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use serde_json::Value;
+use serde::Serialize;
 
-use super::super::dialect::Dialect;
+use super::super::{dialect::Dialect, error::AppError};
+
+/// Room for a frame with a token in it.
+const FRAME_BYTES: usize = 512;
 
 /// How objects become bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,21 +56,33 @@ impl Frames {
     }
 
     /// Appends an object. Its text has no line breaks, so it is one line in either framing.
-    pub(in super::super) fn push(&mut self, object: &Value) {
-        let frame = match self.framing {
-            Framing::Sse => format!("data: {object}\n\n"),
-            Framing::Ndjson => format!("{object}\n"),
-        };
-        self.waiting.push_back(frame.into());
+    pub(in super::super) fn push(&mut self, object: &impl Serialize) {
+        match self.framing {
+            Framing::Sse => self.frame(&[b"data: "], object, b"\n\n"),
+            Framing::Ndjson => self.frame(&[], object, b"\n"),
+        }
     }
 
     /// Appends an object as an event of that name; NDJSON has no names.
-    pub(in super::super) fn push_event(&mut self, name: &str, object: &Value) {
-        if self.framing == Framing::Sse {
-            let frame = format!("event: {name}\ndata: {object}\n\n");
-            self.waiting.push_back(frame.into());
-        } else {
-            self.push(object);
+    pub(in super::super) fn push_event(&mut self, name: &str, object: &impl Serialize) {
+        match self.framing {
+            Framing::Sse => {
+                self.frame(&[b"event: ", name.as_bytes(), b"\ndata: "], object, b"\n\n");
+            }
+            Framing::Ndjson => self.push(object),
+        }
+    }
+
+    fn frame(&mut self, before: &[&[u8]], object: &impl Serialize, after: &[u8]) {
+        let mut frame = Vec::with_capacity(FRAME_BYTES);
+        before.iter().for_each(|bytes| frame.extend_from_slice(bytes));
+        match serde_json::to_writer(&mut frame, object) {
+            Ok(()) => {
+                frame.extend_from_slice(after);
+                self.waiting.push_back(frame.into());
+            }
+            // The shapes are structs with fields of text and numbers: there is no such case.
+            Err(error) => tracing::error!(%error, "a frame cannot be written"),
         }
     }
 
@@ -79,13 +94,9 @@ impl Frames {
         }
     }
 
-    /// Appends a sign of life: a comment, or `empty` where there are no comments.
-    pub(super) fn push_heartbeat(&mut self, empty: impl FnOnce() -> Value) {
-        match self.framing {
-            Framing::Sse => self.waiting.push_back(Bytes::from_static(b": keep-alive\n\n")),
-            // Never a blank line: most readers fail on it.
-            Framing::Ndjson => self.push(&empty()),
-        }
+    /// Appends a sign of life that no client takes for an event.
+    pub(super) fn push_comment(&mut self) {
+        self.waiting.push_back(Bytes::from_static(b": keep-alive\n\n"));
     }
 
     /// How many wait.
@@ -108,6 +119,15 @@ impl Frames {
     }
 }
 
+/// An object as a body.
+///
+/// # Errors
+/// 500 for what JSON cannot say, which no shape of ours is.
+pub(in super::super) fn object_bytes(object: &impl Serialize) -> Result<Bytes, AppError> {
+    let told = serde_json::to_vec(object);
+    told.map(Bytes::from).map_err(|_| AppError::Internal("the answer cannot be written"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -117,7 +137,6 @@ mod tests {
     fn frames(framing: Framing) -> Frames {
         let mut frames = Frames::new(framing);
         frames.push(&json!({"a": "x\ny"}));
-        frames.push_heartbeat(|| json!({"empty": true}));
         frames.push_terminator();
         frames
     }
@@ -125,7 +144,10 @@ mod tests {
     #[test]
     fn sse_events_share_a_write() {
         let mut frames = frames(Framing::Sse);
-        let text = "data: {\"a\":\"x\\ny\"}\n\n: keep-alive\n\ndata: [DONE]\n\n";
+        frames.push_event("b", &json!({"b": 1}));
+        frames.push_comment();
+        let text = "data: {\"a\":\"x\\ny\"}\n\ndata: [DONE]\n\n\
+                    event: b\ndata: {\"b\":1}\n\n: keep-alive\n\n";
         assert_eq!(frames.next_write().unwrap(), text);
         assert_eq!(frames.next_write(), None);
     }
@@ -134,7 +156,10 @@ mod tests {
     fn ndjson_lines_do_not() {
         let mut frames = frames(Framing::Ndjson);
         assert_eq!(frames.next_write().unwrap(), "{\"a\":\"x\\ny\"}\n");
-        assert_eq!(frames.next_write().unwrap(), "{\"empty\":true}\n");
         assert_eq!(frames.next_write(), None);
+        frames.push_event("b", &json!({"b": 1}));
+        frames.push(&json!({"c": 2}));
+        assert_eq!(frames.next_write().unwrap(), "{\"b\":1}\n");
+        assert_eq!(frames.next_write().unwrap(), "{\"c\":2}\n");
     }
 }

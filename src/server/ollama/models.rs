@@ -3,7 +3,6 @@
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::{AppState, error::AppError, extract::Inbound, ops};
@@ -12,7 +11,7 @@ use crate::config::{Config, Member, Model, Plan};
 /// What a workflow's context is said to be; the models behind it cut what is too long for them.
 const WORKFLOW_CONTEXT: u32 = 131_072;
 
-/// The answer of `GET /api/tags`.
+/// The answer of `GET /api/tags` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
 pub(in super::super) struct Tags {
     models: Vec<Tag>,
@@ -52,13 +51,13 @@ const DETAILS: Details = Details {
     quantization_level: "",
 };
 
-/// The answer of `GET /api/ps`: nothing is ever loaded here.
+/// The answer of `GET /api/ps` (Ollama's API documentation): nothing is ever loaded here.
 #[derive(Debug, Serialize)]
 pub(in super::super) struct Running {
     models: [Tag; 0],
 }
 
-/// The body of `POST /api/show`; `verbose`, `system`, `template` and `options` are ignored.
+/// The body of `POST /api/show` (Ollama's API documentation); `verbose`, `system`, `template` and `options` are ignored.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct ShowRequest {
     /// Required, here or as `name`.
@@ -67,7 +66,7 @@ pub(in super::super) struct ShowRequest {
     name: Option<String>,
 }
 
-/// The answer of `POST /api/show`.
+/// The answer of `POST /api/show` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
 pub(in super::super) struct Shown {
     modelfile: &'static str,
@@ -75,10 +74,23 @@ pub(in super::super) struct Shown {
     template: &'static str,
     license: &'static str,
     details: Details,
-    /// Copilot reads the context's length here, and shows the base name.
-    model_info: Value,
+    model_info: ModelInfo,
     capabilities: Vec<&'static str>,
     modified_at: String,
+}
+
+/// `model_info`: what Copilot reads of it.
+#[derive(Debug, Serialize)]
+struct ModelInfo {
+    /// Says what the name of the context's length begins with.
+    #[serde(rename = "general.architecture")]
+    architecture: &'static str,
+    /// Shown to people: the name that was asked for.
+    #[serde(rename = "general.basename")]
+    basename: String,
+    /// In tokens.
+    #[serde(rename = "chorus.context_length")]
+    context_length: u32,
 }
 
 /// `GET /api/tags`: the workflows first, then every `[[model]]`.
@@ -127,11 +139,7 @@ pub(in super::super) async fn show(
         template: "",
         license: "",
         details: DETAILS,
-        model_info: json!({
-            "general.architecture": "chorus",
-            "general.basename": asked,
-            "chorus.context_length": context
-        }),
+        model_info: ModelInfo { architecture: "chorus", basename: asked, context_length: context },
         capabilities: capabilities(name, config),
         modified_at: modified_at(&app),
     }))

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::error::AppError;
+use super::super::{error::AppError, extract::Shapes};
 use crate::types::Sampling;
 
 /// The options Chorus uses, and the rest.
@@ -41,6 +41,9 @@ impl Options {
             .filter(|limit| *limit > 0)
             .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
         let stop = stop(take("stop"))?;
+        if !fields.is_empty() {
+            tracing::debug!(options = %Shapes(&fields), "options for nobody but an Ollama upstream");
+        }
         Ok(Self { sampling, stop, max_tokens, rest: fields })
     }
 }

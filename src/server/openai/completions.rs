@@ -3,6 +3,7 @@
 
 mod reply;
 mod request;
+mod wire;
 
 use axum::{extract::State, response::Response};
 

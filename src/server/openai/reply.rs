@@ -1,18 +1,25 @@
-//! Answers of `POST /v1/chat/completions` (OpenAI's API reference).
+//! Answers of `POST /v1/chat/completions`: events to the shapes of [`super::wire`].
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
 
-use super::super::{
-    error::AppError,
-    frames::{Encoder, Frames},
+use super::{
+    super::{
+        error::AppError,
+        frames::{Encoder, Frames, object_bytes},
+        wire::{Microseconds, Record},
+    },
+    wire::{
+        AnswerMessage, CallPiece, ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta,
+        Envelope, Reasoning, UsageObject, WholeCall,
+    },
 };
 use crate::{
     config::ReasoningField,
     llm::ToolCallDelta,
-    types::{FinishReason, Usage},
+    types::FinishReason,
     workflow::{Answer, Finished},
 };
 
@@ -51,134 +58,93 @@ impl ChatReply {
         }
     }
 
-    fn envelope(&self, object: &str) -> Map<String, Value> {
-        let mut envelope = Map::new();
-        envelope.insert("id".to_owned(), self.id.as_str().into());
-        envelope.insert("object".to_owned(), object.into());
-        envelope.insert("created".to_owned(), self.created.as_second().into());
-        envelope.insert("created_at".to_owned(), format!("{:.6}", self.created).into());
-        envelope.insert("model".to_owned(), self.model.as_str().into());
-        envelope.insert("system_fingerprint".to_owned(), "fp_chorus".into());
-        envelope
-    }
-
-    fn chunk(&self, delta: Value, finish_reason: Option<&str>) -> Map<String, Value> {
-        let mut chunk = self.envelope("chat.completion.chunk");
-        let choice = json!({
-            "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason
-        });
-        chunk.insert("choices".to_owned(), json!([choice]));
-        if self.include_usage {
-            chunk.insert("usage".to_owned(), Value::Null);
-        }
-        chunk
-    }
-
-    fn push(&self, delta: Value, frames: &mut Frames) {
-        frames.push(&Value::Object(self.chunk(delta, None)));
-    }
-
-    fn insert_reasoning(&self, object: &mut Map<String, Value>, text: &str) {
-        let names: &[&str] = match self.reasoning_field {
-            ReasoningField::ReasoningContent => &["reasoning_content"],
-            ReasoningField::Reasoning => &["reasoning"],
-            ReasoningField::Both => &["reasoning_content", "reasoning"],
-        };
-        for name in names {
-            object.insert((*name).to_owned(), text.into());
+    fn envelope(&self, object: &'static str) -> Envelope<'_> {
+        Envelope {
+            id: &self.id,
+            object,
+            created: self.created.as_second(),
+            created_at: Microseconds(self.created),
+            model: &self.model,
+            system_fingerprint: "fp_chorus",
         }
     }
 
-    fn insert_record(&self, object: &mut Map<String, Value>, finished: &Finished) {
-        if !finished.trace.warnings.is_empty() {
-            object.insert("warnings".to_owned(), json!(finished.trace.warnings));
+    fn chunk<'a>(&'a self, choices: &'a [ChunkChoice<'a>]) -> ChatCompletionChunk<'a> {
+        ChatCompletionChunk {
+            envelope: self.envelope("chat.completion.chunk"),
+            choices,
+            usage: self.include_usage.then_some(None),
+            record: Record::default(),
         }
-        if self.include_workflow {
-            let trace = serde_json::to_value(&finished.trace).unwrap_or_default();
-            object.insert("workflow".to_owned(), trace);
-        }
+    }
+
+    fn push(&self, delta: Delta<'_>, frames: &mut Frames) {
+        frames.push(&self.chunk(&[ChunkChoice { delta, ..ChunkChoice::default() }]));
+    }
+
+    fn push_call(&self, piece: CallPiece<'_>, frames: &mut Frames) {
+        self.push(Delta { tool_calls: Some([piece]), ..Delta::default() }, frames);
     }
 }
 
 impl Encoder for ChatReply {
     /// The role, here only: some clients take a repeated one for text.
     fn opening(&mut self, frames: &mut Frames) {
-        self.push(json!({"role": "assistant", "content": ""}), frames);
+        let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
+        self.push(delta, frames);
     }
 
     fn text(&mut self, text: &str, frames: &mut Frames) {
-        self.push(json!({"content": text}), frames);
+        self.push(Delta { content: Some(text), ..Delta::default() }, frames);
     }
 
     fn reasoning(&mut self, text: &str, frames: &mut Frames) {
-        let mut delta = Map::new();
-        self.insert_reasoning(&mut delta, text);
-        self.push(Value::Object(delta), frames);
+        let reasoning = Reasoning::named(self.reasoning_field, text);
+        self.push(Delta { reasoning, ..Delta::default() }, frames);
     }
 
     fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames) {
         let index = delta.index;
         if self.announced.insert(index) {
             let id = delta.id.clone().unwrap_or_else(|| random_id("call_"));
-            let function = json!({"name": delta.name, "arguments": ""});
-            let opener =
-                json!({"index": index, "id": id, "type": "function", "function": function});
-            self.push(json!({"tool_calls": [opener]}), frames);
+            let name = delta.name.as_deref().unwrap_or_default();
+            self.push_call(CallPiece::opener(index, &id, name), frames);
         }
         if !delta.arguments.is_empty() {
-            let piece = json!({"index": index, "function": {"arguments": delta.arguments}});
-            self.push(json!({"tool_calls": [piece]}), frames);
+            self.push_call(CallPiece::arguments(index, &delta.arguments), frames);
         }
     }
 
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {
         let reason = finish_reason(finished.reason, !self.announced.is_empty());
-        let mut last = self.chunk(json!({}), Some(reason));
-        self.insert_record(&mut last, finished);
-        frames.push(&Value::Object(last));
+        let last = ChunkChoice { finish_reason: Some(reason), ..ChunkChoice::default() };
+        let record = Record::of(finished, self.include_workflow);
+        frames.push(&ChatCompletionChunk { record, ..self.chunk(&[last]) });
         if self.include_usage {
             // Never unasked: careless clients read `choices[0]` of every chunk.
-            let mut chunk = self.envelope("chat.completion.chunk");
-            chunk.insert("choices".to_owned(), json!([]));
-            chunk.insert("usage".to_owned(), usage(&finished.usage));
-            frames.push(&Value::Object(chunk));
+            let usage = Some(Some(UsageObject::from(&finished.usage)));
+            frames.push(&ChatCompletionChunk { usage, ..self.chunk(&[]) });
         }
         Ok(())
     }
 
-    fn heartbeat(&self) -> Value {
-        // SSE has comments; this form has no other framing.
-        Value::Object(self.chunk(json!({}), None))
-    }
-
-    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Value, AppError> {
+    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
         let called = !answer.tool_calls.is_empty();
-        let mut message = Map::new();
-        message.insert("role".to_owned(), "assistant".into());
-        let content =
-            if called && answer.text.is_empty() { Value::Null } else { answer.text.into() };
-        message.insert("content".to_owned(), content);
-        message.insert("refusal".to_owned(), Value::Null);
-        message.insert("annotations".to_owned(), json!([]));
-        if !answer.reasoning.is_empty() {
-            self.insert_reasoning(&mut message, &answer.reasoning);
-        }
-        if called {
-            let calls = answer.tool_calls.into_iter().map(|call| {
-                let function = json!({"name": call.name, "arguments": call.arguments});
-                json!({"id": call.id, "type": "function", "function": function})
-            });
-            message.insert("tool_calls".to_owned(), calls.collect());
-        }
-        let choice = json!({
-            "index": 0, "message": message, "logprobs": null,
-            "finish_reason": finish_reason(finished.reason, called)
-        });
-        let mut object = self.envelope("chat.completion");
-        object.insert("choices".to_owned(), json!([choice]));
-        object.insert("usage".to_owned(), usage(&finished.usage));
-        self.insert_record(&mut object, finished);
-        Ok(Value::Object(object))
+        let message = AnswerMessage {
+            role: "assistant",
+            content: (!called || !answer.text.is_empty()).then_some(&answer.text),
+            refusal: None,
+            annotations: [],
+            reasoning: Reasoning::named(self.reasoning_field, &answer.reasoning),
+            tool_calls: answer.tool_calls.iter().map(WholeCall::from).collect(),
+        };
+        let finish_reason = finish_reason(finished.reason, called);
+        object_bytes(&ChatCompletion {
+            envelope: self.envelope("chat.completion"),
+            choices: [Choice { index: 0, message, logprobs: None, finish_reason }],
+            usage: UsageObject::from(&finished.usage),
+            record: Record::of(finished, self.include_workflow),
+        })
     }
 }
 
@@ -188,17 +154,6 @@ fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
         FinishReason::Stop if called => FinishReason::ToolCalls.as_str(),
         reason => reason.as_str(),
     }
-}
-
-/// `usage` of the chat and of the plain completion.
-pub(super) fn usage(usage: &Usage) -> Value {
-    json!({
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens(),
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens}
-    })
 }
 
 /// `prefix` and random letters and digits.
@@ -331,7 +286,7 @@ mod tests {
         let answer =
             Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), tool_calls: Vec::new() };
         let object = reply(false, false).whole(answer, &degraded()).unwrap();
-        insta::assert_snapshot!(object.to_string(), @r#"{"id":"chatcmpl-1","object":"chat.completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,"annotations":[],"reasoning_content":"hm"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
+        insta::assert_snapshot!(text_of(object), @r#"{"id":"chatcmpl-1","object":"chat.completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,"annotations":[],"reasoning_content":"hm"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
     }
 
     #[test]
@@ -343,7 +298,7 @@ mod tests {
         };
         let answer = Answer { tool_calls: vec![call], ..Answer::default() };
         let object = reply(false, false).whole(answer, &finished(FinishReason::Stop)).unwrap();
-        insta::assert_snapshot!(object["choices"].to_string(), @r#"[{"index":0,"message":{"role":"assistant","content":null,"refusal":null,"annotations":[],"tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Rome\"}"}}]},"logprobs":null,"finish_reason":"tool_calls"}]"#);
+        insta::assert_snapshot!(json_of(&object)["choices"].to_string(), @r#"[{"index":0,"message":{"role":"assistant","content":null,"refusal":null,"annotations":[],"tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Rome\"}"}}]},"logprobs":null,"finish_reason":"tool_calls"}]"#);
     }
 
     #[test]
@@ -353,9 +308,8 @@ mod tests {
             (ReasoningField::Reasoning, r#"{"reasoning":"x"}"#),
             (ReasoningField::Both, r#"{"reasoning_content":"x","reasoning":"x"}"#),
         ] {
-            let mut object = Map::new();
-            ChatReply::new(String::new(), field, false, false).insert_reasoning(&mut object, "x");
-            assert_eq!(Value::Object(object).to_string(), want);
+            let told = Reasoning::named(field, "x");
+            assert_eq!(serde_json::to_string(&told).unwrap(), want);
         }
     }
 

@@ -1,13 +1,14 @@
-//! The items of a response's output, and the names of the events that tell them (the Open
-//! Responses specification).
+//! The items of a response's output as they grow, and the names of the events that tell them (the
+//! Open Responses specification).
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
 use super::{
     super::openai::random_id,
     input::{Entry, Item},
+    wire::{ItemObject, ItemStatus, PartObject, TextEvent, TextPiece},
 };
 use crate::types::{Message, Role, ToolCall};
 
@@ -17,7 +18,7 @@ pub(super) struct OutputItem {
     pub(super) kind: Kind,
     /// All that its deltas said.
     pub(super) text: String,
-    pub(super) open: bool,
+    pub(super) status: ItemStatus,
 }
 
 pub(super) enum Kind {
@@ -31,6 +32,12 @@ pub(super) enum Kind {
     },
 }
 
+impl Serialize for OutputItem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.object().serialize(serializer)
+    }
+}
+
 impl OutputItem {
     /// An open item without text.
     pub(super) fn new(kind: Kind) -> Self {
@@ -39,12 +46,12 @@ impl OutputItem {
             Kind::Message => "msg_",
             Kind::Call { .. } => "fc_",
         });
-        Self { id, kind, text: String::new(), open: true }
+        Self { id, kind, text: String::new(), status: ItemStatus::InProgress }
     }
 
     /// A whole item.
     pub(super) fn closed(kind: Kind, text: String) -> Self {
-        let mut item = Self { text, open: false, ..Self::new(kind) };
+        let mut item = Self { text, status: ItemStatus::Completed, ..Self::new(kind) };
         if item.lacks_arguments() {
             item.text.push_str("{}");
         }
@@ -56,48 +63,47 @@ impl OutputItem {
         matches!(self.kind, Kind::Call { .. }) && self.text.trim().is_empty()
     }
 
-    /// As JSON. An item in progress has no content yet, whatever its deltas said.
-    pub(super) fn told(&self, status: &str) -> Value {
-        let id = &self.id;
-        let fresh = status == "in_progress";
+    /// Whether more of it may come.
+    pub(super) fn is_open(&self) -> bool {
+        self.status == ItemStatus::InProgress
+    }
+
+    /// As it is told. An item in progress has no content yet, whatever its deltas said.
+    pub(super) fn object(&self) -> ItemObject<'_> {
+        let (id, status) = (self.id.as_str(), self.status);
+        let parts = || if self.is_open() { Vec::new() } else { vec![self.kind.part(&self.text)] };
         match &self.kind {
-            Kind::Reasoning => {
-                let summary = if fresh { json!([]) } else { json!([self.whole_part()]) };
-                json!({"type": "reasoning", "id": id, "status": status, "summary": summary})
-            }
+            Kind::Reasoning => ItemObject::Reasoning { id, status, summary: parts() },
             Kind::Message => {
-                let content = if fresh { json!([]) } else { json!([self.whole_part()]) };
-                json!({
-                    "type": "message", "id": id, "status": status, "role": "assistant",
-                    "content": content
-                })
+                ItemObject::Message { id, status, role: "assistant", content: parts() }
             }
-            Kind::Call { call_id, name, .. } => json!({
-                "type": "function_call", "id": id, "call_id": call_id, "name": name,
-                "arguments": self.text, "status": status
-            }),
+            Kind::Call { call_id, name, .. } => {
+                let arguments = &self.text;
+                ItemObject::FunctionCall { id, call_id, name, arguments, status }
+            }
         }
     }
 
-    fn whole_part(&self) -> Value {
-        self.kind.told_part(&self.text)
+    /// The payload of an event about the item's text.
+    pub(super) fn event<'a>(&'a self, output_index: usize, told: TextPiece<'a>) -> TextEvent<'a> {
+        let is_message = matches!(self.kind, Kind::Message);
+        let is_part = matches!(told, TextPiece::Part(_));
+        TextEvent {
+            item_id: &self.id,
+            output_index,
+            summary_index: matches!(self.kind, Kind::Reasoning).then_some(0),
+            content_index: is_message.then_some(0),
+            told,
+            logprobs: (is_message && !is_part).then_some([]),
+        }
     }
 
-    /// The payload of an event about the item's text: where it is, and `name`.
-    pub(super) fn part(&self, place: usize, name: &str, value: Value) -> Value {
-        let mut payload = Map::new();
-        payload.insert("item_id".to_owned(), self.id.as_str().into());
-        payload.insert("output_index".to_owned(), place.into());
+    /// All of the text.
+    pub(super) fn whole(&self) -> TextPiece<'_> {
         match self.kind {
-            Kind::Reasoning => payload.insert("summary_index".to_owned(), 0.into()),
-            Kind::Message => payload.insert("content_index".to_owned(), 0.into()),
-            Kind::Call { .. } => None,
-        };
-        payload.insert(name.to_owned(), value);
-        if matches!(self.kind, Kind::Message) && name != "part" {
-            payload.insert("logprobs".to_owned(), json!([]));
+            Kind::Reasoning | Kind::Message => TextPiece::Text(&self.text),
+            Kind::Call { .. } => TextPiece::Arguments(&self.text),
         }
-        Value::Object(payload)
     }
 
     /// As an item of the conversation; reasoning is no part of it.
@@ -116,12 +122,12 @@ impl OutputItem {
 }
 
 impl Kind {
-    /// A part of this kind of item, with a text.
-    pub(super) fn told_part(&self, text: &str) -> Value {
+    /// The part of this kind of item, with a text.
+    pub(super) fn part<'a>(&self, text: &'a str) -> PartObject<'a> {
         match self {
-            Self::Reasoning => json!({"type": "summary_text", "text": text}),
+            Self::Reasoning => PartObject::SummaryText { text },
             Self::Message | Self::Call { .. } => {
-                json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+                PartObject::OutputText { text, annotations: [], logprobs: [] }
             }
         }
     }
@@ -148,14 +154,6 @@ impl Kind {
             Self::Call { .. } => {
                 ("response.function_call_arguments.delta", "response.function_call_arguments.done")
             }
-        }
-    }
-
-    /// What the text is called when it is told whole.
-    pub(super) fn text_name(&self) -> &'static str {
-        match self {
-            Self::Reasoning | Self::Message => "text",
-            Self::Call { .. } => "arguments",
         }
     }
 }

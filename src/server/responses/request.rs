@@ -6,16 +6,18 @@ mod tests;
 mod text;
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     super::{
         error::AppError,
-        openai::named_effort,
+        openai::{Stop, named_effort, stop_sequences},
         tools::{self, RawTool},
     },
     input::{self, Entry, Sources},
-    resource::Resource,
+    resource::{
+        AllowedTools, NamedFunction, ReasoningObject, Resource, ToolChoiceObject, ToolObject,
+    },
     store::{Client, Store},
 };
 use crate::types::{Effort, Request, Sampling, ToolChoice, ToolDefinition};
@@ -51,6 +53,9 @@ pub(in super::super) struct CreateRequest {
     presence_penalty: Option<f64>,
     /// -2 to 2.
     frequency_penalty: Option<f64>,
+    /// A string or an array of strings. Not of the reference, where no such field is; honoured, as
+    /// what a client means by it is plain.
+    stop: Option<Stop>,
     tools: Option<Vec<RawTool>>,
     tool_choice: Option<Value>,
     /// Default true.
@@ -109,27 +114,27 @@ impl CreateRequest {
     pub(super) fn read(mut self, client: Client, kept: &Store) -> Result<Asked, AppError> {
         self.refuse_unsupported()?;
         let format = text::format(self.text.as_ref())?;
-        let mut echo = self.echo()?;
-        let max_tokens = max_tokens(self.max_output_tokens, self.max_tokens)?;
-        echo.insert("max_output_tokens".to_owned(), json!(max_tokens));
+        let mut resource = self.echo()?;
         let sampling = self.sampling()?;
 
         let mut tools = tools::definitions(self.tools.take().unwrap_or_default())?;
-        echo.insert("tools".to_owned(), tools.iter().map(told_tool).collect());
+        resource.tools = tools.iter().map(ToolObject::from).collect();
         let choice = self.tool_choice.take().unwrap_or_default();
         let only_some = choice.get("type").and_then(Value::as_str) == Some("allowed_tools");
         let tool_choice = tools::choice(choice, &mut tools)?;
-        let told = told_choice(tool_choice.as_ref(), only_some.then_some(tools.as_slice()));
-        echo.insert("tool_choice".to_owned(), told);
+        let allowed = only_some.then_some(tools.as_slice());
+        resource.tool_choice = told_choice(tool_choice.as_ref(), allowed);
 
         let (effort, reasoning) = reasoning(self.reasoning.take())?;
-        echo.insert("reasoning".to_owned(), reasoning);
+        resource.reasoning = reasoning;
 
         let earlier = match self.previous_response_id.take().filter(|id| !id.is_empty()) {
             Some(id) => {
                 let context = kept.context(client, &id);
-                echo.insert("previous_response_id".to_owned(), id.as_str().into());
-                context.ok_or_else(|| AppError::UnknownResponse(id.chars().take(80).collect()))?
+                let unknown = || AppError::UnknownResponse(id.chars().take(80).collect());
+                let context = context.ok_or_else(unknown)?;
+                resource.previous_response_id = Some(id);
+                context
             }
             None => Vec::new(),
         };
@@ -140,11 +145,11 @@ impl CreateRequest {
             prompt: self.prompt.take(),
         };
         let conversation = input::conversation(sources, earlier, &|| kept.items(client))?;
-        echo.insert("instructions".to_owned(), conversation.instructions.into());
-        let store = self.store.unwrap_or(true);
+        resource.instructions = conversation.instructions;
         let request = Request {
             sampling,
-            max_tokens,
+            stop: stop_sequences(self.stop),
+            max_tokens: resource.max_output_tokens,
             format,
             effort,
             tools: tools.into(),
@@ -157,9 +162,9 @@ impl CreateRequest {
             stream: self.stream.unwrap_or(false),
             include_workflow: self.include_workflow.unwrap_or(false),
             reasoning: effort != Some(Effort::None),
-            store,
+            store: resource.store,
             context: conversation.context,
-            resource: Resource::new(echo),
+            resource,
         })
     }
 
@@ -198,9 +203,11 @@ impl CreateRequest {
         })
     }
 
-    /// The fields that are repeated as they are, or as what they mean when they are missing.
-    fn echo(&mut self) -> Result<Map<String, Value>, AppError> {
-        let truncation = self.truncation.take().unwrap_or_else(|| "disabled".to_owned());
+    /// The answer's frame with the fields that are repeated as they are, or as what they mean
+    /// when they are missing.
+    fn echo(&mut self) -> Result<Resource, AppError> {
+        let blank = Resource::default();
+        let truncation = self.truncation.take().unwrap_or(blank.truncation);
         if !matches!(truncation.as_str(), "auto" | "disabled") {
             let message = "truncation: expected auto or disabled";
             return Err(AppError::field("truncation", message));
@@ -208,23 +215,24 @@ impl CreateRequest {
         if self.top_logprobs.is_some_and(|count| count > 20) {
             return Err(AppError::field("top_logprobs", "top_logprobs: must be 20 or less"));
         }
-        let fields = [
-            ("truncation", json!(truncation)),
-            ("parallel_tool_calls", json!(self.parallel_tool_calls.unwrap_or(true))),
-            ("text", text::told(self.text.as_ref())?),
-            ("top_p", json!(self.top_p.unwrap_or(1.0))),
-            ("presence_penalty", json!(self.presence_penalty.unwrap_or(0.0))),
-            ("frequency_penalty", json!(self.frequency_penalty.unwrap_or(0.0))),
-            ("top_logprobs", json!(self.top_logprobs.unwrap_or(0))),
-            ("temperature", json!(self.temperature.unwrap_or(1.0))),
-            ("user", json!(self.user.take())),
-            ("max_tool_calls", json!(self.max_tool_calls)),
-            ("store", json!(self.store.unwrap_or(true))),
-            ("metadata", Value::Object(self.metadata.take().unwrap_or_default())),
-            ("safety_identifier", json!(self.safety_identifier.take())),
-            ("prompt_cache_key", json!(self.prompt_cache_key.take())),
-        ];
-        Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        Ok(Resource {
+            truncation,
+            parallel_tool_calls: self.parallel_tool_calls.unwrap_or(blank.parallel_tool_calls),
+            text: text::told(self.text.as_ref())?,
+            top_p: self.top_p.unwrap_or(blank.top_p),
+            presence_penalty: self.presence_penalty.unwrap_or(blank.presence_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(blank.frequency_penalty),
+            top_logprobs: self.top_logprobs.unwrap_or(blank.top_logprobs),
+            temperature: self.temperature.unwrap_or(blank.temperature),
+            user: self.user.take(),
+            max_output_tokens: max_tokens(self.max_output_tokens, self.max_tokens)?,
+            max_tool_calls: self.max_tool_calls,
+            store: self.store.unwrap_or(blank.store),
+            metadata: self.metadata.take().unwrap_or(blank.metadata),
+            safety_identifier: self.safety_identifier.take(),
+            prompt_cache_key: self.prompt_cache_key.take(),
+            ..blank
+        })
     }
 }
 
@@ -242,35 +250,30 @@ fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, App
     }
 }
 
-/// All five keys, in the flat form, whichever form was sent.
-fn told_tool(tool: &ToolDefinition) -> Value {
-    json!({
-        "type": "function", "name": tool.name, "description": tool.description,
-        "parameters": tool.parameters, "strict": tool.strict
-    })
-}
-
 /// A choice in this endpoint's form; `allowed` are the tools of an `allowed_tools`.
-fn told_choice(choice: Option<&ToolChoice>, allowed: Option<&[ToolDefinition]>) -> Value {
+fn told_choice(
+    choice: Option<&ToolChoice>,
+    allowed: Option<&[ToolDefinition]>,
+) -> ToolChoiceObject {
     let mode = match choice {
         None | Some(ToolChoice::Auto) => "auto",
         Some(ToolChoice::None) => "none",
         Some(ToolChoice::Required) => "required",
-        Some(ToolChoice::Named(name)) => return json!({"type": "function", "name": name}),
+        Some(ToolChoice::Named(name)) => {
+            return ToolChoiceObject::Function(NamedFunction::new(name));
+        }
     };
     match allowed {
-        Some(tools) => {
-            let tools: Vec<Value> =
-                tools.iter().map(|tool| json!({"type": "function", "name": tool.name})).collect();
-            json!({"type": "allowed_tools", "tools": tools, "mode": mode})
-        }
-        None => mode.into(),
+        Some(tools) => ToolChoiceObject::Allowed(AllowedTools::new(tools, mode)),
+        None => ToolChoiceObject::Mode(mode),
     }
 }
 
 /// The effort, and both keys in the words of the schema, which has no `minimal` and no `max`.
-fn reasoning(reasoning: Option<Reasoning>) -> Result<(Option<Effort>, Value), AppError> {
-    let Some(Reasoning { effort, summary }) = reasoning else { return Ok((None, Value::Null)) };
+fn reasoning(
+    reasoning: Option<Reasoning>,
+) -> Result<(Option<Effort>, Option<ReasoningObject>), AppError> {
+    let Some(Reasoning { effort, summary }) = reasoning else { return Ok((None, None)) };
     if !matches!(summary.as_deref(), None | Some("auto" | "concise" | "detailed")) {
         let path = "reasoning.summary";
         let message = format!("{path}: expected auto, concise or detailed");
@@ -284,5 +287,5 @@ fn reasoning(reasoning: Option<Reasoning>) -> Result<(Option<Effort>, Value), Ap
         Effort::High => "high",
         Effort::XHigh | Effort::Max => "xhigh",
     });
-    Ok((effort, json!({"effort": told, "summary": summary})))
+    Ok((effort, Some(ReasoningObject { effort: told, summary })))
 }

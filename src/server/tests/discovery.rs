@@ -1,6 +1,6 @@
 //! What clients look at before they ask, what they may not ask, and what browsers are told.
 
-use super::*;
+use super::{logs::logged, *};
 
 const PAGE: (&str, &str) = ("origin", "http://localhost:3000");
 

@@ -120,11 +120,13 @@ impl Board {
             .collect();
         let each: Vec<String> =
             failures.iter().map(|(name, failure)| format!("{name}: {}", failure.message)).collect();
+        // A level below ends at the same moment; whichever is seen first, the deadline was it.
+        let below = failures.iter().any(|(_, failure)| failure.is_by_deadline());
         let kind = FailureKind::Members {
             members: failures,
             succeeded: self.successes(),
             needed: self.plan.policy.min_success.max(1),
-            by_deadline: self.overdue,
+            by_deadline: self.overdue || below,
         };
         let failure = Failure { kind, code: "all_workers_failed", message: each.join("; ") };
         if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) {

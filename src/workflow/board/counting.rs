@@ -28,9 +28,6 @@ impl Board {
             return None;
         }
         self.grace = true;
-        if self.plan.policy.grace.is_zero() {
-            return Some(ready(Step::GraceOver));
-        }
         let over = Instant::now().checked_add(self.plan.policy.grace)?;
         Some(self.ends_with_level(at(over, Step::GraceOver)))
     }

@@ -39,6 +39,30 @@ async fn the_first_token_is_content_of_the_model_that_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_being_written_when_a_call_failed_is_estimated_and_what_was_refused_is_not() {
+    use LlmErrorKind as Kind;
+    let breaks = |kind| move |_: &Call| vec![Cue::Say("sixteen letters."), Cue::Fail(kind)];
+    for (script, written) in [
+        (vec![Kind::Truncated, Kind::Transport, Kind::InBand, Kind::Timeout], 4),
+        (vec![Kind::Connect, Kind::Unauthorized, Kind::Upstream { status: 500 }], 0),
+    ] {
+        for kind in script {
+            let cast = Cast::default().model("a", says(5, "draft")).model("w", says(5, "fused"));
+            let cast = match written {
+                0 => cast.model("bad", fails(5, kind)),
+                _ => cast.model("bad", breaks(kind)),
+            };
+            let plan = json!({ "workers": ["bad", "a"], "synthesizer": "w" });
+            let trace = run(&cast.engine(&plan, ""), ask()).await.trace();
+            let usage = &trace["workers"][0]["usage"];
+            assert_eq!(usage["completion_tokens"], written, "{kind:?}");
+            assert_eq!(usage["estimated"] == true, written > 0, "{kind:?}: {usage}");
+            assert_eq!(trace["usage"]["estimated"] == true, written > 0, "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fallback_takes_over_from_a_writer_that_only_thought() {
     let broods = |_: &Call| vec![Cue::Think("hm"), Cue::Fail(LlmErrorKind::Truncated)];
     let cast = Cast::default()

@@ -253,6 +253,20 @@ async fn waiting_for_a_permit_is_bounded_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_level_that_comes_too_late_asks_nobody() {
+    let cast = cast();
+    let panel = json!({ "name": "panel", "workers": ["b"], "synthesizer": "w" });
+    let plan = json!({ "analyzer": "never", "workers": ["b", panel], "selector": "judge",
+        "policy": { "deadline_secs": 3, "schedule": "sequential" } });
+    let told =
+        run(&cast.engine(&plan, "[workflow.timeouts]\nanalyzer_timeout_secs = 900\n"), ask()).await;
+    let trace = told.trace();
+    assert_eq!(statuses(&trace), ["timeout", "timeout"]);
+    assert!(cast.asked("b").is_empty() && cast.asked("w").is_empty(), "{trace}");
+    assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_direct_call_has_no_deadline() {
     let cast = cast().model("long", says(100_000, "from long alone"));
     let plan = json!({ "workers": ["a"], "selector": "judge", "policy": { "deadline_secs": 1 } });

@@ -191,6 +191,12 @@ proptest! {
         let (told, open) = block_on(async {
             let engine = cast.engine(&plan, "[workflow.timeouts]\nworker_timeout_secs = 80000\n");
             let limit = Duration::from_secs(3600);
+            // A client that leaves in the middle takes everything with it.
+            let mut left = engine.run(engine.route("").unwrap(), ask(), RequestId::fresh());
+            let staying = async { while left.events.next().await.is_some() {} };
+            let _ = tokio::time::timeout(ms(deadline_ms / 2), staying).await;
+            drop(left);
+            assert_eq!(cast.open.load(Ordering::SeqCst), 0, "something was left behind");
             let told = tokio::time::timeout(limit, run(&engine, ask())).await;
             (told.expect("it hangs"), cast.open.load(Ordering::SeqCst))
         });

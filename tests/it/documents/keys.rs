@@ -142,8 +142,7 @@ fn every_key_said_to_be_refused_is_refused_as_not_supported_yet() {
         let marks = ["**尚不支持，因此拒绝**", "**Refused as not supported yet**"];
         let line = text.lines().find(|line| marks.iter().any(|mark| line.starts_with(mark)));
         let line = line.unwrap_or_else(|| panic!("{file} has no such paragraph"));
-        // The last sentence says what to use instead.
-        let words = code(line.split(". For ").next().unwrap().split("。Anthropic").next().unwrap());
+        let words = code(line);
         // `policy` only says where.
         for key in words.into_iter().filter(|word| is_key(word) && *word != "policy") {
             let toml = ["[server]", "[[client]]", "[[model]]", "[workflow]"]

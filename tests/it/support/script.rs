@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,39 @@ pub struct Script {
     pub(super) headers: Vec<(String, String)>,
     pub(super) ignores_stream: bool,
     next: Option<(usize, Arc<AtomicUsize>, Box<Script>)>,
+    moods: Option<Arc<Moods>>,
+}
+
+/// Other behaviours that a model falls into now and then.
+#[derive(Debug)]
+struct Moods {
+    percent: u64,
+    ways: Vec<Script>,
+    dice: Dice,
+}
+
+/// Throws the dice of a chaotic story: always the same numbers, in whatever order calls come.
+/// Clones throw the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Dice {
+    thrown: Arc<AtomicU64>,
+    calm: Arc<AtomicBool>,
+}
+
+impl Dice {
+    /// From now on nothing fails.
+    pub fn calm_down(&self) {
+        self.calm.store(true, Ordering::SeqCst);
+    }
+
+    /// A number that looks random: splitmix64 of how often was thrown.
+    fn throw(&self) -> u64 {
+        let count = self.thrown.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        let mut mixed = count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
 }
 
 #[derive(Clone)]
@@ -103,6 +136,7 @@ impl Script {
             headers: Vec::new(),
             ignores_stream: false,
             next: None,
+            moods: None,
         }
     }
 
@@ -326,6 +360,13 @@ impl Script {
         self
     }
 
+    /// So many calls in a hundred go one of these ways instead.
+    pub fn but(mut self, percent: u64, ways: Vec<Self>, dice: &Dice) -> Self {
+        assert!(!ways.is_empty(), "a mood is a way to behave");
+        self.moods = Some(Arc::new(Moods { percent, ways, dice: dice.clone() }));
+        self
+    }
+
     fn with_ending(mut self, deltas: usize, ending: Ending) -> Self {
         self.ending = (deltas, ending);
         self
@@ -343,6 +384,15 @@ impl Script {
 
     /// The script for the call that just came in.
     pub(super) fn current(&self) -> &Self {
+        if let Some(moods) = &self.moods
+            && !moods.dice.calm.load(Ordering::SeqCst)
+        {
+            let number = moods.dice.throw();
+            if number % 100 < moods.percent {
+                let place = usize::try_from(number / 100).unwrap_or(0) % moods.ways.len();
+                return &moods.ways[place];
+            }
+        }
         match &self.next {
             Some((times, used, next)) if used.fetch_add(1, Ordering::SeqCst) >= *times => {
                 next.current()

@@ -1,7 +1,10 @@
 //! Golden sequences, each also held against the contract by a checker of its own.
 
+use serde_json::{Value, json};
+
 use super::{
     super::super::{
+        dialect::Dialect,
         frames::{Channel, written},
         test_support::*,
     },
@@ -17,7 +20,7 @@ use crate::{
 const CLIENT: Client = [0; 32];
 
 fn reply(keep: Option<Keep>, include_workflow: bool) -> ResponseReply {
-    ResponseReply::new("m", Resource::new(Map::new()), keep, include_workflow)
+    ResponseReply::new("m", Resource::default(), keep, include_workflow)
 }
 
 fn checked(reply: ResponseReply, events: Vec<Event>) -> Vec<Value> {
@@ -230,13 +233,13 @@ fn a_plain_answer_is_the_resource_alone() {
             arguments: String::new(),
         }],
     };
-    let mut object = reply(None, false).whole(answer, &degraded()).unwrap();
+    let mut object = json_of(&reply(None, false).whole(answer, &degraded()).unwrap());
     checker::check_resource(&object).unwrap();
     redact(&mut object, &mut Vec::new());
     insta::assert_snapshot!(object.to_string(), @r#"{"id":"resp_0","object":"response","created_at":"[time]","completed_at":"[time]","status":"completed","incomplete_details":null,"model":"m","previous_response_id":null,"instructions":null,"output":[{"type":"reasoning","id":"rs_1","status":"completed","summary":[{"type":"summary_text","text":"hm"}]},{"type":"message","id":"msg_2","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Hello","annotations":[],"logprobs":[]}]},{"type":"function_call","id":"fc_3","call_id":"call_1","name":"f","arguments":"{}","status":"completed"}],"error":null,"tools":[],"tool_choice":"auto","truncation":"disabled","parallel_tool_calls":true,"text":{"format":{"type":"text"}},"top_p":1.0,"presence_penalty":0.0,"frequency_penalty":0.0,"top_logprobs":0,"temperature":1.0,"reasoning":null,"user":null,"usage":{"input_tokens":26,"input_tokens_details":{"cached_tokens":4},"output_tokens":12,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":38},"max_output_tokens":null,"max_tool_calls":null,"store":true,"background":false,"service_tier":"default","metadata":{},"safety_identifier":null,"prompt_cache_key":null,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
     for reason in [FinishReason::Length, FinishReason::ContentFilter, FinishReason::ToolCalls] {
         let answer = Answer { text: "Hel".to_owned(), ..Answer::default() };
-        let object = reply(None, false).whole(answer, &finished(reason)).unwrap();
+        let object = json_of(&reply(None, false).whole(answer, &finished(reason)).unwrap());
         checker::check_resource(&object).unwrap();
         assert_eq!(object["status"] == "incomplete", reason != FinishReason::ToolCalls);
     }
@@ -255,7 +258,8 @@ fn a_plain_answer_says_what_the_stream_says() {
     };
     let mut answer = Answer::default();
     story().iter().for_each(|event| answer.push(event));
-    let mut whole = reply(None, false).whole(answer, &finished(FinishReason::Stop)).unwrap();
+    let whole = reply(None, false).whole(answer, &finished(FinishReason::Stop)).unwrap();
+    let mut whole = json_of(&whole);
     let ending = [end(finished(FinishReason::Stop))];
     let events = checked(reply(None, false), story().into_iter().chain(ending).collect());
     let mut streamed = events.last().unwrap()["response"].clone();
@@ -344,5 +348,22 @@ fn a_damaged_sequence_is_refused() {
         let mut lacking = resource.clone();
         lacking.as_object_mut().unwrap().shift_remove(name);
         assert!(checker::check_resource(&lacking).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_call_id_that_the_schema_does_not_allow_is_replaced() {
+    for (id, kept) in [("c", true), (&"x".repeat(64), true), ("", false), (&"x".repeat(65), false)]
+    {
+        let ending = end(finished(FinishReason::ToolCalls));
+        let events = checked(reply(None, false), vec![call(0, Some((id, "f")), "{}"), ending]);
+        let mut told: Vec<&str> =
+            events.iter().filter_map(|event| event["item"]["call_id"].as_str()).collect();
+        let resource = &events.last().unwrap()["response"];
+        told.extend(resource["output"][0]["call_id"].as_str());
+        assert_eq!(told.len(), 3);
+        assert!(told.iter().all(|other| *other == told[0]), "{told:?}");
+        assert_eq!(told[0] == id, kept, "{told:?}");
+        assert!((1..=64).contains(&told[0].len()));
     }
 }

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::{super::super::test_support::any_json, *};
 use crate::types::OutputFormat;
@@ -13,6 +14,11 @@ fn read_with(mut body: Value, kept: &Store) -> Result<Asked, AppError> {
 
 fn read(body: Value) -> Result<Asked, AppError> {
     read_with(body, &Store::default())
+}
+
+/// The answer's frame.
+fn told(asked: &Asked) -> Value {
+    serde_json::to_value(&asked.resource).unwrap()
 }
 
 #[test]
@@ -30,13 +36,13 @@ fn an_empty_request_leaves_everything_open() {
 
 #[test]
 fn every_field_may_be_null() {
-    let names = "model instructions messages prompt stream previous_response_id store \
+    let names = "model instructions messages prompt stream previous_response_id store stop \
         max_output_tokens max_tokens temperature top_p presence_penalty frequency_penalty tools \
         tool_choice parallel_tool_calls max_tool_calls text reasoning metadata user truncation \
         safety_identifier prompt_cache_key top_logprobs background conversation include_workflow";
     let nulls = names.split_whitespace().map(|name| (name.to_owned(), Value::Null));
     let nothing = read(Value::Object(nulls.collect())).unwrap();
-    assert_eq!(nothing.resource.told(), read(json!({})).unwrap().resource.told());
+    assert_eq!(told(&nothing), told(&read(json!({})).unwrap()));
     for body in [
         json!({"text": {"format": null, "verbosity": null}}),
         json!({"reasoning": {"effort": null, "summary": null}}),
@@ -63,10 +69,11 @@ fn fields_arrive_where_they_belong_and_are_told_again() {
                  "verbosity": "low"},
         "reasoning": {"effort": "minimal", "summary": "auto"}, "metadata": {"a": "b"},
         "user": "u", "truncation": "auto", "safety_identifier": "s", "prompt_cache_key": "k",
-        "include": ["x"], "service_tier": "auto", "stream_options": {}, "include_workflow": true,
+        "stop": ["a", ""], "include": ["x"], "service_tier": "auto", "stream_options": {}, "include_workflow": true,
     }))
     .unwrap();
     assert!(asked.stream && asked.include_workflow && asked.reasoning && !asked.store);
+    let resource = told(&asked);
     let request = asked.request;
     assert_eq!((request.model.as_str(), request.max_tokens), ("m", Some(5)));
     assert_eq!(request.sampling.temperature, Some(0.7));
@@ -76,10 +83,11 @@ fn fields_arrive_where_they_belong_and_are_told_again() {
     assert_eq!(request.tool_choice, Some(ToolChoice::Named("f".to_owned())));
     assert_eq!(request.parallel_tool_calls, Some(false));
     assert_eq!(request.effort, Some(Effort::Minimal));
+    assert_eq!(request.stop, ["a"]);
     assert_eq!(request.messages.len(), 2);
     let OutputFormat::Schema { name, .. } = request.format else { panic!("no schema") };
     assert_eq!(name, "x");
-    insta::assert_snapshot!(asked.resource.told().to_string(), @r#"{"id":null,"object":"response","created_at":null,"completed_at":null,"status":"in_progress","incomplete_details":null,"model":null,"previous_response_id":null,"instructions":"be brief","output":[],"error":null,"tools":[{"type":"function","name":"f","description":null,"parameters":{"type":"object"},"strict":true},{"type":"function","name":"g","description":"d","parameters":null,"strict":null}],"tool_choice":{"type":"function","name":"f"},"truncation":"auto","parallel_tool_calls":false,"text":{"format":{"type":"json_schema","name":"x","description":null,"schema":{"type":"object"},"strict":false},"verbosity":"low"},"top_p":0.9,"presence_penalty":1.0,"frequency_penalty":-1.5,"top_logprobs":2,"temperature":0.7,"reasoning":{"effort":"low","summary":"auto"},"user":"u","usage":null,"max_output_tokens":5,"max_tool_calls":3,"store":false,"background":false,"service_tier":"default","metadata":{"a":"b"},"safety_identifier":"s","prompt_cache_key":"k"}"#);
+    insta::assert_snapshot!(resource.to_string(), @r#"{"id":"","object":"response","created_at":0,"completed_at":null,"status":"in_progress","incomplete_details":null,"model":"","previous_response_id":null,"instructions":"be brief","output":[],"error":null,"tools":[{"type":"function","name":"f","description":null,"parameters":{"type":"object"},"strict":true},{"type":"function","name":"g","description":"d","parameters":null,"strict":null}],"tool_choice":{"type":"function","name":"f"},"truncation":"auto","parallel_tool_calls":false,"text":{"format":{"type":"json_schema","name":"x","description":null,"schema":{"type":"object"},"strict":false},"verbosity":"low"},"top_p":0.9,"presence_penalty":1.0,"frequency_penalty":-1.5,"top_logprobs":2,"temperature":0.7,"reasoning":{"effort":"low","summary":"auto"},"user":"u","usage":null,"max_output_tokens":5,"max_tool_calls":3,"store":false,"background":false,"service_tier":"default","metadata":{"a":"b"},"safety_identifier":"s","prompt_cache_key":"k"}"#);
 }
 
 #[test]
@@ -98,7 +106,7 @@ fn choices_formats_and_efforts_are_told_in_the_words_of_the_schema() {
                    "mode": "required"}),
         ),
     ] {
-        let told = read(json!({"tools": tools, "tool_choice": choice})).unwrap().resource.told();
+        let told = told(&read(json!({"tools": tools, "tool_choice": choice})).unwrap());
         assert_eq!(told["tool_choice"], want);
         assert_eq!(told["tools"].as_array().unwrap().len(), 2, "{choice}: as they were sent");
     }
@@ -112,14 +120,14 @@ fn choices_formats_and_efforts_are_told_in_the_words_of_the_schema() {
         ("max", "xhigh"),
     ] {
         let asked = read(json!({"reasoning": {"effort": effort}})).unwrap();
-        assert_eq!(asked.resource.told()["reasoning"], json!({"effort": want, "summary": null}));
+        assert_eq!(told(&asked)["reasoning"], json!({"effort": want, "summary": null}));
         assert_eq!(asked.reasoning, effort != "none");
     }
     let json_object = read(json!({"text": {"format": {"type": "json_object"}}})).unwrap();
     assert_eq!(json_object.request.format, OutputFormat::Json);
-    assert_eq!(json_object.resource.told()["text"], json!({"format": {"type": "json_object"}}));
+    assert_eq!(told(&json_object)["text"], json!({"format": {"type": "json_object"}}));
     let unlimited = read(json!({"max_output_tokens": -1})).unwrap();
-    assert_eq!(unlimited.resource.told()["max_output_tokens"], Value::Null);
+    assert_eq!(told(&unlimited)["max_output_tokens"], Value::Null);
 }
 
 #[test]
@@ -175,11 +183,12 @@ async fn an_earlier_response_is_continued_or_named_as_missing() {
         asked.request.messages.iter().map(crate::types::Message::joined_text).collect();
     assert_eq!(texts, ["first", "hi"], "instructions are not carried over");
     assert_eq!(asked.context.len(), 2);
-    assert_eq!(asked.resource.told()["previous_response_id"], "resp_1");
+    assert_eq!(told(&asked)["previous_response_id"], "resp_1");
     for id in ["resp_2", "resp_3"] {
         let error = read_with(json!({"previous_response_id": id}), &kept).unwrap_err();
         assert_eq!(error.code(), "previous_response_not_found");
-        let body = Value::Object(error.body(super::super::super::dialect::Dialect::OpenAi));
+        let body = serde_json::to_value(error.body(super::super::super::dialect::Dialect::OpenAi))
+            .unwrap();
         assert_eq!(body["error"]["param"], "previous_response_id");
     }
 }

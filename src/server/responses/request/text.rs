@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::super::super::{error::AppError, openai::schema_name};
+use super::super::{
+    super::{error::AppError, openai::schema_name},
+    resource::{FormatObject, TextObject},
+};
 use crate::types::OutputFormat;
 
 /// The `text` field.
@@ -56,26 +59,23 @@ pub(super) fn format(text: Option<&TextOptions>) -> Result<OutputFormat, AppErro
     }
 }
 
-/// `text` as the answer repeats it, with every key of a schema.
+/// `text` as the answer repeats it.
 ///
 /// # Errors
 /// 400 for what [`format`] does not take, and for a verbosity that does not exist.
-pub(super) fn told(text: Option<&TextOptions>) -> Result<Value, AppError> {
-    let mut told = match format(text)? {
-        OutputFormat::Text => json!({"format": {"type": "text"}}),
-        OutputFormat::Json => json!({"format": {"type": "json_object"}}),
-        OutputFormat::Schema { name, schema, strict, description } => json!({"format": {
-            "type": "json_schema", "name": name, "description": description, "schema": *schema,
-            "strict": strict.unwrap_or(false)
-        }}),
+pub(super) fn told(text: Option<&TextOptions>) -> Result<TextObject, AppError> {
+    let format = match format(text)? {
+        OutputFormat::Text => FormatObject::Text,
+        OutputFormat::Json => FormatObject::JsonObject,
+        OutputFormat::Schema { name, schema, strict, description } => {
+            let strict = strict.unwrap_or(false);
+            FormatObject::JsonSchema { name, description, schema, strict }
+        }
     };
-    let verbosity = text.and_then(|text| text.verbosity.as_deref());
-    if !matches!(verbosity, None | Some("low" | "medium" | "high")) {
+    let verbosity = text.and_then(|text| text.verbosity.clone());
+    if !matches!(verbosity.as_deref(), None | Some("low" | "medium" | "high")) {
         let path = "text.verbosity";
         return Err(AppError::field(path, format!("{path}: expected low, medium or high")));
     }
-    if let (Some(verbosity), Some(fields)) = (verbosity, told.as_object_mut()) {
-        fields.insert("verbosity".to_owned(), verbosity.into());
-    }
-    Ok(told)
+    Ok(TextObject { format, verbosity })
 }

@@ -1,0 +1,164 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{super::super::test_support::any_json, *};
+use crate::types::{Role, ToolChoice};
+
+fn read(mut body: Value) -> Result<Asked, AppError> {
+    let fields = body.as_object_mut().unwrap();
+    fields.entry("messages").or_insert(json!([{"role": "user", "content": "hi"}]));
+    let request: ChatRequest = serde_json::from_value(body).unwrap();
+    request.read(Map::new())
+}
+
+#[test]
+fn an_empty_request_leaves_everything_open() {
+    let asked = read(json!({})).unwrap();
+    assert!(!asked.stream && !asked.include_usage && !asked.include_workflow);
+    assert!(asked.reasoning);
+    let request = asked.request;
+    assert_eq!(request.model, "");
+    assert_eq!(request.messages.len(), 1);
+    assert_eq!(request.sampling, Sampling::default());
+    assert_eq!((request.max_tokens, request.effort, request.tool_choice), (None, None, None));
+    assert_eq!(request.format, OutputFormat::Text);
+    assert!(request.stop.is_empty() && request.tools.is_empty() && request.extra.is_none());
+}
+
+#[test]
+fn every_field_may_be_null() {
+    let names = [
+        "model",
+        "stream",
+        "stream_options",
+        "max_completion_tokens",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "stop",
+        "n",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "functions",
+        "function_call",
+        "response_format",
+        "reasoning_effort",
+        "reasoning",
+        "include_workflow",
+    ];
+    let body: Map<String, Value> =
+        names.into_iter().map(|name| (name.to_owned(), Value::Null)).collect();
+    assert!(read(Value::Object(body)).is_ok());
+}
+
+#[test]
+fn fields_arrive_where_they_belong() {
+    let asked = read(json!({
+        "model": "m", "stream": true, "stream_options": {"include_usage": true},
+        "max_completion_tokens": 5, "max_tokens": 9, "temperature": 0.5, "top_p": 0.9,
+        "presence_penalty": 1, "frequency_penalty": -1, "seed": 7, "stop": ["a", ""], "n": 1,
+        "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required",
+        "parallel_tool_calls": false, "reasoning_effort": "none", "include_workflow": true,
+        "response_format": {"type": "json_schema", "json_schema":
+            {"name": "x", "schema": {"type": "object"}, "strict": true}},
+        "messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}],
+    }))
+    .unwrap();
+    assert!(asked.stream && asked.include_usage && asked.include_workflow);
+    assert!(!asked.reasoning);
+    let request = asked.request;
+    assert_eq!(request.model, "m");
+    assert_eq!(request.messages[0].role, Role::System);
+    assert_eq!(request.sampling.temperature, Some(0.5));
+    assert_eq!(request.sampling.top_p, Some(0.9));
+    assert_eq!(request.sampling.presence_penalty, Some(1.0));
+    assert_eq!(request.sampling.frequency_penalty, Some(-1.0));
+    assert_eq!(request.sampling.seed, Some(7));
+    assert_eq!(request.max_tokens, Some(5));
+    assert_eq!(request.stop, ["a"]);
+    assert_eq!(request.tool_choice, Some(ToolChoice::Required));
+    assert_eq!(request.parallel_tool_calls, Some(false));
+    assert_eq!(request.effort, Some(Effort::None));
+    let OutputFormat::Schema { name, strict, .. } = request.format else { panic!("no schema") };
+    assert_eq!((name.as_str(), strict), ("x", Some(true)));
+}
+
+#[test]
+fn small_spellings_are_understood() {
+    for (body, want) in
+        [(json!({"stop": "x"}), vec!["x".to_owned()]), (json!({"stop": []}), vec![])]
+    {
+        assert_eq!(read(body).unwrap().request.stop, want);
+    }
+    assert_eq!(read(json!({"max_tokens": -1})).unwrap().request.max_tokens, None);
+    let effort = read(json!({"reasoning": {"effort": "high"}})).unwrap().request.effort;
+    assert_eq!(effort, Some(Effort::High));
+    let legacy = json!({"functions": [{"name": "f"}], "function_call": {"name": "f"}});
+    let legacy = read(legacy).unwrap().request;
+    assert_eq!((legacy.tools.len(), legacy.tools[0].name.as_str()), (1, "f"));
+    assert_eq!(legacy.tool_choice, Some(ToolChoice::Named("f".to_owned())));
+    let format = read(json!({"response_format": {"type": "json_object"}})).unwrap();
+    assert_eq!(format.request.format, OutputFormat::Json);
+}
+
+#[test]
+fn what_cannot_be_done_names_its_field() {
+    for (body, param) in [
+        (json!({"messages": null}), "messages"),
+        (json!({"messages": []}), "messages"),
+        (json!({"n": 2}), "n"),
+        (json!({"n": 0}), "n"),
+        (json!({"temperature": 2.1}), "temperature"),
+        (json!({"temperature": -0.1}), "temperature"),
+        (json!({"max_tokens": 0}), "max_tokens"),
+        (json!({"max_completion_tokens": -5}), "max_completion_tokens"),
+        (json!({"top_p": 1e39}), "top_p"),
+        (json!({"presence_penalty": -1e39}), "presence_penalty"),
+        (json!({"frequency_penalty": 1e39}), "frequency_penalty"),
+        (json!({"functions": [{}]}), "functions[0].name"),
+        (json!({"function_call": {"name": "f"}}), "function_call"),
+        (json!({"tool_choice": "required"}), "tool_choice"),
+        (json!({"tools": [{"type": "mcp"}]}), "tools[0].type"),
+        (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
+        (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
+        (json!({"response_format": {"type": "xml"}}), "response_format.type"),
+        (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema.schema"),
+        (
+            json!({"response_format": {"type": "json_schema",
+                                       "json_schema": {"name": "a b", "schema": {}}}}),
+            "response_format.json_schema.name",
+        ),
+    ] {
+        let Err(AppError::Invalid { param: got, .. }) = read(body.clone()) else {
+            panic!("accepted: {body}");
+        };
+        assert_eq!(got.as_deref(), Some(param), "{body}");
+    }
+}
+
+#[test]
+fn unknown_fields_are_kept_in_their_protocol() {
+    let rest = Map::from_iter([("logprobs".to_owned(), json!(true))]);
+    let message = json!({"messages": [{"role": "user", "content": "x"}]});
+    let request: ChatRequest = serde_json::from_value(message).unwrap();
+    let extra = request.read(rest).unwrap().request.extra.unwrap();
+    assert_eq!(extra.protocol, Protocol::OpenAi);
+    assert_eq!(extra.fields["logprobs"], true);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn no_body_makes_it_panic(field in "(messages|tools|tool_choice|functions|function_call|stop|response_format|reasoning|n|seed)",
+                              value in any_json(), messages in any_json()) {
+        let mut body = json!({"messages": messages});
+        body[field] = value;
+        if let Ok(request) = serde_json::from_value::<ChatRequest>(body) {
+            let _ = request.read(Map::new());
+        }
+    }
+}

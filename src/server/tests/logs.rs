@@ -1,0 +1,95 @@
+//! What is logged of a request, and what becomes of one that goes wrong in us.
+
+use std::{io::Write, sync::Mutex};
+
+use tracing::instrument::WithSubscriber;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged while a request is answered, as JSON lines.
+pub(super) async fn logged(app: &AppState, request: Request) -> Vec<Value> {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let layer = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_writer(move || writer.clone());
+    let levels = tracing_subscriber::EnvFilter::new("chorus=trace");
+    let subscriber = tracing_subscriber::registry().with(layer).with(levels);
+    // See llm::tests::logs: a single dispatcher would let callsites be cached as unwanted.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    call(app, request).with_subscriber(subscriber).await;
+    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_at_info() {
+    let app = serving(|config| config.server.unknown_model = UnknownModel::Reject);
+    let body = r#"{"model":"gpt-x","messages":[{"role":"user","content":"a secret"}]}"#;
+    let asked = request("POST", "/v1/chat/completions?key=secret", &[], body);
+    let lines = logged(&app, asked).await;
+    let info: Vec<&Value> = lines.iter().filter(|line| line["level"] != "DEBUG").collect();
+    assert_eq!(info.len(), 1, "{info:?}");
+    let line = info[0];
+    assert_eq!(line["message"], "request");
+    assert_eq!(line["request.id"].as_str().unwrap().len(), 36);
+    assert_eq!(line["method"], "POST");
+    assert_eq!(line["path"], "/v1/chat/completions");
+    assert_eq!(line["model"], "gpt-x");
+    assert_eq!((&line["status"], &line["code"]), (&404.into(), &"model_not_found".into()));
+    assert!(line["total_ms"].is_u64());
+    assert!(!format!("{lines:?}").contains("secret"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_failure_of_ours_is_an_error_line_too() {
+    let app = serving(|_| {});
+    app.lifecycle.drain();
+    let lines = logged(&app, request("GET", "/api/tags", &[], "")).await;
+    let levels: Vec<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["ERROR", "INFO"]);
+    assert_eq!(lines[0]["request.id"], lines[1]["request.id"]);
+    assert_eq!(lines[0]["code"], "overloaded");
+}
+
+#[tokio::test]
+async fn options_that_are_not_used_are_named_at_debug() {
+    let app = serving(|_| {});
+    let body = r#"{"options":{"temperature":1,"mirostat":2,"num_gpu":"secret"}}"#;
+    let lines = logged(&app, request("POST", "/api/chat", &[], body)).await;
+    let named: Vec<&Value> = lines.iter().filter_map(|line| line.get("options")).collect();
+    assert_eq!(named, ["mirostat num_gpu(text 6) "]);
+    assert!(!format!("{lines:?}").contains("secret"), "{lines:?}");
+}
+
+/// None is known; should there be one, its client gets an answer and the server goes on.
+#[tokio::test]
+async fn a_panic_is_an_internal_error_with_an_id() {
+    async fn broken() -> &'static str {
+        panic!("of a test: a secret")
+    }
+    let app = serving(|_| {});
+    let router = Router::new().route("/v1/broken", get(broken));
+    let router = router.layer(from_fn_with_state(app, observe::observe));
+    let service = TowerToHyperService::new(router);
+    let response = service.call(request("GET", "/v1/broken", &[], "")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response.headers().contains_key("x-request-id"));
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    insta::assert_snapshot!(text_of(body), @r#"{"error":{"message":"internal error: Chorus failed at this request; please report it","type":"api_error","param":null,"code":"internal_error"}}"#);
+}

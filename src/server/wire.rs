@@ -1,0 +1,43 @@
+//! What the answers of all dialects have in common. The shapes themselves are in `openai/wire.rs`,
+//! `openai/completions/wire.rs`, `ollama/wire.rs`, `responses/wire.rs` and `error/body.rs`; the
+//! order of their fields is the order on the wire. They hold what was said, so they have no `Debug`.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::workflow::{Finished, Warning, WorkflowExecutionDetails};
+
+/// Chorus' own fields, at the end of the object that ends an answer.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Record<'a> {
+    /// What failed and the answer could do without; absent when nothing did.
+    #[serde(skip_serializing_if = "<[Warning]>::is_empty")]
+    pub(super) warnings: &'a [Warning],
+    /// The record of the run, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) workflow: Option<&'a WorkflowExecutionDetails>,
+}
+
+impl<'a> Record<'a> {
+    /// Of a run that finished.
+    pub(super) fn of(finished: &'a Finished, include_workflow: bool) -> Self {
+        Self {
+            warnings: &finished.trace.warnings,
+            workflow: include_workflow.then_some(&finished.trace),
+        }
+    }
+}
+
+/// What is never there: the fields that hold it are always null, or empty.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) enum Never {}
+
+/// RFC 3339 in UTC, always with six digits of a second: some clients read it strictly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Microseconds(pub(super) Timestamp);
+
+impl Serialize for Microseconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.6}", self.0))
+    }
+}

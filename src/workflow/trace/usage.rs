@@ -1,0 +1,60 @@
+//! Tokens and cost in a record.
+
+use serde::{Serialize, Serializer};
+
+use crate::types::Usage;
+
+/// Tokens and cost.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct UsageRecord {
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Both.
+    pub total_tokens: u64,
+    /// In US dollars, where every call's price is known.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "billionths")]
+    pub cost_usd: Option<f64>,
+    /// At least one count is an estimate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
+impl UsageRecord {
+    /// With a cost where it is known.
+    #[must_use]
+    pub fn new(usage: &Usage, cost_usd: Option<f64>) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total_tokens(),
+            cost_usd,
+            estimated: usage.estimated,
+        }
+    }
+
+    /// Both; the cost is known only while no part that used tokens lacks one.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let cost_usd = match (self.cost_usd, other.cost_usd) {
+            (Some(one), Some(two)) => Some(one + two),
+            (known, None) if other.total_tokens == 0 => known,
+            (None, known) if self.total_tokens == 0 => known,
+            (_, None) | (None, _) => None,
+        };
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            cost_usd,
+            estimated: self.estimated || other.estimated,
+        }
+    }
+}
+
+/// Dollars without the dust that adding floats leaves: 0.00122665, not 0.0012266500000000001.
+#[expect(clippy::ref_option, reason = "the signature serde calls")]
+fn billionths<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|value| (value * 1e9).round() / 1e9).serialize(serializer)
+}
