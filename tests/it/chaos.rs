@@ -3,12 +3,9 @@
 use std::collections::HashMap;
 
 use chorus::config::Config;
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream};
 use serde_json::{Value, json};
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep_until},
-};
+use tokio::{runtime::Handle, time::sleep};
 
 use crate::support::{
     Chorus, Client, Dice, ENDPOINTS, Event, Events, Script, Setup, Upstream, ms, question, soon,
@@ -16,15 +13,14 @@ use crate::support::{
 };
 
 const RUNS: usize = 2000;
-/// Milliseconds between two requests: an outage must not be spent on thousands that fail at once.
-const PACE: u64 = 8;
+const AT_ONCE: usize = 64;
 /// Seconds a run may take.
-const DEADLINE: u64 = 4;
+const DEADLINE: u64 = 5;
 /// Calls in flight of each model: a permit that is lost now and then is soon the last one.
 const MOST_CALLS: usize = 64;
 
 /// Everything that can go wrong with a call.
-fn every_way_to_fail() -> Vec<Script> {
+fn every_way_to_fail(dice: &Dice) -> Vec<Script> {
     vec![
         Script::fails(500),
         Script::fails(503).with_header("retry-after", "0"),
@@ -45,7 +41,8 @@ fn every_way_to_fail() -> Vec<Script> {
         Script::trickles(ms(40)),
         Script::says_garbage(),
         Script::sends("text/html", b"<html>log in</html>"),
-        Script::floods_one_line(),
+        // Rarely: each is megabytes.
+        Script::fails(504).but(10, vec![Script::floods(), Script::floods_one_line()], dice),
         Script::says("abc").cut_after(0),
         Script::says("abc").cut_after(2),
         Script::says("abc").cut_in_chunk_after(2),
@@ -56,14 +53,14 @@ fn every_way_to_fail() -> Vec<Script> {
         Script::says("abc").finishing_with("content_filter"),
         Script::says("abc").finishing_with("length"),
         Script::says("abc").without_usage(),
-        Script::says("abc").split_everywhere(),
+        Script::says("abc").split_at(&[7, 8, 9, 60, 200]),
         Script::says("abc").after(ms(150)),
-        Script::says("abc").lingers(ms(400)),
+        Script::says("abc").lingers(ms(100)),
     ]
 }
 
 fn cast(dice: &Dice) -> Vec<(String, Script)> {
-    let moody = |script: Script| script.but(30, every_way_to_fail(), dice);
+    let moody = |script: Script| script.but(30, every_way_to_fail(dice), dice);
     let cast = [
         ("judge", moody(Script::judges_for("second"))),
         ("first", moody(Script::echoes("first of "))),
@@ -79,16 +76,16 @@ fn cast(dice: &Dice) -> Vec<(String, Script)> {
 fn setup(other: &Upstream) -> Setup {
     let plan = json!({
         "analyzer": {"ref": "judge"},
-        "workers": ["first", "second", {"name": "panel", "workers": ["third", "first"],
-            "selector": "judge", "policy": {"quorum": 1, "grace_ms": 20}}],
+        "workers": ["first", {"name": "panel", "workers": ["second", "third"],
+            "policy": {"quorum": 1, "grace_ms": 20}}],
         "selector": {"ref": "judge", "fallback": ["spare"]},
         "synthesizer": {"ref": "writer", "fallback": ["spare"]},
-        "policy": {"deadline_secs": DEADLINE},
+        "policy": {"quorum": 1, "grace_ms": 50, "deadline_secs": DEADLINE},
     });
     let names = ["judge", "first", "second", "third", "writer", "spare"];
     let setup = Setup::of(plan).with_models(&names).with(
-        "[workflow.timeouts]\nanalyzer_timeout_secs = 0.5\nworker_timeout_secs = 0.7\n\
-         selector_timeout_secs = 0.5\nsynthesizer_timeout_secs = 0.7\n\
+        "[workflow.timeouts]\nanalyzer_timeout_secs = 1\nworker_timeout_secs = 1.5\n\
+         selector_timeout_secs = 1\nsynthesizer_timeout_secs = 1.5\n\
          [workflow.retry]\nmax_retries = 2\nbase_delay_ms = 5\nmax_delay_ms = 50\n\
          [workflow.health]\nopen_secs = 0.2\nprobe_interval_secs = 0.1\n[server]\nport = 0\n\
          max_in_flight = 4096",
@@ -152,19 +149,22 @@ async fn two_thousand_runs_over_failing_upstreams_all_end() {
     let chorus = setup.over(&upstream).await;
 
     let client: &Client = &chorus;
-    let began = Instant::now();
-    let paced = (0..RUNS).map(|number| async move {
-        sleep_until(began + ms(PACE) * u32::try_from(number).expect("a few")).await;
-        one(client, number).await
+    let all = (0..RUNS).map(|number| async move {
+        let end = one(client, number).await;
+        if end.0 != End::Answer {
+            // Or an outage would be spent on hundreds that fail at once.
+            sleep(ms(50)).await;
+        }
+        end
     });
-    let ends: Vec<(End, Value)> = join_all(paced).await;
+    let ends: Vec<(End, Value)> = stream::iter(all).buffer_unordered(AT_ONCE).collect().await;
 
     // Every one ended by its deadline; twice as much is for a machine that is busy with other tests.
     let mut count: HashMap<&End, usize> = HashMap::new();
-    for (number, (end, trace)) in ends.iter().enumerate() {
+    for (end, trace) in &ends {
         *count.entry(end).or_default() += 1;
         let took = trace["total_ms"].as_u64().expect("a time");
-        assert!(took < DEADLINE * 2000, "{number} took {took} ms: {trace}");
+        assert!(took < DEADLINE * 2000, "{took} ms: {trace}");
     }
     let known = ["all_workers_failed", "upstream_error", "timeout", "rate_limit_exceeded"];
     for end in count.keys() {
@@ -190,7 +190,7 @@ async fn two_thousand_runs_over_failing_upstreams_all_end() {
     drop((upstream, other));
     soon("the end of all tasks", async {
         while Handle::current().metrics().num_alive_tasks() > idle_tasks {
-            tokio::time::sleep(ms(10)).await;
+            sleep(ms(10)).await;
         }
     })
     .await;
@@ -219,7 +219,7 @@ fn calls_by_run(upstreams: &[&Upstream]) -> HashMap<String, u64> {
 async fn recovers(chorus: &Chorus) {
     soon("a run without any failure", async {
         while one(chorus, 0).await.1["status"] != "ok" {
-            tokio::time::sleep(ms(50)).await;
+            sleep(ms(50)).await;
         }
     })
     .await;

@@ -390,7 +390,7 @@ impl Script {
             let number = moods.dice.throw();
             if number % 100 < moods.percent {
                 let place = usize::try_from(number / 100).unwrap_or(0) % moods.ways.len();
-                return &moods.ways[place];
+                return moods.ways[place].current();
             }
         }
         match &self.next {
