@@ -296,7 +296,7 @@ fn take_ready<E: Encoder>(
     flow: &mut Flow<E>,
     live: &Live,
 ) -> bool {
-    for _ in 0..EVENTS_PER_WRITE {
+    for room in (0..EVENTS_PER_WRITE).rev() {
         match flow.take(event) {
             Step::Nothing | Step::Delta => {}
             Step::Finished => return true,
@@ -306,7 +306,9 @@ fn take_ready<E: Encoder>(
                 return true;
             }
         }
-        match events.next().now_or_never() {
+        // What is taken off the stream has to be encoded: with no room left, it stays there.
+        let ready = if room > 0 { events.next().now_or_never() } else { None };
+        match ready {
             Some(ready) => event = ready,
             None => break,
         }

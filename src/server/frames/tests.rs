@@ -147,6 +147,21 @@ async fn headers_go_out_with_the_first_delta_and_progress_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_many_events_are_ready_none_is_lost() {
+    for tokens in [0, 1, 30, 31, 32, 33, 34, 63, 64, 65, 66, 1000] {
+        let words: Vec<String> = (0..tokens).map(|number| number.to_string()).collect();
+        let mut list: Vec<Event> = words.iter().map(|word| token(word)).collect();
+        list.push(end(finished(FinishReason::Stop)));
+        let response = streamed(events(list), flow(SHOWN), live()).await.unwrap();
+        let written: Vec<String> = (writes(response, Instant::now()).await.into_iter())
+            .flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let wanted = [vec!["open".to_owned()], words, vec!["end".to_owned()]].concat();
+        assert_eq!(written, wanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
     let start = Instant::now();
     let response = respond(vec![
