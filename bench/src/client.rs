@@ -189,7 +189,8 @@ fn next_piece(read: &mut BytesMut, body: &mut Body) -> Result<Option<BytesMut>, 
 struct Events {
     text: usize,
     done: bool,
-    failed: bool,
+    /// What it ended with instead.
+    error: Option<String>,
     /// A line whose end has not come.
     partial: Vec<u8>,
 }
@@ -220,15 +221,15 @@ impl Events {
         } else if data == b"[DONE]" {
             self.done = true;
         } else if data.starts_with(b"{\"error\"") {
-            self.failed = true;
+            self.error = Some(String::from_utf8_lossy(data).into_owned());
         }
     }
 
     fn check(&self) -> Result<(), Fault> {
-        match (self.failed, self.done) {
-            (true, _) => Err("the stream ended with an error".into()),
-            (_, false) => Err("the stream was cut off".into()),
-            (false, true) => Ok(()),
+        match &self.error {
+            Some(error) => Err(format!("the stream ended with {error}").into()),
+            None if !self.done => Err("the stream was cut off".into()),
+            None => Ok(()),
         }
     }
 }

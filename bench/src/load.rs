@@ -31,7 +31,9 @@ pub(crate) struct Run {
     pub(crate) connections: usize,
     /// How often in all.
     pub(crate) requests: usize,
-    /// When the tokens were due, if somebody asks how late they were.
+    /// Tokens that a streamed answer has; any other number is an error.
+    pub(crate) tokens: Option<usize>,
+    /// When they were due, if somebody asks how late they were.
     pub(crate) pace: Option<Pace>,
 }
 
@@ -67,8 +69,13 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// Adds one exchange.
-    pub(crate) fn take(&mut self, reply: Result<Reply, Fault>, pace: Option<Pace>) {
-        let reply = match reply {
+    pub(crate) fn take(
+        &mut self,
+        reply: Result<Reply, Fault>,
+        expected: Option<usize>,
+        pace: Option<Pace>,
+    ) {
+        let reply = match reply.and_then(|reply| complete(reply, expected)) {
             Ok(reply) => reply,
             Err(error) => {
                 self.errors += 1;
@@ -127,6 +134,17 @@ impl Outcome {
     }
 }
 
+/// A reply whose text is all there: a server that is fast because it drops tokens is not.
+fn complete(reply: Reply, tokens: Option<usize>) -> Result<Reply, Fault> {
+    let received = reply.text.last().map_or(0, |(bytes, _)| *bytes);
+    match tokens.map(|tokens| tokens * TOKEN_BYTES) {
+        Some(expected) if received != expected => {
+            Err(format!("{received} bytes of text came instead of {expected}").into())
+        }
+        _ => Ok(reply),
+    }
+}
+
 /// In milliseconds, as all times are reported.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
@@ -141,7 +159,8 @@ pub(crate) async fn closed_loop(run: &Run) -> Result<Outcome, Fault> {
     let mut askers = Vec::with_capacity(connections.len());
     for connection in connections {
         let (request, next) = (run.request.clone(), next.clone());
-        askers.push(tokio::spawn(ask(connection, request, next, run.requests, run.pace)));
+        let (tokens, pace) = (run.tokens, run.pace);
+        askers.push(tokio::spawn(ask(connection, request, next, run.requests, tokens, pace)));
     }
     let mut outcome = Outcome::default();
     for asker in askers {
@@ -156,13 +175,14 @@ async fn ask(
     request: Bytes,
     next: Arc<AtomicUsize>,
     requests: usize,
+    tokens: Option<usize>,
     pace: Option<Pace>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     while next.fetch_add(1, Ordering::Relaxed) < requests {
         let reply = connection.exchange(&request).await;
         let broken = reply.is_err();
-        outcome.take(reply, pace);
+        outcome.take(reply, tokens, pace);
         if broken {
             break;
         }
@@ -182,5 +202,31 @@ impl fmt::Display for Outcome {
         writeln!(f, "total         {} ms", show(&self.total))?;
         write!(f, "errors        {}", self.errors)?;
         self.first_error.as_ref().map_or(Ok(()), |error| write!(f, ", first: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_with_a_token_less_is_an_error() {
+        let now = Instant::now();
+        let text = vec![(TOKEN_BYTES, now), (3 * TOKEN_BYTES, now)];
+        let reply = Reply {
+            sent: now,
+            first_byte: now,
+            first_token: now,
+            ended: now,
+            text,
+            body: Vec::new(),
+        };
+        for (expected, errors) in [(Some(3), 0), (Some(4), 1), (None, 0)] {
+            let mut outcome = Outcome::default();
+            outcome.take(Ok(reply.clone()), expected, None);
+            assert_eq!((outcome.errors, outcome.tokens), (errors, 3 * (1 - errors)));
+        }
     }
 }

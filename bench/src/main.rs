@@ -121,7 +121,7 @@ async fn run(command: Command) -> Result<bool, Fault> {
         Command::Bare { upstream, plan, port } => bare::serve(upstream, plan, port).await?,
         Command::Load { to, model, connections, requests, stream } => {
             let request = client::post(to, "/v1/chat/completions", &plan::ask(&model, stream));
-            let run = load::Run { to, request, connections, requests, pace: None };
+            let run = load::Run { to, request, connections, requests, tokens: None, pace: None };
             println!("{}", load::closed_loop(&run).await?);
         }
         Command::Run(run) => {

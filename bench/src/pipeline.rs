@@ -39,7 +39,7 @@ pub(crate) async fn ideal(
         tasks.push(tokio::spawn(async move {
             let mut outcome = Outcome::default();
             for _ in 0..runs {
-                outcome.take(user.run().await, None);
+                outcome.take(user.run().await, None, None);
             }
             outcome
         }));

@@ -59,6 +59,11 @@ pub(crate) fn writes(kind: &str, latency: u32, tokens: u32, gap: u32, seed: usiz
     format!("{kind}-lat{latency}-tok{tokens}-gap{gap}-size{TOKEN_BYTES}-seed{seed}")
 }
 
+/// How many tokens such a model writes.
+pub(crate) fn tokens(name: &str) -> Option<usize> {
+    name.split('-').find_map(|part| part.strip_prefix("tok")?.parse().ok())
+}
+
 /// The body of a chat completion request.
 pub(crate) fn ask(model: &str, stream: bool) -> String {
     let question = "Why is the sky blue, and why is the evening sky red?";

@@ -332,10 +332,14 @@ impl Bench<'_> {
             let ideal = pipeline::ideal(mock, &bound, users, runs).await?.well()?;
             add([first, total], "ideal", &ideal);
             add([first, total], "bare", &stages(&bare, users, runs * users).await?);
-            add([first, total], "chorus", &workflow(&waits, users, runs * users).await?);
+            add([first, total], "chorus", &workflow(&waits, &bound, users, runs * users).await?);
             let ideal = pipeline::ideal(mock, &free, users, runs).await?.well()?;
             add([free_first, free_total], "ideal", &ideal);
-            add([free_first, free_total], "chorus", &workflow(&starts, users, runs * users).await?);
+            add(
+                [free_first, free_total],
+                "chorus",
+                &workflow(&starts, &free, users, runs * users).await?,
+            );
         }
         self.s3_without_latency().await
     }
@@ -353,7 +357,7 @@ impl Bench<'_> {
             let before = process::cpu_seconds(front.pid);
             let outcome = match target {
                 "bare" => stages(&front, 32, runs).await?,
-                _ => workflow(&front, 32, runs).await?,
+                _ => workflow(&front, &plan, 32, runs).await?,
             };
             let cpu = process::cpu_seconds(front.pid) - before;
             #[expect(clippy::cast_precision_loss, reason = "a count")]
@@ -376,7 +380,7 @@ impl Bench<'_> {
             let front = self.chorus_with(kept, &plan)?;
             let outcome = pipeline::ideal(self.mock.address, &plan, 1, runs).await?.well()?;
             self.book.add("s4.total", "ms", ideal, percentile(&outcome.total, 0.5));
-            let outcome = workflow(&front, 1, runs).await?;
+            let outcome = workflow(&front, &plan, 1, runs).await?;
             self.book.add("s4.total", "ms", chorus, percentile(&outcome.total, 0.5));
         }
         Ok(())
@@ -420,7 +424,8 @@ fn of(
     pace: Option<Pace>,
 ) -> load::Run {
     let request = post(front.address, CHAT, &ask(model, stream));
-    load::Run { to: front.address, request, connections, requests, pace }
+    let tokens = plan::tokens(model).filter(|_| stream);
+    load::Run { to: front.address, request, connections, requests, tokens, pace }
 }
 
 /// Asks one model, through whatever stands before it.
@@ -436,11 +441,12 @@ async fn asked(
 }
 
 /// Runs a workflow of Chorus.
-async fn workflow(front: &Front, users: usize, runs: usize) -> Result<Outcome, Fault> {
+async fn workflow(front: &Front, plan: &Plan, users: usize, runs: usize) -> Result<Outcome, Fault> {
+    let tokens = plan::tokens(&plan.writer);
+    let run = |runs| load::Run { tokens, ..of(front, "chorus", true, users, runs, None) };
     // Not measured: the connections to the upstream are opened.
-    load::closed_loop(&of(front, "chorus", true, users, users, None)).await?.well()?;
-    let outcome = load::closed_loop(&of(front, "chorus", true, users, runs, None)).await?.well()?;
-    Ok(outcome)
+    load::closed_loop(&run(users)).await?.well()?;
+    load::closed_loop(&run(runs)).await?.well()
 }
 
 /// Runs the bare server's stages.
@@ -451,6 +457,7 @@ async fn stages(front: &Front, users: usize, runs: usize) -> Result<Outcome, Fau
         request: request.clone(),
         connections: users,
         requests,
+        tokens: None,
         pace: None,
     };
     load::closed_loop(&run(users)).await?.well()?;
