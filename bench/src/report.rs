@@ -87,12 +87,7 @@ const DEFINITIONS: &[Definition] = &[
     at_most("s2.one.gap.first_added_ms", "s2.one.gap.first", Of::Added(CHORUS), 0.5),
     at_most("s2.one.ready.first_added_ms", "s2.one.ready.first", Of::Added(CHORUS), 0.5),
     at_most("s2.one.gap.latest_ms", "s2.one.gap.latest", Of::Added(CHORUS), 40.0),
-    gated(told(at_most(
-        "s2.one.ready.first",
-        "s2.one.ready.first",
-        Of::Over(CHORUS, "nginx"),
-        0.0,
-    ))),
+    gated(told(at_most("s2.one.gap.first", "s2.one.gap.first", Of::Over(CHORUS, "nginx"), 0.0))),
     told(at_least("s2.200.ready.rate_bare", "s2.200.ready.rate", Of::Over(BARE, "nginx"), 0.0)),
     gated(at_least("s2.200.ready.rate", "s2.200.ready.rate", Of::Over(CHORUS, "nginx"), 0.2)),
     told(at_most("s2.200.gap.total_bare", "s2.200.gap.total", Of::Over(BARE, "nginx"), 0.0)),
