@@ -1,0 +1,136 @@
+//! Measures what Chorus adds to its upstreams: a fast pretended upstream, a bare forwarder as a
+//! yardstick, a load generator, and the run that compares them. `README.md` tells how to read it.
+
+mod bare;
+mod client;
+mod listen;
+mod load;
+mod mock;
+mod pipeline;
+mod plan;
+mod process;
+mod report;
+mod scenarios;
+mod stats;
+mod targets;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Whatever went wrong, in words.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Parser)]
+#[command(about = "Measures what Chorus adds to its upstreams")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The pretended upstream, until its standard input ends.
+    Mock {
+        /// 0 takes any free one.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// A forwarder of axum and reqwest with nothing in it, until its standard input ends.
+    Bare {
+        /// Address of the pretended upstream.
+        #[arg(long)]
+        upstream: SocketAddr,
+        /// The four stages that POST /stages runs, as JSON.
+        #[arg(long)]
+        plan: Option<String>,
+        /// 0 takes any free one.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// Asks one model over and over; for profiling a server that runs already.
+    Load {
+        /// The server's address.
+        #[arg(long)]
+        to: SocketAddr,
+        /// The model's name.
+        #[arg(long)]
+        model: String,
+        /// Connections that ask at the same time.
+        #[arg(long, default_value_t = 1)]
+        connections: usize,
+        /// Requests in all.
+        #[arg(long, default_value_t = 1000)]
+        requests: usize,
+        /// Asks for streams.
+        #[arg(long)]
+        stream: bool,
+    },
+    /// The comparison.
+    Run(Run),
+}
+
+/// What to measure.
+#[derive(clap::Args)]
+struct Run {
+    /// The release build of Chorus.
+    #[arg(long)]
+    chorus: PathBuf,
+    /// How often everything is measured, interleaved; 5, or 3 with --quick.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Fewer requests and shorter streams: two minutes rather than eight.
+    #[arg(long)]
+    quick: bool,
+    /// Of start, connections, s1, s2, s3, s4, s5; all when left out.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<scenarios::Scenario>,
+    /// Where to write every value and ratio as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Where to write the ratios a later --check compares with.
+    #[arg(long)]
+    write_baseline: Option<PathBuf>,
+    /// Fails when a ratio is twice as bad as in this file, twice in a row.
+    #[arg(long)]
+    check: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chorus-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<bool, Fault> {
+    match command {
+        Command::Mock { port } => mock::serve(port).await?,
+        Command::Bare { upstream, plan, port } => bare::serve(upstream, plan, port).await?,
+        Command::Load { to, model, connections, requests, stream } => {
+            let request = client::post(to, "/v1/chat/completions", &plan::ask(&model, stream));
+            let run = load::Run { to, request, connections, requests, tokens: None, pace: None };
+            println!("{}", load::closed_loop(&run).await?);
+        }
+        Command::Run(run) => {
+            // Dropping the comparison ends every process that it started.
+            return tokio::select! {
+                result = scenarios::compare(&run) => result,
+                () = process::asked_to_end() => Err("interrupted".into()),
+            };
+        }
+    }
+    Ok(true)
+}
