@@ -9,7 +9,7 @@ use super::{
     Engine, Event, Failed, Finished, Route, Run, RunStatus, RunSummary, RunWatch, WorkflowError,
     WorkflowExecutionDetails,
     context::RunContext,
-    direct,
+    direct::{self, Instead},
     level::{Position, run_level},
     step::{Failure, FailureKind, LevelOutcome, Step, Steps},
     trace::{LevelRecord, UsageRecord},
@@ -61,7 +61,7 @@ impl RunWatch {
 /// Who answers, once the plan and the request were looked at together.
 enum Way {
     Level(Arc<Plan>),
-    Direct(Arc<Model>, Option<String>),
+    Direct(Arc<Model>, Instead),
     Refused(WorkflowError),
 }
 
@@ -88,7 +88,7 @@ impl Engine {
 
     fn way(&self, route: Route, request: &Request) -> Way {
         match route {
-            Route::Direct(model) => Way::Direct(model, None),
+            Route::Direct(model) => Way::Direct(model, Instead::default()),
             Route::Workflow(_) if request.raw => Way::Refused(WorkflowError::Invalid {
                 message: "raw prompts need a model of their own: name a configured model"
                     .to_owned(),
@@ -101,7 +101,9 @@ impl Engine {
                     Some(model) => {
                         let note = "tools in a plan without a synthesizer: the first worker's model \
                                     answered alone";
-                        Way::Direct(Arc::clone(model), Some(note.to_owned()))
+                        let note = Some(note.to_owned());
+                        let instead = Instead { note, deadline: plan.policy.deadline };
+                        Way::Direct(Arc::clone(model), instead)
                     }
                     None => Way::Level(plan),
                 }
@@ -129,7 +131,7 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
     let run = Arc::clone(&ending.run);
     let (direct, mut steps): (bool, Steps) = match way {
         Way::Level(plan) => (false, run_level(run, plan, Position::top())),
-        Way::Direct(model, note) => (true, direct::call(run, model, note)),
+        Way::Direct(model, instead) => (true, direct::call(run, model, instead)),
         Way::Refused(error) => {
             let failed = Event::Failed(Box::new(ending.refused(error)));
             return Box::pin(futures::stream::iter([failed]));

@@ -120,7 +120,7 @@ fn fails(ms: u64, kind: LlmErrorKind) -> impl Fn(&Call) -> Vec<Cue> + Send + Syn
 fn play(model: String, cues: Vec<Cue>, open: Open) -> CallStream {
     Box::pin(stream! {
         let _open = open;
-        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint: 0 });
+        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint: 0, temperature: Some(0.5) });
         for cue in cues {
             match cue {
                 Cue::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
