@@ -15,7 +15,7 @@ use super::{
     trace::{LevelRecord, UsageRecord},
 };
 use crate::{
-    config::{Member, Plan, UsageScope, Workflow},
+    config::{Plan, UsageScope, Workflow},
     llm::{LlmError, LlmErrorKind, Model},
     types::{FinishReason, Request, RequestId, WorkflowId},
 };
@@ -97,7 +97,7 @@ impl Engine {
             Route::Workflow(Workflow { plan, .. })
                 if plan.synthesizer.is_none() && !request.tools.is_empty() =>
             {
-                match first_leaf_model(&plan).and_then(|name| self.llm.model(name)) {
+                match plan.first_leaf().and_then(|leaf| self.llm.model(&leaf.stage.model)) {
                     Some(model) => {
                         let note = "tools in a plan without a synthesizer: the first worker's model \
                                     answered alone";
@@ -111,13 +111,6 @@ impl Engine {
             Route::Workflow(workflow) => Way::Level(workflow.plan),
         }
     }
-}
-
-fn first_leaf_model(plan: &Plan) -> Option<&str> {
-    plan.members.iter().find_map(|member| match member {
-        Member::Leaf(leaf) => Some(leaf.stage.model.as_str()),
-        Member::Nested(nested) => first_leaf_model(nested),
-    })
 }
 
 /// What every ending of a run needs.

@@ -183,6 +183,8 @@ struct Told {
     text: String,
     first_token: Option<Duration>,
     total: Duration,
+    /// Attempts that went out.
+    calls: u64,
     ending: Result<Box<Finished>, Box<Failed>>,
 }
 
@@ -213,7 +215,7 @@ async fn run(engine: &Arc<Engine>, request: Request) -> Told {
         }
     }
     let (ending, total) = ending.unwrap();
-    Told { text, first_token, total, ending }
+    Told { text, first_token, total, calls: run.watch.summary().calls, ending }
 }
 
 fn ms(value: u64) -> Duration {
