@@ -143,6 +143,8 @@ pub enum CallEvent {
         queued: Duration,
         /// The number of the model's endpoint it goes to, for [`Call::avoid`].
         endpoint: usize,
+        /// The temperature that is sent.
+        temperature: Option<f32>,
     },
     /// An attempt ended, well or badly. A call that is cancelled reports none for its last attempt.
     Attempt(Attempt),

@@ -106,6 +106,9 @@ pub enum Event {
     },
     /// A stage ended.
     StageFinished(StageReport),
+    /// The answer comes in spite of a failure of the stage that writes it; said before its first
+    /// piece. What failed is in that stage's report, which follows.
+    Degraded,
     /// A piece of the answer.
     Token(String),
     /// A piece of the answering model's chain of thought.
@@ -204,6 +207,7 @@ impl Answer {
             Event::ToolCallDelta(delta) => self.push_call(delta),
             Event::StageStarted { .. }
             | Event::StageFinished(_)
+            | Event::Degraded
             | Event::Finished(_)
             | Event::Failed(_) => {}
         }

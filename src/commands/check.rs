@@ -326,6 +326,27 @@ json = """
         ");
     }
 
+    /// A request with tools goes to the first worker's model, where it may be hedged.
+    #[test]
+    fn a_model_that_answers_alone_is_counted_with_its_second_call() {
+        let text = r#"
+[[model]]
+name = "near"
+api_base = "http://127.0.0.1:1/v1"
+hedge_after_ms = 800
+[[model.endpoint]]
+api_base = "http://127.0.0.1:2/v1"
+[[model]]
+name = "far"
+api_base = "http://127.0.0.1:3/v1"
+[workflow-integration]
+json = '{ "workers": [{ "workers": ["near"] }, "far"], "selector": "far" }'
+"#;
+        let (code, out, err) = check(text);
+        assert_eq!((code, err.as_str()), (FINE, ""));
+        assert!(out.contains("  far    4\n  near   2\n  total  6\n"), "{out}");
+    }
+
     #[test]
     fn every_workflow_is_shown_with_its_policies_and_its_calls() {
         let text = format!(

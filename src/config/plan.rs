@@ -44,6 +44,16 @@ impl Plan {
         self.members.iter().map(of).sum()
     }
 
+    /// The first worker that is one model, here or below: its model answers alone when tools are
+    /// asked for and no synthesizer is there to call them.
+    #[must_use]
+    pub fn first_leaf(&self) -> Option<&Leaf> {
+        self.members.iter().find_map(|member| match member {
+            Member::Leaf(leaf) => Some(leaf),
+            Member::Nested(plan) => plan.first_leaf(),
+        })
+    }
+
     /// Calls per request by model when everything that can be needed is needed: an analyzer and a
     /// worker once; a reranker and a synthesizer twice (once more with less, after a refusal for
     /// the context's length); a selector three times (that, and its one repair try). A `fallback`
@@ -55,6 +65,13 @@ impl Plan {
     pub fn worst_case_calls(&self, models: &IndexMap<String, Arc<Model>>) -> IndexMap<String, u64> {
         let mut calls = IndexMap::new();
         self.count_calls(models, &mut calls);
+        // A model that answers alone is waited for, as the synthesizer would be.
+        if let Some(leaf) = self.first_leaf().filter(|_| self.synthesizer.is_none())
+            && models.get(&leaf.stage.model).is_some_and(|model| model.hedges_elsewhere())
+            && let Some(count) = calls.get_mut(&leaf.stage.model)
+        {
+            *count = (*count).max(2);
+        }
         calls
     }
 

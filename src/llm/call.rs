@@ -57,7 +57,8 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                 }
             };
             let number = attempt.lease.number();
-            yield Ok(CallEvent::Started { queued, endpoint: number });
+            let temperature = attempt.prepared.temperature;
+            yield Ok(CallEvent::Started { queued, endpoint: number, temperature });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             clock.attempt_begins(attempt.lease.is_probe() && journey.has_other(number));
             let failure = match clock.bound(attempt.open()).await {

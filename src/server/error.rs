@@ -287,11 +287,14 @@ fn run_kind(error: &WorkflowError, direct: bool) -> (StatusCode, &'static str) {
 }
 
 /// An upstream's 401 is about our key, never the caller's, so it is not relayed; its 400 is the
-/// caller's to mend only when the caller's own conversation went to one model as it was.
+/// caller's to mend only when the caller's own conversation went to one model as it was, and its
+/// 429 only then the whole reason: in a workflow others were asked, and paid for, before.
 fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
     match error.kind {
         LlmErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        LlmErrorKind::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+        LlmErrorKind::RateLimited { .. } if direct => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
+        }
         LlmErrorKind::ContextLength
         | LlmErrorKind::UnsupportedInput
         | LlmErrorKind::Rejected { .. }
@@ -299,7 +302,8 @@ fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
         {
             (StatusCode::BAD_REQUEST, "invalid_request")
         }
-        LlmErrorKind::ContextLength
+        LlmErrorKind::RateLimited { .. }
+        | LlmErrorKind::ContextLength
         | LlmErrorKind::UnsupportedInput
         | LlmErrorKind::Rejected { .. }
         | LlmErrorKind::Connect

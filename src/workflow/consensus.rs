@@ -7,11 +7,11 @@ pub(super) const ALIKE: f64 = 0.98;
 /// Only this much of each text is compared.
 const COMPARED_BYTES: usize = 64 * 1024;
 
-/// The character trigrams of a text, lower-cased, in order with their counts, and their Euclidean
-/// length. Sorted lists are compared in one pass, which matters with many long candidates.
+/// The character trigrams of a text, lower-cased, in order with their counts, and the square of
+/// their Euclidean length. Sorted lists are compared in one pass, which matters with many long candidates.
 struct Trigrams {
     counts: Vec<(u64, f64)>,
-    norm: f64,
+    square: f64,
 }
 
 impl Trigrams {
@@ -35,8 +35,8 @@ impl Trigrams {
                 _ => counts.push((gram, 1.0)),
             }
         }
-        let norm = counts.iter().map(|(_, count)| count * count).sum::<f64>().sqrt();
-        Self { counts, norm }
+        let square = counts.iter().map(|(_, count)| count * count).sum();
+        Self { counts, square }
     }
 
     /// Cosine of the angle between the two count vectors, 0 to 1.
@@ -49,7 +49,8 @@ impl Trigrams {
                 dot += count * their_count;
             }
         }
-        let norms = self.norm * other.norm;
+        // The root of a product, so that a text is exactly as long as itself: `agreement` may be 1.
+        let norms = (self.square * other.square).sqrt();
         if norms > 0.0 { (dot / norms).min(1.0) } else { 0.0 }
     }
 }
@@ -116,6 +117,16 @@ mod tests {
         // Of "ab" and "abab" with their padding: {^ab, ab$, b$$} and {^ab, aba, bab, ab$, b$$}.
         let found = consensus(&["ab", "abab"]).unwrap();
         assert!((found.agreement - 3.0 / 15.0_f64.sqrt()).abs() < 1e-9, "{found:?}");
+    }
+
+    /// With `agreement = 1` nothing less than the same text will do, and that has to.
+    #[test]
+    #[expect(clippy::float_cmp, reason = "1 is what the config says")]
+    fn the_same_text_agrees_wholly() {
+        for length in 0..200 {
+            let text: String = ('a'..='z').cycle().take(length).collect();
+            assert_eq!(consensus(&[&text, &text]).unwrap().agreement, 1.0, "{length}");
+        }
     }
 
     #[test]

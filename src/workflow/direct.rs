@@ -1,6 +1,6 @@
 //! A direct call: one model alone, through the same client, retries and limits as in a workflow.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use futures::StreamExt;
@@ -14,6 +14,7 @@ use super::{
     temperature,
     trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
     tracker::{Tracker, size},
+    window::Deadline,
 };
 use crate::{
     config::LimitKind,
@@ -21,12 +22,23 @@ use crate::{
     types::{FinishReason, Sampling, Usage},
 };
 
+/// What a call stands for, where a workflow was asked and one model answers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Instead {
+    /// Why, for the trace.
+    pub(super) note: Option<String>,
+    /// The workflow's.
+    pub(super) deadline: Option<Duration>,
+}
+
 /// Calls the model and streams what it says.
-pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, note: Option<String>) -> Steps {
+pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) -> Steps {
     Box::pin(stream! {
         let config = model.config();
         let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
-        let tracker = Tracker::new(&run, None);
+        let Instead { note, deadline } = instead;
+        let until = deadline.and_then(Deadline::after);
+        let tracker = Tracker::new(&run, until, &config.name);
         tracker.begin();
         let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);

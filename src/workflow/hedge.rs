@@ -117,8 +117,8 @@ async fn both<T>(mut first: Lane<T>, mut second: Lane<T>, tracker: &Tracker) -> 
                 match second.take(item) {
                     Word::None => {}
                     Word::Spoken(event) => {
-                        tracker.speaks(Place::Second);
                         tracker.asks(&second.model, second.chosen);
+                        tracker.speaks(Place::Second);
                         // A model that answers elsewhere has not failed, as after a retry.
                         let failed = first_error.filter(|_| !elsewhere);
                         let failed = failed.map(|error| (first.who, error)).into_iter().collect();
@@ -210,7 +210,7 @@ impl<T> Lane<T> {
             None => return Word::Failed(ended_early(&self.model)),
         };
         match event {
-            CallEvent::Started { queued, endpoint } => {
+            CallEvent::Started { queued, endpoint, .. } => {
                 self.queued += queued;
                 self.started.get_or_insert_with(Instant::now);
                 self.endpoint = Some(endpoint);

@@ -9,13 +9,13 @@ use super::{
     Engine, Event, Failed, Finished, Route, Run, RunStatus, RunSummary, RunWatch, WorkflowError,
     WorkflowExecutionDetails,
     context::RunContext,
-    direct,
+    direct::{self, Instead},
     level::{Position, run_level},
     step::{Failure, FailureKind, LevelOutcome, Step, Steps},
     trace::{LevelRecord, UsageRecord},
 };
 use crate::{
-    config::{Member, Plan, UsageScope, Workflow},
+    config::{Plan, UsageScope, Workflow},
     llm::{LlmError, LlmErrorKind, Model},
     types::{FinishReason, Request, RequestId, WorkflowId},
 };
@@ -61,7 +61,7 @@ impl RunWatch {
 /// Who answers, once the plan and the request were looked at together.
 enum Way {
     Level(Arc<Plan>),
-    Direct(Arc<Model>, Option<String>),
+    Direct(Arc<Model>, Instead),
     Refused(WorkflowError),
 }
 
@@ -88,7 +88,7 @@ impl Engine {
 
     fn way(&self, route: Route, request: &Request) -> Way {
         match route {
-            Route::Direct(model) => Way::Direct(model, None),
+            Route::Direct(model) => Way::Direct(model, Instead::default()),
             Route::Workflow(_) if request.raw => Way::Refused(WorkflowError::Invalid {
                 message: "raw prompts need a model of their own: name a configured model"
                     .to_owned(),
@@ -97,11 +97,13 @@ impl Engine {
             Route::Workflow(Workflow { plan, .. })
                 if plan.synthesizer.is_none() && !request.tools.is_empty() =>
             {
-                match first_leaf_model(&plan).and_then(|name| self.llm.model(name)) {
+                match plan.first_leaf().and_then(|leaf| self.llm.model(&leaf.stage.model)) {
                     Some(model) => {
                         let note = "tools in a plan without a synthesizer: the first worker's model \
                                     answered alone";
-                        Way::Direct(Arc::clone(model), Some(note.to_owned()))
+                        let note = Some(note.to_owned());
+                        let instead = Instead { note, deadline: plan.policy.deadline };
+                        Way::Direct(Arc::clone(model), instead)
                     }
                     None => Way::Level(plan),
                 }
@@ -109,13 +111,6 @@ impl Engine {
             Route::Workflow(workflow) => Way::Level(workflow.plan),
         }
     }
-}
-
-fn first_leaf_model(plan: &Plan) -> Option<&str> {
-    plan.members.iter().find_map(|member| match member {
-        Member::Leaf(leaf) => Some(leaf.stage.model.as_str()),
-        Member::Nested(nested) => first_leaf_model(nested),
-    })
 }
 
 /// What every ending of a run needs.
@@ -129,7 +124,7 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
     let run = Arc::clone(&ending.run);
     let (direct, mut steps): (bool, Steps) = match way {
         Way::Level(plan) => (false, run_level(run, plan, Position::top())),
-        Way::Direct(model, note) => (true, direct::call(run, model, note)),
+        Way::Direct(model, instead) => (true, direct::call(run, model, instead)),
         Way::Refused(error) => {
             let failed = Event::Failed(Box::new(ending.refused(error)));
             return Box::pin(futures::stream::iter([failed]));

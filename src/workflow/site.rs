@@ -43,7 +43,7 @@ pub(super) struct Site {
 impl Site {
     /// The level's own analyzer; `crew` are the workers it may choose among.
     pub(super) fn analyze(&self, stage: &Stage, crew: Vec<String>) -> (Steps, Running) {
-        let tracker = Tracker::new(&self.run, self.window.workers);
+        let tracker = Tracker::new(&self.run, self.window.analysis, &stage.model);
         let (run, stage, own) = (Arc::clone(&self.run), stage.clone(), tracker.clone());
         let steps = stream! {
             own.begin();
@@ -77,7 +77,7 @@ impl Site {
         let waits = self.all_wait() || assignment.depends_on_analysis(&run);
         let mut analysis = self.analysis.clone();
         // The level itself ends its leaves, all at once.
-        let tracker = Tracker::new(&run, None);
+        let tracker = Tracker::new(&run, None, &leaf.stage.model);
         let own = tracker.clone();
         let steps = stream! {
             let advice = advice(&mut analysis, waits).await;
@@ -110,7 +110,7 @@ impl Site {
         let waits = self.all_wait();
         let (run, plan) = (Arc::clone(&self.run), Arc::new(plan.clone()));
         let mut analysis = self.analysis.clone();
-        let tracker = Tracker::new(&run, None);
+        let tracker = Tracker::new(&run, None, "");
         let own = tracker.clone();
         let steps = stream! {
             advice(&mut analysis, waits).await;
@@ -132,7 +132,8 @@ impl Site {
     }
 
     pub(super) fn rerank(&self, reranker: Reranker, shown: Vec<Candidate>) -> (Steps, Running) {
-        let (run, tracker) = (Arc::clone(&self.run), Tracker::new(&self.run, self.window.end));
+        let run = Arc::clone(&self.run);
+        let tracker = Tracker::new(&run, self.window.end, &reranker.stage.model);
         let own = tracker.clone();
         let steps = stream! {
             own.begin();
@@ -144,7 +145,8 @@ impl Site {
     }
 
     pub(super) fn judge(&self, stage: Stage, shortlist: Shortlist) -> (Steps, Running) {
-        let (run, tracker) = (Arc::clone(&self.run), Tracker::new(&self.run, self.window.end));
+        let run = Arc::clone(&self.run);
+        let tracker = Tracker::new(&run, self.window.end, &stage.model);
         let own = tracker.clone();
         let Shortlist { candidates, consensus } = shortlist;
         let steps = stream! {
@@ -158,7 +160,8 @@ impl Site {
 
     /// The writer, once it knows what it has to wait for.
     pub(super) fn write(&self, stage: Stage, drafts: Vec<Candidate>) -> (Steps, Running) {
-        let (run, tracker) = (Arc::clone(&self.run), Tracker::new(&self.run, self.window.end));
+        let run = Arc::clone(&self.run);
+        let tracker = Tracker::new(&run, self.window.end, &stage.model);
         let (analyzer, reader, end) = (self.analyzer.clone(), self.reader, self.window.end);
         let (mut analysis, own) = (self.analysis.clone(), tracker.clone());
         let steps = stream! {

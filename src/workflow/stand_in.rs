@@ -1,7 +1,7 @@
 //! A finished text as the answer: who may read it, whether it satisfies the request, and the pieces
 //! in which it is sent.
 
-use super::context::RunContext;
+use super::{context::RunContext, step::Candidate};
 use crate::types::{OutputFormat, ToolChoice};
 
 /// A finished text is sent in pieces of this many characters.
@@ -35,12 +35,18 @@ pub(super) fn satisfies(run: &RunContext, reader: Reader) -> bool {
     !reader.is_client() || !demanded
 }
 
-/// Whether a text may be the answer though a writer could still be asked: not when it might call a
-/// tool.
-pub(super) fn spares_the_writer(run: &RunContext, reader: Reader, text: &str) -> bool {
+/// Whether a draft may be the answer though a writer could still be asked: not when that might call
+/// a tool, nor when the draft, of whom it was not asked, is longer than the request allows or goes
+/// on after one of its stops.
+pub(super) fn spares_the_writer(run: &RunContext, reader: Reader, draft: &Candidate) -> bool {
     let request = &run.request;
     let may_call = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
-    !(reader.is_client() && may_call) && has_form(run, reader, text)
+    let most = request.max_tokens.map_or(u64::MAX, u64::from);
+    let stops = request.stop.iter().any(|stop| draft.text.contains(stop.as_str()));
+    let kept = draft.usage.completion_tokens <= most && !stops;
+    !(reader.is_client() && may_call)
+        && (!reader.answers() || kept)
+        && has_form(run, reader, &draft.text)
 }
 
 /// Whether a text has the form the request asked for, where that is this reader's.

@@ -75,6 +75,9 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
                 failed(attempt, error, asked.hedged, &mut attempts, &mut overcome);
             }
             let Some(heard) = asked.heard else { continue };
+            if task.reader.is_client() && !overcome.is_empty() {
+                yield Step::Event(Event::Degraded);
+            }
             let (attempt, mut call) = (heard.who, heard.stream);
             let mut text = String::new();
             let (mut spoke, mut bytes) = (false, 0);
@@ -184,6 +187,7 @@ fn stand_in(
             return;
         };
         if to_client {
+            yield Step::Event(Event::Degraded);
             for piece in pieces(&best.text) {
                 yield Step::Event(Event::Token(piece));
             }

@@ -120,7 +120,7 @@ fn fails(ms: u64, kind: LlmErrorKind) -> impl Fn(&Call) -> Vec<Cue> + Send + Syn
 fn play(model: String, cues: Vec<Cue>, open: Open) -> CallStream {
     Box::pin(stream! {
         let _open = open;
-        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint: 0 });
+        yield Ok(CallEvent::Started { queued: Duration::ZERO, endpoint: 0, temperature: Some(0.5) });
         for cue in cues {
             match cue {
                 Cue::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -183,6 +183,8 @@ struct Told {
     text: String,
     first_token: Option<Duration>,
     total: Duration,
+    /// Attempts that went out.
+    calls: u64,
     ending: Result<Box<Finished>, Box<Failed>>,
 }
 
@@ -213,7 +215,7 @@ async fn run(engine: &Arc<Engine>, request: Request) -> Told {
         }
     }
     let (ending, total) = ending.unwrap();
-    Told { text, first_token, total, ending }
+    Told { text, first_token, total, calls: run.watch.summary().calls, ending }
 }
 
 fn ms(value: u64) -> Duration {

@@ -182,12 +182,23 @@ pub struct CallRecord {
     pub usage: UsageRecord,
 }
 
+impl CallRecord {
+    /// Notes the temperature that was really sent, if one was.
+    pub(super) fn sent(&mut self, temperature: Option<f32>) {
+        self.temperature = temperature;
+        if temperature.is_none() {
+            self.temperature_source = None;
+        }
+    }
+}
+
 /// One HTTP exchange.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttemptRecord {
     /// `host` or `host:port`.
     pub endpoint: String,
-    /// `ok`, an error code, or `cancelled` when a second call spoke first.
+    /// `ok`, an error code, or `cancelled` when it was hung up on: another call spoke first, its
+    /// stage was cut, or the deadline came.
     pub outcome: &'static str,
     /// How long it took.
     pub ms: u64,

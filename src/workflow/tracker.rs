@@ -57,8 +57,21 @@ struct Flight {
     output_bytes: usize,
     /// Waiting for permits since then: nothing was sent yet.
     waiting: Option<Instant>,
-    /// The endpoint of the attempt under way, and since when.
-    attempt: Option<(usize, Instant)>,
+    attempt: Option<Underway>,
+}
+
+/// An attempt that has not ended.
+struct Underway {
+    endpoint: usize,
+    since: Instant,
+    /// What was sent.
+    temperature: Option<f32>,
+}
+
+impl Underway {
+    fn new(endpoint: usize, temperature: Option<f32>) -> Self {
+        Self { endpoint, since: Instant::now(), temperature }
+    }
 }
 
 impl Flight {
@@ -74,9 +87,12 @@ impl Flight {
 }
 
 impl Tracker {
-    /// Of a stage that may have to wait before it begins. No call goes on beyond `until`.
-    pub(super) fn new(run: &Arc<RunContext>, until: Option<Deadline>) -> Self {
-        Self { run: Arc::clone(run), until, entry: Arc::default() }
+    /// Of a stage that may have to wait before it begins, with the model that is asked first (none
+    /// for a nested level). No call goes on beyond `until`.
+    pub(super) fn new(run: &Arc<RunContext>, until: Option<Deadline>, model: &str) -> Self {
+        let record = CallRecord { model: model.to_owned(), ..CallRecord::default() };
+        let entry = Entry { record, ..Entry::default() };
+        Self { run: Arc::clone(run), until, entry: Arc::new(Mutex::new(entry)) }
     }
 
     /// The stage begins.
@@ -114,6 +130,7 @@ impl Tracker {
         let flight = Flight::new(model, &call);
         let mut entry = self.entry();
         if let Some(left) = entry.flight.replace(flight) {
+            entry.hang_up(&left);
             entry.settle(&left, &self.run);
         }
         drop(entry);
@@ -179,6 +196,7 @@ impl Tracker {
         if let Some(flight) = entry.flight(place).take()
             && (cut || flight.output_bytes > 0)
         {
+            entry.hang_up(&flight);
             entry.settle(&flight, &self.run);
         }
     }
@@ -189,9 +207,9 @@ impl Tracker {
         let entry = &mut *guard;
         let Some(second) = &mut entry.second else { return };
         match event {
-            CallEvent::Started { endpoint, .. } => {
+            CallEvent::Started { endpoint, temperature, .. } => {
                 second.waiting = None;
-                second.attempt = Some((*endpoint, Instant::now()));
+                second.attempt = Some(Underway::new(*endpoint, *temperature));
                 self.run.watch.attempt_began();
             }
             CallEvent::Attempt(attempt) => {
@@ -203,23 +221,23 @@ impl Tracker {
         }
     }
 
-    /// One of two calls speaks. The other one, if it has not failed, is hung up on: what it was
+    /// One of two calls speaks, which the record is about already. The other one, if it has not failed, is hung up on: what it was
     /// sent is paid for.
     pub(super) fn speaks(&self, place: Place) {
         let mut guard = self.entry();
         let entry = &mut *guard;
         if place == Place::Second {
             std::mem::swap(&mut entry.flight, &mut entry.second);
+            let attempt = entry.flight.as_ref().and_then(|flight| flight.attempt.as_ref());
+            if let Some(temperature) = attempt.map(|attempt| attempt.temperature) {
+                entry.record.sent(temperature);
+            }
         }
         let Some(lost) = entry.second.take() else { return };
-        let Some((endpoint, since)) = lost.attempt else { return };
-        let name = lost.model.config().endpoints.get(endpoint).map(Endpoint::authority);
-        entry.record.attempts += 1;
-        entry.record.calls.push(AttemptRecord {
-            endpoint: name.unwrap_or_default(),
-            outcome: "cancelled",
-            ms: millis(since.elapsed()),
-        });
+        if lost.attempt.is_none() {
+            return;
+        }
+        entry.hang_up(&lost);
         let usage = entry.settled(&lost, &self.run);
         entry.lost += usage;
     }
@@ -232,11 +250,12 @@ impl Tracker {
         let mut guard = self.entry();
         let entry = &mut *guard;
         match event {
-            CallEvent::Started { queued, endpoint } => {
+            CallEvent::Started { queued, endpoint, temperature } => {
                 entry.record.queued_ms += millis(*queued);
+                entry.record.sent(*temperature);
                 if let Some(flight) = &mut entry.flight {
                     flight.waiting = None;
-                    flight.attempt = Some((*endpoint, Instant::now()));
+                    flight.attempt = Some(Underway::new(*endpoint, *temperature));
                 }
                 self.run.watch.attempt_began();
             }
@@ -245,10 +264,7 @@ impl Tracker {
                     flight.attempt = None;
                 }
                 entry.record.attempts += 1;
-                entry.record.temperature = attempt.temperature;
-                if attempt.temperature.is_none() {
-                    entry.record.temperature_source = None;
-                }
+                entry.record.sent(attempt.temperature);
                 entry.record.calls.push(AttemptRecord::from(attempt));
             }
             CallEvent::Delta(delta) => {
@@ -301,13 +317,13 @@ impl Tracker {
     pub(super) fn end(&self, status: StageStatus, error: Option<ErrorRecord>) -> CallRecord {
         let mut entry = self.entry();
         if let Some(flight) = entry.flight.take() {
-            match flight.waiting {
-                Some(since) => entry.record.queued_ms += millis(since.elapsed()),
-                None => entry.settle(&flight, &self.run),
+            if let Some(since) = flight.waiting {
+                entry.record.queued_ms += millis(since.elapsed());
             }
+            entry.end(&flight, &self.run);
         }
         if let Some(second) = entry.second.take() {
-            entry.settle(&second, &self.run);
+            entry.end(&second, &self.run);
         }
         let mut usage = entry.usage;
         usage += entry.lost;
@@ -336,6 +352,27 @@ impl Entry {
             Place::First => &mut self.flight,
             Place::Second => &mut self.second,
         }
+    }
+
+    /// Ends a call that nobody waits for any more. Between two attempts there is nothing to count:
+    /// the one before was refused, or it would not be made again.
+    fn end(&mut self, flight: &Flight, run: &RunContext) {
+        if flight.attempt.is_some() || flight.output_bytes > 0 {
+            self.hang_up(flight);
+            self.settle(flight, run);
+        }
+    }
+
+    /// Files the attempt under way, if there is one.
+    fn hang_up(&mut self, flight: &Flight) {
+        let Some(Underway { endpoint, since, .. }) = &flight.attempt else { return };
+        let name = flight.model.config().endpoints.get(*endpoint).map(Endpoint::authority);
+        self.record.attempts += 1;
+        self.record.calls.push(AttemptRecord {
+            endpoint: name.unwrap_or_default(),
+            outcome: "cancelled",
+            ms: millis(since.elapsed()),
+        });
     }
 
     /// Counts what a call that was hung up on will have cost: nobody tells.

@@ -19,6 +19,12 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
+    /// From now on; none when that is beyond all time.
+    pub(super) fn after(whole: Duration) -> Option<Self> {
+        let at = Instant::now().checked_add(whole)?;
+        Some(Self { at, whole })
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.at <= Instant::now()
     }
@@ -45,16 +51,16 @@ pub(super) struct Window {
     pub(super) end: Option<Deadline>,
     /// When the workers have to be done, so that judge and writer can still work.
     pub(super) workers: Option<Deadline>,
+    /// When the analysis has to be there: half of the workers' time is left then to those who
+    /// waited for it, since an analyzer that hangs must not stop the run.
+    pub(super) analysis: Option<Deadline>,
 }
 
 impl Window {
     /// Of a level that starts now. `parent` is until when the level above waits for it.
     pub(super) fn open(run: &RunContext, plan: &Plan, parent: Option<Deadline>) -> Self {
         let now = Instant::now();
-        let own = plan.policy.deadline.and_then(|whole| {
-            let at = now.checked_add(whole)?;
-            Some(Deadline { at, whole })
-        });
+        let own = plan.policy.deadline.and_then(Deadline::after);
         let end = match (own, parent) {
             (Some(own), Some(parent)) => Some(if own.at < parent.at { own } else { parent }),
             (own, parent) => own.or(parent),
@@ -64,7 +70,11 @@ impl Window {
             let kept = reserve(whole, limits(run, plan));
             Deadline { at: end.at.checked_sub(kept).unwrap_or(now).max(now), ..end }
         });
-        Self { end, workers }
+        let analysis = workers.map(|workers| {
+            let half = workers.at.saturating_duration_since(now) / 2;
+            Deadline { at: now.checked_add(half).unwrap_or(now), ..workers }
+        });
+        Self { end, workers, analysis }
     }
 }
 

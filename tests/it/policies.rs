@@ -1,6 +1,7 @@
 //! Policies over real sockets: stragglers are hung up on, deadlines have their status.
 
-use serde_json::json;
+use futures::future::join_all;
+use serde_json::{Value, json};
 
 use crate::support::{
     ENDPOINTS, Gate, Script, Setup, Upstream, four_stages, ms, question, soon, text_of,
@@ -100,4 +101,95 @@ async fn a_profile_is_a_workflow_by_its_name_with_limits_of_its_own() {
     assert_eq!((&trace["name"], &trace["mode"]), (&json!("fast"), &json!("workflow")));
     assert_eq!((upstream.seen_by("two").len(), upstream.seen_by("one").len()), (6, 0));
     assert!(upstream.most_active() <= 2, "{}", upstream.most_active());
+}
+
+/// A writer that is silent at the deadline: the draft stands in, if it is what was asked for.
+#[tokio::test]
+async fn a_draft_stands_in_at_the_deadline_where_it_satisfies_the_request() {
+    let upstream = Upstream::start([
+        ("prose", Script::says("one draft")),
+        ("json", Script::says("{\"a\": 1}")),
+        ("stuck", Script::hangs()),
+    ])
+    .await;
+    let setup = |worker: &str| {
+        let plan = json!({ "workers": [worker], "synthesizer": "stuck",
+            "policy": { "deadline_secs": 0.5 } });
+        Setup::of(plan).with_models(&["prose", "json", "stuck"])
+    };
+    let prose = setup("prose").over(&upstream).await;
+    let structured = setup("json").over(&upstream).await;
+    let early = setup("prose").with("[server]\nheader_hold_secs = 0").over(&upstream).await;
+    let early = &early;
+    let mut stories = Vec::new();
+    for path in ENDPOINTS {
+        let asks = |key: &str, value: Value| {
+            let mut body = question(path, "chorus", "hi", false);
+            body[key] = value;
+            body
+        };
+        let openai = path == "/v1/chat/completions";
+        let formed = match openai {
+            true => asks("response_format", json!({ "type": "json_object" })),
+            false => asks("format", json!("json")),
+        };
+        let tool = json!({ "type": "function", "function": { "name": "f", "parameters": {} } });
+        let mut called = asks("tools", json!([tool]));
+        called["tool_choice"] = json!("required");
+        let plain = question(path, "chorus", "hi", false);
+        for (chorus, body, text, opened) in [
+            (&prose, Some(plain.clone()), Some("one draft"), false),
+            (&structured, Some(formed.clone()), Some("1}"), false),
+            (&prose, Some(formed), None, false),
+            (&structured, openai.then_some(called), None, false),
+            (early, Some(plain), Some("one draft"), true),
+        ] {
+            for (body, stream) in [(body.clone(), false), (body, true)] {
+                let Some(mut body) = body else { continue };
+                body["stream"] = json!(stream);
+                stories.push(async move {
+                    let response = soon("an ending", chorus.post(path, &body)).await;
+                    let status = response.status().as_u16();
+                    let header = response.headers().get("x-chorus-status").cloned();
+                    let got = response.text().await.unwrap();
+                    let Some(text) = text else {
+                        assert_eq!(status, 504, "{path} {body}: {got}");
+                        assert!(got.contains(r#""code":"timeout""#), "{path} {body}: {got}");
+                        return;
+                    };
+                    assert_eq!(status, 200, "{path} {body}: {got}");
+                    // Headers that went out before it failed cannot say so.
+                    let told = header.is_some_and(|it| it == "degraded");
+                    assert_eq!(told, !(stream && opened), "{path} {body}");
+                    assert!(got.contains(text), "{path} {body}: {got}");
+                    let warning =
+                        r#""warnings":[{"stage":"synthesizer","name":"stuck","code":"timeout"}]"#;
+                    assert!(got.contains(warning), "{path} {body}: {got}");
+                });
+            }
+        }
+    }
+    join_all(stories).await;
+    upstream.idle().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_a_fallback_writes_says_degraded_in_its_headers() {
+    let upstream = Upstream::start([
+        ("a", Script::says("one draft")),
+        ("broken", Script::fails(500)),
+        ("writer", Script::fuses()),
+    ])
+    .await;
+    let plan =
+        json!({ "workers": ["a"], "synthesizer": { "ref": "broken", "fallback": ["writer"] } });
+    let chorus = Setup::of(plan)
+        .with_models(&["a", "broken", "writer"])
+        .without_retries()
+        .over(&upstream)
+        .await;
+    for stream in [false, true] {
+        let events = chorus.stream(CHAT, &question(CHAT, "chorus", "hi", stream)).await;
+        assert_eq!(events.headers["x-chorus-status"], "degraded", "{stream}");
+    }
 }

@@ -71,7 +71,7 @@ fn is_public(text: &str) -> bool {
 fn without_key(line: &str) -> String {
     let Some((before, comment)) = line.split_once('#') else { return line.to_owned() };
     let Some((name, value)) = comment.split_once('=') else { return line.to_owned() };
-    let about_a_key = ["key", "token", "secret", "password"];
+    let about_a_key = ["key", "token", "secret", "password", "header", "auth"];
     let name_is = name.to_lowercase();
     let public = is_public(value.trim().trim_start_matches(['"', '\'']));
     if public || !about_a_key.iter().any(|word| name_is.contains(word)) {
@@ -88,6 +88,7 @@ mod tests {
     fn keys_are_masked_wherever_they_are() {
         let text = r#"
 # api_key = "old"   # the old one
+# headers = { Authorization = "Bearer older" }
 # it was pa55word-of-mine once
 [[client]]
 name = "x"
@@ -107,6 +108,7 @@ api_key = "env:C_KEY"
         insta::assert_snapshot!(masked(text), @r#"
 
         # api_key = ***
+        # headers = ***
         # it was *** once
         [[client]]
         name = "x"

@@ -76,6 +76,19 @@ fn every_error_has_its_status_code_and_type() {
             "invalid_request",
             "invalid_request_error",
         ),
+        (
+            upstream(LlmErrorKind::RateLimited { retry_after: None }, "direct"),
+            429,
+            "rate_limit_exceeded",
+            "rate_limit_error",
+        ),
+        // Its workers answered: trying again would pay them again.
+        (
+            upstream(LlmErrorKind::RateLimited { retry_after: None }, "workflow"),
+            502,
+            "upstream_error",
+            "api_error",
+        ),
         (upstream(LlmErrorKind::Timeout, "direct"), 504, "timeout", "api_error"),
         (upstream(LlmErrorKind::Truncated, "direct"), 502, "upstream_error", "api_error"),
         (upstream(LlmErrorKind::CircuitOpen, "direct"), 502, "upstream_error", "api_error"),
@@ -136,6 +149,7 @@ fn headers_say_whether_and_when_to_try_again() {
         (limited(secs(10)), Some("1"), None),
         (limited(secs(7001)), Some("8"), None),
         (upstream(kind, "direct"), Some("3"), None),
+        (upstream(kind, "workflow"), None, Some("false")),
         (upstream(LlmErrorKind::Timeout, "direct"), None, Some("false")),
         (upstream(LlmErrorKind::Garbled, "workflow"), None, Some("false")),
         (upstream(LlmErrorKind::ContextLength, "direct"), None, None),

@@ -104,6 +104,10 @@ impl<E: Encoder> Flow<E> {
                 }
                 Step::Nothing
             }
+            Some(Event::Degraded) => {
+                self.degraded = true;
+                Step::Nothing
+            }
             Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
             Some(Event::Token(text)) => {
                 self.answering = true;

@@ -161,8 +161,11 @@ pub(in super::super) fn capabilities(name: &str, config: &Config) -> Vec<&'stati
         Some(model) => (takes_tools(model), takes_images(model)),
         None => {
             let workflow = config.workflow_named(name).unwrap_or(&config.workflow);
-            let models = plan_models(&workflow.plan, config);
-            let answering = models.first();
+            let plan = &workflow.plan;
+            let leaf = || plan.first_leaf().map(|leaf| &leaf.stage);
+            let answering = plan.synthesizer.as_ref().or_else(leaf);
+            let answering = answering.and_then(|stage| config.models.get(&stage.model));
+            let models = plan_models(plan, config);
             (
                 answering.is_none_or(|model| takes_tools(model)),
                 models.iter().any(|model| takes_images(model)),
@@ -182,7 +185,7 @@ fn takes_images(model: &Model) -> bool {
     model.vision != Some(false)
 }
 
-/// The models of a plan's synthesizer and workers, the one that answers with tools first.
+/// The models of a plan's synthesizers and workers.
 fn plan_models<'a>(plan: &Plan, config: &'a Config) -> Vec<&'a Model> {
     let mut names = Vec::new();
     collect_names(plan, &mut names);

@@ -111,7 +111,7 @@ impl Board {
         let several = self.candidates.len() > 1 && self.reranker.is_none();
         let decides = self.plan.selector.is_some() || self.plan.synthesizer.is_some();
         let fits = self.candidates.get(best).is_some_and(|candidate| {
-            stand_in::spares_the_writer(&self.run, self.reader, &candidate.text)
+            stand_in::spares_the_writer(&self.run, self.reader, candidate)
         });
         self.agreed = several && decides && agreement >= wanted && fits;
         if self.agreed {

@@ -117,3 +117,110 @@ async fn a_cut_draft_is_a_candidate_marked_so_and_a_withheld_one_is_none() {
     );
     assert_eq!(told.ending.unwrap().reason, FinishReason::Length);
 }
+
+/// A call that was hung up on is one of the exchanges, at what was really sent.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_hung_up_on_is_one_of_the_calls() {
+    let cast = || {
+        Cast::default()
+            .model("a", says(10, "a draft"))
+            .model("never", says(600_000, "too late"))
+            .model("w", says(5, "fused"))
+    };
+    let quorum = json!({ "quorum": 1, "grace_ms": 40 });
+    let deadline = json!({ "deadline_secs": 1 });
+    for (plan, at, status, took) in [
+        (
+            json!({ "workers": ["a", "never"], "synthesizer": "w", "policy": &quorum }),
+            "/workers/1",
+            "cut",
+            50,
+        ),
+        (
+            json!({ "workers": ["a", { "name": "p", "workers": ["never"], "selector": "w" }],
+            "synthesizer": "w", "policy": &quorum }),
+            "/workers/1/nested/workers/0",
+            "cut",
+            50,
+        ),
+        (
+            json!({ "workers": ["a", "never"], "synthesizer": "w", "policy": &deadline }),
+            "/workers/1",
+            "timeout",
+            600,
+        ),
+        (
+            json!({ "workers": ["a"], "synthesizer": "never", "policy": &deadline }),
+            "/synthesizer",
+            "timeout",
+            990,
+        ),
+        (
+            json!({ "analyzer": "never", "workers": ["a"], "synthesizer": "w" }),
+            "/analyzer",
+            "cut",
+            15,
+        ),
+    ] {
+        let told = run(
+            &cast().engine(
+                &plan,
+                "[workflow.timeouts]\nworker_timeout_secs = 900\nsynthesizer_timeout_secs = 900\n",
+            ),
+            ask(),
+        )
+        .await;
+        let trace = told.trace();
+        let record = trace.pointer(at).unwrap();
+        assert_eq!(
+            (&record["status"], &record["attempts"]),
+            (&json!(status), &json!(1)),
+            "{record}"
+        );
+        let call = &record["calls"][0];
+        assert_eq!(
+            (&call["outcome"], &call["endpoint"]),
+            (&json!("cancelled"), &json!("127.0.0.1:9"))
+        );
+        assert_about(ms(call["ms"].as_u64().unwrap()), ms(took));
+        let sent = if at == "/analyzer" { json!(null) } else { json!(0.5) };
+        assert_eq!(record.get("temperature").unwrap_or(&json!(null)), &sent, "{record}");
+    }
+}
+
+/// Nobody is paid for a refusal, nor for the pause after it.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_cut_between_two_attempts_cost_nothing() {
+    let mut cast = Cast::default().model("a", says(10, "a draft")).model("w", says(5, "fused"));
+    let refused: Script = Arc::new(|_| {
+        Box::pin(stream! {
+            yield Ok(CallEvent::Started { queued: ms(0), endpoint: 0, temperature: None });
+            yield Ok(CallEvent::Attempt(attempt("rate_limit_exceeded")));
+            tokio::time::sleep(ms(600_000)).await;
+            yield Ok(finished(FinishReason::Stop));
+        })
+    });
+    cast.scripts.insert("refused".to_owned(), refused);
+    let plan =
+        json!({ "workers": ["a", "refused"], "synthesizer": "w", "policy": { "quorum": 1 } });
+    let trace = run(&cast.engine(&plan, ""), ask()).await.trace();
+    let record = &trace["workers"][1];
+    assert_eq!((&record["status"], &record["attempts"]), (&json!("cut"), &json!(1)), "{record}");
+    assert_eq!(
+        record["usage"],
+        json!({ "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 })
+    );
+    assert_eq!(trace["usage"].get("estimated"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_never_began_is_recorded_with_its_model() {
+    let cast = Cast::default()
+        .model("reader", says(5, r#"{"overrides":{"workers":["a"]}}"#))
+        .model("a", says(10, "a draft"));
+    let plan = json!({ "analyzer": "reader", "workers": ["a", { "name": "x", "ref": "a" }],
+        "selector": "a", "policy": { "overrides": true } });
+    let trace = run(&cast.engine(&plan, ""), ask()).await.trace();
+    let left_out = &trace["workers"][1];
+    assert_eq!((&left_out["status"], &left_out["model"]), (&json!("skipped"), &json!("a")));
+}

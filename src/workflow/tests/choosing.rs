@@ -213,6 +213,11 @@ async fn an_agreed_answer_has_to_satisfy_the_request() {
         (json!(["a", "b"]), tools(None), false),
         (json!(["a", "b"]), tools(Some(ToolChoice::Required)), false),
         (json!(["a", "b"]), tools(Some(ToolChoice::None)), true),
+        // The drafts were asked for neither: one that keeps to them by itself will do.
+        (json!(["a", "b"]), Request { max_tokens: Some(5), ..ask() }, true),
+        (json!(["a", "b"]), Request { max_tokens: Some(4), ..ask() }, false),
+        (json!(["a", "b"]), Request { stop: vec!["Lyon".to_owned()], ..ask() }, true),
+        (json!(["a", "b"]), Request { stop: vec!["river".to_owned()], ..ask() }, false),
     ] {
         let plan =
             json!({ "workers": workers, "synthesizer": "w", "policy": { "agreement": 0.9 } });
@@ -224,9 +229,8 @@ async fn an_agreed_answer_has_to_satisfy_the_request() {
         "policy": { "agreement": 0.9 } });
     let plan = json!({ "workers": [panel], "synthesizer": "w" });
     let cast = twins();
-    let trace = run(&cast.engine(&plan, ""), Request { format: OutputFormat::Json, ..tools(None) })
-        .await
-        .trace();
+    let request = Request { format: OutputFormat::Json, max_tokens: Some(1), ..tools(None) };
+    let trace = run(&cast.engine(&plan, ""), request).await.trace();
     assert_eq!(trace["workers"][0]["nested"]["synthesizer"]["status"], "skipped");
     assert_eq!(cast.asked("w").len(), 1);
 }

@@ -170,18 +170,18 @@ async fn a_writer_that_has_not_spoken_is_replaced_by_the_selected_answer_and_one
 async fn reader_and_judges_have_what_remains() {
     let cast = cast().model("c", says(10, "zebras, mostly"));
     let limits = "[workflow.timeouts]\nanalyzer_timeout_secs = 900\nselector_timeout_secs = 900\n";
-    // The workers of the first plan wait for an analysis that never comes.
+    // An analyzer that hangs leaves the workers that wait for it half of their time.
     for (plan, text, total, late) in [
         (
             json!({ "analyzer": "never", "workers": [{ "ref": "a", "auto_temperature": true }] }),
-            "",
-            6_000,
+            "the first draft",
+            3_010,
             "analyzer",
         ),
         (
             json!({ "analyzer": "never", "workers": ["a"], "synthesizer": { "ref": "w", "auto_temperature": true } }),
             "fused",
-            6_010,
+            3_010,
             "analyzer",
         ),
         (
@@ -232,7 +232,7 @@ async fn waiting_for_a_permit_is_bounded_too() {
         Box::pin(stream! {
             let begun = tokio::time::Instant::now();
             let _permit = gate.acquire_owned().await;
-            yield Ok(CallEvent::Started { queued: begun.elapsed(), endpoint: 0 });
+            yield Ok(CallEvent::Started { queued: begun.elapsed(), endpoint: 0, temperature: Some(0.5) });
             tokio::time::sleep(Duration::from_secs(600)).await;
             yield Ok(finished(FinishReason::Stop));
         })
@@ -255,13 +255,19 @@ async fn waiting_for_a_permit_is_bounded_too() {
 #[tokio::test(start_paused = true)]
 async fn a_level_that_comes_too_late_asks_nobody() {
     let cast = cast();
-    let panel = json!({ "name": "panel", "workers": ["b"], "synthesizer": "w" });
-    let plan = json!({ "analyzer": "never", "workers": ["b", panel], "selector": "judge",
-        "policy": { "deadline_secs": 3, "schedule": "sequential" } });
+    // Its leaf waits for the analysis above, which takes longer than the level may.
+    let panel = json!({ "name": "panel", "workers": [{ "ref": "b", "auto_temperature": true }],
+        "synthesizer": "w", "policy": { "deadline_secs": 1 } });
+    let plan = json!({ "analyzer": "never", "workers": [panel], "selector": "judge",
+        "policy": { "deadline_secs": 10 } });
     let told =
         run(&cast.engine(&plan, "[workflow.timeouts]\nanalyzer_timeout_secs = 900\n"), ask()).await;
     let trace = told.trace();
-    assert_eq!(statuses(&trace), ["timeout", "timeout"]);
+    assert_eq!(
+        (statuses(&trace), statuses(&trace["workers"][0]["nested"])),
+        (vec!["timeout".to_owned()], vec!["timeout".to_owned()])
+    );
+    assert_eq!(trace["workers"][0]["nested"]["workers"][0]["model"], "b");
     assert!(cast.asked("b").is_empty() && cast.asked("w").is_empty(), "{trace}");
     assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
 }
@@ -273,4 +279,30 @@ async fn a_direct_call_has_no_deadline() {
     let request = Request { model: "long".to_owned(), ..ask() };
     let told = run(&cast.engine(&plan, ""), request).await;
     assert_eq!(told.text, "from long alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_answers_for_a_workflow_has_its_deadline() {
+    let trickles = |_: &Call| {
+        let pieces = (0..100).flat_map(|_| [Cue::Say("x"), Cue::Wait(500)]);
+        pieces.chain([Cue::End]).collect()
+    };
+    let cast = cast().model("trickles", trickles);
+    let tool =
+        ToolDefinition { name: "f".to_owned(), description: None, parameters: None, strict: None };
+    for worker in ["never", "trickles"] {
+        let plan = json!({ "workers": [worker], "selector": "judge",
+            "policy": { "deadline_secs": 5 } });
+        let request = Request { tools: Arc::from([tool.clone()]), ..ask() };
+        let told = run(
+            &cast.engine(&plan, "[workflow.timeouts]\nsynthesizer_timeout_secs = 900\n"),
+            request,
+        )
+        .await;
+        assert_about(told.total, ms(5_000));
+        assert_eq!(told.trace()["synthesizer"]["status"], "timeout");
+        let error = told.ending.unwrap_err().error;
+        assert!(matches!(error, WorkflowError::Timeout { .. }), "{error}");
+        assert_eq!(cast.open.load(Ordering::SeqCst), 0);
+    }
 }

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::ToolChoice;
 
 /// How one of the models behaves: after so many milliseconds it does this.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,10 @@ fn script((ms, habit): (u64, Habit), own: usize) -> impl Fn(&Call) -> Vec<Cue> {
 }
 
 const MODELS: usize = 6;
+
+/// Every model may be asked a second time elsewhere.
+const HEDGING: &str =
+    "hedge_after_ms = 150\n[[model.endpoint]]\napi_base = \"http://127.0.0.2:9/v1\"\n";
 
 fn stage() -> impl Strategy<Value = Value> {
     (0..MODELS, prop::option::of(0..MODELS)).prop_map(|(model, fallback)| {
@@ -143,6 +148,22 @@ fn plan() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What bears on who may answer.
+fn request() -> impl Strategy<Value = Request> {
+    let tool =
+        ToolDefinition { name: "f".to_owned(), description: None, parameters: None, strict: None };
+    let tools = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(ToolChoice::Auto)),
+        1 => Just(Some(ToolChoice::Required)),
+    ];
+    let format = prop_oneof![3 => Just(OutputFormat::Text), 1 => Just(OutputFormat::Json)];
+    (tools, format, prop::option::of(1_u32..10)).prop_map(move |(choice, format, max_tokens)| {
+        let tools = choice.iter().map(|_| tool.clone()).collect();
+        Request { tools, tool_choice: choice, format, max_tokens, ..ask() }
+    })
+}
+
 fn cast_of(habits: &[(u64, Habit)]) -> Cast {
     let named = habits.iter().enumerate();
     named.fold(Cast::default(), |cast, (n, habit)| cast.model(&format!("m{n}"), script(*habit, n)))
@@ -166,6 +187,21 @@ fn spent(level: &Value) -> u64 {
     stages.iter().sum::<u64>() + workers.sum::<u64>()
 }
 
+/// The attempts of a level and below, and how many of them are listed.
+fn attempts(level: &Value) -> (u64, u64) {
+    let of = |record: &Value| {
+        let listed = record["calls"].as_array().map_or(0, Vec::len) as u64;
+        (record["attempts"].as_u64().unwrap_or(0), listed)
+    };
+    let stages = ["analyzer", "reranker", "selector", "synthesizer"].map(|stage| of(&level[stage]));
+    let workers =
+        level["workers"].as_array().unwrap().iter().map(|worker| match worker.get("nested") {
+            Some(nested) => attempts(nested),
+            None => of(worker),
+        });
+    workers.chain(stages).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
 /// Every stage that was begun has an ending.
 fn assert_ended(level: &Value) {
     for worker in level["workers"].as_array().unwrap() {
@@ -184,12 +220,16 @@ proptest! {
         plan in plan(),
         habits in prop::collection::vec(habits(), MODELS),
         deadline_ms in 1_u64..6_000,
+        hedges in any::<bool>(),
+        request in request(),
     ) {
         let mut plan = plan;
         plan["policy"]["deadline_secs"] = json!(Duration::from_millis(deadline_ms).as_secs_f64());
         let cast = cast_of(&habits);
         let (told, open) = block_on(async {
-            let engine = cast.engine(&plan, "[workflow.timeouts]\nworker_timeout_secs = 80000\n");
+            let hedging = if hedges { HEDGING } else { "" };
+            let limits = "[workflow.timeouts]\nworker_timeout_secs = 80000\n";
+            let engine = cast.engine_with(&plan, limits, hedging);
             let limit = Duration::from_secs(3600);
             // A client that leaves in the middle takes everything with it.
             let mut left = engine.run(engine.route("").unwrap(), ask(), RequestId::fresh());
@@ -197,7 +237,13 @@ proptest! {
             let _ = tokio::time::timeout(ms(deadline_ms / 2), staying).await;
             drop(left);
             assert_eq!(cast.open.load(Ordering::SeqCst), 0, "something was left behind");
-            let told = tokio::time::timeout(limit, run(&engine, ask())).await;
+            cast.asked.lock().unwrap().clear();
+            let told = tokio::time::timeout(limit, run(&engine, request)).await;
+            let config = engine.config();
+            for (model, most) in config.workflow.plan.worst_case_calls(&config.models) {
+                let asked = cast.asked(&model).len() as u64;
+                assert!(asked <= most, "{model}: {asked} calls, and {most} were foretold");
+            }
             (told.expect("it hangs"), cast.open.load(Ordering::SeqCst))
         });
         prop_assert!(told.total <= ms(deadline_ms + 5), "{:?} of {deadline_ms} ms", told.total);
@@ -205,6 +251,7 @@ proptest! {
         let trace = told.trace();
         assert_ended(&trace);
         prop_assert_eq!(trace["usage"]["total_tokens"].as_u64().unwrap(), spent(&trace), "{}", trace);
+        prop_assert_eq!(attempts(&trace), (told.calls, told.calls), "{}", trace);
         match &told.ending {
             Ok(_) => prop_assert!(!told.text.is_empty()),
             Err(failed) => prop_assert!(!failed.error.to_string().is_empty()),

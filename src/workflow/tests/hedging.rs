@@ -338,7 +338,7 @@ async fn waiting_for_a_permit_is_not_the_upstreams_silence() {
     let queued = |_: Call| -> CallStream {
         Box::pin(stream! {
             tokio::time::sleep(ms(500)).await;
-            yield Ok(CallEvent::Started { queued: ms(500), endpoint: 0 });
+            yield Ok(CallEvent::Started { queued: ms(500), endpoint: 0, temperature: Some(0.5) });
             tokio::time::sleep(ms(90)).await;
             yield Ok(CallEvent::Delta(Delta::Text("by w".to_owned())));
             yield Ok(CallEvent::Attempt(attempt("ok")));

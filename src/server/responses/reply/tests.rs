@@ -14,7 +14,7 @@ use super::{
 use crate::{
     llm::LlmErrorKind,
     types::{Message, Role},
-    workflow::{Event, StageStatus},
+    workflow::{Event, StageStatus, WorkflowError},
 };
 
 const CLIENT: Client = [0; 32];
@@ -213,7 +213,7 @@ fn a_broken_stream_says_so_in_every_way() {
     {"type":"error","sequence_number":11,"code":"server_error","message":"model 'writer': it broke","param":null,"error":{"type":"server_error","code":"server_error","message":"model 'writer': it broke","param":null}}
     {"type":"response.failed","sequence_number":12,"response":{"id":"resp_0","completed_at":null,"status":"failed","output":[{"type":"reasoning","id":"rs_1","status":"completed","summary":[{"type":"summary_text","text":"hm"}]},{"type":"message","id":"msg_2","status":"incomplete","role":"assistant","content":[{"type":"output_text","text":"Hel","annotations":[],"logprobs":[]}]}],"error":{"code":"server_error","message":"model 'writer': it broke"}}}
     "#);
-    let limit = || Event::Failed(failed(upstream(LlmErrorKind::RateLimited { retry_after: None })));
+    let limit = || Event::Failed(failed(WorkflowError::RateLimited { retry_after: None }));
     let events = checked(reply(None, false), vec![token("Hel"), limit()]);
     assert_eq!(events.last().unwrap()["response"]["error"]["code"], "rate_limit_exceeded");
     let calling = vec![call(0, Some(("call_1", "f")), "{"), call(1, Some(("call_2", "g")), "")];
