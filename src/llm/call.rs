@@ -131,7 +131,7 @@ impl Permits {
 }
 
 /// `None` where there is no limit, or no more (a closed semaphore limits nothing).
-async fn permit(semaphore: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+pub(super) async fn permit(semaphore: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(semaphore?).acquire_owned().await.ok()
 }
 
@@ -215,7 +215,10 @@ impl<'a> Try<'a> {
     }
 
     fn note_delta(&mut self) {
-        self.first_delta.get_or_insert_with(Instant::now);
+        if self.first_delta.is_none() {
+            self.first_delta = Some(Instant::now());
+            self.lease.spoke();
+        }
     }
 
     /// A complete answer's events, or why it is none.
