@@ -324,7 +324,10 @@ fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
     let index = value.get("index").and_then(Value::as_u64);
     let mut pieces = Vec::new();
     match value.get("type").and_then(Value::as_str) {
-        Some("message_start") => pieces.extend(value.pointer("/message/usage").map(usage)),
+        // What it counts as written is the beginning only.
+        Some("message_start") => pieces.extend(
+            value.pointer("/message/usage").map(|usage| counts(usage, None)).map(Piece::Usage),
+        ),
         Some("content_block_start") => {
             pieces.extend(value.get("content_block").and_then(|start| block(start, index)));
         }
@@ -389,14 +392,17 @@ fn finish(reason: &Value) -> Option<Piece> {
     }))
 }
 
-/// What was read from the cache or written to it is not among the `input_tokens`.
 fn usage(usage: &Value) -> Piece {
+    Piece::Usage(counts(usage, usage.get("output_tokens").and_then(Value::as_u64)))
+}
+
+/// What was read from the cache or written to it is not among the `input_tokens`.
+fn counts(usage: &Value, completion: Option<u64>) -> Counts {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
     let cached = count("cache_read_input_tokens");
     let prompt = count("input_tokens").map(|fresh| {
         let written = count("cache_creation_input_tokens").unwrap_or(0);
         fresh.saturating_add(cached.unwrap_or(0)).saturating_add(written)
     });
-    let completion = count("output_tokens");
-    Piece::Usage(Counts { prompt, completion, cached, ..Counts::default() })
+    Counts { prompt, completion, cached, ..Counts::default() }
 }

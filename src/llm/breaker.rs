@@ -220,6 +220,16 @@ impl Breaker {
         }
     }
 
+    /// The call has its first words. A probe's decide that it is back: whole answers take minutes,
+    /// and nobody else is let through meanwhile. That they end well is still to be seen, so the
+    /// failures before are not forgiven: one more opens it again.
+    pub fn spoke(&mut self, ticket: &mut Ticket, now: Instant) {
+        if ticket.is_probe && ticket.generation == self.generation {
+            self.come_back_on_probation(now);
+            *ticket = Ticket { generation: self.generation, is_probe: false };
+        }
+    }
+
     /// A call that was let through ended without telling anything: its client left, or another
     /// call was faster. A probe's place is free again.
     pub fn release(&mut self, ticket: &Ticket) {
@@ -251,8 +261,7 @@ impl Breaker {
     pub fn listed(&mut self, is_well: bool, now: Instant) {
         self.watched_at = now;
         if is_well && self.state != State::Closed {
-            self.consecutive = self.consecutive.min(self.rules.failure_threshold.saturating_sub(1));
-            self.come_back(now);
+            self.come_back_on_probation(now);
         }
     }
 
@@ -286,6 +295,11 @@ impl Breaker {
     fn leave(&mut self, code: &'static str, is_down: bool, now: Instant) {
         let until = after(now, self.patience(is_down));
         self.change(State::Out { is_down, until, is_probing: false }, Some(code), now);
+    }
+
+    fn come_back_on_probation(&mut self, now: Instant) {
+        self.consecutive = self.consecutive.min(self.rules.failure_threshold.saturating_sub(1));
+        self.come_back(now);
     }
 
     fn come_back(&mut self, now: Instant) {

@@ -49,9 +49,10 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             if let Some(clock) = &mut clock {
                 clock.extend(queued);
             }
-            let mut attempt = match Try::new(&model, &call, &mut journey) {
+            let mut attempt = match Try::new(&model, &call, &mut journey, &repaired) {
                 Ok(attempt) => attempt,
                 Err(error) => {
+                    drop(permits); // another call may wait for them before this stream is dropped
                     yield Err(error);
                     return;
                 }
@@ -61,7 +62,11 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             yield Ok(CallEvent::Started { queued, endpoint: number, temperature });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             clock.attempt_begins(attempt.lease.is_probe() && journey.has_other(number));
-            let failure = match clock.bound(attempt.open()).await {
+            let opened = clock.bound(attempt.open()).await;
+            if opened.is_ok() {
+                attempt.learn(&repaired);
+            }
+            let failure = match opened {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
                     let next = match exchange.is_complete() {
@@ -103,6 +108,7 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                     sleep(pause).await;
                 }
                 Step::GiveUp => {
+                    drop(attempt);
                     yield Err(journey.error());
                     return;
                 }
@@ -126,7 +132,7 @@ impl Permits {
 }
 
 /// `None` where there is no limit, or no more (a closed semaphore limits nothing).
-async fn permit(semaphore: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+pub(super) async fn permit(semaphore: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
     Arc::clone(semaphore?).acquire_owned().await.ok()
 }
 
@@ -135,6 +141,15 @@ enum Step {
     Again,
     Wait(Duration),
     GiveUp,
+}
+
+/// What a request is sent again without.
+#[derive(Clone, Copy)]
+struct Repaired {
+    endpoint: usize,
+    parameter: Parameter,
+    /// To be remembered once the request without it is taken: then it was to blame.
+    lasts: bool,
 }
 
 /// One attempt and its times.
@@ -150,9 +165,16 @@ struct Try<'a> {
 impl<'a> Try<'a> {
     /// # Errors
     /// The call's, when no endpoint can be asked.
-    fn new(model: &'a Model, call: &'a Call, journey: &mut Journey<'_>) -> Result<Self, LlmError> {
+    fn new(
+        model: &'a Model,
+        call: &'a Call,
+        journey: &mut Journey<'_>,
+        repaired: &[Repaired],
+    ) -> Result<Self, LlmError> {
         let lease = journey.lease()?;
-        let prepared = lease.endpoint().prepare(call).ok_or_else(|| journey.error())?;
+        let without = repaired.iter().filter(|one| one.endpoint == lease.number());
+        let prepared = lease.endpoint().prepare(call, without.map(|one| one.parameter));
+        let prepared = prepared.ok_or_else(|| journey.error())?;
         let begun = Instant::now();
         Ok(Self { model, lease, call, prepared, begun, first_delta: None })
     }
@@ -187,8 +209,17 @@ impl<'a> Try<'a> {
         Err(failure)
     }
 
+    /// The request was taken as it is.
+    fn learn(&self, repaired: &[Repaired]) {
+        let here = repaired.iter().filter(|one| one.endpoint == self.lease.number() && one.lasts);
+        here.for_each(|one| self.endpoint().remember(one.parameter));
+    }
+
     fn note_delta(&mut self) {
-        self.first_delta.get_or_insert_with(Instant::now);
+        if self.first_delta.is_none() {
+            self.first_delta = Some(Instant::now());
+            self.lease.spoke();
+        }
     }
 
     /// A complete answer's events, or why it is none.
@@ -256,21 +287,26 @@ impl<'a> Try<'a> {
         &self,
         failure: Failure,
         journey: &mut Journey<'_>,
-        repaired: &mut Vec<(usize, Parameter)>,
+        repaired: &mut Vec<Repaired>,
         remaining: Duration,
     ) -> Step {
         let number = self.lease.number();
-        if let Some(Repair::Unsupported(parameter) | Repair::Without(parameter)) = failure.repair {
-            self.endpoint().remember(parameter);
-        }
         let repair = match failure.repair {
-            Some(Repair::Without(parameter)) => Some((number, parameter)),
-            Some(Repair::Unsupported(_)) | None => None,
+            Some(Repair::Without(parameter)) => Some((parameter, true)),
+            Some(Repair::WithoutNow(parameter)) => Some((parameter, false)),
+            Some(Repair::Unsupported(parameter)) => {
+                self.endpoint().remember(parameter);
+                None
+            }
+            None => None,
+        };
+        let is_new = |parameter| {
+            !repaired.iter().any(|one| one.endpoint == number && one.parameter == parameter)
         };
         if self.first_delta.is_none()
-            && let Some(repair) = repair.filter(|repair| !repaired.contains(repair))
+            && let Some((parameter, lasts)) = repair.filter(|(parameter, _)| is_new(*parameter))
         {
-            repaired.push(repair);
+            repaired.push(Repaired { endpoint: number, parameter, lasts });
             journey.stay(number);
             return Step::Again;
         }

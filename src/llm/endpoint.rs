@@ -100,10 +100,15 @@ impl Endpoint {
         Ask { config: &self.model, call, refused: &refused }.unsupported()
     }
 
-    /// The request for a call, without what was refused before; `None` when the base takes no path,
-    /// which was checked.
-    pub(super) fn prepare(&self, call: &Call) -> Option<Prepared> {
-        let refused = self.refused();
+    /// The request for a call, without what was refused before and without `also`; `None` when the
+    /// base takes no path, which was checked.
+    pub(super) fn prepare(
+        &self,
+        call: &Call,
+        also: impl Iterator<Item = Parameter>,
+    ) -> Option<Prepared> {
+        let mut refused = self.refused();
+        refused.extend(also);
         let ask = Ask { config: &self.model, call, refused: &refused };
         let wire = self.wire();
         let accept = if call.stream { wire.streams_as() } else { "application/json" };

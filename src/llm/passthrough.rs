@@ -7,11 +7,13 @@ use std::{sync::Arc, time::Duration};
 use indexmap::IndexMap;
 use reqwest::header::{ACCEPT, HeaderValue};
 use serde_json::{Map, Value, value::RawValue};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::{
-    LlmError, LlmErrorKind, Model,
+    Limit, LlmError, LlmErrorKind, Model,
     breaker::Report,
+    call::permit,
+    clock::Clock,
     endpoint::Endpoint,
     exchange::{error_body, of_body, of_send},
     failure::Failure,
@@ -71,31 +73,34 @@ impl Model {
         limit: Duration,
     ) -> Result<Forwarded, LlmError> {
         body.insert("model".to_owned(), self.config.upstream_model.as_str().into());
-        let _permit = match &self.permits {
-            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
-            None => None,
-        };
-        let deadline = Instant::now() + limit;
+        let mut clock: Option<Clock> = None;
         let mut journey = Journey::new(self, &|_| true, None, None);
         loop {
-            let begun = Instant::now();
+            let waiting = Instant::now();
+            let permit = permit(self.permits.as_ref()).await;
+            if let Some(clock) = &mut clock {
+                clock.extend(waiting.elapsed());
+            }
             let mut lease = journey.lease()?;
+            let begun = Instant::now();
             let endpoint = lease.endpoint();
-            let attempt = exchange(endpoint, what, &body);
-            let failure = match timeout_at(deadline, attempt).await {
-                Ok(Ok(answer)) => {
+            let clock = clock.get_or_insert_with(|| Clock::start(Limit::Total(limit)));
+            clock.attempt_begins(lease.is_probe() && journey.has_other(lease.number()));
+            let failure = match clock.bound(exchange(endpoint, what, &body)).await {
+                Ok(answer) => {
                     self.log_forwarded(endpoint, &body, "ok", begun);
                     lease.report(Report::Answered, None);
                     return Ok(answer);
                 }
-                Ok(Err(failure)) => failure,
-                Err(_) => {
-                    let words = format!("no answer in {} s", limit.as_secs_f64());
-                    Failure::new(LlmErrorKind::Timeout, words)
-                }
+                Err(failure) => failure,
             };
+
+            drop(permit);
             self.log_forwarded(endpoint, &body, failure.kind.code(), begun);
+            let is_timeout = failure.kind == LlmErrorKind::Timeout;
             match failure.report() {
+                // Too little of the limit was left to call it slow.
+                Some(_) if is_timeout && !lease.is_probe() && !clock.had_most(begun) => {}
                 // A model for conversations need not have this path.
                 Some(Report::Unusable { .. }) if failure.kind == LlmErrorKind::NotFound => {
                     lease.report(Report::Answered, None);
@@ -103,8 +108,7 @@ impl Model {
                 Some(report) => lease.report(report, None),
                 None => {}
             }
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            let next = journey.next(lease.number(), &failure, remaining);
+            let next = journey.next(lease.number(), &failure, clock.remaining());
             let mut texts = Vec::new();
             body.values().for_each(|value| collect_texts(value, &mut texts));
             journey.failed(failure.into_error(lease.endpoint(), &texts));

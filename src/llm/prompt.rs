@@ -1,9 +1,12 @@
 //! Conversations bent to what an upstream takes: tools as plain text, output forms as an
 //! instruction, everything as one prompt. Pure.
 
+mod turns;
+
 use serde_json::{Value, json};
 
-use crate::types::{Message, OutputFormat, Part, Role};
+pub(super) use self::turns::{Turn, Turns, turns};
+use crate::types::{Message, OutputFormat, Part, Role, ToolCall};
 
 /// What to say of the output's form when the protocol will not enforce it. The word JSON must be
 /// there: OpenAI refuses JSON mode without it.
@@ -44,16 +47,23 @@ pub(super) fn has_tool_turns(messages: &[Message]) -> bool {
 pub(super) fn flatten_tools(messages: &mut [Message]) {
     link_tools(messages);
     for message in messages {
-        if !message.tool_calls.is_empty() {
-            let calls = std::mem::take(&mut message.tool_calls);
-            message.parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
-            message.parts.extend(calls.into_iter().map(|call| {
-                Part::Text(format!("[called the tool {} with {}]", call.name, call.arguments))
-            }));
-        }
+        flatten_calls(message, &[]);
         if message.role == Role::Tool {
             flatten_result(message);
         }
+    }
+}
+
+/// The calls whose ids are not among these.
+fn flatten_calls(message: &mut Message, kept: &[String]) {
+    let calls = std::mem::take(&mut message.tool_calls);
+    let (kept, told) = calls.into_iter().partition(|call| kept.contains(&call.id));
+    message.tool_calls = kept;
+    if !told.is_empty() {
+        message.parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        message.parts.extend(told.into_iter().map(|call: ToolCall| {
+            Part::Text(format!("[called the tool {} with {}]", call.name, call.arguments))
+        }));
     }
 }
 
@@ -72,75 +82,6 @@ pub(super) fn arguments(text: &str) -> Value {
         Err(_) if !text.trim().is_empty() => json!({"value": text}),
         Ok(_) | Err(_) => json!({}),
     }
-}
-
-/// A conversation in turns that alternate.
-pub(super) struct Turns {
-    /// Every system message, a blank line between them; empty when there is none.
-    pub(super) system: String,
-    /// The person's turn comes first, then the model's, and so on.
-    pub(super) turns: Vec<Turn>,
-}
-
-/// What one side said before the other went on.
-#[derive(Debug, PartialEq)]
-pub(super) struct Turn {
-    pub(super) by_model: bool,
-    /// At least one, none of them empty; results of tools before everything else.
-    pub(super) messages: Vec<Message>,
-}
-
-/// What stands before a conversation that the model opened.
-const MODEL_OPENS: &str = "(The assistant speaks first.)";
-
-/// Sorts messages into turns that alternate, for protocols that take no others: neighbours of one
-/// side are merged, empty messages left out. A conversation of nothing but instructions is asked as
-/// a question. A result that belongs to no call becomes plain text.
-pub(super) fn turns(messages: Vec<Message>) -> Turns {
-    let mut system: Vec<String> = Vec::new();
-    let mut turns: Vec<Turn> = Vec::new();
-    for mut message in messages {
-        if is_blank(&message) {
-            continue;
-        }
-        if message.role == Role::System {
-            system.push(message.joined_text());
-            continue;
-        }
-        let linked = message.tool_call_id.is_some() && message.tool_name.is_some();
-        if message.role == Role::Tool && !linked {
-            flatten_result(&mut message);
-        }
-        let by_model = message.role == Role::Assistant;
-        match turns.last_mut().filter(|turn| turn.by_model == by_model) {
-            Some(turn) => turn.messages.push(message),
-            None => turns.push(Turn { by_model, messages: vec![message] }),
-        }
-    }
-    for turn in &mut turns {
-        turn.messages.sort_by_key(|message| message.role != Role::Tool);
-    }
-    let mut system = system.join("\n\n");
-    if turns.is_empty() && !system.is_empty() {
-        turns.push(said_by_person(std::mem::take(&mut system)));
-    } else if turns.first().is_some_and(|turn| turn.by_model) {
-        turns.insert(0, said_by_person(MODEL_OPENS.to_owned()));
-    }
-    Turns { system, turns }
-}
-
-fn said_by_person(text: String) -> Turn {
-    Turn { by_model: false, messages: vec![Message::text(Role::User, text)] }
-}
-
-/// An empty result of a tool says something: that it is done.
-fn is_blank(message: &Message) -> bool {
-    message.role != Role::Tool
-        && message.tool_calls.is_empty()
-        && message
-            .parts
-            .iter()
-            .all(|part| matches!(part, Part::Text(text) if text.trim().is_empty()))
 }
 
 /// Completes what one protocol leaves out and the other needs: ids of calls, the id and the name
@@ -214,11 +155,14 @@ mod tests {
     use super::*;
     use crate::types::ToolCall;
 
-    fn call(id: &str, name: &str) -> ToolCall {
+    pub(super) fn call(id: &str, name: &str) -> ToolCall {
         ToolCall { id: id.into(), name: name.into(), arguments: "{\"a\":1}".into() }
     }
 
-    fn with_tools(ids: [&str; 2], results: [(Option<&str>, Option<&str>); 2]) -> Vec<Message> {
+    pub(super) fn with_tools(
+        ids: [&str; 2],
+        results: [(Option<&str>, Option<&str>); 2],
+    ) -> Vec<Message> {
         let mut asking = Message::text(Role::Assistant, "");
         asking.tool_calls = vec![call(ids[0], "f"), call(ids[1], "g")];
         let mut messages = vec![Message::text(Role::User, "do it"), asking];
@@ -267,49 +211,6 @@ mod tests {
              {\"a\":1}]\n\nUser: [result of the tool f]\n42\n\nUser: [result of the tool g]\n42\n\n\
              Assistant:"
         );
-    }
-
-    #[test]
-    fn turns_alternate_and_the_person_begins() {
-        let said = |role, text: &str| Message::text(role, text);
-        let (system, user, model) = (Role::System, Role::User, Role::Assistant);
-        let shown = |messages: Vec<Message>| {
-            let Turns { system, turns } = turns(messages);
-            let turns: Vec<String> = (turns.iter())
-                .map(|turn| {
-                    let texts: Vec<String> =
-                        turn.messages.iter().map(Message::joined_text).collect();
-                    format!("{}:{}", if turn.by_model { "m" } else { "u" }, texts.join("|"))
-                })
-                .collect();
-            (system, turns.join(" "))
-        };
-        for (messages, want_system, want) in [
-            (vec![said(user, "a")], "", "u:a".to_owned()),
-            (
-                vec![said(system, "x"), said(user, "a"), said(system, "y"), said(user, "b")],
-                "x\n\ny",
-                "u:a|b".into(),
-            ),
-            (vec![said(user, "a"), said(model, " \n"), said(user, "b")], "", "u:a|b".into()),
-            (
-                vec![said(model, "a"), said(model, "b"), said(user, "c")],
-                "",
-                format!("u:{MODEL_OPENS} m:a|b u:c"),
-            ),
-            (vec![said(system, "a"), said(system, "b")], "", "u:a\n\nb".into()),
-            (vec![said(user, "")], "", String::new()),
-        ] {
-            assert_eq!(shown(messages), (want_system.to_owned(), want));
-        }
-        let mut messages = with_tools(["a", "b"], [(Some("b"), None), (Some("a"), None)]);
-        messages.insert(2, said(user, "and?"));
-        link_tools(&mut messages);
-        messages.push(said(Role::Tool, "stray"));
-        let turns = turns(messages).turns;
-        let last: Vec<Role> = turns[2].messages.iter().map(|message| message.role).collect();
-        assert_eq!(last, [Role::Tool, Role::Tool, Role::User, Role::User]);
-        assert_eq!(turns[2].messages[3].joined_text(), "[result of the tool tool]\nstray");
     }
 
     #[test]

@@ -128,6 +128,22 @@ impl Refusal {
             .join(" ")
     }
 
+    /// What it says is wrong, in lower case, without its type: that calls everything invalid.
+    pub(super) fn complaint(&self) -> String {
+        [&self.param, &self.code, &self.message].map(|part| part.to_lowercase()).join(" ")
+    }
+
+    /// Where in the request it says the fault is: `messages.0.content` of
+    /// `messages.0.content: must not be empty`.
+    pub(super) fn place(&self) -> Option<&str> {
+        if !self.param.is_empty() {
+            return Some(&self.param);
+        }
+        let (place, _) = self.message.split_once(':')?;
+        let is_step = |byte: u8| byte.is_ascii_alphanumeric() || b"_.[]".contains(&byte);
+        place.bytes().all(is_step).then_some(place)
+    }
+
     /// Whether it names this request field as the one to blame.
     pub(super) fn blames(&self, field: &str) -> bool {
         self.param == field
@@ -260,13 +276,14 @@ const CONTEXT_WORDS: [&str; 10] = [
     "maximum number of tokens",
 ];
 
-const MONEY_WORDS: [&str; 6] = [
+const MONEY_WORDS: [&str; 7] = [
     "insufficient_quota",
     "billing_",
     "enforced_spend_limit_reached",
     "exceeded your current quota",
     "insufficient balance",
     "insufficient credit",
+    "credit balance is too low",
 ];
 
 /// Whether a lower-case text holds one of these.
@@ -368,6 +385,12 @@ mod tests {
                 Kind::Quota,
             ),
             (400, r#"{"error":{"code":400,"message":"API key not valid."}}"#, Kind::Unauthorized),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error",
+                    "message":"Your credit balance is too low to access the Anthropic API."}}"#,
+                Kind::Quota,
+            ),
             (
                 400,
                 r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"bad","details":[

@@ -55,8 +55,10 @@ pub(super) type Refused = BTreeSet<Parameter>;
 /// What to do about a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
-    /// Send it again without this.
+    /// Send it again without this. When that is taken, it is remembered.
     Without(Parameter),
+    /// Its value is out of range: this call is sent again without it, later ones may have it.
+    WithoutNow(Parameter),
     /// The model cannot take a part of the input; remember it, the call fails.
     Unsupported(Parameter),
 }
@@ -95,13 +97,18 @@ pub(super) fn diagnose(
             false => Repair::Without(Parameter::Tools),
         });
     }
-    if !matches!(refusal.status, 400 | 422) || !mentions(&words, &COMPLAINTS) {
+    if !matches!(refusal.status, 400 | 422) || !mentions(&refusal.complaint(), &COMPLAINTS) {
         return None;
     }
-    if let Some(format) = refused_format(refusal, &words, wire, body) {
+    let place = place(refusal, body);
+    if let Some(format) = refused_format(refusal, &words, place, wire, body) {
         return Some(Repair::Without(format));
     }
-    let sent = || wire.refusable().iter().filter_map(|field| Some((field, field.find(body)?)));
+    let may_be_meant = |field: &&Field| place.is_none_or(|place| field.root() == place);
+    let sent = || {
+        let fields = wire.refusable().iter().filter(may_be_meant);
+        fields.filter_map(|field| Some((field, field.find(body)?)))
+    };
     let (field, value) = sent().find(|(field, _)| refusal.blames(&field.name())).or_else(|| {
         sent().find(|(field, _)| field.words.iter().any(|name| has_word(&words, name)))
     })?;
@@ -117,8 +124,18 @@ pub(super) fn diagnose(
         {
             Some(Repair::Without(Parameter::LeastEffort))
         }
+        parameter if mentions(&words, &RANGE_WORDS) => Some(Repair::WithoutNow(parameter)),
         parameter => Some(Repair::Without(parameter)),
     }
+}
+
+/// The field of the body that a refusal points at, when it says where the fault is. Nothing else
+/// is to blame then, whatever words of the conversation it quotes.
+fn place<'a>(refusal: &Refusal, body: &'a Map<String, Value>) -> Option<&'a str> {
+    let place = refusal.place()?;
+    let place = place.strip_prefix("body.").unwrap_or(place);
+    let first = place.split(['.', '[']).next()?;
+    body.get_key_value(first).map(|(name, _)| name.as_str())
 }
 
 /// A field of a request that upstreams refuse.
@@ -150,10 +167,20 @@ impl Field {
         steps.try_fold(first, |value, step| value.get(step))
     }
 
+    /// The field of the body that it is, or is in.
+    fn root(&self) -> &str {
+        root(self.at.trim_start_matches('/'), '/')
+    }
+
     /// Its name as errors give it: `generationConfig.seed`.
     fn name(&self) -> String {
         self.at.trim_start_matches('/').replace('/', ".")
     }
+}
+
+/// The first step of a path.
+fn root(path: &str, separator: char) -> &str {
+    path.split(separator).next().unwrap_or_default()
 }
 
 /// Whether the value of an effort is below `low`.
@@ -161,7 +188,7 @@ fn is_least(value: &Value) -> bool {
     matches!(value.as_str(), Some("none" | "minimal")) || value.as_u64() == Some(0)
 }
 
-const COMPLAINTS: [&str; 20] = [
+const COMPLAINTS: [&str; 21] = [
     "support",
     "unrecognized",
     "unrecognised",
@@ -180,6 +207,7 @@ const COMPLAINTS: [&str; 20] = [
     "cannot",
     "only",
     "must",
+    "should be",
     "does not",
     "out of range",
 ];
@@ -197,12 +225,31 @@ const VALUE_WORDS: [&str; 9] = [
     "only works in thinking mode",
 ];
 
-const RANGE_WORDS: [&str; 7] =
-    ["too large", "at most", "less than", "maximum", "at least", "greater than", "out of range"];
+/// Said of a value that another one could stand for.
+const RANGE_WORDS: [&str; 17] = [
+    "range",
+    "between",
+    "less than",
+    "greater than",
+    "at most",
+    "at least",
+    "maximum",
+    "minimum",
+    "too large",
+    "too small",
+    "too high",
+    "too low",
+    "exceed",
+    "<",
+    ">",
+    " in [",
+    " in (",
+];
 
 fn refused_format(
     refusal: &Refusal,
     words: &str,
+    place: Option<&str>,
     wire: &dyn Wire,
     body: &Map<String, Value>,
 ) -> Option<Parameter> {
@@ -224,7 +271,8 @@ fn refused_format(
     ];
     let (field, is_schema) = wire.format_field(body)?;
     let named = || has_word(words, &field.to_lowercase());
-    let blamed = refusal.blames(field) || mentions(words, &NAMES) || named();
+    let elsewhere = place.is_some_and(|place| place != root(field, '.'));
+    let blamed = refusal.blames(field) || named() || (!elsewhere && mentions(words, &NAMES));
     blamed.then_some(if is_schema { Parameter::Schema } else { Parameter::Json })
 }
 
@@ -242,8 +290,14 @@ fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {
         "does not have",
     ];
     // A picture that is broken or too big says nothing about the next one.
-    const THIS_ONE: [&str; 8] = [
+    const THIS_ONE: [&str; 15] = [
         "invalid image",
+        "unsupported image",
+        "valid image",
+        "image type",
+        "image_format",
+        "media_type",
+        "mime",
         "download",
         "decode",
         "fetch",
@@ -251,6 +305,7 @@ fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {
         "corrupt",
         "dimension",
         "image format",
+        "formats",
     ];
     may_refuse_input(refusal.status)
         && call.messages.iter().any(crate::types::Message::has_image)

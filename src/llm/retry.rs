@@ -64,8 +64,11 @@ impl Retries {
         }
         let ceiling = self.delays.next()?;
         let wait = match advice {
-            Advice::After(asked) => asked,
-            Advice::Never | Advice::Backoff | Advice::Once => full_jitter(ceiling),
+            // "At once", or a date that is past, is no reason to hammer it.
+            Advice::After(asked) if !asked.is_zero() => asked,
+            Advice::After(_) | Advice::Never | Advice::Backoff | Advice::Once => {
+                full_jitter(ceiling)
+            }
         };
         if wait >= remaining {
             return None;
@@ -185,6 +188,17 @@ mod tests {
             }
             assert_eq!(retries.next(Advice::Backoff, Duration::MAX), None);
         }
+    }
+
+    #[test]
+    fn who_asks_for_no_wait_gets_ours() {
+        let retry = config::Retry { max_retries: 50, ..config::Retry::default() };
+        let mut retries = Retries::new(&retry);
+        let next = || retries.next(Advice::After(Duration::ZERO), Duration::MAX);
+        let waits: Vec<Duration> = std::iter::from_fn(next).collect();
+        assert_eq!(waits.len(), 50);
+        assert!(waits.iter().any(|wait| *wait > retry.base_delay), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= retry.max_delay), "{waits:?}");
     }
 
     #[test]

@@ -198,6 +198,14 @@ impl<E> Lease<E> {
         self.ticket.is_probe()
     }
 
+    /// The first words of the answer have come.
+    pub fn spoke(&mut self) {
+        if self.ticket.is_probe() && !self.is_settled {
+            let (ticket, now) = (&mut self.ticket, Instant::now());
+            self.seat.change(now, |breaker| breaker.spoke(ticket, now));
+        }
+    }
+
     /// How the call ended, and how long its first token took where there was one. Only the first
     /// report counts.
     pub fn report(&mut self, report: Report, first_token: Option<Duration>) {

@@ -2,6 +2,7 @@
 
 mod connections;
 mod failing;
+mod forwarding;
 mod logs;
 mod pooling;
 mod protocols;

@@ -25,6 +25,8 @@ use crate::config::Transport;
 
 /// How long a model list may take.
 const LIST_WAIT: Duration = Duration::from_secs(30);
+/// Most bytes of an answer; the connection of a longer one is given up.
+const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 /// How long a model may take to be loaded.
 const LOAD_WAIT: Duration = Duration::from_secs(600);
 
@@ -126,12 +128,18 @@ async fn ask(endpoint: &Endpoint, request: RequestBuilder, wait: Duration) {
     let using = endpoint.warmth.begin();
     let asking = async {
         let mut response = request.send().await?;
-        while response.chunk().await?.is_some() {}
+        let mut left = ANSWER_LIMIT;
+        while let Some(chunk) = response.chunk().await? {
+            let Some(less) = left.checked_sub(chunk.len()) else {
+                return Ok("an answer without end".to_owned());
+            };
+            left = less;
+        }
         using.kept();
-        Ok::<_, reqwest::Error>(response.status())
+        Ok::<_, reqwest::Error>(response.status().to_string())
     };
     let outcome = match timeout(wait, asking).await {
-        Ok(Ok(status)) => status.to_string(),
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => http::said(error),
         Err(_) => "no answer in time".to_owned(),
     };

@@ -283,7 +283,7 @@ fn events_and_replies_are_read() {
         (
             json!({"type": "message_start", "message": {"content": [], "usage": {"input_tokens": 5,
                 "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 1}}}),
-            vec![counts(Some(10), Some(1), Some(3))],
+            vec![counts(Some(10), None, Some(3))], // one token is the beginning only
         ),
         (
             json!({"type": "content_block_start", "index": 0,

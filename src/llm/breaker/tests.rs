@@ -87,6 +87,28 @@ fn half_open_lets_one_through_and_its_end_decides() {
 }
 
 #[test]
+fn the_first_words_of_a_probe_let_others_through_on_probation() {
+    let start = Instant::now();
+    let later = start + SECOND * 30;
+    for (end, want) in [(Report::Answered, Phase::Closed), (FAILED, Phase::Open)] {
+        let mut breaker = opened(start);
+        let mut probe = breaker.admit(later).expect("its time is up");
+        assert_eq!(breaker.offer(later), Offer::Nothing);
+        breaker.spoke(&mut probe, later);
+        assert_eq!(breaker.offer(later), Offer::Free);
+        breaker.report(&probe, end, later);
+        assert_eq!(breaker.standing(later).phase, want, "{end:?}");
+    }
+    // Words that come too late change nothing.
+    let mut breaker = opened(start);
+    let mut probe = breaker.admit(later).expect("its time is up");
+    breaker.listed(true, later);
+    call(&mut breaker, FAILED, later);
+    breaker.spoke(&mut probe, later);
+    assert_eq!(breaker.standing(later).phase, Phase::Open);
+}
+
+#[test]
 fn a_probe_that_is_dropped_gives_its_place_back() {
     let now = Instant::now();
     let later = now + SECOND * 31;
@@ -185,8 +207,9 @@ struct Simple {
     out_until: Option<Duration>,
     /// The number of the ticket that decides.
     probe: Option<usize>,
-    /// Tickets below this number do not count.
+    /// Tickets below this number do not count, but for one that has spoken.
     first_valid: usize,
+    spoken: Option<usize>,
 }
 
 impl Simple {
@@ -206,19 +229,20 @@ impl Simple {
         self.carried = self.consecutive();
         self.history.clear();
         self.out_until = Some(now + self.rules.open);
-        self.probe = None;
+        (self.probe, self.spoken) = (None, None);
         self.first_valid = tickets;
     }
 
     fn come_back(&mut self, carried: usize, tickets: usize) {
         (self.carried, self.out_until, self.probe) = (carried, None, None);
         self.history.clear();
-        self.first_valid = tickets;
+        (self.first_valid, self.spoken) = (tickets, None);
     }
 
     fn report(&mut self, ticket: usize, report: Report, now: Duration, tickets: usize) {
         let decides = self.probe == Some(ticket);
-        if self.out_until.is_some() && !decides || ticket < self.first_valid {
+        let is_old = ticket < self.first_valid && self.spoken != Some(ticket);
+        if self.out_until.is_some() && !decides || is_old {
             return;
         }
         match report {
@@ -242,6 +266,7 @@ impl Simple {
 #[derive(Clone, Debug)]
 enum Step {
     Call,
+    Speak(Index),
     End(Index, Report),
     Leave(Index),
     Wait(u64),
@@ -258,6 +283,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => Just(Step::Call),
         6 => (any::<Index>(), report).prop_map(|(which, report)| Step::End(which, report)),
+        2 => any::<Index>().prop_map(Step::Speak),
         1 => any::<Index>().prop_map(Step::Leave),
         2 => (0..40_u64).prop_map(Step::Wait),
         1 => any::<bool>().prop_map(Step::List),
@@ -278,6 +304,7 @@ proptest! {
         let mut breaker = Breaker::new(rules, start);
         let mut simple = Simple {
             rules, history: vec![], carried: 0, out_until: None, probe: None, first_valid: 0,
+            spoken: None,
         };
         let (mut now, mut given, mut held) = (Duration::ZERO, 0, Vec::new());
         for step in steps {
@@ -293,6 +320,16 @@ proptest! {
                         }
                         held.push((given, ticket));
                         given += 1;
+                    }
+                }
+                Step::Speak(which) if !held.is_empty() => {
+                    let which = which.index(held.len());
+                    let (number, ticket) = &mut held[which];
+                    breaker.spoke(ticket, at);
+                    if simple.probe == Some(*number) {
+                        let carried = simple.consecutive().min(threshold as usize - 1);
+                        simple.come_back(carried, given);
+                        simple.spoken = Some(*number);
                     }
                 }
                 Step::End(which, report) if !held.is_empty() => {
@@ -315,7 +352,7 @@ proptest! {
                         simple.come_back(carried, given);
                     }
                 }
-                Step::End(..) | Step::Leave(_) => {}
+                Step::Speak(_) | Step::End(..) | Step::Leave(_) => {}
             }
             let at = start + now;
             let standing = breaker.standing(at);

@@ -88,6 +88,61 @@ fn a_named_parameter_is_found() {
 }
 
 #[test]
+fn a_value_out_of_range_is_left_out_of_this_call_only() {
+    let body = json!({"temperature": 1.4, "top_p": 0.9, "max_tokens": 9, "messages": [],
+        "thinking": {"type": "enabled", "budget_tokens": 1024}});
+    for (protocol, message, want) in [
+        (Protocol::Anthropic, "temperature: must be less than 1", Some(Parameter::Temperature)),
+        (
+            Protocol::OpenAi,
+            "Invalid temperature value, the valid range of temperature is [0, 2]",
+            Some(Parameter::Temperature),
+        ),
+        (Protocol::OpenAi, "top_p must be > 0.0 and <= 1.0", Some(Parameter::TopP)),
+        (
+            Protocol::Anthropic,
+            "thinking.budget_tokens: Input should be greater than or equal to 2048",
+            Some(Parameter::Effort),
+        ),
+        (Protocol::Anthropic, "max_tokens: 9000 > 8192, which is the maximum allowed", None),
+    ] {
+        let error = json!({"error": {"type": "invalid_request_error", "message": message}});
+        let found = diagnosis(protocol, 400, &error, &body);
+        assert_eq!(found, want.map(Repair::WithoutNow), "{message}");
+    }
+}
+
+#[test]
+fn what_only_speaks_of_a_parameter_does_not_refuse_it() {
+    let body = json!({"temperature": 0.4, "top_k": 3, "max_tokens": 9, "messages": [], "tools": [],
+        "thinking": {"type": "adaptive"}, "system": "s",
+        "output_config": {"effort": "low", "format": {"type": "json_schema"}}});
+    for (message, param) in [
+        // The type of the error is no complaint.
+        ("the temperature in Rome", ""),
+        ("thinking", ""),
+        // It says where the fault is, and that is elsewhere.
+        ("messages.0.content: the temperature is not supported, and the effort is only 3", ""),
+        ("messages[3].content[0]: unexpected `thinking`", ""),
+        ("system: text must not speak of temperature", ""),
+        ("tools.0.custom.input_schema: JSON schema is invalid. json_schema grammar", ""),
+        ("max_tokens: must leave room for thinking", ""),
+        ("Invalid text: the temperature, json_schema", "messages.0.content"),
+        ("Invalid text: temperature", "messages[0]"),
+    ] {
+        let error = json!({"error":
+            {"type": "invalid_request_error", "message": message, "param": param}});
+        assert_eq!(diagnosis(Protocol::Anthropic, 400, &error, &body), None, "{message}");
+    }
+    // Named outright it is meant, wherever the fault is said to be.
+    let body = json!({"messages": [], "response_format": {"type": "json_object"}});
+    let error = json!({"error": {"param": "messages", "message":
+        "'messages' must contain the word 'json' in some form, to use 'response_format'."}});
+    let found = diagnosis(Protocol::OpenAi, 400, &error, &body);
+    assert_eq!(found, Some(Repair::Without(Parameter::Json)));
+}
+
+#[test]
 fn efforts_step_down() {
     let value = json!({"error": {"param": "reasoning_effort", "message":
         "Unsupported value: 'none' is not supported. Supported values are: 'low' and 'high'."}});
@@ -144,6 +199,14 @@ fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
         (404, "No endpoints found that support image input", true),
         (400, "messages[0]: unknown variant `image_url`, expected `text`", true),
         (400, "Invalid image data: only PNG is supported", false),
+        (
+            400,
+            "You uploaded an unsupported image. Please make sure your image has of one of the \
+             following formats: ['png', 'jpeg', 'gif', 'webp'].",
+            false,
+        ),
+        (400, "Unsupported MIME type: image/bmp", false),
+        (400, "messages.0.content.0.image.source.media_type: unexpected value", false),
         (429, "image input is not supported", false),
     ] {
         let error = json!({"error": {"message": message}}).to_string();

@@ -105,3 +105,16 @@ async fn loopback_upstreams_use_no_proxy() {
     let got = outcome(llm.model("m").unwrap().call(call("q"))).await;
     assert_eq!((got.text.as_str(), got.error), ("hi", None));
 }
+
+#[tokio::test]
+async fn warming_reads_no_answer_without_end() {
+    let long = "x".repeat(17 * 1024 * 1024);
+    let upstream = Upstream::start(vec![Reply::body("application/json", &long).then_hang()]).await;
+    let plain = model(Protocol::OpenAi, &upstream.base());
+    let llm = Llm::new(&config_of(config::Model { warm_up: true, ..plain })).expect("clients");
+    let transport = config::Transport::default();
+    tokio::select! {
+        () = llm.keep_warm(&transport) => panic!("it never ends"),
+        () = upstream.hung_up_on() => {}
+    }
+}

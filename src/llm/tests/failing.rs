@@ -95,6 +95,27 @@ async fn a_parameter_is_repaired_once_only() {
 }
 
 #[tokio::test]
+async fn what_was_not_to_blame_is_sent_again_next_time() {
+    let asked = || {
+        let mut asked = call("q");
+        asked.sampling.temperature = Some(1.4);
+        asked
+    };
+    let refusal = |message: &str| Reply::json(400, &json!({"error": message}));
+    let range = refusal("temperature must be between 0 and 1");
+    let other = || refusal("the temperature of this text is not supported");
+    for replies in [vec![range, answer("a")], vec![other(), other()]] {
+        let upstream = Upstream::start([replies, vec![answer("hi")]].concat()).await;
+        let model = openai(&upstream);
+        outcome(model.call(asked())).await;
+        assert_eq!(outcome(model.call(asked())).await.text, "hi");
+        let sent: Vec<bool> =
+            upstream.seen().iter().map(|seen| seen.body.get("temperature").is_some()).collect();
+        assert_eq!(sent, [true, false, true]);
+    }
+}
+
+#[tokio::test]
 async fn what_a_model_cannot_take_is_remembered() {
     let blind = Reply::json(500, &json!({"error": {"message": "image input is not supported"}}));
     let toolless = Reply::json(400, &json!({"error": "m does not support tools"}));

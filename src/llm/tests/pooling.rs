@@ -1,7 +1,13 @@
 //! Calls of a model with two endpoints: what is asked where, to the attempt.
 
 use super::*;
-use crate::{config::Endpoint, llm::breaker::Phase};
+use crate::{
+    config::Endpoint,
+    llm::{
+        breaker::{Phase, Report},
+        pool::Want,
+    },
+};
 
 /// A model at these upstreams, the first of them preferred.
 fn over(upstreams: &[&Upstream]) -> Arc<Model> {
@@ -139,6 +145,47 @@ async fn what_is_dropped_tells_nothing() {
     assert_eq!(model.pool.seats()[0].in_flight(), 1);
     drop(stream);
     assert_eq!((model.pool.seats()[0].in_flight(), failures(&model, 0)), (0, 0));
+}
+
+/// A long answer, or a client that reads slowly, must not keep everybody else out.
+#[tokio::test]
+async fn the_first_words_of_a_probe_put_an_endpoint_in_service_again() {
+    let missing = Reply::json(404, &json!({"error": "no such model"}));
+    let replies = vec![missing, Reply::sse(says("hi")).then_hang(), answer("one")];
+    let one = Upstream::start(replies).await;
+    let health = config::Health { open: Duration::from_millis(20), ..config::Health::default() };
+    let config = config_of(model(Protocol::OpenAi, &format!("{}/v1", one.base())));
+    let llm = Llm::new(&config::Config { health, ..config }).expect("clients");
+    let model = llm.model("m").expect("it is configured");
+    assert_eq!(outcome(model.call(call("q"))).await.kind(), LlmErrorKind::NotFound);
+    tokio::time::sleep(health.open).await;
+    let mut probe = model.call(call("q"));
+    assert!(matches!(probe.next().await, Some(Ok(CallEvent::Started { .. }))));
+    assert_eq!(phase(model, 0), Phase::HalfOpen);
+    assert_eq!(outcome(model.call(call("q"))).await.kind(), LlmErrorKind::CircuitOpen);
+    assert!(matches!(probe.next().await, Some(Ok(CallEvent::Delta(_)))));
+    assert_eq!(outcome(model.call(call("q"))).await.text, "one");
+    drop(probe);
+    assert_eq!((phase(model, 0), model.pool.seats()[0].in_flight()), (Phase::Closed, 0));
+}
+
+#[tokio::test]
+async fn an_error_holds_no_permit() {
+    let one = Upstream::start(vec![]).await;
+    let plain = model(Protocol::OpenAi, &format!("{}/v1", one.base()));
+    let model = llm_model(config::Model { max_concurrency: Some(1), ..plain });
+    let missing = Report::Unusable { code: "upstream_not_found" };
+    let want = Want { affinity: None, passed: &[], or_resting: true, takes: &|_: &_| true };
+    let now = tokio::time::Instant::now();
+    model.pool.choose(&want, now).expect("it is in service").report(missing, None);
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut stream = model.call(call("q"));
+        let first = tokio::time::timeout(Duration::from_secs(5), stream.next()).await;
+        let error = first.expect("nobody holds the permit").unwrap().unwrap_err();
+        assert_eq!(error.kind, LlmErrorKind::CircuitOpen);
+        kept.push(stream);
+    }
 }
 
 #[tokio::test]

@@ -260,7 +260,7 @@ async fn request(stream: &mut TcpStream) -> Option<Seen> {
                 .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok())
                 .unwrap_or(0);
             if bytes.len() >= end + 4 + length {
-                let body = serde_json::from_slice(&bytes[end + 4..]).unwrap();
+                let body = serde_json::from_slice(&bytes[end + 4..]).unwrap_or_default();
                 return Some(Seen { head, body });
             }
         }
