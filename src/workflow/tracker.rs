@@ -212,14 +212,9 @@ impl Tracker {
             std::mem::swap(&mut entry.flight, &mut entry.second);
         }
         let Some(lost) = entry.second.take() else { return };
-        let Some((endpoint, since)) = lost.attempt else { return };
-        let name = lost.model.config().endpoints.get(endpoint).map(Endpoint::authority);
-        entry.record.attempts += 1;
-        entry.record.calls.push(AttemptRecord {
-            endpoint: name.unwrap_or_default(),
-            outcome: "cancelled",
-            ms: millis(since.elapsed()),
-        });
+        if lost.attempt.is_none() {
+            return;
+        }
         let usage = entry.settled(&lost, &self.run);
         entry.lost += usage;
     }
@@ -346,7 +341,8 @@ impl Entry {
         }
     }
 
-    /// What a call that was sent will have cost; its price is added.
+    /// What a call that was sent and is hung up on will have cost; its price is added, and the
+    /// attempt under way told of.
     fn settled(&mut self, flight: &Flight, run: &RunContext) -> Usage {
         let tokens = |bytes: usize| u64::try_from(bytes / 4).unwrap_or(u64::MAX);
         let usage = Usage {
@@ -355,9 +351,18 @@ impl Entry {
             estimated: true,
             ..Usage::default()
         };
-        let price = flight.model.config().price;
-        self.cost.add(Cost::of(&usage, price));
-        run.spend(&usage, price);
+        let config = flight.model.config();
+        if let Some((endpoint, since)) = flight.attempt {
+            let name = config.endpoints.get(endpoint).map(Endpoint::authority);
+            self.record.attempts += 1;
+            self.record.calls.push(AttemptRecord {
+                endpoint: name.unwrap_or_default(),
+                outcome: "cancelled",
+                ms: millis(since.elapsed()),
+            });
+        }
+        self.cost.add(Cost::of(&usage, config.price));
+        run.spend(&usage, config.price);
         usage
     }
 }
