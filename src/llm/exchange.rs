@@ -408,9 +408,7 @@ pub(super) fn of_send(error: reqwest::Error, endpoint: &Endpoint) -> Failure {
             format!("no connection to {} in time", endpoint.name())
         } else {
             let cause = http::said(error);
-            let stranger = cause.ends_with("UnknownIssuer");
-            let remedy = if stranger { "; `ca_cert` can name who issued it" } else { "" };
-            format!("no connection to {}: {cause}{remedy}", endpoint.name())
+            format!("no connection to {}: {cause}{}", endpoint.name(), remedy(&cause))
         };
         return Failure::new(LlmErrorKind::Connect, words);
     }
@@ -422,6 +420,16 @@ pub(super) fn of_send(error: reqwest::Error, endpoint: &Endpoint) -> Failure {
         return Failure::new(LlmErrorKind::Transport, words);
     }
     Failure::new(LlmErrorKind::Transport, format!("the connection broke: {}", http::said(error)))
+}
+
+/// What to do where the words of the TLS library do not tell.
+fn remedy(cause: &str) -> &'static str {
+    const REMEDIES: [(&str, &str); 3] = [
+        ("UnknownIssuer", "; `ca_cert` can name who issued it"),
+        ("CaUsedAsEndEntity", "; the server has to show one that an authority issued to it"),
+        ("InvalidContentType", "; does it speak http instead of https?"),
+    ];
+    REMEDIES.iter().find(|(words, _)| cause.contains(words)).map_or("", |(_, remedy)| remedy)
 }
 
 /// Whether the other side ended the connection in the middle, without an error of the network's.

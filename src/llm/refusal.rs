@@ -174,6 +174,7 @@ impl Refusal {
                 LlmErrorKind::Unauthorized // Gemini's way to say 401
             }
             404 => LlmErrorKind::NotFound,
+            407 => LlmErrorKind::Connect, // the proxy's answer to a plain http request
             429 => LlmErrorKind::RateLimited { retry_after },
             400 | 422 if mentions(&words, &["content_filter", "content_policy"]) => {
                 LlmErrorKind::ContentFilter
@@ -220,6 +221,7 @@ impl Refusal {
     fn summary(&self, kind: LlmErrorKind) -> String {
         let status = self.status;
         match kind {
+            LlmErrorKind::Connect => format!("the proxy refused the request ({status})"),
             LlmErrorKind::Unauthorized => format!("does not accept the configured key ({status})"),
             LlmErrorKind::NotFound => format!("no such model or path ({status})"),
             LlmErrorKind::Quota => format!("the quota or credit is used up ({status})"),
@@ -375,6 +377,7 @@ mod tests {
             (400, r#"{"error":{"code":"content_filter"}}"#, Kind::ContentFilter),
             (400, "", Kind::Rejected { status: 400 }),
             (307, "", Kind::Rejected { status: 307 }),
+            (407, "", Kind::Connect),
             (408, "", Kind::Upstream { status: 408 }),
             (500, "", Kind::Upstream { status: 500 }),
             (529, "", Kind::Upstream { status: 529 }),

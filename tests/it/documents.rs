@@ -1,6 +1,7 @@
 //! The documents against the program: what they show loads, what they name exists, and the two
 //! READMEs say the same.
 
+mod failures;
 mod keys;
 mod markdown;
 mod mistakes;

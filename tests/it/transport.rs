@@ -50,6 +50,13 @@ async fn a_server_with_its_own_authority_is_trusted_by_ca_cert_alone() {
         assert!(words.contains("certificate") && words.contains("ca_cert"), "{words}");
         assert_eq!(upstream.seen().len(), 2, "nothing was sent to a stranger");
     }
+    // One that has no TLS at all.
+    let plain = nobody().await;
+    let chorus =
+        Chorus::start(&plain, &config(&format!("https://{}/v1", plain.authority()), "")).await;
+    let (status, answer) = chorus.ask(CHAT, &question(CHAT, "m", "hi", false)).await;
+    let words = answer["error"]["message"].as_str().unwrap();
+    assert!(status == 502 && words.ends_with("does it speak http instead of https?"), "{words}");
 }
 
 #[tokio::test]
@@ -98,16 +105,16 @@ async fn upstreams_elsewhere_are_reached_through_the_proxy_of_their_scheme() {
         let secret = "proxy-authorization: basic bwu6cgfzcy01odiz"; // me:pass-5823
         assert!(heads[0].to_lowercase().contains(secret), "{variable}: {heads:?}");
     }
-    // One that refuses, and one that is not there.
+    // One that refuses, with and without a tunnel, and one that is not there.
     let refusing = Proxy::to_nowhere(407).await;
-    for (authority, words) in
-        [(refusing.authority(), "proxy"), ("127.0.0.1:1".to_owned(), "refused")]
-    {
-        let env = |name: &str| {
-            (name == "HTTPS_PROXY").then(|| format!("http://me:pass-5823@{authority}"))
-        };
-        let text = config("https://models.example/v1", &trust);
-        let chorus = Chorus::start_with(&plain, &text, env).await;
+    for (variable, base, authority, words) in [
+        ("HTTPS_PROXY", "https://models.example/v1", refusing.authority(), "proxy"),
+        ("HTTP_PROXY", "http://models.example/v1", refusing.authority(), "the proxy refused"),
+        ("HTTPS_PROXY", "https://models.example/v1", "127.0.0.1:1".to_owned(), "refused"),
+    ] {
+        let url = format!("http://me:pass-5823@{authority}");
+        let env = |name: &str| (name == variable).then(|| url.clone());
+        let chorus = Chorus::start_with(&plain, &config(base, &trust), env).await;
         let (status, answer) = chorus.ask(CHAT, &body).await;
         let told = answer["error"]["message"].as_str().unwrap();
         assert!(status == 502 && told.contains(words) && !told.contains("pass-5823"), "{told}");
