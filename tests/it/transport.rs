@@ -155,12 +155,15 @@ async fn the_binary_takes_its_proxy_from_the_environment() {
 async fn a_proxy_or_a_certificate_that_is_none_is_told_before_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let (file, ca) = (folder.path().join("config.toml"), folder.path().join("ca.pem"));
+    let named_anyhow = folder.path().join("corporate-root");
     std::fs::write(&ca, "not a certificate").unwrap();
+    std::fs::write(&named_anyhow, "not a certificate").unwrap();
     let base = "https://models.example/v1";
     for (keys, variable, value, words) in [
         (String::new(), "HTTPS_PROXY", "ftp://me:pass-5823@p", vec!["HTTPS_PROXY", "model `m`"]),
         (String::new(), "all_proxy", "me:pass-5823@p:x", vec!["all_proxy", "model `m`"]),
         (trusting(&ca), "X", "", vec!["ca.pem", "model `m`", "`ca_cert`"]),
+        (trusting(&named_anyhow), "X", "", vec!["corporate-root", "no usable certificate"]),
         (trusting(&folder.path().join("no.crt")), "X", "", vec!["no.crt", "cannot be read"]),
     ] {
         std::fs::write(&file, config(base, &keys)).unwrap();

@@ -124,7 +124,8 @@ pub(super) fn ca_cert(table: &mut Table<'_, '_>) -> Option<CaCert> {
     let written = table.string("ca_cert")?;
     let report: &Report<'_> = table.report;
     let path = report.resolve(written.get_ref());
-    let shown = if is_certificate(&path) { format!(" {}", path.display()) } else { String::new() };
+    let is_path = path.exists() || is_certificate(&path);
+    let shown = if is_path { format!(" {}", path.display()) } else { String::new() };
     let bad = |what: String, remedy: &str| {
         let what = format!("{}: `ca_cert`{} {what}", table.label, shown.escape_debug());
         report.problem(&written.span(), what, remedy);
@@ -146,7 +147,7 @@ pub(super) fn ca_cert(table: &mut Table<'_, '_>) -> Option<CaCert> {
     Some(CaCert { path, pem: Arc::from(pem) })
 }
 
-/// Only what is named like a certificate is shown: anything else may be a misplaced key.
+/// Named like one. What is neither that nor the path of anything may be a misplaced key.
 fn is_certificate(path: &Path) -> bool {
     let named = |ending: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
     ["pem", "crt", "cer"].into_iter().any(named)
