@@ -244,7 +244,7 @@ mod tests {
     use crate::{
         config::{Mode, Model},
         llm::{Call, repair::Refused, testing},
-        types::{Extra, Protocol, Role, Sampling, ToolCall, ToolChoice},
+        types::{Extra, Protocol, Role, ToolCall, ToolChoice},
     };
 
     fn config() -> Model {
@@ -258,16 +258,7 @@ mod tests {
 
     #[test]
     fn fields_are_mapped_to_options() {
-        let sampling = Sampling {
-            temperature: Some(0.7),
-            top_p: Some(0.9),
-            top_k: Some(40),
-            min_p: Some(0.05),
-            seed: Some(7),
-            presence_penalty: Some(0.1),
-            frequency_penalty: Some(0.2),
-            repeat_penalty: Some(1.1),
-        };
+        let sampling = testing::full_sampling(0.7);
         let call = Call {
             sampling,
             max_tokens: Some(99),

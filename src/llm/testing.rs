@@ -104,3 +104,17 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
         ]
     })
 }
+
+/// Every parameter of sampling that a request can have.
+pub(super) fn full_sampling(temperature: f32) -> Sampling {
+    Sampling {
+        temperature: Some(temperature),
+        top_p: Some(0.9),
+        top_k: Some(40),
+        min_p: Some(0.05),
+        seed: Some(7),
+        presence_penalty: Some(0.1),
+        frequency_penalty: Some(0.2),
+        repeat_penalty: Some(1.1),
+    }
+}

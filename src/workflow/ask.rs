@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::StreamExt;
+
 use super::{context::RunContext, tracker::Tracker};
 use crate::{
     config::{LimitKind, Stage},
     llm::{Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model},
     types::{Effort, FinishReason, Message, OutputFormat, Sampling},
 };
-use futures::StreamExt;
 
 /// An output may be this large; a model that floods is cut off there.
 pub(super) const MAX_OUTPUT_BYTES: usize = 8 * 1024 * 1024;

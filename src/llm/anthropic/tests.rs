@@ -25,16 +25,7 @@ fn body_of(call: &Call, refused: &[Parameter]) -> Value {
 
 /// Every field that the call can set.
 fn full_call() -> Call {
-    let sampling = Sampling {
-        temperature: Some(1.4),
-        top_p: Some(0.9),
-        top_k: Some(40),
-        min_p: Some(0.05),
-        seed: Some(7),
-        presence_penalty: Some(0.1),
-        frequency_penalty: Some(0.2),
-        repeat_penalty: Some(1.1),
-    };
+    let sampling = testing::full_sampling(1.4);
     Call {
         sampling,
         max_tokens: Some(99),

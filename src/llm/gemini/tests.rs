@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     config::Model,
     llm::{Call, LlmErrorKind, repair::Refused, testing},
-    types::{Protocol, Sampling, ToolCall},
+    types::{Protocol, ToolCall},
 };
 
 const BASE: &str = "https://generativelanguage.googleapis.com";
@@ -24,16 +24,7 @@ fn body_of(call: &Call, refused: &[Parameter]) -> Value {
 
 #[test]
 fn every_field_is_mapped_and_can_be_refused() {
-    let sampling = Sampling {
-        temperature: Some(1.4),
-        top_p: Some(0.9),
-        top_k: Some(40),
-        min_p: Some(0.05),
-        seed: Some(7),
-        presence_penalty: Some(0.1),
-        frequency_penalty: Some(0.2),
-        repeat_penalty: Some(1.1),
-    };
+    let sampling = testing::full_sampling(1.4);
     let call = Call {
         sampling,
         max_tokens: Some(99),

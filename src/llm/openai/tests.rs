@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     config::{Mode, Model},
     llm::{Call, LlmErrorKind, repair::Refused, testing},
-    types::{Extra, Protocol, Role, Sampling, ToolCall},
+    types::{Extra, Protocol, Role, ToolCall},
 };
 
 fn plain_model() -> Model {
@@ -20,16 +20,7 @@ fn body_of(config: &Model, call: &Call, refused: &[Parameter]) -> Value {
 
 /// Every field the call can set.
 fn full_call() -> Call {
-    let sampling = Sampling {
-        temperature: Some(0.7),
-        top_p: Some(0.9),
-        top_k: Some(40),
-        min_p: Some(0.05),
-        seed: Some(7),
-        presence_penalty: Some(0.1),
-        frequency_penalty: Some(0.2),
-        repeat_penalty: Some(1.1),
-    };
+    let sampling = testing::full_sampling(0.7);
     Call {
         sampling,
         max_tokens: Some(99),
