@@ -6,6 +6,7 @@ mod failures;
 mod keys;
 mod markdown;
 mod mistakes;
+mod proofs;
 
 use std::{collections::BTreeSet, path::Path};
 
