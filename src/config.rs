@@ -10,6 +10,9 @@ mod locate;
 mod model;
 pub mod plan;
 mod raw;
+pub mod schema;
+#[cfg(test)]
+mod seen;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chorus::{
-    commands::{check, demo, find, init, logging, migrate, serve},
+    commands::{check, demo, find, init, logging, migrate, schema, serve},
     config::{LogFormat, Overrides},
 };
 use clap::{Parser, Subcommand};
@@ -63,6 +63,21 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// About the config file itself
+    Config {
+        #[command(subcommand)]
+        about: About,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum About {
+    /// Print the JSON Schema of the config file, which editors complete and check with
+    Schema {
+        /// Print the schema of a plan (json_file) instead
+        #[arg(long)]
+        plan: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -82,6 +97,9 @@ fn run(cli: Cli) -> io::Result<u8> {
     let env = |name: &str| std::env::var(name).ok();
     let mut err = io::stderr();
     let command = command.unwrap_or(Command::Serve);
+    if let Command::Config { about: About::Schema { plan } } = command {
+        return schema::run(plan, &mut io::stdout());
+    }
     if let Command::Demo = command {
         if config.is_some() {
             writeln!(err, "chorus demo brings its own config; leave --config out")?;
@@ -120,7 +138,7 @@ fn run(cli: Cli) -> io::Result<u8> {
             let mut screen = migrate::Screen { out: &mut out, err: &mut err, terminal };
             migrate::run(&path, &migrate::Options { output, dry_run }, &env, &mut screen)
         }
-        Command::Serve | Command::Demo | Command::Init { .. } => {
+        Command::Serve | Command::Demo | Command::Init { .. } | Command::Config { .. } => {
             Runtime::new()?.block_on(serve::run(&path, &env, &overrides, &mut err))
         }
     }

@@ -67,7 +67,8 @@ mod tests {
 
     use super::*;
 
-    /// All combinations of the three places being named and there.
+    /// All eight of: `--config` given or not, `CHORUS_CONFIG` set or not, the usual file there or not;
+    /// and in each of them every file that is named, missing.
     #[test]
     fn the_first_named_place_wins_and_never_falls_through() {
         let folder = tempfile::tempdir().unwrap();
@@ -77,27 +78,51 @@ mod tests {
         for file in [path("flag.toml"), path("env.toml"), usual.clone()] {
             fs::write(file, "").unwrap();
         }
-        let file = |path: &Path| Some(Location::File(path.to_owned()));
-        let nowhere =
-            Some(Location::Nowhere { usual: Some(path("empty/.config/chorus/config.toml")) });
-        for (flag, variable, home, want) in [
-            (Some("flag.toml"), Some("env.toml"), "full", file(&path("flag.toml"))),
-            (Some("flag.toml"), Some("missing"), "empty", file(&path("flag.toml"))),
-            (Some("missing"), Some("env.toml"), "full", None),
-            (Some("missing"), None, "full", None),
-            (None, Some("env.toml"), "full", file(&path("env.toml"))),
-            (None, Some("missing"), "full", None),
-            (None, None, "full", file(&usual)),
-            (None, None, "empty", nowhere),
+        let (flag, variable) = (path("flag.toml"), path("env.toml"));
+        let (missing, empty) = (path("missing"), path("empty/.config/chorus/config.toml"));
+        for (by_flag, by_variable, there) in [
+            (true, true, true),
+            (true, true, false),
+            (true, false, true),
+            (true, false, false),
+            (false, true, true),
+            (false, true, false),
+            (false, false, true),
+            (false, false, false),
         ] {
-            let env = |name: &str| match name {
-                "CHORUS_CONFIG" => variable.map(|name| path(name).display().to_string()),
-                "HOME" => Some(path(home).display().to_string()),
-                _ => None,
+            let found = |flag: &Path, variable: &Path| {
+                let env = |name: &str| match name {
+                    "CHORUS_CONFIG" => by_variable.then(|| variable.display().to_string()),
+                    "HOME" => {
+                        Some(path(if there { "full" } else { "empty" }).display().to_string())
+                    }
+                    _ => None,
+                };
+                locate(by_flag.then_some(flag), &env).map_err(|error| error.to_string())
             };
-            let flag = flag.map(path);
-            let found = locate(flag.as_deref(), &env).ok();
-            assert_eq!(found, want, "{flag:?} {variable:?} {home}");
+            let case = format!("{by_flag} {by_variable} {there}");
+            let usual = match there {
+                true => Location::File(usual.clone()),
+                false => Location::Nowhere { usual: Some(empty.clone()) },
+            };
+            let of = |path: &PathBuf| Location::File(path.clone());
+            let want = match (by_flag, by_variable) {
+                (true, _) => of(&flag),
+                (false, true) => of(&variable),
+                (false, false) => usual.clone(),
+            };
+            assert_eq!(found(&flag, &variable), Ok(want), "{case}");
+            // The one that is named first is missing: an error that says who named it.
+            let who = if by_flag { "--config" } else { "CHORUS_CONFIG" };
+            match found(&missing, &missing) {
+                Err(error) => assert!((by_flag || by_variable) && error.contains(who), "{error}"),
+                Ok(other) => assert_eq!((by_flag || by_variable, other), (false, usual), "{case}"),
+            }
+            // A second one that is missing is of no interest to the first.
+            if by_flag {
+                assert_eq!(found(&flag, &missing), Ok(of(&flag)), "{case}");
+                assert!(found(&missing, &variable).is_err(), "{case}");
+            }
         }
     }
 

@@ -129,6 +129,11 @@ impl<'r, 't> Table<'r, 't> {
         key: &'static str,
         range: RangeInclusive<i128>,
     ) -> Option<Spanned<T>> {
+        #[cfg(test)]
+        #[expect(clippy::cast_precision_loss, reason = "bounds are small or endless")]
+        super::seen::note(&self.label, |asked| {
+            asked.ranges.insert(key, (*range.start() as f64, *range.end() as f64));
+        });
         let value = self.take(key)?;
         let DeValue::Integer(integer) = value.get_ref() else {
             self.wrong(key, &value, Kind::Integer);
@@ -169,6 +174,10 @@ impl<'r, 't> Table<'r, 't> {
         key: &'static str,
         range: RangeInclusive<f64>,
     ) -> Option<Spanned<f64>> {
+        #[cfg(test)]
+        super::seen::note(&self.label, |asked| {
+            asked.ranges.insert(key, (*range.start(), *range.end()));
+        });
         let value = self.number(key)?;
         if range.contains(value.get_ref()) {
             return Some(value);
@@ -185,6 +194,11 @@ impl<'r, 't> Table<'r, 't> {
         key: &'static str,
         options: &[(&'static str, T)],
     ) -> Option<Spanned<T>> {
+        #[cfg(test)]
+        super::seen::note(&self.label, |asked| {
+            let words = options.iter().map(|(word, _)| *word).collect();
+            asked.words.insert(key.to_owned(), words);
+        });
         let value = self.string(key)?;
         self.pick(key, &value, options)
     }
@@ -275,6 +289,10 @@ impl<'r, 't> Table<'r, 't> {
 
     /// Refuses a key of a later version's feature: ignoring it would promise what is not done.
     pub(super) fn refuse(&mut self, key: &'static str, remedy: &str) {
+        #[cfg(test)]
+        super::seen::note(&self.label, |asked| {
+            asked.refused.insert(key);
+        });
         if let Some(value) = self.take(key) {
             let what = format!("{}: `{key}` is not supported yet", self.label);
             self.report.problem(&value.span(), what, remedy);
@@ -283,6 +301,8 @@ impl<'r, 't> Table<'r, 't> {
 
     /// Reports every key that nobody took.
     pub(super) fn finish(self) {
+        #[cfg(test)]
+        super::seen::note(&self.label, |asked| asked.keys.extend(&self.known));
         for key in self.entries.keys() {
             let known = self.known.iter().copied();
             let remedy = match did_you_mean(key.get_ref(), known) {

@@ -2,6 +2,7 @@
 
 mod broken;
 mod plans;
+mod schema;
 
 use std::{path::Path, time::Duration};
 
@@ -300,18 +301,6 @@ fn a_key_that_others_can_read_is_warned_of() {
 fn files_of_windows_editors_are_read() {
     let text = format!("\u{feff}{MODELS}{PLAN}[sever]\n").replace('\n', "\r\n");
     assert_eq!(errors(&text), "c.toml:10: the file: unknown key `sever`; did you mean `server`?");
-}
-
-/// The toml blocks of the documents of this part.
-#[test]
-fn the_blocks_of_the_temperature_page_load() {
-    let page = include_str!("../../TEMPERATURE_CONFIG.md");
-    let (_, rest) = page.split_once("```toml excerpt\n").unwrap();
-    let (block, _) = rest.split_once("```").unwrap();
-    let plan = PLAN.replace("\"a\"", "\"precise\"");
-    let config = parse(&format!("{block}\n{plan}")).unwrap();
-    assert_eq!(config.models.len(), 3);
-    assert!(!config.models["reasoner"].send_temperature);
 }
 
 #[test]

@@ -84,7 +84,80 @@ fn first<const N: usize>(voices: [(Option<f32>, Source); N]) -> Option<Chosen> {
 mod tests {
     use super::*;
 
-    /// The rows of `TEMPERATURE_CONFIG.md`.
+    /// The rows of the `table`th table of the examples in `TEMPERATURE_CONFIG.md`.
+    fn documented(table: usize) -> Vec<Vec<&'static str>> {
+        let page = include_str!("../../TEMPERATURE_CONFIG.md");
+        let (_, rest) = page.split_once("\n## 例子 · Examples\n").unwrap();
+        let (section, _) = rest.split_once("```").unwrap();
+        let tables = section.split("\n\n").filter(|part| part.starts_with("| "));
+        let rows = tables.skip(table).take(1).flat_map(|table| table.lines().skip(2));
+        let cells = |row: &'static str| row.split('|').map(str::trim).skip(1).collect::<Vec<_>>();
+        rows.map(cells).collect()
+    }
+
+    fn cell(chosen: Option<Chosen>) -> String {
+        chosen.map_or_else(String::new, |Chosen { value, source }| {
+            let source = serde_json::to_value(source).unwrap();
+            format!("{value:?} `{}`", source.as_str().unwrap())
+        })
+    }
+
+    /// Every stage that anybody gives a voice, and what the page says of it.
+    #[test]
+    fn the_examples_of_the_page_are_what_is_done() {
+        let rows = documented(0);
+        let (node, auto, request, model) = (Some(0.2), Some(0.9), Some(0.5), Some(0.7));
+        let cases = [
+            (node, auto, request, model),
+            (None, auto, request, model),
+            (None, auto, None, model),
+            (None, None, request, model),
+            (None, None, None, model),
+            (None, None, None, None),
+        ];
+        assert_eq!(rows.len(), cases.len());
+        for (row, (node, auto, request, model)) in rows.iter().zip(cases) {
+            let said = |value: Option<f32>| value.map_or_else(String::new, |it| it.to_string());
+            let voices = Voices { node, auto, request, model };
+            let alone = node.is_none() && auto.is_none();
+            let unsent = "不发送 not sent".to_owned();
+            let direct = match direct(request, model) {
+                _ if !alone => String::new(), // there is neither a node nor an analyzer
+                None => unsent,
+                chosen => cell(chosen),
+            };
+            let want = [
+                said(node),
+                said(auto),
+                said(request),
+                said(model),
+                cell(Some(worker(voices))),
+                cell(Some(synthesizer(voices))),
+                cell(Some(steady(node, model))),
+                direct,
+                String::new(),
+            ];
+            assert_eq!(*row, want);
+        }
+    }
+
+    #[test]
+    fn advice_is_wanted_as_the_page_says() {
+        let rows = documented(1);
+        assert_eq!(rows.len(), 6);
+        for row in rows {
+            let word = |cell: &str| cell.trim_matches('`').parse::<bool>().ok();
+            let mut model = Model::plain("m", "http://127.0.0.1:1/v1");
+            model.auto_temperature = word(row[1]);
+            let stage = |auto| Stage { auto_temperature: auto, ..Stage::of("m") };
+            let analyzer = stage(word(row[2]));
+            let wanted = |model: &Model| wants_advice(&stage(word(row[0])), model, Some(&analyzer));
+            assert_eq!(Some(wanted(&model)), word(row[3]), "{row:?}");
+            model.send_temperature = false;
+            assert!(!wanted(&model), "{row:?}");
+        }
+    }
+
     #[test]
     fn the_first_that_applies_wins() {
         let all = [Some(0.1), Some(0.2), Some(0.3), Some(0.4)];

@@ -1,10 +1,12 @@
 //! The documents against the program: what they show loads, what they name exists, and the two
 //! READMEs say the same.
 
+mod configs;
 mod failures;
 mod keys;
 mod markdown;
 mod mistakes;
+mod proofs;
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -29,30 +31,8 @@ fn in_english(text: &str) -> String {
 }
 
 fn parse(text: &str) -> Config {
+    assert_eq!(configs::complaints(text), None, "{text}");
     Config::parse(text, None, &|_| None).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
-#[test]
-fn whole_configs_load_and_parts_of_one_are_toml() {
-    let mut whole = 0;
-    for (file, text) in documents() {
-        for block in blocks(&text) {
-            match block.kind.as_str() {
-                "toml" => {
-                    let config = parse(&block.text);
-                    let remarks = (config.notices, config.warnings);
-                    assert_eq!(remarks, (vec![], vec![]), "{file}:{}", block.line);
-                    whole += 1;
-                }
-                "toml excerpt" => {
-                    let part: Result<toml::Table, _> = block.text.parse();
-                    assert!(part.is_ok(), "{file}:{}: {part:?}", block.line);
-                }
-                kind => assert!(!kind.contains("toml"), "{file}:{}: {kind}", block.line),
-            }
-        }
-    }
-    assert!(whole >= 2, "each README has one");
 }
 
 #[test]
@@ -296,7 +276,7 @@ fn the_temperature_rule_is_told_in_both_languages_and_in_order() {
     let text = read("TEMPERATURE_CONFIG.md");
     for source in ["node", "auto", "request", "model", "default"] {
         let told = text.matches(&format!("`{source}`")).count();
-        assert_eq!(told, 3, "{source}: in Chinese, in the examples, in English");
+        assert!(told >= 3, "{source}: in Chinese, in the examples, in English");
     }
 }
 

@@ -15,6 +15,9 @@ pub(in crate::config) const LONGEST_LIMIT: f64 = 86_400.0;
 /// The most samples a leaf may ask for; `max_workers` is usually far smaller.
 const MOST_SAMPLES: u64 = 1_000_000;
 
+/// By this key an editor finds the schema of a JSON file; it says nothing to us.
+const SCHEMA: &str = "$schema";
+
 /// One level as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Level {
@@ -50,7 +53,10 @@ impl Level {
     }
 
     /// Reads the top level.
-    pub(in crate::config) fn top(value: Value, reader: &Reader<'_>) -> Option<Self> {
+    pub(in crate::config) fn top(mut value: Value, reader: &Reader<'_>) -> Option<Self> {
+        if value.get(SCHEMA).is_some_and(Value::is_string) {
+            value.as_object_mut().map(|object| object.shift_remove(SCHEMA));
+        }
         let object = Object::open(reader, "", value)?;
         if !object.has("selector") && !object.has("synthesizer") {
             let remedy = "add at least one of them: somebody must decide on the answer";

@@ -164,6 +164,10 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
+        #[cfg(test)]
+        crate::config::seen::note(&self.path, |asked| {
+            asked.ranges.insert(key, (*range.start(), *range.end()));
+        });
         let value = self.take(key)?;
         let Some(number) = value.as_f64() else {
             self.wrong(key, &value, "a number");
@@ -179,6 +183,11 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        #[cfg(test)]
+        #[expect(clippy::cast_precision_loss, reason = "bounds are small or endless")]
+        crate::config::seen::note(&self.path, |asked| {
+            asked.ranges.insert(key, (*range.start() as f64, *range.end() as f64));
+        });
         let value = self.take(key)?;
         if !value.is_number() {
             self.wrong(key, &value, "a whole number");
@@ -198,6 +207,11 @@ impl<'a> Object<'a> {
         key: &'static str,
         options: &[(&'static str, T)],
     ) -> Option<T> {
+        #[cfg(test)]
+        crate::config::seen::note(&self.path, |asked| {
+            let words = options.iter().map(|(word, _)| *word).collect();
+            asked.words.insert(key.to_owned(), words);
+        });
         let text = self.string(key)?;
         let found = options.iter().find(|(word, _)| *word == text);
         if found.is_none() {
@@ -217,6 +231,8 @@ impl<'a> Object<'a> {
 
     /// Reports every key that nobody took.
     pub(super) fn finish(self) {
+        #[cfg(test)]
+        crate::config::seen::note(&self.path, |asked| asked.keys.extend(&self.known));
         for key in self.entries.keys() {
             let remedy = match did_you_mean(key, self.known.iter().copied()) {
                 Some(word) => format!("did you mean `{word}`?"),

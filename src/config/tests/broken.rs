@@ -44,7 +44,7 @@ fn profiles(names: &[&str]) -> String {
     section(&names.iter().map(table).collect::<String>())
 }
 
-fn corpus() -> Vec<(&'static str, String)> {
+pub(super) fn corpus() -> Vec<(&'static str, String)> {
     vec![
         // The file as a whole.
         ("empty", String::new()),

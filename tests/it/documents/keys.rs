@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chorus::config::Config;
+use chorus::config::{Config, schema};
 use serde_json::{Value, json};
 
 use super::markdown::{READMES, code, read, row, section};
@@ -97,6 +97,113 @@ fn every_key_of_the_readmes_is_known_and_every_key_of_the_example_is_in_them() {
     }
 }
 
+/// The definition of each table in the schema.
+const TABLES: [(&str, &str); 12] = [
+    ("[server]", "Server"),
+    ("[log]", "Log"),
+    ("[[client]]", "Client"),
+    ("[[model]]", "Model"),
+    ("[[model.endpoint]]", "Endpoint"),
+    ("[workflow.timeouts]", "Timeouts"),
+    ("[workflow.domains.\"host\"]", "Domain"),
+    ("[workflow.retry]", "Retry"),
+    ("[workflow.health]", "Health"),
+    ("[workflow.pool]", "Pool"),
+    ("[workflow-integration]", "Integration"),
+    ("[[workflow-profile]]", "Profile"),
+];
+
+/// What the schema says of each key of a definition, tables below it and old forms left out.
+fn told(definition: &str) -> Vec<(String, Value)> {
+    let schema = schema::config();
+    let properties = schema["$defs"][definition]["properties"].as_object().unwrap();
+    let own = properties.iter().filter(|(key, told)| {
+        let table = *key == "endpoint" || *key == "$schema";
+        !table && told.get("deprecated").is_none()
+    });
+    own.map(|(key, told)| (key.clone(), told.clone())).collect()
+}
+
+#[test]
+fn the_readmes_describe_the_keys_of_the_schema_and_no_others() {
+    let keys = |(table, definition): (&str, &str)| -> Vec<Key> {
+        told(definition).into_iter().map(|(key, _)| (table.to_owned(), key)).collect()
+    };
+    let wanted: BTreeSet<Key> = TABLES.into_iter().flat_map(keys).collect();
+    assert!(wanted.len() > 70, "{}", wanted.len());
+    for file in READMES {
+        let text = read(file);
+        let described = described(&text);
+        let missing: Vec<&Key> = wanted.difference(&described).collect();
+        let invented: Vec<&Key> = described.difference(&wanted).collect();
+        assert!(missing.is_empty(), "{file} does not describe {missing:?}");
+        assert!(invented.is_empty(), "{file} describes {invented:?}, which the schema has not");
+        for (key, _) in told("Price") {
+            assert!(section(&text, &KEYS).iter().any(|line| line.contains(&key)), "{file}: {key}");
+        }
+        let definitions = schema::config()["$defs"]["Integration"]["properties"].clone();
+        for (key, told) in definitions.as_object().unwrap() {
+            let old = told.get("deprecated").is_some();
+            assert!(!old || text.contains(&format!("`{key}`")), "{file}: the old key {key}");
+        }
+    }
+}
+
+/// The default that the schema has for a key of one of these tables.
+fn default_of(tables: &[String], key: &str) -> Option<Value> {
+    let (_, definition) = TABLES.into_iter().find(|(table, _)| tables[0] == *table)?;
+    let (_, told) = told(definition).into_iter().find(|(own, _)| own == key)?;
+    told.get("default").cloned()
+}
+
+#[test]
+fn the_defaults_of_the_readmes_are_those_of_the_schema() {
+    for file in READMES {
+        let (text, mut tables, mut compared) = (read(file), Vec::new(), 0);
+        for line in section(&text, &KEYS) {
+            if line.starts_with("`[") {
+                let heads = code(line).into_iter().filter(|word| word.starts_with('['));
+                tables = heads.map(table).collect();
+            }
+            // `| key | default |` in a table, `key` 30 in a sentence.
+            let cells = row(line).filter(|cells| cells.len() == 3);
+            let told: Vec<(&str, &str)> = match &cells {
+                Some(cells) => listed(cells[0]).into_iter().zip(listed(cells[1])).collect(),
+                None if line.starts_with("`[") => {
+                    let words: Vec<&str> = line.split('`').collect();
+                    let pairs = words.windows(2).skip(1).step_by(2);
+                    pairs.map(|pair| (pair[0], number(pair[1]))).collect()
+                }
+                None => continue,
+            };
+            for (key, told) in told {
+                let Ok(told) = serde_json::from_str::<Value>(told) else { continue };
+                let default = default_of(&tables, key);
+                let same = default.as_ref().is_some_and(|default| match told.as_f64() {
+                    Some(told) => default.as_f64() == Some(told),
+                    None => *default == told,
+                });
+                assert!(same, "{file}: {tables:?} {key}: {told}, and the schema has {default:?}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 35, "{file}: {compared}");
+    }
+}
+
+/// What a cell lists, without backticks.
+fn listed(cell: &str) -> Vec<&str> {
+    cell.split(['、', ',']).map(|one| one.trim().trim_matches('`')).collect()
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> &str {
+    let text = text.trim_start();
+    let digits = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let end = text.find(|letter| !digits(letter)).unwrap_or(text.len());
+    text[..end].trim_end_matches('.')
+}
+
 /// What the parser says of a plan whose node of this kind has this key, at a value no key takes.
 fn plan_report(kind: usize, key: &str) -> String {
     let mut plan = json!({"selector": "a", "policy": {},
@@ -121,6 +228,18 @@ fn every_plan_key_of_the_readmes_is_known() {
         let rows = section(&text, &PLAN_KEYS).into_iter().filter_map(row);
         let rows: Vec<Vec<&str>> = rows.skip(1).collect();
         assert_eq!(rows.len(), 4, "{file}: a level, a stage, a worker, a policy");
+        let keys = |definition: &str| -> BTreeSet<String> {
+            told(definition).into_iter().map(|(key, _)| key).collect()
+        };
+        let only = |definition: &str| &keys(definition) - &keys("Stage");
+        let schema = [keys("Panel"), keys("Stage"), only("Leaf"), keys("Policy")];
+        for (cells, wanted) in rows.iter().zip(schema) {
+            let keys = code(cells[1]).into_iter().filter(|word| is_key(word));
+            assert_eq!(keys.map(str::to_owned).collect::<BTreeSet<_>>(), wanted, "{file}");
+        }
+        for key in only("Reranker") {
+            assert!(text.contains(&format!("`{key}`")), "{file}: {key} of a reranker");
+        }
         for (kind, cells) in rows.iter().enumerate() {
             let keys: Vec<&str> = code(cells[1]).into_iter().filter(|word| is_key(word)).collect();
             assert!(!keys.is_empty(), "{file}: {cells:?}");

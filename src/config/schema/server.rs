@@ -1,0 +1,129 @@
+//! `[server]`.
+
+use schemars::JsonSchema;
+
+/// The listener and what clients see. Every key is optional.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Server {
+    /// The address to listen on, without port. Beyond this machine a `[[client]]` is needed, or
+    /// `allow_unauthenticated`.
+    #[schemars(
+        regex(pattern = r"^\s*(\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+|[A-Za-z0-9._-]+)\s*$"),
+        extend("default" = "127.0.0.1"),
+        example = &"::1"
+    )]
+    host: Option<String>,
+    /// The port to listen on; 0 takes any free one.
+    #[schemars(range(min = 0, max = 65_535), extend("default" = 11435))]
+    port: Option<u16>,
+    /// Larger requests get 413; images arrive as base64. A size, or a number of bytes; less than
+    /// 4 GiB.
+    #[schemars(
+        transform = super::wording::size,
+        regex(pattern = r"^\s*0*[1-9][0-9]*\s*([KkMmGg]?[Bb]|[KkMmGg]([Ii][Bb])?)?\s*$"),
+        extend("default" = "64MiB"),
+        example = &"16MiB",
+        example = 1_048_576
+    )]
+    request_body_limit: Option<String>,
+    /// Requests at once; more get 503 `overloaded` with `Retry-After`.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
+    max_in_flight: Option<u32>,
+    /// Seconds that a shutdown (SIGTERM, Ctrl-C) lets running answers finish.
+    #[schemars(range(min = 0, max = 86_400), extend("default" = 30))]
+    shutdown_grace_secs: Option<f64>,
+    /// Seconds that a stream's headers wait for the first piece of the answer, so that a failure
+    /// before it has a real status.
+    #[schemars(range(min = 0, max = 86_400), extend("default" = 5))]
+    header_hold_secs: Option<f64>,
+    /// Seconds between signs of life on a stream that is silent.
+    #[schemars(range(min = 0.1, max = 86_400), extend("default" = 10))]
+    heartbeat_secs: Option<f64>,
+    /// What a model name means that is neither a workflow's nor a model's.
+    #[schemars(extend("default" = "workflow"))]
+    unknown_model: Option<UnknownModel>,
+    /// Framing on `/api/*` for clients that state none.
+    #[schemars(extend("default" = "auto"))]
+    plain_client_format: Option<PlainClientFormat>,
+    /// Whether streams tell of each finished stage, one line in the reasoning channel.
+    #[schemars(extend("default" = "auto"))]
+    progress: Option<Progress>,
+    /// Which calls the tokens of an answer are counted over.
+    #[schemars(extend("default" = "total"))]
+    usage: Option<Usage>,
+    /// The field of a chat chunk that carries reasoning.
+    #[schemars(extend("default" = "reasoning_content"))]
+    reasoning_field: Option<ReasoningField>,
+    /// What `/api/version` says: two to four numbers, each below 65536.
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+){1,3}$"), extend("default" = "0.13.5"))]
+    ollama_version: Option<String>,
+    /// Further names that the `Host` header may hold, without scheme or port; loopback names and IP
+    /// addresses always pass.
+    #[schemars(
+        inner(regex(pattern = r"^\s*[A-Za-z0-9_-][A-Za-z0-9._-]*\s*$")),
+        extend("default" = []),
+        example = ["chorus.lan"]
+    )]
+    allowed_hosts: Option<Vec<String>>,
+    /// Further origins of web pages that may ask and read the answers; localhost always passes.
+    #[schemars(
+        inner(regex(pattern = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/*\s*$")),
+        extend("default" = []),
+        example = ["https://chat.example"]
+    )]
+    cors_origins: Option<Vec<String>>,
+    /// `true` serves beyond this machine without any `[[client]]`: anybody who can reach the port
+    /// spends your tokens.
+    #[schemars(extend("default" = false))]
+    allow_unauthenticated: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+enum UnknownModel {
+    /// the default workflow answers
+    Workflow,
+    /// 404 `model_not_found`
+    Reject,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+enum PlainClientFormat {
+    /// by path and User-Agent: curl gets SSE, everybody else NDJSON
+    Auto,
+    /// always SSE
+    Sse,
+    /// always NDJSON
+    Ndjson,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+enum Progress {
+    /// on workflow streams, unless the request says otherwise
+    Auto,
+    /// never
+    Off,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+enum Usage {
+    /// all calls of the run
+    Total,
+    /// the answering stage's call only
+    Answer,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case", inline)]
+enum ReasoningField {
+    /// as DeepSeek, Open WebUI and the AI SDK have it
+    ReasoningContent,
+    /// as Ollama's `/v1` and OpenRouter have it
+    Reasoning,
+    /// both fields, with the same text
+    Both,
+}
