@@ -159,6 +159,22 @@ json = """
     "#);
 }
 
+/// A config that is loaded again, as a reload does, has the key that is in the file by then.
+#[test]
+fn a_key_file_is_read_at_each_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key) = (folder.path().join("c.toml"), folder.path().join("key"));
+    let text = MODELS.replacen("/v1\"", "/v1\"\napi_key = \"file:key\"", 1) + PLAN;
+    std::fs::write(&path, text).unwrap();
+    for (written, want) in [("one\n", "one"), ("  two \r\n", "two"), ("three", "three")] {
+        std::fs::write(&key, written).unwrap();
+        let config = Config::load(&path, &|_| None).unwrap();
+        assert_eq!(config.models["a"].endpoints[0].api_key.expose(), want);
+    }
+    std::fs::remove_file(&key).unwrap();
+    assert!(Config::load(&path, &|_| None).is_err());
+}
+
 #[test]
 fn keys_are_resolved_from_everywhere() {
     let folder = tempfile::tempdir().unwrap();

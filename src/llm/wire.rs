@@ -4,6 +4,7 @@
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::{Map, Value};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{
     answer::Piece, anthropic::Anthropic, ask::Ask, gemini::Gemini, ollama::Ollama, openai::OpenAi,
@@ -34,7 +35,7 @@ pub(super) trait Wire: Sync {
     /// # Errors
     /// When the key holds what no header can carry.
     fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
-        put_secret(headers, AUTHORIZATION, &format!("Bearer {key}"))
+        put_secret(headers, AUTHORIZATION, &Zeroizing::new(format!("Bearer {key}")))
     }
 
     /// What every request of this model carries besides.
