@@ -44,7 +44,12 @@ enum Command {
     /// Serve with built-in demonstration models: no key, no download, simulated answers
     Demo,
     /// Check the config and show its workflow and what a request costs in calls
-    Check,
+    Check {
+        /// Ask every endpoint, side by side and without spending a token, whether it can be reached,
+        /// accepts the key and knows the model; exit code 1 when one is not fine
+        #[arg(long)]
+        probe: bool,
+    },
     /// Write a first config of the model servers and keys that are found here
     Init {
         /// Replace a config that is there; a backup of it stays
@@ -113,7 +118,10 @@ fn run(cli: Cli) -> io::Result<u8> {
     };
     let overrides = Overrides { host, port };
     match command {
-        Command::Check => check::run(&path, &env, &overrides, &mut io::stdout(), &mut err),
+        Command::Check { probe } => {
+            let options = check::Options { probe };
+            check::run(&path, &env, &overrides, options, &mut io::stdout(), &mut err)
+        }
         Command::Migrate { output, dry_run } => {
             let mut out = io::stdout();
             let terminal = out.is_terminal();

@@ -35,6 +35,7 @@ mod logs;
 mod mixing;
 mod parallel;
 mod policies;
+mod probe;
 mod protocols;
 mod responses;
 mod reuse;
