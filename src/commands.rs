@@ -7,5 +7,6 @@ pub mod find;
 pub mod init;
 pub mod logging;
 pub mod migrate;
+pub mod screen;
 pub mod serve;
 mod toml_text;

@@ -8,7 +8,12 @@ use super::{ConfigError, Env};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// This file.
-    File(PathBuf),
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the usual place.
+        named_by: Option<&'static str>,
+    },
     /// No file was named and the usual place has none: a first start.
     Nowhere {
         /// The usual place; `None` when there is no home folder.
@@ -24,14 +29,14 @@ pub enum Location {
 pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError> {
     if let Some((path, by)) = named(flag, env) {
         if path.exists() {
-            return Ok(Location::File(path));
+            return Ok(Location::File { path, named_by: Some(by) });
         }
         let what = format!("there is no such file, and {by} names it");
         let remedy = format!("correct the path or leave {by} out");
         return Err(ConfigError::single(path.display().to_string(), what, remedy));
     }
     Ok(match usual(env) {
-        Some(path) if path.exists() => Location::File(path),
+        Some(path) if path.exists() => Location::File { path, named_by: None },
         usual => Location::Nowhere { usual },
     })
 }
@@ -77,17 +82,18 @@ mod tests {
         for file in [path("flag.toml"), path("env.toml"), usual.clone()] {
             fs::write(file, "").unwrap();
         }
-        let file = |path: &Path| Some(Location::File(path.to_owned()));
+        let file = |path: &Path, named_by| Some(Location::File { path: path.to_owned(), named_by });
+        let (by_flag, by_variable) = (Some("--config"), Some("CHORUS_CONFIG"));
         let nowhere =
             Some(Location::Nowhere { usual: Some(path("empty/.config/chorus/config.toml")) });
         for (flag, variable, home, want) in [
-            (Some("flag.toml"), Some("env.toml"), "full", file(&path("flag.toml"))),
-            (Some("flag.toml"), Some("missing"), "empty", file(&path("flag.toml"))),
+            (Some("flag.toml"), Some("env.toml"), "full", file(&path("flag.toml"), by_flag)),
+            (Some("flag.toml"), Some("missing"), "empty", file(&path("flag.toml"), by_flag)),
             (Some("missing"), Some("env.toml"), "full", None),
             (Some("missing"), None, "full", None),
-            (None, Some("env.toml"), "full", file(&path("env.toml"))),
+            (None, Some("env.toml"), "full", file(&path("env.toml"), by_variable)),
             (None, Some("missing"), "full", None),
-            (None, None, "full", file(&usual)),
+            (None, None, "full", file(&usual, None)),
             (None, None, "empty", nowhere),
         ] {
             let env = |name: &str| match name {

@@ -234,9 +234,14 @@ fn the_command_line_wins_over_the_file() {
     let path = folder.path().join("c.toml");
     std::fs::write(&path, format!("[server]\nhost = \"0.0.0.0\"\n{MODELS}{PLAN}")).unwrap();
     assert!(Config::load(&path, &no_env).is_err());
-    let host = |host: &str| Overrides { host: Some(host.to_owned()), port: Some(0) };
+    let host = |host: &str| Overrides {
+        host: Some(host.to_owned()),
+        port: Some(0),
+        log_format: Some(LogFormat::Json),
+    };
     let config = Config::load_with(&path, &no_env, &host("::1")).unwrap();
     assert_eq!((config.server.host.as_str(), config.server.port), ("::1", 0));
+    assert_eq!(config.log_format, LogFormat::Json);
     for bad in ["0.0.0.0", "example.org", "a b"] {
         assert!(Config::load_with(&path, &no_env, &host(bad)).is_err(), "{bad}");
     }

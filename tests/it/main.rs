@@ -40,6 +40,7 @@ mod protocols;
 mod responses;
 mod reuse;
 mod shutdown;
+mod starting;
 mod support;
 mod transport;
 mod warmth;
