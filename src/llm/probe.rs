@@ -136,7 +136,8 @@ async fn probe(endpoint: &Endpoint, limit: Duration) -> Probed {
             Some(Failure::new(LlmErrorKind::Timeout, words))
         }
     };
-    found.problem = failure.map(|failure| failure.into_error(endpoint, &[]).message);
+    let message = failure.map(|failure| failure.into_error(endpoint, &[]).message);
+    found.problem = message.map(|message| names::printable(&message));
     if found.key == Key::Accepted {
         // A key that is not looked at is always accepted.
         let asked = timeout_at(deadline, without_key(endpoint)).await;
@@ -184,7 +185,8 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
     found.known = Known::No;
     let secrets = endpoint.secrets();
     let near = names::near(&model.upstream_model, names.iter().map(String::as_str));
-    let shown = |name: &str| redact::cut(&redact::scrub(name, &secrets), NAME_LIMIT);
+    let shown =
+        |name: &str| names::printable(&redact::cut(&redact::scrub(name, &secrets), NAME_LIMIT));
     found.near = near.into_iter().map(shown).collect();
     let words = names::unknown(&model.upstream_model, names.len(), &found.near);
     Err(Failure::new(LlmErrorKind::NotFound, words))

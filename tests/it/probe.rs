@@ -87,7 +87,7 @@ async fn answer(uri: &Uri, headers: &HeaderMap) -> Response {
         }
         // An alias that the list leaves out.
         ("keyed", "v1/models/gpt-4o-latest") => Json(json!({"id": "gpt-4o"})).into_response(),
-        ("open", "v1/models") => Json(ids(&["gpt-4o"])).into_response(),
+        ("open", "v1/models") => Json(ids(&["gpt-4o", "evil\u{1b}[2J"])).into_response(),
         ("bare", "v1/models") => Json(ids(&["gpt-4o"])["data"].clone()).into_response(),
         ("empty", "v1/models") => Json(ids(&[])).into_response(),
         ("llamacpp", "v1/models") => {
@@ -200,6 +200,14 @@ async fn each_endpoint_is_told_as_it_is() {
         ),
         ("open/v1", "gpt-4o", "", Key::NotAskedFor, fine, ""),
         ("open/v1", "gpt-4o", wrong, Key::NotAskedFor, fine, ""),
+        (
+            "open/v1",
+            "evil",
+            "",
+            Key::NotAskedFor,
+            Known::No,
+            "it has no model `evil` (it is none of its 2 models); did you mean `evil?[2J`?",
+        ),
         ("bare/v1", "gpt-4o", "", Key::NotAskedFor, fine, ""),
         (
             "empty/v1",
