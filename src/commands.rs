@@ -8,5 +8,6 @@ pub mod init;
 pub mod logging;
 pub mod migrate;
 pub mod schema;
+pub mod screen;
 pub mod serve;
 mod toml_text;

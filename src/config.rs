@@ -26,6 +26,7 @@ use std::{
 };
 
 use indexmap::IndexMap;
+use zeroize::Zeroizing;
 
 pub use error::ConfigError;
 pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
@@ -162,6 +163,8 @@ pub struct Overrides {
     pub host: Option<String>,
     /// `--port`.
     pub port: Option<u16>,
+    /// `--log-format`.
+    pub log_format: Option<LogFormat>,
 }
 
 impl Config {
@@ -197,14 +200,15 @@ impl Config {
         overrides: &Overrides,
     ) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| {
+        // It may hold keys.
+        let bytes = fs::read(path).map(Zeroizing::new).map_err(|error| {
             let what = format!("the file cannot be read: {error}");
             ConfigError::single(&name, what, "name a readable file with --config")
         })?;
-        let text = String::from_utf8(bytes).map_err(|_| {
+        let text = str::from_utf8(&bytes).map_err(|_| {
             ConfigError::single(&name, "the file is not UTF-8", "save it as UTF-8 text")
         })?;
-        check::read(&text, &check::Source { path: Some(path), env, overrides, on_disk: true })
+        check::read(text, &check::Source { path: Some(path), env, overrides, on_disk: true })
     }
 
     /// Checks a config's text; `path` is for messages and relative files.

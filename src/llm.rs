@@ -23,6 +23,7 @@ mod ollama;
 mod openai;
 mod passthrough;
 pub mod pool;
+pub mod probe;
 mod prompt;
 mod redact;
 mod refusal;

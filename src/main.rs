@@ -7,10 +7,19 @@ use std::{
 };
 
 use chorus::{
-    commands::{check, demo, find, init, logging, migrate, schema, serve},
+    commands::{
+        check, demo,
+        find::{self, Found},
+        init, logging, migrate, schema,
+        screen::Opening,
+        serve,
+    },
     config::{LogFormat, Overrides},
 };
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use tokio::runtime::Runtime;
 
 /// Exit code of a failure at run time.
@@ -33,6 +42,12 @@ struct Cli {
     /// Listen here instead of [server] port; 0 takes any free one
     #[arg(long, global = true, value_name = "PORT")]
     port: Option<u16>,
+    /// No screen at the start, and of the log only warnings and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Log like this instead of [log] format: pretty or json
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = log_format())]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -44,7 +59,12 @@ enum Command {
     /// Serve with built-in demonstration models: no key, no download, simulated answers
     Demo,
     /// Check the config and show its workflow and what a request costs in calls
-    Check,
+    Check {
+        /// Ask every endpoint, side by side and without spending a token, whether it can be reached,
+        /// accepts the key and knows the model; exit code 1 when one is not fine
+        #[arg(long)]
+        probe: bool,
+    },
     /// Write a first config of the model servers and keys that are found here
     Init {
         /// Replace a config that is there; a backup of it stays
@@ -80,6 +100,13 @@ enum About {
     },
 }
 
+fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(["pretty", "json"]).map(|format| match format.as_str() {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Pretty,
+    })
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
@@ -93,20 +120,26 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> io::Result<u8> {
-    let Cli { config, host, port, command } = cli;
+    let Cli { config, host, port, quiet, log_format, command } = cli;
     let env = |name: &str| std::env::var(name).ok();
     let mut err = io::stderr();
     let command = command.unwrap_or(Command::Serve);
     if let Command::Config { about: About::Schema { plan } } = command {
         return schema::run(plan, &mut io::stdout());
     }
+    let serves = matches!(command, Command::Serve | Command::Demo);
+    if !serves && (quiet || log_format.is_some()) {
+        writeln!(err, "--quiet and --log-format are for what serves; leave them out")?;
+        return Ok(USAGE);
+    }
     if let Command::Demo = command {
         if config.is_some() {
             writeln!(err, "chorus demo brings its own config; leave --config out")?;
             return Ok(USAGE);
         }
-        logging::start(LogFormat::Pretty, &env);
-        return Ok(Runtime::new()?.block_on(demo::run(host, port)));
+        logging::start(log_format.unwrap_or(LogFormat::Pretty), quiet, &env);
+        let overrides = Overrides { host, port, log_format };
+        return Ok(Runtime::new()?.block_on(demo::run(overrides, quiet)));
     }
     let writes = matches!(command, Command::Init { .. } | Command::Migrate { .. });
     if writes && (host.is_some() || port.is_some()) {
@@ -126,12 +159,16 @@ fn run(cli: Cli) -> io::Result<u8> {
         runtime.shutdown_background();
         return code;
     }
-    let Some(path) = find::config_file(config.as_deref(), &env, &mut err)? else {
+    let Some(Found { path, named_by }) = find::config_file(config.as_deref(), &env, &mut err)?
+    else {
         return Ok(USAGE);
     };
-    let overrides = Overrides { host, port };
+    let overrides = Overrides { host, port, log_format };
     match command {
-        Command::Check => check::run(&path, &env, &overrides, &mut io::stdout(), &mut err),
+        Command::Check { probe } => {
+            let options = check::Options { probe };
+            check::run(&path, &env, &overrides, options, &mut io::stdout(), &mut err)
+        }
         Command::Migrate { output, dry_run } => {
             let mut out = io::stdout();
             let terminal = out.is_terminal();
@@ -139,7 +176,8 @@ fn run(cli: Cli) -> io::Result<u8> {
             migrate::run(&path, &migrate::Options { output, dry_run }, &env, &mut screen)
         }
         Command::Serve | Command::Demo | Command::Init { .. } | Command::Config { .. } => {
-            Runtime::new()?.block_on(serve::run(&path, &env, &overrides, &mut err))
+            let opening = Opening { quiet, named_by };
+            Runtime::new()?.block_on(serve::run(&path, &env, &overrides, opening, &mut err))
         }
     }
 }
@@ -174,6 +212,7 @@ mod tests {
             ("chorus initialise", ErrorKind::InvalidSubcommand, 2),
             ("chorus --port many", ErrorKind::ValueValidation, 2),
             ("chorus --colour", ErrorKind::UnknownArgument, 2),
+            ("chorus --log-format yaml", ErrorKind::InvalidValue, 2),
             ("chorus -V", ErrorKind::DisplayVersion, 0),
             ("chorus --help", ErrorKind::DisplayHelp, 0),
         ] {

@@ -1,5 +1,6 @@
 //! `chorus check`: reads the config as a start would, and shows the workflow that comes of it.
 
+pub mod probe;
 mod tree;
 
 use std::{
@@ -18,9 +19,16 @@ pub const FINE: u8 = 0;
 /// Exit code of a config that cannot.
 pub const BAD_CONFIG: u8 = 2;
 
+/// What more than a look at the config is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `--probe`: ask every endpoint.
+    pub probe: bool,
+}
+
 /// Loads the config at `path` and shows it: every expanded workflow as a tree, the models, the calls
 /// that one request to each can cost, then notices and warnings. Problems go to `err`. Returns the exit
-/// code.
+/// code: 1 when the config is good and a probed endpoint is not.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written to; that `out` is closed early is none.
@@ -28,20 +36,31 @@ pub fn run(
     path: &Path,
     env: Env<'_>,
     overrides: &Overrides,
+    options: Options,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     match Config::load_with(path, env, overrides) {
-        Ok(config) => match show(&config, out) {
+        Ok(config) => match report(&config, options, out, err) {
             // The reader has seen enough, as `head` has.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(FINE),
-            shown => shown.map(|()| FINE),
+            code => code,
         },
         Err(error) => {
             writeln!(err, "{error}")?;
             Ok(BAD_CONFIG)
         }
     }
+}
+
+fn report(
+    config: &Config,
+    options: Options,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    show(config, out)?;
+    if options.probe { probe::run(config, out, err) } else { Ok(FINE) }
 }
 
 /// Shows a config that is fine.
@@ -200,7 +219,8 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let env = |_: &str| None;
-        let code = run(&path, &env, &Overrides::default(), &mut out, &mut err).unwrap();
+        let (overrides, options) = (Overrides::default(), Options::default());
+        let code = run(&path, &env, &overrides, options, &mut out, &mut err).unwrap();
         let plain = |bytes: Vec<u8>| {
             String::from_utf8(bytes).unwrap().replace(&path.display().to_string(), "c.toml")
         };
@@ -455,7 +475,8 @@ json = '{{ "workers": ["small", "small"], "selector": "small", "policy": {{ "quo
             }
         }
         let example = Path::new("config-example.toml");
-        let ended = run(example, &|_| None, &Overrides::default(), &mut Closed, &mut Vec::new());
+        let (overrides, options) = (Overrides::default(), Options::default());
+        let ended = run(example, &|_| None, &overrides, options, &mut Closed, &mut Vec::new());
         assert_eq!(ended.unwrap(), FINE);
     }
 

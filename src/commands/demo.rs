@@ -8,9 +8,12 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use super::serve::{Signals, until_signalled};
+use super::{
+    screen::{self, Opening},
+    serve::{Signals, until_signalled},
+};
 use crate::{
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, LogFormat, Overrides},
     demo::Demo,
     llm::LlmError,
     server::{self, AppState},
@@ -40,11 +43,11 @@ enum DemoError {
     Screen(io::Error),
 }
 
-/// Runs the demo until Ctrl-C or SIGTERM. `host` and `port` are those of the command line; without
-/// them the defaults of `[server]` hold. Returns the exit code: 0 after a shutdown, 1 when
-/// something failed, which is then said on stderr.
-pub async fn run(host: Option<String>, port: Option<u16>) -> u8 {
-    match serve(host, port, &mut io::stdout()).await {
+/// Runs the demo until Ctrl-C or SIGTERM. Without overrides the defaults of `[server]` hold. Unless it
+/// is to be quiet or logs as JSON, a screen of what to try goes to stdout. Returns the exit code: 0
+/// after a shutdown, 1 when something failed, which is then said on stderr.
+pub async fn run(overrides: Overrides, quiet: bool) -> u8 {
+    match serve(overrides, quiet, &mut io::stdout()).await {
         Ok(code) => code,
         Err(error) => {
             // With stderr gone there is nobody left to tell; the exit code still does.
@@ -55,18 +58,22 @@ pub async fn run(host: Option<String>, port: Option<u16>) -> u8 {
 }
 
 async fn serve(
-    host: Option<String>,
-    port: Option<u16>,
+    overrides: Overrides,
+    quiet: bool,
     screen: &mut impl Write,
 ) -> Result<u8, DemoError> {
     let signals = Signals::new().map_err(DemoError::Signals)?;
     let demo = Demo::start().await.map_err(DemoError::Upstream)?;
-    let config = config(&demo, host, port)?;
+    let config = Arc::new(config(&demo, overrides)?);
     let listener = listen(&config.server.host, config.server.port).await?;
     let address = listener.local_addr().map_err(DemoError::Screen)?;
-    let app = AppState::new(Arc::new(Engine::new(Arc::new(config))?));
-    write!(screen, "{}", welcome(address)).map_err(DemoError::Screen)?;
-    screen.flush().map_err(DemoError::Screen)?;
+    let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
+    if config.log_format == LogFormat::Json {
+        screen::tell_machines(&config, address, Opening::default());
+    } else if !quiet {
+        write!(screen, "{}", welcome(address)).map_err(DemoError::Screen)?;
+        screen.flush().map_err(DemoError::Screen)?;
+    }
     tokio::select! {
         code = until_signalled(listener, app, signals) => Ok(code),
         ended = demo.serve() => match ended {
@@ -77,8 +84,10 @@ async fn serve(
 }
 
 /// Nothing here can be spent or leaked, so a host that was asked for by name needs no client key.
-fn config(demo: &Demo, host: Option<String>, port: Option<u16>) -> Result<Config, ConfigError> {
+fn config(demo: &Demo, overrides: Overrides) -> Result<Config, ConfigError> {
+    let Overrides { host, port, log_format } = overrides;
     let mut config = Config::parse(&demo.config_text(), None, &|_| None)?;
+    config.log_format = log_format.unwrap_or(config.log_format);
     config.server.allow_unauthenticated |= host.is_some();
     config.server.host = host.unwrap_or(config.server.host);
     config.server.port = port.unwrap_or(config.server.port);
@@ -96,27 +105,19 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener, DemoError> {
 
 /// The first thing a new user reads: what this is, where it is, what to try.
 fn welcome(address: SocketAddr) -> String {
-    let mut reachable = address;
-    if address.ip().is_unspecified() {
-        // Nobody can connect to 0.0.0.0; the machine itself can use loopback.
-        reachable.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
     let open = if address.ip().is_loopback() {
         ""
     } else {
         "\nIt listens beyond this machine and asks for no key: anyone who reaches it may use it.\n"
     };
-    let url = format!("http://{reachable}");
+    let url = screen::reachable(address);
+    let addresses = screen::addresses(address).join("\n");
     let [first, second, third, ..] = Demo::models()[..] else { return url };
     format!(
         r#"Chorus demo. Every answer is SIMULATED: no model, no key, and nothing leaves this machine.
 The pipeline is the real one: analysis, three drafts at once, a verdict, a fused answer.
 
-  OpenAI clients    {url}/v1
-  Ollama clients    {url}
+{addresses}
 {open}
 Try in another terminal:
 

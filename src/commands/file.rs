@@ -7,6 +7,7 @@ use std::{
 };
 
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 /// Why a file was not written. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +112,7 @@ fn temporary(folder: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
 
 /// Never over an older backup: whoever migrates twice may want the first file back.
 fn back_up(target: &Path, before: &Metadata) -> io::Result<PathBuf> {
-    let mut copy = temporary(folder_of(target), &fs::read(target)?)?;
+    let mut copy = temporary(folder_of(target), &Zeroizing::new(fs::read(target)?))?;
     same_owner(copy.as_file(), before)?;
     copy.as_file().set_permissions(before.permissions())?;
     for number in 0_u32.. {

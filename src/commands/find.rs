@@ -7,6 +7,15 @@ use std::{
 
 use crate::config::{self, Env, Location};
 
+/// The config file that a command reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the usual place.
+    pub named_by: Option<&'static str>,
+}
+
 /// Finds the config file. `None` when there is none or the one named is missing; what to do is
 /// then written to `err`.
 ///
@@ -16,9 +25,9 @@ pub fn config_file(
     flag: Option<&Path>,
     env: Env<'_>,
     err: &mut dyn Write,
-) -> io::Result<Option<PathBuf>> {
+) -> io::Result<Option<Found>> {
     match config::locate(flag, env) {
-        Ok(Location::File(path)) => Ok(Some(path)),
+        Ok(Location::File { path, named_by }) => Ok(Some(Found { path, named_by })),
         Ok(Location::Nowhere { usual }) => {
             welcome(usual.as_deref(), err)?;
             Ok(None)
@@ -44,8 +53,8 @@ fn welcome(usual: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
          \n\
          Then let it write a config of the model servers and keys that it finds here:\n\
          \x20   chorus init\n\
-         \x20   chorus check\n\
-         \x20   chorus\n\
+         \x20   chorus check --probe    asks every endpoint that the config names\n\
+         \x20   chorus                  serves it\n\
          \n\
          The config is looked for in {place};\n\
          one elsewhere is named by --config FILE or by CHORUS_CONFIG.\n"
@@ -56,7 +65,7 @@ fn welcome(usual: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn find(flag: Option<&str>, home: Option<&str>) -> (Option<PathBuf>, String) {
+    fn find(flag: Option<&str>, home: Option<&str>) -> (Option<Found>, String) {
         let env = |name: &str| home.filter(|_| name == "HOME").map(str::to_owned);
         let mut err = Vec::new();
         let found = config_file(flag.map(Path::new), &env, &mut err).unwrap();

@@ -230,7 +230,8 @@ fn told(
     }
     writeln!(
         out,
-        "  chorus check{config}     shows the workflow and what a request costs in calls"
+        "  chorus check{config}     shows the workflow and what a request costs in calls\n  \
+         chorus check --probe{config}   asks every endpoint whether it would answer"
     )?;
     writeln!(out, "  chorus{config}           serves it on http://127.0.0.1:11435")
 }

@@ -16,10 +16,13 @@ use crate::config::{Env, LogFormat};
 /// Levels when `RUST_LOG` says nothing.
 const DEFAULT_LEVELS: &str = "info";
 
-/// Sends logs to stderr: `RUST_LOG` chooses the levels (default `info`). A second call in the same
-/// process changes nothing.
-pub fn start(format: LogFormat, env: Env<'_>) {
-    let levels = env("RUST_LOG").filter(|levels| !levels.trim().is_empty());
+/// Levels of `--quiet`, whatever `RUST_LOG` says.
+const QUIET_LEVELS: &str = "warn";
+
+/// Sends logs to stderr: `RUST_LOG` chooses the levels (default `info`), unless only warnings and
+/// errors are wanted. A second call in the same process changes nothing.
+pub fn start(format: LogFormat, quiet: bool, env: Env<'_>) {
+    let levels = levels(quiet, env);
     let payloads = env("CHORUS_LOG_PAYLOADS").is_some_and(|value| value == "1");
     let (filter, refused) = match levels.as_deref().map(EnvFilter::try_new) {
         None => (EnvFilter::new(DEFAULT_LEVELS), None),
@@ -38,6 +41,13 @@ pub fn start(format: LogFormat, env: Env<'_>) {
             "CHORUS_LOG_PAYLOADS=1: at debug level, logs now hold pieces of prompts and answers"
         );
     }
+}
+
+fn levels(quiet: bool, env: Env<'_>) -> Option<String> {
+    if quiet {
+        return Some(QUIET_LEVELS.to_owned());
+    }
+    env("RUST_LOG").filter(|levels| !levels.trim().is_empty())
 }
 
 fn subscriber<W>(
@@ -123,6 +133,20 @@ mod tests {
             for words in absent {
                 assert!(!logs.contains(words), "{levels}: {words} is in:\n{logs}");
             }
+        }
+    }
+
+    #[test]
+    fn quiet_is_quieter_than_anything() {
+        for (quiet, variable, want) in [
+            (false, None, None),
+            (false, Some(" "), None),
+            (false, Some("debug"), Some("debug")),
+            (true, None, Some("warn")),
+            (true, Some("debug"), Some("warn")),
+        ] {
+            let env = |name: &str| variable.filter(|_| name == "RUST_LOG").map(str::to_owned);
+            assert_eq!(levels(quiet, &env).as_deref(), want, "{quiet} {variable:?}");
         }
     }
 

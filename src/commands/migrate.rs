@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use zeroize::Zeroizing;
+
 use super::file::{self, Access, FileError};
 use crate::config::{Config, ConfigError, Env};
 use rewrite::Rewritten;
@@ -109,8 +111,8 @@ fn migrate(
     // What a key is makes no difference to the file that names it.
     let env = |name: &str| env(name).or_else(|| Some("not-set".to_owned()));
     let before = Config::load(path, &env)?;
-    let text =
-        fs::read_to_string(path).map_err(|cause| Failure::Read { path: path.to_owned(), cause })?;
+    let text = fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|cause| Failure::Read { path: path.to_owned(), cause })?;
     let meaning = || Failure::Meaning(path.to_owned());
     let rewritten = rewrite::rewrite(&text).ok_or_else(meaning)?;
     let output = options.output.as_deref().filter(|output| !same_file(output, path));
@@ -138,7 +140,7 @@ fn show(path: &Path, rewritten: &Rewritten, screen: &mut Screen<'_>) -> Result<(
     if screen.terminal {
         write!(screen.out, "{}", mask::masked(text))?;
     } else {
-        write!(screen.out, "{text}")?;
+        write!(screen.out, "{}", text.as_str())?;
     }
     let path = path.display();
     if changes.is_empty() {

@@ -13,7 +13,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::logging;
+use super::{
+    logging,
+    screen::{self, Opening},
+};
 use crate::{
     config::{Config, Env, Overrides, Server},
     llm::LlmError,
@@ -42,7 +45,7 @@ enum StartError {
 }
 
 /// Serves the config at `path` until SIGTERM or Ctrl-C, and returns the exit code. A bad config is
-/// refused before a port opens; its problems go to `err`.
+/// refused before a port opens; its problems go to `err`, and so does the screen of a good one.
 ///
 /// # Errors
 /// When `err` cannot be written to.
@@ -50,6 +53,7 @@ pub async fn run(
     path: &Path,
     env: Env<'_>,
     overrides: &Overrides,
+    opening: Opening,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     let config = match Config::load_with(path, env, overrides) {
@@ -59,11 +63,8 @@ pub async fn run(
             return Ok(BAD_CONFIG);
         }
     };
-    logging::start(config.log_format, env);
-    for line in config.notices.iter().chain(&config.warnings) {
-        tracing::warn!("{line}");
-    }
-    match serve(config).await {
+    logging::start(config.log_format, opening.quiet, env);
+    match serve(config, opening, err).await {
         Ok(code) => Ok(code),
         Err(error) => {
             writeln!(err, "chorus: {error}")?;
@@ -72,13 +73,13 @@ pub async fn run(
     }
 }
 
-async fn serve(config: Config) -> Result<u8, StartError> {
+async fn serve(config: Config, opening: Opening, err: &mut dyn Write) -> Result<u8, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
     let listener = listen(&config.server).await?;
-    let app = AppState::new(Arc::new(Engine::new(Arc::new(config))?));
+    let config = Arc::new(config);
+    let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if let Ok(address) = listener.local_addr() {
-        let version = env!("CARGO_PKG_VERSION");
-        tracing::info!("chorus {version} is listening on http://{address}");
+        screen::announce(&config, address, opening, err);
     }
     Ok(until_signalled(listener, app, signals).await)
 }
@@ -182,7 +183,8 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[server]\nport = \"many\"\n").unwrap();
         let mut err = Vec::new();
-        let code = run(&path, &|_| None, &Overrides::default(), &mut err).await.unwrap();
+        let (overrides, opening) = (Overrides::default(), Opening::default());
+        let code = run(&path, &|_| None, &overrides, opening, &mut err).await.unwrap();
         let words = String::from_utf8(err).unwrap();
         assert_eq!(code, BAD_CONFIG, "{words}");
         assert!(words.contains("config.toml:2"), "{words}");

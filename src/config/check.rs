@@ -62,7 +62,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     let integration = table.table("workflow-integration", "[workflow-integration]");
     let workflow = workflow::integration(integration, &models, report);
     let profiles = workflow::profiles(table.tables("workflow-profile").0, &models, report);
-    let log_format = log(&mut table);
+    let log_format = source.overrides.log_format.unwrap_or(log(&mut table));
     table.finish();
 
     exposed(&server, clients.is_empty(), report, source.overrides);

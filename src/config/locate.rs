@@ -8,7 +8,12 @@ use super::{ConfigError, Env};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// This file.
-    File(PathBuf),
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the usual place.
+        named_by: Option<&'static str>,
+    },
     /// No file was named and the usual place has none: a first start.
     Nowhere {
         /// The usual place; `None` when there is no home folder.
@@ -24,14 +29,14 @@ pub enum Location {
 pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError> {
     if let Some((path, by)) = named(flag, env) {
         if path.exists() {
-            return Ok(Location::File(path));
+            return Ok(Location::File { path, named_by: Some(by) });
         }
         let what = format!("there is no such file, and {by} names it");
         let remedy = format!("correct the path or leave {by} out");
         return Err(ConfigError::single(path.display().to_string(), what, remedy));
     }
     Ok(match usual(env) {
-        Some(path) if path.exists() => Location::File(path),
+        Some(path) if path.exists() => Location::File { path, named_by: None },
         usual => Location::Nowhere { usual },
     })
 }
@@ -102,13 +107,13 @@ mod tests {
             };
             let case = format!("{by_flag} {by_variable} {there}");
             let usual = match there {
-                true => Location::File(usual.clone()),
+                true => Location::File { path: usual.clone(), named_by: None },
                 false => Location::Nowhere { usual: Some(empty.clone()) },
             };
-            let of = |path: &PathBuf| Location::File(path.clone());
+            let of = |path: &PathBuf, by| Location::File { path: path.clone(), named_by: Some(by) };
             let want = match (by_flag, by_variable) {
-                (true, _) => of(&flag),
-                (false, true) => of(&variable),
+                (true, _) => of(&flag, "--config"),
+                (false, true) => of(&variable, "CHORUS_CONFIG"),
                 (false, false) => usual.clone(),
             };
             assert_eq!(found(&flag, &variable), Ok(want), "{case}");
@@ -120,7 +125,7 @@ mod tests {
             }
             // A second one that is missing is of no interest to the first.
             if by_flag {
-                assert_eq!(found(&flag, &missing), Ok(of(&flag)), "{case}");
+                assert_eq!(found(&flag, &missing), Ok(of(&flag, "--config")), "{case}");
                 assert!(found(&missing, &variable).is_err(), "{case}");
             }
         }

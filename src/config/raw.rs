@@ -11,6 +11,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use zeroize::Zeroizing;
+
 use super::error::{Report, did_you_mean, one_of};
 
 /// A table of the file that is being read.
@@ -58,11 +60,12 @@ impl<'r, 't> Table<'r, 't> {
     }
 
     fn wrong(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: Kind) {
-        self.report.problem(
-            &value.span(),
-            format!("{}: `{key}` must be {}, not {}", self.label, wanted.noun(), kind(value)),
-            wanted.remedy(),
-        );
+        self.wrong_kind(key, &value.span(), kind(value), wanted);
+    }
+
+    fn wrong_kind(&self, key: &str, span: &Range<usize>, kind: &str, wanted: Kind) {
+        let what = format!("{}: `{key}` must be {}, not {kind}", self.label, wanted.noun());
+        self.report.problem(span, what, wanted.remedy());
     }
 
     /// Text.
@@ -77,16 +80,40 @@ impl<'r, 't> Table<'r, 't> {
         }
     }
 
+    /// Text that is wiped when it has been used.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<Spanned<Secret>> {
+        let value = self.take(key)?;
+        let (span, kind) = (value.span(), kind(&value));
+        let text = secret(value.into_inner());
+        if text.is_none() {
+            self.wrong_kind(key, &span, kind, Kind::String);
+        }
+        Some(Spanned::new(span, text?))
+    }
+
     /// Text that must be there and not be empty.
     pub(super) fn required(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        self.require(key, Self::string)
+    }
+
+    /// [`Table::secret`] that must be there and not be empty.
+    pub(super) fn required_secret(&mut self, key: &'static str) -> Option<Spanned<Secret>> {
+        self.require(key, Self::secret)
+    }
+
+    fn require<T: AsRef<str>>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&mut Self, &'static str) -> Option<Spanned<T>>,
+    ) -> Option<Spanned<T>> {
         if !self.has(key) {
             self.known.push(key);
             let what = format!("{}: `{key}` is missing", self.label);
             self.report.problem(&self.span, what, format!("add `{key} = \"...\"`"));
             return None;
         }
-        let value = self.string(key)?;
-        if value.get_ref().trim().is_empty() {
+        let value = read(self, key)?;
+        if value.get_ref().as_ref().trim().is_empty() {
             let what = format!("{}: `{key}` is empty", self.label);
             self.report.problem(&value.span(), what, format!("write `{key} = \"...\"`"));
             return None;
@@ -273,16 +300,17 @@ impl<'r, 't> Table<'r, 't> {
         entries.into_iter().filter_map(open).collect()
     }
 
-    /// Everything left as texts by name.
-    pub(super) fn named_strings(mut self) -> Vec<(Spanned<String>, Spanned<String>)> {
+    /// Everything left as secrets by name.
+    pub(super) fn named_secrets(mut self) -> Vec<(Spanned<String>, Spanned<Secret>)> {
         let entries = std::mem::take(&mut self.entries);
         let open = |(key, value): (Spanned<Cow<'t, str>>, Spanned<DeValue<'t>>)| {
             let name = Spanned::new(key.span(), key.into_inner().into_owned());
-            let Some(text) = value.get_ref().as_str() else {
-                self.wrong(name.get_ref(), &value, Kind::String);
+            let (span, kind) = (value.span(), kind(&value));
+            let Some(text) = secret(value.into_inner()) else {
+                self.wrong_kind(name.get_ref(), &span, kind, Kind::String);
                 return None;
             };
-            Some((name, Spanned::new(value.span(), text.to_owned())))
+            Some((name, Spanned::new(span, text)))
         };
         entries.into_iter().filter_map(open).collect()
     }
@@ -312,6 +340,18 @@ impl<'r, 't> Table<'r, 't> {
             let what = format!("{}: unknown key `{}`", self.label, key.get_ref().escape_debug());
             self.report.problem(&key.span(), what, remedy);
         }
+    }
+}
+
+/// A text that may be a key. `Debug` would show it, so it goes into no type that has one.
+pub(super) type Secret = Zeroizing<String>;
+
+/// A text with escapes has a buffer of its own, which is taken over; any other is a piece of the
+/// file, which whoever read it wipes. What the parser itself copied on the way is out of reach.
+fn secret(value: DeValue<'_>) -> Option<Secret> {
+    match value {
+        DeValue::String(text) => Some(Zeroizing::new(text.into_owned())),
+        _ => None,
     }
 }
 

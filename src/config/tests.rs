@@ -160,6 +160,22 @@ json = """
     "#);
 }
 
+/// A config that is loaded again, as a reload does, has the key that is in the file by then.
+#[test]
+fn a_key_file_is_read_at_each_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key) = (folder.path().join("c.toml"), folder.path().join("key"));
+    let text = MODELS.replacen("/v1\"", "/v1\"\napi_key = \"file:key\"", 1) + PLAN;
+    std::fs::write(&path, text).unwrap();
+    for (written, want) in [("one\n", "one"), ("  two \r\n", "two"), ("three", "three")] {
+        std::fs::write(&key, written).unwrap();
+        let config = Config::load(&path, &|_| None).unwrap();
+        assert_eq!(config.models["a"].endpoints[0].api_key.expose(), want);
+    }
+    std::fs::remove_file(&key).unwrap();
+    assert!(Config::load(&path, &|_| None).is_err());
+}
+
 #[test]
 fn keys_are_resolved_from_everywhere() {
     let folder = tempfile::tempdir().unwrap();
@@ -219,9 +235,14 @@ fn the_command_line_wins_over_the_file() {
     let path = folder.path().join("c.toml");
     std::fs::write(&path, format!("[server]\nhost = \"0.0.0.0\"\n{MODELS}{PLAN}")).unwrap();
     assert!(Config::load(&path, &no_env).is_err());
-    let host = |host: &str| Overrides { host: Some(host.to_owned()), port: Some(0) };
+    let host = |host: &str| Overrides {
+        host: Some(host.to_owned()),
+        port: Some(0),
+        log_format: Some(LogFormat::Json),
+    };
     let config = Config::load_with(&path, &no_env, &host("::1")).unwrap();
     assert_eq!((config.server.host.as_str(), config.server.port), ("::1", 0));
+    assert_eq!(config.log_format, LogFormat::Json);
     for bad in ["0.0.0.0", "example.org", "a b"] {
         assert!(Config::load_with(&path, &no_env, &host(bad)).is_err(), "{bad}");
     }

@@ -47,6 +47,19 @@ impl Wire for Anthropic {
         below_version(base, None, "v1", &["models"])
     }
 
+    fn first_page(&self) -> Option<(&'static str, &'static str)> {
+        Some(("limit", "1000"))
+    }
+
+    fn next_page<'v>(&self, list: &'v Value) -> Option<(&'static str, &'v str)> {
+        list.get("has_more")?.as_bool().filter(|more| *more)?;
+        Some(("after_id", list.get("last_id")?.as_str()?))
+    }
+
+    fn model_page(&self, base: &Url, model: &config::Model) -> Option<Url> {
+        below_version(base, None, "v1", &["models", &model.upstream_model])
+    }
+
     fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
         put_secret(headers, HeaderName::from_static("x-api-key"), key)
     }

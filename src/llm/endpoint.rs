@@ -127,6 +127,21 @@ impl Endpoint {
         self.headers.clone()
     }
 
+    /// [`Endpoint::plain_headers`] without what tells who asks: the key, else the configured headers.
+    /// `None` when nothing does.
+    pub(super) fn anonymous_headers(&self) -> Option<HeaderMap> {
+        let key = self.config.api_key.expose();
+        let mut telling = HeaderMap::new();
+        if key.is_empty() {
+            telling.clone_from(&self.model.headers);
+        } else {
+            self.wire().authenticate(key, &mut telling).ok()?;
+        }
+        let mut headers = self.plain_headers();
+        telling.keys().for_each(|name| drop(headers.remove(name)));
+        (!telling.is_empty()).then_some(headers)
+    }
+
     /// The headers of every request with a body: it is JSON.
     pub(super) fn json_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();

@@ -13,7 +13,7 @@ use super::{
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
-    wire::{Feature, Wire, below_version, put_secret},
+    wire::{Feature, Wire, below_version, names, put_secret},
 };
 use crate::{
     config::{self, StructuredOutput},
@@ -33,11 +33,14 @@ const MOST_STOPS: usize = 5;
 /// models refuse a first call of a turn without any, and take this one instead.
 const STAND_IN: &str = "skip_thought_signature_validator";
 
+/// The path of a model: `models/gemini-2.5-pro`. `tunedModels/mine` is one already.
+fn full_name(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { format!("models/{name}") }
+}
+
 impl Wire for Gemini {
     fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
-        let name = &ask.config.upstream_model;
-        // `tunedModels/mine` is a path already.
-        let name = if name.contains('/') { name.clone() } else { format!("models/{name}") };
+        let name = full_name(&ask.config.upstream_model);
         let verb = if ask.call.stream { "streamGenerateContent" } else { "generateContent" };
         let path = format!("{name}:{verb}");
         let path: Vec<&str> = path.split('/').collect();
@@ -50,6 +53,30 @@ impl Wire for Gemini {
 
     fn model_list(&self, base: &Url, model: &config::Model) -> Option<Url> {
         below_version(base, model.api_version.as_deref(), VERSION, &["models"])
+    }
+
+    fn listed<'v>(&self, list: &'v Value) -> Option<Vec<&'v str>> {
+        let names = names(list.get("models")?, "name")?;
+        Some(names.into_iter().map(|name| name.strip_prefix("models/").unwrap_or(name)).collect())
+    }
+
+    fn first_page(&self) -> Option<(&'static str, &'static str)> {
+        Some(("pageSize", "1000"))
+    }
+
+    fn next_page<'v>(&self, list: &'v Value) -> Option<(&'static str, &'v str)> {
+        let token = list.get("nextPageToken")?.as_str().filter(|token| !token.is_empty())?;
+        Some(("pageToken", token))
+    }
+
+    fn is_named(&self, listed: &str, wanted: &str) -> bool {
+        full_name(listed) == full_name(wanted)
+    }
+
+    fn model_page(&self, base: &Url, model: &config::Model) -> Option<Url> {
+        let name = full_name(&model.upstream_model);
+        let path: Vec<&str> = name.split('/').collect();
+        below_version(base, model.api_version.as_deref(), VERSION, &path)
     }
 
     fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {

@@ -12,7 +12,7 @@ use super::{
     openai, prompt,
     refusal::Refusal,
     repair::{Field, Parameter, field},
-    wire::{Feature, Wire, below},
+    wire::{Feature, Wire, below, names},
 };
 use crate::{
     config::{self, StructuredOutput},
@@ -29,6 +29,15 @@ impl Wire for Ollama {
 
     fn model_list(&self, base: &Url, _model: &config::Model) -> Option<Url> {
         below(base, &["api", "tags"])
+    }
+
+    fn listed<'v>(&self, list: &'v Value) -> Option<Vec<&'v str>> {
+        names(list.get("models")?, "name")
+    }
+
+    fn is_named(&self, listed: &str, wanted: &str) -> bool {
+        listed.strip_suffix(":latest").unwrap_or(listed)
+            == wanted.strip_suffix(":latest").unwrap_or(wanted)
     }
 
     /// With the context that calls ask for: another one would have the model loaded anew.

@@ -30,6 +30,17 @@ impl Wire for OpenAi {
         below(base, &["models"])
     }
 
+    /// llama.cpp serves the one model it was started with.
+    fn takes_any_name(&self, list: &Value) -> bool {
+        let models = list.get("data").and_then(Value::as_array);
+        let only = models.filter(|models| models.len() == 1).and_then(|models| models.first());
+        only.is_some_and(|model| model.get("owned_by").is_some_and(|owner| owner == "llamacpp"))
+    }
+
+    fn model_page(&self, base: &Url, model: &config::Model) -> Option<Url> {
+        below(base, &["models", &model.upstream_model])
+    }
+
     fn streams_as(&self) -> &'static str {
         "text/event-stream"
     }

@@ -4,6 +4,7 @@
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::{Map, Value};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{
     answer::Piece, anthropic::Anthropic, ask::Ask, gemini::Gemini, ollama::Ollama, openai::OpenAi,
@@ -18,6 +19,37 @@ pub(super) trait Wire: Sync {
 
     /// Where the endpoint lists its models: what a probe asks for, since it costs nothing.
     fn model_list(&self, base: &Url, model: &config::Model) -> Option<Url>;
+
+    /// The names in a list of models, a page of it perhaps; `None` when it is none.
+    fn listed<'v>(&self, list: &'v Value) -> Option<Vec<&'v str>> {
+        // Some leave the object around it out.
+        names(list.get("data").unwrap_or(list), "id")
+    }
+
+    /// What the query asks for the longest page, where lists come in pages.
+    fn first_page(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    /// What the query says besides for the page after this one; `None`: it is the last.
+    fn next_page<'v>(&self, _list: &'v Value) -> Option<(&'static str, &'v str)> {
+        None
+    }
+
+    /// Whether a listed name is what `wanted` means in a request.
+    fn is_named(&self, listed: &str, wanted: &str) -> bool {
+        listed == wanted
+    }
+
+    /// Whether the server that gave this list answers whatever model is asked for.
+    fn takes_any_name(&self, _list: &Value) -> bool {
+        false
+    }
+
+    /// Where the endpoint tells about this one model, where there is such a place.
+    fn model_page(&self, _base: &Url, _model: &config::Model) -> Option<Url> {
+        None
+    }
 
     /// What has the model loaded into memory without asking it anything, where there is such a
     /// request.
@@ -34,7 +66,7 @@ pub(super) trait Wire: Sync {
     /// # Errors
     /// When the key holds what no header can carry.
     fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
-        put_secret(headers, AUTHORIZATION, &format!("Bearer {key}"))
+        put_secret(headers, AUTHORIZATION, &Zeroizing::new(format!("Bearer {key}")))
     }
 
     /// What every request of this model carries besides.
@@ -123,6 +155,14 @@ pub(super) fn wire(protocol: Protocol) -> &'static dyn Wire {
         Protocol::Anthropic => &Anthropic,
         Protocol::Gemini => &Gemini,
     }
+}
+
+/// One field of all entries of an array; `None` when it is none, or of nothing.
+pub(super) fn names<'v>(entries: &'v Value, field: &str) -> Option<Vec<&'v str>> {
+    let entries = entries.as_array()?;
+    let names: Vec<&str> =
+        entries.iter().filter_map(|entry| entry.get(field).and_then(Value::as_str)).collect();
+    (entries.is_empty() || !names.is_empty()).then_some(names)
 }
 
 /// The base with more path; a query of the base stays.

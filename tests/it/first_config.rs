@@ -96,8 +96,8 @@ fn a_first_start_names_the_demo_and_init() {
 
     Then let it write a config of the model servers and keys that it finds here:
         chorus init
-        chorus check
-        chorus
+        chorus check --probe    asks every endpoint that the config names
+        chorus                  serves it
 
     The config is looked for in ~/.config/chorus/config.toml;
     one elsewhere is named by --config FILE or by CHORUS_CONFIG.

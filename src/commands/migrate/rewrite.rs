@@ -8,6 +8,7 @@ use toml_edit::{
     Array, ArrayOfTables, Decor, DocumentMut, InlineTable, Item, Key, RawString, Table, TableLike,
     Value,
 };
+use zeroize::Zeroizing;
 
 use super::super::toml_text;
 use crate::config::{MILLISECONDS_FROM, STAGE_KEYS, Timeouts, stage_plan};
@@ -15,8 +16,9 @@ use crate::config::{MILLISECONDS_FROM, STAGE_KEYS, Timeouts, stage_plan};
 /// What became of a file.
 #[derive(Debug)]
 pub(super) struct Rewritten {
-    /// The new file; the old one to the byte when nothing changed.
-    pub(super) text: String,
+    /// The new file; the old one to the byte when nothing changed. It may hold keys and is wiped; the
+    /// copies that the TOML editor works on cannot be.
+    pub(super) text: Zeroizing<String>,
     /// What was changed, one line each.
     pub(super) changes: Vec<String>,
     /// Old forms that the new form has no words for, one line each.
@@ -43,19 +45,20 @@ pub(super) fn rewrite(text: &str) -> Option<Rewritten> {
     rewriter.stages(&mut document);
     rewriter.limits(&mut document);
     if rewriter.changes.is_empty() {
-        let (text, changes) = (text.to_owned(), Vec::new());
+        let (text, changes) = (Zeroizing::new(text.to_owned()), Vec::new());
         return Some(Rewritten { text, changes, left: rewriter.left });
     }
     let appended = rewriter.absent(&mut document);
     let Rewriter { changes, left, top } = rewriter;
     let head: String = top.iter().map(|line| format!("# {MARK}: {line}\n")).collect();
-    let body = document.to_string().replace("\r\n", "\n");
-    let new = format!("{head}{body}{appended}");
+    let body = Zeroizing::new(document.to_string());
+    let body = Zeroizing::new(body.replace("\r\n", "\n"));
+    let new = Zeroizing::new(format!("{head}{}{appended}", body.as_str()));
     // The editor knows no other line end than LF.
     let dos = text.matches("\r\n").count() * 2 > text.matches('\n').count();
-    let new = if dos { new.replace('\n', "\r\n") } else { new };
+    let new = if dos { Zeroizing::new(new.replace('\n', "\r\n")) } else { new };
     let marked = text.starts_with('\u{feff}') && !new.starts_with('\u{feff}');
-    let new = if marked { format!("\u{feff}{new}") } else { new };
+    let new = if marked { Zeroizing::new(format!("\u{feff}{}", new.as_str())) } else { new };
     Some(Rewritten { text: new, changes, left })
 }
 

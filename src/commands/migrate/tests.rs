@@ -14,7 +14,7 @@ fn parse(text: &str) -> Config {
 fn the_old_example_in_its_new_form() {
     let old = include_str!("../../../test-old-config.toml");
     let Rewritten { text, changes, left } = rewrite(old).unwrap();
-    insta::assert_snapshot!(text, @r#"
+    insta::assert_snapshot!(text.as_str(), @r#"
     # A file as earlier versions wrote it. It still loads: every old form is read as what it means now,
     # and told once. No [server], no temperature keys, one [model] table, stages named by `*_model`
     # keys, and time limits in milliseconds.
@@ -93,7 +93,7 @@ connect_timeout_secs = 5
 "127.0.0.1" = { worker_timeout_secs = 12500.5 }
 # the end
 "#;
-    insta::assert_snapshot!(rewrite(old).unwrap().text, @r#"
+    insta::assert_snapshot!(rewrite(old).unwrap().text.as_str(), @r#"
     # chorus migrate: [workflow.domains."127.0.0.1"] `worker_timeout_secs` was 12500.5, which is milliseconds
     # Mine.
 
@@ -147,7 +147,7 @@ fn a_header_below_its_own_tables_moves_above_them() {
                [model]\nname = 'a'\napi_base = 'http://h/v1'\n\
                [workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n";
     let new = rewrite(old).unwrap().text;
-    assert!(parse(&new).means_the_same(&parse(old)), "{new}");
+    assert!(parse(&new).means_the_same(&parse(old)), "{}", new.as_str());
     assert_eq!(parse(&new).notices, Vec::<String>::new());
 }
 
@@ -173,7 +173,7 @@ fn a_new_file_is_left_alone_to_the_byte() {
         let text = std::fs::read_to_string(file).unwrap();
         for text in [text.replace('\n', "\r\n"), text.replace("= ", "=  "), text] {
             let rewritten = rewrite(&text).unwrap();
-            assert_eq!(rewritten.text, text, "{file}");
+            assert_eq!(rewritten.text.as_str(), text, "{file}");
             assert!(rewritten.changes.is_empty() && rewritten.left.is_empty());
         }
     }

@@ -6,7 +6,10 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::secret::Secrets;
-use crate::config::{Client, raw::Table};
+use crate::config::{
+    Client,
+    raw::{Secret, Table},
+};
 
 pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Vec<Client> {
     let mut clients: Vec<Client> = Vec::with_capacity(tables.len());
@@ -21,7 +24,7 @@ pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Vec
                 secrets.report.problem(&span, what, "give every [[client]] its own name");
             }
         }
-        let key_sha256 = table.required("key").and_then(|key| digest(&key, &table, secrets));
+        let key_sha256 = table.required_secret("key").and_then(|key| digest(&key, &table, secrets));
         for key in ["requests_per_minute", "tokens_per_minute", "models"] {
             table.refuse(key, "take it out; a client has a name and a key");
         }
@@ -38,7 +41,7 @@ pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Vec
 }
 
 fn digest(
-    key: &Spanned<String>,
+    key: &Spanned<Secret>,
     table: &Table<'_, '_>,
     secrets: &Secrets<'_, '_>,
 ) -> Option<[u8; 32]> {

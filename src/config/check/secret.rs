@@ -4,9 +4,10 @@
 use std::{fs, ops::Range, path::Path};
 
 use toml::Spanned;
+use zeroize::Zeroizing;
 
 use super::Source;
-use crate::config::{Env, error::Report};
+use crate::config::{Env, error::Report, raw::Secret};
 
 /// Resolves keys.
 pub(super) struct Secrets<'a, 't> {
@@ -22,14 +23,15 @@ impl<'a, 't> Secrets<'a, 't> {
         Self { report, env: source.env, exposed }
     }
 
-    /// The value behind a key; `what` names it in messages. Warns of placeholders and, where
-    /// `guarded`, of plain text that others can read.
+    /// The value behind a key, trimmed; `what` names it in messages. A variable and a file are read
+    /// anew each time. Warns of placeholders and, where `guarded`, of plain text that others can
+    /// read.
     pub(super) fn resolve(
         &self,
-        value: &Spanned<String>,
+        value: &Spanned<Secret>,
         what: &str,
         guarded: bool,
-    ) -> Option<String> {
+    ) -> Option<Secret> {
         let (span, text) = (value.span(), value.get_ref().trim());
         let key = if let Some(name) = text.strip_prefix("env:") {
             self.variable(name.trim(), what, &span)?
@@ -43,7 +45,7 @@ impl<'a, 't> Secrets<'a, 't> {
                 );
                 self.report.warn(self.report.place(&span), warning);
             }
-            text.to_owned()
+            Zeroizing::new(text.to_owned())
         };
         if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             let what = format!("{what} holds characters that no HTTP header can carry");
@@ -57,13 +59,13 @@ impl<'a, 't> Secrets<'a, 't> {
         Some(key)
     }
 
-    fn variable(&self, name: &str, what: &str, span: &Range<usize>) -> Option<String> {
+    fn variable(&self, name: &str, what: &str, span: &Range<usize>) -> Option<Secret> {
         // Only what looks like the name of a variable is shown.
         let usual = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
         let shown = !name.is_empty() && name.len() <= 64 && name.bytes().all(usual);
         let shown = if shown { format!("{name} ") } else { String::new() };
-        let (problem, remedy) = match (self.env)(name) {
-            Some(key) if !key.trim().is_empty() => return Some(key.trim().to_owned()),
+        let (problem, remedy) = match (self.env)(name).map(Zeroizing::new) {
+            Some(key) if !key.trim().is_empty() => return Some(trimmed(&key)),
             Some(_) => ("is empty", "set it to the key"),
             None => ("is not set", "export it before starting Chorus, or correct the name"),
         };
@@ -72,9 +74,10 @@ impl<'a, 't> Secrets<'a, 't> {
         None
     }
 
-    fn file(&self, path: &str, what: &str, span: &Range<usize>) -> Option<String> {
-        let problem = match fs::read(self.report.resolve(path)).map(String::from_utf8) {
-            Ok(Ok(key)) if !key.trim().is_empty() => return Some(key.trim().to_owned()),
+    fn file(&self, path: &str, what: &str, span: &Range<usize>) -> Option<Secret> {
+        let read = fs::read(self.report.resolve(path)).map(Zeroizing::new);
+        let problem = match read.as_ref().map(|bytes| str::from_utf8(bytes)) {
+            Ok(Ok(key)) if !key.trim().is_empty() => return Some(trimmed(key)),
             Ok(Ok(_)) => "the file it names is empty".to_owned(),
             Ok(Err(_)) => "the file it names is not text".to_owned(),
             Err(error) => format!("the file it names cannot be read: {error}"),
@@ -83,6 +86,10 @@ impl<'a, 't> Secrets<'a, 't> {
         self.report.problem(span, format!("{what}: {problem}"), remedy);
         None
     }
+}
+
+fn trimmed(key: &str) -> Secret {
+    Zeroizing::new(key.trim().to_owned())
 }
 
 /// What examples write where a key belongs.

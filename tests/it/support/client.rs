@@ -26,6 +26,11 @@ impl Client {
         Self { base: base.to_owned(), http }
     }
 
+    /// Where its server is: `http://127.0.0.1:PORT`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// For requests the other verbs do not make.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))

@@ -29,6 +29,17 @@ impl Process {
         level: &str,
         variables: &[(&str, &str)],
     ) -> Self {
+        Self::serves_with(upstream, config, level, variables, &[]).await
+    }
+
+    /// The same with more of a command line.
+    pub async fn serves_with(
+        upstream: &Upstream,
+        config: &str,
+        level: &str,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("config.toml");
         std::fs::write(&file, config.replace("{base}", &upstream.base())).expect("a config file");
@@ -36,6 +47,7 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_chorus"))
             .args(["serve", "--port", &port.to_string(), "--config"])
             .arg(&file)
+            .args(arguments)
             .env_clear()
             .env("HOME", folder.path())
             .env("RUST_LOG", level)

@@ -30,7 +30,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, secrets: &Secrets<'_, '_>) -> Addr
     } else if table.has("api_key") {
         let what = format!("{}: `api_key` without `api_base` belongs to no endpoint", table.label);
         table.report.problem(&table.span, what, "write it in each [[model.endpoint]]");
-        table.string("api_key");
+        table.secret("api_key");
     }
     for mut endpoint in more {
         endpoint.label = format!("{}: [[model.endpoint]]", table.label);
@@ -166,6 +166,6 @@ fn without_api(url: &mut Url) {
 fn key(table: &mut Table<'_, '_>, url: Option<&Url>, secrets: &Secrets<'_, '_>) -> ApiKey {
     let what = format!("{}: `api_key`", table.label);
     let guarded = url.is_none_or(|url| !is_loopback(url));
-    let key = table.string("api_key").and_then(|key| secrets.resolve(&key, &what, guarded));
-    key.map(ApiKey::new).unwrap_or_default()
+    let key = table.secret("api_key").and_then(|key| secrets.resolve(&key, &what, guarded));
+    key.map(|key| ApiKey::new(key.as_str())).unwrap_or_default()
 }

@@ -95,7 +95,7 @@ pub(super) fn headers(
     let Some(written) = table.table("headers", &format!("{label}: `headers`")) else {
         return headers;
     };
-    for (key, value) in written.named_strings() {
+    for (key, value) in written.named_secrets() {
         let shown = key.get_ref().escape_debug().to_string();
         let bad = |what: &str, remedy: &str| {
             let what = format!("{label}: header `{shown}` {what}");

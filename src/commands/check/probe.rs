@@ -1,0 +1,236 @@
+//! `chorus check --probe`: every endpoint asked side by side, and a table of what was found.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    config::Config,
+    llm::{
+        Llm, LlmError,
+        probe::{Key, Known, Probed},
+    },
+};
+
+/// Exit code when every endpoint is fine.
+const FINE: u8 = 0;
+/// Exit code when some endpoint is not.
+const NOT_FINE: u8 = 1;
+/// How long each endpoint is waited for.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How often the progress is drawn.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// Asks every endpoint of a good config and shows what was found. Returns the exit code: 0 when all
+/// endpoints are fine, else 1.
+///
+/// # Errors
+/// When `out` or `err` cannot be written to, or there is no runtime to be had.
+pub fn run(config: &Config, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(ask(config, LIMIT));
+    // A name that is still being resolved is not waited for.
+    runtime.shutdown_background();
+    match found {
+        Ok(found) => {
+            writeln!(out)?;
+            show(&found, out)?;
+            Ok(if found.iter().all(Probed::is_fine) { FINE } else { NOT_FINE })
+        }
+        Err(error) => {
+            writeln!(err, "the endpoints cannot be asked: {error}")?;
+            Ok(NOT_FINE)
+        }
+    }
+}
+
+/// What was found of every endpoint, in the order of the config. Progress is drawn on stderr while
+/// that is a terminal; `limit` is each endpoint's.
+///
+/// # Errors
+/// When the clients cannot be built.
+pub async fn ask(config: &Config, limit: Duration) -> Result<Vec<Probed>, LlmError> {
+    let llm = Llm::new(config)?;
+    let bar = bar(llm.endpoint_count());
+    let mut frames = interval(FRAME);
+    frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut asked = std::pin::pin!(llm.probe(limit));
+    let mut found = Vec::with_capacity(llm.endpoint_count());
+    loop {
+        tokio::select! {
+            next = asked.next() => match next {
+                Some(one) => {
+                    found.push(one);
+                    bar.inc(1);
+                }
+                None => break,
+            },
+            _ = frames.tick() => bar.tick(),
+        }
+    }
+    bar.finish_and_clear();
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into_iter().map(|(_, one)| one).collect())
+}
+
+/// Drawn on a terminal only.
+fn bar(endpoints: usize) -> ProgressBar {
+    let length = u64::try_from(endpoints).unwrap_or(u64::MAX);
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    let style = "{spinner} {bar:30} {pos} of {len} endpoints asked ({elapsed})";
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Writes the table, what stands against whom, and how many are fine.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn show(found: &[Probed], out: &mut dyn Write) -> io::Result<()> {
+    let head = ["model", "endpoint", "protocol", "reachable", "key", "model known", "latency"];
+    let rows: Vec<[String; 7]> =
+        std::iter::once(head.map(str::to_owned)).chain(found.iter().map(row)).collect();
+    let width = |column: &usize| {
+        let cells = rows.iter().filter_map(|row| row.get(*column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..head.len()).collect::<Vec<_>>().iter().map(width).collect();
+    writeln!(out, "Endpoints")?;
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    let remarks = [
+        (
+            found.iter().any(|one| one.key == Key::NotAskedFor),
+            "Key not asked for: the list of models is given without one too, so it cannot tell.",
+        ),
+        (
+            found.iter().any(has_no_list),
+            "No list of models: key and model show with the first question only.",
+        ),
+    ];
+    for (_, remark) in remarks.iter().filter(|(applies, _)| *applies) {
+        writeln!(out, "\n{remark}")?;
+    }
+    if found.iter().any(|one| one.problem.is_some()) {
+        writeln!(out, "\nProblems")?;
+    }
+    for Probed { model, endpoint, problem, .. } in found {
+        if let Some(problem) = problem {
+            writeln!(out, "  {model} at {endpoint}: {problem}")?;
+        }
+    }
+    let fine = found.iter().filter(|one| one.is_fine()).count();
+    let verb = if fine == 1 && found.len() == 1 { "endpoint is" } else { "endpoints are" };
+    writeln!(out, "\n{fine} of {} {verb} fine.", found.len())
+}
+
+fn has_no_list(one: &Probed) -> bool {
+    one.reachable && one.known == Known::Unknown && one.problem.is_none()
+}
+
+fn row(one: &Probed) -> [String; 7] {
+    let key = match one.key {
+        Key::Accepted => "accepted",
+        Key::Refused => "refused",
+        Key::NotAskedFor => "not asked for",
+        Key::Unknown => "unknown",
+    };
+    let known = match one.known {
+        Known::Yes => "yes",
+        Known::No => "no",
+        Known::Unknown if has_no_list(one) => "no list",
+        Known::Unknown => "unknown",
+    };
+    let latency = one.latency_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+    let reachable = if one.reachable { "yes" } else { "no" };
+    [
+        one.model.clone(),
+        one.endpoint.clone(),
+        one.protocol.to_owned(),
+        reachable.to_owned(),
+        key.to_owned(),
+        known.to_owned(),
+        latency,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_a_table() {
+        let one = Probed {
+            model: "qwen".to_owned(),
+            endpoint: "127.0.0.1:11434".to_owned(),
+            protocol: "ollama",
+            reachable: true,
+            key: Key::NotAskedFor,
+            known: Known::Yes,
+            near: Vec::new(),
+            latency_ms: Some(3),
+            problem: None,
+        };
+        let hosted = Probed {
+            model: "deepseek-chat".to_owned(),
+            endpoint: "api.deepseek.com".to_owned(),
+            protocol: "openai",
+            key: Key::Accepted,
+            latency_ms: Some(212),
+            ..one.clone()
+        };
+        let found = [
+            one.clone(),
+            hosted.clone(),
+            Probed {
+                key: Key::Refused,
+                known: Known::Unknown,
+                problem: Some("does not accept the configured key (401)".to_owned()),
+                ..hosted.clone()
+            },
+            Probed { key: Key::Unknown, known: Known::Unknown, ..hosted.clone() },
+            Probed {
+                reachable: false,
+                key: Key::Unknown,
+                known: Known::Unknown,
+                latency_ms: None,
+                problem: Some("no connection to api.deepseek.com in time".to_owned()),
+                ..hosted
+            },
+        ];
+        let shown = |found: &[Probed]| {
+            let mut out = Vec::new();
+            show(found, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        insta::assert_snapshot!(shown(&found), @r#"
+    Endpoints
+      model          endpoint          protocol  reachable  key            model known  latency
+      qwen           127.0.0.1:11434   ollama    yes        not asked for  yes          3 ms
+      deepseek-chat  api.deepseek.com  openai    yes        accepted       yes          212 ms
+      deepseek-chat  api.deepseek.com  openai    yes        refused        unknown      212 ms
+      deepseek-chat  api.deepseek.com  openai    yes        unknown        no list      212 ms
+      deepseek-chat  api.deepseek.com  openai    no         unknown        unknown      -
+
+    Key not asked for: the list of models is given without one too, so it cannot tell.
+
+    No list of models: key and model show with the first question only.
+
+    Problems
+      deepseek-chat at api.deepseek.com: does not accept the configured key (401)
+      deepseek-chat at api.deepseek.com: no connection to api.deepseek.com in time
+
+    3 of 5 endpoints are fine.
+    "#);
+        assert!(shown(&[one]).ends_with("\n1 of 1 endpoint is fine.\n"));
+    }
+}

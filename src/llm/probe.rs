@@ -1,0 +1,291 @@
+//! Asking every endpoint whether it would do, without spending a token: its protocol's model list
+//! tells whether it can be reached, takes the key, and knows the model.
+
+mod names;
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use reqwest::{
+    Response, StatusCode,
+    header::{ACCEPT, HeaderMap, HeaderValue},
+};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::{
+    Llm, LlmErrorKind,
+    endpoint::Endpoint,
+    exchange::{error_body, of_body, of_send},
+    failure::Failure,
+    redact,
+    refusal::Refusal,
+};
+
+/// Endpoints that are asked at the same time.
+const AT_ONCE: usize = 32;
+/// Most bytes of an endpoint's whole list; the longest that is known has less than one million.
+const LIST_LIMIT: usize = 8 * 1024 * 1024;
+/// Characters of a name that are shown.
+const NAME_LIMIT: usize = 80;
+
+/// What was found out about one endpoint of a model. It holds no key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probed {
+    /// The model's name in the config.
+    pub model: String,
+    /// `host` or `host:port`.
+    pub endpoint: String,
+    /// How it is spoken to: `openai`, `ollama`, `anthropic`, `gemini`.
+    pub protocol: &'static str,
+    /// Whether it answered at all.
+    pub reachable: bool,
+    /// What it says of the key.
+    pub key: Key,
+    /// Whether it has the model.
+    pub known: Known,
+    /// Names that it has and that are much like the one it does not have, the likest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub near: Vec<String>,
+    /// From asking to the head of its answer, in milliseconds, the opening of the connection
+    /// included; `None` when none came.
+    pub latency_ms: Option<u64>,
+    /// Why calls would fail, in words and with a remedy where one is known; `None`: nothing was
+    /// found against it.
+    pub problem: Option<String>,
+}
+
+/// What an endpoint says of the configured key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// It answers with the key and refuses to without.
+    Accepted,
+    /// It refuses (401, 403).
+    Refused,
+    /// It answers just as well without, so that nothing can be said of the key. Some providers
+    /// give their list to everybody and want the key later.
+    NotAskedFor,
+    /// It could not be asked.
+    Unknown,
+}
+
+/// Whether an endpoint has the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// Yes.
+    Yes,
+    /// It has a list, and the model is not on it.
+    No,
+    /// It has no list, or could not be asked.
+    Unknown,
+}
+
+impl Probed {
+    fn nothing_of(endpoint: &Endpoint) -> Self {
+        Self {
+            model: endpoint.model().name.clone(),
+            endpoint: endpoint.name().to_owned(),
+            protocol: endpoint.model().protocol.as_str(),
+            reachable: false,
+            key: Key::Unknown,
+            known: Known::Unknown,
+            near: Vec::new(),
+            latency_ms: None,
+            problem: None,
+        }
+    }
+
+    /// Whether nothing was found against it.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        self.problem.is_none()
+    }
+}
+
+impl Llm {
+    /// How many endpoints all models have together.
+    #[must_use]
+    pub fn endpoint_count(&self) -> usize {
+        self.models.values().map(|model| model.pool.seats().len()).sum()
+    }
+
+    /// Asks every endpoint of every model, side by side, through the clients that calls use: with
+    /// their proxies, trust and headers. `limit` is each endpoint's. Gives what was found as it is
+    /// found, with the endpoint's number in the order of the config. Dropping it ends all.
+    pub fn probe(&self, limit: Duration) -> impl Stream<Item = (usize, Probed)> + '_ {
+        let seats = self.models.values().flat_map(|model| model.pool.seats());
+        let asked = seats
+            .enumerate()
+            .map(move |(number, seat)| async move { (number, probe(&seat.endpoint, limit).await) });
+        stream::iter(asked).buffer_unordered(AT_ONCE)
+    }
+}
+
+/// What was found before the time is over stays.
+async fn probe(endpoint: &Endpoint, limit: Duration) -> Probed {
+    let mut found = Probed::nothing_of(endpoint);
+    let deadline = Instant::now() + limit;
+    let failure = match timeout_at(deadline, look(endpoint, &mut found)).await {
+        Ok(looked) => looked.err(),
+        Err(_) => {
+            let words = format!("no answer in {} s", limit.as_secs_f64());
+            Some(Failure::new(LlmErrorKind::Timeout, words))
+        }
+    };
+    let message = failure.map(|failure| failure.into_error(endpoint, &[]).message);
+    found.problem = message.map(|message| names::printable(&message));
+    if found.key == Key::Accepted {
+        // A key that is not looked at is always accepted.
+        let asked = timeout_at(deadline, without_key(endpoint)).await;
+        found.key = asked.unwrap_or(Key::Unknown);
+    }
+    found
+}
+
+/// Reads the list and looks for the model.
+async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
+    let (wire, model) = (endpoint.wire(), endpoint.model());
+    let Some(first) = wire.model_list(&endpoint.config.api_base, model) else { return Ok(()) };
+    let begun = Instant::now();
+    let response = get(endpoint, page(&first, wire.first_page()), endpoint.plain_headers()).await?;
+    found.reachable = true;
+    found.latency_ms = Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let (mut names, mut left) = (Vec::new(), LIST_LIMIT);
+    let mut response = match answered(endpoint, response).await {
+        Ok(response) => response,
+        Err(refused) => return judged(endpoint, refused, found),
+    };
+    loop {
+        let list = json(response, &mut left).await?;
+        if let Some(error) = Refusal::in_band(&list) {
+            return Err(Failure::in_band(error));
+        }
+        let Some(listed) = wire.listed(&list) else { return Err(no_list()) };
+        found.key = Key::Accepted;
+        let is_it = |name: &&str| wire.is_named(name, &model.upstream_model);
+        if wire.takes_any_name(&list) || listed.iter().any(is_it) {
+            found.known = Known::Yes;
+            return Ok(());
+        }
+        names.extend(listed.into_iter().map(str::to_owned));
+        let Some((key, value)) = wire.next_page(&list) else { break };
+        let mut next = page(&first, wire.first_page());
+        next.query_pairs_mut().append_pair(key, value);
+        let further = get(endpoint, next, endpoint.plain_headers()).await?;
+        response = answered(endpoint, further).await?;
+    }
+    if has_page_of_its_own(endpoint).await {
+        found.known = Known::Yes;
+        return Ok(());
+    }
+    found.known = Known::No;
+    let secrets = endpoint.secrets();
+    let near = names::near(&model.upstream_model, names.iter().map(String::as_str));
+    let shown =
+        |name: &str| names::printable(&redact::cut(&redact::scrub(name, &secrets), NAME_LIMIT));
+    found.near = near.into_iter().map(shown).collect();
+    let words = names::unknown(&model.upstream_model, names.len(), &found.near);
+    Err(Failure::new(LlmErrorKind::NotFound, words))
+}
+
+/// What a refused list tells. One that is not there tells nothing.
+fn judged(endpoint: &Endpoint, refused: Failure, found: &mut Probed) -> Result<(), Failure> {
+    match refused.kind {
+        LlmErrorKind::NotFound
+        | LlmErrorKind::Rejected { status: 405 }
+        | LlmErrorKind::Upstream { status: 501 } => return Ok(()),
+        // The proxy's words, not the endpoint's.
+        LlmErrorKind::Connect => (found.reachable, found.latency_ms) = (false, None),
+        LlmErrorKind::Unauthorized => {
+            found.key = Key::Refused;
+            if endpoint.anonymous_headers().is_none() {
+                let words = "it wants a key, and the model has no `api_key`";
+                return Err(Failure::new(LlmErrorKind::Unauthorized, words));
+            }
+        }
+        _ => {}
+    }
+    Err(refused)
+}
+
+/// Whether the key makes a difference, where the list was given with it.
+async fn without_key(endpoint: &Endpoint) -> Key {
+    let Some(headers) = endpoint.anonymous_headers() else { return Key::NotAskedFor };
+    let list = endpoint.wire().model_list(&endpoint.config.api_base, endpoint.model());
+    let Some(url) = list else { return Key::Unknown };
+    let Ok(response) = get(endpoint, url, headers).await else { return Key::Unknown };
+    match response.status() {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS => Key::Unknown,
+        status if status.is_success() => Key::NotAskedFor,
+        status if status.is_client_error() => Key::Accepted,
+        _ => Key::Unknown,
+    }
+}
+
+/// Whether the endpoint tells about the model though its list does not have it: aliases are often
+/// left out there.
+async fn has_page_of_its_own(endpoint: &Endpoint) -> bool {
+    let page = endpoint.wire().model_page(&endpoint.config.api_base, endpoint.model());
+    let Some(url) = page else { return false };
+    let Ok(response) = get(endpoint, url, endpoint.plain_headers()).await else { return false };
+    if !response.status().is_success() {
+        return false;
+    }
+    let page = json(response, &mut { LIST_LIMIT }).await;
+    page.is_ok_and(|page| page.is_object() && Refusal::in_band(&page).is_none())
+}
+
+fn page(list: &Url, first: Option<(&str, &str)>) -> Url {
+    let mut url = list.clone();
+    if let Some((key, value)) = first {
+        url.query_pairs_mut().append_pair(key, value);
+    }
+    url
+}
+
+async fn get(endpoint: &Endpoint, url: Url, headers: HeaderMap) -> Result<Response, Failure> {
+    let request = endpoint.client.get(url).headers(headers);
+    let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
+    request.send().await.map_err(|error| of_send(error, endpoint))
+}
+
+/// A response that is a success.
+async fn answered(endpoint: &Endpoint, response: Response) -> Result<Response, Failure> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let refusal = Refusal::of_response(status, &error_body(response).await);
+    Err(Failure::refused(refusal, &headers, endpoint.wire()))
+}
+
+/// The body of a response; `left` is how many bytes it may still have.
+async fn json(mut response: Response, left: &mut usize) -> Result<Value, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(of_body)? {
+        let Some(less) = left.checked_sub(chunk.len()) else {
+            let words = "its model list does not end; is api_base right?";
+            return Err(Failure::new(LlmErrorKind::Garbled, words));
+        };
+        *left = less;
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(|_| {
+        if body.trim_ascii_start().starts_with(b"<") {
+            let words = "a web page came instead of a model list; is api_base right?";
+            return Failure::new(LlmErrorKind::Garbled, words);
+        }
+        no_list()
+    })
+}
+
+fn no_list() -> Failure {
+    let words = "what came is no list of models; is api_base right, and `protocol`?";
+    Failure::new(LlmErrorKind::Garbled, words)
+}
