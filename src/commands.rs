@@ -7,5 +7,6 @@ pub mod find;
 pub mod init;
 pub mod logging;
 pub mod migrate;
+pub mod reload;
 pub mod serve;
 mod toml_text;

@@ -121,7 +121,7 @@ fn run(cli: Cli) -> io::Result<u8> {
             migrate::run(&path, &migrate::Options { output, dry_run }, &env, &mut screen)
         }
         Command::Serve | Command::Demo | Command::Init { .. } => {
-            Runtime::new()?.block_on(serve::run(&path, &env, &overrides, &mut err))
+            Runtime::new()?.block_on(serve::run(&path, env, &overrides, &mut err))
         }
     }
 }

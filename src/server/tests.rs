@@ -11,11 +11,15 @@ use axum::{
 };
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{test_support::*, *};
-use crate::config::{self, Client, UnknownModel};
+use crate::{
+    config::{self, Client, Config, UnknownModel},
+    workflow::DEFAULT_WORKFLOW,
+};
 
 /// What came back.
 struct Reply {
@@ -294,7 +298,7 @@ async fn a_key_is_needed_for_everything_but_the_probes() {
 #[tokio::test]
 async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body() {
     let app = serving(|config| config.server.max_in_flight = 1);
-    let app = AppState::new(Arc::clone(&app.engine));
+    let app = AppState::new(app.engine());
     let service = TowerToHyperService::new(router(app.clone(), true));
     let first = service.call(request("GET", "/v1/models", &[], "")).await.unwrap();
     let refused = get_path(&app, "/v1/models").await;
@@ -311,14 +315,14 @@ async fn a_body_that_is_still_coming_does_not_hold_up_the_end() {
     let app = serving(|_| {});
     let never = futures::stream::pending::<Result<&str, std::io::Error>>();
     let request = Request::post("/api/chat").body(Body::from_stream(never)).unwrap();
-    let (reply, ()) = tokio::join!(call(&app, request), async { app.lifecycle.end() });
+    let (reply, ()) = tokio::join!(call(&app, request), async { app.app().lifecycle.end() });
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
 async fn a_draining_server_takes_nothing_new() {
     let app = serving(|_| {});
-    app.lifecycle.drain();
+    app.app().lifecycle.drain();
     for path in ["/", "/health", "/api/tags"] {
         let reply = get_path(&app, path).await;
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");

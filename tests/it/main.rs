@@ -36,6 +36,7 @@ mod mixing;
 mod parallel;
 mod policies;
 mod protocols;
+mod reloading;
 mod responses;
 mod reuse;
 mod shutdown;
