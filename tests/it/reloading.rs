@@ -5,7 +5,6 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Weak},
-    time::Instant,
 };
 
 use chorus::workflow::Engine;
@@ -93,10 +92,17 @@ fn replaced(path: &Path, text: &str) {
     fs::rename(beside, path).unwrap();
 }
 
-/// Good configs of both marks and bad ones in turn; each is seen to have its effect.
-async fn rewritten(chorus: &Chorus, path: &Path, upstream: &Upstream) -> Vec<Weak<Engine>> {
+/// Good configs of both marks and bad ones in turn, ten streams apart; each is seen to have its
+/// effect.
+async fn rewritten(
+    chorus: &Chorus,
+    path: &Path,
+    upstream: &Upstream,
+    asked: &Cell<usize>,
+) -> Vec<Weak<Engine>> {
     let mut engines = vec![Arc::downgrade(&chorus.app().engine())];
     for round in 0..50 {
+        until("ten more streams", async || asked.get() >= round * 10).await;
         if round % 2 == 1 {
             let bad = ["[server", "[[model]]\nname = \"m\"\n", ""][round % 3];
             replaced(path, bad);
@@ -133,17 +139,15 @@ async fn five_hundred_streams_through_fifty_rewrites() {
             of_a.set(of_a.get() + usize::from(mark == "A"));
         }
     };
-    let begun = Instant::now();
     let clients = futures::future::join_all((0..10).map(client));
     let rewriting = async {
-        let engines = rewritten(&chorus, &path, &upstream).await;
+        let engines = rewritten(&chorus, &path, &upstream, &asked).await;
         is_over.set(true);
         engines
     };
     let (_, engines) = tokio::join!(clients, rewriting);
     let (asked, of_a) = (asked.get(), of_a.get());
-    println!("{asked} streams, {of_a} of A, in {:?}", begun.elapsed());
-    assert!(asked >= 500 && of_a > 0 && of_a < asked, "{asked} streams, {of_a} of A");
+    assert!(asked >= 500 && of_a > 100 && asked - of_a > 100, "{asked} streams, {of_a} of A");
 
     let health = config_health(&chorus).await;
     assert_eq!(health["reloads"], 25, "{health}");
@@ -229,7 +233,8 @@ async fn the_next_engine_looks_after_the_upstreams() {
     let body = question(CHAT, "m", "hi", false);
     assert_eq!(chorus.ask(CHAT, &body).await.0, 502);
     let (_, refused) = chorus.ask(CHAT, &body).await;
-    assert_eq!(refused["error"]["code"], "circuit_open", "{refused}");
+    let said = refused["error"]["message"].as_str().unwrap();
+    assert!(said.contains("no endpoint is in service"), "{refused}");
     // It stays out over a reload, and is asked for its model list from then on.
     chorus.reloads(&upstream, &health("0.02"));
     until("the endpoint to be back", async || chorus.get("/ready").await.status() == 200).await;
