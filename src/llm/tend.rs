@@ -142,6 +142,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_takes_over_does_not_begin_to_wait_anew() {
+        let seat = seat(Health { failure_threshold: 1, ..Health::default() });
+        leave(&seat, Report::Failed { code: "connect_error", rest: None });
+        let (asked, start) = (RefCell::new(Vec::new()), Instant::now());
+        let list = async |(): &()| {
+            asked.borrow_mut().push(start.elapsed().as_secs());
+            false
+        };
+        // A reload every six seconds.
+        for _ in 0..8 {
+            assert!(timeout(SECOND * 6, tend(&seat, SECOND * 15, list)).await.is_err());
+        }
+        assert_eq!(*asked.borrow(), [15, 30, 45]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_looks_after_it_decides_who_may_try() {
         let seat = seat(Health { failure_threshold: 1, ..Health::default() });
         leave(&seat, Report::Unusable { code: "upstream_not_found" });
