@@ -1,8 +1,9 @@
 //! HTTP: dialects, errors, streaming.
 //!
-//! A request passes `observe` (id, the config it works with, log line), `auth` (Host, Origin, key),
-//! admission, and reaches a handler, which is a paragraph: `extract` reads the dialect's body, `openai` or `ollama` turns it
-//! into the engine's request, and `frames` turns the run's events back into the dialect's bytes.
+//! A request passes `observe` (id, the config it works with, log line), `auth` (Host, Origin, key)
+//! and admission, and reaches a handler, which is a paragraph: `extract` reads the dialect's body,
+//! `openai` or `ollama` turns it into the engine's request, and `frames` turns the run's events back
+//! into the dialect's bytes. `state` holds the config in use, and swaps it.
 
 mod auth;
 mod content;
@@ -45,8 +46,9 @@ pub use state::AppState;
 use error::AppError;
 use state::App;
 
-/// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile: nothing new is accepted, running
-/// requests get `shutdown_grace`, and what is left then ends with an error its client can see.
+/// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile:
+/// nothing new is accepted, running requests get `shutdown_grace`, and what is left then ends with an
+/// error its client can see.
 pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let lifecycle = state.app().lifecycle.clone();

@@ -77,7 +77,7 @@ async fn config_health(chorus: &Chorus) -> Value {
 async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
     soon(what, async {
         while !is_so().await {
-            tokio::time::sleep(ms(3)).await;
+            tokio::time::sleep(ms(10)).await;
         }
     })
     .await;
