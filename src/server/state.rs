@@ -57,6 +57,7 @@ pub(super) struct Reloads {
 /// A config that was not taken.
 #[derive(Clone, Debug, Serialize)]
 struct Refusal {
+    /// When it was first found so.
     at: Timestamp,
     /// One line each.
     problems: Vec<String>,
@@ -115,8 +116,12 @@ impl AppState {
 
     /// The config in use stays, because of these problems (one line each, no secrets) of the next.
     pub fn refuse(&self, problems: Vec<String>) {
-        let refusal = Refusal { at: Timestamp::now(), problems };
-        self.current.load().reloads().last_error = Some(refusal);
+        let current = self.current.load();
+        let mut reloads = current.reloads();
+        // It may be looked at again and again: when it went wrong is worth knowing.
+        if reloads.last_error.as_ref().is_none_or(|known| known.problems != problems) {
+            reloads.last_error = Some(Refusal { at: Timestamp::now(), problems });
+        }
     }
 
     /// The config means what the one in use does: nothing is wrong with it any more.

@@ -339,6 +339,8 @@ async fn what_became_of_the_file_is_told_to_operators() {
     let error = &refused["last_error"];
     assert_eq!(error["problems"], serde_json::json!(["config.toml:1: no; mend it"]));
     assert!(error["at"].as_str().unwrap().parse::<Timestamp>().is_ok());
+    app.refuse(vec!["config.toml:1: no; mend it".to_owned()]);
+    assert_eq!(told().await, refused, "the same again, and since when");
     app.confirm();
     assert_eq!(told().await, first);
     app.refuse(vec!["no".to_owned()]);
