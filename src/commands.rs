@@ -7,6 +7,7 @@ pub mod find;
 pub mod init;
 pub mod logging;
 pub mod migrate;
+pub mod reload;
 pub mod schema;
 pub mod screen;
 pub mod serve;

@@ -62,6 +62,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where it was read from; `None` for a built-in config.
     pub path: Option<PathBuf>,
+    /// The further files it was made of: plans, keys, certificates.
+    pub files: Vec<PathBuf>,
     /// Migrations made in memory, one line each, each naming `chorus migrate`.
     pub notices: Vec<String>,
     /// Things that work but are probably not meant.

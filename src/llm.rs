@@ -7,6 +7,7 @@ mod answer;
 mod anthropic;
 mod ask;
 pub mod breaker;
+mod build;
 mod call;
 mod clock;
 mod endpoint;
@@ -45,11 +46,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
 use indexmap::IndexMap;
-use reqwest::ClientBuilder;
 use tokio::sync::Semaphore;
-
-use endpoint::Endpoint;
-use pool::{Place, Pool};
 
 pub use error::{LlmError, LlmErrorKind};
 pub use health::{EndpointHealth, ModelHealth};
@@ -58,7 +55,7 @@ pub use passthrough::{Forwarded, Passthrough};
 pub(crate) use redact::scrub;
 
 use crate::{
-    config::{Config, LimitKind, Transport},
+    config::Transport,
     types::{
         Effort, Extra, FinishReason, Message, OutputFormat, Sampling, ToolChoice, ToolDefinition,
         Usage,
@@ -69,6 +66,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Llm {
     models: IndexMap<String, Arc<Model>>,
+    /// For the next config.
+    clients: http::Clients,
     /// How often an endpoint out of service is asked for its model list.
     probe_interval: Option<Duration>,
 }
@@ -225,51 +224,6 @@ pub struct Completion {
 pub type CallStream = BoxStream<'static, Result<CallEvent, LlmError>>;
 
 impl Llm {
-    /// Builds the clients of every model. Reads `CHORUS_LOG_PAYLOADS` from the environment, once.
-    ///
-    /// # Errors
-    /// When a client cannot be built: a CA that is no certificate, a key that fits no header.
-    pub fn new(config: &Config) -> Result<Self, LlmError> {
-        let log_payloads =
-            std::env::var_os("CHORUS_LOG_PAYLOADS").is_some_and(|value| value == "1");
-        Self::build(config, log_payloads, &ClientBuilder::new)
-    }
-
-    /// As [`Llm::new`], with clients that start from `base`.
-    fn build(
-        config: &Config,
-        log_payloads: bool,
-        base: &dyn Fn() -> ClientBuilder,
-    ) -> Result<Self, LlmError> {
-        let mut clients = http::Clients::new(&config.transport, base);
-        let mut models = IndexMap::with_capacity(config.models.len());
-        for (name, model) in &config.models {
-            let mut endpoints = Vec::with_capacity(model.endpoints.len());
-            for endpoint in &model.endpoints {
-                let url = &endpoint.api_base;
-                let key = http::ClientKey {
-                    connect: config.timeouts.of_host(LimitKind::Connect, url),
-                    ca: model.ca_cert.clone(),
-                    loopback: endpoint.is_loopback(),
-                };
-                let client = clients.get(key).map_err(|message| LlmError {
-                    kind: LlmErrorKind::Setup,
-                    model: name.clone(),
-                    endpoint: Some(endpoint.authority()),
-                    message,
-                })?;
-                let place = Place { weight: endpoint.weight, priority: endpoint.priority };
-                let host = endpoint.authority();
-                let endpoint = Endpoint::new(Arc::clone(model), endpoint.clone(), client)?;
-                endpoints.push((host, place, endpoint));
-            }
-            let pool = Pool::new(name, endpoints, model.balance, model.sticky, config.health);
-            let model = Model::new(Arc::clone(model), pool, config.retry, log_payloads);
-            models.insert(name.clone(), Arc::new(model));
-        }
-        Ok(Self { models, probe_interval: config.health.probe_interval })
-    }
-
     /// Keeps the connections of the models that want it warm (`warm_up`), as long as it is polled.
     /// It ends only when there are none.
     pub async fn keep_warm(&self, transport: &Transport) {

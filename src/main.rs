@@ -177,7 +177,7 @@ fn run(cli: Cli) -> io::Result<u8> {
         }
         Command::Serve | Command::Demo | Command::Init { .. } | Command::Config { .. } => {
             let opening = Opening { quiet, named_by };
-            Runtime::new()?.block_on(serve::run(&path, &env, &overrides, opening, &mut err))
+            Runtime::new()?.block_on(serve::run(&path, env, &overrides, opening, &mut err))
         }
     }
 }

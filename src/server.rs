@@ -1,8 +1,9 @@
 //! HTTP: dialects, errors, streaming.
 //!
-//! A request passes `observe` (id, log line, admission), `auth` (Host, Origin, key) and reaches a
-//! handler, which is a paragraph: `extract` reads the dialect's body, `openai` or `ollama` turns it
-//! into the engine's request, and `frames` turns the run's events back into the dialect's bytes.
+//! A request passes `observe` (id, the config it works with, log line), `auth` (Host, Origin, key)
+//! and admission, and reaches a handler, which is a paragraph: `extract` reads the dialect's body,
+//! `openai` or `ollama` turns it into the engine's request, and `frames` turns the run's events back
+//! into the dialect's bytes. `state` holds the config in use, and swaps it.
 
 mod auth;
 mod content;
@@ -20,6 +21,7 @@ mod ops;
 mod passthrough;
 mod progress;
 mod responses;
+mod state;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -28,101 +30,39 @@ mod tools;
 mod unread;
 mod wire;
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use axum::{
     Router,
     extract::Request,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     routing::{any, get, post},
 };
-use jiff::Timestamp;
-use tokio::{
-    net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::net::TcpListener;
 
 pub use listener::bind;
+pub use state::AppState;
 
-use crate::{
-    config::Config,
-    workflow::{DEFAULT_WORKFLOW, Engine, Route},
-};
-use auth::Door;
 use error::AppError;
-use lifecycle::Lifecycle;
-use observe::Caller;
+use state::App;
 
-/// What every handler shares.
-#[derive(Clone, Debug)]
-pub struct AppState {
-    engine: Arc<Engine>,
-    lifecycle: Lifecycle,
-    in_flight: Arc<Semaphore>,
-    started: Timestamp,
-    responses: Arc<responses::Store>,
-}
-
-impl AppState {
-    /// Around an engine.
-    #[must_use]
-    pub fn new(engine: Arc<Engine>) -> Self {
-        let permits = engine.config().server.max_in_flight.min(Semaphore::MAX_PERMITS);
-        Self {
-            engine,
-            lifecycle: Lifecycle::new(),
-            in_flight: Arc::new(Semaphore::new(permits)),
-            started: Timestamp::now(),
-            responses: Arc::default(),
-        }
-    }
-
-    fn config(&self) -> &Config {
-        self.engine.config()
-    }
-
-    /// Whether a request may come in now; the permit is held until its response is over. The
-    /// probes need none, so that a full server does not look like a dead one.
-    fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, AppError> {
-        if self.lifecycle.is_draining() {
-            return Err(AppError::ShuttingDown);
-        }
-        if ops::is_probe(path) {
-            return Ok(None);
-        }
-        let permit = Arc::clone(&self.in_flight).try_acquire_owned();
-        permit.map(Some).map_err(|_| AppError::Overloaded)
-    }
-
-    /// Who answers `model`, and the name to echo: the one that was sent, `chorus` when none was.
-    fn route(&self, caller: &Caller, model: &str) -> Result<(Route, String), AppError> {
-        let name = if model.is_empty() { DEFAULT_WORKFLOW } else { model };
-        caller.log.model(name);
-        match self.engine.route(model) {
-            Some(route) => Ok((route, name.to_owned())),
-            None => Err(AppError::UnknownModel(name.to_owned())),
-        }
-    }
-}
-
-/// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile: nothing new is accepted, running
-/// requests get `shutdown_grace`, and what is left then ends with an error its client can see.
-pub async fn serve(listener: TcpListener, app: AppState, shutdown: impl Future<Output = ()>) {
+/// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile:
+/// nothing new is accepted, running requests get `shutdown_grace`, and what is left then ends with an
+/// error its client can see.
+pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let lifecycle = app.lifecycle.clone();
-    let grace = app.config().server.shutdown_grace;
-    let engine = Arc::clone(&app.engine);
-    let router = router(app, on_loopback);
+    let lifecycle = state.app().lifecycle.clone();
+    let grace = || state.engine().config().server.shutdown_grace;
+    let router = router(state.clone(), on_loopback);
     tokio::select! {
         () = listener::run(listener, router, &lifecycle, grace, shutdown) => {}
         // Looks after the upstreams, and never ends by itself.
-        () = engine.tend() => {}
+        () = state.tend() => {}
     }
 }
 
 /// Every endpoint inside its middleware; the last layer is the outermost.
-fn router(app: AppState, on_loopback: bool) -> Router {
-    let door = Door::new(app.config(), on_loopback);
+fn router(state: AppState, on_loopback: bool) -> Router {
     // Below the alias the dialect is always Ollama's own: for its clients that look like scripts.
     let router = ollama_routes(ollama_routes(Router::new(), ""), "/ollama");
     router
@@ -135,16 +75,16 @@ fn router(app: AppState, on_loopback: bool) -> Router {
         .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
+        .route("/chorus/config", get(ops::config))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), observe::admit))
-        .layer(from_fn_with_state(door, auth::guard))
-        .layer(from_fn_with_state(app.clone(), observe::observe))
-        .with_state(app)
+        .layer(from_fn(observe::admit))
+        .layer(from_fn_with_state(auth::OnLoopback(on_loopback), auth::guard))
+        .layer(from_fn_with_state(state, observe::observe))
 }
 
 /// Ollama's own paths below a prefix.
-fn ollama_routes(router: Router<AppState>, prefix: &str) -> Router<AppState> {
+fn ollama_routes(router: Router, prefix: &str) -> Router {
     let at = |path: &str| format!("{prefix}{path}");
     let router = router
         .route(&at("/"), get(ollama::root))

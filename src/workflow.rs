@@ -261,6 +261,16 @@ impl Engine {
         Ok(Self { config, llm })
     }
 
+    /// The engine of the next config. Upstreams that are reached as before keep their connections,
+    /// circuit breakers and permits; runs of this engine go on beside those of the next one.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up; then nothing has changed.
+    pub fn successor(&self, config: Arc<Config>) -> Result<Self, LlmError> {
+        let llm = self.llm.successor(&config)?;
+        Ok(Self { config, llm })
+    }
+
     /// Looks after the upstreams between calls: asks for the model lists of endpoints that are out
     /// of service until they are back, and keeps connections warm. Never ends; to be polled beside
     /// whatever uses the engine. Without it endpoints are tried by calls alone.

@@ -15,10 +15,11 @@ use tokio::{
 
 use super::{
     logging,
+    reload::{Pace, Reload, Source},
     screen::{self, Opening},
 };
 use crate::{
-    config::{Config, Env, Overrides, Server},
+    config::{Config, Overrides, Server},
     llm::LlmError,
     server::{self, AppState},
     workflow::Engine,
@@ -42,29 +43,34 @@ enum StartError {
     Listen { address: SocketAddr, cause: io::Error },
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    #[error("cannot start the thread that follows the config: {0}")]
+    Reload(io::Error),
 }
 
 /// Serves the config at `path` until SIGTERM or Ctrl-C, and returns the exit code. A bad config is
 /// refused before a port opens; its problems go to `err`, and so does the screen of a good one.
+/// Later changes of the file are followed.
 ///
 /// # Errors
 /// When `err` cannot be written to.
 pub async fn run(
     path: &Path,
-    env: Env<'_>,
+    env: fn(&str) -> Option<String>,
     overrides: &Overrides,
     opening: Opening,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let config = match Config::load_with(path, env, overrides) {
+    let config = match Config::load_with(path, &env, overrides) {
         Ok(config) => config,
         Err(error) => {
             writeln!(err, "{error}")?;
             return Ok(BAD_CONFIG);
         }
     };
-    logging::start(config.log_format, opening.quiet, env);
-    match serve(config, opening, err).await {
+    logging::start(config.log_format, opening.quiet, &env);
+    let (path, overrides) = (path.to_owned(), overrides.clone());
+    let source = Source { path, env: Box::new(env), overrides };
+    match serve(config, source, opening, err).await {
         Ok(code) => Ok(code),
         Err(error) => {
             writeln!(err, "chorus: {error}")?;
@@ -73,7 +79,13 @@ pub async fn run(
     }
 }
 
-async fn serve(config: Config, opening: Opening, err: &mut dyn Write) -> Result<u8, StartError> {
+async fn serve(
+    config: Config,
+    source: Source,
+    opening: Opening,
+    err: &mut dyn Write,
+) -> Result<u8, StartError> {
+    let mut hangups = Hangups::new().map_err(StartError::Signals)?;
     let signals = Signals::new().map_err(StartError::Signals)?;
     let listener = listen(&config.server).await?;
     let config = Arc::new(config);
@@ -81,7 +93,17 @@ async fn serve(config: Config, opening: Opening, err: &mut dyn Write) -> Result<
     if let Ok(address) = listener.local_addr() {
         screen::announce(&config, address, opening, err);
     }
-    Ok(until_signalled(listener, app, signals).await)
+    let reload = Reload::start(source, app.clone(), Pace::default()).map_err(StartError::Reload)?;
+    let reloads = async {
+        loop {
+            hangups.next().await;
+            reload.now();
+        }
+    };
+    tokio::select! {
+        code = until_signalled(listener, app, signals) => Ok(code),
+        () = reloads => Ok(FAILED), // it never ends
+    }
 }
 
 /// Serves until a signal and through the drain; a second signal ends it at once. Returns the exit
@@ -173,6 +195,39 @@ impl Signals {
     }
 }
 
+/// SIGHUP.
+#[cfg(unix)]
+struct Hangups(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +239,7 @@ mod tests {
         std::fs::write(&path, "[server]\nport = \"many\"\n").unwrap();
         let mut err = Vec::new();
         let (overrides, opening) = (Overrides::default(), Opening::default());
-        let code = run(&path, &|_| None, &overrides, opening, &mut err).await.unwrap();
+        let code = run(&path, |_| None, &overrides, opening, &mut err).await.unwrap();
         let words = String::from_utf8(err).unwrap();
         assert_eq!(code, BAD_CONFIG, "{words}");
         assert!(words.contains("config.toml:2"), "{words}");

@@ -31,10 +31,10 @@ pub(super) struct Source<'a> {
 pub(super) fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
     let report = Report::new(text, source.path);
     let config = Table::document(text, &report).and_then(|table| file(table, source));
-    let file = report.whole_file().to_string();
+    let (file, files) = (report.whole_file().to_string(), report.named_files());
     let (warnings, notices) = report.finish()?;
     match config {
-        Some(config) => Ok(Config { warnings, notices, ..config }),
+        Some(config) => Ok(Config { files, warnings, notices, ..config }),
         // Whoever returns `None` has reported why; should one forget, a refusal is still right.
         None => Err(ConfigError::single(file, "the config is not complete", "see the example")),
     }
@@ -87,6 +87,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         transport: Transport { proxies, ..transport },
         log_format,
         path: source.path.map(Path::to_owned),
+        files: Vec::new(),
         notices: Vec::new(),
         warnings: Vec::new(),
     })
@@ -102,7 +103,7 @@ fn log(table: &mut Table<'_, '_>) -> LogFormat {
 
 /// Refuses to serve strangers by accident.
 fn exposed(server: &Server, open: bool, report: &Report<'_>, overrides: &Overrides) {
-    if open && !server.allow_unauthenticated && !server.is_loopback() {
+    if server.is_exposed(open) {
         let host = if overrides.host.is_some() { "--host" } else { "[server]: `host`" };
         report.problem_at(
             report.whole_file(),

@@ -84,6 +84,7 @@ pub(super) struct Report<'t> {
     path: Option<&'t Path>,
     text: &'t str,
     found: RefCell<Found>,
+    named: RefCell<Vec<PathBuf>>,
 }
 
 #[derive(Default)]
@@ -97,13 +98,20 @@ struct Found {
 impl<'t> Report<'t> {
     pub(super) fn new(text: &'t str, path: Option<&'t Path>) -> Self {
         let file = path.map_or_else(|| "config".to_owned(), |path| path.display().to_string());
-        Self { file, path, text, found: RefCell::default() }
+        Self { file, path, text, found: RefCell::default(), named: RefCell::default() }
     }
 
     /// A path the file names: absolute, or relative to the folder of the config.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         let folder = self.path.and_then(Path::parent);
-        folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+        let path = folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
+        self.named.borrow_mut().push(path.clone());
+        path
+    }
+
+    /// Every path that was resolved so far.
+    pub(super) fn named_files(&self) -> Vec<PathBuf> {
+        self.named.borrow().clone()
     }
 
     /// The line a span begins in.

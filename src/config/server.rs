@@ -103,6 +103,13 @@ impl Default for Server {
 }
 
 impl Server {
+    /// Whether others than this machine could call without a key, and nobody said that they may;
+    /// `open`: there is no `[[client]]`.
+    #[must_use]
+    pub fn is_exposed(&self, open: bool) -> bool {
+        open && !self.allow_unauthenticated && !self.is_loopback()
+    }
+
     /// Whether only this machine can reach the listener. A name other than `localhost` may resolve
     /// to anything, so it counts as beyond.
     #[must_use]

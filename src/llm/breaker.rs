@@ -157,6 +157,13 @@ impl Breaker {
         }
     }
 
+    /// From now on these rules hold; what it knows stays. Whatever is out is tried again when the
+    /// new rules say so, counted from when it left.
+    pub fn set_rules(&mut self, rules: Health, now: Instant) {
+        self.rules = rules;
+        self.wait_anew(now);
+    }
+
     /// What it can do for a call that would begin now.
     #[must_use]
     pub fn offer(&self, now: Instant) -> Offer {
@@ -243,6 +250,10 @@ impl Breaker {
     /// Whether somebody asks for its model list every `probe_interval` while it is out.
     pub fn set_watched(&mut self, is_watched: bool, now: Instant) {
         self.is_watched = is_watched;
+        self.wait_anew(now);
+    }
+
+    fn wait_anew(&mut self, now: Instant) {
         if let State::Out { is_down, is_probing, .. } = self.state {
             let until = after(self.since, self.patience(is_down)).max(now);
             self.state = State::Out { is_down, until, is_probing };
@@ -287,7 +298,7 @@ impl Breaker {
     }
 
     /// When it is asked for its model list next; `None` when nobody does.
-    fn next_listing(&self) -> Option<Instant> {
+    pub(super) fn next_listing(&self) -> Option<Instant> {
         let every = self.rules.probe_interval.filter(|_| self.is_watched)?;
         Some(after(self.since.max(self.watched_at), every))
     }

@@ -79,6 +79,15 @@ impl Endpoint {
         Ok(Self { client, config, model, name, headers, refused, warmth })
     }
 
+    /// Takes over what is known of the same endpoint of the config before. What it refused is asked
+    /// anew where the model's settings changed: `vision = true` is meant to be tried.
+    pub(super) fn follow(&mut self, before: &Self) {
+        self.warmth = Arc::clone(&before.warmth);
+        if self.model.asks_like(&before.model) {
+            self.refused = Mutex::new(before.refused());
+        }
+    }
+
     /// `host` or `host:port`.
     pub(super) fn name(&self) -> &str {
         &self.name

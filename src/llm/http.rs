@@ -18,36 +18,46 @@ pub(super) struct ClientKey {
     pub(super) loopback: bool,
 }
 
-/// The clients built so far.
-pub(super) struct Clients<'a> {
-    built: HashMap<ClientKey, Client>,
-    transport: &'a Transport,
-    /// Where building starts; a test puts a proxy in.
-    base: &'a dyn Fn() -> ClientBuilder,
+/// The clients in use. Each is the pool of its connections.
+#[derive(Debug)]
+pub(super) struct Clients {
+    used: HashMap<ClientKey, Client>,
+    transport: Transport,
 }
 
-impl<'a> Clients<'a> {
-    pub(super) fn new(transport: &'a Transport, base: &'a dyn Fn() -> ClientBuilder) -> Self {
-        Self { built: HashMap::new(), transport, base }
+impl Clients {
+    pub(super) fn new(transport: &Transport) -> Self {
+        Self { used: HashMap::new(), transport: transport.clone() }
     }
 
-    /// The client for this key, shared by all models that have it.
+    /// The client for this key, shared by all models that have it: the one in use, else that of
+    /// `previous` clients with the same transport, whose connections are open, else a new one that
+    /// starts from `base`.
     ///
     /// # Errors
     /// In words, when the CA is no certificate, a proxy has no address, or TLS cannot be set up.
-    pub(super) fn get(&mut self, key: ClientKey) -> Result<Client, String> {
-        if let Some(client) = self.built.get(&key) {
+    pub(super) fn get(
+        &mut self,
+        key: ClientKey,
+        previous: Option<&Self>,
+        base: &dyn Fn() -> ClientBuilder,
+    ) -> Result<Client, String> {
+        if let Some(client) = self.used.get(&key) {
             return Ok(client.clone());
         }
-        let client = build((self.base)(), &key, self.transport)?;
-        self.built.insert(key, client.clone());
+        let previous = previous.filter(|previous| previous.transport == self.transport);
+        let client = match previous.and_then(|previous| previous.used.get(&key)) {
+            Some(client) => client.clone(),
+            None => build(base(), &key, &self.transport)?,
+        };
+        self.used.insert(key, client.clone());
         Ok(client)
     }
 
-    /// How many were built.
+    /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.built.len()
+        self.used.len()
     }
 }
 
@@ -127,13 +137,32 @@ mod tests {
     #[test]
     fn models_share_a_client_unless_they_differ() {
         let transport = Transport::default();
-        let mut clients = Clients::new(&transport, &ClientBuilder::new);
-        clients.get(key()).unwrap();
-        clients.get(key()).unwrap();
-        assert_eq!(clients.len(), 1);
-        clients.get(ClientKey { loopback: false, ..key() }).unwrap();
-        clients.get(ClientKey { connect: Duration::from_secs(1), ..key() }).unwrap();
-        assert_eq!(clients.len(), 3);
+        let mut clients = Clients::new(&transport);
+        let mut get = |key| {
+            clients.get(key, None, &ClientBuilder::new).unwrap();
+            clients.len()
+        };
+        assert_eq!((get(key()), get(key())), (1, 1));
+        assert_eq!(get(ClientKey { loopback: false, ..key() }), 2);
+        assert_eq!(get(ClientKey { connect: Duration::from_secs(1), ..key() }), 3);
+    }
+
+    #[test]
+    fn clients_outlive_a_reload_unless_the_transport_changes() {
+        let transport = Transport::default();
+        let mut previous = Clients::new(&transport);
+        previous.get(key(), None, &ClientBuilder::new).unwrap();
+        let other = Transport { idle: Duration::from_secs(1), ..transport.clone() };
+        for (transport, want) in [(&transport, 0), (&other, 1)] {
+            let built = std::cell::Cell::new(0);
+            let base = || {
+                built.set(built.get() + 1);
+                ClientBuilder::new()
+            };
+            let mut clients = Clients::new(transport);
+            clients.get(key(), Some(&previous), &base).unwrap();
+            assert_eq!(built.get(), want, "{transport:?}");
+        }
     }
 
     #[test]
@@ -146,8 +175,9 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n",
         ] {
             let ca = CaCert { path: "ca.pem".into(), pem: Arc::from(pem.as_bytes()) };
-            let mut clients = Clients::new(&transport, &ClientBuilder::new);
-            let result = clients.get(ClientKey { ca: Some(ca), ..key() });
+            let mut clients = Clients::new(&transport);
+            let key = ClientKey { ca: Some(ca), ..key() };
+            let result = clients.get(key, None, &ClientBuilder::new);
             assert!(result.is_err(), "{pem:?}");
         }
     }

@@ -27,19 +27,27 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model that follows on the same of the config `before`, if there was one.
     pub(super) fn new(
         config: Arc<config::Model>,
         pool: Pool<Endpoint>,
         retry: Retry,
         log_payloads: bool,
+        before: Option<&Self>,
     ) -> Self {
         let most = config.max_concurrency.map(|most| most.clamp(1, Semaphore::MAX_PERMITS));
+        // Permits cannot be taken back from those who have them, so another limit begins anew.
+        let same = before.filter(|before| before.config.max_concurrency == config.max_concurrency);
+        let permits = match same {
+            Some(before) => before.permits.clone(),
+            None => most.map(|most| Arc::new(Semaphore::new(most))),
+        };
         Self {
             config,
             pool,
             retry,
-            permits: most.map(|most| Arc::new(Semaphore::new(most))),
-            signatures: Arc::default(),
+            permits,
+            signatures: before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default(),
             log_payloads,
             #[cfg(test)]
             script: None,

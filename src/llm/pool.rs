@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub use super::seat::{Lease, Place};
 use super::{
     breaker::Offer,
-    seat::{Name, Seat, hash},
+    seat::{Name, Record, Seat, hash},
 };
 use crate::config::{Balance, Health};
 
@@ -59,9 +59,21 @@ impl<E> Pool<E> {
         is_sticky: bool,
         rules: Health,
     ) -> Self {
-        let seat = |(number, (endpoint, place, it)): (usize, (String, Place, E))| {
+        let fresh = endpoints.into_iter().map(|(host, place, it)| (host, place, it, None));
+        Self::keeping(model, fresh, balance, is_sticky, rules)
+    }
+
+    /// [`Pool::new`] where something may be known of an endpoint already.
+    pub(super) fn keeping(
+        model: &str,
+        endpoints: impl IntoIterator<Item = (String, Place, E, Option<Arc<Record>>)>,
+        balance: Balance,
+        is_sticky: bool,
+        rules: Health,
+    ) -> Self {
+        let seat = |(number, (endpoint, place, it, record)): (usize, (_, _, _, _))| {
             let name = Name { model: model.to_owned(), endpoint };
-            Arc::new(Seat::new(number, name, place, it, rules))
+            Arc::new(Seat::new(number, name, place, it, (rules, record)))
         };
         Self {
             seats: endpoints.into_iter().enumerate().map(seat).collect(),

@@ -1,4 +1,4 @@
-//! One endpoint's place in its model's pool: its breaker, and what it is doing.
+//! One endpoint's place in its model's pool, and its record: its breaker, and what it is doing.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -40,6 +40,13 @@ pub(super) struct Seat<E> {
     /// Its name as a number, for choices that stay.
     pub(super) hash: u64,
     pub(super) endpoint: E,
+    record: Arc<Record>,
+}
+
+/// What is known of an endpoint. A reload of the config hands it on to the seat that the same
+/// endpoint has then, while calls that began before still report to it.
+#[derive(Debug)]
+pub(super) struct Record {
     breaker: Mutex<Breaker>,
     /// In service and not resting: then nobody has to take the lock to know it.
     is_clear: AtomicBool,
@@ -50,15 +57,10 @@ pub(super) struct Seat<E> {
     left: Notify,
 }
 
-impl<E> Seat<E> {
-    pub(super) fn new(number: usize, name: Name, place: Place, endpoint: E, rules: Health) -> Self {
+impl Record {
+    /// In service, and nothing known.
+    pub(super) fn new(rules: Health) -> Self {
         Self {
-            number,
-            place: Place { weight: place.weight.max(1), ..place },
-            // Two endpoints may share a host and differ by path or key.
-            hash: hash(&(&name, number)),
-            name,
-            endpoint,
             breaker: Mutex::new(Breaker::new(rules, Instant::now())),
             is_clear: AtomicBool::new(true),
             in_flight: AtomicUsize::new(0),
@@ -67,9 +69,42 @@ impl<E> Seat<E> {
         }
     }
 
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> Seat<E> {
+    /// A seat that begins with what its `record` knows, under these rules.
+    pub(super) fn new(
+        number: usize,
+        name: Name,
+        place: Place,
+        endpoint: E,
+        (rules, record): (Health, Option<Arc<Record>>),
+    ) -> Self {
+        let now = Instant::now();
+        let record = record.unwrap_or_else(|| Arc::new(Record::new(rules)));
+        record.breaker().set_rules(rules, now);
+        Self {
+            number,
+            place: Place { weight: place.weight.max(1), ..place },
+            // Two endpoints may share a host and differ by path or key.
+            hash: hash(&(&name, number)),
+            name,
+            endpoint,
+            record,
+        }
+    }
+
+    /// What is known of its endpoint, for the seat that it has after a reload.
+    pub(super) fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
     /// What it can do for a call.
     pub(super) fn offer(&self, now: Instant) -> Offer {
-        if self.is_clear.load(Ordering::Acquire) {
+        if self.record.is_clear.load(Ordering::Acquire) {
             return Offer::Free;
         }
         self.change(now, |breaker| breaker.offer(now))
@@ -78,29 +113,29 @@ impl<E> Seat<E> {
     /// Takes a call on, or not.
     pub(super) fn admit(self: &Arc<Self>, now: Instant) -> Option<Lease<E>> {
         let ticket = self.change(now, |breaker| breaker.admit(now))?;
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.record.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(Lease { seat: Arc::clone(self), ticket, is_settled: false })
     }
 
     /// Calls it is answering now.
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.record.in_flight.load(Ordering::Relaxed)
     }
 
     /// The moving average of the time to the first token.
     pub(super) fn first_token(&self) -> Option<Duration> {
-        let micros = self.first_token.load(Ordering::Relaxed);
+        let micros = self.record.first_token.load(Ordering::Relaxed);
         (micros > 0).then(|| Duration::from_micros(micros))
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
-        self.breaker().standing(now)
+        self.record.breaker().standing(now)
     }
 
     /// Waits until it is out of service.
     pub(super) async fn leaves(&self) {
         loop {
-            let left = self.left.notified();
+            let left = self.record.left.notified();
             if self.is_out() {
                 return;
             }
@@ -109,7 +144,12 @@ impl<E> Seat<E> {
     }
 
     pub(super) fn is_out(&self) -> bool {
-        self.breaker().is_out()
+        self.record.breaker().is_out()
+    }
+
+    /// When it is asked for its model list next, while somebody does.
+    pub(super) fn next_listing(&self) -> Option<Instant> {
+        self.record.breaker().next_listing()
     }
 
     /// Its model list was asked for.
@@ -125,20 +165,20 @@ impl<E> Seat<E> {
     /// Takes a quarter of each new time in. Two at once may lose one of them: an average stays one.
     fn measured(&self, time: Duration) {
         let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
-        let known = self.first_token.load(Ordering::Relaxed);
+        let known = self.record.first_token.load(Ordering::Relaxed);
         let average = match known {
             0 => new,
             known => known - known / 4 + new / 4,
         };
-        self.first_token.store(average.max(1), Ordering::Relaxed);
+        self.record.first_token.store(average.max(1), Ordering::Relaxed);
     }
 
     fn change<T>(&self, now: Instant, change: impl FnOnce(&mut Breaker) -> T) -> T {
-        let mut breaker = self.breaker();
+        let mut breaker = self.record.breaker();
         let was_out = breaker.is_out();
         let result = change(&mut breaker);
         let is_out = breaker.is_out();
-        self.is_clear.store(breaker.is_clear(now), Ordering::Release);
+        self.record.is_clear.store(breaker.is_clear(now), Ordering::Release);
         let standing = (was_out != is_out).then(|| breaker.standing(now));
         drop(breaker);
         if let Some(standing) = standing {
@@ -154,7 +194,7 @@ impl<E> Seat<E> {
             tracing::info!(model, endpoint, "an endpoint is in service again");
             return;
         };
-        self.left.notify_waiters();
+        self.record.left.notify_waiters();
         tracing::warn!(
             model,
             endpoint,
@@ -163,10 +203,6 @@ impl<E> Seat<E> {
             next_try_ms = standing.next_try.map(|at| (at - now).as_millis()),
             "an endpoint is out of service"
         );
-    }
-
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,7 +261,7 @@ impl<E> Lease<E> {
             return false;
         }
         self.is_settled = true;
-        self.seat.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.seat.record.in_flight.fetch_sub(1, Ordering::Relaxed);
         true
     }
 }

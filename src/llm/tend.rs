@@ -5,7 +5,7 @@
 use std::{future::pending, time::Duration};
 
 use futures::future::join_all;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Llm, endpoint::Endpoint, seat::Seat, wire::wire};
 
@@ -44,7 +44,9 @@ async fn tend<E>(seat: &Seat<E>, every: Duration, list: impl AsyncFn(&E) -> bool
     let _watch = Watch::begin(seat);
     loop {
         seat.leaves().await;
-        sleep(every).await;
+        // Counted from when it left: this future may be a new one, after a reload.
+        let next = seat.next_listing().unwrap_or_else(|| Instant::now() + every);
+        sleep_until(next).await;
         if seat.is_out() {
             let is_well = list(&seat.endpoint).await;
             seat.listed(is_well, Instant::now());
@@ -84,6 +86,8 @@ mod tests {
         sync::Arc,
     };
 
+    use tokio::time::sleep;
+
     use super::*;
     use crate::{
         config::Health,
@@ -98,7 +102,7 @@ mod tests {
 
     fn seat(rules: Health) -> Arc<Seat<()>> {
         let name = Name { model: "m".to_owned(), endpoint: "e.example".to_owned() };
-        Arc::new(Seat::new(0, name, Place { weight: 1, priority: 1 }, (), rules))
+        Arc::new(Seat::new(0, name, Place { weight: 1, priority: 1 }, (), (rules, None)))
     }
 
     fn leave(seat: &Arc<Seat<()>>, report: Report) {
@@ -135,6 +139,22 @@ mod tests {
             () = tend(&seat, SECOND * 15, list) => {}
             () = story => {}
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_over_does_not_begin_to_wait_anew() {
+        let seat = seat(Health { failure_threshold: 1, ..Health::default() });
+        leave(&seat, Report::Failed { code: "connect_error", rest: None });
+        let (asked, start) = (RefCell::new(Vec::new()), Instant::now());
+        let list = async |(): &()| {
+            asked.borrow_mut().push(start.elapsed().as_secs());
+            false
+        };
+        // A reload every six seconds.
+        for _ in 0..8 {
+            assert!(timeout(SECOND * 6, tend(&seat, SECOND * 15, list)).await.is_err());
+        }
+        assert_eq!(*asked.borrow(), [15, 30, 45]);
     }
 
     #[tokio::test(start_paused = true)]

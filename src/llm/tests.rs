@@ -7,6 +7,7 @@ mod logs;
 mod pooling;
 mod protocols;
 mod reading;
+mod reloading;
 mod upstream;
 
 use std::{sync::Arc, time::Duration};
@@ -98,6 +99,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
         transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
         path: None,
+        files: Vec::new(),
         notices: Vec::new(),
         warnings: Vec::new(),
     }

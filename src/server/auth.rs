@@ -12,17 +12,18 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
-use super::{cors, error::AppError, observe::Caller, ops};
+use super::{App, cors, error::AppError, observe::Caller, ops};
 use crate::config::{Client, Config};
 
-/// The door every request passes before anything runs.
-#[derive(Clone, Debug)]
-pub(super) struct Door(Arc<Rules>);
+/// Whether the listener can be reached from this machine only.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OnLoopback(pub(super) bool);
 
+/// The door every request passes before anything runs: the rules of a config.
 #[derive(Debug)]
-struct Rules {
-    /// Extra Host names; `None` when Host is not checked.
-    hosts: Option<Vec<String>>,
+pub(super) struct Door {
+    /// Extra Host names.
+    hosts: Vec<String>,
     origins: Vec<String>,
     clients: Vec<Member>,
 }
@@ -40,32 +41,33 @@ struct Member {
 pub(super) struct Welcome;
 
 impl Door {
-    /// The rules of a config. Host is checked only on a loopback listener, as Ollama does: against
-    /// a name that an attacker points at 127.0.0.1 (DNS rebinding). Beyond loopback a key is
-    /// needed, and the names by which a machine is reached there are not ours to know.
-    pub(super) fn new(config: &Config, on_loopback: bool) -> Self {
-        let hosts = on_loopback.then(|| {
-            let extra = config.server.allowed_hosts.iter().cloned();
-            extra.chain(machine_name()).map(|name| name.to_ascii_lowercase()).collect()
-        });
-        Self(Arc::new(Rules {
-            hosts,
+    /// The rules of a config.
+    pub(super) fn new(config: &Config) -> Self {
+        let extra = config.server.allowed_hosts.iter().cloned();
+        Self {
+            hosts: extra.chain(machine_name()).map(|name| name.to_ascii_lowercase()).collect(),
             origins: config.server.cors_origins.clone(),
             clients: config.clients.iter().map(Member::of).collect(),
-        }))
+        }
     }
 }
 
-/// The middleware.
+/// The middleware. Host is checked only on a loopback listener, as Ollama does: against a name that
+/// an attacker points at 127.0.0.1 (DNS rebinding). Beyond loopback a key is needed, and the names
+/// by which a machine is reached there are not ours to know.
 ///
 /// # Errors
 /// 403 for a Host or Origin that is not allowed. A missing or wrong key is a 401.
 pub(super) async fn guard(
-    State(Door(rules)): State<Door>,
+    State(OnLoopback(on_loopback)): State<OnLoopback>,
+    app: App,
     mut request: Request,
     next: Next,
 ) -> Result<Response, AppError> {
-    rules.check_host(request.uri(), request.headers())?;
+    let rules = &app.door;
+    if on_loopback {
+        rules.check_host(request.uri(), request.headers())?;
+    }
     rules.check_origin(request.headers())?;
     let origin = request.headers().get(header::ORIGIN).cloned();
     // A browser asks without a key whether it may ask with one.
@@ -89,13 +91,13 @@ pub(super) async fn guard(
     Ok(response)
 }
 
-impl Rules {
+impl Door {
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), AppError> {
-        let Some(extra) = &self.hosts else { return Ok(()) };
         let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
         // An absolute request target counts like a Host.
         let target = uri.authority().map(|authority| Some(authority.as_str()));
-        let allowed = named.chain(target).all(|host| host.is_some_and(|h| host_allowed(h, extra)));
+        let allowed =
+            named.chain(target).all(|host| host.is_some_and(|h| host_allowed(h, &self.hosts)));
         if allowed {
             return Ok(());
         }
@@ -285,8 +287,8 @@ mod tests {
             name: name.to_owned(),
             key_sha256: Sha256::digest(key).into(),
         };
-        let rules = |clients: Vec<Client>| Rules {
-            hosts: None,
+        let rules = |clients: Vec<Client>| Door {
+            hosts: Vec::new(),
             origins: Vec::new(),
             clients: clients.iter().map(Member::of).collect(),
         };

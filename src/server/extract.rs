@@ -18,7 +18,7 @@ use serde::{
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{AppState, error::AppError, observe::Caller};
+use super::{App, error::AppError, observe::Caller};
 
 /// How long a client may pause while it sends its body.
 const BODY_PAUSE: Duration = Duration::from_secs(30);
@@ -33,10 +33,12 @@ pub(super) struct Inbound<T> {
     pub(super) caller: Caller,
 }
 
-impl<T: DeserializeOwned> FromRequest<AppState> for Inbound<T> {
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Inbound<T> {
     type Rejection = AppError;
 
-    async fn from_request(request: Request, app: &AppState) -> Result<Self, AppError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, AppError> {
+        let app = request.extensions().get::<App>().cloned();
+        let app = app.ok_or(AppError::Internal("the request has no config"))?;
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
         let bytes = tokio::select! {

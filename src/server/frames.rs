@@ -23,7 +23,7 @@ use futures::{
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    AppState,
+    App,
     error::{AppError, name_runs},
     lifecycle::Lifecycle,
     observe::{Caller, RequestLog},
@@ -122,7 +122,7 @@ struct Live {
 
 /// Runs a question and answers it, with the run's failure as long as no headers were sent.
 pub(super) async fn answer<E: Encoder>(
-    app: &AppState,
+    app: &App,
     caller: Caller,
     question: Question<E>,
 ) -> Response {
@@ -132,7 +132,7 @@ pub(super) async fn answer<E: Encoder>(
 /// The same for several requests to the same model that are answered as one: a run each, all at
 /// the same time. The first that fails ends the others.
 pub(super) async fn answer_all<E: Encoder>(
-    app: &AppState,
+    app: &App,
     caller: Caller,
     question: Question<E>,
     further: Vec<Request>,

@@ -53,7 +53,7 @@ pub(super) async fn run(
     listener: TcpListener,
     router: Router,
     lifecycle: &Lifecycle,
-    grace: Duration,
+    grace: impl FnOnce() -> Duration,
     shutdown: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -75,6 +75,7 @@ pub(super) async fn run(
     }
     drop(listener);
     lifecycle.drain();
+    let grace = grace();
     tracing::info!(
         connections = connections.len(),
         grace_secs = grace.as_secs(),
@@ -156,7 +157,7 @@ mod tests {
         let mut ended = JoinSet::new();
         ended.spawn(async move {
             let stopped = async { drop(stopped.await) };
-            run(listener, router, &lifecycle, grace, stopped).await;
+            run(listener, router, &lifecycle, || grace, stopped).await;
         });
         Running { address, stop, ended }
     }

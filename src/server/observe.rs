@@ -22,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, Span, field};
 
 use super::{
-    AppState,
+    App, AppState,
     dialect::{self, Dialect},
     error::AppError,
     unread::Unread,
@@ -90,11 +90,12 @@ impl RequestLog {
 
 /// The outermost middleware.
 pub(super) async fn observe(
-    State(app): State<AppState>,
+    State(state): State<AppState>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let request_id = RequestId::fresh();
+    let app = state.app();
     let plain = app.config().server.plain_client_format;
     let dialect = Dialect::of(request.uri(), request.headers(), plain);
     let log = RequestLog::default();
@@ -110,6 +111,7 @@ pub(super) async fn observe(
     let negotiated = dialect::is_negotiated(request.uri().path());
     let mut record = Record::new(request_id, &request, log);
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(app);
 
     let (request, unread) = Unread::hold(request);
     let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind();
@@ -138,11 +140,7 @@ type Permit = Arc<OwnedSemaphorePermit>;
 ///
 /// # Errors
 /// 503 when it is, or when it drains.
-pub(super) async fn admit(
-    State(app): State<AppState>,
-    request: Request,
-    next: Next,
-) -> Result<Response, AppError> {
+pub(super) async fn admit(app: App, request: Request, next: Next) -> Result<Response, AppError> {
     let permit = app.admit(request.uri().path())?;
     let mut response = next.run(request).await;
     if let Some(permit) = permit {

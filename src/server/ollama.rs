@@ -8,7 +8,7 @@ mod reply;
 mod request;
 mod wire;
 
-use axum::{Json, extract::State, http::Uri, response::Response};
+use axum::{Json, http::Uri, response::Response};
 use serde::Serialize;
 
 #[cfg(test)]
@@ -18,7 +18,7 @@ use reply::{Form, OllamaReply};
 use request::{Asked, ChatRequest, GenerateRequest};
 
 use super::{
-    AppState,
+    App,
     error::AppError,
     extract::Inbound,
     frames::{self, Question},
@@ -27,10 +27,7 @@ use super::{
 use crate::workflow::Route;
 
 /// `POST /api/chat`.
-pub(super) async fn chat(
-    State(app): State<AppState>,
-    inbound: Inbound<ChatRequest>,
-) -> Result<Response, AppError> {
+pub(super) async fn chat(app: App, inbound: Inbound<ChatRequest>) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
     let form = Form::chat(caller.dialect);
     answer(&app, caller, body.read(rest)?, form).await
@@ -38,19 +35,14 @@ pub(super) async fn chat(
 
 /// `POST /api/generate`.
 pub(super) async fn generate(
-    State(app): State<AppState>,
+    app: App,
     inbound: Inbound<GenerateRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
     answer(&app, caller, body.read(rest)?, Form::Generate).await
 }
 
-async fn answer(
-    app: &AppState,
-    caller: Caller,
-    asked: Asked,
-    form: Form,
-) -> Result<Response, AppError> {
+async fn answer(app: &App, caller: Caller, asked: Asked, form: Form) -> Result<Response, AppError> {
     let (route, model) = app.route(&caller, &asked.request.model)?;
     let include_workflow = asked.include_workflow || caller.include_workflow;
     let encoder = OllamaReply::new(form, model, include_workflow);
@@ -86,7 +78,7 @@ pub(super) struct Version {
 }
 
 /// `GET /api/version`: the Ollama whose API this is.
-pub(super) async fn version(State(app): State<AppState>) -> Json<Version> {
+pub(super) async fn version(app: App) -> Json<Version> {
     Json(Version { version: app.config().server.ollama_version.clone() })
 }
 

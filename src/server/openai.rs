@@ -7,7 +7,7 @@ mod wire;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, rejection::PathRejection},
     response::Response,
 };
 use serde::Serialize;
@@ -19,7 +19,7 @@ use request::ChatRequest;
 pub(super) use request::{Stop, named_effort, schema_name, stop_sequences};
 
 use super::{
-    AppState,
+    App,
     error::AppError,
     extract::Inbound,
     frames::{self, Question},
@@ -28,7 +28,7 @@ use super::{
 
 /// `POST /v1/chat/completions`.
 pub(super) async fn chat_completions(
-    State(app): State<AppState>,
+    app: App,
     inbound: Inbound<ChatRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
@@ -64,7 +64,7 @@ pub(super) struct ModelObject {
 }
 
 impl ModelObject {
-    fn of(app: &AppState, name: &str) -> Self {
+    fn of(app: &App, name: &str) -> Self {
         let created = app.started.as_second();
         Self { id: name.to_owned(), object: "model", created, owned_by: "chorus" }
     }
@@ -78,7 +78,7 @@ pub(super) struct ModelList {
 }
 
 /// `GET /v1/models` (OpenAI's API reference): the workflows first, then every `[[model]]`.
-pub(super) async fn models(State(app): State<AppState>) -> Json<ModelList> {
+pub(super) async fn models(app: App) -> Json<ModelList> {
     let data = ops::names(app.config()).map(|name| ModelObject::of(&app, name)).collect();
     Json(ModelList { object: "list", data })
 }
@@ -88,7 +88,7 @@ pub(super) async fn models(State(app): State<AppState>) -> Json<ModelList> {
 /// # Errors
 /// 404 for a name that is not listed, whatever `unknown_model` says.
 pub(super) async fn model(
-    State(app): State<AppState>,
+    app: App,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelObject>, AppError> {
     let Path(id) = id.map_err(|_| AppError::invalid("the path is not UTF-8"))?;

@@ -1,13 +1,15 @@
-//! What is neither dialect's: the list of names, health, readiness.
+//! What is neither dialect's: the list of names, health, readiness, the config in use.
+
+mod config;
 
 use axum::{
     Extension, Json,
-    extract::State,
     http::{StatusCode, Uri},
 };
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{AppState, auth::Welcome, dialect};
+use super::{App, auth::Welcome, dialect, state::Reloads};
 use crate::{config::Config, llm::ModelHealth};
 
 /// The answer of `GET /health`, which is Chorus' own.
@@ -19,6 +21,17 @@ pub(super) struct Health {
     /// With `?verbose`, which needs a key where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     models: Option<Vec<ModelHealth>>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<ConfigHealth>,
+}
+
+/// Where the config in use came from, and whether the file is still as good.
+#[derive(Debug, Serialize)]
+struct ConfigHealth {
+    path: Option<String>,
+    #[serde(flatten)]
+    reloads: Reloads,
 }
 
 /// `GET /ready`.
@@ -31,14 +44,27 @@ pub(super) struct Ready {
 }
 
 /// `GET /health`: alive. A server that drains answers 503 before it gets here.
-pub(super) async fn health(State(app): State<AppState>, uri: Uri) -> Json<Health> {
-    let models = is_verbose(&uri).then(|| app.engine.health());
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), models })
+pub(super) async fn health(app: App, uri: Uri) -> Json<Health> {
+    let (models, config) = match is_verbose(&uri) {
+        true => (Some(app.engine.health()), Some(config_health(&app))),
+        false => (None, None),
+    };
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), models, config })
+}
+
+fn config_health(app: &App) -> ConfigHealth {
+    let path = app.config().path.as_ref().map(|path| path.display().to_string());
+    ConfigHealth { path, reloads: app.reloads().clone() }
+}
+
+/// `GET /chorus/config`: the config in use, without its secrets.
+pub(super) async fn config(app: App) -> Json<Value> {
+    Json(config::shown(app.config()))
 }
 
 /// `GET /ready`: whether every model that a workflow needs has an endpoint in service.
 pub(super) async fn ready(
-    State(app): State<AppState>,
+    app: App,
     welcome: Option<Extension<Welcome>>,
 ) -> (StatusCode, Json<Ready>) {
     let missing = app.engine.unserved();

@@ -1,11 +1,11 @@
 //! Embeddings, which pass through: the request goes to one model's upstream as it came, and its
 //! answer comes back as it is. Only the model's name changes on both ways.
 
-use axum::{body::Body, extract::State, http::HeaderValue, http::header, response::Response};
+use axum::{body::Body, http::HeaderValue, http::header, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::to_raw_value};
 
-use super::{AppState, error::AppError, extract::Inbound, observe::Caller};
+use super::{App, error::AppError, extract::Inbound, observe::Caller};
 use crate::{
     config::LimitKind,
     llm::{Forwarded, Model, Passthrough},
@@ -31,7 +31,7 @@ struct EmbeddingsResponse(Forwarded);
 
 /// `POST /v1/embeddings` (OpenAI's API reference).
 pub(super) async fn embeddings(
-    State(app): State<AppState>,
+    app: App,
     inbound: Inbound<EmbeddingsRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
@@ -40,7 +40,7 @@ pub(super) async fn embeddings(
 
 /// `POST /api/embed` (Ollama's API documentation).
 pub(super) async fn ollama_embed(
-    State(app): State<AppState>,
+    app: App,
     inbound: Inbound<EmbeddingsRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
@@ -49,7 +49,7 @@ pub(super) async fn ollama_embed(
 
 /// `POST /api/embeddings`, Ollama's older form (Ollama's API documentation).
 pub(super) async fn ollama_embeddings(
-    State(app): State<AppState>,
+    app: App,
     inbound: Inbound<EmbeddingsRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
@@ -57,7 +57,7 @@ pub(super) async fn ollama_embeddings(
 }
 
 async fn forward(
-    app: &AppState,
+    app: &App,
     caller: &Caller,
     what: Passthrough,
     model: Option<String>,

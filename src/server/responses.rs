@@ -10,14 +10,14 @@ mod wire;
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{http::HeaderMap, response::Response};
 
 use reply::{Keep, ResponseReply};
 use request::{Asked, CreateRequest};
 pub(super) use store::Store;
 
 use super::{
-    AppState, auth,
+    App, auth,
     error::AppError,
     extract::Inbound,
     frames::{self, Question},
@@ -25,7 +25,7 @@ use super::{
 
 /// `POST /v1/responses`.
 pub(super) async fn create(
-    State(app): State<AppState>,
+    app: App,
     headers: HeaderMap,
     inbound: Inbound<CreateRequest>,
 ) -> Result<Response, AppError> {

@@ -52,6 +52,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
         path: None,
+        files: Vec::new(),
         notices: Vec::new(),
         warnings: Vec::new(),
     }

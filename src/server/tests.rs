@@ -11,11 +11,15 @@ use axum::{
 };
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{test_support::*, *};
-use crate::config::{self, Client, UnknownModel};
+use crate::{
+    config::{self, Client, Config, UnknownModel},
+    workflow::DEFAULT_WORKFLOW,
+};
 
 /// What came back.
 struct Reply {
@@ -294,7 +298,7 @@ async fn a_key_is_needed_for_everything_but_the_probes() {
 #[tokio::test]
 async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body() {
     let app = serving(|config| config.server.max_in_flight = 1);
-    let app = AppState::new(Arc::clone(&app.engine));
+    let app = AppState::new(app.engine());
     let service = TowerToHyperService::new(router(app.clone(), true));
     let first = service.call(request("GET", "/v1/models", &[], "")).await.unwrap();
     let refused = get_path(&app, "/v1/models").await;
@@ -307,18 +311,59 @@ async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body()
 }
 
 #[tokio::test]
+async fn places_are_counted_over_a_reload_while_their_number_is_the_same() {
+    for (most, want) in [(1, StatusCode::SERVICE_UNAVAILABLE), (2, StatusCode::OK)] {
+        let app = serving(|config| config.server.max_in_flight = 1);
+        let service = TowerToHyperService::new(router(app.clone(), true));
+        let first = service.call(request("GET", "/v1/models", &[], "")).await.unwrap();
+        let mut next = config(server(), Vec::new(), vec![model("a"), model("new")]);
+        next.server.max_in_flight = most;
+        app.replace(app.engine().successor(Arc::new(next)).unwrap());
+        assert_eq!(get_path(&app, "/v1/models").await.status, want, "{most}");
+        drop(first);
+        let names = get_path(&app, "/v1/models").await.body;
+        assert!(names.contains("new") && !names.contains("b/c:d"), "{names}");
+    }
+}
+
+#[tokio::test]
+async fn what_became_of_the_file_is_told_to_operators() {
+    let app = serving(|config| config.path = Some("/etc/chorus.toml".into()));
+    let told = async || get_path(&app, "/health?verbose").await.json()["config"].clone();
+    assert_eq!(get_path(&app, "/health").await.json().get("config"), None);
+    let first = told().await;
+    assert_eq!((&first["path"], &first["reloads"]), (&"/etc/chorus.toml".into(), &0.into()));
+    assert!(first["loaded_at"].as_str().unwrap().parse::<Timestamp>().is_ok());
+    app.refuse(vec!["config.toml:1: no; mend it".to_owned()]);
+    let refused = told().await;
+    let error = &refused["last_error"];
+    assert_eq!(error["problems"], serde_json::json!(["config.toml:1: no; mend it"]));
+    assert!(error["at"].as_str().unwrap().parse::<Timestamp>().is_ok());
+    app.refuse(vec!["config.toml:1: no; mend it".to_owned()]);
+    assert_eq!(told().await, refused, "the same again, and since when");
+    app.confirm();
+    assert_eq!(told().await, first);
+    app.refuse(vec!["no".to_owned()]);
+    let next = config(server(), Vec::new(), vec![model("a")]);
+    app.replace(app.engine().successor(Arc::new(next)).unwrap());
+    let replaced = told().await;
+    assert_eq!((&replaced["reloads"], replaced.get("last_error")), (&1.into(), None));
+    assert_eq!(get_path(&app, "/health").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_body_that_is_still_coming_does_not_hold_up_the_end() {
     let app = serving(|_| {});
     let never = futures::stream::pending::<Result<&str, std::io::Error>>();
     let request = Request::post("/api/chat").body(Body::from_stream(never)).unwrap();
-    let (reply, ()) = tokio::join!(call(&app, request), async { app.lifecycle.end() });
+    let (reply, ()) = tokio::join!(call(&app, request), async { app.app().lifecycle.end() });
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
 async fn a_draining_server_takes_nothing_new() {
     let app = serving(|_| {});
-    app.lifecycle.drain();
+    app.app().lifecycle.drain();
     for path in ["/", "/health", "/api/tags"] {
         let reply = get_path(&app, path).await;
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");

@@ -37,6 +37,7 @@ mod parallel;
 mod policies;
 mod probe;
 mod protocols;
+mod reloading;
 mod responses;
 mod reuse;
 mod shutdown;

@@ -42,6 +42,24 @@ fn failures_in_a_row_open_it_and_others_do_not() {
 }
 
 #[test]
+fn new_rules_count_from_what_was() {
+    let now = Instant::now();
+    for (open, later, want) in [(5, 10, Offer::Probe), (50, 40, Offer::Nothing)] {
+        let mut breaker = opened(now);
+        let (rules, later) = (Health { open: SECOND * open, ..rules() }, now + SECOND * later);
+        breaker.set_rules(rules, now + SECOND);
+        assert_eq!(breaker.standing(later).since, now);
+        assert_eq!(breaker.offer(later), want, "{open}");
+    }
+    let mut breaker = Breaker::new(rules(), now);
+    (0..2).for_each(|_| call(&mut breaker, FAILED, now));
+    breaker.set_rules(Health { failure_threshold: 2, ..rules() }, now);
+    assert_eq!(breaker.offer(now), Offer::Free, "it is no failure that the rules change");
+    call(&mut breaker, FAILED, now);
+    assert!(breaker.is_out());
+}
+
+#[test]
 fn the_ratio_of_the_latest_calls_opens_it() {
     let now = Instant::now();
     let rules = Health { failure_threshold: 1000, failure_ratio: 0.5, ..Health::default() };

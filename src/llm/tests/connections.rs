@@ -101,7 +101,7 @@ async fn loopback_upstreams_use_no_proxy() {
     let upstream = Upstream::start(vec![answer("hi")]).await;
     let dead = || ClientBuilder::new().proxy(reqwest::Proxy::all("http://127.0.0.1:1").unwrap());
     let config = config_of(model(Protocol::OpenAi, &upstream.base()));
-    let llm = Llm::build(&config, false, &dead).unwrap();
+    let llm = Llm::build(&config, false, &dead, None).unwrap();
     let got = outcome(llm.model("m").unwrap().call(call("q"))).await;
     assert_eq!((got.text.as_str(), got.error), ("hi", None));
 }

@@ -1,11 +1,11 @@
 //! What Ollama's clients look at before they ask: `/api/tags`, `/api/ps` and `/api/show`
 //! (Ollama's API documentation). No upstream is asked for any of it.
 
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::{AppState, error::AppError, extract::Inbound, ops};
+use super::super::{App, error::AppError, extract::Inbound, ops};
 use crate::config::{Config, Member, Model, Plan};
 
 /// What a workflow's context is said to be; the models behind it cut what is too long for them.
@@ -94,7 +94,7 @@ struct ModelInfo {
 }
 
 /// `GET /api/tags`: the workflows first, then every `[[model]]`.
-pub(in super::super) async fn tags(State(app): State<AppState>) -> Json<Tags> {
+pub(in super::super) async fn tags(app: App) -> Json<Tags> {
     let config = app.config();
     let tag = |name: &str| Tag {
         name: name.to_owned(),
@@ -119,7 +119,7 @@ pub(in super::super) async fn ps() -> Json<Running> {
 /// 400 without a name; 404 for a name that is not listed, whatever `unknown_model` says: the
 /// caller wants to know what is there.
 pub(in super::super) async fn show(
-    State(app): State<AppState>,
+    app: App,
     inbound: Inbound<ShowRequest>,
 ) -> Result<Json<Shown>, AppError> {
     let Inbound { body: ShowRequest { model, name }, caller, .. } = inbound;
@@ -146,7 +146,7 @@ pub(in super::super) async fn show(
 }
 
 /// RFC 3339, to the second.
-fn modified_at(app: &AppState) -> String {
+fn modified_at(app: &App) -> String {
     format!("{:.0}", app.started)
 }
 

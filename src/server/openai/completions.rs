@@ -5,13 +5,13 @@ mod reply;
 mod request;
 mod wire;
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 
 use reply::CompletionReply;
 use request::CompletionRequest;
 
 use super::super::{
-    AppState,
+    App,
     error::AppError,
     extract::Inbound,
     frames::{self, Question},
@@ -19,7 +19,7 @@ use super::super::{
 
 /// The handler.
 pub(in super::super) async fn completions(
-    State(app): State<AppState>,
+    app: App,
     inbound: Inbound<CompletionRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;

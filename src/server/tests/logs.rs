@@ -59,7 +59,7 @@ async fn a_request_is_one_line_at_info() {
 #[tokio::test]
 async fn a_failure_of_ours_is_an_error_line_too() {
     let app = serving(|_| {});
-    app.lifecycle.drain();
+    app.app().lifecycle.drain();
     let lines = logged(&app, request("GET", "/api/tags", &[], "")).await;
     let levels: Vec<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
     assert_eq!(levels, ["ERROR", "INFO"]);

@@ -1,21 +1,23 @@
 //! The real server on a free port, in the story's own runtime.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, path::Path, sync::Arc};
 
 use chorus::{
-    config::Config,
+    commands::reload::{Pace, Reload, Source},
+    config::{Config, Overrides},
     server::{self, AppState},
     workflow::Engine,
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinSet};
 
-use super::{Client, Upstream, soon};
+use super::{Client, Upstream, ms, soon};
 
 /// A running Chorus; a [`Client`] of it, too. Dropping it stops it at once.
 #[derive(Debug)]
 pub struct Chorus {
     client: Client,
+    app: AppState,
     address: std::net::SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     task: JoinSet<()>,
@@ -38,7 +40,10 @@ impl Chorus {
 
     /// Starts over a config that names its own upstreams.
     pub async fn of(text: &str, env: impl Fn(&str) -> Option<String>) -> Self {
-        let config = Config::parse(text, None, &env).expect("the story's config is good");
+        Self::with(Config::parse(text, None, &env).expect("the story's config is good"))
+    }
+
+    fn with(config: Config) -> Self {
         let engine = Engine::new(Arc::new(config)).expect("an engine");
         let listener = server::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -48,9 +53,32 @@ impl Chorus {
             drop(stopped.await);
         };
         let mut task = JoinSet::new();
-        task.spawn(server::serve(listener, AppState::new(Arc::new(engine)), shutdown));
+        let app = AppState::new(Arc::new(engine));
+        task.spawn(server::serve(listener, app.clone(), shutdown));
         let client = Client::of(&format!("http://{address}"));
-        Self { client, address, stop: Some(stop), task }
+        Self { client, app, address, stop: Some(stop), task }
+    }
+
+    /// From now on it answers by another config (`{base}` replaced).
+    pub fn reloads(&self, upstream: &Upstream, config: &str) {
+        let config = config.replace("{base}", &upstream.base());
+        let config = Config::parse(&config, None, &|_| None).expect("the story's config is good");
+        self.app.replace(self.app.engine().successor(Arc::new(config)).expect("an engine"));
+    }
+
+    /// Starts over a file, and follows its changes at a quick pace.
+    pub fn following(path: &Path) -> (Self, Reload) {
+        let chorus = Self::with(Config::load(path, &|_| None).expect("the story's config is good"));
+        let (env, overrides) = (Box::new(|_: &str| None), Overrides::default());
+        let source = Source { path: path.to_owned(), env, overrides };
+        let pace = Pace { quiet: ms(10), longest: ms(1000), retry: ms(500) };
+        let reload = Reload::start(source, chorus.app.clone(), pace).expect("a thread");
+        (chorus, reload)
+    }
+
+    /// The state of the server.
+    pub fn app(&self) -> &AppState {
+        &self.app
     }
 
     /// Where it listens.

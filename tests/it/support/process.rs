@@ -4,6 +4,7 @@
 use std::{
     io::Read,
     net::TcpListener,
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     thread::JoinHandle,
     time::Instant,
@@ -17,7 +18,7 @@ pub struct Process {
     client: Client,
     child: Child,
     output: [Option<JoinHandle<Vec<u8>>>; 2],
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Process {
@@ -62,7 +63,7 @@ impl Process {
             child.stderr.take().map(|pipe| std::thread::spawn(|| drained(pipe))),
         ];
         let client = Client::of(&format!("http://127.0.0.1:{port}"));
-        let mut process = Self { client, child, output, _folder: folder };
+        let mut process = Self { client, child, output, folder };
         process.until_healthy().await;
         process
     }
@@ -72,9 +73,23 @@ impl Process {
         &self.client
     }
 
+    /// Its config file.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
     /// Asks it to end (SIGTERM), as a service manager does.
     pub fn told_to_stop(&self) {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signalled("-TERM");
+    }
+
+    /// Asks it to load its config again (SIGHUP).
+    pub fn told_to_reload(&self) {
+        self.signalled("-HUP");
+    }
+
+    fn signalled(&self, signal: &str) {
+        let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(told.expect("`kill` is everywhere").success());
     }
 

@@ -1,0 +1,180 @@
+//! A config that is changed while others use the service: loaded, checked, its clients built, and
+//! swapped in whole; or refused whole, and then nothing changes.
+//!
+//! It happens on a thread of its own (`watch.rs`), since reading files and building TLS clients would
+//! hold up the listener, and ends with the [`Reload`] that `serve` holds.
+
+mod watch;
+
+use std::{
+    collections::HashSet,
+    fmt::Display,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+pub use watch::Pace;
+
+use crate::{
+    config::{Config, Overrides},
+    server::AppState,
+};
+use watch::{Told, Watch};
+
+/// Looks up environment variables, on any thread.
+pub type Variables = Box<dyn Fn(&str) -> Option<String> + Send>;
+
+/// Keeps a server's config up to date until it is dropped.
+#[derive(Debug)]
+pub struct Reload {
+    told: mpsc::Sender<Told>,
+}
+
+impl Reload {
+    /// Begins: from now on `app` follows the file, and [`Reload::now`].
+    ///
+    /// # Errors
+    /// When there can be no further thread. A file that cannot be watched is only warned of.
+    pub fn start(source: Source, app: AppState, pace: Pace) -> io::Result<Self> {
+        let (tell, told) = mpsc::channel();
+        let watch = Watch::new(told, tell.clone(), pace);
+        let loader = Loader::new(source, app);
+        thread::Builder::new().name("reload".to_owned()).spawn(move || watch.run(loader))?;
+        Ok(Self { told: tell })
+    }
+
+    /// Loads the file again, also when it did not change.
+    pub fn now(&self) {
+        // A thread that has ended serves nobody any more.
+        let _ = self.told.send(Told::Asked);
+    }
+}
+
+impl Drop for Reload {
+    fn drop(&mut self) {
+        // It is not waited for: it may be reading from a slow disk.
+        let _ = self.told.send(Told::Over);
+    }
+}
+
+/// Where a config comes from, each time anew.
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// Where `env:NAME` and proxies are looked up.
+    pub env: Variables,
+    /// What the command line says instead of the file.
+    pub overrides: Overrides,
+}
+
+/// Loads the config and puts it into the server.
+struct Loader {
+    source: Source,
+    app: AppState,
+    /// What was told of the file as it is, so that it is told once.
+    refused: Option<Vec<String>>,
+    waiting: Vec<&'static str>,
+}
+
+impl Loader {
+    fn new(source: Source, app: AppState) -> Self {
+        Self { source, app, refused: None, waiting: Vec::new() }
+    }
+
+    fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The further files that the config in use was made of.
+    fn named_files(&self) -> Vec<PathBuf> {
+        self.app.engine().config().files.clone()
+    }
+
+    /// Whether the file, as it was last seen, cannot be used.
+    fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// Loads the file and takes it when it is good and means something else, or when somebody
+    /// `asked` for it.
+    fn reload(&mut self, asked: bool) {
+        match self.load() {
+            Ok((next, waiting)) => self.take(next, waiting, asked),
+            Err(problems) => self.refuse(problems),
+        }
+    }
+
+    /// The config as the file has it now, but for what only a restart can change, which is named.
+    fn load(&self) -> Result<(Config, Vec<&'static str>), Vec<String>> {
+        let Source { path, env, overrides } = &self.source;
+        let loaded = Config::load_with(path, env, overrides);
+        let mut next = loaded
+            .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
+        let running = self.app.engine();
+        let waiting = next.keep_fixed(running.config());
+        // The file was checked for the host it names, and the listener stays where it is.
+        if next.server.is_exposed(next.clients.is_empty()) {
+            return Err(vec![format!(
+                "{}: there is no [[client]] any more, and the listener is reachable from other \
+                 machines until Chorus is restarted; keep one, or restart",
+                path.display()
+            )]);
+        }
+        Ok((next, waiting))
+    }
+
+    fn take(&mut self, next: Config, waiting: Vec<&'static str>, asked: bool) {
+        let running = self.app.engine();
+        let before = running.config();
+        let changes = before.changes_to(&next);
+        if asked || !changes.is_empty() {
+            tell_new(&before.notices, &next.notices);
+            tell_new(&before.warnings, &next.warnings);
+            match running.successor(Arc::new(next)) {
+                Ok(engine) => self.app.replace(engine),
+                Err(error) => return self.refuse(vec![error.to_string()]),
+            }
+            let changed =
+                if changes.is_empty() { "nothing".to_owned() } else { changes.join("; ") };
+            tracing::info!(config = %self.path().display(), changed, "config reloaded");
+        } else {
+            self.app.confirm();
+            if self.is_refused() {
+                let config = self.path().display();
+                tracing::info!(%config, "the config is good again, and as it was");
+            }
+        }
+        self.refused = None;
+        if !waiting.is_empty() && (asked || waiting != self.waiting) {
+            let keys = waiting.join(", ");
+            tracing::warn!(keys, "these changes of the config take effect after a restart");
+        }
+        self.waiting = waiting;
+    }
+
+    /// Says so once.
+    fn refuse(&mut self, problems: Vec<String>) {
+        self.app.refuse(problems.clone());
+        if self.refused.as_ref() != Some(&problems) {
+            tracing::error!(
+                config = %self.path().display(),
+                problems = problems.join(" | "),
+                "the config was not reloaded; the one in use stays"
+            );
+        }
+        self.refused = Some(problems);
+    }
+}
+
+/// Warns of what nobody was warned of before.
+fn tell_new<T: Display>(before: &[T], now: &[T]) {
+    let known: HashSet<String> = before.iter().map(ToString::to_string).collect();
+    for line in now.iter().map(ToString::to_string).filter(|line| !known.contains(line)) {
+        tracing::warn!("{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! Who notices that the config changed: a thread that sleeps until the folders of the files tell of
+//! something, waits until they are quiet, and has the config loaded.
+//!
+//! Folders are watched and not files: an editor writes another file and renames it over the first,
+//! and Kubernetes swaps a link two folders away.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender},
+    time::{Duration, Instant},
+};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode},
+};
+
+use super::Loader;
+
+/// Links followed from one path; more are a circle.
+const MOST_LINKS: usize = 32;
+
+/// How long is waited for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Files that have not changed for so long are loaded; default 200 ms.
+    pub quiet: Duration,
+    /// They are loaded after so long even if somebody writes all the time, and a file that is not
+    /// there is missing only after that; default 2 s.
+    pub longest: Duration,
+    /// How often a file is looked at that cannot be used or cannot be watched; default 2 s.
+    pub retry: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            quiet: Duration::from_millis(200),
+            longest: Duration::from_secs(2),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// Something happened to these.
+    Touched(Vec<PathBuf>),
+    /// Something happened that could not be followed.
+    Lost,
+    /// Somebody wants the config loaded.
+    Asked,
+    /// It is over.
+    Over,
+}
+
+/// The thread's own.
+pub(super) struct Watch {
+    told: Receiver<Told>,
+    /// For the watcher.
+    tell: Sender<Told>,
+    pace: Pace,
+    /// `None` where the system cannot watch.
+    watcher: Option<RecommendedWatcher>,
+    /// What is wanted, and what of its folders is really watched.
+    places: Places,
+    watched: BTreeSet<PathBuf>,
+    /// That something cannot be watched was said.
+    is_warned: bool,
+}
+
+/// Why it woke up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Look,
+    Asked,
+    Over,
+}
+
+impl Watch {
+    pub(super) fn new(told: Receiver<Told>, tell: Sender<Told>, pace: Pace) -> Self {
+        Self {
+            told,
+            tell,
+            pace,
+            watcher: None,
+            places: Places::default(),
+            watched: BTreeSet::new(),
+            is_warned: false,
+        }
+    }
+
+    /// Until it is over.
+    pub(super) fn run(mut self, mut loader: Loader) {
+        self.follow(&loader);
+        // It may have changed since the server loaded it.
+        let mut call = Call::Look;
+        loop {
+            match call {
+                Call::Over => return,
+                Call::Look | Call::Asked => loader.reload(call == Call::Asked),
+            }
+            // What happened in a folder before it was watched was not told.
+            call = if self.follow(&loader) { Call::Look } else { self.wait(&loader) };
+            if call == Call::Look {
+                call = self.settle(loader.path());
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&mut self, loader: &Loader) -> Call {
+        let is_blind = self.watched.len() < self.places.folders.len();
+        loop {
+            let told = if loader.is_refused() || is_blind {
+                match self.told.recv_timeout(self.pace.retry) {
+                    Ok(told) => told,
+                    Err(RecvTimeoutError::Timeout) => return Call::Look,
+                    Err(RecvTimeoutError::Disconnected) => return Call::Over,
+                }
+            } else {
+                self.told.recv().unwrap_or(Told::Over)
+            };
+            if let Some(call) = self.call(&told) {
+                return call;
+            }
+        }
+    }
+
+    /// Waits until nobody writes any more.
+    fn settle(&mut self, path: &Path) -> Call {
+        let begun = Instant::now();
+        let mut until = begun + self.pace.quiet;
+        loop {
+            let now = Instant::now();
+            let end = begun + self.pace.longest;
+            match self.told.recv_timeout(until.min(end).saturating_duration_since(now)) {
+                Ok(told) => match self.call(&told) {
+                    Some(Call::Look) => until = Instant::now() + self.pace.quiet,
+                    Some(call) => return call,
+                    None => {}
+                },
+                // Between the deletion of the old file and the creation of the new one.
+                Err(RecvTimeoutError::Timeout) if Instant::now() < end && !path.exists() => {
+                    until = Instant::now() + self.pace.quiet;
+                }
+                Err(RecvTimeoutError::Timeout) => return Call::Look,
+                Err(RecvTimeoutError::Disconnected) => return Call::Over,
+            }
+            if Instant::now() >= end {
+                return Call::Look;
+            }
+        }
+    }
+
+    /// What it means; `None`: nothing.
+    fn call(&mut self, told: &Told) -> Option<Call> {
+        match told {
+            Told::Asked => Some(Call::Asked),
+            Told::Over => Some(Call::Over),
+            Told::Lost => {
+                self.forget();
+                Some(Call::Look)
+            }
+            Told::Touched(paths) => {
+                if paths.iter().any(|path| self.places.folders.contains(path)) {
+                    // A folder that was removed or renamed is watched no more.
+                    self.forget();
+                    return Some(Call::Look);
+                }
+                paths.iter().any(|path| self.places.names.contains(path)).then_some(Call::Look)
+            }
+        }
+    }
+
+    /// Watches the folders of all files as they are now; whether there is a new one.
+    fn follow(&mut self, loader: &Loader) -> bool {
+        self.places = Places::of(loader);
+        if self.watcher.is_none() {
+            self.watcher = self.watcher();
+        }
+        let Some(watcher) = &mut self.watcher else { return false };
+        let (wanted, watched) = (&self.places.folders, &mut self.watched);
+        watched.retain(|folder| {
+            let stays = wanted.contains(folder);
+            if !stays {
+                // One that is gone took its watch along.
+                let _ = watcher.unwatch(folder);
+            }
+            stays
+        });
+        let (mut is_new, mut failed) = (false, None);
+        for folder in wanted {
+            if watched.contains(folder) {
+                continue;
+            }
+            match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => is_new |= watched.insert(folder.clone()),
+                Err(error) => failed = Some((folder.clone(), error)),
+            }
+        }
+        if let Some((folder, error)) = failed {
+            self.warn(&format!("{}: {error}", folder.display()));
+        }
+        is_new
+    }
+
+    /// Watches all anew the next time.
+    fn forget(&mut self) {
+        self.watcher = None;
+        self.watched.clear();
+    }
+
+    fn watcher(&mut self) -> Option<RecommendedWatcher> {
+        let tell = self.tell.clone();
+        let tell = move |event: notify::Result<Event>| {
+            let told = match event {
+                Ok(event) if event.need_rescan() => Told::Lost,
+                Ok(event) if is_change(event.kind) => Told::Touched(event.paths),
+                Ok(_) => return,
+                Err(_) => Told::Lost,
+            };
+            // The thread may have ended.
+            let _ = tell.send(told);
+        };
+        match notify::recommended_watcher(tell) {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                self.warn(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Once is enough.
+    fn warn(&mut self, error: &str) {
+        if !self.is_warned {
+            self.is_warned = true;
+            tracing::warn!(
+                error,
+                "the folder of the config cannot be watched; the file is looked at now and then, \
+                 and SIGHUP reloads it at once"
+            );
+        }
+    }
+}
+
+/// Reading a file is none, or every reload would make the next.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_)
+        | EventKind::Other => true,
+    }
+}
+
+/// What decides about the content of some files.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Places {
+    /// The folders where something may happen to them. Each under one name, since the system knows
+    /// a folder by one watch only.
+    folders: BTreeSet<PathBuf>,
+    /// The files, and the links on the way to them.
+    names: BTreeSet<PathBuf>,
+}
+
+impl Places {
+    fn of(loader: &Loader) -> Self {
+        let mut places = Self::default();
+        places.add(loader.path());
+        for file in loader.named_files() {
+            places.add(&file);
+        }
+        places
+    }
+
+    fn add(&mut self, path: &Path) {
+        let Ok(mut path) = std::path::absolute(path) else { return };
+        for _ in 0..MOST_LINKS {
+            self.name(&path);
+            let Some(link) = path.ancestors().find(|part| part.is_symlink()) else { return };
+            self.name(link);
+            let Ok(target) = fs::read_link(link) else { return };
+            let rest = path.strip_prefix(link).unwrap_or(Path::new(""));
+            let folder = link.parent().unwrap_or(Path::new("/"));
+            path = if rest.as_os_str().is_empty() {
+                folder.join(target)
+            } else {
+                folder.join(target).join(rest)
+            };
+        }
+    }
+
+    /// What happens in a folder is told with the name under which the folder is watched.
+    fn name(&mut self, path: &Path) {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+        // One that is not there is wanted all the same, so that it is looked for.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        self.names.insert(folder.join(name));
+        self.folders.insert(folder);
+    }
+}

@@ -1,0 +1,209 @@
+//! What the server works with: the config in use, and how one follows another.
+//!
+//! A request takes hold of one [`Served`] when it comes in and works with that to its end, so every
+//! answer comes from one config, and an engine lives as long as its last run.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use axum::{extract::FromRequestParts, http::request::Parts};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::{
+    auth::Door, error::AppError, lifecycle::Lifecycle, observe::Caller, ops, responses::Store,
+};
+use crate::{
+    config::Config,
+    workflow::{DEFAULT_WORKFLOW, Engine, Route},
+};
+
+/// The server's state; clones are handles on the same.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    current: Arc<ArcSwap<Served>>,
+    /// Told after each swap.
+    swapped: watch::Sender<()>,
+}
+
+/// One config at work, and what outlives it.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) engine: Arc<Engine>,
+    pub(super) door: Door,
+    in_flight: Arc<Semaphore>,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) started: Timestamp,
+    pub(super) responses: Arc<Store>,
+    reloads: Arc<Mutex<Reloads>>,
+}
+
+/// How the config came in and what became of later ones, for operators.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Reloads {
+    /// When the config in use was loaded.
+    loaded_at: Timestamp,
+    /// How often it was replaced since the start.
+    reloads: u64,
+    /// Why the file, as it is now, was not loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<Refusal>,
+}
+
+/// A config that was not taken.
+#[derive(Clone, Debug, Serialize)]
+struct Refusal {
+    /// When it was first found so.
+    at: Timestamp,
+    /// One line each.
+    problems: Vec<String>,
+}
+
+impl AppState {
+    /// Around an engine.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let now = Timestamp::now();
+        let served = Served {
+            door: Door::new(engine.config()),
+            in_flight: permits(engine.config()),
+            engine,
+            lifecycle: Lifecycle::new(),
+            started: now,
+            responses: Arc::default(),
+            reloads: Arc::new(Mutex::new(Reloads { loaded_at: now, reloads: 0, last_error: None })),
+        };
+        let current = Arc::new(ArcSwap::from_pointee(served));
+        Self { current, swapped: watch::Sender::new(()) }
+    }
+
+    /// The engine that new requests get.
+    #[must_use]
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.current.load().engine)
+    }
+
+    /// From now on new requests are answered by this engine, by its config's rules; those that came
+    /// before go on as they began. The responses that are kept, and a shutdown, concern both.
+    pub fn replace(&self, engine: Engine) {
+        let before = self.current.load_full();
+        let (old, new) = (before.engine.config(), engine.config());
+        // Places cannot be taken from those who have them, so another limit begins anew.
+        let same_limit = old.server.max_in_flight == new.server.max_in_flight;
+        let in_flight = if same_limit { Arc::clone(&before.in_flight) } else { permits(new) };
+        let served = Served {
+            door: Door::new(new),
+            in_flight,
+            engine: Arc::new(engine),
+            lifecycle: before.lifecycle.clone(),
+            started: before.started,
+            responses: Arc::clone(&before.responses),
+            reloads: Arc::clone(&before.reloads),
+        };
+        self.current.store(Arc::new(served));
+        {
+            let mut reloads = before.reloads();
+            reloads.loaded_at = Timestamp::now();
+            reloads.reloads = reloads.reloads.saturating_add(1);
+            reloads.last_error = None;
+        }
+        self.swapped.send_replace(());
+    }
+
+    /// The config in use stays, because of these problems (one line each, no secrets) of the next.
+    pub fn refuse(&self, problems: Vec<String>) {
+        let current = self.current.load();
+        let mut reloads = current.reloads();
+        // It may be looked at again and again: when it went wrong is worth knowing.
+        if reloads.last_error.as_ref().is_none_or(|known| known.problems != problems) {
+            reloads.last_error = Some(Refusal { at: Timestamp::now(), problems });
+        }
+    }
+
+    /// The config means what the one in use does: nothing is wrong with it any more.
+    pub fn confirm(&self) {
+        self.current.load().reloads().last_error = None;
+    }
+
+    /// What a request gets that comes in now.
+    pub(super) fn app(&self) -> App {
+        App(self.current.load_full())
+    }
+
+    /// Looks after the upstreams of the engine in use. Never ends.
+    pub(super) async fn tend(&self) {
+        let mut swapped = self.swapped.subscribe();
+        loop {
+            let engine = self.engine();
+            tokio::select! {
+                () = engine.tend() => {}
+                // The sender is ours, so that there is no error.
+                _ = swapped.changed() => {}
+            }
+        }
+    }
+}
+
+/// The requests that a config lets in at a time.
+fn permits(config: &Config) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(config.server.max_in_flight.min(Semaphore::MAX_PERMITS)))
+}
+
+impl Served {
+    pub(super) fn config(&self) -> &Config {
+        self.engine.config()
+    }
+
+    /// For `/health?verbose`.
+    pub(super) fn reloads(&self) -> MutexGuard<'_, Reloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a request may come in now; the permit is held until its response is over. The
+    /// probes need none, so that a full server does not look like a dead one.
+    pub(super) fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, AppError> {
+        if self.lifecycle.is_draining() {
+            return Err(AppError::ShuttingDown);
+        }
+        if ops::is_probe(path) {
+            return Ok(None);
+        }
+        let permit = Arc::clone(&self.in_flight).try_acquire_owned();
+        permit.map(Some).map_err(|_| AppError::Overloaded)
+    }
+
+    /// Who answers `model`, and the name to echo: the one that was sent, `chorus` when none was.
+    pub(super) fn route(&self, caller: &Caller, model: &str) -> Result<(Route, String), AppError> {
+        let name = if model.is_empty() { DEFAULT_WORKFLOW } else { model };
+        caller.log.model(name);
+        match self.engine.route(model) {
+            Some(route) => Ok((route, name.to_owned())),
+            None => Err(AppError::UnknownModel(name.to_owned())),
+        }
+    }
+}
+
+/// What a request works with; an extension of every request, from the outermost middleware on.
+#[derive(Clone, Debug)]
+pub(super) struct App(Arc<Served>);
+
+impl Deref for App {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for App {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AppError> {
+        let app = parts.extensions.get::<Self>().cloned();
+        app.ok_or(AppError::Internal("the request has no config"))
+    }
+}
