@@ -3,13 +3,16 @@
 
 mod check;
 mod compare;
+mod diagnostic;
 mod error;
 mod legacy;
 mod limits;
 mod locate;
+mod mask;
 mod model;
 pub mod plan;
 mod raw;
+mod report;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -24,12 +27,13 @@ use std::{
 
 use indexmap::IndexMap;
 
+pub use diagnostic::{Diagnostic, Severity, SourceLine, Spot};
 pub use error::ConfigError;
 pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, locate, place};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
-pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Stage};
+pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
 pub use transport::{Proxies, Proxy, Transport};
 
@@ -58,10 +62,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where it was read from; `None` for a built-in config.
     pub path: Option<PathBuf>,
-    /// Migrations made in memory, one line each, each naming `chorus migrate`.
-    pub notices: Vec<String>,
-    /// Things that work but are probably not meant.
-    pub warnings: Vec<String>,
+    /// Migrations made in memory, each naming `chorus migrate`, in the order of the file.
+    pub notices: Vec<Diagnostic>,
+    /// Things that work but are probably not meant, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The name that always means the default workflow.

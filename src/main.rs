@@ -7,7 +7,7 @@ use std::{
 };
 
 use chorus::{
-    commands::{check, demo, find, init, logging, migrate, serve},
+    commands::{check, demo, diagnostics::Look, find, init, logging, migrate, serve},
     config::{LogFormat, Overrides},
 };
 use clap::{Parser, Subcommand};
@@ -43,8 +43,12 @@ enum Command {
     Serve,
     /// Serve with built-in demonstration models: no key, no download, simulated answers
     Demo,
-    /// Check the config and show its workflow and what a request costs in calls
-    Check,
+    /// Check the config and show its workflow and what a request costs at worst
+    Check {
+        /// Who reads it
+        #[arg(long, value_enum, default_value_t)]
+        format: check::Format,
+    },
     /// Write a first config of the model servers and keys that are found here
     Init {
         /// Replace a config that is there; a backup of it stays
@@ -112,8 +116,14 @@ fn run(cli: Cli) -> io::Result<u8> {
         return Ok(USAGE);
     };
     let overrides = Overrides { host, port };
+    let look = Look::of(err.is_terminal(), &env);
     match command {
-        Command::Check => check::run(&path, &env, &overrides, &mut io::stdout(), &mut err),
+        Command::Check { format } => {
+            let mut out = io::stdout();
+            let options =
+                check::Options { format, out: Look::of(out.is_terminal(), &env), err: look };
+            check::run(&path, &env, &overrides, options, &mut out, &mut err)
+        }
         Command::Migrate { output, dry_run } => {
             let mut out = io::stdout();
             let terminal = out.is_terminal();
@@ -121,7 +131,7 @@ fn run(cli: Cli) -> io::Result<u8> {
             migrate::run(&path, &migrate::Options { output, dry_run }, &env, &mut screen)
         }
         Command::Serve | Command::Demo | Command::Init { .. } => {
-            Runtime::new()?.block_on(serve::run(&path, &env, &overrides, &mut err))
+            Runtime::new()?.block_on(serve::run(&path, &env, &overrides, look, &mut err))
         }
     }
 }

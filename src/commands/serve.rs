@@ -13,7 +13,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::logging;
+use super::{
+    diagnostics::{self, Look},
+    logging,
+};
 use crate::{
     config::{Config, Env, Overrides, Server},
     llm::LlmError,
@@ -42,7 +45,7 @@ enum StartError {
 }
 
 /// Serves the config at `path` until SIGTERM or Ctrl-C, and returns the exit code. A bad config is
-/// refused before a port opens; its problems go to `err`.
+/// refused before a port opens; its problems go to `err`, which looks like `look`.
 ///
 /// # Errors
 /// When `err` cannot be written to.
@@ -50,12 +53,13 @@ pub async fn run(
     path: &Path,
     env: Env<'_>,
     overrides: &Overrides,
+    look: Look,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     let config = match Config::load_with(path, env, overrides) {
         Ok(config) => config,
         Err(error) => {
-            writeln!(err, "{error}")?;
+            diagnostics::refused(&error, look, err)?;
             return Ok(BAD_CONFIG);
         }
     };
@@ -182,10 +186,11 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[server]\nport = \"many\"\n").unwrap();
         let mut err = Vec::new();
-        let code = run(&path, &|_| None, &Overrides::default(), &mut err).await.unwrap();
+        let code =
+            run(&path, &|_| None, &Overrides::default(), Look::PLAIN, &mut err).await.unwrap();
         let words = String::from_utf8(err).unwrap();
         assert_eq!(code, BAD_CONFIG, "{words}");
-        assert!(words.contains("config.toml:2"), "{words}");
+        assert!(words.contains("config.toml:2:8"), "{words}");
     }
 
     #[tokio::test]
