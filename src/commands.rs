@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod diagnostics;
 mod file;
 pub mod find;
 pub mod init;

@@ -3,19 +3,22 @@
 
 mod check;
 mod compare;
+mod diagnostic;
 mod error;
 mod legacy;
 mod limits;
 mod locate;
+mod mask;
 mod model;
 pub mod plan;
 mod raw;
+mod report;
 pub mod schema;
 #[cfg(test)]
 mod seen;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transport;
 
 use std::{
@@ -28,12 +31,13 @@ use std::{
 use indexmap::IndexMap;
 use zeroize::Zeroizing;
 
+pub use diagnostic::{Diagnostic, Severity, SourceLine, Spot};
 pub use error::ConfigError;
 pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, locate, place};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
-pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Stage};
+pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
 pub use transport::{Proxies, Proxy, Transport};
 
@@ -64,10 +68,10 @@ pub struct Config {
     pub path: Option<PathBuf>,
     /// The further files it was made of: plans, keys, certificates.
     pub files: Vec<PathBuf>,
-    /// Migrations made in memory, one line each, each naming `chorus migrate`.
-    pub notices: Vec<String>,
-    /// Things that work but are probably not meant.
-    pub warnings: Vec<String>,
+    /// Migrations made in memory, each naming `chorus migrate`, in the order of the file.
+    pub notices: Vec<Diagnostic>,
+    /// Things that work but are probably not meant, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The name that always means the default workflow.

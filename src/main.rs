@@ -9,6 +9,7 @@ use std::{
 use chorus::{
     commands::{
         check, demo,
+        diagnostics::Look,
         find::{self, Found},
         init, logging, migrate, schema,
         screen::Opening,
@@ -58,8 +59,11 @@ enum Command {
     Serve,
     /// Serve with built-in demonstration models: no key, no download, simulated answers
     Demo,
-    /// Check the config and show its workflow and what a request costs in calls
+    /// Check the config and show its workflow and what a request costs at worst
     Check {
+        /// Who reads it
+        #[arg(long, value_enum, default_value_t)]
+        format: check::Format,
         /// Ask every endpoint, side by side and without spending a token, whether it can be reached,
         /// accepts the key and knows the model; exit code 1 when one is not fine
         #[arg(long)]
@@ -164,10 +168,13 @@ fn run(cli: Cli) -> io::Result<u8> {
         return Ok(USAGE);
     };
     let overrides = Overrides { host, port, log_format };
+    let look = Look::of(err.is_terminal(), &env);
     match command {
-        Command::Check { probe } => {
-            let options = check::Options { probe };
-            check::run(&path, &env, &overrides, options, &mut io::stdout(), &mut err)
+        Command::Check { format, probe } => {
+            let mut out = io::stdout();
+            let out_look = Look::of(out.is_terminal(), &env);
+            let options = check::Options { format, probe, out: out_look, err: look };
+            check::run(&path, &env, &overrides, options, &mut out, &mut err)
         }
         Command::Migrate { output, dry_run } => {
             let mut out = io::stdout();
@@ -177,7 +184,7 @@ fn run(cli: Cli) -> io::Result<u8> {
         }
         Command::Serve | Command::Demo | Command::Init { .. } | Command::Config { .. } => {
             let opening = Opening { quiet, named_by };
-            Runtime::new()?.block_on(serve::run(&path, env, &overrides, opening, &mut err))
+            Runtime::new()?.block_on(serve::run(&path, env, &overrides, opening, look, &mut err))
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::file::{self, Access, FileError};
-use crate::config::{self, Config, Env};
+use crate::config::{self, Config, Diagnostic, Env};
 use local::Server;
 use propose::{Model, Worker, Workflow};
 use providers::Known;
@@ -213,7 +213,7 @@ fn told(
     path: &Path,
     named: bool,
     proposal: &Proposal,
-    warnings: &[String],
+    warnings: &[Diagnostic],
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let shown = path.display();

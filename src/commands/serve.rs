@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    diagnostics::{self, Look},
     logging,
     reload::{Pace, Reload, Source},
     screen::{self, Opening},
@@ -48,8 +49,8 @@ enum StartError {
 }
 
 /// Serves the config at `path` until SIGTERM or Ctrl-C, and returns the exit code. A bad config is
-/// refused before a port opens; its problems go to `err`, and so does the screen of a good one.
-/// Later changes of the file are followed.
+/// refused before a port opens; its problems go to `err`, which looks like `look`, and so does the
+/// screen of a good one. Later changes of the file are followed.
 ///
 /// # Errors
 /// When `err` cannot be written to.
@@ -58,12 +59,13 @@ pub async fn run(
     env: fn(&str) -> Option<String>,
     overrides: &Overrides,
     opening: Opening,
+    look: Look,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     let config = match Config::load_with(path, &env, overrides) {
         Ok(config) => config,
         Err(error) => {
-            writeln!(err, "{error}")?;
+            diagnostics::refused(&error, look, err)?;
             return Ok(BAD_CONFIG);
         }
     };
@@ -239,10 +241,10 @@ mod tests {
         std::fs::write(&path, "[server]\nport = \"many\"\n").unwrap();
         let mut err = Vec::new();
         let (overrides, opening) = (Overrides::default(), Opening::default());
-        let code = run(&path, |_| None, &overrides, opening, &mut err).await.unwrap();
+        let code = run(&path, |_| None, &overrides, opening, Look::PLAIN, &mut err).await.unwrap();
         let words = String::from_utf8(err).unwrap();
         assert_eq!(code, BAD_CONFIG, "{words}");
-        assert!(words.contains("config.toml:2"), "{words}");
+        assert!(words.contains("config.toml:2:8"), "{words}");
     }
 
     #[tokio::test]

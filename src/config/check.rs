@@ -2,6 +2,8 @@
 //! gathered in the [`Report`]; a config comes out only when there are none.
 
 mod client;
+mod doubts;
+mod hedges;
 mod model;
 mod secret;
 mod server;
@@ -9,11 +11,11 @@ mod timing;
 mod transport;
 mod workflow;
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, LogFormat, Overrides, Plan, Server, Stage, Transport, error::Report,
-    legacy, raw::Table,
+    Config, ConfigError, Env, LogFormat, Overrides, Plan, Server, Transport, error::did_you_mean,
+    legacy, raw::Table, report::Remarks, report::Report,
 };
 pub(super) use model::Models;
 use secret::Secrets;
@@ -31,8 +33,8 @@ pub(super) struct Source<'a> {
 pub(super) fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
     let report = Report::new(text, source.path);
     let config = Table::document(text, &report).and_then(|table| file(table, source));
-    let (file, files) = (report.whole_file().to_string(), report.named_files());
-    let (warnings, notices) = report.finish()?;
+    let (file, files) = (report.shown(&report.whole_file()), report.named_files());
+    let Remarks { warnings, notices } = report.finish()?;
     match config {
         Some(config) => Ok(Config { files, warnings, notices, ..config }),
         // Whoever returns `None` has reported why; should one forget, a refusal is still right.
@@ -59,21 +61,25 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     if let Some(workflow) = workflow {
         workflow.finish();
     }
+    let around = workflow::Around { models: &models, limits: &timeouts.limits, report };
     let integration = table.table("workflow-integration", "[workflow-integration]");
-    let workflow = workflow::integration(integration, &models, report);
-    let profiles = workflow::profiles(table.tables("workflow-profile").0, &models, report);
+    let workflow = workflow::integration(integration, &around);
+    let profiles = workflow::profiles(table.tables("workflow-profile").0, &around);
     let log_format = source.overrides.log_format.unwrap_or(log(&mut table));
     table.finish();
 
     exposed(&server, clients.is_empty(), report, source.overrides);
-    unknown_domains(&timeouts, &models, report);
     let proxies = transport::proxies(&models, source.env, report);
     if report.is_old() {
         legacy::absent(report, has_server, has_timeouts, &models);
     }
     let plans: Vec<&Plan> =
         workflow.iter().chain(profiles.values()).map(|one| &*one.plan).collect();
-    idle_hedges(&plans, &models, report);
+    // Of a config with mistakes, what spans sections is only half known.
+    if !report.is_broken() {
+        unknown_domains(&timeouts, &models, report);
+        hedges::idle(&plans, &models, &timeouts.limits, report);
+    }
     let models = models.into_models();
     Some(Config {
         server,
@@ -114,32 +120,15 @@ fn exposed(server: &Server, open: bool, report: &Report<'_>, overrides: &Overrid
     }
 }
 
-/// Warns of models that can never be asked a second time though they are told to be.
-fn idle_hedges(plans: &[&Plan], models: &Models, report: &Report<'_>) {
-    let stages = plans.iter().flat_map(|plan| plan.waiting_stages());
-    let followed = |stage: &Stage| {
-        let names: Vec<String> = stage.names().map(str::to_owned).collect();
-        names.split_last().map(|(_, before)| before.to_vec()).unwrap_or_default()
-    };
-    let followed: HashSet<String> = stages.flat_map(followed).collect();
-    for (model, place) in models.placed() {
-        let hedges = model.hedges_elsewhere() || followed.contains(&model.name);
-        if model.hedge_after.is_some() && !hedges {
-            let text = format!(
-                "model `{}`: `hedge_after_ms` does nothing: the model has one endpoint, and no \
-                 stage that waits for it has a `fallback` after it",
-                model.name.escape_debug()
-            );
-            report.warn(place.clone(), text);
-        }
-    }
-}
-
 fn unknown_domains(timeouts: &timing::Limits, models: &Models, report: &Report<'_>) {
     for (name, place) in &timeouts.places {
         if !models.has_host(name) {
-            let text = format!("[workflow.domains.\"{name}\"] is the host of no model");
-            report.warn(place.clone(), text);
+            let what = format!("[workflow.domains.\"{name}\"] is the host of no model");
+            let remedy = match did_you_mean(name, models.hosts().iter().map(String::as_str)) {
+                Some(host) => format!("did you mean `{host}`?"),
+                None => "correct the host, or take the section out".to_owned(),
+            };
+            report.warn(place.clone(), what, remedy);
         }
     }
 }

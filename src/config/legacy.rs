@@ -5,7 +5,12 @@ use std::ops::Range;
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use super::{check::Models, error::Place, error::Report, raw::Table};
+use super::{
+    check::Models,
+    plan::Spots,
+    raw::Table,
+    report::{Place, Report},
+};
 
 /// Values of this and more under a `_secs` key are milliseconds.
 pub(crate) const MILLISECONDS_FROM: f64 = 10_000.0;
@@ -24,8 +29,9 @@ fn has_stage_keys(table: &Table<'_, '_>) -> bool {
     STAGE_KEYS.iter().any(|key| table.has(key))
 }
 
-/// `analyzer_model = "a"`, `worker_models = ["b"]` and so on, as the plan's JSON.
-pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<Value> {
+/// `analyzer_model = "a"`, `worker_models = ["b"]` and so on, as the plan's JSON, and where each of
+/// its models is written.
+pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<(Value, Spots)> {
     if !has_stage_keys(table) {
         return None;
     }
@@ -34,6 +40,18 @@ pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<Value> {
     let workers = table.strings("worker_models");
     let selector = table.string("selector_model");
     let synthesizer = table.string("synthesizer_model");
+    let mut spots = Spots::default();
+    for (stage, model) in
+        [("analyzer", &analyzer), ("selector", &selector), ("synthesizer", &synthesizer)]
+    {
+        model.iter().for_each(|model| spots.insert(stage, model.span()));
+    }
+    if let (None, Some(synthesizer)) = (&selector, &synthesizer) {
+        spots.insert("selector", synthesizer.span());
+    }
+    for (index, worker) in workers.iter().flatten().enumerate() {
+        spots.insert(format!("workers[{index}]"), worker.span());
+    }
     let name = |model: &Option<Spanned<String>>| model.as_ref().map(|it| it.get_ref().clone());
     let workers = workers.map(|all| all.into_iter().map(Spanned::into_inner).collect());
     let plan = stage_plan(name(&analyzer), workers, name(&selector), name(&synthesizer));
@@ -45,7 +63,7 @@ pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<Value> {
         }
     };
     report.notice(report.place(&table.span), text);
-    Some(plan)
+    Some((plan, spots))
 }
 
 /// The plan that stage keys mean: without a selector, the synthesizer's model selects.

@@ -95,7 +95,9 @@ impl TimeLimits {
 }
 
 impl Timeouts {
-    fn get(&self, kind: LimitKind) -> Duration {
+    /// Of one kind.
+    #[must_use]
+    pub fn get(&self, kind: LimitKind) -> Duration {
         match kind {
             LimitKind::Analyzer => self.analyzer,
             LimitKind::Worker => self.worker,

@@ -1,18 +1,20 @@
 //! The plan: the checked, expanded tree of stages that a workflow's JSON describes.
 
+mod cost;
 mod expand;
 mod grammar;
 mod json;
+mod spots;
 
-use std::{iter, sync::Arc, time::Duration};
+use std::{iter, time::Duration};
 
-use indexmap::IndexMap;
-
+pub use cost::{ANSWER_TOKENS, PROMPT_TOKENS, Spending};
 pub(super) use expand::{Copies, count, expand};
-pub(super) use grammar::{LONGEST_LIMIT, Level};
+pub(super) use grammar::{LONGEST_LIMIT, Level, Worker};
 pub(super) use json::{Reader, Reference};
+pub(super) use spots::{Entry, Kind, Spots, entries, offsets};
 
-use super::Model;
+use super::{LimitKind, Model};
 
 /// One level of a workflow: who analyses, who drafts, who judges, who writes.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,81 +56,22 @@ impl Plan {
         })
     }
 
-    /// Calls per request by model when everything that can be needed is needed: an analyzer and a
-    /// worker once; a reranker and a synthesizer twice (once more with less, after a refusal for
-    /// the context's length); a selector three times (that, and its one repair try). A `fallback`
-    /// model is asked as often as the one it stands in for. Once more counts each model that may be
-    /// asked a second time elsewhere (`hedge_after_ms`; a fallback that is asked early is counted
-    /// already). Not counted are retries, which `[workflow.retry]` bounds per call, and repairs of
-    /// refused parameters. In the order in which the plan names the models.
+    /// The stages that wait for one call, here and below, with whose time limit they have: those
+    /// that can be hedged.
     #[must_use]
-    pub fn worst_case_calls(&self, models: &IndexMap<String, Arc<Model>>) -> IndexMap<String, u64> {
-        let mut calls = IndexMap::new();
-        self.count_calls(models, &mut calls);
-        // A model that answers alone is waited for, as the synthesizer would be.
-        if let Some(leaf) = self.first_leaf().filter(|_| self.synthesizer.is_none())
-            && models.get(&leaf.stage.model).is_some_and(|model| model.hedges_elsewhere())
-            && let Some(count) = calls.get_mut(&leaf.stage.model)
-        {
-            *count = (*count).max(2);
-        }
-        calls
-    }
-
-    fn count_calls(
-        &self,
-        models: &IndexMap<String, Arc<Model>>,
-        calls: &mut IndexMap<String, u64>,
-    ) {
-        let mut add = |stage: &Stage, times: u64, second: Second| {
-            for name in stage.names() {
-                let again = models.get(name).is_some_and(|model| model.hedges_elsewhere());
-                let again = u64::from(again && second == Second::Maybe);
-                *calls.entry(name.to_owned()).or_default() += times + again;
-            }
-        };
-        if let Some(stage) = &self.analyzer {
-            add(stage, 1, Second::Maybe);
-        }
-        for member in &self.members {
-            if let Member::Leaf(leaf) = member {
-                add(&leaf.stage, 1, Second::Never);
-            }
-        }
-        if let Some(reranker) = &self.reranker {
-            add(&reranker.stage, 2, Second::Never);
-        }
-        if let Some(stage) = &self.selector {
-            add(stage, 3, Second::Maybe);
-        }
-        if let Some(stage) = &self.synthesizer {
-            add(stage, 2, Second::Maybe);
-        }
-        for member in &self.members {
-            if let Member::Nested(plan) = member {
-                plan.count_calls(models, calls);
-            }
-        }
-    }
-
-    /// The stages that wait for one call, here and below: those that can be hedged.
-    pub fn waiting_stages(&self) -> Vec<&Stage> {
-        let own = [&self.analyzer, &self.selector, &self.synthesizer].into_iter().flatten();
+    pub fn waiting_stages(&self) -> Vec<(LimitKind, &Stage)> {
+        let own = [
+            (LimitKind::Analyzer, &self.analyzer),
+            (LimitKind::Selector, &self.selector),
+            (LimitKind::Synthesizer, &self.synthesizer),
+        ];
+        let own = own.into_iter().filter_map(|(kind, stage)| Some((kind, stage.as_ref()?)));
         let below = self.members.iter().flat_map(|member| match member {
             Member::Leaf(_) => Vec::new(),
             Member::Nested(plan) => plan.waiting_stages(),
         });
         own.chain(below).collect()
     }
-}
-
-/// Whether a stage may make a second call while the first one is silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Second {
-    /// Others draft meanwhile, or it is left out when it is late.
-    Never,
-    /// It is waited for.
-    Maybe,
 }
 
 /// A model in a role.

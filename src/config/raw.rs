@@ -13,7 +13,10 @@ use toml::{
 
 use zeroize::Zeroizing;
 
-use super::error::{Report, did_you_mean, one_of};
+use super::{
+    error::{did_you_mean, one_of},
+    report::Report,
+};
 
 /// A table of the file that is being read.
 pub(super) struct Table<'r, 't> {

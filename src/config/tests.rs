@@ -1,6 +1,7 @@
 //! Whole files in, configs or exact reports out.
 
-mod broken;
+pub(crate) mod broken;
+mod doubts;
 mod plans;
 mod schema;
 
@@ -13,8 +14,12 @@ fn no_env(_: &str) -> Option<String> {
     None
 }
 
-fn parse(text: &str) -> Result<Config, ConfigError> {
+pub(crate) fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Some(Path::new("c.toml")), &no_env)
+}
+
+fn lines(found: &[Diagnostic]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn errors(text: &str) -> String {
@@ -22,7 +27,7 @@ fn errors(text: &str) -> String {
 }
 
 /// Two models, `a` and `b`, on a local server.
-const MODELS: &str = r#"
+pub(crate) const MODELS: &str = r#"
 [[model]]
 name = "a"
 api_base = "http://127.0.0.1:8080/v1"
@@ -31,11 +36,12 @@ name = "b"
 api_base = "http://127.0.0.1:8080/v1"
 "#;
 
-fn with_plan(settings: &str, json: &str) -> String {
+pub(crate) fn with_plan(settings: &str, json: &str) -> String {
     format!("{MODELS}[workflow-integration]\n{settings}\njson = '''{json}'''\n")
 }
 
-const PLAN: &str = "[workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n";
+pub(crate) const PLAN: &str =
+    "[workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n";
 
 #[test]
 fn the_smallest_example_loads_with_the_documented_defaults() {
@@ -110,7 +116,7 @@ fn the_json_example_loads_nested() {
 #[test]
 fn the_old_file_loads_and_tells_what_it_was() {
     let config = Config::load(Path::new("test-old-config.toml"), &no_env).unwrap();
-    insta::assert_snapshot!(config.notices.join("\n"), @r"
+    insta::assert_snapshot!(lines(&config.notices), @r"
     test-old-config.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` writes the new form
     test-old-config.toml: no model sets `temperature` or `auto_temperature`: the plan, the request and the defaults of TEMPERATURE_CONFIG.md decide; `chorus migrate` writes the new form
     test-old-config.toml:5: the single table [model] is read as one [[model]]; `chorus migrate` writes the new form
@@ -153,10 +159,10 @@ json = """
     c.toml:8: model `a`: `api_base` does not begin with http:// or https://; write it like "https://api.example.com/v1"
     c.toml:9: model `a`: `temperature` is out of range; write a number from 0 to 2
     c.toml:10: model `a`: `api_key`: the environment variable MISSING_KEY is not set; export it before starting Chorus, or correct the name
-    c.toml:13: workers[1]: names no model; add `"ref": "a-model"`
-    c.toml:13: workers[1].rfe: unknown key; did you mean `ref`?
-    c.toml:13: workers[0].ref, synthesizer: there is no [[model]] named `b`; add one, or name another
-    c.toml:13: selector: there is no [[model]] named `c`; add one, or name another
+    c.toml:14: workers[0].ref, synthesizer: there is no [[model]] named `b`; add one, or name another
+    c.toml:14: workers[1]: names no model; add `"ref": "a-model"`
+    c.toml:14: workers[1].rfe: unknown key; did you mean `ref`?
+    c.toml:14: selector: there is no [[model]] named `c`; add one, or name another
     "#);
 }
 
@@ -290,14 +296,14 @@ name = "y"
 key = "one"
 "#;
     let config = parse(text).unwrap();
-    insta::assert_snapshot!(config.warnings.join("\n"), @r#"
+    insta::assert_snapshot!(lines(&config.warnings), @r#"
     c.toml:5: model `a`: `api_key` is a placeholder; write the real one, or env:NAME
-    c.toml:6: model `a`: both `temperature` and `auto_temperature = true`: the analyzer's value wins now, where earlier versions let `temperature` win
-    c.toml:6: model `a`: `temperature` is more than it takes, 1 is sent
-    c.toml:14: 2 identical workers of `b` at temperature 0 will answer alike; give them another temperature or fewer copies
-    c.toml:14: 4 identical workers of `a` at temperature 0 will answer alike; give them another temperature or fewer copies
-    c.toml:15: [workflow.domains."api.example.com"] is the host of no model
-    c.toml:22: clients `x` and `y` have the same key
+    c.toml:6: model `a`: both `temperature` and `auto_temperature = true`: the analyzer's value wins now, where earlier versions let `temperature` win; keep one of them
+    c.toml:6: model `a`: `temperature` is more than it takes, 1 is sent; write at most 1, or correct `max_temperature`
+    c.toml:14: workers[1]: 2 identical workers of `b` at temperature 0 will answer alike; give them another temperature or fewer copies
+    c.toml:14: workers[2]: 4 identical workers of `a` at temperature 0 will answer alike; give them another temperature or fewer copies
+    c.toml:15: [workflow.domains."api.example.com"] is the host of no model; correct the host, or take the section out
+    c.toml:22: clients `x` and `y` have the same key; give each its own, so that they can be told apart
     "#);
     assert_eq!(config.notices.len(), 3, "{:?}", config.notices);
 }
@@ -331,7 +337,7 @@ fn old_stage_keys_make_the_same_plan_as_json() {
     let new = r#"{"analyzer":"a","workers":["a","b"],"selector":"a","synthesizer":"b"}"#;
     let old = parse(&format!("{MODELS}{old}")).unwrap();
     assert_eq!(old.workflow, parse(&with_plan("", new)).unwrap().workflow);
-    assert!(old.notices.iter().all(|notice| notice.contains("`chorus migrate`")));
+    assert!(old.notices.iter().all(|notice| notice.remedy.contains("`chorus migrate`")));
 }
 
 #[test]
@@ -395,6 +401,9 @@ fn a_hedge_that_has_nowhere_to_go_is_told() {
         let warnings = parse(&text).unwrap().warnings;
         assert_eq!(!warnings.is_empty(), told, "{text}: {warnings:?}");
         let words = "c.toml:2: model `a`: `hedge_after_ms` does nothing";
-        assert!(warnings.iter().all(|warning| warning.starts_with(words)), "{warnings:?}");
+        assert!(
+            warnings.iter().all(|warning| warning.to_string().starts_with(words)),
+            "{warnings:?}"
+        );
     }
 }

@@ -17,36 +17,22 @@ use crate::{
     },
 };
 
-/// Exit code when every endpoint is fine.
-const FINE: u8 = 0;
-/// Exit code when some endpoint is not.
-const NOT_FINE: u8 = 1;
 /// How long each endpoint is waited for.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How often the progress is drawn.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Asks every endpoint of a good config and shows what was found. Returns the exit code: 0 when all
-/// endpoints are fine, else 1.
+/// Asks every endpoint of a good config.
 ///
 /// # Errors
-/// When `out` or `err` cannot be written to, or there is no runtime to be had.
-pub fn run(config: &Config, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+/// When there is no runtime to be had, or the clients cannot be built.
+pub(super) fn of(config: &Config) -> io::Result<Vec<Probed>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(ask(config, LIMIT));
     // A name that is still being resolved is not waited for.
     runtime.shutdown_background();
-    match found {
-        Ok(found) => {
-            writeln!(out)?;
-            show(&found, out)?;
-            Ok(if found.iter().all(Probed::is_fine) { FINE } else { NOT_FINE })
-        }
-        Err(error) => {
-            writeln!(err, "the endpoints cannot be asked: {error}")?;
-            Ok(NOT_FINE)
-        }
-    }
+    let failed = |error| io::Error::other(format!("the endpoints cannot be asked: {error}"));
+    found.map_err(failed)
 }
 
 /// What was found of every endpoint, in the order of the config. Progress is drawn on stderr while

@@ -2,11 +2,15 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::config::{Leaf, Member, Plan, Policy, Schedule, Stage};
 
 /// A line and what hangs below it.
-struct Node {
+#[derive(Serialize)]
+pub(super) struct Node {
     text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     children: Vec<Node>,
 }
 
@@ -26,7 +30,8 @@ fn branches(nodes: &[Node], indent: &str, out: &mut dyn Write) -> io::Result<()>
     Ok(())
 }
 
-fn stages(plan: &Plan) -> Vec<Node> {
+/// What hangs below a plan's name.
+pub(super) fn stages(plan: &Plan) -> Vec<Node> {
     let leaf = |text: String| Node { text, children: Vec::new() };
     let stage = |name: &str, stage: &Option<Stage>| {
         stage.as_ref().map(|stage| leaf(format!("{name}: {}{}", stage.model, options(stage))))

@@ -148,7 +148,7 @@ fn a_header_below_its_own_tables_moves_above_them() {
                [workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n";
     let new = rewrite(old).unwrap().text;
     assert!(parse(&new).means_the_same(&parse(old)), "{}", new.as_str());
-    assert_eq!(parse(&new).notices, Vec::<String>::new());
+    assert_eq!(parse(&new).notices, vec![]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Vec
         if let Some(name) = &name {
             table.label = format!("client `{}`", name.escape_debug());
             if let Some(first) = names.insert(name.clone(), secrets.report.place(&span)) {
+                let first = secrets.report.shown(&first);
                 let what = format!("{}: the name is taken, see {first}", table.label);
                 secrets.report.problem(&span, what, "give every [[client]] its own name");
             }
@@ -31,8 +32,9 @@ pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Vec
         table.finish();
         if let (Some(name), Some(key_sha256)) = (name, key_sha256) {
             if let Some(other) = clients.iter().find(|other| other.key_sha256 == key_sha256) {
-                let text = format!("clients `{}` and `{name}` have the same key", other.name);
-                secrets.report.warn(secrets.report.place(&span), text);
+                let what = format!("clients `{}` and `{name}` have the same key", other.name);
+                let remedy = "give each its own, so that they can be told apart";
+                secrets.report.warn(secrets.report.place(&span), what, remedy);
             }
             clients.push(Client { name, key_sha256 });
         }

@@ -3,13 +3,16 @@
 mod address;
 mod options;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use toml::Spanned;
 
 use super::secret::Secrets;
 use crate::{
-    config::{Balance, Mode, Model, StructuredOutput, error::Place, raw::Table},
+    config::{Balance, Mode, Model, StructuredOutput, raw::Table, report::Place},
     types::Protocol,
 };
 use address::Address;
@@ -50,6 +53,12 @@ impl Models {
         })
     }
 
+    /// The hosts of all their endpoints, each once, in alphabetical order.
+    pub(super) fn hosts(&self) -> BTreeSet<String> {
+        let endpoints = self.models.iter().flat_map(|model| &model.endpoints);
+        endpoints.filter_map(|one| one.api_base.host_str()).map(str::to_owned).collect()
+    }
+
     /// The first that has an endpoint of this scheme on another machine.
     pub(super) fn first_beyond(&self, scheme: &str) -> Option<&str> {
         let beyond = |model: &&Model| {
@@ -85,6 +94,7 @@ pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Mod
             check_name(name, &table);
             let place = secrets.report.place(&span);
             if let Some(first) = models.names.insert(name.get_ref().clone(), place) {
+                let first = secrets.report.shown(&first);
                 let what = format!("{}: the name is taken, see {first}", table.label);
                 secrets.report.problem(&name.span(), what, "give every [[model]] its own name");
             }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::Source;
-use crate::config::{Env, error::Report, raw::Secret};
+use crate::config::{Env, raw::Secret, report::Report};
 
 /// Resolves keys.
 pub(super) struct Secrets<'a, 't> {
@@ -39,11 +39,11 @@ impl<'a, 't> Secrets<'a, 't> {
             self.file(path.trim(), what, &span)?
         } else {
             if guarded && self.exposed && !text.is_empty() && !is_placeholder(text) {
-                let warning = format!(
-                    "{what} is in plain text in a file that every user of this machine can read; \
-                     write env:NAME or file:PATH, or run chmod 600 on the config"
+                let what = format!(
+                    "{what} is in plain text in a file that every user of this machine can read"
                 );
-                self.report.warn(self.report.place(&span), warning);
+                let remedy = "write env:NAME or file:PATH, or run chmod 600 on the config";
+                self.report.warn(self.report.place(&span), what, remedy);
             }
             Zeroizing::new(text.to_owned())
         };
@@ -53,8 +53,8 @@ impl<'a, 't> Secrets<'a, 't> {
             return None;
         }
         if is_placeholder(&key) {
-            let warning = format!("{what} is a placeholder; write the real one, or env:NAME");
-            self.report.warn(self.report.place(&span), warning);
+            let what = format!("{what} is a placeholder");
+            self.report.warn(self.report.place(&span), what, "write the real one, or env:NAME");
         }
         Some(key)
     }

@@ -6,8 +6,8 @@ use toml::Spanned;
 use url::Url;
 
 use crate::config::{
-    Overrides, PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope, error::Report,
-    raw::Table,
+    Overrides, PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope, raw::Table,
+    report::Report,
 };
 
 pub(super) fn read(

@@ -7,10 +7,10 @@ use url::Host;
 
 use crate::config::{
     Domain, Health, Retry, TimeLimits, Timeouts,
-    error::{Place, Report},
     legacy::Milliseconds,
     plan::LONGEST_LIMIT,
     raw::Table,
+    report::{Place, Report},
 };
 
 /// The limits, where each domain was written, and what follows a failure.

@@ -6,7 +6,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::model::Models;
-use crate::config::{Env, Proxies, Proxy, Transport, error::Report, raw::Table};
+use crate::config::{Env, Proxies, Proxy, Transport, raw::Table, report::Report};
 
 /// What a proxy may speak.
 const SCHEMES: [&str; 6] = ["http", "https", "socks5", "socks5h", "socks4", "socks4a"];

@@ -10,13 +10,14 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use toml::Spanned;
 
-use super::model::Models;
+use super::{doubts, model::Models};
 use crate::config::{
-    DEFAULT_WORKFLOW, Stage, Workflow,
-    error::{Place, Report, did_you_mean},
+    DEFAULT_WORKFLOW, TimeLimits, Workflow,
+    error::did_you_mean,
     legacy,
-    plan::{Copies, Level, Reader, Reference, count, expand},
+    plan::{Copies, Level, Reader, Reference, Spots, count, expand, offsets},
     raw::Table,
+    report::{File, Place, Report},
 };
 
 /// The most that `max_workers` may allow; a plan is held in memory whole.
@@ -25,42 +26,50 @@ const MOST_WORKERS: i128 = 65_536;
 const EXAMPLE: &str =
     "add `json = '{ \"workers\": [\"a\", \"b\"], \"synthesizer\": \"a\" }'` with your models";
 
+/// What a workflow is checked against.
+pub(super) struct Around<'a, 't> {
+    pub(super) models: &'a Models,
+    pub(super) limits: &'a TimeLimits,
+    pub(super) report: &'a Report<'t>,
+}
+
 /// `[workflow-integration]`, the default workflow.
 pub(super) fn integration(
     table: Option<Table<'_, '_>>,
-    models: &Models,
-    report: &Report<'_>,
+    around: &Around<'_, '_>,
 ) -> Option<Workflow> {
+    let report = around.report;
     let Some(mut table) = table else {
         let what = "there is no [workflow-integration]";
         report.problem_at(report.whole_file(), what, EXAMPLE);
         return None;
     };
     let old = legacy::stage_keys(&mut table);
-    workflow(table, DEFAULT_WORKFLOW, old, models)
+    workflow(table, DEFAULT_WORKFLOW, old, around)
 }
 
 /// Every `[[workflow-profile]]` that has a name of its own.
 pub(super) fn profiles(
     tables: Vec<Table<'_, '_>>,
-    models: &Models,
-    report: &Report<'_>,
+    around: &Around<'_, '_>,
 ) -> IndexMap<String, Workflow> {
+    let report = around.report;
     let mut places: HashMap<String, Place> = HashMap::new();
     let mut profiles = IndexMap::new();
     for mut table in tables {
         let name = table.required("name");
         if let Some(name) = &name {
             table.label = format!("workflow-profile `{}`", name.get_ref().escape_debug());
-            check_name(name, &table, models);
+            check_name(name, &table, around.models);
             let place = report.place(&table.span);
             if let Some(first) = places.insert(name.get_ref().clone(), place) {
+                let first = report.shown(&first);
                 let what = format!("{}: the name is taken, see {first}", table.label);
                 report.problem(&name.span(), what, "give every workflow its own name");
             }
         }
         let name = name.map(Spanned::into_inner).unwrap_or_default();
-        let read = workflow(table, &name, None, models);
+        let read = workflow(table, &name, None, around);
         profiles.extend(read.map(|workflow| (name, workflow)));
     }
     profiles
@@ -88,10 +97,10 @@ fn check_name(name: &Spanned<String>, table: &Table<'_, '_>, models: &Models) {
 fn workflow(
     mut table: Table<'_, '_>,
     name: &str,
-    old: Option<Value>,
-    models: &Models,
+    old: Option<(Value, Spots)>,
+    around: &Around<'_, '_>,
 ) -> Option<Workflow> {
-    let report = table.report;
+    let Around { models, limits, report } = *around;
     let depth = depth(&mut table);
     let modes = [("candidates", Copies::Candidates), ("workflow", Copies::Workflow)];
     let mode = table.choice("nested_worker_mode", &modes);
@@ -102,18 +111,22 @@ fn workflow(
     let written = plan_text(&mut table, old);
     table.finish();
 
-    let written = written?;
-    let reader = Reader::new(report, written.place.clone(), written.first_line);
-    let level = match written.plan {
-        Text::Json(text) => Level::parse(&text, &reader),
-        Text::Migrated(value) => Level::top(value, &reader),
-    }?;
-    undefined(reader.references(), models, report, &written.place);
+    let (level, reader) = match written? {
+        Written::Json { text, place, file, offsets } => {
+            let reader = Reader::of_text(report, place, file, &text, offsets);
+            (Level::parse(&text, &reader)?, reader)
+        }
+        Written::Keys { plan, place, spots } => {
+            let reader = Reader::of_keys(report, place, spots);
+            (Level::top(plan, &reader)?, reader)
+        }
+    };
+    undefined(&reader, models, report);
     let depth = depth?;
-    alike(&level, depth, models, report, &written.place);
-    let small = few_enough(&level, depth, max_workers, report, &written.place);
-    let plan = small.then(|| expand(level, name, depth, mode, &reader))?;
     let max_concurrency = max_concurrency.filter(|limit| *limit > 0);
+    doubts::Doubts { models, limits, reader: &reader, depth, max_concurrency }.tell(&level);
+    let small = few_enough(&level, depth, max_workers, &reader, report);
+    let plan = small.then(|| expand(level, name, depth, mode, &reader))?;
     Some(Workflow { plan: Arc::new(plan), max_concurrency })
 }
 
@@ -136,19 +149,16 @@ fn depth(table: &mut Table<'_, '_>) -> Option<u32> {
     usable
 }
 
-enum Text {
-    Json(String),
-    Migrated(Value),
-}
-
-struct Written {
-    plan: Text,
-    place: Place,
-    first_line: usize,
+/// A plan before it is read, and where it is.
+enum Written {
+    /// With where in the file each byte of the text stands.
+    Json { text: String, place: Place, file: File, offsets: Vec<usize> },
+    /// In the keys that came before plans were JSON.
+    Keys { plan: Value, place: Place, spots: Spots },
 }
 
 /// The plan from `json`, `json_file` or the old keys: exactly one of them.
-fn plan_text(table: &mut Table<'_, '_>, old: Option<Value>) -> Option<Written> {
+fn plan_text(table: &mut Table<'_, '_>, old: Option<(Value, Spots)>) -> Option<Written> {
     let (report, span) = (table.report, table.span.clone());
     let ways = [table.has("json"), table.has("json_file"), old.is_some()];
     let json = table.string("json");
@@ -168,23 +178,26 @@ fn plan_text(table: &mut Table<'_, '_>, old: Option<Value>) -> Option<Written> {
         }
     }
     if let Some(json) = json {
-        let place = report.place(&json.span());
-        let first_line = report.first_line_of_text(&json.span());
-        return Some(Written { plan: Text::Json(json.into_inner()), place, first_line });
+        let (place, start) = (report.place(&json.span()), json.span().start);
+        let within = offsets(report.written(&json.span()), json.get_ref()).unwrap_or_default();
+        let offsets = within.into_iter().map(|offset| offset.saturating_add(start)).collect();
+        let (text, file) = (json.into_inner(), File::CONFIG);
+        return Some(Written::Json { text, place, file, offsets });
     }
     if let Some(file) = file {
         return plan_file(&file, table);
     }
     let place = report.place(&span);
-    old.map(|plan| Written { plan: Text::Migrated(plan), place, first_line: 1 })
+    old.map(|(plan, spots)| Written::Keys { plan, place, spots })
 }
 
 fn plan_file(file: &Spanned<String>, table: &Table<'_, '_>) -> Option<Written> {
     let path = table.report.resolve(file.get_ref());
     match fs::read_to_string(&path) {
         Ok(text) => {
-            let place = Place { file: path.display().to_string(), line: None };
-            Some(Written { plan: Text::Json(text), place, first_line: 1 })
+            let file = table.report.plan_file(&path, &text);
+            let offsets: Vec<usize> = (0..=text.len()).collect();
+            Some(Written::Json { place: Place::of(file, 0..text.len()), file, offsets, text })
         }
         Err(error) => {
             let what = format!("{}: `json_file` cannot be read: {error}", table.label);
@@ -199,8 +212,8 @@ fn few_enough(
     level: &Level,
     depth: u32,
     max_workers: u128,
+    reader: &Reader<'_>,
     report: &Report<'_>,
-    place: &Place,
 ) -> bool {
     let leaves = count(level, depth);
     if leaves.is_some_and(|leaves| leaves <= max_workers) {
@@ -209,14 +222,14 @@ fn few_enough(
     let leaves = leaves.map_or_else(|| "more than 2^127".to_owned(), |leaves| leaves.to_string());
     let what = format!("the plan has {leaves} workers, and `max_workers` is {max_workers}");
     let remedy = "lower `nested_worker_depth` or `samples`, or raise `max_workers`";
-    report.problem_at(place.clone(), what, remedy);
+    report.problem_at(reader.place("workers"), what, remedy);
     false
 }
 
 /// One line for all, as scripts expect it, and one for each with where and what to do.
-fn undefined(references: Vec<Reference>, models: &Models, report: &Report<'_>, place: &Place) {
+fn undefined(reader: &Reader<'_>, models: &Models, report: &Report<'_>) {
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for Reference { model, path } in references {
+    for Reference { model, path } in reader.references() {
         if !models.contains(&model) {
             missing.entry(model).or_default().push(path);
         }
@@ -227,47 +240,15 @@ fn undefined(references: Vec<Reference>, models: &Models, report: &Report<'_>, p
         let what = format!("{}: there is no [[model]] named `{shown}`", paths.join(", "));
         let mut names: Vec<&str> = models.names().collect();
         names.sort_unstable();
-        let remedy = match did_you_mean(&model, names) {
+        // `qwen3` for `qwen3:8b` is far in letters, and near in meaning.
+        let longer = names.iter().copied().find(|name| {
+            name.strip_prefix(model.as_str()).is_some_and(|rest| rest.starts_with([':', '-']))
+        });
+        let remedy = match did_you_mean(&model, names).or(longer) {
             Some(name) => format!("did you mean `{name}`?"),
             None => "add one, or name another".to_owned(),
         };
-        report.problem_at(place.clone(), what, remedy);
-    }
-}
-
-/// Warns of copies that will all say the same.
-fn alike(level: &Level, depth: u32, models: &Models, report: &Report<'_>, place: &Place) {
-    let mut groups: Vec<(&Stage, u64)> = Vec::new();
-    let doublings = depth.saturating_sub(1);
-    for (stage, samples) in level.leaves() {
-        if !always_zero(stage, level.wants_auto(), models) {
-            continue;
-        }
-        let copies = samples.saturating_mul(1_u64.checked_shl(doublings).unwrap_or(u64::MAX));
-        match groups.iter_mut().find(|(known, _)| *known == stage) {
-            Some((_, many)) => *many = many.saturating_add(copies),
-            None => groups.push((stage, copies)),
-        }
-    }
-    for (stage, copies) in groups.into_iter().filter(|(_, copies)| *copies > 1) {
-        let text = format!(
-            "{copies} identical workers of `{}` at temperature 0 will answer alike; give them \
-             another temperature or fewer copies",
-            stage.model
-        );
-        report.warn(place.clone(), text);
-    }
-}
-
-/// Whether nothing but the request can give this worker another temperature than 0.
-fn always_zero(stage: &Stage, plan_auto: Option<bool>, models: &Models) -> bool {
-    let model = models.get(&stage.model);
-    match stage.temperature {
-        Some(temperature) => temperature == 0.0,
-        None => {
-            let model_auto = model.and_then(|model| model.auto_temperature);
-            let auto = stage.auto_temperature.or(model_auto).or(plan_auto);
-            auto != Some(true) && model.and_then(|model| model.temperature) == Some(0.0)
-        }
+        let first = paths.first().map(String::as_str).unwrap_or_default();
+        report.problem_at(reader.place(first), what, remedy);
     }
 }

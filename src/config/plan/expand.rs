@@ -21,7 +21,7 @@ pub(in crate::config) enum Copies {
 /// allocated for it.
 pub(in crate::config) fn count(level: &Level, depth: u32) -> Option<u128> {
     let copies = copies_of_a_leaf(depth)?;
-    level.leaves().into_iter().try_fold(0_u128, |sum, (_, samples)| {
+    level.leaves().into_iter().try_fold(0_u128, |sum, (_, _, samples)| {
         sum.checked_add(u128::from(samples).checked_mul(copies)?)
     })
 }
@@ -51,7 +51,7 @@ pub(in crate::config) fn expand(
     let mut members = Vec::new();
     for worker in workers {
         match worker {
-            Worker::Leaf { label, stage, samples } => {
+            Worker::Leaf { label, stage, samples, .. } => {
                 for _ in 0..samples {
                     let (first, total) = numbers.next(&label, copies);
                     let group = Group { label: &label, stage: &stage, parent: &parent, total };

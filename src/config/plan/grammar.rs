@@ -21,13 +21,14 @@ const SCHEMA: &str = "$schema";
 /// One level as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Level {
-    pub(super) path: String,
-    pub(super) analyzer: Option<Stage>,
-    pub(super) workers: Vec<Worker>,
-    pub(super) reranker: Option<Reranker>,
-    pub(super) selector: Option<Stage>,
-    pub(super) synthesizer: Option<Stage>,
-    pub(super) policy: Policy,
+    /// Empty at the top.
+    pub(in crate::config) path: String,
+    pub(in crate::config) analyzer: Option<Stage>,
+    pub(in crate::config) workers: Vec<Worker>,
+    pub(in crate::config) reranker: Option<Reranker>,
+    pub(in crate::config) selector: Option<Stage>,
+    pub(in crate::config) synthesizer: Option<Stage>,
+    pub(in crate::config) policy: Policy,
 }
 
 /// An entry of `workers` as it was written.
@@ -35,7 +36,7 @@ pub(in crate::config) struct Level {
 #[expect(clippy::large_enum_variant, reason = "a handful, made once at start-up")]
 pub(in crate::config) enum Worker {
     /// One model, asked `samples` times.
-    Leaf { label: String, stage: Stage, samples: u64 },
+    Leaf { path: String, label: String, stage: Stage, samples: u64 },
     /// A workflow of its own.
     Nested { label: String, level: Level },
 }
@@ -46,7 +47,7 @@ impl Level {
         match serde_json::from_str(text) {
             Ok(Strict(value)) => Self::top(value, reader),
             Err(error) => {
-                reader.syntax(&error);
+                reader.syntax(text, &error);
                 None
             }
         }
@@ -83,12 +84,14 @@ impl Level {
         self.analyzer.as_ref().and_then(|stage| stage.auto_temperature)
     }
 
-    /// Every leaf below this level, with how often its node is asked for.
-    pub(in crate::config) fn leaves(&self) -> Vec<(&Stage, u64)> {
+    /// Every leaf below this level, with its path and how often its node is asked for.
+    pub(in crate::config) fn leaves(&self) -> Vec<(&str, &Stage, u64)> {
         let mut leaves = Vec::with_capacity(self.workers.len());
         for worker in &self.workers {
             match worker {
-                Worker::Leaf { stage, samples, .. } => leaves.push((stage, *samples)),
+                Worker::Leaf { path, stage, samples, .. } => {
+                    leaves.push((path.as_str(), stage, *samples));
+                }
                 Worker::Nested { level, .. } => leaves.extend(level.leaves()),
             }
         }
@@ -123,7 +126,8 @@ fn workers(object: &mut Object<'_>) -> Vec<Worker> {
 fn worker(reader: &Reader<'_>, path: &str, value: Value) -> Option<Worker> {
     if let Value::String(model) = value {
         reader.reference(&model, path);
-        return Some(Worker::Leaf { label: model.clone(), stage: Stage::of(model), samples: 1 });
+        let (path, label) = (path.to_owned(), model.clone());
+        return Some(Worker::Leaf { path, label, stage: Stage::of(model), samples: 1 });
     }
     let mut object = Object::open(reader, path, value)?;
     if object.has("workers") {
@@ -141,7 +145,8 @@ fn worker(reader: &Reader<'_>, path: &str, value: Value) -> Option<Worker> {
         object.misplaced(key, what, "add `workers` beside it, or take it out");
     }
     let (label, stage) = options(object)?;
-    Some(Worker::Leaf { label, stage, samples: samples.unwrap_or(1) })
+    let path = path.to_owned();
+    Some(Worker::Leaf { path, label, stage, samples: samples.unwrap_or(1) })
 }
 
 /// Names go to terminals, headers and traces.
@@ -267,7 +272,7 @@ fn policy(object: &mut Object<'_>, workers: &[Worker], analyzed: bool) -> Policy
     }
     if has_grace && quorum.is_none() && !overrides {
         let what = "means nothing without a `quorum`: every worker is waited for";
-        object.reader.warn(&object.child("grace_ms"), what);
+        object.reader.warn(&object.child("grace_ms"), what, "add a `quorum`, or take it out");
     }
     object.finish();
     let grace = grace.unwrap_or(default.grace);
@@ -301,7 +306,7 @@ fn quorum(object: &mut Object<'_>, members: usize, min_success: usize) -> Option
             "is {enough} of {members} workers, and `min_success` is {min_success}: \
                             {min_success} are waited for"
         );
-        object.reader.warn(&path, &what);
+        object.reader.warn(&path, &what, "raise the `quorum` or lower `min_success`");
     }
     Some(quorum)
 }

@@ -5,7 +5,11 @@ use std::{cell::RefCell, fmt, ops::RangeInclusive};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::config::error::{Place, Report, did_you_mean, one_of};
+use super::spots::Spots;
+use crate::config::{
+    error::{did_you_mean, one_of},
+    report::{File, Place, Report},
+};
 
 /// A model that the plan names, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,34 +23,69 @@ pub(in crate::config) struct Reader<'r> {
     report: &'r Report<'r>,
     /// The `json` key of the config, or the plan's own file.
     place: Place,
-    /// The line of the file in which the JSON text begins.
-    first_line: usize,
+    /// The file that holds the plan.
+    file: File,
+    /// Where in it each byte of the plan's text stands; empty when that is not known.
+    offsets: Vec<usize>,
+    spots: Spots,
     references: RefCell<Vec<Reference>>,
 }
 
 impl<'r> Reader<'r> {
-    pub(in crate::config) fn new(report: &'r Report<'r>, place: Place, first_line: usize) -> Self {
-        Self { report, place, first_line, references: RefCell::default() }
+    /// Of a plan's text: `offsets` are where its bytes stand in the file, `place` is for what
+    /// cannot be found there.
+    pub(in crate::config) fn of_text(
+        report: &'r Report<'r>,
+        place: Place,
+        file: File,
+        text: &str,
+        offsets: Vec<usize>,
+    ) -> Self {
+        let spots = Spots::of(text, |offset| offsets.get(offset).copied());
+        Self { report, place, file, offsets, spots, references: RefCell::default() }
+    }
+
+    /// Of a plan that was written in keys of the config.
+    pub(in crate::config) fn of_keys(report: &'r Report<'r>, place: Place, spots: Spots) -> Self {
+        let file = File::CONFIG;
+        Self { report, place, file, offsets: Vec::new(), spots, references: RefCell::default() }
+    }
+
+    /// Where the value at a path is written, else what it would be in.
+    pub(in crate::config) fn place(&self, path: &str) -> Place {
+        let span = self.spots.value(path);
+        span.map_or_else(|| self.place.clone(), |span| Place::of(self.file, span))
     }
 
     pub(in crate::config) fn problem(&self, path: &str, what: &str, remedy: impl Into<String>) {
-        let path = if path.is_empty() { "the plan" } else { path };
-        self.report.problem_at(self.place.clone(), format!("{path}: {what}"), remedy);
+        self.report.problem_at(self.place(path), named(path, what), remedy);
+    }
+
+    /// A problem of the key at the end of a path, not of its value.
+    fn bad_key(&self, path: &str, what: &str, remedy: impl Into<String>) {
+        let span = self.spots.key(path);
+        let place = span.map_or_else(|| self.place.clone(), |span| Place::of(self.file, span));
+        self.report.problem_at(place, named(path, what), remedy);
     }
 
     /// Tells of what works but is probably not meant.
-    pub(super) fn warn(&self, path: &str, what: &str) {
-        self.report.warn(self.place.clone(), format!("{path}: {what}"));
+    pub(in crate::config) fn warn(&self, path: &str, what: &str, remedy: impl Into<String>) {
+        self.report.warn(self.place(path), named(path, what), remedy);
     }
 
     /// Reports what is not JSON. Only syntax can be wrong, so the message quotes no value.
-    pub(super) fn syntax(&self, error: &serde_json::Error) {
+    pub(super) fn syntax(&self, text: &str, error: &serde_json::Error) {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
-        let line = Some(self.first_line.saturating_add(error.line()).saturating_sub(1));
-        let place = Place { file: self.place.file.clone(), line };
+        let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+        let line: usize = lines.map(str::len).sum();
+        let offset = line.saturating_add(error.column().saturating_sub(1)).min(text.len());
+        let place = match self.offsets.get(offset) {
+            Some(at) => Place::of(self.file, *at..at.saturating_add(1)),
+            None => self.place.clone(),
+        };
         let what = format!("the plan is not valid JSON: {message}");
-        self.report.problem_at(place, what, "mend the JSON at or just before this line");
+        self.report.problem_at(place, what, "mend the JSON at or just before this place");
     }
 
     pub(super) fn reference(&self, model: &str, path: &str) {
@@ -62,6 +101,12 @@ impl<'r> Reader<'r> {
     pub(in crate::config) fn references(&self) -> Vec<Reference> {
         self.references.borrow().clone()
     }
+}
+
+/// A message with the path it is about.
+fn named(path: &str, what: &str) -> String {
+    let path = if path.is_empty() { "the plan" } else { path };
+    format!("{path}: {what}")
 }
 
 /// A JSON object that is being read.
@@ -216,7 +261,9 @@ impl<'a> Object<'a> {
         let found = options.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let words: Vec<&str> = options.iter().map(|(word, _)| *word).collect();
-            let remedy = format!("write {}", one_of(&words));
+            let hint = did_you_mean(&text, words.iter().copied())
+                .map_or_else(String::new, |word| format!(" (did you mean `{word}`?)"));
+            let remedy = format!("write {}{hint}", one_of(&words));
             self.reader.problem(&self.child(key), "has a value that is not known", remedy);
         }
         found.map(|(_, option)| *option)
@@ -225,7 +272,7 @@ impl<'a> Object<'a> {
     /// Reports a key that is known, but not here.
     pub(super) fn misplaced(&mut self, key: &'static str, what: &str, remedy: &str) {
         if self.entries.shift_remove(key).is_some() {
-            self.reader.problem(&self.child(key), what, remedy);
+            self.reader.bad_key(&self.child(key), what, remedy);
         }
     }
 
@@ -239,7 +286,7 @@ impl<'a> Object<'a> {
                 None => format!("take it out; known are {}", one_of(&self.known)),
             };
             let path = self.child(&key.escape_debug().to_string());
-            self.reader.problem(&path, "unknown key", remedy);
+            self.reader.bad_key(&path, "unknown key", remedy);
         }
     }
 }

@@ -169,7 +169,7 @@ fn a_policy_that_is_probably_not_meant_is_told_of() {
     ] {
         let json = json!({ "workers": ["a", { "ref": "b", "samples": 2 }], "selector": "a", "policy": policy });
         let warnings = parse(&with_plan("", &json.to_string())).unwrap().warnings;
-        let told = warnings.first().map(|line| line.split_once(": ").unwrap().1);
+        let told = warnings.first().map(|warning| warning.what.as_str());
         assert_eq!((warnings.len(), told), (usize::from(want.is_some()), want), "{policy}");
     }
 }

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use chorus::{
-    commands::migrate::{self, Options, Screen},
+    commands::{
+        diagnostics::{self, Look},
+        migrate::{self, Options, Screen},
+    },
     config::Config,
 };
 
@@ -34,8 +37,11 @@ fn every_mistake_gets_the_message_that_is_shown() {
         assert_eq!(message.kind, "text", "line {}", message.line);
         let file = completed(&mistake.text);
         let refused = Config::parse(&file, Some(Path::new("config.toml")), &|_| None);
-        let said = refused.expect_err("it is a mistake").to_string();
-        assert_eq!(message.text.trim_end(), said, "line {}", message.line);
+        let error = refused.expect_err("it is a mistake");
+        let mut said = Vec::new();
+        diagnostics::refused(&error, Look::PLAIN, &mut said).unwrap();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(message.text, said, "line {}", message.line);
     }
 }
 
@@ -57,6 +63,9 @@ fn the_old_file_is_told_of_and_rewritten_as_shown() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
     std::fs::write(folder.join("test-old-config.toml"), old).unwrap();
-    let said = [format!("{}\n", config.notices.join("\n")), migrated(&folder), migrated(&folder)];
+    let mut notices = Vec::new();
+    diagnostics::show(&config.notices, Look::PLAIN, &mut notices).unwrap();
+    let notices = format!("{}\n", String::from_utf8(notices).unwrap().trim_end());
+    let said = [notices, migrated(&folder), migrated(&folder)];
     assert_eq!(shown, said);
 }

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use toml::Spanned;
 
 use crate::{
-    config::{CaCert, Endpoint, Price, check::secret::Secrets, error::Report, raw::Table},
+    config::{CaCert, Endpoint, Price, check::secret::Secrets, raw::Table, report::Report},
     types::Protocol,
 };
 
@@ -52,17 +52,18 @@ pub(super) fn temperature(
     if let Some(own) = &own {
         let place = table.report.place(&own.span());
         if auto == Some(true) {
-            let text = format!(
+            let what = format!(
                 "{}: both `temperature` and `auto_temperature = true`: the analyzer's value wins \
                  now, where earlier versions let `temperature` win",
                 table.label
             );
-            table.report.warn(place.clone(), text);
+            table.report.warn(place.clone(), what, "keep one of them");
         }
         if *own.get_ref() > max {
-            let text =
+            let what =
                 format!("{}: `temperature` is more than it takes, {max} is sent", table.label);
-            table.report.warn(place, text);
+            let remedy = format!("write at most {max}, or correct `max_temperature`");
+            table.report.warn(place, what, remedy);
         }
     }
     Temperature { own: own.map(Spanned::into_inner), auto, max }

@@ -1,0 +1,374 @@
+//! A line of a file as it may be shown: what could be a secret is hidden. Pure, and rather hides too
+//! much: only values of keys that are known to be harmless are shown, and of a file that cannot be
+//! read only its punctuation and the words Chorus knows.
+
+mod words;
+
+use std::{collections::HashSet, ops::Range};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+use url::Url;
+
+use super::{
+    diagnostic::{SourceLine, Spot},
+    plan::{Entry, Kind, entries, offsets},
+};
+use words::{Use, use_of};
+
+/// What stands for what is hidden.
+const HIDDEN: &str = "***";
+
+/// The stretches of a text that are not shown, in their order, and what stands for each.
+#[derive(Default)]
+pub(super) struct Mask {
+    hidden: Vec<(Range<usize>, String)>,
+}
+
+/// A line of a text.
+pub(super) struct Line {
+    /// From 1.
+    pub(super) number: usize,
+    /// In bytes, without its line break and a byte order mark.
+    range: Range<usize>,
+}
+
+/// The line that a byte is in.
+pub(super) fn line_of(text: &str, at: usize) -> Line {
+    let before = text.get(..at.min(text.len())).unwrap_or(text);
+    let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let start = before.rfind('\n').map_or(mark, |end| end.saturating_add(1));
+    let rest = text.get(start..).unwrap_or_default();
+    let line = rest.split('\n').next().unwrap_or_default();
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let number = before.bytes().filter(|byte| *byte == b'\n').count().saturating_add(1);
+    Line { number, range: start..start.saturating_add(line.len()) }
+}
+
+/// What to hide in a config.
+pub(super) fn toml(text: &str) -> Mask {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Mask { hidden: unread(text, 0..text.len()) };
+    }
+    let mut walk = Walk { text, hidden: Vec::new(), strings: Vec::new() };
+    walk.table(table.get_ref(), true);
+    let Walk { mut hidden, mut strings, .. } = walk;
+    strings.sort_by_key(|range| range.start);
+    hidden.extend(comments(text, &strings));
+    hidden.sort_by_key(|(range, _)| range.start);
+    Mask { hidden }
+}
+
+/// What to hide in a plan of its own file.
+pub(super) fn json(text: &str) -> Mask {
+    let mut hidden = plan(text).unwrap_or_else(|| unread(text, 0..text.len()));
+    hidden.sort_by_key(|(range, _)| range.start);
+    Mask { hidden }
+}
+
+impl Mask {
+    /// A stretch of `text`, as far as it is in the line it begins in, and that line.
+    pub(super) fn spot(&self, text: &str, span: &Range<usize>) -> Spot {
+        let Line { number, range } = line_of(text, span.start);
+        let (start, end) = (span.start.max(range.start), span.end.min(range.end));
+        let chars = |range: Range<usize>| text.get(range).unwrap_or_default().chars().count();
+        let column = chars(range.start..start).saturating_add(1);
+        let length = chars(start..end).max(1);
+        let source = self.line(text, &range, start..end.max(start));
+        Spot { line: number, column, length, source }
+    }
+
+    fn line(&self, text: &str, line: &Range<usize>, span: Range<usize>) -> SourceLine {
+        let mut shown = Shown { text: String::new(), chars: 0, from: None, to: 0, span };
+        let mut at = line.start;
+        for (range, instead) in &self.hidden {
+            if range.end <= at || range.start >= line.end {
+                continue;
+            }
+            let (from, to) = (range.start.max(at), range.end.min(line.end));
+            shown.plain(at, text.get(at..from).unwrap_or_default());
+            shown.hidden(from..to, instead);
+            at = to;
+        }
+        shown.plain(at, text.get(at..line.end).unwrap_or_default());
+        shown.finish()
+    }
+}
+
+/// A masked line that is being put together.
+struct Shown {
+    text: String,
+    chars: usize,
+    /// Where the stretch begins and ends in `text`, in characters.
+    from: Option<usize>,
+    to: usize,
+    /// The stretch in the file, in bytes.
+    span: Range<usize>,
+}
+
+impl Shown {
+    fn plain(&mut self, start: usize, text: &str) {
+        for (offset, letter) in text.char_indices() {
+            self.piece(start.saturating_add(offset), letter.len_utf8(), 1);
+            self.text.push(if is_shown(letter) { letter } else { '\u{fffd}' });
+        }
+    }
+
+    fn hidden(&mut self, range: Range<usize>, instead: &str) {
+        self.piece(range.start, range.len(), instead.chars().count());
+        self.text.push_str(instead);
+    }
+
+    /// So many bytes of the file become so many characters.
+    fn piece(&mut self, start: usize, bytes: usize, chars: usize) {
+        let (from, end) = (self.chars, self.chars.saturating_add(chars));
+        let inside = start < self.span.end && start.saturating_add(bytes) > self.span.start;
+        if inside || (self.span.is_empty() && start == self.span.start) {
+            self.from.get_or_insert(from);
+            self.to = end;
+        }
+        self.chars = end;
+    }
+
+    fn finish(self) -> SourceLine {
+        let text = self.text.trim_end().to_owned();
+        let from = self.from.unwrap_or(self.chars);
+        SourceLine {
+            text,
+            column: from.saturating_add(1),
+            length: self.to.saturating_sub(from).max(1),
+        }
+    }
+}
+
+/// No character that moves a terminal's cursor, or turns the direction of writing.
+fn is_shown(letter: char) -> bool {
+    let turns = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    letter == '\t' || !(letter.is_control() || turns)
+}
+
+/// Goes through a config's values.
+struct Walk<'t> {
+    text: &'t str,
+    hidden: Vec<(Range<usize>, String)>,
+    /// Where a `#` begins no comment.
+    strings: Vec<Range<usize>>,
+}
+
+impl Walk<'_> {
+    /// `known`: every key above is one that Chorus knows.
+    fn table(&mut self, table: &DeTable<'_>, known: bool) {
+        for (key, value) in table {
+            self.strings.push(key.span());
+            let use_ = use_of(key.get_ref()).filter(|_| known);
+            self.value(value, use_);
+        }
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, use_: Option<Use>) {
+        match value.get_ref() {
+            // Their keys are names.
+            DeValue::Table(table) if matches!(use_, Some(Use::Hosts | Use::Key)) => {
+                let below = if use_ == Some(Use::Key) { Use::Key } else { Use::Section };
+                for (key, value) in table {
+                    self.strings.push(key.span());
+                    self.value(value, Some(below));
+                }
+            }
+            DeValue::Table(table) => self.table(table, use_ == Some(Use::Section)),
+            DeValue::Array(entries) => {
+                entries.iter().for_each(|entry| self.value(entry, use_));
+            }
+            DeValue::String(text) => self.string(value.span(), text, use_),
+            DeValue::Boolean(_) => {}
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                if !matches!(use_, Some(Use::Word | Use::Name)) {
+                    self.hidden.push((value.span(), HIDDEN.to_owned()));
+                }
+            }
+            DeValue::Datetime(_) => self.hidden.push((value.span(), HIDDEN.to_owned())),
+        }
+    }
+
+    fn string(&mut self, span: Range<usize>, text: &str, use_: Option<Use>) {
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        self.strings.push(span.clone());
+        if use_ == Some(Use::Plan) {
+            self.hidden.extend(plan_in(written, text, &span));
+            return;
+        }
+        let instead = match use_ {
+            Some(use_) => shown(use_, text),
+            None => (!text.is_empty()).then(|| HIDDEN.to_owned()),
+        };
+        if let Some(instead) = instead {
+            self.hidden.push((span, format!("\"{instead}\"")));
+        }
+    }
+}
+
+/// What to hide of the plan that a string of the config holds.
+fn plan_in(written: &str, text: &str, span: &Range<usize>) -> Vec<(Range<usize>, String)> {
+    let found = plan(text).zip(offsets(written, text));
+    let Some((hidden, offsets)) = found else {
+        return unread(written, 0..written.len())
+            .into_iter()
+            .map(|(range, text)| (moved(&range, span.start), text))
+            .collect();
+    };
+    let at = |offset: usize| offsets.get(offset).map(|at| at.saturating_add(span.start));
+    let place = |(range, text): (Range<usize>, String)| {
+        // An escaped quote ends where the next character begins.
+        Some((at(range.start)?..at(range.end)?, text))
+    };
+    hidden.into_iter().filter_map(place).collect()
+}
+
+fn moved(range: &Range<usize>, by: usize) -> Range<usize> {
+    range.start.saturating_add(by)..range.end.saturating_add(by)
+}
+
+/// What to hide of a plan; `None`: it is not JSON.
+fn plan(text: &str) -> Option<Vec<(Range<usize>, String)>> {
+    let entries = entries(text)?;
+    let unknown: HashSet<&str> = entries
+        .iter()
+        .filter(|entry| !entry.key.is_empty() && words::use_in_plan(&entry.key).is_none())
+        .map(|entry| entry.path.as_str())
+        .collect();
+    let below_unknown = |entry: &Entry| {
+        entry.above().any(|path| unknown.contains(path)) || unknown.contains(entry.path.as_str())
+    };
+    let hide = |entry: &Entry| {
+        let use_ = words::use_in_plan(&entry.key).filter(|_| !below_unknown(entry));
+        let text = match (&entry.kind, use_) {
+            (Kind::Container | Kind::Bare, _) => None,
+            (Kind::Number, Some(_)) => None,
+            (Kind::Number, None) => Some(HIDDEN.to_owned()),
+            (Kind::Text(text), Some(use_)) => shown(use_, text).map(|text| format!("\"{text}\"")),
+            (Kind::Text(text), None) => (!text.is_empty()).then(|| format!("\"{HIDDEN}\"")),
+        };
+        text.map(|text| (entry.value.clone(), text))
+    };
+    Some(entries.iter().filter_map(hide).collect())
+}
+
+/// What is shown instead of a text; `None`: the text itself.
+fn shown(use_: Use, text: &str) -> Option<String> {
+    let usual = |fits: bool| (!fits).then(|| HIDDEN.to_owned());
+    let letters = |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '-' | '_');
+    match use_ {
+        _ if text.trim().is_empty() => None,
+        Use::Name => None,
+        Use::Word => {
+            let short = text.len() <= 8 && text.starts_with(|first: char| first.is_ascii_digit());
+            usual(short || (text.len() <= 16 && text.chars().all(letters)))
+        }
+        Use::Address => address(text),
+        Use::Path => {
+            let named = |ending: &&str| text.ends_with(*ending);
+            usual([".pem", ".crt", ".cer", ".json", ".toml"].iter().any(named))
+        }
+        Use::Key => {
+            let name = text.trim().strip_prefix("env:").map(str::trim);
+            let capital = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+            match name {
+                Some(name) if name.len() <= 64 && name.bytes().all(capital) => None,
+                Some(_) => Some(format!("env:{HIDDEN}")),
+                None if text.trim().starts_with("file:") => Some(format!("file:{HIDDEN}")),
+                None => Some(HIDDEN.to_owned()),
+            }
+        }
+        Use::Section | Use::Hosts | Use::Plan => Some(HIDDEN.to_owned()),
+    }
+}
+
+/// An address without what stands before its host and behind its path. A text that is none may be a
+/// key in the wrong place.
+fn address(text: &str) -> Option<String> {
+    let text = text.trim();
+    let local = |host: &str| {
+        let rest = text.strip_prefix(host);
+        let port = |rest: &str| rest.bytes().all(|byte| byte == b':' || byte.is_ascii_digit());
+        rest.is_some_and(|rest| rest.len() <= 6 && port(rest))
+    };
+    if local("localhost") || local("127.0.0.1") {
+        return None;
+    }
+    let url = Url::parse(text).ok().filter(|url| url.has_host() && text.contains("://"));
+    let Some(url) = url else { return Some(HIDDEN.to_owned()) };
+    let (scheme, rest) = text.split_once("://")?;
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end)?;
+    let host = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{HIDDEN}@{host}"),
+        None => authority.to_owned(),
+    };
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    let (path, query) = path.split_at_checked(end)?;
+    let segment = |segment: &str| match segment.len() > 20 || segment.contains(['@', '\\']) {
+        true => HIDDEN.to_owned(),
+        false => segment.to_owned(),
+    };
+    let path = path.split('/').map(segment).collect::<Vec<_>>().join("/");
+    let mark = query.get(..1).map(|mark| format!("{mark}{HIDDEN}")).unwrap_or_default();
+    let shown = format!("{scheme}://{host}{path}{mark}");
+    // A host that the parser found elsewhere is no host.
+    let same = url.host_str().is_some_and(|found| {
+        let plain = host.rsplit('@').next().unwrap_or_default().to_lowercase();
+        plain.starts_with(&found.to_lowercase())
+    });
+    match same {
+        true => (shown != text).then_some(shown),
+        false => Some(HIDDEN.to_owned()),
+    }
+}
+
+/// Comments say what they like, so they are left out.
+fn comments(text: &str, strings: &[Range<usize>]) -> Vec<(Range<usize>, String)> {
+    let mut found = Vec::new();
+    let mut strings = strings.iter().peekable();
+    let mut at = 0;
+    while let Some(mark) = text.get(at..).and_then(|rest| rest.find('#')) {
+        let mark = mark.saturating_add(at);
+        while strings.peek().is_some_and(|string| string.end <= mark) {
+            strings.next();
+        }
+        match strings.peek() {
+            Some(string) if string.contains(&mark) => at = string.end,
+            _ => {
+                at = line_of(text, mark).range.end.max(mark.saturating_add(1));
+                found.push((mark..at, String::new()));
+            }
+        }
+    }
+    found
+}
+
+/// All words but those that Chorus knows.
+fn unread(text: &str, range: Range<usize>) -> Vec<(Range<usize>, String)> {
+    let plain = |letter: char| letter.is_whitespace() || "[]{}=,:\"'#".contains(letter);
+    let mut hidden = Vec::new();
+    let mut start = None;
+    let body = text.get(range.clone()).unwrap_or_default();
+    let ends = body.char_indices().chain([(body.len(), ' ')]);
+    for (offset, letter) in ends {
+        let at = range.start.saturating_add(offset);
+        if !plain(letter) {
+            start.get_or_insert(at);
+        } else if let Some(start) = start.take() {
+            let word = text.get(start..at).unwrap_or_default();
+            if use_of(word).is_none() && words::use_in_plan(word).is_none() {
+                hidden.push((start..at, HIDDEN.to_owned()));
+            }
+        }
+    }
+    hidden
+}
+
+#[cfg(test)]
+mod tests;

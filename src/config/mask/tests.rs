@@ -1,0 +1,166 @@
+//! Lines in, what may be shown of them out.
+
+use super::*;
+
+/// The line that holds `mark`, with that as the stretch.
+fn spot(mask: &Mask, text: &str, mark: &str) -> Spot {
+    let at = text.find(mark).unwrap();
+    mask.spot(text, &(at..at + mark.len()))
+}
+
+/// Every line as it is shown.
+fn shown(mask: &Mask, text: &str) -> String {
+    let mut at = 0;
+    let mut all = Vec::new();
+    for line in text.split_inclusive('\n') {
+        all.push(mask.spot(text, &(at..at)).source.text);
+        at += line.len();
+    }
+    all.join("\n")
+}
+
+#[test]
+fn only_what_is_known_to_be_harmless_is_shown() {
+    let text = r#"
+[server]  # a note with pa55word
+host = "127.0.0.1"  # "x"
+port = 11435
+heartbeat_secs = "1 s"
+cors_origins = ["https://me:pa55@chat.example", "https://chat.example"]
+[[client]]
+name = "lap#top"
+key = "pa55word"
+[[model]]
+name = "a"
+api_base = "https://me:pa55@host.example:8443/v1/pa55word-0123456789abc/x?key=pa55"
+api_key = 12345
+upstream_model = "up"
+protocol = "opnai"
+mode = "pa55"
+ca_cert = "certs/ca.pem"
+headers = { "X-Org" = "pa55", name = "pa55", Env = "env:ORG_KEY" }
+price = { input_per_mtok = 1.5, "output" = "pa55" }
+[[model.endpoint]]
+api_base = "pa55word"
+api_key = "env:A_KEY"
+[[model.endpoint]]
+api_base = "localhost:8080"
+api_key = "env:pa55word"
+[unknown]
+name = "pa55"
+[workflow.domains."api.example.com"]
+worker_timeout_secs = 5
+[workflow-integration]
+json = """
+{ "workers": [ { "ref": "a", "system": "pa55", "temperature": 1 }, "b" ],
+  "selector": { "ref": "a", "key": { "name": "pa55", "n": 5 }, "schedule": "later" } }
+"""
+"#;
+    insta::assert_snapshot!(shown(&toml(text), text), @r#"
+    [server]
+    host = "127.0.0.1"
+    port = 11435
+    heartbeat_secs = "1 s"
+    cors_origins = ["https://***@chat.example", "https://chat.example"]
+    [[client]]
+    name = "lap#top"
+    key = "***"
+    [[model]]
+    name = "a"
+    api_base = "https://***@host.example:8443/v1/***/x?***"
+    api_key = ***
+    upstream_model = "up"
+    protocol = "opnai"
+    mode = "***"
+    ca_cert = "certs/ca.pem"
+    headers = { "X-Org" = "***", name = "***", Env = "env:ORG_KEY" }
+    price = { input_per_mtok = 1.5, "output" = "***" }
+    [[model.endpoint]]
+    api_base = "***"
+    api_key = "env:A_KEY"
+    [[model.endpoint]]
+    api_base = "localhost:8080"
+    api_key = "env:***"
+    [unknown]
+    name = "***"
+    [workflow.domains."api.example.com"]
+    worker_timeout_secs = 5
+    [workflow-integration]
+    json = """
+    { "workers": [ { "ref": "a", "system": "***", "temperature": 1 }, "b" ],
+      "selector": { "ref": "a", "key": { "name": "***", "n": *** }, "schedule": "later" } }
+    """
+    "#);
+}
+
+#[test]
+fn of_a_file_that_cannot_be_read_only_known_words_are_shown() {
+    let text = "[[model]]\nname = pa55\napi_key = \"pa55word and model\nheaders = { X = \"y\" }\n";
+    insta::assert_snapshot!(shown(&toml(text), text), @r#"
+    [[model]]
+    name = ***
+    api_key = "*** *** model
+    headers = { *** = "***" }
+    "#);
+    let plan = "{ \"workers\": [ { \"ref\": \"pa55\" } ]\n  \"selector\": \"pa55\" }";
+    insta::assert_snapshot!(shown(&json(plan), plan), @r#"
+    { "workers": [ { "ref": "***" } ]
+      "selector": "***" }
+    "#);
+    let file = format!("[workflow-integration]\njson = '''\n{plan}'''\nmax_workers = 5");
+    insta::assert_snapshot!(shown(&toml(&file), &file), @r#"
+    [workflow-integration]
+    json = '''
+    { "workers": [ { "ref": "***" } ]
+      "selector": "***" }'''
+    max_workers = 5
+    "#);
+}
+
+#[test]
+fn columns_are_characters_and_the_stretch_moves_with_what_is_hidden() {
+    let text = "\u{feff}[[client]]\r\nname = \"x\"\r\nkey = \"0123456789\" # 键\r\n\
+                [log]\r\n\"键\" = 1\r\nformat\t= \"你好\"\u{7}\r\n";
+    let text = text.replace('\u{7}', "");
+    let mask = toml(&text);
+    for (mark, line, column, length, source, from, to) in [
+        ("[[client]]", 1, 1, 10, "[[client]]", 1, 10),
+        ("name", 2, 1, 4, "name = \"x\"", 1, 4),
+        ("\"0123456789\"", 3, 7, 12, "key = \"***\"", 7, 5),
+        ("45", 3, 12, 2, "key = \"***\"", 7, 5),
+        ("\"键\" = 1", 5, 1, 7, "\"键\" = ***", 1, 9),
+        ("= \"你好\"", 6, 8, 6, "format\t= \"***\"", 8, 7),
+    ] {
+        let Spot { line: at, column: found, length: long, source: shown } =
+            spot(&mask, &text, mark);
+        assert_eq!((at, found, long), (line, column, length), "{mark}");
+        let want = SourceLine { text: source.to_owned(), column: from, length: to };
+        assert_eq!(shown, want, "{mark}");
+    }
+    // A stretch that goes on below is cut at the end of its line.
+    let end = text.find("\"x\"").unwrap();
+    let cut = mask.spot(&text, &(end..text.len()));
+    assert_eq!((cut.line, cut.column, cut.length), (2, 8, 3));
+    let end = mask.spot(&text, &(text.len()..text.len()));
+    assert_eq!((end.line, end.column, end.length, end.source.column), (7, 1, 1, 1));
+}
+
+#[test]
+fn nothing_moves_the_cursor_of_a_terminal() {
+    let text = "name = \"a\u{1b}[31m\u{202e}b\"\n";
+    let shown = shown(&toml(text), text);
+    assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown:?}");
+}
+
+/// A key that is missing here would be hidden for no reason.
+#[test]
+fn every_key_of_the_example_is_known() {
+    let text = include_str!("../../../config-example.toml");
+    let (_, options) = text.split_once("# Every option follows").unwrap();
+    let keys = options.lines().filter_map(|line| {
+        let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
+        key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(key)
+    });
+    let unknown: Vec<&str> = keys.filter(|key| use_of(key).is_none()).collect();
+    assert_eq!(unknown, Vec::<&str>::new());
+}
