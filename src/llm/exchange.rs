@@ -1,9 +1,10 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
 //! delta by delta.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
+use futures::{FutureExt, future::poll_fn};
 use reqwest::{Method, Request, Response, header::CONTENT_TYPE};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -29,12 +30,23 @@ const FINISH_WAIT: Duration = Duration::from_secs(1);
 /// After the terminator: how long the end of the body may take.
 const DRAIN_WAIT: Duration = Duration::from_millis(250);
 
+/// A chunk that comes so soon was there before anybody asked.
+const RUSH: Duration = Duration::from_micros(100);
+/// So many deltas are told together at most; what tells them writes no more at once either.
+const MOST_TOGETHER: usize = 32;
+/// So often the connection's task gets a turn before what it has handed over is told.
+const MOST_TURNS: usize = 8;
+
 /// An answer being read. Dropping it hangs up.
 pub(super) struct Exchange {
     response: Response,
     reader: ReplyReader,
     /// The body was read to its end.
     exhausted: bool,
+    /// A delta was told.
+    has_spoken: bool,
+    /// The last chunk came so soon that more may well be behind it.
+    is_rushing: bool,
     /// When an answer that has its finish reason counts as over.
     finish_by: Option<Instant>,
     /// Of its connection, for those who keep it warm.
@@ -87,7 +99,15 @@ impl Exchange {
     ) -> Result<Self, Failure> {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let reader = ReplyReader::new(wire, kind.unwrap_or_default(), answer, signatures)?;
-        Ok(Self { response, reader, exhausted: false, finish_by: None, using: None })
+        Ok(Self {
+            response,
+            reader,
+            exhausted: false,
+            has_spoken: false,
+            is_rushing: false,
+            finish_by: None,
+            using: None,
+        })
     }
 
     /// The next delta of what was read.
@@ -100,6 +120,7 @@ impl Exchange {
     pub(super) async fn read_on(&mut self) -> Result<bool, Failure> {
         loop {
             if self.reader.ready() > 0 {
+                self.gather().await;
                 return Ok(true);
             }
             if let Some(failure) = self.reader.failure() {
@@ -108,15 +129,37 @@ impl Exchange {
             if self.reader.is_closed() {
                 return Ok(false);
             }
+            let since = Instant::now();
             let chunk = match self.finish_by {
                 None => self.response.chunk().await,
                 // Complete already: whatever goes wrong now, or nothing at all, ends it well.
-                Some(by) if by <= Instant::now() => Ok(None),
+                Some(by) if by <= since => Ok(None),
                 Some(by) => Ok(timeout_at(by, self.response.chunk())
                     .await
                     .map_or(None, |chunk| chunk.unwrap_or(None))),
             };
+            self.is_rushing = self.has_spoken && since.elapsed() < RUSH;
             self.take(chunk);
+        }
+    }
+
+    /// Takes what has come behind the first deltas along. The connection is a task of its own and
+    /// hands over one chunk at a time, so when chunks come in a rush it is given some turns. The
+    /// first delta of an answer, and those that come one by one, wait for nothing; the others for
+    /// what can run now anyway, and never for time to pass.
+    async fn gather(&mut self) {
+        self.has_spoken = true;
+        let mut turns = if self.is_rushing { MOST_TURNS } else { 0 };
+        while self.reader.ready() < MOST_TOGETHER && !self.reader.is_closed() && !self.is_complete()
+        {
+            match self.response.chunk().now_or_never() {
+                Some(chunk) => self.take(chunk),
+                None if turns > 0 => {
+                    turns -= 1;
+                    give_way().await;
+                }
+                None => break,
+            }
         }
     }
 
@@ -178,6 +221,19 @@ impl Exchange {
             using.kept();
         }
     }
+}
+
+/// Lets every task that is ready run before this one goes on.
+async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The body of a refusal, as far as it comes in time.
