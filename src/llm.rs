@@ -29,16 +29,18 @@ mod prompt;
 mod redact;
 mod refusal;
 mod repair;
+pub mod reply;
 mod retry;
 mod seat;
 mod signatures;
-mod sse;
+pub mod sse;
 mod tend;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod think;
+mod usual;
 mod warm;
 mod wire;
 

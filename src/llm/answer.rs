@@ -112,6 +112,8 @@ impl Answer {
             return;
         }
         match piece {
+            Piece::Text(text) if text.is_empty() => {}
+            Piece::Text(text) if self.think.is_answer() => self.show(Split::Text(text), out),
             Piece::Text(text) => {
                 for split in self.think.push(&text) {
                     self.show(split, out);

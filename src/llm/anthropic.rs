@@ -3,6 +3,7 @@
 mod schema;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::{Map, Value, json};
@@ -87,6 +88,10 @@ impl Wire for Anthropic {
             return None;
         }
         ask.temperature().map(|value| value.min(MAX_TEMPERATURE))
+    }
+
+    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
+        usual::read(frame, pieces)
     }
 
     fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {

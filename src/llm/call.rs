@@ -69,19 +69,22 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             let failure = match opened {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
-                    let next = match exchange.is_complete() {
-                        true => exchange.next().await,
-                        false => clock.bound(exchange.next()).await,
+                    let more = match exchange.is_complete() {
+                        true => exchange.read_on().await,
+                        false => clock.bound(exchange.read_on()).await,
                     };
-                    match next {
+                    match more {
                         Err(failure) => break failure,
-                        Ok(Some(delta)) => {
+                        Ok(true) => {
                             attempt.note_delta();
-                            yield Ok(CallEvent::Delta(delta));
+                            // What came together is told together: nothing is awaited between.
+                            while let Some(delta) = exchange.next_delta() {
+                                yield Ok(CallEvent::Delta(delta));
+                            }
                             // Only now: a slow consumer is not the upstream's silence.
                             clock.next_gap();
                         }
-                        Ok(None) => {
+                        Ok(false) => {
                             // What has come is read even if nobody polls after `Finished`.
                             exchange.drain_ready().await;
                             match attempt.completion(&exchange) {
@@ -189,7 +192,8 @@ impl<'a> Try<'a> {
         wire.sign(&mut self.prepared.body, &|call| self.model.signatures.of(call));
         self.log_request();
         let verbatim = self.call.raw;
-        let opened = exchange::open(self.model, self.endpoint(), &self.prepared, verbatim).await;
+        let (endpoint, prepared) = (self.lease.endpoint(), &mut self.prepared);
+        let opened = exchange::open(self.model, endpoint, prepared, verbatim).await;
         let mut failure = match opened {
             Ok(exchange) => {
                 self.prepared.body.clear(); // images are large, and answers take long

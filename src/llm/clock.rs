@@ -1,8 +1,14 @@
 //! The time limit of a call.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::time::{Instant, timeout_at};
+use futures::future::poll_fn;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Limit, LlmErrorKind, failure::Failure};
 
@@ -15,11 +21,14 @@ pub(super) struct Clock {
     speaking: bool,
     /// An attempt that others could make instead has only until then to begin.
     patience: Option<Instant>,
+    /// Rings when the limit ends or sooner, never later: deadlines that move on with each delta do
+    /// not touch it.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Clock {
     pub(super) fn start(limit: Limit) -> Self {
-        Self { limit, deadline: after(length(limit)), speaking: false, patience: None }
+        Self { limit, deadline: after(length(limit)), speaking: false, patience: None, alarm: None }
     }
 
     /// Time spent waiting for permits does not count.
@@ -54,15 +63,37 @@ impl Clock {
 
     /// A part of the call, which fails when the limit ends before it.
     pub(super) async fn bound<T>(
-        &self,
+        &mut self,
         part: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        // A part that is always ready would never see the timer.
+        // A part that is always ready would never see the alarm.
         if self.remaining().is_zero() {
             return Err(self.over());
         }
         let until = self.patience.map_or(self.deadline, |patience| patience.min(self.deadline));
-        timeout_at(until, part).await.unwrap_or_else(|_| Err(self.over()))
+        let mut part = pin!(part);
+        let bounded = poll_fn(|context| match part.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => self.poll_alarm(until, context).map(|()| None),
+        });
+        match bounded.await {
+            Some(result) => result,
+            None => Err(self.over()),
+        }
+    }
+
+    fn poll_alarm(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if until < alarm.deadline() {
+            alarm.as_mut().reset(until);
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            if until <= alarm.deadline() {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(until);
+        }
+        Poll::Pending
     }
 
     fn over(&self) -> Failure {
@@ -122,6 +153,20 @@ mod tests {
             clock.next_gap();
         }
         assert!(clock.bound(takes(11)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_may_fail_has_half_of_what_is_left() {
+        let mut clock = Clock::start(Limit::Total(SECOND * 10));
+        let began = Instant::now();
+        assert!(clock.bound(takes(2)).await.is_ok());
+        clock.attempt_begins(true);
+        assert!(clock.bound(takes(5)).await.is_err());
+        assert_eq!(began.elapsed(), SECOND * 6, "after half of the eight seconds");
+        clock.attempt_begins(false);
+        assert!(clock.bound(takes(3)).await.is_ok());
+        assert!(clock.bound(takes(3)).await.is_err());
+        assert_eq!(began.elapsed(), SECOND * 10, "and never later than the limit");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use reqwest::{
@@ -31,12 +31,22 @@ pub(super) struct Endpoint {
     name: String,
     /// The key and the configured headers, all marked sensitive.
     headers: HeaderMap,
+    /// The headers of calls, ready to be sent.
+    calls: CallHeaders,
+    /// Where calls went, by whether they were plain and streamed: of the rest it does not depend.
+    addresses: [OnceLock<Option<Url>>; 4],
     refused: Mutex<Refused>,
     /// How its connections are used.
     pub(super) warmth: Arc<Warmth>,
 }
 
-/// One request, ready to be sent.
+/// Of calls that are to be streamed, and of others.
+struct CallHeaders {
+    streamed: HeaderMap,
+    whole: HeaderMap,
+}
+
+/// One request, ready to be sent, once.
 pub(super) struct Prepared {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
@@ -73,10 +83,21 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
+        let accepting = |kind| {
+            let mut headers = headers.clone();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(ACCEPT, HeaderValue::from_static(kind));
+            headers
+        };
+        let calls = CallHeaders {
+            streamed: accepting(wire.streams_as()),
+            whole: accepting("application/json"),
+        };
         let name = config.authority();
+        let addresses = Default::default();
         let refused = Mutex::new(BTreeSet::new());
         let warmth = Arc::default();
-        Ok(Self { client, config, model, name, headers, refused, warmth })
+        Ok(Self { client, config, model, name, headers, calls, addresses, refused, warmth })
     }
 
     /// Takes over what is known of the same endpoint of the config before. What it refused is asked
@@ -120,15 +141,25 @@ impl Endpoint {
         refused.extend(also);
         let ask = Ask { config: &self.model, call, refused: &refused };
         let wire = self.wire();
-        let accept = if call.stream { wire.streams_as() } else { "application/json" };
-        let mut headers = self.json_headers();
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        let headers = if call.stream { &self.calls.streamed } else { &self.calls.whole };
         Some(Prepared {
-            url: wire.address(&self.config.api_base, &ask)?,
-            headers,
+            url: self.address(&ask)?,
+            headers: headers.clone(),
             body: wire.body(&ask),
             temperature: wire.temperature(&ask),
         })
+    }
+
+    /// Where a call goes.
+    fn address(&self, ask: &Ask<'_>) -> Option<Url> {
+        let known = match (ask.is_plain(), ask.call.stream) {
+            (false, false) => 0,
+            (false, true) => 1,
+            (true, false) => 2,
+            (true, true) => 3,
+        };
+        let address = || self.wire().address(&self.config.api_base, ask);
+        self.addresses.get(known)?.get_or_init(address).clone()
     }
 
     /// The key and the configured headers, for a request without a body.

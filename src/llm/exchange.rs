@@ -1,28 +1,26 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
-//! delta by delta, however the upstream frames it.
+//! delta by delta.
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, task::Poll, time::Duration};
 
-use reqwest::{Response, header::CONTENT_TYPE};
-use serde_json::Value;
+use bytes::Bytes;
+use futures::{FutureExt, future::poll_fn};
+use reqwest::{Method, Request, Response, header::CONTENT_TYPE};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     Delta, LlmErrorKind, Model,
-    answer::{Answer, Piece},
+    answer::Answer,
     endpoint::{Endpoint, Prepared},
     failure::Failure,
     http,
-    lines::{LINE_LIMIT, LineReader},
     refusal::Refusal,
+    reply::{CUT, ReplyReader},
     signatures::Signatures,
-    sse::{SseEvent, SseReader},
     warm::Use,
     wire::{Wire, wire},
 };
 
-/// Most bytes of a reply that is read as a whole.
-const REPLY_LIMIT: usize = 32 * 1024 * 1024;
 /// Most bytes of an error's body; the connection of a longer one is given up.
 const ERROR_LIMIT: usize = 64 * 1024;
 /// How long an error's body may take.
@@ -32,52 +30,48 @@ const FINISH_WAIT: Duration = Duration::from_secs(1);
 /// After the terminator: how long the end of the body may take.
 const DRAIN_WAIT: Duration = Duration::from_millis(250);
 
+/// A chunk that comes so soon was there before anybody asked.
+const RUSH: Duration = Duration::from_micros(100);
+/// So many deltas are told together at most; what tells them writes no more at once either.
+const MOST_TOGETHER: usize = 32;
+/// So often the connection's task gets a turn before what it has handed over is told.
+const MOST_TURNS: usize = 8;
+
 /// An answer being read. Dropping it hangs up.
 pub(super) struct Exchange {
-    wire: &'static dyn Wire,
     response: Response,
-    framing: Framing,
-    answer: Answer,
-    signatures: Arc<Signatures>,
-    ready: VecDeque<Delta>,
-    /// Found behind the deltas that are ready.
-    failure: Option<Failure>,
-    /// The answer is over, well or badly; nothing more is read for it.
-    closed: bool,
+    reader: ReplyReader,
     /// The body was read to its end.
     exhausted: bool,
+    /// A delta was told.
+    has_spoken: bool,
+    /// The last chunk came so soon that more may well be behind it.
+    is_rushing: bool,
     /// When an answer that has its finish reason counts as over.
     finish_by: Option<Instant>,
     /// Of its connection, for those who keep it warm.
     using: Option<Use>,
 }
 
-/// How the body is cut into frames.
-enum Framing {
-    /// Not known before its first byte.
-    Unknown,
-    Sse(SseReader),
-    Lines(LineReader),
-    Whole(Vec<u8>),
-}
-
-/// Sends a request and reads the head of the response, of a refusal the body too.
+/// Sends a request, once, and reads the head of the response, of a refusal the body too.
 ///
 /// # Errors
 /// When no response comes, or one that refuses.
 pub(super) async fn open(
     model: &Model,
     endpoint: &Endpoint,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     verbatim: bool,
 ) -> Result<Box<Exchange>, Failure> {
     let wire = wire(model.config.protocol);
     let body = serde_json::to_vec(&prepared.body)
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
-    let request =
-        endpoint.client.post(prepared.url.clone()).headers(prepared.headers.clone()).body(body);
+    let mut request = Request::new(Method::POST, prepared.url.clone());
+    *request.headers_mut() = std::mem::take(&mut prepared.headers);
+    *request.body_mut() = Some(body.into());
     let using = endpoint.warmth.begin();
-    let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
+    let response =
+        endpoint.client.execute(request).await.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
         let headers = response.headers().clone();
@@ -103,58 +97,99 @@ impl Exchange {
         answer: Answer,
         signatures: Arc<Signatures>,
     ) -> Result<Self, Failure> {
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let reader = ReplyReader::new(wire, kind.unwrap_or_default(), answer, signatures)?;
         Ok(Self {
-            wire,
-            framing: framing(&response, wire)?,
             response,
-            answer,
-            signatures,
-            ready: VecDeque::new(),
-            failure: None,
-            closed: false,
+            reader,
             exhausted: false,
+            has_spoken: false,
+            is_rushing: false,
             finish_by: None,
             using: None,
         })
     }
 
-    /// The next delta; `None` when the answer is complete. Comments and pings give none.
-    pub(super) async fn next(&mut self) -> Result<Option<Delta>, Failure> {
+    /// The next delta of what was read.
+    pub(super) fn next_delta(&mut self) -> Option<Delta> {
+        self.reader.next_delta()
+    }
+
+    /// Reads until there are deltas; `false` when the answer is complete. Comments and pings give
+    /// none.
+    pub(super) async fn read_on(&mut self) -> Result<bool, Failure> {
         loop {
-            if let Some(delta) = self.ready.pop_front() {
-                return Ok(Some(delta));
+            if self.reader.ready() > 0 {
+                self.gather().await;
+                return Ok(true);
             }
-            if let Some(failure) = self.failure.take() {
+            if let Some(failure) = self.reader.failure() {
                 return Err(failure);
             }
-            if self.closed {
-                return Ok(None);
+            if self.reader.is_closed() {
+                return Ok(false);
             }
+            let since = Instant::now();
             let chunk = match self.finish_by {
                 None => self.response.chunk().await,
                 // Complete already: whatever goes wrong now, or nothing at all, ends it well.
-                Some(by) if by <= Instant::now() => Ok(None),
+                Some(by) if by <= since => Ok(None),
                 Some(by) => Ok(timeout_at(by, self.response.chunk())
                     .await
                     .map_or(None, |chunk| chunk.unwrap_or(None))),
             };
-            match chunk {
-                Ok(Some(bytes)) => self.push(&bytes),
-                Ok(None) => self.end(),
-                Err(error) => self.broken(error),
+            self.is_rushing = self.has_spoken && since.elapsed() < RUSH;
+            self.take(chunk);
+        }
+    }
+
+    /// Takes what has come behind the first deltas along. The connection is a task of its own and
+    /// hands over one chunk at a time, so when chunks come in a rush it is given some turns. The
+    /// first delta of an answer, and those that come one by one, wait for nothing; the others for
+    /// what can run now anyway, and never for time to pass.
+    async fn gather(&mut self) {
+        self.has_spoken = true;
+        let mut turns = if self.is_rushing { MOST_TURNS } else { 0 };
+        while self.reader.ready() < MOST_TOGETHER && !self.reader.is_closed() && !self.is_complete()
+        {
+            match self.response.chunk().now_or_never() {
+                Some(chunk) => self.take(chunk),
+                None if turns > 0 => {
+                    turns -= 1;
+                    give_way().await;
+                }
+                None => break,
             }
         }
     }
 
-    /// Whether the upstream has said why it ended: [`Exchange::next`] bounds itself from then on,
+    fn take(&mut self, chunk: reqwest::Result<Option<Bytes>>) {
+        match chunk {
+            Ok(Some(bytes)) => self.reader.push(bytes),
+            Ok(None) => {
+                self.exhausted = true;
+                self.kept();
+                self.reader.end();
+            }
+            Err(error) => {
+                self.exhausted = true;
+                self.reader.fail(of_body(error));
+            }
+        }
+        if self.is_complete() && self.finish_by.is_none() {
+            self.finish_by = Some(Instant::now() + FINISH_WAIT);
+        }
+    }
+
+    /// Whether the upstream has said why it ended: [`Exchange::read_on`] bounds itself from then on,
     /// and a limit that runs out now must not spoil a complete answer.
     pub(super) fn is_complete(&self) -> bool {
-        self.answer.is_complete()
+        self.reader.answer().is_complete()
     }
 
     /// The books of the answer.
     pub(super) fn answer(&self) -> &Answer {
-        &self.answer
+        self.reader.answer()
     }
 
     /// Reads the rest of a complete answer's body, as far as it has come already.
@@ -180,202 +215,25 @@ impl Exchange {
         }
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        if let Framing::Unknown = self.framing {
-            let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else {
-                return; // blank lines before the body keep a connection alive
-            };
-            self.framing = match first {
-                b'{' | b'[' => Framing::Whole(Vec::new()),
-                b'<' => return self.fail(Failure::new(LlmErrorKind::Garbled, GOT_HTML)),
-                _ => Framing::Sse(SseReader::new(LINE_LIMIT)),
-            };
-        }
-        match &mut self.framing {
-            Framing::Unknown => {}
-            Framing::Sse(reader) => reader.push(bytes),
-            Framing::Lines(reader) => reader.push(bytes),
-            Framing::Whole(body) if body.len().saturating_add(bytes.len()) > REPLY_LIMIT => {
-                return self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
-            }
-            Framing::Whole(body) => body.extend_from_slice(bytes),
-        }
-        self.read_frames();
-    }
-
-    /// Reads every frame that is complete.
-    fn read_frames(&mut self) {
-        while !self.closed {
-            let frame = match &mut self.framing {
-                Framing::Unknown | Framing::Whole(_) => Ok(None),
-                Framing::Sse(reader) => reader.next_event(),
-                Framing::Lines(reader) => reader
-                    .next_line()
-                    .map(|line| line.map(|data| SseEvent { name: String::new(), data })),
-            };
-            match frame {
-                Ok(Some(frame)) => self.read(&frame),
-                Ok(None) => return,
-                Err(_) => {
-                    return self.fail(Failure::new(LlmErrorKind::Garbled, "a line has no end"));
-                }
-            }
-        }
-    }
-
-    /// Reads one frame of a stream.
-    fn read(&mut self, frame: &SseEvent) {
-        let data = frame.data.trim();
-        if data.is_empty() {
-            return;
-        }
-        if data == "[DONE]" {
-            return self.take(vec![Piece::End]);
-        }
-        let value = serde_json::from_str::<Value>(data);
-        if frame.name == "error" {
-            let value = value.unwrap_or_else(|_| data.into());
-            let value = serde_json::json!({ "error": value.get("error").unwrap_or(&value) });
-            return self.refuse(Refusal::inside(&value));
-        }
-        match value.map(|value| self.wire.pieces(&value)) {
-            Ok(Ok(pieces)) => self.take(pieces),
-            Ok(Err(refusal)) => self.refuse(refusal),
-            Err(_) => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
-        }
-    }
-
-    /// Reads a body that came as a whole, though it may be lines after all.
-    fn read_whole(&mut self, body: &[u8]) {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) if self.wire.is_reply(&value) => match self.wire.pieces(&value) {
-                Ok(mut pieces) => {
-                    if self.wire.ends_with_body() {
-                        pieces.push(Piece::End); // a whole body has no other terminator
-                    }
-                    self.take(pieces);
-                }
-                Err(refusal) => self.refuse(refusal),
-            },
-            Ok(value) => match Refusal::in_band(&value) {
-                Some(refusal) => self.refuse(refusal),
-                None if value.get("message").or_else(|| value.get("detail")).is_some() => {
-                    self.refuse(Refusal::inside(&value));
-                }
-                None => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply has no answer")),
-            },
-            Err(_) if self.wire.streams_lines() && body.contains(&b'\n') => {
-                let mut lines = LineReader::new(REPLY_LIMIT);
-                lines.push(body);
-                lines.push(b"\n");
-                self.framing = Framing::Lines(lines);
-                self.read_frames();
-            }
-            Err(error) if error.is_eof() => {
-                self.fail(Failure::new(LlmErrorKind::Truncated, "the reply was cut off"));
-            }
-            Err(_) => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is not JSON")),
-        }
-    }
-
-    fn take(&mut self, pieces: Vec<Piece>) {
-        for piece in pieces {
-            match piece {
-                Piece::Signed { call, signature } => self.signatures.remember(call, signature),
-                piece => self.answer.take(piece, &mut self.ready),
-            }
-        }
-        if self.answer.is_flooded() {
-            self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
-        } else if self.answer.is_ended() {
-            self.close();
-        } else if self.answer.is_complete() && self.finish_by.is_none() {
-            self.finish_by = Some(Instant::now() + FINISH_WAIT);
-        }
-    }
-
     /// The connection goes back to the pool.
     fn kept(&self) {
         if let Some(using) = &self.using {
             using.kept();
         }
     }
-
-    /// The end of the body.
-    fn end(&mut self) {
-        self.exhausted = true;
-        self.kept();
-        let last = match &mut self.framing {
-            Framing::Unknown => None,
-            Framing::Sse(reader) => reader.finish().ok().flatten(),
-            Framing::Lines(reader) => {
-                reader.rest().map(|data| SseEvent { name: String::new(), data })
-            }
-            Framing::Whole(body) => {
-                let body = std::mem::take(body);
-                self.read_whole(&body);
-                None
-            }
-        };
-        if let Some(frame) = last.filter(|_| !self.closed) {
-            // The tail of a stream that was cut is rarely JSON: that is a cut, not nonsense.
-            let whole = frame.data.trim() == "[DONE]"
-                || serde_json::from_str::<serde::de::IgnoredAny>(&frame.data).is_ok();
-            if whole {
-                self.read(&frame);
-            }
-        }
-        if self.closed {
-            return;
-        }
-        if self.answer.is_complete() {
-            self.close();
-        } else {
-            self.fail(Failure::new(LlmErrorKind::Truncated, CUT));
-        }
-    }
-
-    fn close(&mut self) {
-        self.closed = true;
-        self.answer.close(&mut self.ready);
-    }
-
-    /// Behind a finish reason nothing can fail any more.
-    fn fail(&mut self, failure: Failure) {
-        if self.answer.is_complete() {
-            return self.close();
-        }
-        self.closed = true;
-        self.failure = Some(failure);
-    }
-
-    /// An error inside the answer.
-    fn refuse(&mut self, refusal: Refusal) {
-        self.fail(Failure::in_band(refusal));
-    }
-
-    fn broken(&mut self, error: reqwest::Error) {
-        self.exhausted = true;
-        self.fail(of_body(error));
-    }
 }
 
-const GOT_HTML: &str = "a web page came instead of an answer; is api_base right?";
-const CUT: &str = "the answer was cut off";
-
-/// The framing that the content type tells; servers mislabel, so most is left to the first byte.
-fn framing(response: &Response, wire: &dyn Wire) -> Result<Framing, Failure> {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = kind.unwrap_or_default().to_ascii_lowercase();
-    if kind.starts_with("text/html") {
-        return Err(Failure::new(LlmErrorKind::Garbled, GOT_HTML));
-    }
-    Ok(match wire.streams_lines() {
-        false => Framing::Unknown,
-        true if kind.starts_with("application/json") => Framing::Whole(Vec::new()),
-        true => Framing::Lines(LineReader::new(LINE_LIMIT)),
+/// Lets every task that is ready run before this one goes on.
+async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     })
+    .await;
 }
 
 /// The body of a refusal, as far as it comes in time.

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use reqwest::header::{HeaderMap, HeaderName, InvalidHeaderValue};
 use serde_json::{Map, Value, json};
@@ -105,6 +106,10 @@ impl Wire for Gemini {
                 None => {}
             }
         }
+    }
+
+    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
+        usual::read(frame, pieces)
     }
 
     fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
@@ -409,16 +414,17 @@ fn finish(reason: &str) -> Result<Option<FinishReason>, Refusal> {
 }
 
 /// Thoughts are not among the candidates' tokens.
+fn written(answer: Option<u64>, thoughts: Option<u64>) -> Option<u64> {
+    let all = answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0));
+    answer.or(thoughts).map(|_| all)
+}
+
 fn usage(usage: &Value) -> Piece {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
     let reasoning = count("thoughtsTokenCount");
-    let completion = match (count("candidatesTokenCount"), reasoning) {
-        (None, None) => None,
-        (answer, thoughts) => Some(answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0))),
-    };
     Piece::Usage(Counts {
         prompt: count("promptTokenCount"),
-        completion,
+        completion: written(count("candidatesTokenCount"), reasoning),
         cached: count("cachedContentTokenCount"),
         reasoning,
         ..Counts::default()

@@ -1,68 +1,117 @@
 //! Bytes to complete lines, split anywhere: NDJSON as it is, and the base of SSE. Pure.
 
+use std::{borrow::Cow, ops::Range};
+
+use bytes::Bytes;
+
 /// Longest line (or SSE event) that is read; an upstream that sends more is not speaking the
 /// protocol, and memory must stay bounded.
 pub(super) const LINE_LIMIT: usize = 8 * 1024 * 1024;
 
 /// A line or event grew beyond its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub struct TooLong;
 
-/// Collects bytes and gives them back line by line, without LF or CRLF. Bytes stay bytes until a
-/// line is complete, so a character may straddle two chunks.
+/// Takes the chunks of a body and gives them back line by line, without LF or CRLF. Bytes stay bytes
+/// until a line is complete, so a character may straddle two chunks. What came in one chunk is lent
+/// from there; only a line that was split is put together.
 #[derive(Debug)]
 pub(super) struct LineReader {
-    buffer: Vec<u8>,
-    /// Start of the first line not yet given out.
+    chunk: Bytes,
+    /// Start of the first line of the chunk not yet given out.
     start: usize,
-    /// Everything before this is known to hold no line end.
-    scanned: usize,
+    /// The line that began in an earlier chunk.
+    split: Vec<u8>,
+    /// It was given out.
+    is_given: bool,
     limit: usize,
+}
+
+/// Where a line stands, until the next one is looked for.
+#[derive(Clone, Debug)]
+pub(super) enum Line {
+    InChunk(Range<usize>),
+    Split,
 }
 
 impl LineReader {
     pub(super) fn new(limit: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, scanned: 0, limit }
+        Self { chunk: Bytes::new(), start: 0, split: Vec::new(), is_given: false, limit }
     }
 
-    /// Takes a chunk as it came from the network.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.buffer.drain(..self.start);
-        self.scanned = self.scanned.saturating_sub(self.start);
+    /// Takes a chunk as it came from the network, best when all lines of the one before were read.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        let unread = self.chunk.get(self.start..).unwrap_or_default();
+        self.chunk = if unread.is_empty() { bytes } else { [unread, &bytes].concat().into() };
         self.start = 0;
-        self.buffer.extend_from_slice(bytes);
     }
 
     /// The next complete line, lossily decoded; `None` until more bytes come.
-    pub(super) fn next_line(&mut self) -> Result<Option<String>, TooLong> {
-        let unscanned = self.buffer.get(self.scanned..).unwrap_or_default();
-        let Some(found) = memchr::memchr(b'\n', unscanned) else {
-            self.scanned = self.buffer.len();
-            let waiting = self.buffer.len().saturating_sub(self.start);
-            return if waiting > self.limit { Err(TooLong) } else { Ok(None) };
-        };
-        let end = self.scanned.saturating_add(found);
-        let line = self.buffer.get(self.start..end).unwrap_or_default();
-        if line.len() > self.limit {
-            return Err(TooLong);
-        }
-        let line = text(line);
-        self.start = end.saturating_add(1);
-        self.scanned = self.start;
-        Ok(Some(line))
+    pub(super) fn next_line(&mut self) -> Result<Option<Cow<'_, str>>, TooLong> {
+        let line = self.find()?;
+        Ok(line.map(|line| self.text(&line)))
     }
 
-    /// What stands after the last line end, once the body is over.
+    /// Where the next complete line is; `None` until more bytes come.
+    pub(super) fn find(&mut self) -> Result<Option<Line>, TooLong> {
+        if std::mem::take(&mut self.is_given) {
+            self.split.clear();
+        }
+        let unread = self.chunk.get(self.start..).unwrap_or_default();
+        let Some(length) = memchr::memchr(b'\n', unread) else {
+            self.split.extend_from_slice(unread);
+            // Its memory belongs to the connection, which can use it again.
+            self.chunk = Bytes::new();
+            self.start = 0;
+            return if self.split.len() > self.limit { Err(TooLong) } else { Ok(None) };
+        };
+        if self.split.len().saturating_add(length) > self.limit {
+            return Err(TooLong);
+        }
+        let (from, end) = (self.start, self.start.saturating_add(length));
+        self.start = end.saturating_add(1);
+        if self.split.is_empty() {
+            return Ok(Some(Line::InChunk(from..end)));
+        }
+        self.split.extend_from_slice(self.chunk.get(from..end).unwrap_or_default());
+        self.is_given = true;
+        Ok(Some(Line::Split))
+    }
+
+    /// Passes over an empty line, if that is what comes next and it is here already.
+    pub(super) fn skip_empty(&mut self) -> bool {
+        let unread = self.chunk.get(self.start..).unwrap_or_default();
+        let length = match unread {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => return false,
+        };
+        self.start = self.start.saturating_add(length);
+        true
+    }
+
+    /// The bytes of the line that was found last.
+    pub(super) fn bytes(&self, line: &Line) -> &[u8] {
+        match line {
+            Line::InChunk(range) => self.chunk.get(range.clone()).unwrap_or_default(),
+            Line::Split => &self.split,
+        }
+    }
+
+    /// The line that was found last.
+    pub(super) fn text(&self, line: &Line) -> Cow<'_, str> {
+        text(self.bytes(line))
+    }
+
+    /// What stands after the last line end, once the body is over and `None` was given.
     pub(super) fn rest(&mut self) -> Option<String> {
-        let rest = text(self.buffer.get(self.start..).unwrap_or_default());
-        self.buffer.clear();
-        (self.start, self.scanned) = (0, 0);
+        let rest = text(&std::mem::take(&mut self.split)).into_owned();
         (!rest.is_empty()).then_some(rest)
     }
 }
 
-fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+fn text(line: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 #[cfg(test)]
@@ -75,9 +124,9 @@ mod tests {
         let mut reader = LineReader::new(LINE_LIMIT);
         let mut lines = Vec::new();
         for chunk in chunks {
-            reader.push(chunk);
+            reader.push(Bytes::copy_from_slice(chunk));
             while let Some(line) = reader.next_line().unwrap() {
-                lines.push(line);
+                lines.push(line.into_owned());
             }
         }
         lines.extend(reader.rest());
@@ -100,13 +149,36 @@ mod tests {
     #[test]
     fn a_line_without_end_is_refused() {
         let mut reader = LineReader::new(8);
-        reader.push(b"12345678");
+        reader.push(Bytes::from_static(b"12345678"));
         assert_eq!(reader.next_line(), Ok(None));
-        reader.push(b"9");
+        reader.push(Bytes::from_static(b"9"));
         assert_eq!(reader.next_line(), Err(TooLong));
         let mut reader = LineReader::new(8);
-        reader.push(b"123456789\n");
+        reader.push(Bytes::from_static(b"123456789\n"));
         assert_eq!(reader.next_line(), Err(TooLong));
+    }
+
+    #[test]
+    fn lines_within_a_chunk_are_lent() {
+        let mut reader = LineReader::new(LINE_LIMIT);
+        reader.push(Bytes::from_static("a\n你好\r\nrest".as_bytes()));
+        for want in ["a", "你好"] {
+            assert!(matches!(reader.next_line(), Ok(Some(Cow::Borrowed(line))) if line == want));
+        }
+        assert!(reader.split.is_empty(), "nothing was copied");
+        assert_eq!(reader.next_line(), Ok(None));
+        assert_eq!(reader.split, b"rest");
+    }
+
+    #[test]
+    fn chunks_may_come_before_the_lines_are_read() {
+        let mut reader = LineReader::new(LINE_LIMIT);
+        for chunk in ["a\nb", "c\n", "d\n"] {
+            reader.push(Bytes::from_static(chunk.as_bytes()));
+        }
+        for want in ["a", "bc", "d"] {
+            assert_eq!(reader.next_line().unwrap().as_deref(), Some(want));
+        }
     }
 
     proptest! {

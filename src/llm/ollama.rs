@@ -1,6 +1,8 @@
 //! Ollama's own protocol: bodies, replies and stream lines of `/api/chat` and `/api/generate`.
 //! Pure.
 
+mod usual;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -57,6 +59,10 @@ impl Wire for Ollama {
 
     fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
         body(ask)
+    }
+
+    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
+        usual::read(frame, pieces)
     }
 
     fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {

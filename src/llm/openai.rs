@@ -1,6 +1,8 @@
 //! The OpenAI-compatible protocol: bodies, replies and stream chunks of `/chat/completions` and
 //! `/completions`. Pure.
 
+mod usual;
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -47,6 +49,10 @@ impl Wire for OpenAi {
 
     fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
         body(ask)
+    }
+
+    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
+        usual::read(frame, pieces)
     }
 
     fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {

@@ -4,94 +4,110 @@
 //! keep-alives), several `data:` lines, no space after the colon, a last event without its blank
 //! line, and llama.cpp's old `error:` lines.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
 use super::lines::{LineReader, TooLong};
 
 /// One event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct SseEvent {
-    /// The `event:` field, `error` when the data stood in an `error:` line.
-    pub(super) name: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SseEvent<'a> {
+    /// It was named `error`, or its data stood in an `error:` line.
+    pub is_error: bool,
     /// The `data:` lines, joined by LF.
-    pub(super) data: String,
+    pub data: Cow<'a, str>,
 }
 
-/// Collects bytes and gives them back event by event.
+/// Takes the chunks of a body and gives them back event by event. An event whose data is one line
+/// and that came whole in one chunk, as nearly all do, is lent from there.
 #[derive(Debug)]
-pub(super) struct SseReader {
+pub struct SseReader {
     lines: LineReader,
-    pending: SseEvent,
-    has_data: bool,
+    is_error: bool,
+    /// The data of an event that is not complete.
+    data: Option<String>,
     limit: usize,
     at_start: bool,
 }
 
 impl SseReader {
-    pub(super) fn new(limit: usize) -> Self {
-        Self {
-            lines: LineReader::new(limit),
-            pending: SseEvent::default(),
-            has_data: false,
-            limit,
-            at_start: true,
-        }
+    /// With the longest event that is read, in bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let lines = LineReader::new(limit);
+        Self { lines, is_error: false, data: None, limit, at_start: true }
     }
 
     /// Takes a chunk as it came from the network.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: Bytes) {
         self.lines.push(bytes);
     }
 
     /// The next complete event; `None` until more bytes come.
-    pub(super) fn next_event(&mut self) -> Result<Option<SseEvent>, TooLong> {
-        while let Some(line) = self.lines.next_line()? {
-            if let Some(event) = self.take(&line)? {
-                return Ok(Some(event));
+    ///
+    /// # Errors
+    /// When an event is longer than the limit.
+    pub fn next_event(&mut self) -> Result<Option<SseEvent<'_>>, TooLong> {
+        while let Some(line) = self.lines.find()? {
+            let is_data = self.data.is_none() && self.lines.bytes(&line).starts_with(b"data:");
+            if is_data && self.lines.skip_empty() {
+                self.at_start = false;
+                let is_error = std::mem::take(&mut self.is_error);
+                let data = match self.lines.text(&line) {
+                    Cow::Borrowed(line) => Cow::Borrowed(field(line).1),
+                    Cow::Owned(line) => Cow::Owned(field(&line).1.to_owned()),
+                };
+                return Ok(Some(SseEvent { is_error, data }));
+            }
+            let text = self.lines.text(&line);
+            let text = if self.at_start { text.trim_start_matches('\u{feff}') } else { &text };
+            self.at_start = false;
+            match field(text) {
+                ("", _) if text.is_empty() => {
+                    let is_error = std::mem::take(&mut self.is_error);
+                    if let Some(data) = self.data.take() {
+                        return Ok(Some(SseEvent { is_error, data: data.into() }));
+                    }
+                }
+                ("data", value) => add(&mut self.data, value, self.limit)?,
+                ("error", value) => {
+                    add(&mut self.data, value, self.limit)?;
+                    self.is_error = true;
+                }
+                ("event", value) => self.is_error = value == "error",
+                _ => {}
             }
         }
         Ok(None)
     }
 
     /// The event that the end of the body completes. Call it after `next_event` gave `None`.
-    pub(super) fn finish(&mut self) -> Result<Option<SseEvent>, TooLong> {
-        if let Some(line) = self.lines.rest() {
-            self.take(&line)?;
-        }
-        Ok(self.dispatch())
+    ///
+    /// # Errors
+    /// When it is longer than the limit.
+    pub fn finish(&mut self) -> Result<Option<SseEvent<'_>>, TooLong> {
+        self.lines.push(Bytes::from_static(b"\n\n"));
+        self.next_event()
     }
+}
 
-    fn take(&mut self, line: &str) -> Result<Option<SseEvent>, TooLong> {
-        let line = if self.at_start { line.trim_start_matches('\u{feff}') } else { line };
-        self.at_start = false;
-        if line.is_empty() {
-            return Ok(self.dispatch());
+/// Adds a line to an event's data.
+fn add(data: &mut Option<String>, value: &str, limit: usize) -> Result<(), TooLong> {
+    match data {
+        Some(data) => {
+            data.push('\n');
+            data.push_str(value);
         }
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            "data" => self.add(value)?,
-            "error" => {
-                self.add(value)?;
-                "error".clone_into(&mut self.pending.name);
-            }
-            "event" => value.clone_into(&mut self.pending.name),
-            _ => {}
-        }
-        Ok(None)
+        None => *data = Some(value.to_owned()),
     }
+    if data.as_ref().is_some_and(|data| data.len() > limit) { Err(TooLong) } else { Ok(()) }
+}
 
-    fn add(&mut self, value: &str) -> Result<(), TooLong> {
-        if self.has_data {
-            self.pending.data.push('\n');
-        }
-        self.has_data = true;
-        self.pending.data.push_str(value);
-        if self.pending.data.len() > self.limit { Err(TooLong) } else { Ok(()) }
-    }
-
-    fn dispatch(&mut self) -> Option<SseEvent> {
-        let event = std::mem::take(&mut self.pending);
-        std::mem::take(&mut self.has_data).then_some(event)
-    }
+/// A line's field and value.
+fn field(line: &str) -> (&str, &str) {
+    let (field, value) = line.split_once(':').unwrap_or((line, ""));
+    (field, value.strip_prefix(' ').unwrap_or(value))
 }
 
 #[cfg(test)]
@@ -105,12 +121,12 @@ mod tests {
         let mut reader = SseReader::new(LINE_LIMIT);
         let mut events = Vec::new();
         for chunk in chunks {
-            reader.push(chunk);
+            reader.push(Bytes::copy_from_slice(chunk));
             while let Some(event) = reader.next_event().unwrap() {
-                events.push(event.data);
+                events.push(event.data.into_owned());
             }
         }
-        events.extend(reader.finish().unwrap().map(|event| event.data));
+        events.extend(reader.finish().unwrap().map(|event| event.data.into_owned()));
         events
     }
 
@@ -133,9 +149,30 @@ mod tests {
     #[test]
     fn an_error_line_is_an_error_event() {
         let mut reader = SseReader::new(LINE_LIMIT);
-        reader.push(b"error: {\"code\":500}\n\n");
-        let event = reader.next_event().unwrap().unwrap();
-        assert_eq!((event.name.as_str(), event.data.as_str()), ("error", "{\"code\":500}"));
+        for (text, is_error) in [
+            ("error: {\"code\":500}\n\n", true),
+            ("event: error\ndata: {\"code\":500}\n\n", true),
+            ("data: {\"code\":500}\nevent: error\n\n", true),
+            ("event: error\n\ndata: {\"code\":500}\n\n", false),
+            ("event: message\ndata: {\"code\":500}\n\n", false),
+        ] {
+            reader.push(Bytes::from_static(text.as_bytes()));
+            let event = reader.next_event().unwrap().unwrap();
+            assert_eq!((event.is_error, &*event.data), (is_error, "{\"code\":500}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_came_whole_is_lent() {
+        let mut reader = SseReader::new(LINE_LIMIT);
+        reader.push(Bytes::from_static(b"event: x\r\ndata: 1\r\n\r\ndata:2\n\n: hm\n\ndata: 3\n"));
+        for want in ["1", "2"] {
+            let event = reader.next_event().unwrap().unwrap();
+            assert!(matches!(event.data, Cow::Borrowed(data) if data == want));
+        }
+        assert_eq!(reader.next_event(), Ok(None));
+        reader.push(Bytes::from_static(b"\n"));
+        assert_eq!(reader.next_event().unwrap().unwrap().data, "3");
     }
 
     #[test]
@@ -146,10 +183,10 @@ mod tests {
     #[test]
     fn an_event_without_end_is_refused() {
         let mut reader = SseReader::new(10);
-        reader.push(b"data: 123456\ndata: 123456\n");
+        reader.push(Bytes::from_static(b"data: 123456\ndata: 123456\n"));
         assert_eq!(reader.next_event(), Err(TooLong));
         let mut reader = SseReader::new(10);
-        reader.push(b"data: 123456789");
+        reader.push(Bytes::from_static(b"data: 123456789"));
         assert_eq!(reader.next_event(), Err(TooLong));
     }
 

@@ -49,11 +49,13 @@ impl ThinkSplitter {
         Self { state: State::Answer, held: String::new() }
     }
 
+    /// Whether the answer has begun: all that comes is text of it, and need not be pushed.
+    pub(super) fn is_answer(&self) -> bool {
+        self.state == State::Answer
+    }
+
     /// Takes a piece and gives what is certain now.
     pub(super) fn push(&mut self, piece: &str) -> Vec<Split> {
-        if self.state == State::Answer {
-            return text(piece.to_owned()).into_iter().collect();
-        }
         self.held.push_str(piece);
         let mut out = Vec::new();
         while self.step(&mut out) {}

@@ -14,7 +14,8 @@ use crate::{config, types::Protocol};
 
 /// How one protocol writes requests and reads replies. Pure.
 pub(super) trait Wire: Sync {
-    /// Where the request of a call goes; `None` when `base` takes no path.
+    /// Where the request of a call goes; `None` when `base` takes no path. Of the call it depends only
+    /// on whether it is plain and whether it is streamed.
     fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url>;
 
     /// Where the endpoint lists its models: what a probe asks for, since it costs nothing.
@@ -96,7 +97,12 @@ pub(super) trait Wire: Sync {
     /// the call's id, empty when the call came unsigned.
     fn sign(&self, _body: &mut Map<String, Value>, _known: &dyn Fn(&str) -> Option<String>) {}
 
-    /// Reads a frame of a stream, or a whole reply.
+    /// Reads a frame of a stream, or a whole reply, when nothing in it is out of the ordinary, and
+    /// without building a tree of it. `false` with nothing pushed when [`Wire::pieces`] has to say
+    /// what it means; where it is `true`, both say the same and [`Wire::is_reply`] holds.
+    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool;
+
+    /// Reads any frame of a stream, or a whole reply.
     ///
     /// # Errors
     /// The error that it is instead.

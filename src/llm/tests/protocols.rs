@@ -126,8 +126,8 @@ async fn deltas(protocol: Protocol, pieces: Vec<Bytes>) -> (Vec<Delta>, FinishRe
     let exchange = Exchange::new(wire, response.into(), answer, Arc::clone(&signatures));
     let mut exchange = exchange.ok().expect("no web page");
     let mut deltas = Vec::new();
-    while let Some(delta) = exchange.next().await.ok().expect("a complete answer") {
-        deltas.push(delta);
+    while exchange.read_on().await.ok().expect("a complete answer") {
+        deltas.extend(std::iter::from_fn(|| exchange.next_delta()));
     }
     let usage = exchange.answer().usage(0, Duration::ZERO, Duration::ZERO);
     let signed = signatures.of("c").unwrap_or_default();
@@ -219,11 +219,88 @@ proptest! {
         let mut exchange = exchange.ok().expect("no web page");
         let mut read = 0;
         runtime.block_on(async {
-            while let Ok(Some(_)) = exchange.next().await {
-                read += 1;
+            while let Ok(true) = exchange.read_on().await {
+                read += std::iter::from_fn(|| exchange.next_delta()).count();
             }
         });
         prop_assert!(read < 1000);
+    }
+}
+
+/// The frames of a stream's sample.
+fn frames(protocol: Protocol) -> Vec<Value> {
+    let text = sample(protocol);
+    let data = text.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+    data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+}
+
+/// Changes what these steps lead to: an object gets a field of this name, all else is replaced.
+fn change(value: &mut Value, steps: &[prop::sample::Index], name: &str, with: &Value) {
+    let inner: Vec<&mut Value> = match value {
+        Value::Object(fields) => fields.values_mut().collect(),
+        Value::Array(items) => items.iter_mut().collect(),
+        _ => Vec::new(),
+    };
+    if let ([step, rest @ ..], false) = (steps, inner.is_empty()) {
+        let at = step.index(inner.len());
+        return change(inner.into_iter().nth(at).expect("within"), rest, name, with);
+    }
+    match value {
+        Value::Object(fields) if !name.is_empty() => {
+            fields.insert(name.to_owned(), with.clone());
+        }
+        value => *value = with.clone(),
+    }
+}
+
+#[test]
+fn what_is_usual_is_read_without_a_tree() {
+    for protocol in Protocol::ALL {
+        let mut usual = 0;
+        for frame in frames(protocol) {
+            let mut read = Vec::new();
+            if wire(protocol).usual(&frame.to_string(), &mut read) {
+                assert_eq!(wire(protocol).pieces(&frame).ok(), Some(read), "{frame}");
+                assert!(wire(protocol).is_reply(&frame) || protocol == Protocol::Anthropic);
+                usual += 1;
+            } else {
+                assert_eq!(read, [], "{frame}");
+            }
+        }
+        assert!(usual >= 3, "{protocol:?}: the thought and both texts at least, not {usual}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn with_or_without_a_tree_a_frame_says_the_same(
+        which in prop::sample::select(Protocol::ALL.to_vec()),
+        changes in prop::collection::vec(
+            (
+                prop::collection::vec(any::<prop::sample::Index>(), 0..7),
+                prop::sample::select(vec![
+                    "", "error", "object", "choices", "usage", "usageMetadata", "message", "delta",
+                    "text", "content", "response", "finish_reason", "finishReason", "functionCall",
+                    "tool_calls", "reasoning", "reasoning_details", "refusal", "done", "thinking",
+                ]),
+                prop_oneof![any_json(), Just(Value::Null), Just(json!([])), Just(json!("error"))],
+            ),
+            1..3,
+        ),
+    ) {
+        for mut frame in frames(which) {
+            for (steps, name, with) in &changes {
+                change(&mut frame, steps, name, with);
+            }
+            let mut read = Vec::new();
+            if wire(which).usual(&frame.to_string(), &mut read) {
+                prop_assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{}", frame);
+            } else {
+                prop_assert_eq!(read, Vec::new());
+            }
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Answers of every framing are read to their end.
 
+use bytes::Bytes;
+
 use super::*;
+use crate::llm::{answer::Answer, exchange::Exchange, wire::wire};
 
 #[tokio::test]
 async fn a_stream_is_read_to_its_end() {
@@ -190,4 +193,40 @@ async fn ollama_streams_tool_calls_and_usage() {
     let seen = upstream.seen();
     assert!(seen[0].head.starts_with("POST /api/chat HTTP/1.1"));
     assert_eq!(seen[0].body["options"]["num_ctx"], 8192);
+}
+
+/// How many deltas are told together when each chunk of a stream takes so long.
+async fn told_together(pause: Duration) -> Vec<usize> {
+    let chunks = (0..40).map(|_| says("x")).chain([finish("stop"), DONE.to_owned()]);
+    let chunks = futures::stream::iter(chunks).then(move |chunk| async move {
+        match pause.is_zero() {
+            true => tokio::task::yield_now().await, // as from another task
+            false => tokio::time::sleep(pause).await,
+        }
+        Ok::<_, std::io::Error>(Bytes::from(chunk))
+    });
+    let response = hyper::http::Response::new(reqwest::Body::wrap_stream(chunks)).into();
+    let answer = Answer::new(true, false);
+    let exchange = Exchange::new(wire(Protocol::OpenAi), response, answer, Arc::default());
+    let mut exchange = exchange.ok().expect("no web page");
+    let mut told = Vec::new();
+    while exchange.read_on().await.ok().expect("a complete answer") {
+        told.push(std::iter::from_fn(|| exchange.next_delta()).count());
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_in_a_rush_is_told_together_and_nothing_else_waits() {
+    let told = told_together(Duration::ZERO).await;
+    assert_eq!(
+        (told.first(), told.iter().sum()),
+        (Some(&1), 40),
+        "the first one waits for nothing"
+    );
+    assert!(told.len() <= 8, "{told:?}");
+    let began = tokio::time::Instant::now();
+    let pause = Duration::from_millis(5);
+    assert_eq!(told_together(pause).await, [1; 40]);
+    assert_eq!(began.elapsed(), pause * 42);
 }
