@@ -341,8 +341,7 @@ worker_timeout_secs = 90000
       config.toml:11: model `a-name-that-goes-on-and-on-for-very-long`:
         [[model.endpoint]]: `api_key` is a placeholder; write the real one, or
         env:NAME
-      config.toml:323: clients `laptop` and `phone` have the same key
-      and 3 more; `chorus check` shows them
+      and 4 more; `chorus check` shows them
     "#);
     }
 
