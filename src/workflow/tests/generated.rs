@@ -252,6 +252,9 @@ proptest! {
         assert_ended(&trace);
         prop_assert_eq!(trace["usage"]["total_tokens"].as_u64().unwrap(), spent(&trace), "{}", trace);
         prop_assert_eq!(attempts(&trace), (told.calls, told.calls), "{}", trace);
+        let (critical, overhead) = told.critical();
+        prop_assert_eq!(overhead, Duration::ZERO, "{}", trace);
+        prop_assert_eq!(critical.iter().map(|one| one.duration).sum::<Duration>(), told.total, "{}", trace);
         match &told.ending {
             Ok(_) => prop_assert!(!told.text.is_empty()),
             Err(failed) => prop_assert!(!failed.error.to_string().is_empty()),
