@@ -96,7 +96,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
 fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
     let request = &run.request;
     Call {
-        messages: Arc::clone(&request.messages),
+        messages: run.conversation.clone(),
         sampling: Sampling { temperature, ..request.sampling.clone() },
         max_tokens: request.max_tokens,
         stop: request.stop.clone(),
