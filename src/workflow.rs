@@ -20,7 +20,7 @@ mod level;
 mod lineup;
 mod reranker;
 mod run;
-mod selector;
+pub mod selector;
 mod site;
 mod stand_in;
 mod step;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(super) use judging::{Judging, Shortlist};
+pub(super) use judging::Judging;
 
 use super::{
     Event, StageKind,
@@ -90,6 +90,7 @@ pub(super) struct Board {
     asking: Option<Running>,
     /// In plan order; by score once they were reranked.
     candidates: Vec<Candidate>,
+    /// Once somebody asked for it.
     consensus: Option<Consensus>,
     /// The candidates are so alike that selector and synthesizer are needless.
     agreed: bool,
@@ -256,6 +257,7 @@ impl Board {
         };
         let kept = kept.iter().filter_map(|index| self.candidates.get(*index).cloned());
         self.candidates = kept.collect();
+        self.consensus = None;
         self.reranker = Some(record);
         report(StageKind::Reranker, &name, status, ms, Some(detail), degrades)
     }

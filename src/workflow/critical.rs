@@ -59,9 +59,8 @@ pub(super) fn told(chain: &Chain) -> (Vec<CriticalStage>, Duration) {
 /// The same stream, whose waiting the stopwatch measures.
 pub(super) fn timed(mut steps: Steps, stopwatch: Stopwatch) -> Steps {
     let mut waits = false;
-    let steps = poll_fn(move |context| {
-        stopwatch.around(&mut waits, || steps.poll_next_unpin(context))
-    });
+    let steps =
+        poll_fn(move |context| stopwatch.around(&mut waits, || steps.poll_next_unpin(context)));
     Box::pin(steps)
 }
 

@@ -15,9 +15,9 @@ use super::{
     Event,
     board::{Board, Judging},
     context::RunContext,
+    critical::Chain,
     site::{Site, rest_of},
     stand_in::Reader,
-    critical::Chain,
     step::{Analysis, Known, Step, Steps},
     window::{Deadline, Window},
 };
@@ -149,7 +149,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     }
                     Judging::Known(selection) => active.push(ready(Step::Selected(selection))),
                     Judging::Ask(stage) => {
-                        let (steps, running) = site.judge(stage, board.shortlist(), board.chain());
+                        let (steps, running) = site.judge(stage, board.candidates(), board.chain());
                         board.asks(running);
                         active.push(steps);
                     }

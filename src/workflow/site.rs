@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::timeout_at};
 use super::{
     Event, StageKind, analyzer,
     ask::{Reply, drain},
-    board::{Running, Shortlist},
+    board::Running,
     context::RunContext,
     critical::{Chain, later},
     cut::cuttable,
@@ -167,17 +167,16 @@ impl Site {
     pub(super) fn judge(
         &self,
         stage: Stage,
-        shortlist: Shortlist,
+        candidates: Vec<Candidate>,
         before: Chain,
     ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let tracker = Tracker::new(&run, self.window.end, &stage.model);
         let own = tracker.clone();
-        let Shortlist { candidates, consensus } = shortlist;
         let steps = stream! {
             own.begin(before);
             yield Step::Event(started(StageKind::Selector, &stage.model));
-            let selection = selector::select(&run, &stage, &candidates, consensus, &own).await;
+            let selection = selector::select(&run, &stage, &candidates, &own).await;
             yield Step::Selected(Box::new(selection));
         };
         running(Box::pin(steps), tracker)
@@ -232,11 +231,7 @@ pub(super) fn rest_of(rest: Vec<CallStream>) -> Steps {
 
 /// The analysis, as far as it is there or has to be waited for, and what decided when its reader
 /// could begin: it, or what came before its reader anyway.
-async fn known(
-    analysis: &mut watch::Receiver<Option<Known>>,
-    wait: bool,
-    before: Chain,
-) -> Known {
+async fn known(analysis: &mut watch::Receiver<Option<Known>>, wait: bool, before: Chain) -> Known {
     if wait {
         // The sender goes only after it has sent, or with the whole run.
         let _ = analysis.wait_for(Option::is_some).await;

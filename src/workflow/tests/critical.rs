@@ -16,7 +16,14 @@ fn path(told: &Told) -> String {
 fn cast() -> Cast {
     let broken = |_: &Call| vec![Cue::Wait(5), Cue::Say("x"), Cue::Fail(LlmErrorKind::Truncated)];
     let slowly = |_: &Call| {
-        vec![Cue::Wait(7), Cue::Think("hm"), Cue::Wait(8), Cue::Say("fused"), Cue::Wait(9), Cue::End]
+        vec![
+            Cue::Wait(7),
+            Cue::Think("hm"),
+            Cue::Wait(8),
+            Cue::Say("fused"),
+            Cue::Wait(9),
+            Cue::End,
+        ]
     };
     Cast::default()
         .model("reader", says(100, ADVICE))
@@ -99,14 +106,16 @@ async fn the_critical_path_is_the_chain_that_the_answer_waited_for() {
                 "synthesizer": { "ref": "dead", "fallback": ["w"] } }),
             "worker broken 55, synthesizer w 90",
         ),
+        (json!({ "workers": ["b"], "synthesizer": "dead" }), "worker b 50, synthesizer dead 60"),
         (
-            json!({ "workers": ["b"], "synthesizer": "dead" }),
-            "worker b 50, synthesizer dead 60",
+            json!({ "workers": ["b", "dead"], "selector": "judge", "policy": { "min_success": 2 } }),
+            "worker dead 60",
         ),
-        (json!({ "workers": ["b", "dead"], "selector": "judge", "policy": { "min_success": 2 } }),
-            "worker dead 60"),
         // While it writes, all of the time is the writer's.
-        (json!({ "workers": ["a"], "synthesizer": "slowly" }), "worker a 10, synthesizer slowly 24"),
+        (
+            json!({ "workers": ["a"], "synthesizer": "slowly" }),
+            "worker a 10, synthesizer slowly 24",
+        ),
     ] {
         let told = run(&cast().engine(&plan, ""), ask()).await;
         assert_eq!(path(&told), want, "{plan}");
