@@ -22,7 +22,9 @@ fn config(workers: usize, depth: u32, nested: bool) -> String {
     };
     let panels = names.chunks(8).enumerate().map(|(number, panel)| {
         let mut panel = level(json!(panel));
-        panel["name"] = json!(format!("panel {number}"));
+        if let Some(fields) = panel.as_object_mut() {
+            fields.insert("name".to_owned(), json!(format!("panel {number}")));
+        }
         panel
     });
     let plan = level(if nested { panels.collect() } else { json!(names) });

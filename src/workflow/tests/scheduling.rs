@@ -104,7 +104,8 @@ struct Times<'a>(&'a [u64]);
 
 impl Times<'_> {
     fn of(&self, stage: &Value) -> u64 {
-        self.0[stage["ref"].as_str().unwrap()[1..].parse::<usize>().unwrap()]
+        let number = stage["ref"].as_str().unwrap().trim_start_matches('m');
+        self.0[number.parse::<usize>().unwrap()]
     }
 
     /// Of a level that can begin at `start`, with the analysis in force above: when it is there,
