@@ -6,10 +6,12 @@
 mod answer;
 mod anthropic;
 mod ask;
+mod body;
 pub mod breaker;
 mod build;
 mod call;
 mod clock;
+mod conversation;
 mod endpoint;
 mod error;
 mod exchange;
@@ -50,6 +52,7 @@ use futures::stream::BoxStream;
 use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
+pub use conversation::Conversation;
 pub use error::{LlmError, LlmErrorKind};
 pub use health::{EndpointHealth, ModelHealth};
 pub use model::Model;
@@ -59,8 +62,7 @@ pub(crate) use redact::scrub;
 use crate::{
     config::Transport,
     types::{
-        Effort, Extra, FinishReason, Message, OutputFormat, Sampling, ToolChoice, ToolDefinition,
-        Usage,
+        Effort, Extra, FinishReason, OutputFormat, Sampling, ToolChoice, ToolDefinition, Usage,
     },
 };
 
@@ -78,7 +80,7 @@ pub struct Llm {
 #[derive(Clone)]
 pub struct Call {
     /// The conversation, system messages included.
-    pub messages: Arc<[Message]>,
+    pub messages: Conversation,
     /// What to sample with. `temperature` is what the temperature rule chose; it is clamped to the
     /// model's range or left out here.
     pub sampling: Sampling,

@@ -9,6 +9,7 @@ mod ask;
 mod board;
 mod consensus;
 mod context;
+mod critical;
 mod cut;
 mod direct;
 mod error;
@@ -19,7 +20,7 @@ mod level;
 mod lineup;
 mod reranker;
 mod run;
-mod selector;
+pub mod selector;
 mod site;
 mod stand_in;
 mod step;
@@ -38,6 +39,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream::BoxStream};
+use serde::Serialize;
 
 pub use crate::config::DEFAULT_WORKFLOW;
 pub use error::WorkflowError;
@@ -122,7 +124,8 @@ pub enum Event {
 }
 
 /// Which stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StageKind {
     /// Reads the task.
     Analyzer,

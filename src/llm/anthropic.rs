@@ -12,6 +12,7 @@ use url::Url;
 use super::{
     answer::{Counts, Piece, ToolPiece},
     ask::{Ask, number},
+    body::Body,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -79,8 +80,19 @@ impl Wire for Anthropic {
         "text/event-stream"
     }
 
-    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+    fn body(&self, ask: &Ask<'_>) -> Body {
         body(ask)
+    }
+
+    fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
+        let Turns { system, mut turns } = prompt::turns(messages);
+        turns.last_mut().into_iter().for_each(trim_opening);
+        let mut fields = Map::new();
+        if !system.is_empty() {
+            fields.insert("system".into(), system.into());
+        }
+        fields.insert("messages".into(), turns.iter().map(turn).collect());
+        fields
     }
 
     fn temperature(&self, ask: &Ask<'_>) -> Option<f32> {
@@ -141,17 +153,12 @@ impl Wire for Anthropic {
 }
 
 /// The body of a request.
-fn body(ask: &Ask<'_>) -> Map<String, Value> {
+fn body(ask: &Ask<'_>) -> Body {
     let thinking = thinking(ask);
-    let Turns { system, mut turns } = prompt::turns(ask.messages());
-    turns.last_mut().into_iter().for_each(trim_opening);
-    let mut body = Map::new();
+    let mut body = Body::default();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     body.insert("max_tokens".into(), max_tokens(ask, thinking.as_ref()).into());
-    if !system.is_empty() {
-        body.insert("system".into(), system.into());
-    }
-    body.insert("messages".into(), turns.iter().map(turn).collect());
+    ask.insert_conversation(&mut body);
     body.insert("stream".into(), ask.call.stream.into());
     sampling(ask, thinking.is_some(), &mut body);
     let stop: Vec<&str> = ask.stop().into_iter().filter(|stop| !stop.trim().is_empty()).collect();

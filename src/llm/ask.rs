@@ -4,7 +4,10 @@
 use serde_json::{Number, Value};
 
 use super::{
-    Call, prompt,
+    Call,
+    body::Body,
+    conversation::Form,
+    prompt,
     repair::{Parameter, Refused, format_ceiling, needs_tools},
     wire::{Feature, wire},
 };
@@ -118,23 +121,55 @@ impl Ask<'_> {
         }
     }
 
-    /// The conversation to send: tool turns complete, or as plain text where no tools are shown
-    /// though the request had some (or the protocol wants tools with them); and with an instruction on the form of the answer.
-    pub(super) fn messages(&self) -> Vec<Message> {
-        let mut messages = self.call.messages.to_vec();
-        if prompt::has_tool_turns(&messages) {
-            let hidden = !self.call.tools.is_empty() && self.tools().is_empty();
-            let unsaid = self.call.tools.is_empty() && self.lacks(Feature::OldToolTurns);
-            if hidden || unsaid || self.is_plain() || !self.knows_tools() {
-                prompt::flatten_tools(&mut messages);
-            } else {
-                prompt::link_tools(&mut messages);
-            }
+    /// Puts the conversation into a body of the chat endpoint: what was written for another call
+    /// that shares the messages, where nothing of this one's own is said in them.
+    pub(super) fn insert_conversation(&self, body: &mut Body) {
+        let wire = wire(self.config.protocol);
+        let fields = || wire.conversation(self, self.messages());
+        let form = self.form();
+        let own = self.call.format != OutputFormat::Text
+            || self.must_be_told_to_call()
+            || (form == Form::Linked && wire.signs());
+        let messages = &self.call.messages;
+        let shared = if own { None } else { messages.written(self.config.protocol, form, fields) };
+        match shared {
+            Some(written) => body.splice(written),
+            None => body.extend(fields()),
         }
-        if self.lacks(Feature::ToolChoice)
+    }
+
+    /// What becomes of tool turns: plain text where no tools are shown though the request had some,
+    /// or the protocol wants tools with them.
+    fn form(&self) -> Form {
+        if !prompt::has_tool_turns(&self.call.messages) {
+            return Form::Toolless;
+        }
+        let hidden = !self.call.tools.is_empty() && self.tools().is_empty();
+        let unsaid = self.call.tools.is_empty() && self.lacks(Feature::OldToolTurns);
+        if hidden || unsaid || self.is_plain() || !self.knows_tools() {
+            Form::Flattened
+        } else {
+            Form::Linked
+        }
+    }
+
+    /// Whether a tool call is demanded of a protocol that has no word for it.
+    fn must_be_told_to_call(&self) -> bool {
+        self.lacks(Feature::ToolChoice)
             && matches!(self.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
             && !self.tools().is_empty()
-        {
+    }
+
+    /// The conversation to send: tool turns complete or as plain text, and with an instruction on
+    /// the form of the answer.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        let mut messages = self.call.messages.to_vec();
+        match self.form() {
+            Form::Toolless => {}
+            Form::Linked => prompt::link_tools(&mut messages),
+            Form::Flattened => prompt::flatten_tools(&mut messages),
+        }
+        if self.must_be_told_to_call() {
             prompt::add_to_system(&mut messages, prompt::CALL_A_TOOL);
         }
         if let Some(instruction) = self.instruction(&messages) {

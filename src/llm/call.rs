@@ -351,7 +351,7 @@ impl<'a> Try<'a> {
         }
         let (model, endpoint) = (&self.model.config.name, self.endpoint().name());
         let body = &self.prepared.body;
-        tracing::debug!(model, endpoint, request = redact::fields(body), "upstream attempt");
+        tracing::debug!(model, endpoint, request = redact::contents(body), "upstream attempt");
         if self.model.log_payloads {
             let text = serde_json::to_string(body).unwrap_or_default();
             let text = redact::excerpt(&text, &self.endpoint().secrets());

@@ -10,12 +10,12 @@ use reqwest::{
     Client,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
-use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
     Call, LlmError, LlmErrorKind,
     ask::Ask,
+    body::Body,
     repair::{Parameter, Refused},
     warm::Warmth,
     wire::{Wire, below, wire},
@@ -50,7 +50,7 @@ struct CallHeaders {
 pub(super) struct Prepared {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Map<String, Value>,
+    pub(super) body: Body,
     pub(super) temperature: Option<f32>,
 }
 

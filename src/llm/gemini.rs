@@ -11,6 +11,7 @@ use url::Url;
 use super::{
     answer::{Counts, Piece, ToolPiece, call_id},
     ask::{Ask, number},
+    body::Body,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -88,8 +89,24 @@ impl Wire for Gemini {
         "text/event-stream"
     }
 
-    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+    fn body(&self, ask: &Ask<'_>) -> Body {
         body(ask)
+    }
+
+    fn conversation(&self, ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
+        let Turns { system, turns } = prompt::turns(messages);
+        let stand_in = ask.may_send(Parameter::StandInSignature);
+        let contents = turns.iter().map(|turn| content(turn, stand_in)).collect();
+        let mut fields = Map::new();
+        fields.insert("contents".into(), contents);
+        if !system.is_empty() {
+            fields.insert("systemInstruction".into(), json!({"parts": [{"text": system}]}));
+        }
+        fields
+    }
+
+    fn signs(&self) -> bool {
+        true
     }
 
     fn sign(&self, body: &mut Map<String, Value>, known: &dyn Fn(&str) -> Option<String>) {
@@ -181,14 +198,9 @@ const FIELDS: [Field; 10] = [
 ];
 
 /// The body of a request.
-fn body(ask: &Ask<'_>) -> Map<String, Value> {
-    let Turns { system, turns } = prompt::turns(ask.messages());
-    let stand_in = ask.may_send(Parameter::StandInSignature);
-    let mut body = Map::new();
-    body.insert("contents".into(), turns.iter().map(|turn| content(turn, stand_in)).collect());
-    if !system.is_empty() {
-        body.insert("systemInstruction".into(), json!({"parts": [{"text": system}]}));
-    }
+fn body(ask: &Ask<'_>) -> Body {
+    let mut body = Body::default();
+    ask.insert_conversation(&mut body);
     tools(ask, &mut body);
     let config = generation_config(ask);
     if !config.is_empty() {

@@ -11,6 +11,7 @@ use url::Url;
 use super::{
     answer::{Counts, Piece, ToolPiece, call_id},
     ask::{Ask, number},
+    body::Body,
     openai, prompt,
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -57,8 +58,13 @@ impl Wire for Ollama {
         "application/x-ndjson"
     }
 
-    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+    fn body(&self, ask: &Ask<'_>) -> Body {
         body(ask)
+    }
+
+    fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
+        let messages = messages.iter().map(message).collect();
+        [("messages".to_owned(), messages)].into_iter().collect()
     }
 
     fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
@@ -98,8 +104,8 @@ impl Wire for Ollama {
 }
 
 /// The body of a request.
-fn body(ask: &Ask<'_>) -> Map<String, Value> {
-    let mut body = Map::new();
+fn body(ask: &Ask<'_>) -> Body {
+    let mut body = Body::default();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     if ask.is_plain() {
         body.insert("prompt".into(), ask.prompt().into());
@@ -107,7 +113,7 @@ fn body(ask: &Ask<'_>) -> Map<String, Value> {
             body.insert("raw".into(), true.into());
         }
     } else {
-        body.insert("messages".into(), ask.messages().iter().map(message).collect());
+        ask.insert_conversation(&mut body);
     }
     body.insert("stream".into(), ask.call.stream.into());
     if let Some(effort) = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort)) {
@@ -268,7 +274,7 @@ mod tests {
 
     fn body_of(config: &Model, call: &Call, refused: &[Parameter]) -> Value {
         let refused: Refused = refused.iter().copied().collect();
-        Value::Object(body(&Ask { config, call, refused: &refused }))
+        body(&Ask { config, call, refused: &refused }).into_value()
     }
 
     #[test]
@@ -316,8 +322,8 @@ mod tests {
             vec![ToolCall { id: "c".into(), name: "f".into(), arguments: "{\"a\":1}".into() }];
         let mut result = Message::text(Role::Tool, "42");
         result.tool_call_id = Some("c".into());
-        let messages: Arc<[Message]> = vec![seeing, calling, result].into();
-        let call = Call { messages: messages.clone(), ..testing::call_with_tools() };
+        let call =
+            Call { messages: vec![seeing, calling, result].into(), ..testing::call_with_tools() };
         let body = body_of(&config(), &call, &[]);
         assert_eq!(
             body["messages"],

@@ -9,6 +9,7 @@ use url::Url;
 use super::{
     answer::{Counts, Piece, ToolPiece},
     ask::{Ask, MOST_STOPS, number},
+    body::Body,
     refusal::Refusal,
     repair::{Field, Parameter, field},
     wire::{Feature, Wire, below},
@@ -47,8 +48,13 @@ impl Wire for OpenAi {
         "text/event-stream"
     }
 
-    fn body(&self, ask: &Ask<'_>) -> Map<String, Value> {
+    fn body(&self, ask: &Ask<'_>) -> Body {
         body(ask)
+    }
+
+    fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
+        let messages = messages.iter().map(message).collect();
+        [("messages".to_owned(), messages)].into_iter().collect()
     }
 
     fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
@@ -102,13 +108,13 @@ const FIELDS: [Field; 13] = [
 ];
 
 /// The body of a request.
-fn body(ask: &Ask<'_>) -> Map<String, Value> {
-    let mut body = Map::new();
+fn body(ask: &Ask<'_>) -> Body {
+    let mut body = Body::default();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     if ask.is_plain() {
         body.insert("prompt".into(), ask.prompt().into());
     } else {
-        body.insert("messages".into(), ask.messages().iter().map(message).collect());
+        ask.insert_conversation(&mut body);
     }
     body.insert("stream".into(), ask.call.stream.into());
     if ask.call.stream && ask.may_send(Parameter::StreamOptions) {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use super::body::{Body, Content};
+
 /// Characters of an upstream's message that are shown.
 pub(super) const MESSAGE_LIMIT: usize = 300;
 /// Bytes of a payload that `CHORUS_LOG_PAYLOADS=1` shows.
@@ -151,7 +153,20 @@ pub(super) fn fields(payload: &Map<String, Value>) -> String {
     shown.join(" ")
 }
 
-fn shape(value: &Value) -> String {
+/// The same of a body, some of which may be written already.
+pub(super) fn contents(body: &Body) -> String {
+    let shown: Vec<String> = body
+        .contents()
+        .map(|(name, content)| match content {
+            Content::Value(value) => format!("{name}={}", shape(value)),
+            Content::Written(field) => format!("{name}={}", field.shape),
+        })
+        .collect();
+    shown.join(" ")
+}
+
+/// A value's kind and length.
+pub(super) fn shape(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),

@@ -48,7 +48,7 @@ pub(super) fn model(protocol: Protocol, api_base: &str) -> Model {
 /// A streamed call of one user message.
 pub(super) fn call(text: &str) -> Call {
     Call {
-        messages: Arc::from([Message::text(Role::User, text)]),
+        messages: vec![Message::text(Role::User, text)].into(),
         sampling: Sampling::default(),
         max_tokens: None,
         stop: Vec::new(),
@@ -71,7 +71,7 @@ pub(super) fn call_with_image() -> Call {
     let mut message = Message::text(Role::User, "what is this?");
     let image = Image::Inline { media_type: "image/png".into(), base64: "QUJD".into() };
     message.parts.push(Part::Image(image));
-    Call { messages: Arc::from([message]), ..call("") }
+    Call { messages: vec![message].into(), ..call("") }
 }
 
 pub(super) fn call_with_tools() -> Call {

@@ -7,10 +7,13 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    answer::Piece, anthropic::Anthropic, ask::Ask, gemini::Gemini, ollama::Ollama, openai::OpenAi,
-    refusal::Refusal, repair::Field,
+    answer::Piece, anthropic::Anthropic, ask::Ask, body::Body, gemini::Gemini, ollama::Ollama,
+    openai::OpenAi, refusal::Refusal, repair::Field,
 };
-use crate::{config, types::Protocol};
+use crate::{
+    config,
+    types::{Message, Protocol},
+};
 
 /// How one protocol writes requests and reads replies. Pure.
 pub(super) trait Wire: Sync {
@@ -86,7 +89,16 @@ pub(super) trait Wire: Sync {
     fn streams_as(&self) -> &'static str;
 
     /// The body of a request.
-    fn body(&self, ask: &Ask<'_>) -> Map<String, Value>;
+    fn body(&self, ask: &Ask<'_>) -> Body;
+
+    /// The fields of a chat request that hold these messages; of the call they depend on nothing
+    /// but signatures, where the protocol has them.
+    fn conversation(&self, ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value>;
+
+    /// Whether tool calls in a conversation are signed by the model that made them.
+    fn signs(&self) -> bool {
+        false
+    }
 
     /// The temperature in that body.
     fn temperature(&self, ask: &Ask<'_>) -> Option<f32> {

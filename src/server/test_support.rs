@@ -80,6 +80,8 @@ pub(super) fn trace(mode: &'static str, status: RunStatus) -> WorkflowExecutionD
             synthesizer: None,
             note: None,
         },
+        overhead: Duration::ZERO,
+        critical_path: Vec::new(),
         warnings: Vec::new(),
     }
 }

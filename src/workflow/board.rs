@@ -6,13 +6,17 @@ mod judging;
 
 use std::sync::Arc;
 
-pub(super) use judging::{Judging, Shortlist};
+use tokio::time::Instant;
+
+pub(super) use judging::Judging;
 
 use super::{
     Event, StageKind,
     consensus::Consensus,
     context::RunContext,
+    critical::{Chain, Stopwatch},
     cut::{Cutter, cuttable},
+    level::Position,
     stand_in::{self, Reader},
     step::{
         Advice, Answered, Candidate, Failure, LevelOutcome, MemberOutcome, Reranking, Selection,
@@ -56,7 +60,15 @@ pub(super) struct Board {
     plan: Arc<Plan>,
     reader: Reader,
     window: Window,
-    started_ms: u64,
+    /// The nested workflows it is in; none at the top.
+    path: Option<Arc<str>>,
+    /// What it began after.
+    before: Chain,
+    /// What decided when the stage ended that was waited for last.
+    chain: Chain,
+    /// What decided when the analysis ended.
+    analysis: Chain,
+    started: Instant,
     /// Timers and the like, which end with the level.
     attendants: Vec<Cutter>,
     analyzing: Option<Running>,
@@ -78,6 +90,7 @@ pub(super) struct Board {
     asking: Option<Running>,
     /// In plan order; by score once they were reranked.
     candidates: Vec<Candidate>,
+    /// Once somebody asked for it.
     consensus: Option<Consensus>,
     /// The candidates are so alike that selector and synthesizer are needless.
     agreed: bool,
@@ -94,13 +107,17 @@ impl Board {
     pub(super) fn new(
         run: Arc<RunContext>,
         plan: Arc<Plan>,
-        reader: Reader,
+        position: &Position,
         window: Window,
     ) -> Self {
         Self {
-            started_ms: run.elapsed_ms(),
+            path: position.path.clone(),
+            before: position.before.clone(),
+            chain: None,
+            analysis: None,
+            started: Instant::now(),
             run,
-            reader,
+            reader: position.reader,
             window,
             attendants: Vec::new(),
             analyzing: None,
@@ -128,7 +145,7 @@ impl Board {
 
     /// The same stream, which ends when the level does.
     pub(super) fn ends_with_level(&mut self, steps: Steps) -> Steps {
-        let (steps, cutter) = cuttable(steps);
+        let (steps, cutter) = cuttable(steps, Stopwatch::default());
         self.attendants.push(cutter);
         steps
     }
@@ -161,9 +178,10 @@ impl Board {
         overcome: &[(String, ErrorRecord)],
         advice: &Advice,
     ) -> Event {
-        self.analyzing = None;
         let (status, ms) = (record.call.status, record.call.duration_ms);
         let name = record.call.model.clone();
+        let ended = self.analyzing.take();
+        self.analysis = ended.and_then(|one| self.link(StageKind::Analyzer, &name, &one));
         let detail = match &failure {
             Some(failure) => Some(failure.code.to_owned()),
             None => advice_line(advice),
@@ -173,7 +191,29 @@ impl Board {
         report(StageKind::Analyzer, &name, status, ms, detail, degrades)
     }
 
-    pub(super) fn member_ended(&mut self, seat: usize, outcome: MemberOutcome) -> Event {
+    /// What decided when the analysis ended.
+    pub(super) fn analysis_chain(&self) -> Chain {
+        self.analysis.clone()
+    }
+
+    /// What decided when the stage ended that was waited for last.
+    pub(super) fn chain(&self) -> Chain {
+        self.chain.clone()
+    }
+
+    fn link(&self, stage: StageKind, name: &str, ended: &Running) -> Chain {
+        ended.tracker.chain(stage, name, self.path.as_ref())
+    }
+
+    /// The stage that was asked has ended.
+    fn has_asked(&mut self, stage: StageKind, name: &str) {
+        if let Some(ended) = self.asking.take() {
+            self.chain = self.link(stage, name, &ended);
+        }
+    }
+
+    pub(super) fn member_ended(&mut self, seat: usize, mut outcome: MemberOutcome) -> Event {
+        self.chain = outcome.chain.take();
         let name = outcome.record.name.clone();
         let call = &outcome.record.call;
         let (status, ms) = (call.status, call.duration_ms);
@@ -206,9 +246,9 @@ impl Board {
 
     /// Takes the reranking in: only what it kept goes on.
     pub(super) fn reranked(&mut self, reranking: Reranking) -> Event {
-        self.asking = None;
         let Reranking { kept, record, failure, overcome, .. } = reranking;
         let name = record.call.model.clone();
+        self.has_asked(StageKind::Reranker, &name);
         let degrades = self.warn_all(StageKind::Reranker, &name, failure.as_ref(), &overcome);
         let (status, ms) = (record.call.status, record.call.duration_ms);
         let detail = match &failure {
@@ -217,14 +257,15 @@ impl Board {
         };
         let kept = kept.iter().filter_map(|index| self.candidates.get(*index).cloned());
         self.candidates = kept.collect();
+        self.consensus = None;
         self.reranker = Some(record);
         report(StageKind::Reranker, &name, status, ms, Some(detail), degrades)
     }
 
     /// Takes the selection in; events only when a judge was asked.
     pub(super) fn selected(&mut self, selection: Selection) -> Vec<Event> {
-        self.asking = None;
         let Selection { best, record, failure, overcome, .. } = selection;
+        self.has_asked(StageKind::Selector, &record.call.model);
         self.best = best;
         let mut events = Vec::new();
         if record.call.status != StageStatus::Skipped {
@@ -262,9 +303,9 @@ impl Board {
 
     /// Takes the synthesizer's ending in.
     pub(super) fn answered(&mut self, answered: Answered) -> (Event, LevelOutcome) {
-        self.asking = None;
         let Answered { record, result, text, usage, overcome } = answered;
         let name = record.call.model.clone();
+        self.has_asked(StageKind::Synthesizer, &name);
         for error in &overcome {
             let named = if error.model.is_empty() { &name } else { &error.model };
             self.warn(StageKind::Synthesizer, named, &ErrorRecord::from(error));

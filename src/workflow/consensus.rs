@@ -3,7 +3,7 @@
 use super::excerpt::floor_boundary;
 
 /// Candidates at least this similar count as the same answer.
-pub(super) const ALIKE: f64 = 0.98;
+const ALIKE: f64 = 0.98;
 /// Only this much of each text is compared.
 const COMPARED_BYTES: usize = 64 * 1024;
 
@@ -64,6 +64,18 @@ pub(super) struct Consensus {
     pub(super) agreement: f64,
 }
 
+/// Whether all of these count as the same answer. The first two that differ tell, as a rule: a
+/// judge does not wait for what only its stand-in needs.
+pub(super) fn are_alike(texts: &[&str]) -> bool {
+    let mut seen: Vec<Trigrams> = Vec::new();
+    texts.iter().all(|text| {
+        let one = Trigrams::of(text);
+        let like_all = seen.iter().all(|other| other.similarity(&one) >= ALIKE);
+        seen.push(one);
+        like_all
+    })
+}
+
 /// Compares every candidate with every other; `None` without candidates.
 pub(super) fn consensus(texts: &[&str]) -> Option<Consensus> {
     let grams: Vec<Trigrams> = texts.iter().map(|text| Trigrams::of(text)).collect();
@@ -93,6 +105,8 @@ pub(super) fn consensus(texts: &[&str]) -> Option<Consensus> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -126,6 +140,16 @@ mod tests {
         for length in 0..200 {
             let text: String = ('a'..='z').cycle().take(length).collect();
             assert_eq!(consensus(&[&text, &text]).unwrap().agreement, 1.0, "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_are_alike_when_the_two_least_alike_are(
+            texts in prop::collection::vec("(ab ){30,40}[ab]{0,3}", 1..5),
+        ) {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            prop_assert_eq!(are_alike(&texts), consensus(&texts).unwrap().agreement >= ALIKE);
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::Price,
+    llm::Conversation,
     types::{Request, RequestId, Usage, WorkflowId},
 };
 
@@ -17,6 +18,8 @@ use crate::{
 pub(super) struct RunContext {
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
+    /// Its messages, for the calls that share them.
+    pub(super) conversation: Conversation,
     pub(super) request_id: RequestId,
     pub(super) workflow_id: WorkflowId,
     pub(super) started: Instant,
@@ -83,6 +86,7 @@ impl RunContext {
         Self {
             engine,
             affinity: request.affinity(),
+            conversation: Arc::clone(&request.messages).into(),
             request,
             request_id,
             workflow_id,

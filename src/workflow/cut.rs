@@ -8,7 +8,7 @@ use std::{
 
 use futures::{StreamExt, stream::poll_fn, task::AtomicWaker};
 
-use super::step::Steps;
+use super::{critical::Stopwatch, step::Steps};
 
 struct Shared {
     steps: Mutex<Option<Steps>>,
@@ -34,15 +34,18 @@ impl Cutter {
     }
 }
 
-/// The same stream, and what ends it. Must not be cut by itself.
-pub(super) fn cuttable(steps: Steps) -> (Steps, Cutter) {
+/// The same stream, and what ends it. Must not be cut by itself. The stopwatch tells how long it
+/// had nothing to do.
+pub(super) fn cuttable(steps: Steps, stopwatch: Stopwatch) -> (Steps, Cutter) {
     let shared = Arc::new(Shared { steps: Mutex::new(Some(steps)), waker: AtomicWaker::new() });
     let cutter = Cutter(Arc::downgrade(&shared));
+    let mut waits = false;
     let steps = poll_fn(move |context| {
         shared.waker.register(context.waker());
         let mut steps = shared.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        let polled =
-            steps.as_mut().map_or(Poll::Ready(None), |steps| steps.poll_next_unpin(context));
+        let polled = stopwatch.around(&mut waits, || {
+            steps.as_mut().map_or(Poll::Ready(None), |steps| steps.poll_next_unpin(context))
+        });
         if matches!(polled, Poll::Ready(None)) {
             *steps = None;
         }
@@ -72,7 +75,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_stream_holds_is_dropped_when_it_is_cut_and_the_stream_ends() {
         let held = Arc::new(());
-        let (mut steps, cutter) = cuttable(holding(Arc::clone(&held)));
+        let (mut steps, cutter) = cuttable(holding(Arc::clone(&held)), Stopwatch::default());
         assert!(matches!(steps.next().await, Some(Step::GraceOver)));
         let cut = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -86,10 +89,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_is_not_cut_is_as_it_was_and_a_cutter_holds_nothing() {
         let held = Arc::new(());
-        let (steps, cutter) = cuttable(holding(Arc::clone(&held)));
+        let held_by = || cuttable(holding(Arc::clone(&held)), Stopwatch::default());
+        let (steps, cutter) = held_by();
         assert_eq!(steps.count().await, 2);
         assert_eq!(Arc::strong_count(&held), 1);
-        let (steps, late) = cuttable(holding(Arc::clone(&held)));
+        let (steps, late) = held_by();
         drop(steps);
         assert_eq!(Arc::strong_count(&held), 1);
         cutter.cut();

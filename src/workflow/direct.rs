@@ -9,6 +9,7 @@ use super::{
     StageKind,
     ask::{MAX_OUTPUT_BYTES, drain, ended_early, too_large},
     context::RunContext,
+    critical::timed,
     hedge::{Turn, race},
     step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
     temperature,
@@ -33,13 +34,13 @@ pub(super) struct Instead {
 
 /// Calls the model and streams what it says.
 pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) -> Steps {
-    Box::pin(stream! {
+    let until = instead.deadline.and_then(Deadline::after);
+    let tracker = Tracker::new(&run, until, &model.config().name);
+    let stopwatch = tracker.stopwatch();
+    let steps = Box::pin(stream! {
         let config = model.config();
         let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
-        let Instead { note, deadline } = instead;
-        let until = deadline.and_then(Deadline::after);
-        let tracker = Tracker::new(&run, until, &config.name);
-        tracker.begin();
+        tracker.begin(None);
         let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);
         let turn =
@@ -81,18 +82,21 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
         };
         let (status, ms) = (call.status, call.duration_ms);
         yield Step::Event(report(StageKind::Synthesizer, &config.name, status, ms, None, false));
-        yield Step::Done(Box::new(outcome(&run, &model, call, ending, usage, note)));
+        let chain = tracker.chain(StageKind::Synthesizer, &config.name, None);
+        let outcome = outcome(&run, &model, call, ending, usage, instead.note);
+        yield Step::Done(Box::new(LevelOutcome { chain, ..outcome }));
         if finished {
             drain(vec![stream]).await;
         }
-    })
+    });
+    timed(steps, stopwatch)
 }
 
 /// The request as it is, for one model.
 fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
     let request = &run.request;
     Call {
-        messages: Arc::clone(&request.messages),
+        messages: run.conversation.clone(),
         sampling: Sampling { temperature, ..request.sampling.clone() },
         max_tokens: request.max_tokens,
         stop: request.stop.clone(),
@@ -141,5 +145,5 @@ fn outcome(
         }
         Err(error) => Err(Failure::of(&error)),
     };
-    LevelOutcome { record, result, answer_usage }
+    LevelOutcome { record, result, answer_usage, chain: None }
 }

@@ -1,6 +1,10 @@
 //! Fitting texts and conversations into a bounded prompt: head and tail kept, the cut marked, never
 //! inside a character.
 
+use std::borrow::Cow;
+
+use memchr::memmem;
+
 use crate::types::{Message, Part, Role};
 
 /// Bytes a token is taken to have when a prompt is sized: less than the usual four, so that the
@@ -114,7 +118,8 @@ pub(super) fn answer_tokens(context_tokens: u32, most: u32) -> u32 {
 /// Untrusted text between tags that carry the run's nonce. A nonce inside it (a nested writer has
 /// seen it) is taken out, so that no text can forge the end of its fence.
 pub(super) fn fenced(tag: &str, nonce: &str, attributes: &str, text: &str) -> String {
-    let text = text.replace(nonce, "*");
+    let forged = memmem::find(text.as_bytes(), nonce.as_bytes()).is_some();
+    let text = if forged { Cow::Owned(text.replace(nonce, "*")) } else { Cow::Borrowed(text) };
     format!("<{tag}-{nonce}{attributes}>\n{text}\n</{tag}-{nonce}>")
 }
 

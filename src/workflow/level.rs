@@ -15,9 +15,10 @@ use super::{
     Event,
     board::{Board, Judging},
     context::RunContext,
+    critical::Chain,
     site::{Site, rest_of},
     stand_in::Reader,
-    step::{Advice, Analysis, Step, Steps},
+    step::{Analysis, Known, Step, Steps},
     window::{Deadline, Window},
 };
 use crate::config::{Plan, Stage};
@@ -30,17 +31,29 @@ pub(super) struct Position {
     /// The analyzer node in force above, for a level without its own.
     pub(super) analyzer: Option<Stage>,
     /// The analysis made above.
-    pub(super) analysis: watch::Receiver<Option<Arc<Advice>>>,
+    pub(super) analysis: watch::Receiver<Option<Known>>,
     /// Until when the level above waits.
     pub(super) end: Option<Deadline>,
     /// Turns true when the level above can do without this one.
     pub(super) stopped: Option<watch::Receiver<bool>>,
+    /// The nested workflows it is in, itself included; none at the top.
+    pub(super) path: Option<Arc<str>>,
+    /// What it began after.
+    pub(super) before: Chain,
 }
 
 impl Position {
     pub(super) fn top() -> Self {
-        let (_, analysis) = watch::channel(Some(Arc::default()));
-        Self { reader: Reader::Client, analyzer: None, analysis, end: None, stopped: None }
+        let (_, analysis) = watch::channel(Some(Known::default()));
+        Self {
+            reader: Reader::Client,
+            analyzer: None,
+            analysis,
+            end: None,
+            stopped: None,
+            path: None,
+            before: None,
+        }
     }
 }
 
@@ -49,7 +62,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
     Box::pin(stream! {
         let mut active: SelectAll<Steps> = SelectAll::new();
         let window = Window::open(&run, &plan, position.end);
-        let mut board = Board::new(Arc::clone(&run), Arc::clone(&plan), position.reader, window);
+        let mut board = Board::new(Arc::clone(&run), Arc::clone(&plan), &position, window);
         let (mut advise, mut analysis) = (None, position.analysis.clone());
         if plan.analyzer.is_some() {
             let (sender, receiver) = watch::channel(None);
@@ -63,6 +76,8 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
             answers: position.reader.answers() && plan.synthesizer.is_none(),
             analyzer: plan.analyzer.clone().or_else(|| position.analyzer.clone()),
             analysis,
+            path: position.path,
+            before: position.before,
         };
         if let Some(deadline) = window.workers {
             active.push(board.ends_with_level(at(deadline.at, Step::DeadlineOver)));
@@ -89,7 +104,8 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     let mut events = vec![board.analyzed(record, failure, &overcome, &advice)];
                     events.extend(board.choose(advice.overrides.as_ref()));
                     if let Some(sender) = advise.take() {
-                        sender.send_replace(Some(Arc::new(advice)));
+                        let chain = board.analysis_chain();
+                        sender.send_replace(Some(Known { advice: Arc::new(advice), chain }));
                     }
                     active.push(rest_of(rest));
                     for event in events {
@@ -127,13 +143,13 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     Judging::Failed(failure) => yield Step::Done(Box::new(board.failed(failure))),
                     Judging::AllGoUp => yield Step::Done(Box::new(board.all_go_up())),
                     Judging::Rerank(reranker) => {
-                        let (steps, running) = site.rerank(reranker, board.candidates());
+                        let (steps, running) = site.rerank(reranker, board.candidates(), board.chain());
                         board.asks(running);
                         active.push(steps);
                     }
                     Judging::Known(selection) => active.push(ready(Step::Selected(selection))),
                     Judging::Ask(stage) => {
-                        let (steps, running) = site.judge(stage, board.shortlist());
+                        let (steps, running) = site.judge(stage, board.candidates(), board.chain());
                         board.asks(running);
                         active.push(steps);
                     }
@@ -153,7 +169,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     }
                     match board.writer() {
                         Some(stage) => {
-                            let (steps, running) = site.write(stage, board.ranked());
+                            let (steps, running) = site.write(stage, board.ranked(), board.chain());
                             board.asks(running);
                             active.push(steps);
                         }

@@ -9,10 +9,11 @@ use super::{
     Engine, Event, Failed, Finished, Route, Run, RunStatus, RunSummary, RunWatch, WorkflowError,
     WorkflowExecutionDetails,
     context::RunContext,
+    critical::{Chain, told},
     direct::{self, Instead},
     level::{Position, run_level},
     step::{Failure, FailureKind, LevelOutcome, Step, Steps},
-    trace::{LevelRecord, UsageRecord},
+    trace::{LevelRecord, UsageRecord, millis},
 };
 use crate::{
     config::{Plan, UsageScope, Workflow},
@@ -156,13 +157,13 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
 
 impl Ending {
     fn ended(&self, outcome: LevelOutcome, direct: bool) -> Event {
-        let LevelOutcome { record, result, answer_usage } = outcome;
+        let LevelOutcome { record, result, answer_usage, chain } = outcome;
         self.run.watch.ended(record.status);
         let reason = match &result {
             Ok(candidates) => candidates.first().map_or(FinishReason::Stop, |one| one.reason),
             Err(_) => FinishReason::Stop,
         };
-        let trace = self.trace(record);
+        let trace = self.trace(record, &chain);
         match result {
             Ok(_) => {
                 let usage = match self.run.engine.config.server.usage {
@@ -180,10 +181,12 @@ impl Ending {
 
     fn refused(&self, error: WorkflowError) -> Failed {
         self.run.watch.ended(RunStatus::Failed);
-        Failed { error, trace: self.trace(LevelRecord::empty(self.name.clone())) }
+        Failed { error, trace: self.trace(LevelRecord::empty(self.name.clone()), &None) }
     }
 
-    fn trace(&self, level: LevelRecord) -> WorkflowExecutionDetails {
+    fn trace(&self, level: LevelRecord, chain: &Chain) -> WorkflowExecutionDetails {
+        let total = self.run.started.elapsed();
+        let (critical_path, waited) = told(chain);
         let tally = self.run.tally();
         let first_token_ms = self.run.watch.summary().first_token_ms;
         WorkflowExecutionDetails {
@@ -193,10 +196,12 @@ impl Ending {
             level: LevelRecord {
                 name: self.name.clone(),
                 first_token_ms,
-                total_ms: self.run.elapsed_ms(),
+                total_ms: millis(total),
                 usage: tally.usage_record(),
                 ..level
             },
+            overhead: total.saturating_sub(waited),
+            critical_path,
             warnings: tally.warnings,
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     ask::{Reply, ended_early, error, listen},
-    consensus::{ALIKE, Consensus},
+    consensus::{are_alike, consensus},
     context::RunContext,
     excerpt,
     hedge::{Turn, race},
@@ -36,18 +36,20 @@ Reply with one JSON object and nothing else: {\"reason\": one short sentence, \
 
 /// What the judge said, in terms of candidates.
 #[derive(Debug, PartialEq)]
-struct Verdict {
-    best: usize,
-    reason: Option<String>,
-    /// By candidate.
-    scores: Vec<(usize, f64)>,
+pub struct Verdict {
+    /// The index of the best one.
+    pub best: usize,
+    /// Why, in one line.
+    pub reason: Option<String>,
+    /// Indices of candidates with their scores, those that were given.
+    pub scores: Vec<(usize, f64)>,
 }
 
 /// Why no judge has to be asked, if none has.
-pub(super) fn skip_reason(count: usize, consensus: Consensus) -> Option<&'static str> {
-    match count {
-        1 => Some("there is only one candidate"),
-        _ if consensus.agreement >= ALIKE => Some("all candidates are alike"),
+pub(super) fn skip_reason(candidates: &[&str]) -> Option<&'static str> {
+    match candidates {
+        [_] => Some("there is only one candidate"),
+        all if are_alike(all) => Some("all candidates are alike"),
         _ => None,
     }
 }
@@ -82,7 +84,6 @@ pub(super) async fn select(
     run: &Arc<RunContext>,
     stage: &Stage,
     candidates: &[Candidate],
-    consensus: Consensus,
     tracker: &Tracker,
 ) -> Selection {
     let order = lineup::shuffled(candidates.len(), run.workflow_id.seed());
@@ -100,7 +101,9 @@ pub(super) async fn select(
                 Failure::Unusable => tracker.end(StageStatus::Failed, Some(shown.clone())),
             };
             let reason = Some("the consensus candidate stands in for a verdict".to_owned());
-            (Verdict { best: consensus.best, reason, scores: Vec::new() }, call, Some(shown))
+            let texts: Vec<&str> = candidates.iter().map(|one| one.text.as_str()).collect();
+            let best = consensus(&texts).map_or(0, |consensus| consensus.best);
+            (Verdict { best, reason, scores: Vec::new() }, call, Some(shown))
         }
     };
     let name = |index: usize| candidates.get(index).map(|candidate| candidate.name.clone());
@@ -309,8 +312,11 @@ fn format(count: usize) -> OutputFormat {
     }
 }
 
-/// Reads the verdict leniently; a label that was not shown is refused.
-fn parse(reply: &str, order: &[usize]) -> Option<Verdict> {
+/// Reads a judge's reply leniently: code fences, prose around the object, numbers as texts. `order`
+/// has the index of the candidate behind each label, from label 1. `None` when no candidate is named
+/// that was shown.
+#[must_use]
+pub fn parse(reply: &str, order: &[usize]) -> Option<Verdict> {
     let object = lenient::object(reply)?;
     let candidate = |label: &str| lineup::at_label(label, order);
     let best = match object.get("best")? {

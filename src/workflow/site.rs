@@ -9,18 +9,19 @@ use tokio::{sync::watch, time::timeout_at};
 use super::{
     Event, StageKind, analyzer,
     ask::{Reply, drain},
-    board::{Running, Shortlist},
+    board::Running,
     context::RunContext,
+    critical::{Chain, later},
     cut::cuttable,
     level::{Position, run_level},
     reranker, selector,
     stand_in::Reader,
-    step::{Advice, Candidate, Failure, LevelOutcome, MemberOutcome, Step, Steps},
+    step::{Candidate, Failure, Known, LevelOutcome, MemberOutcome, Step, Steps},
     synthesizer,
     trace::{CallRecord, ErrorRecord, RunStatus, StageStatus, WorkerRecord},
     tracker::Tracker,
     window::Window,
-    worker,
+    worker::{self, Draft},
 };
 use crate::{
     config::{Leaf, Member, Plan, Reranker, Schedule, Stage},
@@ -37,7 +38,11 @@ pub(super) struct Site {
     pub(super) answers: bool,
     /// The analyzer node in force.
     pub(super) analyzer: Option<Stage>,
-    pub(super) analysis: watch::Receiver<Option<Arc<Advice>>>,
+    pub(super) analysis: watch::Receiver<Option<Known>>,
+    /// The nested workflows it is in; none at the top.
+    pub(super) path: Option<Arc<str>>,
+    /// What it began after.
+    pub(super) before: Chain,
 }
 
 impl Site {
@@ -45,8 +50,9 @@ impl Site {
     pub(super) fn analyze(&self, stage: &Stage, crew: Vec<String>) -> (Steps, Running) {
         let tracker = Tracker::new(&self.run, self.window.analysis, &stage.model);
         let (run, stage, own) = (Arc::clone(&self.run), stage.clone(), tracker.clone());
+        let before = self.before.clone();
         let steps = stream! {
-            own.begin();
+            own.begin(before);
             yield Step::Event(started(StageKind::Analyzer, &stage.model));
             let analysis = analyzer::analyze(&run, &stage, &crew, &own).await;
             yield Step::Analyzed(Box::new(analysis));
@@ -79,33 +85,41 @@ impl Site {
         // The level itself ends its leaves, all at once.
         let tracker = Tracker::new(&run, None, &leaf.stage.model);
         let own = tracker.clone();
+        let (path, before) = (self.path.clone(), self.before.clone());
         let steps = stream! {
-            let advice = advice(&mut analysis, waits).await;
-            own.begin();
+            let Known { advice, chain } = known(&mut analysis, waits, before).await;
+            own.begin(chain);
             let name = assignment.leaf.name.clone();
             yield Step::Event(started(StageKind::Worker, &name));
             let draft = assignment.draft(&run, &advice, &own).await;
+            let chain = own.chain(StageKind::Worker, &name, path.as_ref());
             let candidate = |reply: Reply| {
                 let Completion { reason, usage } = reply.completion;
                 let path = name.clone();
                 vec![Candidate { seat, name, path, text: reply.text, reason, usage }]
             };
             let result = draft.result.map(candidate).map_err(|error| Failure::of(&error));
-            let outcome = MemberOutcome { record: draft.record, result, overcome: draft.overcome };
+            let Draft { record, overcome, rest, .. } = draft;
+            let outcome = MemberOutcome { record, result, overcome, chain };
             yield Step::Member { seat, outcome: Box::new(outcome) };
-            drain(draft.rest).await;
+            drain(rest).await;
         };
         running(Box::pin(steps), tracker)
     }
 
     fn nested(&self, seat: usize, plan: &Plan) -> (Steps, Running) {
         let (stop, stopped) = watch::channel(false);
-        let position = Position {
+        let mut position = Position {
             reader: if self.answers { Reader::AnsweringParent } else { Reader::Parent },
             analyzer: self.analyzer.clone(),
             analysis: self.analysis.clone(),
             end: self.window.workers,
             stopped: Some(stopped),
+            path: Some(match &self.path {
+                Some(above) => format!("{above}/{}", plan.name).into(),
+                None => plan.name.as_str().into(),
+            }),
+            before: self.before.clone(),
         };
         let waits = self.all_wait();
         let (run, plan) = (Arc::clone(&self.run), Arc::new(plan.clone()));
@@ -113,8 +127,9 @@ impl Site {
         let tracker = Tracker::new(&run, None, "");
         let own = tracker.clone();
         let steps = stream! {
-            advice(&mut analysis, waits).await;
-            own.begin();
+            let Known { chain, .. } = known(&mut analysis, waits, position.before.take()).await;
+            position.before.clone_from(&chain);
+            own.begin(chain);
             let started_ms = run.elapsed_ms();
             let mut steps = run_level(run, plan, position);
             while let Some(step) = steps.next().await {
@@ -131,12 +146,17 @@ impl Site {
         (steps, Running { stop: Some(stop), ..running })
     }
 
-    pub(super) fn rerank(&self, reranker: Reranker, shown: Vec<Candidate>) -> (Steps, Running) {
+    pub(super) fn rerank(
+        &self,
+        reranker: Reranker,
+        shown: Vec<Candidate>,
+        before: Chain,
+    ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let tracker = Tracker::new(&run, self.window.end, &reranker.stage.model);
         let own = tracker.clone();
         let steps = stream! {
-            own.begin();
+            own.begin(before);
             yield Step::Event(started(StageKind::Reranker, &reranker.stage.model));
             let reranking = reranker::rerank(&run, &reranker, &shown, &own).await;
             yield Step::Reranked(Box::new(reranking));
@@ -144,22 +164,31 @@ impl Site {
         running(Box::pin(steps), tracker)
     }
 
-    pub(super) fn judge(&self, stage: Stage, shortlist: Shortlist) -> (Steps, Running) {
+    pub(super) fn judge(
+        &self,
+        stage: Stage,
+        candidates: Vec<Candidate>,
+        before: Chain,
+    ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let tracker = Tracker::new(&run, self.window.end, &stage.model);
         let own = tracker.clone();
-        let Shortlist { candidates, consensus } = shortlist;
         let steps = stream! {
-            own.begin();
+            own.begin(before);
             yield Step::Event(started(StageKind::Selector, &stage.model));
-            let selection = selector::select(&run, &stage, &candidates, consensus, &own).await;
+            let selection = selector::select(&run, &stage, &candidates, &own).await;
             yield Step::Selected(Box::new(selection));
         };
         running(Box::pin(steps), tracker)
     }
 
     /// The writer, once it knows what it has to wait for.
-    pub(super) fn write(&self, stage: Stage, drafts: Vec<Candidate>) -> (Steps, Running) {
+    pub(super) fn write(
+        &self,
+        stage: Stage,
+        drafts: Vec<Candidate>,
+        before: Chain,
+    ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let tracker = Tracker::new(&run, self.window.end, &stage.model);
         let (analyzer, reader, end) = (self.analyzer.clone(), self.reader, self.window.end);
@@ -167,14 +196,14 @@ impl Site {
         let steps = stream! {
             yield Step::Event(started(StageKind::Synthesizer, &stage.model));
             let waits = synthesizer::depends_on_analysis(&run, &stage, analyzer.as_ref());
-            let advice = match end {
-                None => advice(&mut analysis, waits).await,
-                Some(end) => {
-                    let waited = timeout_at(end.at, advice(&mut analysis, waits)).await;
-                    waited.unwrap_or_default()
-                }
+            let known = known(&mut analysis, waits, before.clone());
+            let Known { advice, chain } = match end {
+                None => known.await,
+                Some(end) => timeout_at(end.at, known)
+                    .await
+                    .unwrap_or_else(|_| Known { chain: before, ..Known::default() }),
             };
-            own.begin();
+            own.begin(chain);
             let task =
                 synthesizer::Assignment { stage, analyzer, advice, drafts, reader, tracker: own };
             let mut steps = synthesizer::write(run, task);
@@ -187,7 +216,7 @@ impl Site {
 }
 
 fn running(steps: Steps, tracker: Tracker) -> (Steps, Running) {
-    let (steps, cutter) = cuttable(steps);
+    let (steps, cutter) = cuttable(steps, tracker.stopwatch());
     (steps, Running { cutter, tracker, stop: None })
 }
 
@@ -200,18 +229,20 @@ pub(super) fn rest_of(rest: Vec<CallStream>) -> Steps {
     Box::pin(futures::stream::once(drain(rest)).filter_map(|()| std::future::ready(None)))
 }
 
-/// The advice: waited for when it matters, else what there is.
-async fn advice(analysis: &mut watch::Receiver<Option<Arc<Advice>>>, wait: bool) -> Arc<Advice> {
+/// The analysis, as far as it is there or has to be waited for, and what decided when its reader
+/// could begin: it, or what came before its reader anyway.
+async fn known(analysis: &mut watch::Receiver<Option<Known>>, wait: bool, before: Chain) -> Known {
     if wait {
         // The sender goes only after it has sent, or with the whole run.
         let _ = analysis.wait_for(Option::is_some).await;
     }
-    analysis.borrow().clone().unwrap_or_default()
+    let Known { advice, chain } = analysis.borrow().clone().unwrap_or_default();
+    Known { advice, chain: if wait { later(before, chain) } else { before } }
 }
 
 /// A nested level as its parent sees it.
 fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutcome {
-    let LevelOutcome { record, result, .. } = outcome;
+    let LevelOutcome { record, result, chain, .. } = outcome;
     let cut = record.status == RunStatus::Cancelled;
     let status = match &result {
         Ok(_) => StageStatus::Ok,
@@ -242,5 +273,5 @@ fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutco
     let result = result
         .map(|all| all.into_iter().map(|candidate| Candidate { seat, ..candidate }).collect());
     let record = WorkerRecord { name, call, response: None, nested: Some(Box::new(record)) };
-    MemberOutcome { record, result, overcome: Vec::new() }
+    MemberOutcome { record, result, overcome: Vec::new(), chain }
 }

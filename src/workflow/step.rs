@@ -1,10 +1,13 @@
 //! What stages and levels tell each other: the vocabulary between the loop of a level, its board and
 //! the stages, none of which has to know the others for it.
 
+use std::sync::Arc;
+
 use futures::stream::BoxStream;
 
 use super::{
     Event, StageKind, StageReport,
+    critical::Chain,
     trace::{
         AnalyzerRecord, ErrorRecord, LevelRecord, RerankerRecord, SelectorRecord, StageStatus,
         SynthesizerRecord, WorkerRecord,
@@ -66,6 +69,8 @@ pub(super) struct MemberOutcome {
     pub(super) result: Result<Vec<Candidate>, Failure>,
     /// Failures of models whose fallback then answered.
     pub(super) overcome: Vec<LlmError>,
+    /// What decided when it ended.
+    pub(super) chain: Chain,
 }
 
 /// Why a member or a level has no answer.
@@ -164,6 +169,8 @@ pub(super) struct LevelOutcome {
     pub(super) result: Result<Vec<Candidate>, Failure>,
     /// What the answering stage's call cost.
     pub(super) answer_usage: Usage,
+    /// What decided when it ended.
+    pub(super) chain: Chain,
 }
 
 /// What the analyzer advises; empty when there is none or it failed.
@@ -174,6 +181,14 @@ pub(super) struct Advice {
     pub(super) temperature: Option<f32>,
     pub(super) language: Option<String>,
     pub(super) overrides: Option<Overrides>,
+}
+
+/// An analysis that has ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    pub(super) advice: Arc<Advice>,
+    /// What decided when it ended.
+    pub(super) chain: Chain,
 }
 
 /// What an analyzer would change of its level's policy.

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     config::{LimitKind, Stage},
-    llm::{Call, CallEvent, Delta, Limit, LlmError, LlmErrorKind, Model},
-    types::{FinishReason, Message, OutputFormat, Sampling, ToolDefinition},
+    llm::{Call, CallEvent, Conversation, Delta, Limit, LlmError, LlmErrorKind, Model},
+    types::{FinishReason, OutputFormat, Sampling, ToolDefinition},
 };
 
 /// Kept free in the writer's context for its answer when nobody says how long it may be, in tokens.
@@ -293,9 +293,9 @@ impl Assignment {
     }
 
     /// The conversation with the drafts in its leading system message.
-    fn prompt(&self, run: &RunContext, attempt: &Attempt) -> Arc<[Message]> {
+    fn prompt(&self, run: &RunContext, attempt: &Attempt) -> Conversation {
         let nonce = &run.nonce;
-        let messages = &run.request.messages;
+        let messages = &run.conversation;
         let used = excerpt::weight(messages)
             + self.tools_weight(run)
             + INSTRUCTIONS.len()

@@ -3,6 +3,7 @@
 mod asking;
 mod books;
 mod choosing;
+mod critical;
 mod deadline;
 mod endings;
 mod failing;
@@ -12,6 +13,7 @@ mod judging;
 mod levels;
 mod quorum;
 mod reranking;
+mod scheduling;
 mod timing;
 
 use std::{
@@ -189,12 +191,21 @@ struct Told {
 }
 
 impl Told {
-    fn trace(&self) -> Value {
-        let trace = match &self.ending {
+    fn details(&self) -> &WorkflowExecutionDetails {
+        match &self.ending {
             Ok(finished) => &finished.trace,
             Err(failed) => &failed.trace,
-        };
-        serde_json::to_value(trace).unwrap()
+        }
+    }
+
+    fn trace(&self) -> Value {
+        serde_json::to_value(self.details()).unwrap()
+    }
+
+    /// The stages that decided the time, and what was added to theirs.
+    fn critical(&self) -> (&[trace::CriticalStage], Duration) {
+        let details = self.details();
+        (&details.critical_path, details.overhead)
     }
 }
 

@@ -2,11 +2,14 @@
 
 mod usage;
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 
 pub use usage::UsageRecord;
 
+use super::StageKind;
 use crate::{
     llm::{Attempt, LlmError},
     types::{RequestId, WorkflowId},
@@ -24,6 +27,18 @@ pub struct WorkflowExecutionDetails {
     /// The top level.
     #[serde(flatten)]
     pub level: LevelRecord,
+    /// What Chorus itself added to the run: its time, less what the upstreams of the stages in
+    /// `critical_path` took. An upstream's time is that in which its stage had nothing to do but
+    /// wait for it (for permits, for a connection, for an answer, for the pause before another
+    /// attempt), and from the first piece of its output to the last one all of it, however slowly
+    /// the client reads. What runs beside the critical path does not count. In milliseconds, to the
+    /// microsecond.
+    #[serde(rename = "overhead_ms", serialize_with = "microseconds")]
+    pub overhead: Duration,
+    /// The stages that decided when the run ended, in order: each began when the one before it had
+    /// ended. Their durations add up to the run's, less what passed between them, which is part of
+    /// the overhead.
+    pub critical_path: Vec<CriticalStage>,
     /// What degraded the run, in the order it happened; repeated on the final object of a stream.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -331,6 +346,21 @@ pub struct SynthesizerRecord {
     pub fallback_reason: Option<String>,
 }
 
+/// A stage that others waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CriticalStage {
+    /// Which.
+    pub stage: StageKind,
+    /// The worker's name; the stage's model otherwise.
+    pub name: String,
+    /// The nested workflows it was in, from the outermost on: `panel/inner`. Absent at the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// From its beginning to its end, or until it was cut. In milliseconds, to the microsecond.
+    #[serde(rename = "duration_ms", serialize_with = "microseconds")]
+    pub duration: Duration,
+}
+
 /// Something failed and the answer still came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
@@ -349,9 +379,14 @@ fn rounded<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S
     widened.map(|value| (value * 1e6).round() / 1e6).serialize(serializer)
 }
 
+/// Milliseconds, to the microsecond.
+fn microseconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    ((value.as_secs_f64() * 1e6).round() / 1e3).serialize(serializer)
+}
+
 /// Whole milliseconds.
 #[must_use]
-pub fn millis(duration: std::time::Duration) -> u64 {
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -9,7 +9,9 @@ use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    StageKind,
     context::{Cost, RunContext, failure_status},
+    critical::{Chain, Link, Stopwatch},
     excerpt,
     temperature::Chosen,
     trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
@@ -27,12 +29,20 @@ pub(super) struct Tracker {
     run: Arc<RunContext>,
     until: Option<Deadline>,
     entry: Arc<Mutex<Entry>>,
+    stopwatch: Stopwatch,
 }
 
 /// What is known of a stage.
 #[derive(Default)]
 struct Entry {
     began: Option<Instant>,
+    ended: Option<Instant>,
+    /// What it began after.
+    before: Chain,
+    /// What the upstreams took so far.
+    waited: Duration,
+    /// Since when the call under way speaks: from then on all of its time is its upstream's.
+    speaks: Option<Instant>,
     record: CallRecord,
     usage: Usage,
     /// What calls cost that another one outran, estimated.
@@ -92,14 +102,36 @@ impl Tracker {
     pub(super) fn new(run: &Arc<RunContext>, until: Option<Deadline>, model: &str) -> Self {
         let record = CallRecord { model: model.to_owned(), ..CallRecord::default() };
         let entry = Entry { record, ..Entry::default() };
-        Self { run: Arc::clone(run), until, entry: Arc::new(Mutex::new(entry)) }
+        let (entry, stopwatch) = (Arc::new(Mutex::new(entry)), Stopwatch::default());
+        Self { run: Arc::clone(run), until, entry, stopwatch }
     }
 
-    /// The stage begins.
-    pub(super) fn begin(&self) {
+    /// The stage begins, after what it had to wait for.
+    pub(super) fn begin(&self, before: Chain) {
         let mut entry = self.entry();
         entry.record.started_ms = self.run.elapsed_ms();
         entry.began = Some(Instant::now());
+        entry.before = before;
+        self.stopwatch.take();
+    }
+
+    /// Runs while the stage has nothing to do.
+    pub(super) fn stopwatch(&self) -> Stopwatch {
+        self.stopwatch.clone()
+    }
+
+    /// The chain that the stage is the last of; none when it did not begin.
+    pub(super) fn chain(&self, stage: StageKind, name: &str, level: Option<&Arc<str>>) -> Chain {
+        let entry = self.entry();
+        Some(Arc::new(Link {
+            stage,
+            name: name.to_owned(),
+            level: level.map(Arc::clone),
+            began: entry.began?,
+            ended: entry.ended.unwrap_or_else(Instant::now),
+            waited: entry.waited,
+            before: entry.before.clone(),
+        }))
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -191,6 +223,7 @@ impl Tracker {
 
     fn note_failure(&self, error: &LlmError, place: Place) {
         let mut entry = self.entry();
+        entry.silent(&self.stopwatch);
         let cut = error.kind == LlmErrorKind::Timeout;
         // What was refused cost nothing; what was being written did.
         if let Some(flight) = entry.flight(place).take()
@@ -271,6 +304,10 @@ impl Tracker {
                 if let Some(flight) = &mut entry.flight {
                     flight.output_bytes += size(delta);
                 }
+                if entry.speaks.is_none() {
+                    entry.waited += self.stopwatch.take();
+                    entry.speaks = Some(Instant::now());
+                }
                 let speaks = !matches!(delta, Delta::Reasoning(_));
                 if speaks && entry.record.first_token_ms.is_none() {
                     let began = entry.began.map(|began| millis(began.elapsed()));
@@ -278,6 +315,7 @@ impl Tracker {
                 }
             }
             CallEvent::Finished(Completion { reason, usage }) => {
+                entry.silent(&self.stopwatch);
                 let flight = entry.flight.take();
                 let price = flight.and_then(|flight| flight.model.config().price);
                 entry.usage += *usage;
@@ -316,6 +354,8 @@ impl Tracker {
     /// ended is estimated, for it was paid for.
     pub(super) fn end(&self, status: StageStatus, error: Option<ErrorRecord>) -> CallRecord {
         let mut entry = self.entry();
+        entry.silent(&self.stopwatch);
+        entry.ended = Some(Instant::now());
         if let Some(flight) = entry.flight.take() {
             if let Some(since) = flight.waiting {
                 entry.record.queued_ms += millis(since.elapsed());
@@ -352,6 +392,12 @@ impl Entry {
             Place::First => &mut self.flight,
             Place::Second => &mut self.second,
         }
+    }
+
+    /// No call speaks any more: what the upstream took is known.
+    fn silent(&mut self, stopwatch: &Stopwatch) {
+        let waited = stopwatch.take();
+        self.waited += self.speaks.take().map_or(waited, |since| since.elapsed());
     }
 
     /// Ends a call that nobody waits for any more. Between two attempts there is nothing to count:

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Leaf, LimitKind, Stage},
-    llm::{Call, CallStream, Limit, LlmError, LlmErrorKind, Model},
+    llm::{Call, CallStream, Conversation, Limit, LlmError, LlmErrorKind, Model},
     types::{Effort, Message, OutputFormat, Part, Role, Sampling, ToolChoice},
 };
 
@@ -93,7 +93,7 @@ impl Assignment {
         let (request, stage) = (&run.request, &self.leaf.stage);
         let seed = request.sampling.seed.map(|seed| seed.wrapping_add(i64::from(self.leaf.copy)));
         Call {
-            messages: with_system(&request.messages, stage.system.as_deref()),
+            messages: with_system(&run.conversation, stage.system.as_deref()),
             sampling: Sampling {
                 temperature: Some(chosen.value),
                 seed,
@@ -128,8 +128,8 @@ fn no_model(leaf: &Leaf) -> LlmError {
 }
 
 /// The conversation with text added to its leading system message.
-pub(super) fn with_system(messages: &Arc<[Message]>, added: Option<&str>) -> Arc<[Message]> {
-    let Some(added) = added else { return Arc::clone(messages) };
+pub(super) fn with_system(messages: &Conversation, added: Option<&str>) -> Conversation {
+    let Some(added) = added else { return messages.clone() };
     let mut all = messages.to_vec();
     match all.first_mut() {
         Some(first) if first.role == Role::System => first.parts.push(Part::Text(added.to_owned())),
@@ -153,11 +153,11 @@ mod tests {
     #[test]
     fn added_text_joins_the_leading_system_message_or_becomes_it() {
         let user = Message::text(Role::User, "hi");
-        let bare: Arc<[Message]> = Arc::from([user.clone()]);
-        assert_eq!(with_system(&bare, None), bare);
+        let bare = Conversation::from(vec![user.clone()]);
+        assert_eq!(with_system(&bare, None)[..], bare[..]);
         let added = with_system(&bare, Some("Be brief."));
         assert_eq!(added[0], Message::text(Role::System, "Be brief."));
-        let led: Arc<[Message]> = Arc::from([Message::text(Role::System, "You are kind."), user]);
+        let led = Conversation::from(vec![Message::text(Role::System, "You are kind."), user]);
         let joined = with_system(&led, Some("Be brief."));
         assert_eq!(
             (joined.len(), joined[0].joined_text().as_str()),

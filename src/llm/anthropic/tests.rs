@@ -20,7 +20,7 @@ fn model() -> Model {
 
 fn body_of(call: &Call, refused: &[Parameter]) -> Value {
     let refused: Refused = refused.iter().copied().collect();
-    Value::Object(body(&Ask { config: &model(), call, refused: &refused }))
+    body(&Ask { config: &model(), call, refused: &refused }).into_value()
 }
 
 /// Every field that the call can set.

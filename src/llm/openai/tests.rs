@@ -15,7 +15,7 @@ fn plain_model() -> Model {
 
 fn body_of(config: &Model, call: &Call, refused: &[Parameter]) -> Value {
     let refused: Refused = refused.iter().copied().collect();
-    Value::Object(body(&Ask { config, call, refused: &refused }))
+    body(&Ask { config, call, refused: &refused }).into_value()
 }
 
 /// Every field the call can set.

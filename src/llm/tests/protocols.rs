@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     llm::{answer::Answer, exchange::Exchange, signatures::Signatures, wire::wire},
-    types::{Effort, Image, Part, Role, ToolCall, ToolChoice},
+    types::{Effort, Image, Message, Part, Role, ToolCall, ToolChoice},
 };
 
 fn anthropic(upstream: &Upstream) -> Arc<Model> {
@@ -326,7 +326,7 @@ async fn a_signature_goes_back_with_its_call() {
         calling.tool_calls = vec![ToolCall { id: id.to_owned(), name, arguments }];
         let mut result = Message::text(Role::Tool, "42");
         result.tool_call_id = Some(id.to_owned());
-        let messages = Arc::from([Message::text(Role::User, "go"), calling, result]);
+        let messages = vec![Message::text(Role::User, "go"), calling, result].into();
         let got = outcome(model.call(Call { messages, stream: false, ..call_with_tools() })).await;
         assert_eq!(got.text, "42");
         let body = upstream.seen().pop().unwrap().body;
@@ -443,7 +443,7 @@ async fn what_the_protocols_cannot_say_is_refused_before_a_call() {
     let url = Image::Url { url: "https://e.example/a.png".into(), detail: None };
     let mut seeing = Message::text(Role::User, "see");
     seeing.parts.push(Part::Image(url));
-    let seeing = Call { messages: Arc::from([seeing]), ..call("") };
+    let seeing = Call { messages: vec![seeing].into(), ..call("") };
     let got = outcome(gemini(&upstream).call(seeing)).await;
     assert_eq!(got.error.unwrap().message, "image URLs are not supported by model 'm'");
     for model in [anthropic(&upstream), gemini(&upstream)] {

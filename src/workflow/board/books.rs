@@ -5,11 +5,11 @@ use crate::{
     llm::LlmErrorKind,
     types::Usage,
     workflow::{
-        Event,
+        Event, StageKind,
         step::{Candidate, Failure, FailureKind, LevelOutcome},
         trace::{
             AnalyzerRecord, CallRecord, LevelRecord, RerankerRecord, RunStatus, SelectorRecord,
-            StageStatus, SynthesizerRecord, UsageRecord, WorkerRecord,
+            StageStatus, SynthesizerRecord, UsageRecord, WorkerRecord, millis,
         },
     },
 };
@@ -59,8 +59,12 @@ impl Board {
     pub(in crate::workflow) fn stop(&mut self) -> Vec<Event> {
         self.stopping = true;
         self.drafted = false;
-        if let Some(call) = self.asking.take().map(cut) {
-            self.record_unfinished(call);
+        if let Some(running) = self.asking.take() {
+            let tracker = running.tracker.clone();
+            let call = cut(running);
+            let stage = self.unfinished();
+            self.chain = tracker.chain(stage, &call.model, self.path.as_ref());
+            self.record_unfinished(stage, call);
         }
         self.cut_stragglers()
     }
@@ -85,12 +89,23 @@ impl Board {
         self.outcome(Err(Failure { kind, code: "cut", message }), RunStatus::Cancelled)
     }
 
-    /// Files the call of the stage that was at work: the first one without a record.
-    fn record_unfinished(&mut self, call: CallRecord) {
+    /// The stage that is at work after the members: the first one without a record.
+    fn unfinished(&self) -> StageKind {
         if self.plan.reranker.is_some() && self.reranker.is_none() {
+            StageKind::Reranker
+        } else if self.plan.selector.is_some() && self.selector.is_none() {
+            StageKind::Selector
+        } else {
+            StageKind::Synthesizer
+        }
+    }
+
+    /// Files the call of that stage.
+    fn record_unfinished(&mut self, stage: StageKind, call: CallRecord) {
+        if stage == StageKind::Reranker {
             let (scores, kept, order) = Default::default();
             self.reranker = Some(RerankerRecord { call, scores, kept, order, reason: None });
-        } else if self.plan.selector.is_some() && self.selector.is_none() {
+        } else if stage == StageKind::Selector {
             let (scores, order) = Default::default();
             self.selector = Some(SelectorRecord {
                 call,
@@ -159,7 +174,7 @@ impl Board {
         let mut record = LevelRecord {
             name: self.plan.name.clone(),
             status,
-            total_ms: self.run.elapsed_ms().saturating_sub(self.started_ms),
+            total_ms: millis(self.started.elapsed()),
             first_token_ms: None,
             usage: UsageRecord::default(),
             analyzer: self.analyzer.take(),
@@ -170,7 +185,7 @@ impl Board {
             note: self.note.take(),
         };
         record.usage = sum(&record);
-        LevelOutcome { record, result, answer_usage: Usage::default() }
+        LevelOutcome { record, result, answer_usage: Usage::default(), chain: self.chain.take() }
     }
 
     fn worker_records(&mut self) -> Vec<WorkerRecord> {

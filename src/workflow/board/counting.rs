@@ -1,11 +1,14 @@
 //! Who is waited for: quorum and grace, the deadline of the workers, the analyzer's choice.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{Board, Running, Seat};
 use crate::config::Member;
 use crate::workflow::{
     Event, StageKind,
+    critical::{Chain, Link},
     level::{at, ready},
     step::{Failure, MemberOutcome, Overrides, Step, Steps, is_for_good, report},
     trace::{CallRecord, ErrorRecord, OverridesRecord, StageStatus, WorkerRecord},
@@ -85,21 +88,44 @@ impl Board {
             running.cutter.cut();
             let error = deadline.map(|(deadline, model)| deadline.error(&model));
             let call = running.tracker.end(status, error.as_ref().map(ErrorRecord::from));
-            ended.push((seat, member.name().to_owned(), call, error));
+            let chain = self.link(StageKind::Worker, member.name(), running);
+            ended.push((seat, member.name().to_owned(), call, error, chain));
         }
         let mut events = Vec::with_capacity(ended.len());
-        for (seat, name, call, error) in ended {
+        for (seat, name, call, error, chain) in ended {
+            let chain = chain.or_else(|| self.idle(&name));
             let record = WorkerRecord { name, call, response: None, nested: None };
             match error {
                 Some(error) => {
                     let result = Err(Failure::of(&error));
-                    let outcome = MemberOutcome { record, result, overcome: Vec::new() };
+                    let outcome = MemberOutcome { record, result, overcome: Vec::new(), chain };
                     events.push(self.member_ended(seat, outcome));
                 }
-                None => events.push(self.leave_out(seat, record, None)),
+                None => {
+                    // Without a grace nobody was waited for after the quorum.
+                    if !self.plan.policy.grace.is_zero() {
+                        self.chain = chain;
+                    }
+                    events.push(self.leave_out(seat, record, None));
+                }
             }
         }
         events
+    }
+
+    /// The chain of a member that the level ends before it could begin: it waited for an analysis
+    /// all the time.
+    fn idle(&self, name: &str) -> Chain {
+        let waited = self.started.elapsed();
+        Some(Arc::new(Link {
+            stage: StageKind::Worker,
+            name: name.to_owned(),
+            level: self.path.clone(),
+            began: self.started,
+            ended: Instant::now(),
+            waited,
+            before: self.before.clone(),
+        }))
     }
 
     /// Takes a member out that is neither an answer nor a failure.

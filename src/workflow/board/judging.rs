@@ -28,12 +28,6 @@ pub(in crate::workflow) enum Judging {
     Ask(Stage),
 }
 
-/// Candidates with what they have in common, as the judge takes them.
-pub(in crate::workflow) struct Shortlist {
-    pub(in crate::workflow) candidates: Vec<Candidate>,
-    pub(in crate::workflow) consensus: Consensus,
-}
-
 impl Board {
     /// The drafting is over, or the reranking: says how the best candidate is found.
     pub(in crate::workflow) fn judge_next(&mut self) -> Judging {
@@ -46,7 +40,6 @@ impl Board {
             }
             self.gather();
         }
-        self.compare();
         if self.agrees() {
             return self.known("the candidates agree");
         }
@@ -60,11 +53,10 @@ impl Board {
             self.reranker = Some(reranker::skipped(&self.run, reason));
         }
         let top = self.reader.is_client();
-        let consensus = self.common();
         match &self.plan.selector {
             None if !top && self.plan.synthesizer.is_none() => Judging::AllGoUp,
             None => self.known("the plan has no selector: consensus"),
-            Some(stage) => match selector::skip_reason(self.candidates.len(), consensus) {
+            Some(stage) => match selector::skip_reason(&self.texts()) {
                 Some(reason) => self.known(reason),
                 None => Judging::Ask(stage.clone()),
             },
@@ -72,7 +64,7 @@ impl Board {
     }
 
     /// The consensus candidate is the best one.
-    fn known(&self, reason: &str) -> Judging {
+    fn known(&mut self, reason: &str) -> Judging {
         let best = self.common().best;
         match self.candidates.get(best) {
             Some(chosen) => {
@@ -94,12 +86,15 @@ impl Board {
         name_apart(&mut self.candidates);
     }
 
-    fn compare(&mut self) {
-        let texts: Vec<&str> = self.candidates.iter().map(|one| one.text.as_str()).collect();
-        self.consensus = consensus(&texts);
+    fn texts(&self) -> Vec<&str> {
+        self.candidates.iter().map(|one| one.text.as_str()).collect()
     }
 
-    fn common(&self) -> Consensus {
+    /// What the candidates have in common. Long drafts take their time, and most runs need it not.
+    fn common(&mut self) -> Consensus {
+        if self.consensus.is_none() {
+            self.consensus = consensus(&self.texts());
+        }
         self.consensus.unwrap_or(Consensus { best: 0, agreement: 1.0 })
     }
 
@@ -107,13 +102,16 @@ impl Board {
     /// agrees with nobody, and of those that a reranker chose nobody asks.
     fn agrees(&mut self) -> bool {
         let Some(wanted) = self.plan.policy.agreement else { return false };
-        let Consensus { best, agreement } = self.common();
         let several = self.candidates.len() > 1 && self.reranker.is_none();
         let decides = self.plan.selector.is_some() || self.plan.synthesizer.is_some();
+        if !(several && decides) {
+            return false;
+        }
+        let Consensus { best, agreement } = self.common();
         let fits = self.candidates.get(best).is_some_and(|candidate| {
             stand_in::spares_the_writer(&self.run, self.reader, candidate)
         });
-        self.agreed = several && decides && agreement >= wanted && fits;
+        self.agreed = agreement >= wanted && fits;
         if self.agreed {
             self.note = Some(format!(
                 "the candidates agree ({agreement:.2}, and {wanted} is enough): their consensus is \
@@ -128,11 +126,6 @@ impl Board {
 
     pub(in crate::workflow) fn candidates(&self) -> Vec<Candidate> {
         self.candidates.clone()
-    }
-
-    /// What the judge takes.
-    pub(in crate::workflow) fn shortlist(&self) -> Shortlist {
-        Shortlist { candidates: self.candidates.clone(), consensus: self.common() }
     }
 }
 

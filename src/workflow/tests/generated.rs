@@ -96,6 +96,9 @@ fn policy() -> impl Strategy<Value = Value> {
         })
 }
 
+/// The stages of a level beside its workers.
+pub(super) const STAGES: [&str; 4] = ["analyzer", "reranker", "selector", "synthesizer"];
+
 /// A level over these workers; `analyzer` and the like where they were drawn.
 fn level(workers: Vec<Value>, drawn: (Vec<Option<Value>>, Value)) -> Value {
     let (stages, mut policy) = drawn;
@@ -113,7 +116,7 @@ fn level(workers: Vec<Value>, drawn: (Vec<Option<Value>>, Value)) -> Value {
         policy["quorum"] = json!(1);
     }
     let mut level = json!({ "workers": &workers });
-    for (key, stage) in ["analyzer", "reranker", "selector", "synthesizer"].iter().zip(stages) {
+    for (key, stage) in STAGES.iter().zip(stages) {
         if let Some(mut stage) = stage {
             if *key == "reranker" {
                 stage["top_k"] = json!(2);
@@ -131,21 +134,33 @@ fn level(workers: Vec<Value>, drawn: (Vec<Option<Value>>, Value)) -> Value {
     level
 }
 
-fn plan() -> impl Strategy<Value = Value> {
-    let drawn = || (prop::collection::vec(prop::option::of(stage()), 4), policy());
-    let inner =
-        (prop::collection::vec(stage(), 1..4), drawn()).prop_map(|(w, drawn)| level(w, drawn));
-    let worker = prop_oneof![3 => stage(), 1 => inner];
+/// Any plan of up to three levels whose workers, other stages and policies are these.
+pub(super) fn plan_of(
+    worker: &BoxedStrategy<Value>,
+    stage: &BoxedStrategy<Value>,
+    policy: &BoxedStrategy<Value>,
+) -> impl Strategy<Value = Value> + use<> {
+    let drawn =
+        || (prop::collection::vec(prop::option::of(stage.clone()), STAGES.len()), policy.clone());
     let inner = (prop::collection::vec(worker.clone(), 1..4), drawn())
         .prop_map(|(w, drawn)| level(w, drawn));
-    let worker = prop_oneof![3 => worker, 1 => inner];
-    (prop::collection::vec(worker, 1..5), drawn(), stage()).prop_map(|(workers, drawn, judge)| {
-        let mut top = level(workers, drawn);
-        if top.get("selector").is_none() && top.get("synthesizer").is_none() {
-            top["selector"] = judge;
-        }
-        top
-    })
+    let member = prop_oneof![3 => worker.clone(), 1 => inner];
+    let inner = (prop::collection::vec(member.clone(), 1..4), drawn())
+        .prop_map(|(w, drawn)| level(w, drawn));
+    let member = prop_oneof![3 => member, 1 => inner];
+    (prop::collection::vec(member, 1..5), drawn(), stage.clone()).prop_map(
+        |(workers, drawn, judge)| {
+            let mut top = level(workers, drawn);
+            if top.get("selector").is_none() && top.get("synthesizer").is_none() {
+                top["selector"] = judge;
+            }
+            top
+        },
+    )
+}
+
+fn plan() -> impl Strategy<Value = Value> {
+    plan_of(&stage().boxed(), &stage().boxed(), &policy().boxed())
 }
 
 /// What bears on who may answer.
@@ -169,7 +184,7 @@ fn cast_of(habits: &[(u64, Habit)]) -> Cast {
     named.fold(Cast::default(), |cast, (n, habit)| cast.model(&format!("m{n}"), script(*habit, n)))
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_time().start_paused(true).build().unwrap().block_on(future)
 }
@@ -177,8 +192,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// The token sum of a level, from what stands in its records.
 fn spent(level: &Value) -> u64 {
     let total = |value: &Value| value["usage"]["total_tokens"].as_u64().unwrap_or(0);
-    let stages =
-        ["analyzer", "reranker", "selector", "synthesizer"].map(|stage| total(&level[stage]));
+    let stages = STAGES.map(|stage| total(&level[stage]));
     let workers =
         level["workers"].as_array().unwrap().iter().map(|worker| match worker.get("nested") {
             Some(nested) => spent(nested),
@@ -193,7 +207,7 @@ fn attempts(level: &Value) -> (u64, u64) {
         let listed = record["calls"].as_array().map_or(0, Vec::len) as u64;
         (record["attempts"].as_u64().unwrap_or(0), listed)
     };
-    let stages = ["analyzer", "reranker", "selector", "synthesizer"].map(|stage| of(&level[stage]));
+    let stages = STAGES.map(|stage| of(&level[stage]));
     let workers =
         level["workers"].as_array().unwrap().iter().map(|worker| match worker.get("nested") {
             Some(nested) => attempts(nested),
@@ -252,6 +266,9 @@ proptest! {
         assert_ended(&trace);
         prop_assert_eq!(trace["usage"]["total_tokens"].as_u64().unwrap(), spent(&trace), "{}", trace);
         prop_assert_eq!(attempts(&trace), (told.calls, told.calls), "{}", trace);
+        let (critical, overhead) = told.critical();
+        prop_assert_eq!(overhead, Duration::ZERO, "{}", trace);
+        prop_assert_eq!(critical.iter().map(|one| one.duration).sum::<Duration>(), told.total, "{}", trace);
         match &told.ending {
             Ok(_) => prop_assert!(!told.text.is_empty()),
             Err(failed) => prop_assert!(!failed.error.to_string().is_empty()),

@@ -1,0 +1,97 @@
+//! The messages of a call. All calls that share them share what their protocols write of them too:
+//! a long conversation is converted and serialised once per run, not once per worker and attempt.
+
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
+
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
+
+use super::redact;
+use crate::types::{Message, Protocol};
+
+/// A conversation, system messages included. Clones share it. `Debug` shows no text.
+#[derive(Clone)]
+pub struct Conversation(Arc<Shared>);
+
+struct Shared {
+    messages: Arc<[Message]>,
+    /// By protocol and form, written when it is first needed.
+    written: [OnceLock<Option<Arc<Written>>>; Protocol::ALL.len() * FORMS],
+}
+
+/// Fields of a request that hold a conversation, in their order on the wire.
+pub(super) type Written = Vec<WrittenField>;
+
+/// One of them.
+pub(super) struct WrittenField {
+    pub(super) name: String,
+    pub(super) raw: Box<RawValue>,
+    /// Its kind and length, for logs.
+    pub(super) shape: String,
+}
+
+/// What becomes of the tool turns of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// There are none.
+    Toolless,
+    /// Each result names its call.
+    Linked,
+    /// They are plain text.
+    Flattened,
+}
+
+const FORMS: usize = 3;
+
+impl Conversation {
+    /// What this protocol writes of it in this form: `fields`, which must not depend on anything
+    /// else, serialised when they are asked for first. `None` if they cannot be.
+    pub(super) fn written(
+        &self,
+        protocol: Protocol,
+        form: Form,
+        fields: impl FnOnce() -> Map<String, Value>,
+    ) -> Option<Arc<Written>> {
+        let place = (protocol as usize).saturating_mul(FORMS).saturating_add(form as usize);
+        let write = || {
+            let field = |(name, value)| {
+                let (raw, shape) = (to_raw_value(&value).ok()?, redact::shape(&value));
+                Some(WrittenField { name, raw, shape })
+            };
+            fields().into_iter().map(field).collect::<Option<Written>>().map(Arc::new)
+        };
+        self.0.written.get(place)?.get_or_init(write).clone()
+    }
+}
+
+impl Deref for Conversation {
+    type Target = [Message];
+
+    fn deref(&self) -> &[Message] {
+        &self.0.messages
+    }
+}
+
+impl From<Arc<[Message]>> for Conversation {
+    fn from(messages: Arc<[Message]>) -> Self {
+        Self(Arc::new(Shared { messages, written: std::array::from_fn(|_| OnceLock::new()) }))
+    }
+}
+
+impl From<Vec<Message>> for Conversation {
+    fn from(messages: Vec<Message>) -> Self {
+        Arc::<[Message]>::from(messages).into()
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.messages.fmt(f)
+    }
+}
