@@ -1,10 +1,15 @@
 //! When headers go out, what a silent stream sends, and how it ends: on a paused clock, without
 //! sockets.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
+use async_stream::stream;
 use axum::http::StatusCode;
-use tokio::time::timeout;
+use futures::stream::BoxStream;
+use tokio::time::{Instant, timeout};
 
 use super::{
     super::{dialect::Dialect, test_support::*},
@@ -96,7 +101,7 @@ async fn streamed(
     flow: Flow<impl Encoder>,
     live: Live,
 ) -> Result<Response, AppError> {
-    super::streamed(events.map(|event| (0, event)).boxed(), flow, live).await
+    super::streamed(Events::One(events), flow, live).await
 }
 
 async fn respond(events: Vec<(u64, Event)>) -> Result<Response, AppError> {
