@@ -32,7 +32,8 @@ use crate::{
 };
 
 pub(super) use flow::Channel;
-use flow::{Flow, Step};
+pub(super) use flow::Flow;
+use flow::Step;
 pub(super) use stencil::{Gap, NUMBER, Stencil, TEXT};
 use telling::{Events, Telling};
 #[cfg(test)]

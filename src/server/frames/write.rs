@@ -163,7 +163,7 @@ impl Frames {
 
     /// What goes into one write: every waiting SSE event, but a single NDJSON line, because some
     /// clients parse what one read gives them.
-    pub(super) fn next_write(&mut self) -> Option<Bytes> {
+    pub(in super::super) fn next_write(&mut self) -> Option<Bytes> {
         if self.waiting.is_empty() {
             return None;
         }

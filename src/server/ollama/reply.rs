@@ -42,7 +42,7 @@ impl Form {
 
 /// One answer's form.
 #[derive(Debug)]
-pub(super) struct OllamaReply {
+pub(in super::super) struct OllamaReply {
     form: Form,
     model: String,
     include_workflow: bool,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// One answer's form: its id and time are the same on every chunk.
-pub(super) struct CompletionReply {
+pub(in super::super::super) struct CompletionReply {
     id: String,
     created: Timestamp,
     model: String,
