@@ -11,13 +11,7 @@ use chorus::{
     config::{LogFormat, Overrides},
 };
 use clap::{Parser, Subcommand};
-use mimalloc::MiMalloc;
 use tokio::runtime::Runtime;
-
-/// A request allocates a few hundred times, mostly for moments; the system's allocator takes a
-/// sixth more instructions for all of it.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Exit code of a failure at run time.
 const FAILED: u8 = 1;
