@@ -9,6 +9,7 @@ mod auth;
 mod content;
 mod cors;
 mod dialect;
+pub mod encoding;
 mod error;
 mod extract;
 mod frames;

@@ -2,25 +2,22 @@
 //! silent stream sends, and how it ends. What each event looks like is the dialect's [`Encoder`].
 
 mod flow;
+mod stencil;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
-use async_stream::stream;
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::{
-    FutureExt, Stream, StreamExt,
-    future::try_join_all,
-    stream::{BoxStream, Fuse, select_all},
-};
-use tokio::time::{Instant, sleep, sleep_until};
+use futures::{StreamExt, future::try_join_all};
+use tokio::time::sleep;
 
 use super::{
     App,
@@ -35,18 +32,19 @@ use crate::{
 };
 
 pub(super) use flow::Channel;
-use flow::{Flow, Step};
+pub(super) use flow::Flow;
+use flow::Step;
+pub(super) use stencil::{Gap, NUMBER, Stencil, TEXT};
+use telling::{Events, Telling};
 #[cfg(test)]
 pub(super) use tests::{written, written_of};
 use write::Framing;
 pub(super) use write::{Frames, object_bytes};
 
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
-/// So many events that are ready together may share a write; more would delay the first of them.
-const EVENTS_PER_WRITE: usize = 32;
 
 /// One dialect's form of an answer; one per request.
-pub(super) trait Encoder: Send + 'static {
+pub(super) trait Encoder: Send + Unpin + 'static {
     /// What follows is of this run, counted from 0; only a response of several runs needs to know.
     fn turn_to(&mut self, _run: usize) {}
 
@@ -159,9 +157,7 @@ pub(super) async fn answer_all<E: Encoder>(
     };
     let answered = if stream {
         let flow = Flow::new(encoder, caller.dialect, channel, include_workflow);
-        let events = runs.into_iter().enumerate();
-        let events = events.map(|(run, it)| it.events.map(move |event| (run, event)));
-        streamed(select_all(events).boxed(), flow, live).await
+        streamed(Events::of(runs), flow, live).await
     } else {
         whole(runs, encoder, &live, channel, include_workflow).await
     };
@@ -202,7 +198,7 @@ async fn whole<E: Encoder>(
 /// Waits for the first answer delta, at most for the header hold, and then sends headers. Until
 /// then a failure has a real status. Progress waits too: alone it never opens the stream.
 async fn streamed<E: Encoder>(
-    events: BoxStream<'static, Told>,
+    events: Events,
     mut flow: Flow<E>,
     live: Live,
 ) -> Result<Response, AppError> {
@@ -228,92 +224,13 @@ async fn streamed<E: Encoder>(
     let framing = flow.frames.framing();
     let degraded = flow.degraded();
     let ids = live.ids.clone();
-    let mut response = Body::from_stream(body(events, flow, live, ended)).into_response();
+    let mut response = Response::new(Body::new(Telling::new(events, flow, live, ended)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     describe_runs(headers, &ids, degraded);
     Ok(response)
-}
-
-/// The body once headers are out. It owns the run: dropping it cancels every upstream call.
-fn body<E: Encoder>(
-    mut events: Fuse<BoxStream<'static, Told>>,
-    mut flow: Flow<E>,
-    live: Live,
-    mut ended: bool,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    stream! {
-        let mut ending = pin!(live.lifecycle.ending());
-        let mut next_beat = Instant::now() + live.heartbeat;
-        loop {
-            while let Some(bytes) = flow.frames.next_write() {
-                yield Ok(bytes);
-                next_beat = Instant::now() + live.heartbeat;
-            }
-            if ended {
-                break;
-            }
-            let event = tokio::select! {
-                biased;
-                () = &mut ending => Awaited::ShuttingDown,
-                event = events.next() => Awaited::Event(event),
-                () = sleep_until(next_beat) => Awaited::Silence,
-            };
-            match event {
-                Awaited::Event(event) => ended = take_ready(event, &mut events, &mut flow, &live),
-                Awaited::Silence => flow.heartbeat(),
-                Awaited::ShuttingDown => {
-                    let error = AppError::ShuttingDown;
-                    flow.fail(&error);
-                    live.log.failed(Arc::new(error));
-                    while let Some(bytes) = flow.frames.next_write() {
-                        yield Ok(bytes);
-                    }
-                    return;
-                }
-            }
-        }
-        // The engine reads upstream bodies to their end now, so that connections can be used
-        // again. The client has its last event already. Beside a failed run others may be running,
-        // for nobody.
-        let to_the_end = live.ids.len() == 1 || flow.is_complete();
-        while to_the_end && events.next().await.is_some() {}
-    }
-}
-
-enum Awaited {
-    Event(Option<Told>),
-    Silence,
-    ShuttingDown,
-}
-
-/// Encodes an event and those that are ready with it; tells whether the run has ended.
-fn take_ready<E: Encoder>(
-    mut event: Option<Told>,
-    events: &mut Fuse<BoxStream<'static, Told>>,
-    flow: &mut Flow<E>,
-    live: &Live,
-) -> bool {
-    for room in (0..EVENTS_PER_WRITE).rev() {
-        match flow.take(event) {
-            Step::Nothing | Step::Delta => {}
-            Step::Finished => return true,
-            Step::Failed(error) => {
-                flow.fail(&error);
-                live.log.failed(Arc::new(error));
-                return true;
-            }
-        }
-        // What is taken off the stream has to be encoded: with no room left, it stays there.
-        let ready = if room > 0 { events.next().now_or_never() } else { None };
-        match ready {
-            Some(ready) => event = ready,
-            None => break,
-        }
-    }
-    false
 }
 
 /// A plain answer: a JSON object, written already.

@@ -40,10 +40,18 @@ impl Lifecycle {
         *self.0.borrow() >= Phase::Draining
     }
 
+    /// Whether running requests must end.
+    pub(super) fn is_ending(&self) -> bool {
+        *self.0.borrow() == Phase::Ending
+    }
+
     /// Resolves when running requests must end.
-    pub(super) async fn ending(&self) {
-        let mut phase = self.0.subscribe();
-        // The sender lives in `self`, so that waiting can only end by the phase.
-        let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
+    pub(super) fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
+        let phases = Arc::clone(&self.0);
+        async move {
+            let mut phase = phases.subscribe();
+            // The sender is held here, so that waiting can only end by the phase.
+            let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
+        }
     }
 }

@@ -65,6 +65,16 @@ async fn answer(app: &App, caller: Caller, asked: Asked, form: Form) -> Result<R
     Ok(frames::answer(app, caller, question).await)
 }
 
+/// The form of an answer of `/api/chat` without extras.
+pub(super) fn chat_reply(model: &str) -> OllamaReply {
+    OllamaReply::new(Form::Chat, model.to_owned(), false)
+}
+
+/// The form of an answer of `/api/generate` without extras.
+pub(super) fn generate_reply(model: &str) -> OllamaReply {
+    OllamaReply::new(Form::Generate, model.to_owned(), false)
+}
+
 /// `GET /`: the Go client probes it before nearly every command.
 pub(super) async fn root() -> &'static str {
     "Ollama is running"

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Serialize;
 
-pub(super) use completions::completions;
+pub(super) use completions::{completions, plain_reply as completion_reply};
 use reply::ChatReply;
 pub(super) use reply::random_id;
 use request::ChatRequest;
@@ -25,6 +25,7 @@ use super::{
     frames::{self, Question},
     ops,
 };
+use crate::config::ReasoningField;
 
 /// `POST /v1/chat/completions`.
 pub(super) async fn chat_completions(
@@ -50,6 +51,11 @@ pub(super) async fn chat_completions(
         encoder,
     };
     Ok(frames::answer(&app, caller, question).await)
+}
+
+/// The form of an answer without extras.
+pub(super) fn chat_reply(model: &str) -> ChatReply {
+    ChatReply::new(model.to_owned(), ReasoningField::ReasoningContent, false, false)
 }
 
 /// One name of `GET /v1/models`, and the answer of `GET /v1/models/{id}` (OpenAI's API reference,

@@ -40,3 +40,8 @@ pub(super) async fn create(
     let question = Question { route, request, stream, reasoning, include_workflow, encoder };
     Ok(frames::answer(&app, caller, question).await)
 }
+
+/// The form of an answer that is not kept.
+pub(super) fn plain_reply(model: &str) -> ResponseReply {
+    ResponseReply::new(model, resource::Resource::default(), None, false)
+}

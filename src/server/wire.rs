@@ -36,6 +36,16 @@ pub(super) enum Never {}
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Microseconds(pub(super) Timestamp);
 
+impl Microseconds {
+    /// Stands for the time in a frame that a stencil is cut from.
+    pub(super) const MARK: Self = Self(Timestamp::MIN);
+
+    /// The time it is.
+    pub(super) fn now() -> Self {
+        Self(Timestamp::now())
+    }
+}
+
 impl Serialize for Microseconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:.6}", self.0))

@@ -23,9 +23,9 @@ pub(in super::super) struct Channel {
 }
 
 /// An answer on its way out.
-pub(super) struct Flow<E> {
+pub(in super::super) struct Flow<E> {
     /// What waits to be written.
-    pub(super) frames: Frames,
+    pub(in super::super) frames: Frames,
     encoder: E,
     dialect: Dialect,
     channel: Channel,
@@ -39,7 +39,7 @@ pub(super) struct Flow<E> {
 
 /// What an event meant.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(in super::super) enum Step {
     /// Nothing that could open a stream.
     Nothing,
     /// A piece of the answer is waiting to be written.
@@ -51,7 +51,8 @@ pub(super) enum Step {
 }
 
 impl<E: Encoder> Flow<E> {
-    pub(super) fn new(
+    /// An answer of which nothing was encoded yet.
+    pub(in super::super) fn new(
         encoder: E,
         dialect: Dialect,
         channel: Channel,
@@ -89,7 +90,7 @@ impl<E: Encoder> Flow<E> {
     }
 
     /// Encodes an event; `None` is the end of the events.
-    pub(super) fn take(&mut self, told: Option<Told>) -> Step {
+    pub(in super::super) fn take(&mut self, told: Option<Told>) -> Step {
         let event = told.map(|(run, event)| {
             self.encoder.turn_to(run);
             event

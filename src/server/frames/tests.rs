@@ -1,10 +1,18 @@
 //! When headers go out, what a silent stream sends, and how it ends: on a paused clock, without
 //! sockets.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
 
+use async_stream::stream;
 use axum::http::StatusCode;
-use tokio::time::timeout;
+use futures::stream::BoxStream;
+use tokio::time::{Instant, timeout};
 
 use super::{
     super::{dialect::Dialect, test_support::*},
@@ -96,7 +104,7 @@ async fn streamed(
     flow: Flow<impl Encoder>,
     live: Live,
 ) -> Result<Response, AppError> {
-    super::streamed(events.map(|event| (0, event)).boxed(), flow, live).await
+    super::streamed(Events::One(events), flow, live).await
 }
 
 async fn respond(events: Vec<(u64, Event)>) -> Result<Response, AppError> {
@@ -342,6 +350,42 @@ async fn events_that_are_ready_together_share_a_write_in_sse() {
             (0, "data: b\n\ndata: c\n\ndata: end\n\ndata: [DONE]"),
         ])
     );
+}
+
+/// Each of them after so many turns of the scheduler, as the task that reads a connection hands
+/// them over.
+fn handed_over(list: Vec<Event>, turns: usize) -> BoxStream<'static, Event> {
+    let mut list = list.into_iter();
+    let mut left = 0;
+    let next = move |context: &mut Context<'_>| {
+        if left == 0 {
+            left = turns;
+            return Poll::Ready(list.next());
+        }
+        left -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    };
+    futures::stream::poll_fn(next).boxed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_were_received_together_share_a_write_and_nobody_waits_longer() {
+    let list =
+        || vec![token("a"), token("b"), token("c"), token("d"), end(finished(FinishReason::Stop))];
+    for (turns, later) in [
+        (0, vec!["data: b\n\ndata: c\n\ndata: d\n\ndata: end\n\ndata: [DONE]"]),
+        (1, vec!["data: b\n\ndata: c\n\ndata: d\n\ndata: end\n\ndata: [DONE]"]),
+        (2, vec!["data: b", "data: c", "data: d", "data: end\n\ndata: [DONE]"]),
+    ] {
+        let start = Instant::now();
+        let flow = Flow::new(Plain, Dialect::Script, SHOWN, false);
+        let response = streamed(handed_over(list(), turns), flow, live()).await.unwrap();
+        // The first goes out at once, whatever follows.
+        let mut want = vec![(0, "data: open\n\ndata: a")];
+        want.extend(later.into_iter().map(|write| (0, write)));
+        assert_eq!(writes(response, start).await, seen(&want), "{turns} turns");
+    }
 }
 
 /// Ollama's Go client reads lines of less than 8 MB.

@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
-use super::super::{dialect::Dialect, error::AppError};
+use super::{
+    super::{dialect::Dialect, error::AppError},
+    stencil::{Gap, Stencil},
+};
 
 /// Room for a frame with a token in it.
 const FRAME_BYTES: usize = 512;
@@ -35,19 +38,40 @@ impl Framing {
             Self::Ndjson => "application/x-ndjson",
         }
     }
+
+    fn begin(self, name: &str, buffer: &mut BytesMut) {
+        if self == Self::Ndjson {
+            return;
+        }
+        if !name.is_empty() {
+            buffer.put_slice(b"event: ");
+            buffer.put_slice(name.as_bytes());
+            buffer.put_slice(b"\n");
+        }
+        buffer.put_slice(b"data: ");
+    }
+
+    fn end(self) -> &'static [u8] {
+        match self {
+            Self::Sse => b"\n\n",
+            Self::Ndjson => b"\n",
+        }
+    }
 }
 
-/// Whole frames that wait for the next write.
+/// Whole frames that wait for the next write, in one buffer that is used again and again.
 #[derive(Debug)]
 pub(in super::super) struct Frames {
     framing: Framing,
-    waiting: VecDeque<Bytes>,
+    waiting: BytesMut,
+    /// How long each line is; only where each has a write of its own.
+    lines: VecDeque<usize>,
 }
 
 impl Frames {
     /// None yet.
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, waiting: VecDeque::new() }
+        Self { framing, waiting: BytesMut::new(), lines: VecDeque::new() }
     }
 
     /// How they are framed.
@@ -57,65 +81,98 @@ impl Frames {
 
     /// Appends an object. Its text has no line breaks, so it is one line in either framing.
     pub(in super::super) fn push(&mut self, object: &impl Serialize) {
-        match self.framing {
-            Framing::Sse => self.frame(&[b"data: "], object, b"\n\n"),
-            Framing::Ndjson => self.frame(&[], object, b"\n"),
-        }
+        self.push_event("", object);
     }
 
-    /// Appends an object as an event of that name; NDJSON has no names.
+    /// Appends an object as an event of that name, unless it is empty; NDJSON has no names.
     pub(in super::super) fn push_event(&mut self, name: &str, object: &impl Serialize) {
-        match self.framing {
-            Framing::Sse => {
-                self.frame(&[b"event: ", name.as_bytes(), b"\ndata: "], object, b"\n\n");
-            }
-            Framing::Ndjson => self.push(object),
-        }
+        self.append(|framing, buffer| {
+            framing.begin(name, buffer);
+            serde_json::to_writer(buffer.writer(), object)?;
+            buffer.put_slice(framing.end());
+            Ok(())
+        });
     }
 
-    fn frame(&mut self, before: &[&[u8]], object: &impl Serialize, after: &[u8]) {
-        let mut frame = Vec::with_capacity(FRAME_BYTES);
-        before.iter().for_each(|bytes| frame.extend_from_slice(bytes));
-        match serde_json::to_writer(&mut frame, object) {
-            Ok(()) => {
-                frame.extend_from_slice(after);
-                self.waiting.push_back(frame.into());
+    /// A stencil of an object in this framing; see [`Stencil::cut`].
+    pub(in super::super) fn stencil(&self, object: &impl Serialize, marks: &[Gap<'_>]) -> Stencil {
+        self.event_stencil("", object, marks)
+    }
+
+    /// The same of an object as an event of that name.
+    pub(in super::super) fn event_stencil(
+        &self,
+        name: &str,
+        object: &impl Serialize,
+        marks: &[Gap<'_>],
+    ) -> Stencil {
+        let mut one = Self::new(self.framing);
+        one.push_event(name, object);
+        Stencil::cut(&one.waiting, marks).unwrap_or_else(|| {
+            // The marks are set by those who name them: there is no such case.
+            tracing::error!("a frame has no place for what it should tell");
+            Stencil::default()
+        })
+    }
+
+    /// Appends a frame that differs from others in its gaps only; more of them than it has are
+    /// left over.
+    pub(in super::super) fn push_filled(&mut self, stencil: &Stencil, gaps: &[Gap<'_>]) {
+        self.append(|_, buffer| {
+            let (heads, tail) = stencil.pieces();
+            for (head, gap) in heads.zip(gaps) {
+                buffer.put_slice(head);
+                serde_json::to_writer(buffer.writer(), gap)?;
             }
+            buffer.put_slice(tail);
+            Ok(())
+        });
+    }
+
+    fn append(&mut self, write: impl FnOnce(Framing, &mut BytesMut) -> serde_json::Result<()>) {
+        let before = self.waiting.len();
+        self.waiting.reserve(FRAME_BYTES);
+        if let Err(error) = write(self.framing, &mut self.waiting) {
             // The shapes are structs with fields of text and numbers: there is no such case.
-            Err(error) => tracing::error!(%error, "a frame cannot be written"),
+            tracing::error!(%error, "a frame cannot be written");
+            self.waiting.truncate(before);
+            return;
+        }
+        if self.framing == Framing::Ndjson {
+            self.lines.push_back(self.waiting.len() - before);
         }
     }
 
     /// Appends what ends a stream; NDJSON needs nothing beyond the last object.
     pub(super) fn push_terminator(&mut self) {
         match self.framing {
-            Framing::Sse => self.waiting.push_back(Bytes::from_static(b"data: [DONE]\n\n")),
+            Framing::Sse => self.waiting.extend_from_slice(b"data: [DONE]\n\n"),
             Framing::Ndjson => {}
         }
     }
 
     /// Appends a sign of life that no client takes for an event.
     pub(super) fn push_comment(&mut self) {
-        self.waiting.push_back(Bytes::from_static(b": keep-alive\n\n"));
+        self.waiting.extend_from_slice(b": keep-alive\n\n");
     }
 
-    /// How many wait.
+    /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
     /// What goes into one write: every waiting SSE event, but a single NDJSON line, because some
     /// clients parse what one read gives them.
-    pub(super) fn next_write(&mut self) -> Option<Bytes> {
-        let first = self.waiting.pop_front()?;
-        if self.framing == Framing::Ndjson || self.waiting.is_empty() {
-            return Some(first);
+    pub(in super::super) fn next_write(&mut self) -> Option<Bytes> {
+        if self.waiting.is_empty() {
+            return None;
         }
-        let mut together = BytesMut::from(first);
-        for frame in self.waiting.drain(..) {
-            together.extend_from_slice(&frame);
-        }
-        Some(together.freeze())
+        let line = self.lines.pop_front().filter(|line| *line < self.waiting.len());
+        let write = match line {
+            Some(line) => self.waiting.split_to(line),
+            None => self.waiting.split(),
+        };
+        Some(write.freeze())
     }
 }
 

@@ -1,14 +1,15 @@
 //! Answers of `POST /api/generate` and `POST /api/chat`: events to the shapes of [`super::wire`].
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
     super::{
         dialect::Dialect,
         error::AppError,
-        frames::{Encoder, Frames, object_bytes},
+        frames::{Encoder, Frames, Gap, Stencil, TEXT, object_bytes},
         wire::Microseconds,
     },
     wire::{AnswerMessage, CallObject, ChatResponse, Ending, GenerateResponse},
@@ -41,7 +42,7 @@ impl Form {
 
 /// One answer's form.
 #[derive(Debug)]
-pub(super) struct OllamaReply {
+pub(in super::super) struct OllamaReply {
     form: Form,
     model: String,
     include_workflow: bool,
@@ -49,6 +50,8 @@ pub(super) struct OllamaReply {
     calls: Answer,
     /// More than white space of the answer was told.
     said: bool,
+    text: OnceCell<Stencil>,
+    thinking: OnceCell<Stencil>,
 }
 
 /// What an object says beside model and time.
@@ -72,7 +75,15 @@ enum Object<'a> {
 impl OllamaReply {
     /// An answer from `model`, the name the client used.
     pub(super) fn new(form: Form, model: String, include_workflow: bool) -> Self {
-        Self { form, model, include_workflow, calls: Answer::default(), said: false }
+        Self {
+            form,
+            model,
+            include_workflow,
+            calls: Answer::default(),
+            said: false,
+            text: OnceCell::new(),
+            thinking: OnceCell::new(),
+        }
     }
 
     /// The answer to a request that asks nothing.
@@ -85,9 +96,12 @@ impl OllamaReply {
     }
 
     fn object<'a>(&'a self, said: Said<'a>) -> Object<'a> {
+        self.object_at(Microseconds::now(), said)
+    }
+
+    fn object_at<'a>(&'a self, created_at: Microseconds, said: Said<'a>) -> Object<'a> {
         let Said { text, thinking, tool_calls, ending } = said;
         let model = &self.model;
-        let created_at = Microseconds(Timestamp::now());
         let thinking = (!thinking.is_empty()).then_some(thinking);
         let done = ending.is_some();
         if self.form == Form::Generate {
@@ -102,6 +116,14 @@ impl OllamaReply {
 
     fn push(&self, said: Said<'_>, frames: &mut Frames) {
         frames.push(&self.object(said));
+    }
+
+    /// Of an object that tells the same text so many times.
+    fn stencil(&self, said: Said<'_>, texts: usize, frames: &Frames) -> Stencil {
+        let texts = std::iter::repeat_n(Gap::Text(TEXT), texts);
+        let marks: Vec<Gap<'_>> =
+            std::iter::once(Gap::Time(Microseconds::MARK)).chain(texts).collect();
+        frames.stencil(&self.object_at(Microseconds::MARK, said), &marks)
     }
 
     fn ending<'a>(&self, finished: &'a Finished) -> Option<Ending<'a>> {
@@ -130,11 +152,19 @@ impl OllamaReply {
 impl Encoder for OllamaReply {
     fn text(&mut self, text: &str, frames: &mut Frames) {
         self.said |= !text.trim().is_empty();
-        self.push(Said { text, ..Said::default() }, frames);
+        let stencil = self.text.get_or_init(|| {
+            let texts = if self.form == Form::ScriptChat { 2 } else { 1 };
+            self.stencil(Said { text: TEXT, ..Said::default() }, texts, frames)
+        });
+        let text = Gap::Text(text);
+        frames.push_filled(stencil, &[Gap::Time(Microseconds::now()), text, text]);
     }
 
     fn reasoning(&mut self, text: &str, frames: &mut Frames) {
-        self.push(Said { thinking: text, ..Said::default() }, frames);
+        let stencil = self
+            .thinking
+            .get_or_init(|| self.stencil(Said { thinking: TEXT, ..Said::default() }, 1, frames));
+        frames.push_filled(stencil, &[Gap::Time(Microseconds::now()), Gap::Text(text)]);
     }
 
     /// Arguments are an object here, so a call can only be told once it is complete.

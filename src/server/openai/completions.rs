@@ -38,3 +38,8 @@ pub(in super::super) async fn completions(
     };
     Ok(frames::answer_all(&app, caller, question, asked.further).await)
 }
+
+/// The form of an answer to one prompt, without extras.
+pub(in super::super) fn plain_reply(model: &str) -> CompletionReply {
+    CompletionReply::new(model.to_owned(), 1, false, false)
+}

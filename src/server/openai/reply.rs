@@ -1,6 +1,6 @@
 //! Answers of `POST /v1/chat/completions`: events to the shapes of [`super::wire`].
 
-use std::collections::HashSet;
+use std::{cell::OnceCell, collections::HashSet};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     super::{
         error::AppError,
-        frames::{Encoder, Frames, object_bytes},
+        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
         wire::{Microseconds, Record},
     },
     wire::{
@@ -37,6 +37,9 @@ pub(in super::super) struct ChatReply {
     include_workflow: bool,
     /// Tool calls whose opener was sent.
     announced: HashSet<u32>,
+    text: OnceCell<Stencil>,
+    reasoning: OnceCell<Stencil>,
+    arguments: OnceCell<Stencil>,
 }
 
 impl ChatReply {
@@ -55,6 +58,9 @@ impl ChatReply {
             include_usage,
             include_workflow,
             announced: HashSet::new(),
+            text: OnceCell::new(),
+            reasoning: OnceCell::new(),
+            arguments: OnceCell::new(),
         }
     }
 
@@ -82,8 +88,9 @@ impl ChatReply {
         frames.push(&self.chunk(&[ChunkChoice { delta, ..ChunkChoice::default() }]));
     }
 
-    fn push_call(&self, piece: CallPiece<'_>, frames: &mut Frames) {
-        self.push(Delta { tool_calls: Some([piece]), ..Delta::default() }, frames);
+    fn stencil(&self, delta: Delta<'_>, marks: &[Gap<'_>], frames: &Frames) -> Stencil {
+        let choice = ChunkChoice { delta, ..ChunkChoice::default() };
+        frames.stencil(&self.chunk(&[choice]), marks)
     }
 }
 
@@ -95,12 +102,23 @@ impl Encoder for ChatReply {
     }
 
     fn text(&mut self, text: &str, frames: &mut Frames) {
-        self.push(Delta { content: Some(text), ..Delta::default() }, frames);
+        let stencil = self.text.get_or_init(|| {
+            let delta = Delta { content: Some(TEXT), ..Delta::default() };
+            self.stencil(delta, &[Gap::Text(TEXT)], frames)
+        });
+        frames.push_filled(stencil, &[Gap::Text(text)]);
     }
 
     fn reasoning(&mut self, text: &str, frames: &mut Frames) {
-        let reasoning = Reasoning::named(self.reasoning_field, text);
-        self.push(Delta { reasoning, ..Delta::default() }, frames);
+        let stencil = self.reasoning.get_or_init(|| {
+            let reasoning = Reasoning::named(self.reasoning_field, TEXT);
+            let marks: &[Gap<'_>] = match self.reasoning_field {
+                ReasoningField::ReasoningContent | ReasoningField::Reasoning => &[Gap::Text(TEXT)],
+                ReasoningField::Both => &[Gap::Text(TEXT); 2],
+            };
+            self.stencil(Delta { reasoning, ..Delta::default() }, marks, frames)
+        });
+        frames.push_filled(stencil, &[Gap::Text(text); 2]);
     }
 
     fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames) {
@@ -108,10 +126,17 @@ impl Encoder for ChatReply {
         if self.announced.insert(index) {
             let id = delta.id.clone().unwrap_or_else(|| random_id("call_"));
             let name = delta.name.as_deref().unwrap_or_default();
-            self.push_call(CallPiece::opener(index, &id, name), frames);
+            let opener = Some([CallPiece::opener(index, &id, name)]);
+            self.push(Delta { tool_calls: opener, ..Delta::default() }, frames);
         }
         if !delta.arguments.is_empty() {
-            self.push_call(CallPiece::arguments(index, &delta.arguments), frames);
+            let stencil = self.arguments.get_or_init(|| {
+                let piece = Some([CallPiece::arguments(NUMBER, TEXT)]);
+                let marks = [Gap::Number(NUMBER.into()), Gap::Text(TEXT)];
+                self.stencil(Delta { tool_calls: piece, ..Delta::default() }, &marks, frames)
+            });
+            let gaps = [Gap::Number(index.into()), Gap::Text(&delta.arguments)];
+            frames.push_filled(stencil, &gaps);
         }
     }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{
     super::{
         error::AppError,
-        frames::{Encoder, Frames, object_bytes},
+        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
         openai::random_id,
         wire::Record,
     },
@@ -50,6 +50,8 @@ pub(in super::super) struct ResponseReply {
     keep: Option<Keep>,
     include_workflow: bool,
     sequence: Sequence,
+    /// Of the deltas of one item: the last that had one.
+    delta: Option<(usize, Stencil)>,
 }
 
 /// The number of the next event.
@@ -60,6 +62,19 @@ impl Sequence {
         frames.push_event(kind, &Event { kind, sequence_number: self.0, payload });
         self.0 += 1;
     }
+
+    fn push_delta(&mut self, stencil: &Stencil, text: &str, frames: &mut Frames) {
+        frames.push_filled(stencil, &[Gap::Number(self.0), Gap::Text(text)]);
+        self.0 += 1;
+    }
+}
+
+/// Of the deltas of an item at its place.
+fn delta_stencil(item: &OutputItem, place: usize, frames: &Frames) -> Stencil {
+    let (kind, _) = item.kind.text_events();
+    let payload = item.event(place, TextPiece::Delta(TEXT));
+    let event = Event { kind, sequence_number: NUMBER.into(), payload };
+    frames.event_stencil(kind, &event, &[Gap::Number(NUMBER.into()), Gap::Text(TEXT)])
 }
 
 impl ResponseReply {
@@ -71,7 +86,7 @@ impl ResponseReply {
         include_workflow: bool,
     ) -> Self {
         resource.begin(random_id("resp_"), model, Timestamp::now());
-        Self { resource, keep, include_workflow, sequence: Sequence(0) }
+        Self { resource, keep, include_workflow, sequence: Sequence(0), delta: None }
     }
 
     fn push_snapshot(&mut self, kind: &'static str, record: Record<'_>, frames: &mut Frames) {
@@ -100,8 +115,11 @@ impl ResponseReply {
     fn delta(&mut self, place: usize, text: &str, frames: &mut Frames) {
         let Some(item) = self.resource.output.get_mut(place) else { return };
         item.text.push_str(text);
-        let (event, _) = item.kind.text_events();
-        self.sequence.push(event, item.event(place, TextPiece::Delta(text)), frames);
+        let (_, stencil) = match self.delta.take().filter(|(of, _)| *of == place) {
+            Some(known) => self.delta.insert(known),
+            None => self.delta.insert((place, delta_stencil(item, place, frames))),
+        };
+        self.sequence.push_delta(stencil, text, frames);
     }
 
     /// Closes an item. Its events tell the same text as its deltas did.

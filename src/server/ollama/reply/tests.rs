@@ -8,6 +8,7 @@ use super::{
     *,
 };
 use crate::{types::FinishReason, workflow::StageStatus};
+use jiff::Timestamp;
 
 fn streamed(form: Form, dialect: Dialect, events: Vec<Event>) -> String {
     let reply = OllamaReply::new(form, "m".to_owned(), false);

@@ -1,5 +1,7 @@
 //! Answers of `POST /v1/completions`: events to the shapes of [`super::wire`].
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -7,7 +9,7 @@ use super::{
     super::{
         super::{
             error::AppError,
-            frames::{Encoder, Frames, object_bytes},
+            frames::{Encoder, Frames, Gap, Stencil, TEXT, object_bytes},
             wire::{Microseconds, Record},
         },
         reply::random_id,
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// One answer's form: its id and time are the same on every chunk.
-pub(super) struct CompletionReply {
+pub(in super::super::super) struct CompletionReply {
     id: String,
     created: Timestamp,
     model: String,
@@ -45,6 +47,7 @@ struct Told {
     ended: bool,
     /// A plain answer, once it is complete.
     whole: Option<Whole>,
+    text: OnceCell<Stencil>,
 }
 
 struct Whole {
@@ -112,8 +115,12 @@ impl CompletionReply {
     }
 
     fn push<'a>(&'a self, choice: Choice<'a>, frames: &mut Frames) {
-        let usage = self.include_usage.then_some(None);
-        frames.push(&self.object(&mut [choice], usage));
+        frames.push(&self.object(&mut [choice], self.no_usage()));
+    }
+
+    /// What a chunk of a stream says of usage before its end.
+    fn no_usage(&self) -> Option<Option<UsageObject>> {
+        self.include_usage.then_some(None)
     }
 
     fn told(&mut self) -> Option<&mut Told> {
@@ -150,7 +157,12 @@ impl Encoder for CompletionReply {
         if let Some(told) = self.told() {
             told.said |= !text.trim().is_empty();
         }
-        self.push(self.choice(text), frames);
+        let Some(told) = self.prompts.get(self.index) else { return };
+        let stencil = told.text.get_or_init(|| {
+            let choices = &mut [self.choice(TEXT)];
+            frames.stencil(&self.object(choices, self.no_usage()), &[Gap::Text(TEXT)])
+        });
+        frames.push_filled(stencil, &[Gap::Text(text)]);
     }
 
     fn reasoning(&mut self, _text: &str, _frames: &mut Frames) {}

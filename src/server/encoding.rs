@@ -1,0 +1,69 @@
+//! The encoding of streamed answers by itself, without a run or a connection: for
+//! `benches/encode.rs`.
+
+use super::{
+    dialect::Dialect,
+    frames::{Channel, Encoder, Flow},
+    ollama, openai, responses,
+};
+use crate::workflow::Event;
+
+/// A form that streamed answers have.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// `/v1/chat/completions`.
+    ChatCompletion,
+    /// `/v1/completions`.
+    Completion,
+    /// `/v1/responses`.
+    Response,
+    /// `/api/chat`, one line each.
+    OllamaChat,
+    /// `/api/generate`, one line each.
+    OllamaGenerate,
+}
+
+/// Encodes an answer of so many pieces of text, each for a write of its own; the bytes of all.
+#[must_use]
+pub fn encode(form: Form, pieces: usize, text: &str) -> usize {
+    match form {
+        Form::ChatCompletion => of(openai::chat_reply("m"), Dialect::OpenAi, pieces, text),
+        Form::Completion => of(openai::completion_reply("m"), Dialect::OpenAi, pieces, text),
+        Form::Response => of(responses::plain_reply("m"), Dialect::OpenAi, pieces, text),
+        Form::OllamaChat => of(ollama::chat_reply("m"), Dialect::Ollama, pieces, text),
+        Form::OllamaGenerate => of(ollama::generate_reply("m"), Dialect::Ollama, pieces, text),
+    }
+}
+
+fn of(encoder: impl Encoder, dialect: Dialect, pieces: usize, text: &str) -> usize {
+    let channel = Channel { reasoning: true, progress: true };
+    let mut flow = Flow::new(encoder, dialect, channel, false);
+    let mut bytes = 0;
+    for _ in 0..pieces {
+        let _delta = flow.take(Some((0, Event::Token(text.to_owned()))));
+        while let Some(write) = flow.frames.next_write() {
+            bytes += write.len();
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is measured is what is sent: a longer text makes each of its frames longer.
+    #[test]
+    fn every_piece_is_in_a_frame_of_its_own() {
+        for form in [
+            Form::ChatCompletion,
+            Form::Completion,
+            Form::Response,
+            Form::OllamaChat,
+            Form::OllamaGenerate,
+        ] {
+            let (short, long) = (encode(form, 9, "ab"), encode(form, 9, "abc"));
+            assert_eq!(long - short, 9, "{form:?}");
+        }
+    }
+}

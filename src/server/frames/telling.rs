@@ -1,0 +1,220 @@
+//! The body of a streamed answer, once headers are out: when it writes, when it breaks a silence,
+//! and how it ends.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::HttpBody;
+use bytes::Bytes;
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::BoxFuture,
+    stream::{BoxStream, Fuse, SelectAll},
+};
+use hyper::body::Frame;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{
+    super::error::AppError,
+    Encoder, Live, Told,
+    flow::{Flow, Step},
+};
+use crate::workflow::{Event, Run};
+
+/// So many bytes that are ready together may share a write; more would delay the first of them.
+const WRITE_BYTES: usize = 8 * 1024;
+/// Writes that are at least this far apart are not worth gathering for.
+const DENSE: Duration = Duration::from_millis(1);
+
+/// The events of a response's runs.
+pub(super) enum Events {
+    /// There is one: nearly always.
+    One(BoxStream<'static, Event>),
+    /// Several, each with its place.
+    All(SelectAll<BoxStream<'static, Told>>),
+}
+
+impl Events {
+    /// Of runs in their order.
+    pub(super) fn of(mut runs: Vec<Run>) -> Self {
+        match runs.pop() {
+            Some(run) if runs.is_empty() => Self::One(run.events),
+            last => {
+                let runs = runs.into_iter().chain(last).enumerate();
+                let told = runs.map(|(place, run)| run.events.map(move |event| (place, event)));
+                Self::All(told.map(StreamExt::boxed).collect())
+            }
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = Told;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Told>> {
+        match &mut *self {
+            Self::One(events) => {
+                events.poll_next_unpin(context).map(|event| event.map(|event| (0, event)))
+            }
+            Self::All(events) => events.poll_next_unpin(context),
+        }
+    }
+}
+
+/// The body. It owns the runs: dropping it cancels every upstream call.
+pub(super) struct Telling<E> {
+    events: Fuse<Events>,
+    flow: Flow<E>,
+    live: Live,
+    stage: Stage,
+    /// Resolves when the server ends.
+    ending: BoxFuture<'static, ()>,
+    /// Some time between the last write and when a silence has to be broken.
+    beat: Pin<Box<Sleep>>,
+    written_at: Instant,
+    /// What waits to be written has given the scheduler a turn, and may find company.
+    held: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// There is more to come.
+    Telling,
+    /// The client has its last event, or it waits to be written.
+    Draining,
+    Over,
+}
+
+impl<E: Encoder> Telling<E> {
+    /// Of events of which some may have been encoded; `ended` when the last one was.
+    pub(super) fn new(events: Fuse<Events>, flow: Flow<E>, live: Live, ended: bool) -> Self {
+        let written_at = Instant::now();
+        Self {
+            events,
+            flow,
+            stage: if ended { Stage::Draining } else { Stage::Telling },
+            ending: live.lifecycle.ending().boxed(),
+            beat: Box::pin(sleep_until(written_at + live.heartbeat)),
+            written_at,
+            held: false,
+            live,
+        }
+    }
+
+    /// Waits for something to write, or for the end.
+    fn gather(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.live.lifecycle.is_ending() {
+            self.shut_down();
+            return Poll::Ready(());
+        }
+        loop {
+            match self.events.poll_next_unpin(context) {
+                Poll::Ready(event) => {
+                    self.held = false;
+                    if self.take(event) || self.flow.frames.len() >= WRITE_BYTES {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Pending if self.flow.frames.len() == 0 => return self.idle(context),
+                Poll::Pending => return self.hold(context),
+            }
+        }
+    }
+
+    /// Encodes an event; tells whether it was the last one.
+    fn take(&mut self, event: Option<Told>) -> bool {
+        match self.flow.take(event) {
+            Step::Nothing | Step::Delta => return false,
+            Step::Finished => {}
+            Step::Failed(error) => {
+                self.flow.fail(&error);
+                self.live.log.failed(Arc::new(error));
+            }
+        }
+        self.stage = Stage::Draining;
+        true
+    }
+
+    /// What an upstream sent in one go comes here piece by piece, because the task that reads its
+    /// connection hands over one and waits until that was taken. One turn of the scheduler lets it
+    /// hand over the next, and both share a write. Nobody waits for what has not been received, and
+    /// a stream with a pause between its events never waits at all.
+    fn hold(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.held || self.written_at.elapsed() >= DENSE {
+            self.held = false;
+            return Poll::Ready(());
+        }
+        self.held = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Waits for a silence that has to be broken, and for the end of the server.
+    fn idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.ending.poll_unpin(context).is_ready() {
+            self.shut_down();
+            return Poll::Ready(());
+        }
+        // Set anew when it has gone off, not at every write.
+        while self.beat.poll_unpin(context).is_ready() {
+            let now = Instant::now();
+            let due = self.written_at + self.live.heartbeat;
+            if now < due {
+                self.beat.as_mut().reset(due);
+                continue;
+            }
+            self.flow.heartbeat();
+            self.beat.as_mut().reset(now + self.live.heartbeat);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    fn shut_down(&mut self) {
+        let error = AppError::ShuttingDown;
+        self.flow.fail(&error);
+        self.live.log.failed(Arc::new(error));
+        self.held = false;
+        self.stage = Stage::Over;
+    }
+
+    /// The engine reads upstream bodies to their end now, so that connections can be used again.
+    /// The client has its last event already. Beside a failed run others may be running, for
+    /// nobody.
+    fn drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let to_the_end = self.live.ids.len() == 1 || self.flow.is_complete();
+        while to_the_end && ready!(self.events.poll_next_unpin(context)).is_some() {}
+        self.stage = Stage::Over;
+        Poll::Ready(())
+    }
+}
+
+impl<E: Encoder> HttpBody for Telling<E> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        loop {
+            if !this.held
+                && let Some(bytes) = this.flow.frames.next_write()
+            {
+                this.written_at = Instant::now();
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            match this.stage {
+                Stage::Telling => ready!(this.gather(context)),
+                Stage::Draining => ready!(this.drain(context)),
+                Stage::Over => return Poll::Ready(None),
+            }
+        }
+    }
+}
