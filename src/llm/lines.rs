@@ -111,7 +111,12 @@ impl LineReader {
 }
 
 fn text(line: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line))
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // Reads many bytes at once, while the lossy decoder counts each, also of what needs no repair.
+    match std::str::from_utf8(line) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(line),
+    }
 }
 
 #[cfg(test)]

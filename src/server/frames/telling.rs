@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use axum::body::HttpBody;
@@ -28,8 +27,6 @@ use crate::workflow::{Event, Run};
 
 /// So many bytes that are ready together may share a write; more would delay the first of them.
 const WRITE_BYTES: usize = 8 * 1024;
-/// Writes that are at least this far apart are not worth gathering for.
-const DENSE: Duration = Duration::from_millis(1);
 
 /// The events of a response's runs.
 pub(super) enum Events {
@@ -77,8 +74,6 @@ pub(super) struct Telling<E> {
     /// Some time between the last write and when a silence has to be broken.
     beat: Pin<Box<Sleep>>,
     written_at: Instant,
-    /// What waits to be written has given the scheduler a turn, and may find company.
-    held: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +96,6 @@ impl<E: Encoder> Telling<E> {
             ending: live.lifecycle.ending().boxed(),
             beat: Box::pin(sleep_until(written_at + live.heartbeat)),
             written_at,
-            held: false,
             live,
         }
     }
@@ -115,13 +109,12 @@ impl<E: Encoder> Telling<E> {
         loop {
             match self.events.poll_next_unpin(context) {
                 Poll::Ready(event) => {
-                    self.held = false;
                     if self.take(event) || self.flow.frames.len() >= WRITE_BYTES {
                         return Poll::Ready(());
                     }
                 }
                 Poll::Pending if self.flow.frames.len() == 0 => return self.idle(context),
-                Poll::Pending => return self.hold(context),
+                Poll::Pending => return Poll::Ready(()),
             }
         }
     }
@@ -138,20 +131,6 @@ impl<E: Encoder> Telling<E> {
         }
         self.stage = Stage::Draining;
         true
-    }
-
-    /// What an upstream sent in one go comes here piece by piece, because the task that reads its
-    /// connection hands over one and waits until that was taken. One turn of the scheduler lets it
-    /// hand over the next, and both share a write. Nobody waits for what has not been received, and
-    /// a stream with a pause between its events never waits at all.
-    fn hold(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.held || self.written_at.elapsed() >= DENSE {
-            self.held = false;
-            return Poll::Ready(());
-        }
-        self.held = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// Waits for a silence that has to be broken, and for the end of the server.
@@ -179,7 +158,6 @@ impl<E: Encoder> Telling<E> {
         let error = AppError::ShuttingDown;
         self.flow.fail(&error);
         self.live.log.failed(Arc::new(error));
-        self.held = false;
         self.stage = Stage::Over;
     }
 
@@ -204,9 +182,7 @@ impl<E: Encoder> HttpBody for Telling<E> {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         loop {
-            if !this.held
-                && let Some(bytes) = this.flow.frames.next_write()
-            {
+            if let Some(bytes) = this.flow.frames.next_write() {
                 this.written_at = Instant::now();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
