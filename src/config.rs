@@ -12,6 +12,7 @@ mod mask;
 mod model;
 pub mod plan;
 mod raw;
+mod read;
 mod report;
 pub mod schema;
 #[cfg(test)]
@@ -22,14 +23,12 @@ pub(crate) mod tests;
 mod transport;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use indexmap::IndexMap;
-use zeroize::Zeroizing;
 
 pub use diagnostic::{Diagnostic, Severity, SourceLine, Spot};
 pub use error::ConfigError;
@@ -207,7 +206,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         // It may hold keys.
-        let bytes = fs::read(path).map(Zeroizing::new).map_err(|error| {
+        let bytes = read::config(path).map_err(|error| {
             let what = format!("the file cannot be read: {error}");
             ConfigError::single(&name, what, "name a readable file with --config")
         })?;

@@ -8,8 +8,7 @@ mod watch;
 
 use std::{
     collections::HashSet,
-    fmt::Display,
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -18,7 +17,7 @@ use std::{
 pub use watch::Pace;
 
 use crate::{
-    config::{Config, Overrides},
+    config::{Config, Diagnostic, Overrides},
     server::AppState,
 };
 use watch::{Told, Watch};
@@ -73,23 +72,38 @@ pub struct Source {
 struct Loader {
     source: Source,
     app: AppState,
+    /// The file is a pipe, as `--config <(...)` makes one: it was read to its end.
+    is_spent: bool,
+    /// The further files that the file, when it was last good, was made of.
+    named_files: Vec<PathBuf>,
     /// What was told of the file as it is, so that it is told once.
+    remarks: HashSet<String>,
     refused: Option<Vec<String>>,
     waiting: Vec<&'static str>,
 }
 
 impl Loader {
     fn new(source: Source, app: AppState) -> Self {
-        Self { source, app, refused: None, waiting: Vec::new() }
+        let engine = app.engine();
+        let config = engine.config();
+        Self {
+            is_spent: is_pipe(&source.path),
+            named_files: config.files.clone(),
+            remarks: remarks(config).map(gist).collect(),
+            source,
+            app,
+            refused: None,
+            waiting: Vec::new(),
+        }
     }
 
     fn path(&self) -> &Path {
         &self.source.path
     }
 
-    /// The further files that the config in use was made of.
-    fn named_files(&self) -> Vec<PathBuf> {
-        self.app.engine().config().files.clone()
+    /// Every file that decides about the config.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.path()).chain(self.named_files.iter().map(PathBuf::as_path))
     }
 
     /// Whether the file, as it was last seen, cannot be used.
@@ -100,15 +114,29 @@ impl Loader {
     /// Loads the file and takes it when it is good and means something else, or when somebody
     /// `asked` for it.
     fn reload(&mut self, asked: bool) {
+        if self.is_spent {
+            if asked {
+                let config = self.path().display();
+                tracing::warn!(%config, "the config came from a pipe; another one needs a restart");
+            }
+            return;
+        }
         match self.load() {
             Ok((next, waiting)) => self.take(next, waiting, asked),
-            Err(problems) => self.refuse(problems),
+            Err(problems) => self.refuse(problems, asked),
         }
     }
 
     /// The config as the file has it now, but for what only a restart can change, which is named.
     fn load(&self) -> Result<(Config, Vec<&'static str>), Vec<String>> {
         let Source { path, env, overrides } = &self.source;
+        // To open one would wait until somebody writes to it.
+        if is_pipe(path) {
+            return Err(vec![format!(
+                "{}: it is no regular file any more; put the config back",
+                path.display()
+            )]);
+        }
         let loaded = Config::load_with(path, env, overrides);
         let mut next = loaded
             .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
@@ -127,14 +155,12 @@ impl Loader {
 
     fn take(&mut self, next: Config, waiting: Vec<&'static str>, asked: bool) {
         let running = self.app.engine();
-        let before = running.config();
-        let changes = before.changes_to(&next);
+        let changes = running.config().changes_to(&next);
+        let next = Arc::new(next);
         if asked || !changes.is_empty() {
-            tell_new(&before.notices, &next.notices);
-            tell_new(&before.warnings, &next.warnings);
-            match running.successor(Arc::new(next)) {
+            match running.successor(Arc::clone(&next)) {
                 Ok(engine) => self.app.replace(engine),
-                Err(error) => return self.refuse(vec![error.to_string()]),
+                Err(error) => return self.refuse(vec![error.to_string()], asked),
             }
             let changed =
                 if changes.is_empty() { "nothing".to_owned() } else { changes.join("; ") };
@@ -147,6 +173,9 @@ impl Loader {
             }
         }
         self.refused = None;
+        // Also of a config that means the same: it may name other files by now.
+        self.named_files.clone_from(&next.files);
+        self.remark(&next);
         if !waiting.is_empty() && (asked || waiting != self.waiting) {
             let keys = waiting.join(", ");
             tracing::warn!(keys, "these changes of the config take effect after a restart");
@@ -154,10 +183,18 @@ impl Loader {
         self.waiting = waiting;
     }
 
-    /// Says so once.
-    fn refuse(&mut self, problems: Vec<String>) {
+    /// Warns of what nobody was warned of before.
+    fn remark(&mut self, next: &Config) {
+        for one in remarks(next).filter(|one| !self.remarks.contains(&gist(one))) {
+            tracing::warn!("{one}");
+        }
+        self.remarks = remarks(next).map(gist).collect();
+    }
+
+    /// Says so once, and to whoever asked.
+    fn refuse(&mut self, problems: Vec<String>, asked: bool) {
         self.app.refuse(problems.clone());
-        if self.refused.as_ref() != Some(&problems) {
+        if asked || self.refused.as_ref() != Some(&problems) {
             tracing::error!(
                 config = %self.path().display(),
                 problems = problems.join(" | "),
@@ -168,12 +205,18 @@ impl Loader {
     }
 }
 
-/// Warns of what nobody was warned of before.
-fn tell_new<T: Display>(before: &[T], now: &[T]) {
-    let known: HashSet<String> = before.iter().map(ToString::to_string).collect();
-    for line in now.iter().map(ToString::to_string).filter(|line| !known.contains(line)) {
-        tracing::warn!("{line}");
-    }
+fn remarks(config: &Config) -> impl Iterator<Item = &Diagnostic> {
+    config.notices.iter().chain(&config.warnings)
+}
+
+/// A remark wherever it stands: lines move.
+fn gist(remark: &Diagnostic) -> String {
+    format!("{}: {}; {}", remark.file, remark.what, remark.remedy)
+}
+
+/// Whether there is something at a path that is read once, or never ends.
+fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir())
 }
 
 #[cfg(test)]

@@ -62,6 +62,14 @@ pub async fn run(
     look: Look,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
+    // Before anything that takes time: a SIGHUP that nobody waits for ends a process.
+    let hangups = match Hangups::new() {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            writeln!(err, "chorus: {}", StartError::Signals(error))?;
+            return Ok(FAILED);
+        }
+    };
     let config = match Config::load_with(path, &env, overrides) {
         Ok(config) => config,
         Err(error) => {
@@ -72,7 +80,7 @@ pub async fn run(
     logging::start(config.log_format, opening.quiet, &env);
     let (path, overrides) = (path.to_owned(), overrides.clone());
     let source = Source { path, env: Box::new(env), overrides };
-    match serve(config, source, opening, err).await {
+    match serve(config, source, hangups, opening, err).await {
         Ok(code) => Ok(code),
         Err(error) => {
             writeln!(err, "chorus: {error}")?;
@@ -84,10 +92,10 @@ pub async fn run(
 async fn serve(
     config: Config,
     source: Source,
+    mut hangups: Hangups,
     opening: Opening,
     err: &mut dyn Write,
 ) -> Result<u8, StartError> {
-    let mut hangups = Hangups::new().map_err(StartError::Signals)?;
     let signals = Signals::new().map_err(StartError::Signals)?;
     let listener = listen(&config.server).await?;
     let config = Arc::new(config);

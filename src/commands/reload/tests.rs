@@ -147,8 +147,10 @@ fn a_bad_file_changes_nothing_and_is_told_once() {
         assert!(lines[0].starts_with("INFO the config is good again"), "{lines:?}");
     }
     fs::remove_file(&story.path).unwrap();
-    let lines = logged(|| story.loader.reload(true));
-    assert!(lines.len() == 1 && lines[0].contains("cannot be read"), "{lines:?}");
+    for _ in 0..2 {
+        let lines = logged(|| story.loader.reload(true));
+        assert!(lines.len() == 1 && lines[0].contains("cannot be read"), "asked for: {lines:?}");
+    }
     assert!(Arc::ptr_eq(&before, &story.app.engine()));
     story.becomes(text(3));
     assert_eq!(heartbeat(&story.app), 3);
@@ -211,5 +213,44 @@ fn only_new_warnings_are_repeated() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     let lines = story.becomes(with(2, &domain("two.example")));
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("WARN") && lines[0].contains("two.example"), "{lines:?}");
+    assert!(lines[1].starts_with("WARN") && lines[1].contains("two.example"), "{lines:?}");
+    let lines =
+        story.becomes(format!("# one line further down\n{}", with(3, &domain("two.example"))));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_everybody_may_read_by_now_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut story = Story::of(&text(1).replace("http://127.0.0.1:9", "https://api.example.com"));
+    let mut given = |mode| {
+        fs::set_permissions(&story.path, fs::Permissions::from_mode(mode)).unwrap();
+        logged(|| story.loader.reload(false))
+    };
+    given(0o600);
+    let lines = given(0o644);
+    assert!(lines.len() == 1 && lines[0].contains("in plain text"), "{lines:?}");
+    assert_eq!(given(0o644), [""; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_once_and_never_waited_for() {
+    use std::process::Command;
+    let mut story = Story::of(&text(1));
+    let pipe = story.folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Begun from a pipe, as `--config <(...)` does: there is nothing to load again.
+    let mut begun = Loader::new(source(&pipe), story.app.clone());
+    assert_eq!(logged(|| begun.reload(false)), [""; 0]);
+    let lines = logged(|| begun.reload(true));
+    assert!(lines.len() == 1 && lines[0].contains("needs a restart"), "{lines:?}");
+    assert!(!begun.is_refused());
+    // Become one.
+    fs::remove_file(&story.path).unwrap();
+    fs::rename(&pipe, &story.path).unwrap();
+    let lines = logged(|| story.loader.reload(false));
+    assert!(lines.len() == 1 && lines[0].contains("no regular file"), "{lines:?}");
+    assert!(story.loader.is_refused());
 }

@@ -2,14 +2,16 @@
 //! something, waits until they are quiet, and has the config loaded.
 //!
 //! Folders are watched and not files: an editor writes another file and renames it over the first,
-//! and Kubernetes swaps a link two folders away.
+//! and Kubernetes swaps a link two folders away. Not every change is told: not that of a single file
+//! mounted into a container, of a network share written elsewhere, or of a folder further up. So the
+//! files' sizes and times are compared every now and then, too; nothing is read for that.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use notify::{
@@ -30,7 +32,8 @@ pub struct Pace {
     /// They are loaded after so long even if somebody writes all the time, and a file that is not
     /// there is missing only after that; default 2 s.
     pub longest: Duration,
-    /// How often a file is looked at that cannot be used or cannot be watched; default 2 s.
+    /// How often a file that cannot be used is loaded again, and the times of others are compared;
+    /// default 2 s.
     pub retry: Duration,
 }
 
@@ -68,6 +71,8 @@ pub(super) struct Watch {
     /// What is wanted, and what of its folders is really watched.
     places: Places,
     watched: BTreeSet<PathBuf>,
+    /// The files as they were when they were last loaded.
+    seen: Stamps,
     /// That something cannot be watched was said.
     is_warned: bool,
 }
@@ -89,6 +94,7 @@ impl Watch {
             watcher: None,
             places: Places::default(),
             watched: BTreeSet::new(),
+            seen: Stamps::new(),
             is_warned: false,
         }
     }
@@ -99,6 +105,7 @@ impl Watch {
         // It may have changed since the server loaded it.
         let mut call = Call::Look;
         loop {
+            self.seen = stamps(&loader);
             match call {
                 Call::Over => return,
                 Call::Look | Call::Asked => loader.reload(call == Call::Asked),
@@ -113,18 +120,27 @@ impl Watch {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self, loader: &Loader) -> Call {
-        let is_blind = self.watched.len() < self.places.folders.len();
+        // Whatever else happens in the folders meanwhile: somebody may keep a log there.
+        let mut next = Instant::now() + self.pace.retry;
         loop {
-            let told = if loader.is_refused() || is_blind {
-                match self.told.recv_timeout(self.pace.retry) {
-                    Ok(told) => told,
-                    Err(RecvTimeoutError::Timeout) => return Call::Look,
-                    Err(RecvTimeoutError::Disconnected) => return Call::Over,
+            let now = Instant::now();
+            if now >= next {
+                next = now + self.pace.retry;
+                if stamps(loader) != self.seen {
+                    // What is watched may be what was once there.
+                    self.forget();
+                    return Call::Look;
                 }
-            } else {
-                self.told.recv().unwrap_or(Told::Over)
+                if loader.is_refused() {
+                    return Call::Look;
+                }
+            }
+            let call = match self.told.recv_timeout(next.saturating_duration_since(now)) {
+                Ok(told) => self.call(&told),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Call::Over),
             };
-            if let Some(call) = self.call(&told) {
+            if let Some(call) = call {
                 return call;
             }
         }
@@ -261,6 +277,29 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
+/// Files, and what tells without reading one that it is another or was written to; `None`: it is not
+/// there.
+type Stamps = BTreeMap<PathBuf, Option<(u64, Option<SystemTime>, u64)>>;
+
+fn stamps(loader: &Loader) -> Stamps {
+    let stamp = |file: &Path| {
+        let it = fs::metadata(file).ok()?;
+        Some((it.len(), it.modified().ok(), number(&it)))
+    };
+    loader.files().map(|file| (file.to_owned(), stamp(file))).collect()
+}
+
+/// The file's own number in its file system.
+#[cfg(unix)]
+fn number(file: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(file)
+}
+
+#[cfg(not(unix))]
+fn number(_file: &fs::Metadata) -> u64 {
+    0
+}
+
 /// What decides about the content of some files.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Places {
@@ -274,9 +313,8 @@ struct Places {
 impl Places {
     fn of(loader: &Loader) -> Self {
         let mut places = Self::default();
-        places.add(loader.path());
-        for file in loader.named_files() {
-            places.add(&file);
+        for file in loader.files() {
+            places.add(file);
         }
         places
     }

@@ -1,13 +1,13 @@
 //! Keys: a literal, `env:NAME` or `file:PATH`. No message here ever quotes what was written: a key
 //! pasted behind the wrong prefix is still a key.
 
-use std::{fs, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
 use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::Source;
-use crate::config::{Env, raw::Secret, report::Report};
+use crate::config::{Env, raw::Secret, read, report::Report};
 
 /// Resolves keys.
 pub(super) struct Secrets<'a, 't> {
@@ -75,7 +75,7 @@ impl<'a, 't> Secrets<'a, 't> {
     }
 
     fn file(&self, path: &str, what: &str, span: &Range<usize>) -> Option<Secret> {
-        let read = fs::read(self.report.resolve(path)).map(Zeroizing::new);
+        let read = read::named(&self.report.resolve(path));
         let problem = match read.as_ref().map(|bytes| str::from_utf8(bytes)) {
             Ok(Ok(key)) if !key.trim().is_empty() => return Some(trimmed(key)),
             Ok(Ok(_)) => "the file it names is empty".to_owned(),
@@ -108,7 +108,7 @@ fn is_placeholder(key: &str) -> bool {
 #[cfg(unix)]
 fn world_readable(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0)
+    path.metadata().is_ok_and(|file| file.mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]

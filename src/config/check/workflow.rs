@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     sync::Arc,
 };
 
@@ -17,6 +16,7 @@ use crate::config::{
     legacy,
     plan::{Copies, Level, Reader, Reference, Spots, count, expand, offsets},
     raw::Table,
+    read,
     report::{File, Place, Report},
 };
 
@@ -193,7 +193,7 @@ fn plan_text(table: &mut Table<'_, '_>, old: Option<(Value, Spots)>) -> Option<W
 
 fn plan_file(file: &Spanned<String>, table: &Table<'_, '_>) -> Option<Written> {
     let path = table.report.resolve(file.get_ref());
-    match fs::read_to_string(&path) {
+    match read::named_text(&path) {
         Ok(text) => {
             let file = table.report.plan_file(&path, &text);
             let offsets: Vec<usize> = (0..=text.len()).collect();

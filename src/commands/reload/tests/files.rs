@@ -115,6 +115,53 @@ fn a_link_to_elsewhere_is_followed() {
     soon("a change of the link", || heartbeat(&app) == 2);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_no_folder_tells_of_is_seen_all_the_same() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let outer = folder.path().join("outer");
+    let path = outer.join("etc/config.toml");
+    let create = |beat| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text(beat)).unwrap();
+    };
+    create(1);
+    let (app, _reload) = followed(&path);
+    soon("the first look", || app.engine().config().path.is_some());
+    // A single file that is mounted into a container is written under another name, a network share
+    // by another machine.
+    let other_name = elsewhere.path().join("config.toml");
+    fs::hard_link(&path, &other_name).unwrap();
+    pause(100);
+    fs::write(&other_name, text(2)).unwrap();
+    soon("a change under another name", || {
+        // The folder is never quiet.
+        fs::write(path.with_extension("log"), "").unwrap();
+        heartbeat(&app) == 2
+    });
+    // The folder stays what it is, below another name.
+    fs::rename(&outer, folder.path().join("old")).unwrap();
+    create(3);
+    soon("the file in a new tree", || heartbeat(&app) == 3);
+    fs::write(&path, text(4)).unwrap();
+    soon("its next change", || heartbeat(&app) == 4);
+}
+
+#[test]
+fn a_key_file_is_followed_that_came_with_the_same_key() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (path, key) = (folder.path().join("config.toml"), elsewhere.path().join("key"));
+    fs::write(&path, text(1)).unwrap();
+    fs::write(&key, "SECRET\n").unwrap();
+    let (app, _reload) = followed(&path);
+    replace(&path, &text(1).replace("\"SECRET\"", &format!("\"file:{}\"", key.display())));
+    pause(200);
+    replace(&key, "second\n");
+    soon("the new key", || {
+        app.engine().config().models["a"].endpoints[0].api_key.expose() == "second"
+    });
+}
+
 #[test]
 fn files_that_the_config_names_are_followed_where_they_are() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

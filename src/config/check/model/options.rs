@@ -1,13 +1,13 @@
 //! What a `[[model]]` says beside its address: temperature, price, headers, trust.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use toml::Spanned;
 
 use crate::{
-    config::{CaCert, Endpoint, Price, check::secret::Secrets, raw::Table, report::Report},
+    config::{CaCert, Endpoint, Price, check::secret::Secrets, raw::Table, read, report::Report},
     types::Protocol,
 };
 
@@ -132,7 +132,7 @@ pub(super) fn ca_cert(table: &mut Table<'_, '_>) -> Option<CaCert> {
         report.problem(&written.span(), what, remedy);
         None
     };
-    let pem = match fs::read(&path) {
+    let pem = match read::named(&path) {
         Ok(pem) => pem,
         Err(error) => {
             let remedy = "correct the path (relative ones start at the config's folder)";
@@ -145,7 +145,7 @@ pub(super) fn ca_cert(table: &mut Table<'_, '_>) -> Option<CaCert> {
     if !fine || trusted.is_empty() {
         return bad("holds no usable certificate".to_owned(), "name a PEM file of certificates");
     }
-    Some(CaCert { path, pem: Arc::from(pem) })
+    Some(CaCert { path, pem: Arc::from(pem.as_slice()) })
 }
 
 /// Named like one. What is neither that nor the path of anything may be a misplaced key.
