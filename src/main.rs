@@ -15,7 +15,7 @@ use chorus::{
         screen::Opening,
         serve,
     },
-    config::{LogFormat, Overrides},
+    config::{self, LogFormat, Overrides},
 };
 use clap::{
     Parser, Subcommand,
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> io::Result<u8> {
-    let Cli { config, host, port, quiet, log_format, command } = cli;
+    let Cli { config: file, host, port, quiet, log_format, command } = cli;
     let env = |name: &str| std::env::var(name).ok();
     let mut err = io::stderr();
     let command = command.unwrap_or(Command::Serve);
@@ -137,7 +137,7 @@ fn run(cli: Cli) -> io::Result<u8> {
         return Ok(USAGE);
     }
     if let Command::Demo = command {
-        if config.is_some() {
+        if file.is_some() {
             writeln!(err, "chorus demo brings its own config; leave --config out")?;
             return Ok(USAGE);
         }
@@ -158,13 +158,17 @@ fn run(cli: Cli) -> io::Result<u8> {
             init::Terminal { out: &mut out, err: &mut err, input: &mut input, attended };
         let options = init::Options { force, yes };
         let runtime = Runtime::new()?;
-        let code = runtime.block_on(init::run(config.as_deref(), options, &env, &mut terminal));
+        let code = runtime.block_on(init::run(file.as_deref(), options, &env, &mut terminal));
         // A name that is still being resolved is not waited for.
         runtime.shutdown_background();
         return code;
     }
-    let Some(Found { path, named_by }) = find::config_file(config.as_deref(), &env, &mut err)?
-    else {
+    if let Command::Check { format: check::Format::Json, .. } = command
+        && let Err(error) = config::existing(file.as_deref(), &env)
+    {
+        return check::missing(&error, &mut io::stdout());
+    }
+    let Some(Found { path, named_by }) = find::config_file(file.as_deref(), &env, &mut err)? else {
         return Ok(USAGE);
     };
     let overrides = Overrides { host, port, log_format };
