@@ -124,7 +124,7 @@ fn base_url(value: &Spanned<String>, table: &Table<'_, '_>) -> Option<Url> {
         table.report.problem(&value.span(), what, remedy);
         None
     };
-    let example = "write it like \"https://api.example.com/v1\"";
+    let example = "write it like \"http://127.0.0.1:11434\" or \"https://api.example.com/v1\"";
     let mut url = match Url::parse(value.get_ref().trim()) {
         Ok(url) => url,
         // The parser's own words for it, a relative URL, would help nobody.
