@@ -15,12 +15,13 @@ use chorus::{
         screen::Opening,
         serve,
     },
-    config::{self, LogFormat, Overrides},
+    config::{self, Env, LogFormat, Overrides},
 };
 use clap::{
     Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use console::Term;
 use tokio::runtime::Runtime;
 
 /// Exit code of a failure at run time.
@@ -172,12 +173,12 @@ fn run(cli: Cli) -> io::Result<u8> {
         return Ok(USAGE);
     };
     let overrides = Overrides { host, port, log_format };
-    let look = Look::of(err.is_terminal(), &env);
+    let err_look = look(&Term::stderr(), &env);
     match command {
         Command::Check { format, probe } => {
             let mut out = io::stdout();
-            let out_look = Look::of(out.is_terminal(), &env);
-            let options = check::Options { format, probe, out: out_look, err: look };
+            let out_look = look(&Term::stdout(), &env);
+            let options = check::Options { format, probe, out: out_look, err: err_look };
             check::run(&path, &env, &overrides, options, &mut out, &mut err)
         }
         Command::Migrate { output, dry_run } => {
@@ -188,9 +189,15 @@ fn run(cli: Cli) -> io::Result<u8> {
         }
         Command::Serve | Command::Demo | Command::Init { .. } | Command::Config { .. } => {
             let opening = Opening { quiet, named_by };
-            Runtime::new()?.block_on(serve::run(&path, env, &overrides, opening, look, &mut err))
+            Runtime::new()?
+                .block_on(serve::run(&path, env, &overrides, opening, err_look, &mut err))
         }
     }
+}
+
+fn look(terminal: &Term, env: Env<'_>) -> Look {
+    let columns = terminal.size_checked().map(|(_, columns)| columns);
+    Look::of(terminal.is_term(), columns, env)
 }
 
 #[cfg(test)]
