@@ -34,7 +34,7 @@ pub use diagnostic::{Diagnostic, Severity, SourceLine, Spot};
 pub use error::ConfigError;
 pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
-pub use locate::{Location, locate, place};
+pub use locate::{Location, existing, locate, place};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
 pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};

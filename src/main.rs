@@ -15,12 +15,13 @@ use chorus::{
         screen::Opening,
         serve,
     },
-    config::{LogFormat, Overrides},
+    config::{self, Env, LogFormat, Overrides},
 };
 use clap::{
     Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use console::Term;
 use tokio::runtime::Runtime;
 
 /// Exit code of a failure at run time.
@@ -124,7 +125,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> io::Result<u8> {
-    let Cli { config, host, port, quiet, log_format, command } = cli;
+    let Cli { config: file, host, port, quiet, log_format, command } = cli;
     let env = |name: &str| std::env::var(name).ok();
     let mut err = io::stderr();
     let command = command.unwrap_or(Command::Serve);
@@ -137,7 +138,7 @@ fn run(cli: Cli) -> io::Result<u8> {
         return Ok(USAGE);
     }
     if let Command::Demo = command {
-        if config.is_some() {
+        if file.is_some() {
             writeln!(err, "chorus demo brings its own config; leave --config out")?;
             return Ok(USAGE);
         }
@@ -158,22 +159,26 @@ fn run(cli: Cli) -> io::Result<u8> {
             init::Terminal { out: &mut out, err: &mut err, input: &mut input, attended };
         let options = init::Options { force, yes };
         let runtime = Runtime::new()?;
-        let code = runtime.block_on(init::run(config.as_deref(), options, &env, &mut terminal));
+        let code = runtime.block_on(init::run(file.as_deref(), options, &env, &mut terminal));
         // A name that is still being resolved is not waited for.
         runtime.shutdown_background();
         return code;
     }
-    let Some(Found { path, named_by }) = find::config_file(config.as_deref(), &env, &mut err)?
-    else {
+    if let Command::Check { format: check::Format::Json, .. } = command
+        && let Err(error) = config::existing(file.as_deref(), &env)
+    {
+        return check::missing(&error, &mut io::stdout());
+    }
+    let Some(Found { path, named_by }) = find::config_file(file.as_deref(), &env, &mut err)? else {
         return Ok(USAGE);
     };
     let overrides = Overrides { host, port, log_format };
-    let look = Look::of(err.is_terminal(), &env);
+    let err_look = look(&Term::stderr(), &env);
     match command {
         Command::Check { format, probe } => {
             let mut out = io::stdout();
-            let out_look = Look::of(out.is_terminal(), &env);
-            let options = check::Options { format, probe, out: out_look, err: look };
+            let out_look = look(&Term::stdout(), &env);
+            let options = check::Options { format, probe, out: out_look, err: err_look };
             check::run(&path, &env, &overrides, options, &mut out, &mut err)
         }
         Command::Migrate { output, dry_run } => {
@@ -184,9 +189,15 @@ fn run(cli: Cli) -> io::Result<u8> {
         }
         Command::Serve | Command::Demo | Command::Init { .. } | Command::Config { .. } => {
             let opening = Opening { quiet, named_by };
-            Runtime::new()?.block_on(serve::run(&path, env, &overrides, opening, look, &mut err))
+            Runtime::new()?
+                .block_on(serve::run(&path, env, &overrides, opening, err_look, &mut err))
         }
     }
+}
+
+fn look(terminal: &Term, env: Env<'_>) -> Look {
+    let columns = terminal.size_checked().map(|(_, columns)| columns);
+    Look::of(terminal.is_term(), columns, env)
 }
 
 #[cfg(test)]

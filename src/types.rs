@@ -3,12 +3,14 @@
 
 mod chat;
 mod ids;
+mod keys;
 mod request;
 mod secret;
 mod usage;
 
 pub use chat::{Image, Message, Part, Role, ToolCall};
 pub use ids::{RequestId, WorkflowId};
+pub use keys::{keys_in, without_keys};
 pub use request::{
     Effort, Extra, OutputFormat, Protocol, Request, Sampling, ToolChoice, ToolDefinition,
 };

@@ -15,7 +15,7 @@ use std::{
 
 use super::diagnostics::{self, Look};
 use crate::{
-    config::{Config, Env, Overrides},
+    config::{Config, ConfigError, Env, Overrides},
     llm::probe::Probed,
 };
 pub use screen::show;
@@ -76,6 +76,15 @@ pub fn run(
         (Err(error), Format::Text) => diagnostics::refused(error, options.err, err),
     };
     unless_closed(shown).map(|()| code)
+}
+
+/// Tells programs that there is no config to check. Returns the exit code.
+///
+/// # Errors
+/// When `out` cannot be written to; that it is closed early is none.
+pub fn missing(error: &ConfigError, out: &mut dyn Write) -> io::Result<u8> {
+    let file = error.diagnostics().first().map_or("", |found| found.file.as_str());
+    unless_closed(json::show(Path::new(file), Err(error), None, out)).map(|()| BAD_CONFIG)
 }
 
 /// The same of a good config whose endpoints are asked too. Text begins before they have answered.

@@ -35,12 +35,15 @@ impl Look {
     pub const PLAIN: Self = Self { colour: false, width: WIDTH };
 
     /// Colours only on a terminal, and neither with `NO_COLOR` nor on one that has none; the width
-    /// of `COLUMNS`, else 100.
+    /// of `COLUMNS` or of the terminal (`columns`), else 100.
     #[must_use]
-    pub fn of(terminal: bool, env: Env<'_>) -> Self {
+    pub fn of(terminal: bool, columns: Option<u16>, env: Env<'_>) -> Self {
         let refused = env("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env("TERM").is_some_and(|value| value == "dumb");
-        let width = env("COLUMNS").and_then(|value| value.parse().ok()).filter(|_| terminal);
+        // 0 says that nobody knows.
+        let told = env("COLUMNS").and_then(|value| value.parse().ok()).filter(|told| *told > 0);
+        let real = columns.map(usize::from).filter(|real| *real > 0);
+        let width = told.or(real).filter(|_| terminal);
         Self { colour: terminal && !refused && !dumb, width: width.unwrap_or(WIDTH).max(NARROWEST) }
     }
 }
@@ -333,19 +336,24 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_that_want_them() {
-        let look = |terminal, set: &[(&str, &str)]| {
-            Look::of(terminal, &|name| {
+        let look = |terminal, columns, set: &[(&str, &str)]| {
+            Look::of(terminal, columns, &|name| {
                 set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
             })
         };
-        for (terminal, set, colour, width) in [
-            (true, &[][..], true, 100),
-            (true, &[("NO_COLOR", ""), ("COLUMNS", "132")], true, 132),
-            (true, &[("NO_COLOR", "1"), ("COLUMNS", "7")], false, 40),
-            (true, &[("TERM", "dumb")], false, 100),
-            (false, &[("COLUMNS", "132")], false, 100),
+        for (terminal, columns, set, colour, width) in [
+            (true, None, &[][..], true, 100),
+            (true, Some(80), &[], true, 80),
+            (true, Some(0), &[], true, 100),
+            (true, Some(80), &[("NO_COLOR", ""), ("COLUMNS", "132")], true, 132),
+            (true, Some(80), &[("COLUMNS", "0")], true, 80),
+            (true, Some(80), &[("COLUMNS", "many")], true, 80),
+            (true, None, &[("NO_COLOR", "1"), ("COLUMNS", "7")], false, 40),
+            (true, Some(7), &[("TERM", "dumb")], false, 40),
+            (false, Some(80), &[("COLUMNS", "132")], false, 100),
         ] {
-            assert_eq!(look(terminal, set), Look { colour, width }, "{terminal} {set:?}");
+            let want = Look { colour, width };
+            assert_eq!(look(terminal, columns, set), want, "{terminal} {columns:?} {set:?}");
         }
         let text = format!("sever = 1\n{REST}");
         assert!(rendered(&text, Look { colour: true, width: 100 }).contains("\u{1b}["));

@@ -223,15 +223,18 @@ fn told(
     }
     let config = if named { format!(" --config {shown}") } else { String::new() };
     if proposal.found.is_empty() {
-        writeln!(out, "\nNext:\n  edit it          put your models in; it says where")?;
-        writeln!(out, "  chorus demo      shows Chorus at work meanwhile, without any model")?;
+        writeln!(out, "\nNext:\n  edit it                put your models in; it says where")?;
+        writeln!(
+            out,
+            "  chorus demo            shows Chorus at work meanwhile, without any model"
+        )?;
     } else {
         writeln!(out, "\nNext:")?;
     }
     writeln!(
         out,
-        "  chorus check{config}     shows the workflow and what a request costs in calls\n  \
+        "  chorus check{config}           shows the workflow and what a request costs in calls\n  \
          chorus check --probe{config}   asks every endpoint whether it would answer"
     )?;
-    writeln!(out, "  chorus{config}           serves it on http://127.0.0.1:11435")
+    writeln!(out, "  chorus{config}                 serves it on http://127.0.0.1:11435")
 }

@@ -61,7 +61,8 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     if let Some(workflow) = workflow {
         workflow.finish();
     }
-    let around = workflow::Around { models: &models, limits: &timeouts.limits, report };
+    let several = table.has("workflow-profile");
+    let around = workflow::Around { models: &models, limits: &timeouts.limits, report, several };
     let integration = table.table("workflow-integration", "[workflow-integration]");
     let workflow = workflow::integration(integration, &around);
     let profiles = workflow::profiles(table.tables("workflow-profile").0, &around);

@@ -41,6 +41,22 @@ pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError
     })
 }
 
+/// Finds the config file where there has to be one.
+///
+/// # Errors
+/// As [`locate`], and when there is none.
+pub fn existing(flag: Option<&Path>, env: Env<'_>) -> Result<PathBuf, ConfigError> {
+    match locate(flag, env)? {
+        Location::File { path, .. } => Ok(path),
+        Location::Nowhere { usual } => {
+            let place = usual.unwrap_or_else(|| PathBuf::from("~/.config/chorus/config.toml"));
+            let remedy = "`chorus init` writes one; one elsewhere is named by --config FILE or by \
+                          CHORUS_CONFIG";
+            Err(ConfigError::single(place.display().to_string(), "there is no config yet", remedy))
+        }
+    }
+}
+
 /// Where a config belongs that is yet to be written: the place [`locate`] looks at first, whether
 /// something is there or not. `None` when nothing is named and there is no home folder.
 #[must_use]

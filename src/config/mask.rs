@@ -4,7 +4,7 @@
 
 mod words;
 
-use std::{collections::HashSet, ops::Range};
+use std::{cmp::Reverse, collections::HashSet, ops::Range};
 
 use toml::{
     Spanned,
@@ -16,6 +16,7 @@ use super::{
     diagnostic::{SourceLine, Spot},
     plan::{Entry, Kind, entries, offsets},
 };
+use crate::types::{keys_in, without_keys};
 use words::{Use, use_of};
 
 /// What stands for what is hidden.
@@ -51,25 +52,30 @@ pub(super) fn line_of(text: &str, at: usize) -> Line {
 pub(super) fn toml(text: &str) -> Mask {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Mask { hidden: unread(text, 0..text.len()) };
+        return Mask::of(text, unread(text, 0..text.len()));
     }
     let mut walk = Walk { text, hidden: Vec::new(), strings: Vec::new() };
     walk.table(table.get_ref(), true);
     let Walk { mut hidden, mut strings, .. } = walk;
     strings.sort_by_key(|range| range.start);
     hidden.extend(comments(text, &strings));
-    hidden.sort_by_key(|(range, _)| range.start);
-    Mask { hidden }
+    Mask::of(text, hidden)
 }
 
 /// What to hide in a plan of its own file.
 pub(super) fn json(text: &str) -> Mask {
-    let mut hidden = plan(text).unwrap_or_else(|| unread(text, 0..text.len()));
-    hidden.sort_by_key(|(range, _)| range.start);
-    Mask { hidden }
+    Mask::of(text, plan(text).unwrap_or_else(|| unread(text, 0..text.len())))
 }
 
 impl Mask {
+    /// With what looks like a key and is in none of these stretches: a name, or a key of a table.
+    fn of(text: &str, mut hidden: Vec<(Range<usize>, String)>) -> Self {
+        hidden.extend(keys_in(text).into_iter().map(|range| (range, HIDDEN.to_owned())));
+        // Of two that begin together, the longer one stands for both.
+        hidden.sort_by_key(|(range, _)| (range.start, Reverse(range.end)));
+        Self { hidden }
+    }
+
     /// A stretch of `text`, as far as it is in the line it begins in, and that line.
     pub(super) fn spot(&self, text: &str, span: &Range<usize>) -> Spot {
         let Line { number, range } = line_of(text, span.start);
@@ -268,7 +274,7 @@ fn shown(use_: Use, text: &str) -> Option<String> {
             let short = text.len() <= 8 && text.starts_with(|first: char| first.is_ascii_digit());
             usual(short || (text.len() <= 16 && text.chars().all(letters)))
         }
-        Use::Address => address(text),
+        Use::Address => address(text).map(|text| without_keys(&text)),
         Use::Path => {
             let named = |ending: &&str| text.ends_with(*ending);
             usual([".pem", ".crt", ".cer", ".json", ".toml"].iter().any(named))

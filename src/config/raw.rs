@@ -29,6 +29,22 @@ pub(super) struct Table<'r, 't> {
     known: Vec<&'static str>,
 }
 
+/// What to do about what is not TOML, by the parser's words for it.
+fn syntax_remedy(message: &str) -> &'static str {
+    let remedies = [
+        ("duplicate key", "write it once; of several models each begins with [[model]]"),
+        ("invalid boolean", "write true or false in small letters; text goes in quotes"),
+        ("escape", "write two backslashes for one, or put the text in single quotes"),
+        ("unclosed", "close it"),
+        (
+            "invalid unquoted key",
+            "write `name = value`; a name with other characters goes in quotes",
+        ),
+    ];
+    let known = remedies.into_iter().find(|(words, _)| message.contains(words));
+    known.map_or("mend the syntax (text goes in quotes)", |(_, remedy)| remedy)
+}
+
 impl<'r, 't> Table<'r, 't> {
     /// The whole file; `None` after reporting what is not TOML.
     pub(super) fn document(text: &'t str, report: &'r Report<'t>) -> Option<Self> {
@@ -36,7 +52,7 @@ impl<'r, 't> Table<'r, 't> {
         for error in &errors {
             // `Display` and `Debug` of the error quote the file; the message holds grammar only.
             let what = format!("this is not valid TOML: {}", error.message());
-            let remedy = "mend the syntax (text goes in quotes)";
+            let remedy = syntax_remedy(error.message());
             match error.span() {
                 Some(span) => report.problem(&span, what, remedy),
                 None => report.problem_at(report.whole_file(), what, remedy),

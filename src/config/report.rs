@@ -12,6 +12,7 @@ use super::{
     diagnostic::Severity,
     mask::{self, Mask},
 };
+use crate::types::without_keys;
 
 /// Where something is: a stretch of one of the files that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,10 +209,13 @@ impl<'t> Report<'t> {
                 None => (&self.name, self.text, &mask),
             };
             let spot = place.span.map(|span| mask.spot(text, &span));
+            // A key that stands where a name belongs is quoted like one.
+            let (what, remedy) = (without_keys(&what), without_keys(&remedy));
             Diagnostic { severity, file: file.clone(), spot, what, remedy }
         };
         let diagnostics = items.into_iter().map(diagnostic);
         if broken {
+            let undefined = undefined.iter().map(|name| without_keys(name)).collect();
             return Err(ConfigError { undefined, diagnostics: diagnostics.collect() });
         }
         let is_warning = |of: &Diagnostic| of.severity == Severity::Warning;

@@ -156,7 +156,7 @@ json = """
     Workflow configuration references undefined model(s): b, c
     c.toml:3: [server]: `port` is out of range; write a whole number from 0 to 65535
     c.toml:4: [server]: unknown key `hots`; did you mean `host`?
-    c.toml:8: model `a`: `api_base` does not begin with http:// or https://; write it like "https://api.example.com/v1"
+    c.toml:8: model `a`: `api_base` does not begin with http:// or https://; write it like "http://127.0.0.1:11434" or "https://api.example.com/v1"
     c.toml:9: model `a`: `temperature` is out of range; write a number from 0 to 2
     c.toml:10: model `a`: `api_key`: the environment variable MISSING_KEY is not set; export it before starting Chorus, or correct the name
     c.toml:14: workers[0].ref, synthesizer: there is no [[model]] named `b`; add one, or name another

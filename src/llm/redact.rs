@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::body::{Body, Content};
+use crate::types::without_keys;
 
 /// Characters of an upstream's message that are shown.
 pub(super) const MESSAGE_LIMIT: usize = 300;
@@ -27,43 +28,7 @@ pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
         text = text.replace(secret, "***");
     }
-    let mut scrubbed = String::with_capacity(text.len());
-    let mut word = String::new();
-    let mut after_bearer = false;
-    for character in text.chars().chain(['\0']) {
-        if is_key_character(character) {
-            word.push(character);
-            continue;
-        }
-        let hide = looks_like_key(&word) || (after_bearer && word.len() >= SHORTEST_SECRET);
-        scrubbed.push_str(if hide { "***" } else { &word });
-        if !word.is_empty() {
-            after_bearer = word.eq_ignore_ascii_case("bearer");
-        }
-        word.clear();
-        if character != '\0' {
-            scrubbed.push(character);
-        }
-    }
-    scrubbed
-}
-
-fn is_key_character(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.' | '*')
-}
-
-/// Prefixes of well-known keys, or any unbroken run of 20 letters and digits that has both.
-fn looks_like_key(word: &str) -> bool {
-    const PREFIXES: [&str; 12] = [
-        "sk-", "sk_", "pk-", "rk-", "gsk_", "hf_", "xai-", "AIza", "ghp_", "r8_", "nvapi-", "key-",
-    ];
-    let known = word.len() >= 8 && PREFIXES.iter().any(|prefix| word.starts_with(prefix));
-    known
-        || word.split(['-', '_', '.', '*']).any(|run| {
-            run.len() >= 20
-                && run.bytes().any(|byte| byte.is_ascii_digit())
-                && run.bytes().any(|byte| byte.is_ascii_alphabetic())
-        })
+    without_keys(&text)
 }
 
 /// At most `limit` characters, on one line, the last three dots when something was cut.

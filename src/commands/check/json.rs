@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::{Config, ConfigError, Diagnostic, Model, Severity, Spending, Workflow},
     llm::probe::Probed,
+    types::without_keys,
 };
 
 #[derive(Serialize)]
@@ -54,12 +55,12 @@ struct ShownModel<'a> {
     name: &'a str,
     protocol: &'static str,
     upstream_model: &'a str,
-    endpoints: Vec<ShownEndpoint<'a>>,
+    endpoints: Vec<ShownEndpoint>,
 }
 
 #[derive(Serialize)]
-struct ShownEndpoint<'a> {
-    api_base: &'a str,
+struct ShownEndpoint {
+    api_base: String,
     has_key: bool,
     priority: u32,
     weight: u32,
@@ -139,7 +140,7 @@ fn found(diagnostic: &Diagnostic) -> Found<'_> {
 
 fn model(model: &Model) -> ShownModel<'_> {
     let endpoints = model.endpoints.iter().map(|endpoint| ShownEndpoint {
-        api_base: endpoint.api_base.as_str(),
+        api_base: without_keys(endpoint.api_base.as_str()),
         has_key: !endpoint.api_key.is_empty(),
         priority: endpoint.priority,
         weight: endpoint.weight,

@@ -11,9 +11,12 @@ use super::{
     super::diagnostics::{self, Look},
     cost, tree,
 };
-use crate::config::{
-    Config, Endpoint, Model, Plan,
-    plan::{ANSWER_TOKENS, PROMPT_TOKENS},
+use crate::{
+    config::{
+        Config, Endpoint, Model, Plan,
+        plan::{ANSWER_TOKENS, PROMPT_TOKENS},
+    },
+    types::without_keys,
 };
 
 /// Shows a config that is fine.
@@ -69,7 +72,7 @@ fn about(model: &Model) -> String {
     let mut about = model.protocol.as_str().to_owned();
     for (index, endpoint) in model.endpoints.iter().enumerate() {
         about.push_str(if index == 0 { " at " } else { "; " });
-        about.push_str(endpoint.api_base.as_str());
+        about.push_str(&without_keys(endpoint.api_base.as_str()));
         about.push_str(if endpoint.api_key.is_empty() { ", no key" } else { ", with a key" });
         if model.endpoints.len() > 1 {
             let Endpoint { weight, priority, .. } = endpoint;

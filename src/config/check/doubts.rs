@@ -13,6 +13,8 @@ use crate::config::{
 pub(super) struct Doubts<'a> {
     pub(super) models: &'a Models,
     pub(super) limits: &'a TimeLimits,
+    /// The limits are those of other workflows too.
+    pub(super) several: bool,
     pub(super) reader: &'a Reader<'a>,
     /// `nested_worker_depth`.
     pub(super) depth: u32,
@@ -83,11 +85,12 @@ impl Doubts<'_> {
     }
 
     /// The limit that somebody wrote for a stage, or for all of its kind. A default that a deadline
-    /// ends earlier is what a deadline is for, and so is a host's.
+    /// ends earlier is what a deadline is for, and so is a host's, and one that several workflows have,
+    /// of which another may need it.
     fn written(&self, kind: LimitKind, stage: &Stage) -> Option<Duration> {
         let base = self.limits.base.get(kind);
         let usual = TimeLimits::default().base.get(kind);
-        stage.timeout.or_else(|| (base != usual).then_some(base))
+        stage.timeout.or_else(|| (base != usual && !self.several).then_some(base))
     }
 
     /// Whether every written limit fits the time there is; warns of each that does not.

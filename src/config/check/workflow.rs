@@ -31,6 +31,8 @@ pub(super) struct Around<'a, 't> {
     pub(super) models: &'a Models,
     pub(super) limits: &'a TimeLimits,
     pub(super) report: &'a Report<'t>,
+    /// There are profiles, which all have the same limits.
+    pub(super) several: bool,
 }
 
 /// `[workflow-integration]`, the default workflow.
@@ -100,7 +102,7 @@ fn workflow(
     old: Option<(Value, Spots)>,
     around: &Around<'_, '_>,
 ) -> Option<Workflow> {
-    let Around { models, limits, report } = *around;
+    let Around { models, limits, report, several } = *around;
     let depth = depth(&mut table);
     let modes = [("candidates", Copies::Candidates), ("workflow", Copies::Workflow)];
     let mode = table.choice("nested_worker_mode", &modes);
@@ -124,7 +126,8 @@ fn workflow(
     undefined(&reader, models, report);
     let depth = depth?;
     let max_concurrency = max_concurrency.filter(|limit| *limit > 0);
-    doubts::Doubts { models, limits, reader: &reader, depth, max_concurrency }.tell(&level);
+    doubts::Doubts { models, limits, several, reader: &reader, depth, max_concurrency }
+        .tell(&level);
     let small = few_enough(&level, depth, max_workers, &reader, report);
     let plan = small.then(|| expand(level, name, depth, mode, &reader))?;
     Some(Workflow { plan: Arc::new(plan), max_concurrency })

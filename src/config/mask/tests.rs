@@ -117,6 +117,37 @@ fn of_a_file_that_cannot_be_read_only_known_words_are_shown() {
     "#);
 }
 
+/// Names are shown, but not a key that somebody put where a name belongs.
+#[test]
+fn what_looks_like_a_key_is_hidden_wherever_it_stands() {
+    let text = r#"
+sk-5ecre7-5ecre7 = 1
+[server]
+host = "http://me:pa55@x"
+ollama_version = "sk-5ecre7-5ecre7"
+[[model]]
+name = "sk-5ecre7-5ecre7"
+api_base = "https://0123456789abcdef0123.example/v1?x"
+headers = { "gsk_5ecre75ecre7" = "x" }
+[workflow.domains."https://me:pa55@x"]
+[workflow-integration]
+json = '{ "workers": ["a", "sk-5ecre7-5ecre7"], "sk-5ecre7-5ecre7": "sk-5ecre7-5ecre7" }'
+"#;
+    insta::assert_snapshot!(shown(&toml(text), text), @r#"
+    *** = ***
+    [server]
+    host = "http://***@x"
+    ollama_version = "***"
+    [[model]]
+    name = "***"
+    api_base = "https://***/v1?***"
+    headers = { "***" = "***" }
+    [workflow.domains."https://***@x"]
+    [workflow-integration]
+    json = '{ "workers": ["a", "***"], "***": "***" }'
+    "#);
+}
+
 #[test]
 fn columns_are_characters_and_the_stretch_moves_with_what_is_hidden() {
     let text = "\u{feff}[[client]]\r\nname = \"x\"\r\nkey = \"0123456789\" # 键\r\n\

@@ -255,6 +255,7 @@ fn policy(object: &mut Object<'_>, workers: &[Worker], analyzed: bool) -> Policy
     let min_success = min_success.and_then(|value| usize::try_from(value).ok());
     let min_success = min_success.unwrap_or(default.min_success);
     let members = usize::try_from(members).unwrap_or(usize::MAX);
+    let has_quorum = object.has("quorum");
     let quorum = quorum(&mut object, members, min_success);
     let has_grace = object.has("grace_ms");
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
@@ -270,7 +271,7 @@ fn policy(object: &mut Object<'_>, workers: &[Worker], analyzed: bool) -> Policy
         let remedy = "add one to this level, or take it out";
         object.reader.problem(&object.child("overrides"), what, remedy);
     }
-    if has_grace && quorum.is_none() && !overrides {
+    if has_grace && !has_quorum && !overrides {
         let what = "means nothing without a `quorum`: every worker is waited for";
         object.reader.warn(&object.child("grace_ms"), what, "add a `quorum`, or take it out");
     }

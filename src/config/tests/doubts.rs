@@ -71,6 +71,27 @@ fn limits_that_do_not_fit_the_deadline_are_told_of() {
     }
 }
 
+/// A quick profile beside a workflow of slow models is no mistake.
+#[test]
+fn a_limit_of_several_workflows_may_be_longer_than_the_deadline_of_one() {
+    let profile = |worker: &str| {
+        format!(
+            "[workflow.timeouts]\nworker_timeout_secs = 180\n[[workflow-profile]]\nname = \"quick\"\n\
+             json = '{{\"workers\":[{worker}],\"selector\":\"a\",\"policy\":{{\"deadline_secs\":20}}}}'\n"
+        )
+    };
+    let plan = r#"{"workers":["a","b"],"selector":"a"}"#;
+    assert_eq!(warned(&profile(r#""a""#), "", plan), Vec::<String>::new());
+    let own = warned(&profile(r#"{"ref":"a","timeout_secs":30}"#), "", plan);
+    assert_eq!(
+        own,
+        [
+            "30 | workers[0].timeout_secs: its time limit of 30 s does not fit the deadline of 20 s, \
+          which ends it earlier"
+        ]
+    );
+}
+
 #[test]
 fn a_quorum_that_takes_turns_beyond_the_deadline_is_told_of() {
     let plan = |policy: &str| {

@@ -15,6 +15,7 @@ use crate::config::{
     Retry, Schedule, Server, Stage, StructuredOutput, TimeLimits, Timeouts, Transport,
     UnknownModel, UsageScope, Workflow,
 };
+use crate::types::without_keys;
 
 /// Stands where a secret is.
 const SET: &str = "(set)";
@@ -194,11 +195,11 @@ fn endpoint(endpoint: &Endpoint) -> Value {
     })
 }
 
-/// Without user, password, query and fragment.
+/// Without user, password, query and fragment, and what looks like a key in its path.
 fn address(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{host}{port}{}", url.scheme(), url.path().trim_end_matches('/'))
+    format!("{}://{host}{port}{}", url.scheme(), without_keys(url.path().trim_end_matches('/')))
 }
 
 fn workflow_of(workflow: &Workflow) -> Value {

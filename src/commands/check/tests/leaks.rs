@@ -4,7 +4,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::super::{json, screen};
+use super::{
+    super::{json, screen},
+    *,
+};
 use crate::{
     commands::diagnostics::{self, Look},
     config::tests::*,
@@ -60,6 +63,34 @@ fn no_report_shows_a_secret() {
     assert!(error.count() > 10, "{error}");
     let shown = shown(&with_secrets());
     assert!(!shown.contains("5ecre7"), "{shown}");
+}
+
+/// Where names are quoted, a key may have slipped in too.
+#[test]
+fn no_message_quotes_a_key_that_stands_where_a_name_belongs() {
+    let model = "[[model]]\nname = \"a\"\napi_base = \"http://127.0.0.1:1/v1\"\n";
+    let plan = "[workflow-integration]\njson = '{ \"workers\": [\"a\"], \"selector\": \"a\" }'\n";
+    let unknown = plan.replace("[\"a\"]", &format!("[\"{SECRET}\"]"));
+    let key = plan.replace("{ ", &format!("{{ \"{SECRET}\": 1, "));
+    for text in [
+        format!("{SECRET} = 1\n{model}{plan}"),
+        format!("{model}headers = {{ \"{SECRET}\" = 5, \"Bearer {SECRET}\" = \"x\" }}\n{plan}"),
+        format!("{model}{unknown}"),
+        format!("{model}{key}"),
+        format!("{model}{plan}[{SECRET}]\n"),
+        format!("{model}{plan}[workflow.domains.\"https://me:5ecre7@x\"]\n"),
+        format!("[server]\nhost = \"https://me:5ecre7@x\"\n{model}{plan}"),
+    ] {
+        let shown = shown(&text);
+        assert!(!shown.contains("5ecre7"), "{text}{shown}");
+    }
+    // Of a good one the address is listed.
+    let good = format!("{model}{plan}").replace(":1/v1", &format!(":1/{SECRET}/v1"));
+    for format in [Format::Text, Format::Json] {
+        let (code, out, _) = check_as(format, &good);
+        assert!(code == FINE && out.contains("http://127.0.0.1:1/***/v1"), "{out}");
+        assert!(!out.contains("5ecre7"), "{out}");
+    }
 }
 
 /// Everything that is ever shown of a file: the screens, the JSON, and what a log may hold.

@@ -2,6 +2,24 @@
 
 use super::*;
 
+#[test]
+fn programs_are_told_that_there_is_no_config() {
+    let env = |name: &str| (name == "HOME").then(|| "/nowhere".to_owned());
+    for (flag, file, words) in [
+        (None, "/nowhere/.config/chorus/config.toml", "there is no config yet"),
+        (Some(Path::new("/nowhere/c.toml")), "/nowhere/c.toml", "there is no such file"),
+    ] {
+        let error = crate::config::existing(flag, &env).unwrap_err();
+        let mut out = Vec::new();
+        assert_eq!(super::super::missing(&error, &mut out).unwrap(), BAD_CONFIG);
+        let report: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&report["file"], &report["ok"]), (&file.into(), &false.into()));
+        let found = &report["diagnostics"][0];
+        assert!(found["message"].as_str().unwrap().contains(words), "{report}");
+        assert!(!found["help"].as_str().unwrap().is_empty() && found["line"].is_null(), "{report}");
+    }
+}
+
 /// One workflow whose figures are worked out by hand, and one with a price missing.
 #[test]
 fn a_good_config_is_told_to_programs() {

@@ -2,13 +2,15 @@
 //! `api_version`.
 
 use toml::Spanned;
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::{
     config::{Endpoint, check::secret::Secrets, model::is_loopback, raw::Table},
     types::{ApiKey, Protocol},
 };
 
+/// What an address is like that is none.
+const SCHEME: &str = "does not begin with http:// or https://";
 /// The largest `weight` and `priority`.
 const MOST: i128 = 1_000_000;
 
@@ -122,13 +124,15 @@ fn base_url(value: &Spanned<String>, table: &Table<'_, '_>) -> Option<Url> {
         table.report.problem(&value.span(), what, remedy);
         None
     };
-    let example = "write it like \"https://api.example.com/v1\"";
+    let example = "write it like \"http://127.0.0.1:11434\" or \"https://api.example.com/v1\"";
     let mut url = match Url::parse(value.get_ref().trim()) {
         Ok(url) => url,
+        // The parser's own words for it, a relative URL, would help nobody.
+        Err(ParseError::RelativeUrlWithoutBase) => return bad(SCHEME, example),
         Err(error) => return bad(&format!("is no URL ({error})"), example),
     };
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return bad("does not begin with http:// or https://", example);
+        return bad(SCHEME, example);
     }
     if !url.username().is_empty() || url.password().is_some() {
         return bad("holds a user name or password", "put the key in `api_key`");
