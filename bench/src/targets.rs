@@ -208,7 +208,10 @@ fn on_free_port(command: impl Fn(&Path, u16) -> Result<Command, Fault>) -> Resul
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let folder = tempfile::tempdir()?;
-        let errors = File::create(folder.path().join("errors"))?;
+        // Not beside the configuration, whose folder Chorus watches.
+        let said = folder.path().join("said");
+        fs::create_dir(&said)?;
+        let errors = File::create(said.join("errors"))?;
         let mut command = command(folder.path(), port)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         let started = Instant::now();
@@ -224,7 +227,7 @@ fn on_free_port(command: impl Fn(&Path, u16) -> Result<Command, Fault>) -> Resul
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        log = fs::read_to_string(server.folder.path().join("errors")).unwrap_or_default();
+        log = fs::read_to_string(server.folder.path().join("said/errors")).unwrap_or_default();
     }
     Err(format!("a server did not start: {log}").into())
 }

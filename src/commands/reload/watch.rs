@@ -10,10 +10,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
@@ -69,7 +73,7 @@ pub(super) struct Watch {
     /// `None` where the system cannot watch.
     watcher: Option<RecommendedWatcher>,
     /// What is wanted, and what of its folders is really watched.
-    places: Places,
+    places: Arc<ArcSwap<Places>>,
     watched: BTreeSet<PathBuf>,
     /// The files as they were when they were last loaded.
     seen: Stamps,
@@ -92,7 +96,7 @@ impl Watch {
             tell,
             pace,
             watcher: None,
-            places: Places::default(),
+            places: Arc::default(),
             watched: BTreeSet::new(),
             seen: Stamps::new(),
             is_warned: false,
@@ -182,24 +186,25 @@ impl Watch {
                 Some(Call::Look)
             }
             Told::Touched(paths) => {
-                if paths.iter().any(|path| self.places.folders.contains(path)) {
+                if paths.iter().any(|path| self.places.load().folders.contains(path)) {
                     // A folder that was removed or renamed is watched no more.
                     self.forget();
                     return Some(Call::Look);
                 }
-                paths.iter().any(|path| self.places.names.contains(path)).then_some(Call::Look)
+                self.places.load().concern(paths).then_some(Call::Look)
             }
         }
     }
 
     /// Watches the folders of all files as they are now; whether there is a new one.
     fn follow(&mut self, loader: &Loader) -> bool {
-        self.places = Places::of(loader);
+        let places = Arc::new(Places::of(loader));
+        self.places.store(Arc::clone(&places));
         if self.watcher.is_none() {
             self.watcher = self.watcher();
         }
         let Some(watcher) = &mut self.watcher else { return false };
-        let (wanted, watched) = (&self.places.folders, &mut self.watched);
+        let (wanted, watched) = (&places.folders, &mut self.watched);
         watched.retain(|folder| {
             let stays = wanted.contains(folder);
             if !stays {
@@ -231,11 +236,14 @@ impl Watch {
     }
 
     fn watcher(&mut self) -> Option<RecommendedWatcher> {
-        let tell = self.tell.clone();
+        let (tell, places) = (self.tell.clone(), Arc::clone(&self.places));
         let tell = move |event: notify::Result<Event>| {
             let told = match event {
                 Ok(event) if event.need_rescan() => Told::Lost,
-                Ok(event) if is_change(event.kind) => Told::Touched(event.paths),
+                // A log in one of the folders must not wake the thread at each of its lines.
+                Ok(event) if is_change(event.kind) && places.load().concern(&event.paths) => {
+                    Told::Touched(event.paths)
+                }
                 Ok(_) => return,
                 Err(_) => Told::Lost,
             };
@@ -317,6 +325,11 @@ impl Places {
             places.add(file);
         }
         places
+    }
+
+    /// Whether what happens to these can change what is loaded.
+    fn concern(&self, paths: &[PathBuf]) -> bool {
+        paths.iter().any(|path| self.names.contains(path) || self.folders.contains(path))
     }
 
     fn add(&mut self, path: &Path) {
