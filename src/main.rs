@@ -24,6 +24,9 @@ use clap::{
 use console::Term;
 use tokio::runtime::Runtime;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code of a failure at run time.
 const FAILED: u8 = 1;
 /// Exit code of a bad config or command line; clap's own too.
