@@ -22,6 +22,7 @@ mod http;
 mod journey;
 mod lines;
 mod model;
+mod mould;
 mod ollama;
 mod openai;
 mod passthrough;

@@ -11,6 +11,7 @@ use super::{
     answer::{Answer, Piece},
     failure::Failure,
     lines::{LINE_LIMIT, LineReader},
+    mould::Mould,
     refusal::Refusal,
     signatures::Signatures,
     sse::SseReader,
@@ -30,6 +31,7 @@ pub struct ReplyReader {
     ready: VecDeque<Delta>,
     /// Of the frame that is being read; kept for its memory.
     pieces: Vec<Piece>,
+    mould: Mould,
     /// Found behind the deltas that are ready.
     failure: Option<Failure>,
     /// The answer is over, well or badly; nothing more is read for it.
@@ -94,6 +96,7 @@ impl ReplyReader {
             signatures,
             ready: VecDeque::new(),
             pieces: Vec::new(),
+            mould: Mould::default(),
             failure: None,
             closed: false,
         }
@@ -215,7 +218,12 @@ impl ReplyReader {
             self.pieces.push(Piece::End);
             return self.take();
         }
+        if !is_error && let Some(text) = self.mould.text(data) {
+            self.pieces.push(Piece::Text(text.to_owned()));
+            return self.take();
+        }
         if !is_error && self.wire.usual(data, &mut self.pieces) {
+            self.mould.note(data, &self.pieces);
             return self.take();
         }
         let value = serde_json::from_str::<Value>(data);

@@ -55,8 +55,8 @@ impl SseReader {
                 self.at_start = false;
                 let is_error = std::mem::take(&mut self.is_error);
                 let data = match self.lines.text(&line) {
-                    Cow::Borrowed(line) => Cow::Borrowed(field(line).1),
-                    Cow::Owned(line) => Cow::Owned(field(&line).1.to_owned()),
+                    Cow::Borrowed(line) => Cow::Borrowed(data(line)),
+                    Cow::Owned(line) => Cow::Owned(data(&line).to_owned()),
                 };
                 return Ok(Some(SseEvent { is_error, data }));
             }
@@ -102,6 +102,12 @@ fn add(data: &mut Option<String>, value: &str, limit: usize) -> Result<(), TooLo
         None => *data = Some(value.to_owned()),
     }
     if data.as_ref().is_some_and(|data| data.len() > limit) { Err(TooLong) } else { Ok(()) }
+}
+
+/// The value of a `data:` line.
+fn data(line: &str) -> &str {
+    let value = line.strip_prefix("data:").unwrap_or(line);
+    value.strip_prefix(' ').unwrap_or(value)
 }
 
 /// A line's field and value.
