@@ -62,7 +62,8 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             yield Ok(CallEvent::Started { queued, endpoint: number, temperature });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             clock.attempt_begins(attempt.lease.is_probe() && journey.has_other(number));
-            let opened = clock.bound(attempt.open()).await;
+            // Boxed, as it is over long before the answer is.
+            let opened = clock.bound(Box::pin(attempt.open())).await;
             if opened.is_ok() {
                 attempt.learn(&repaired);
             }
@@ -86,7 +87,7 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                         }
                         Ok(false) => {
                             // What has come is read even if nobody polls after `Finished`.
-                            exchange.drain_ready().await;
+                            exchange.drain_ready();
                             match attempt.completion(&exchange) {
                                 Err(failure) => break failure,
                                 Ok((done, completion)) => {

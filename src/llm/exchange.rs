@@ -1,12 +1,15 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
 //! delta by delta.
 
-use std::{io, sync::Arc, task::Poll, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{FutureExt, future::poll_fn};
+use futures::FutureExt;
 use reqwest::{Method, Request, Response, header::CONTENT_TYPE};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     Delta, LlmErrorKind, Model,
@@ -34,8 +37,10 @@ const DRAIN_WAIT: Duration = Duration::from_millis(250);
 const RUSH: Duration = Duration::from_micros(100);
 /// So many deltas are told together at most; what tells them writes no more at once either.
 const MOST_TOGETHER: usize = 32;
+/// What has come is held for so long at most while others have their turns.
+const MOST_HELD: Duration = Duration::from_millis(5);
 /// So often the connection's task gets a turn before what it has handed over is told.
-const MOST_TURNS: usize = 8;
+const MOST_TURNS: usize = 32;
 
 /// An answer being read. Dropping it hangs up.
 pub(super) struct Exchange {
@@ -64,7 +69,8 @@ pub(super) async fn open(
     verbatim: bool,
 ) -> Result<Box<Exchange>, Failure> {
     let wire = wire(model.config.protocol);
-    let body = serde_json::to_vec(&prepared.body)
+    let mut body = Vec::with_capacity(prepared.body.size_hint());
+    serde_json::to_writer(&mut body, &prepared.body)
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
     let mut request = Request::new(Method::POST, prepared.url.clone());
     *request.headers_mut() = std::mem::take(&mut prepared.headers);
@@ -75,7 +81,7 @@ pub(super) async fn open(
     let status = response.status();
     if !status.is_success() {
         let headers = response.headers().clone();
-        let body = error_body(response).await;
+        let body = Box::pin(error_body(response)).await;
         using.kept();
         let refusal = Refusal::of_response(status.as_u16(), &body);
         return Err(Failure::refused(refusal, &headers, wire));
@@ -150,13 +156,16 @@ impl Exchange {
     async fn gather(&mut self) {
         self.has_spoken = true;
         let mut turns = if self.is_rushing { MOST_TURNS } else { 0 };
+        let began = Instant::now();
         while self.reader.ready() < MOST_TOGETHER && !self.reader.is_closed() && !self.is_complete()
         {
+            // Nobody is called back by a chunk: with many streams, connection and reader taking
+            // turns at once would keep all others waiting.
             match self.response.chunk().now_or_never() {
                 Some(chunk) => self.take(chunk),
-                None if turns > 0 => {
+                None if turns > 0 && began.elapsed() < MOST_HELD => {
                     turns -= 1;
-                    give_way().await;
+                    yield_now().await;
                 }
                 None => break,
             }
@@ -193,24 +202,26 @@ impl Exchange {
     }
 
     /// Reads the rest of a complete answer's body, as far as it has come already.
-    pub(super) async fn drain_ready(&mut self) {
-        self.drain_until(Duration::ZERO).await;
+    pub(super) fn drain_ready(&mut self) {
+        let drained = self.drain_to_end().now_or_never();
+        self.drained(drained.is_some());
     }
 
     /// Reads the rest of a complete answer's body for a short while, so that the connection goes
     /// back to the pool: a body dropped before its last chunk costs a new connection.
     pub(super) async fn drain(&mut self) {
-        self.drain_until(DRAIN_WAIT).await;
+        let drained = timeout(DRAIN_WAIT, self.drain_to_end()).await;
+        self.drained(drained.is_ok());
     }
 
-    async fn drain_until(&mut self, wait: Duration) {
-        if self.exhausted {
-            return;
-        }
-        let response = &mut self.response;
-        let to_end = async { while let Ok(Some(_)) = response.chunk().await {} };
-        self.exhausted = timeout(wait, to_end).await.is_ok();
-        if self.exhausted {
+    async fn drain_to_end(&mut self) {
+        while !self.exhausted
+            && let Ok(Some(_)) = self.response.chunk().await
+        {}
+    }
+
+    fn drained(&mut self, to_the_end: bool) {
+        if to_the_end && !std::mem::replace(&mut self.exhausted, true) {
             self.kept();
         }
     }
@@ -221,19 +232,6 @@ impl Exchange {
             using.kept();
         }
     }
-}
-
-/// Lets every task that is ready run before this one goes on.
-async fn give_way() {
-    let mut has_waited = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The body of a refusal, as far as it comes in time.
