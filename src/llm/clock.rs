@@ -3,12 +3,15 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use futures::future::poll_fn;
-use tokio::time::{Instant, Sleep, sleep_until};
+use futures::{FutureExt, future::poll_fn};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::{Limit, LlmErrorKind, failure::Failure};
 
@@ -24,11 +27,20 @@ pub(super) struct Clock {
     /// Rings when the limit ends or sooner, never later: deadlines that move on with each delta do
     /// not touch it.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Whom it wakes.
+    sleeper: Option<Waker>,
 }
 
 impl Clock {
     pub(super) fn start(limit: Limit) -> Self {
-        Self { limit, deadline: after(length(limit)), speaking: false, patience: None, alarm: None }
+        Self {
+            limit,
+            deadline: after(length(limit)),
+            speaking: false,
+            patience: None,
+            alarm: None,
+            sleeper: None,
+        }
     }
 
     /// Time spent waiting for permits does not count.
@@ -86,8 +98,16 @@ impl Clock {
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
         if until < alarm.deadline() {
             alarm.as_mut().reset(until);
+            self.sleeper = None;
         }
-        while alarm.as_mut().poll(context).is_ready() {
+        // Set and silent: asking it again for each delta would be a good part of what one costs.
+        let is_set = self.sleeper.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if is_set && !alarm.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.sleeper = Some(context.waker().clone());
+        // Unconstrained: a task that has used up its turn would be told `Pending` and not be woken.
+        while unconstrained(alarm.as_mut()).poll_unpin(context).is_ready() {
             if until <= alarm.deadline() {
                 return Poll::Ready(());
             }
@@ -167,6 +187,26 @@ mod tests {
         assert!(clock.bound(takes(3)).await.is_ok());
         assert!(clock.bound(takes(3)).await.is_err());
         assert_eq!(began.elapsed(), SECOND * 10, "and never later than the limit");
+    }
+
+    /// A task that had much to do is not woken by what it asks then, only asked again.
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_rings_for_a_task_that_has_used_up_its_turn() {
+        let mut clock = Clock::start(Limit::Total(SECOND * 10));
+        let mut is_first = true;
+        let busy = poll_fn(|context| {
+            if std::mem::take(&mut is_first) {
+                while tokio::task::coop::has_budget_remaining() {
+                    let mut spends = pin!(tokio::task::coop::consume_budget());
+                    let _spent = spends.as_mut().poll(context);
+                }
+            }
+            Poll::Pending
+        });
+        let began = Instant::now();
+        let rung = tokio::time::timeout(SECOND * 60, clock.bound::<()>(busy)).await;
+        assert!(rung.is_ok_and(|limit| limit.is_err()), "it never rang");
+        assert_eq!(began.elapsed(), SECOND * 10);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use axum::body::HttpBody;
@@ -16,7 +16,10 @@ use futures::{
     stream::{BoxStream, Fuse, SelectAll},
 };
 use hyper::body::Frame;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::{
     super::error::AppError,
@@ -73,6 +76,8 @@ pub(super) struct Telling<E> {
     ending: BoxFuture<'static, ()>,
     /// Some time between the last write and when a silence has to be broken.
     beat: Pin<Box<Sleep>>,
+    /// Whom both wake.
+    waiter: Option<Waker>,
     written_at: Instant,
 }
 
@@ -95,6 +100,7 @@ impl<E: Encoder> Telling<E> {
             stage: if ended { Stage::Draining } else { Stage::Telling },
             ending: live.lifecycle.ending().boxed(),
             beat: Box::pin(sleep_until(written_at + live.heartbeat)),
+            waiter: None,
             written_at,
             live,
         }
@@ -135,12 +141,19 @@ impl<E: Encoder> Telling<E> {
 
     /// Waits for a silence that has to be broken, and for the end of the server.
     fn idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.ending.poll_unpin(context).is_ready() {
+        // Between two tokens neither has anything to say. A drain comes before the end, and wakes too.
+        let is_set = self.waiter.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if is_set && !self.beat.is_elapsed() && !self.live.lifecycle.is_draining() {
+            return Poll::Pending;
+        }
+        self.waiter = Some(context.waker().clone());
+        // Unconstrained: a task that has used up its turn would be told `Pending` and not be woken.
+        if unconstrained(&mut self.ending).poll_unpin(context).is_ready() {
             self.shut_down();
             return Poll::Ready(());
         }
         // Set anew when it has gone off, not at every write.
-        while self.beat.poll_unpin(context).is_ready() {
+        while unconstrained(&mut self.beat).poll_unpin(context).is_ready() {
             let now = Instant::now();
             let due = self.written_at + self.live.heartbeat;
             if now < due {
@@ -149,6 +162,8 @@ impl<E: Encoder> Telling<E> {
             }
             self.flow.heartbeat();
             self.beat.as_mut().reset(now + self.live.heartbeat);
+            // Set anew, it wakes nobody before it is asked again.
+            self.waiter = None;
             return Poll::Ready(());
         }
         Poll::Pending
