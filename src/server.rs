@@ -1,7 +1,7 @@
 //! HTTP: dialects, errors, streaming.
 //!
-//! A request passes `observe` (id, the config it works with, log line), `auth` (Host, Origin, key)
-//! and admission, and reaches a handler, which is a paragraph: `extract` reads the dialect's body,
+//! A request passes `Front`: `observe` (id, log line), `auth` (Host, Origin, key), and a place among
+//! those in flight. It reaches a handler, which is a paragraph: `extract` reads the dialect's body,
 //! `openai` or `ollama` turns it into the engine's request, and `frames` turns the run's events back
 //! into the dialect's bytes. `state` holds the config in use, and swaps it.
 
@@ -21,6 +21,7 @@ mod openai;
 mod ops;
 mod passthrough;
 mod progress;
+mod pulse;
 mod responses;
 mod state;
 #[cfg(test)]
@@ -31,20 +32,28 @@ mod tools;
 mod unread;
 mod wire;
 
-use std::future::Future;
+use std::{convert::Infallible, future::Future, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     extract::Request,
-    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
 pub use listener::bind;
 pub use state::AppState;
 
+use auth::OnLoopback;
 use error::AppError;
+use observe::{Observed, Permit, observe};
 use state::App;
 
 /// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile:
@@ -52,18 +61,68 @@ use state::App;
 /// error its client can see.
 pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let lifecycle = state.app().lifecycle.clone();
+    let (lifecycle, pulse) = (state.app().lifecycle.clone(), Arc::clone(&state.app().pulse));
     let grace = || state.engine().config().server.shutdown_grace;
-    let router = router(state.clone(), on_loopback);
+    let front = Arc::new(Front::new(state.clone(), on_loopback));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Infallible>(front.answer(request.map(Body::new)).await) }
+    });
     tokio::select! {
-        () = listener::run(listener, router, &lifecycle, grace, shutdown) => {}
+        () = listener::run(listener, service, &lifecycle, grace, shutdown) => {}
         // Looks after the upstreams, and never ends by itself.
         () = state.tend() => {}
+        () = pulse.beat() => {}
     }
 }
 
-/// Every endpoint inside its middleware; the last layer is the outermost.
-fn router(state: AppState, on_loopback: bool) -> Router {
+/// What every request passes, from the outside in: a config to work with and a log line, the door, a
+/// place, a handler. Plain functions rather than layers of the router's, each of which would put its
+/// future into a box and clone the service behind it.
+struct Front {
+    state: AppState,
+    on_loopback: OnLoopback,
+    routes: TowerToHyperService<Router>,
+}
+
+impl Front {
+    fn new(state: AppState, on_loopback: bool) -> Self {
+        let routes = TowerToHyperService::new(routes());
+        Self { state, on_loopback: OnLoopback(on_loopback), routes }
+    }
+
+    async fn answer(&self, request: Request) -> Response<Observed> {
+        let app = self.state.app();
+        observe(app.clone(), request, |request| self.admitted(app, request)).await
+    }
+
+    /// The pages that may read the answer may read a refusal too, such as that the server is full.
+    async fn admitted(&self, app: App, mut request: Request) -> (Response, Permit) {
+        let origin = match app.door.check_place(self.on_loopback, &request) {
+            Ok(origin) => origin,
+            Err(error) => return (error.into_response(), None),
+        };
+        let (mut response, permit) = match app.door.check_caller(&mut request) {
+            Some(answer) => (answer, None),
+            None => match app.admit(request.uri().path()) {
+                Ok(permit) => (self.handled(request).await, permit),
+                Err(error) => (error.into_response(), None),
+            },
+        };
+        if let Some(origin) = origin {
+            cors::allow(response.headers_mut(), origin);
+        }
+        (response, permit)
+    }
+
+    async fn handled(&self, request: Request) -> Response {
+        let Ok(response) = self.routes.call(request).await;
+        response
+    }
+}
+
+/// Every endpoint.
+fn routes() -> Router {
     // Below the alias the dialect is always Ollama's own: for its clients that look like scripts.
     let router = ollama_routes(ollama_routes(Router::new(), ""), "/ollama");
     router
@@ -79,9 +138,6 @@ fn router(state: AppState, on_loopback: bool) -> Router {
         .route("/chorus/config", get(ops::config))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(observe::admit))
-        .layer(from_fn_with_state(auth::OnLoopback(on_loopback), auth::guard))
-        .layer(from_fn_with_state(state, observe::observe))
 }
 
 /// Ollama's own paths below a prefix.

@@ -3,16 +3,15 @@
 use std::{net::IpAddr, str::FromStr, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, Method, Uri, header},
-    middleware::Next,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
-use super::{App, cors, error::AppError, observe::Caller, ops};
+use super::{cors, error::AppError, observe::Caller, ops};
 use crate::config::{Client, Config};
 
 /// Whether the listener can be reached from this machine only.
@@ -52,46 +51,46 @@ impl Door {
     }
 }
 
-/// The middleware. Host is checked only on a loopback listener, as Ollama does: against a name that
-/// an attacker points at 127.0.0.1 (DNS rebinding). Beyond loopback a key is needed, and the names
-/// by which a machine is reached there are not ours to know.
-///
-/// # Errors
-/// 403 for a Host or Origin that is not allowed. A missing or wrong key is a 401.
-pub(super) async fn guard(
-    State(OnLoopback(on_loopback)): State<OnLoopback>,
-    app: App,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, AppError> {
-    let rules = &app.door;
-    if on_loopback {
-        rules.check_host(request.uri(), request.headers())?;
-    }
-    rules.check_origin(request.headers())?;
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    // A browser asks without a key whether it may ask with one.
-    let mut response = match rules.check_key(request.headers()) {
-        _ if request.method() == Method::OPTIONS => cors::preflight(request.headers()),
-        Err(error) if !ops::is_open(request.uri()) => error.into_response(),
-        Err(_) => next.run(request).await,
-        Ok(client) => {
-            let extensions = request.extensions_mut();
-            extensions.insert(Welcome);
-            if let Some(caller) = extensions.get_mut::<Caller>() {
-                caller.client = client;
-            }
-            next.run(request).await
-        }
-    };
-    if let Some(origin) = origin {
-        // Allowed, as was checked above: its page may read the answer, a refusal too.
-        cors::allow(response.headers_mut(), origin);
-    }
-    Ok(response)
-}
-
 impl Door {
+    /// Whether a request may come in from where it comes: the `Origin` that may read the answer, if
+    /// a page sent it. Host is checked only on a loopback listener, as Ollama does: against a name
+    /// that an attacker points at 127.0.0.1 (DNS rebinding). Beyond loopback a key is needed, and the
+    /// names by which a machine is reached there are not ours to know.
+    ///
+    /// # Errors
+    /// 403 for a Host or Origin that is not allowed.
+    pub(super) fn check_place(
+        &self,
+        OnLoopback(on_loopback): OnLoopback,
+        request: &Request,
+    ) -> Result<Option<HeaderValue>, AppError> {
+        if on_loopback {
+            self.check_host(request.uri(), request.headers())?;
+        }
+        self.check_origin(request.headers())?;
+        Ok(request.headers().get(header::ORIGIN).cloned())
+    }
+
+    /// Who sends the request, which is noted in it; the answer when it goes no further. A browser
+    /// asks without a key whether it may ask with one.
+    pub(super) fn check_caller(&self, request: &mut Request) -> Option<Response> {
+        if request.method() == Method::OPTIONS {
+            return Some(cors::preflight(request.headers()));
+        }
+        match self.check_key(request.headers()) {
+            Err(error) if !ops::is_open(request.uri()) => return Some(error.into_response()),
+            Err(_) => {}
+            Ok(client) => {
+                let extensions = request.extensions_mut();
+                extensions.insert(Welcome);
+                if let Some(caller) = extensions.get_mut::<Caller>() {
+                    caller.client = client;
+                }
+            }
+        }
+        None
+    }
+
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), AppError> {
         let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
         // An absolute request target counts like a Host.

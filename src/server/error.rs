@@ -250,8 +250,10 @@ impl AppError {
         let error = response.extensions_mut().remove::<Arc<Self>>()?;
         let body = serde_json::to_vec(&error.body(dialect)).unwrap_or_default();
         *response.body_mut() = Body::from(body);
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        let headers = response.headers_mut();
+        // The router counted the empty body of an error that a handler returned.
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Some(error)
     }
 }

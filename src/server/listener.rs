@@ -1,14 +1,21 @@
 //! The listener: our own accept loop on hyper, because axum's has no header timeout, no say in the
 //! backlog, and a drain that waits for ever.
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible, error::Error, future::Future, io, net::SocketAddr, pin::pin,
+    time::Duration,
+};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{body::HttpBody, http::Response};
+use hyper::{
+    Request,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::Service,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -49,13 +56,18 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until `shutdown` resolves, then drains: nothing new is accepted, what runs may finish
 /// within `grace`, what is left then is told to end by `lifecycle`, and at last hung up on.
 /// Dropping the future closes every connection.
-pub(super) async fn run(
+pub(super) async fn run<S, B>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     lifecycle: &Lifecycle,
     grace: impl FnOnce() -> Duration,
     shutdown: impl Future<Output = ()>,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     let graceful = GracefulShutdown::new();
     // A set of tasks, not detached ones: they cannot outlive the server.
     let mut connections = JoinSet::new();
@@ -67,7 +79,13 @@ pub(super) async fn run(
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(graceful.watch(connection(stream, router.clone())));
+                    send_at_once(&stream);
+                    let connection = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(HEADER_READ_TIMEOUT)
+                        .max_buf_size(READ_BUFFER)
+                        .serve_connection(TokioIo::new(stream), service.clone());
+                    connections.spawn(graceful.watch(connection));
                 }
                 Err(error) => accept_failed(&error).await,
             },
@@ -89,17 +107,6 @@ pub(super) async fn run(
     if timeout(LAST_WORDS, &mut closed).await.is_err() {
         tracing::warn!("some clients did not read their last event and are hung up on");
     }
-}
-
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
-
-fn connection(stream: TcpStream, router: Router) -> Connection {
-    send_at_once(&stream);
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
-        .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }
 
 /// Otherwise a small event waits up to 40 ms for the client to acknowledge the one before.
@@ -133,8 +140,8 @@ async fn accept_failed(error: &io::Error) {
 mod tests {
     use std::sync::Arc;
 
-    use axum::{body::Body, routing::get};
-    use bytes::Bytes;
+    use axum::{Router, body::Body, routing::get};
+    use hyper_util::service::TowerToHyperService;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::{Notify, oneshot},
@@ -157,7 +164,8 @@ mod tests {
         let mut ended = JoinSet::new();
         ended.spawn(async move {
             let stopped = async { drop(stopped.await) };
-            run(listener, router, &lifecycle, || grace, stopped).await;
+            let service = TowerToHyperService::new(router);
+            run(listener, service, &lifecycle, || grace, stopped).await;
         });
         Running { address, stop, ended }
     }

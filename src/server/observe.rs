@@ -2,6 +2,8 @@
 //! error, and one log line when it is really over.
 
 use std::{
+    borrow::Cow,
+    future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,9 +13,8 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
-    http::{HeaderName, HeaderValue, header},
-    middleware::Next,
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
@@ -22,9 +23,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, Span, field};
 
 use super::{
-    App, AppState,
+    App,
     dialect::{self, Dialect},
     error::AppError,
+    pulse::Beating,
     unread::Unread,
 };
 use crate::{
@@ -70,7 +72,7 @@ struct Told {
 impl RequestLog {
     /// The model name the client asked for.
     pub(super) fn model(&self, name: &str) {
-        self.told().model = Some(shown(name));
+        self.told().model = Some(shown(name).into_owned());
     }
 
     /// A run made for the request.
@@ -88,14 +90,20 @@ impl RequestLog {
     }
 }
 
-/// The outermost middleware.
-pub(super) async fn observe(
-    State(state): State<AppState>,
+/// A request's place among those in flight; none for the probes.
+pub(super) type Permit = Option<OwnedSemaphorePermit>;
+
+/// Has a request answered by what is `inside`, which gives it a place as well, and tells the log
+/// when the answer's body is over or given up.
+pub(super) async fn observe<F>(
+    app: App,
     mut request: Request,
-    next: Next,
-) -> Response {
+    inside: impl FnOnce(Request) -> F,
+) -> Response<Observed>
+where
+    F: Future<Output = (Response, Permit)>,
+{
     let request_id = RequestId::fresh();
-    let app = state.app();
     let plain = app.config().server.plain_client_format;
     let dialect = Dialect::of(request.uri(), request.headers(), plain);
     let log = RequestLog::default();
@@ -107,19 +115,22 @@ pub(super) async fn observe(
             .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true")),
         log: log.clone(),
     };
-    let span = tracing::info_span!("request", request.id = %request_id);
+    // What tells of a request at info and above names its ids itself.
+    let span = tracing::debug_span!("request", request.id = %request_id);
     let negotiated = dialect::is_negotiated(request.uri().path());
-    let mut record = Record::new(request_id, &request, log);
+    let mut record = Record::new(request_id, &request, log, app.pulse.hold());
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(app);
 
     let (request, unread) = Unread::hold(request);
-    let answered = AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind();
-    let mut response = answered.await.unwrap_or_else(|_| FAULT.into_response());
+    // Boxed: the connection keeps the room for its requests, and this is over with the headers.
+    let inside = Box::pin(inside(request).instrument(span.clone()));
+    let answered = AssertUnwindSafe(inside).catch_unwind();
+    let (mut response, permit) = answered.await.unwrap_or_else(|_| (FAULT.into_response(), None));
     if !unread.read_to_end().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    record.permit = response.extensions_mut().remove::<Permit>();
+    record.permit = permit;
     let error = AppError::render(&mut response, dialect);
     record.answered(&response, error);
     if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
@@ -130,50 +141,37 @@ pub(super) async fn observe(
         // On refusals too, whichever layer they come from: they have a shape as well.
         response.headers_mut().append(header::VARY, NEGOTIATED_BY);
     }
-    response.map(|body| Body::new(Observed { body, span, _record: record }))
-}
-
-/// A request's place among those in flight, on its way out to where its body's end is noticed.
-type Permit = Arc<OwnedSemaphorePermit>;
-
-/// The innermost middleware: behind the door, so that a page may read that the server is full.
-///
-/// # Errors
-/// 503 when it is, or when it drains.
-pub(super) async fn admit(app: App, request: Request, next: Next) -> Result<Response, AppError> {
-    let permit = app.admit(request.uri().path())?;
-    let mut response = next.run(request).await;
-    if let Some(permit) = permit {
-        response.extensions_mut().insert(Permit::new(permit));
-    }
-    Ok(response)
+    response.map(|body| Observed { body, span, _record: record })
 }
 
 /// What is known of a request. Dropped when it is over, whichever way, and then tells the log.
 #[derive(Debug)]
 struct Record {
     request_id: RequestId,
-    method: String,
+    method: Method,
+    /// A copy: the request's own is a part of the connection's buffer, and would keep it.
     path: String,
     started: Instant,
     status: Option<u16>,
     code: Option<&'static str>,
     log: RequestLog,
     /// The request counts as in flight until its body ended.
-    permit: Option<Permit>,
+    permit: Permit,
+    _beating: Beating,
 }
 
 impl Record {
-    fn new(request_id: RequestId, request: &Request, log: RequestLog) -> Self {
+    fn new(request_id: RequestId, request: &Request, log: RequestLog, beating: Beating) -> Self {
         Self {
             request_id,
-            method: shown(request.method().as_str()),
-            path: shown(request.uri().path()),
+            method: request.method().clone(),
+            path: shown(request.uri().path()).into_owned(),
             started: Instant::now(),
             status: None,
             code: None,
             log,
             permit: None,
+            _beating: beating,
         }
     }
 
@@ -210,7 +208,7 @@ impl Drop for Record {
             parent: None,
             request.id = %self.request_id,
             workflow.id = run.map(|run| field::display(run.workflow_id)),
-            method = self.method,
+            method = &*shown(self.method.as_str()),
             path = self.path,
             model = told.model,
             workflow = run.map(|run| run.name.as_str()),
@@ -226,7 +224,7 @@ impl Drop for Record {
 }
 
 /// A response body inside its request's span, which takes the request's record with it.
-struct Observed {
+pub(super) struct Observed {
     body: Body,
     span: Span,
     _record: Record,
@@ -262,6 +260,10 @@ impl Drop for Observed {
     }
 }
 
-fn shown(text: &str) -> String {
+/// A text of the client's as it may stand in a line; nearly always as it is.
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN_CHARS && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Cow::Borrowed(text);
+    }
     text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect()
 }

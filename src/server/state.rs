@@ -15,7 +15,8 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    auth::Door, error::AppError, lifecycle::Lifecycle, observe::Caller, ops, responses::Store,
+    auth::Door, error::AppError, lifecycle::Lifecycle, observe::Caller, ops, pulse::Pulse,
+    responses::Store,
 };
 use crate::{
     config::Config,
@@ -37,6 +38,7 @@ pub(super) struct Served {
     pub(super) door: Door,
     in_flight: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
+    pub(super) pulse: Arc<Pulse>,
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
     reloads: Arc<Mutex<Reloads>>,
@@ -73,6 +75,7 @@ impl AppState {
             in_flight: permits(engine.config()),
             engine,
             lifecycle: Lifecycle::new(),
+            pulse: Arc::default(),
             started: now,
             responses: Arc::default(),
             reloads: Arc::new(Mutex::new(Reloads { loaded_at: now, reloads: 0, last_error: None })),
@@ -100,6 +103,7 @@ impl AppState {
             in_flight,
             engine: Arc::new(engine),
             lifecycle: before.lifecycle.clone(),
+            pulse: Arc::clone(&before.pulse),
             started: before.started,
             responses: Arc::clone(&before.responses),
             reloads: Arc::clone(&before.reloads),

@@ -9,8 +9,6 @@ use axum::{
     body::{Body, to_bytes},
     http::{Method, StatusCode},
 };
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -45,10 +43,9 @@ fn serving(change: impl FnOnce(&mut Config)) -> AppState {
 }
 
 async fn call(app: &AppState, request: Request) -> Reply {
-    let service = TowerToHyperService::new(router(app.clone(), true));
-    let response = service.call(request).await.unwrap();
+    let response = Front::new(app.clone(), true).answer(request).await;
     let (parts, body) = response.into_parts();
-    let body = to_bytes(body, 1 << 20).await.unwrap();
+    let body = to_bytes(Body::new(body), 1 << 20).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
     Reply { status: parts.status, headers: parts.headers, body }
 }
@@ -257,9 +254,9 @@ async fn web_pages_and_strange_hosts_stay_outside() {
             assert_eq!(reply.header("access-control-allow-origin"), readable);
         }
     }
-    let service = TowerToHyperService::new(router(app.clone(), false));
+    let front = Front::new(app.clone(), false);
     let beyond = request("GET", "/v1/models", &[("host", "chorus.example")], "");
-    assert_eq!(service.call(beyond).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(front.answer(beyond).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -299,8 +296,8 @@ async fn a_key_is_needed_for_everything_but_the_probes() {
 async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body() {
     let app = serving(|config| config.server.max_in_flight = 1);
     let app = AppState::new(app.engine());
-    let service = TowerToHyperService::new(router(app.clone(), true));
-    let first = service.call(request("GET", "/v1/models", &[], "")).await.unwrap();
+    let front = Front::new(app.clone(), true);
+    let first = front.answer(request("GET", "/v1/models", &[], "")).await;
     let refused = get_path(&app, "/v1/models").await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.header("retry-after"), Some("5"));
@@ -314,8 +311,8 @@ async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body()
 async fn places_are_counted_over_a_reload_while_their_number_is_the_same() {
     for (most, want) in [(1, StatusCode::SERVICE_UNAVAILABLE), (2, StatusCode::OK)] {
         let app = serving(|config| config.server.max_in_flight = 1);
-        let service = TowerToHyperService::new(router(app.clone(), true));
-        let first = service.call(request("GET", "/v1/models", &[], "")).await.unwrap();
+        let front = Front::new(app.clone(), true);
+        let first = front.answer(request("GET", "/v1/models", &[], "")).await;
         let mut next = config(server(), Vec::new(), vec![model("a"), model("new")]);
         next.server.max_in_flight = most;
         app.replace(app.engine().successor(Arc::new(next)).unwrap());

@@ -191,8 +191,8 @@ async fn browsers_are_told_what_they_may_send() {
 #[tokio::test]
 async fn a_page_may_read_that_the_server_is_full() {
     let app = serving(|config| config.server.max_in_flight = 1);
-    let service = TowerToHyperService::new(router(app.clone(), true));
-    let first = service.call(request("GET", "/v1/models", &[], "")).await.unwrap();
+    let front = Front::new(app.clone(), true);
+    let first = front.answer(request("GET", "/v1/models", &[], "")).await;
     let refused = call(&app, request("GET", "/v1/models", &[PAGE], "")).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.header("access-control-allow-origin"), Some(PAGE.1));

@@ -84,12 +84,12 @@ async fn a_panic_is_an_internal_error_with_an_id() {
         panic!("of a test: a secret")
     }
     let app = serving(|_| {});
-    let router = Router::new().route("/v1/broken", get(broken));
-    let router = router.layer(from_fn_with_state(app, observe::observe));
-    let service = TowerToHyperService::new(router);
-    let response = service.call(request("GET", "/v1/broken", &[], "")).await.unwrap();
+    let mut front = Front::new(app, true);
+    let broken = Router::new().route("/v1/broken", get(broken));
+    front.routes = TowerToHyperService::new(broken);
+    let response = front.answer(request("GET", "/v1/broken", &[], "")).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(response.headers().contains_key("x-request-id"));
-    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let body = to_bytes(Body::new(response.into_body()), 1 << 20).await.unwrap();
     insta::assert_snapshot!(text_of(body), @r#"{"error":{"message":"internal error: Chorus failed at this request; please report it","type":"api_error","param":null,"code":"internal_error"}}"#);
 }
