@@ -1,6 +1,8 @@
 //! Request bodies: JSON whatever Content-Type says, errors that name the field and never quote a
 //! value, and the fields we do not know kept for an upstream that may.
 
+mod parted;
+
 use std::{fmt, time::Duration};
 
 use axum::{
@@ -43,8 +45,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Inbound<T> {
         let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
         let bytes = tokio::select! {
             biased;
-            () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
+            // As a rule it is all there, and nobody has to listen for the end.
             bytes = read(request, app.config().server.request_body_limit) => bytes?,
+            () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
         };
         let (body, rest) = parse(&bytes)?;
         Ok(Self { body, rest, caller })
@@ -87,6 +90,12 @@ async fn next_within(
 
 /// JSON to the fields `T` knows and the rest.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), AppError> {
+    // What is wrong, and what the log wants to know, is told by the way over a tree.
+    if !tracing::enabled!(tracing::Level::DEBUG)
+        && let Some(parsed) = parted::read(bytes)
+    {
+        return Ok(parsed);
+    }
     if bytes.trim_ascii().is_empty() {
         return Err(AppError::invalid("missing request body"));
     }
@@ -228,6 +237,29 @@ mod tests {
         let (sample, rest) = parse::<Sample>(body.as_bytes()).unwrap();
         assert_eq!(sample, Sample { model: Some("m".to_owned()), ..Sample::default() });
         assert_eq!(Value::Object(rest).to_string(), r#"{"z":1,"a":{"b":[]}}"#);
+    }
+
+    /// The two ways to read a body, of which the one without a tree has no errors to tell.
+    #[test]
+    fn both_ways_read_the_same() {
+        for body in [
+            r#"{"z":1,"model":"m","n":null,"a":{"b":[]},"z":2}"#,
+            r#" {"messages":[{"role":"user","x":1},{}],"temperature":0.1,"n":4294967295} "#,
+            r#"{"model":"\u00e9\ud83d\ude00","mo\u0064el2":[1,{"\n":null}]}"#,
+            "{}",
+        ] {
+            let value: Map<String, Value> = serde_json::from_str(body).unwrap();
+            let (sample, rest) = parted::read::<Sample>(body.as_bytes()).unwrap();
+            let known = field_names::<Sample>();
+            let (ours, others) = (value.into_iter())
+                .partition::<Map<String, Value>, _>(|(name, _)| known.contains(&name.as_str()));
+            assert_eq!(typed::<Sample>(Value::Object(ours), "").unwrap(), sample, "{body}");
+            assert_eq!(Value::Object(rest).to_string(), Value::Object(others).to_string());
+        }
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(300), "]".repeat(300));
+        for body in ["", "[]", "{", "{}x", r#"{"n":-1}"#, r#"{"model":"a","model":"b"}"#, &deep] {
+            assert!(parted::read::<Sample>(body.as_bytes()).is_none(), "{body}");
+        }
     }
 
     #[test]
