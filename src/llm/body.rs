@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 
 use super::conversation::{Written, WrittenField};
 
+/// Of the fields beside a conversation.
+const USUAL_BYTES: usize = 512;
+
 /// Fields in their order on the wire. As a map it holds null in the place of what is spliced in.
 #[derive(Default)]
 pub(super) struct Body {
@@ -45,6 +48,12 @@ impl Body {
             let content = written.map_or(Content::Value(value), Content::Written);
             (name.as_str(), content)
         })
+    }
+
+    /// About how many bytes it is written in; nearly always enough.
+    pub(super) fn size_hint(&self) -> usize {
+        let spliced = self.spliced.iter().flat_map(|written| written.iter());
+        spliced.map(|field| field.raw.get().len()).sum::<usize>().saturating_add(USUAL_BYTES)
     }
 
     /// As an upstream reads it.

@@ -16,7 +16,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::{StreamExt, future::try_join_all};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Either, try_join_all},
+};
 use tokio::time::sleep;
 
 use super::{
@@ -119,22 +122,22 @@ struct Live {
 }
 
 /// Runs a question and answers it, with the run's failure as long as no headers were sent.
-pub(super) async fn answer<E: Encoder>(
+pub(super) fn answer<E: Encoder>(
     app: &App,
     caller: Caller,
     question: Question<E>,
-) -> Response {
-    answer_all(app, caller, question, Vec::new()).await
+) -> BoxFuture<'static, Response> {
+    answer_all(app, caller, question, Vec::new())
 }
 
 /// The same for several requests to the same model that are answered as one: a run each, all at
 /// the same time. The first that fails ends the others.
-pub(super) async fn answer_all<E: Encoder>(
+pub(super) fn answer_all<E: Encoder>(
     app: &App,
     caller: Caller,
     question: Question<E>,
     further: Vec<Request>,
-) -> Response {
+) -> BoxFuture<'static, Response> {
     let Question { route, request, stream, reasoning, include_workflow, encoder } = question;
     let server = &app.config().server;
     let channel = Channel {
@@ -155,19 +158,23 @@ pub(super) async fn answer_all<E: Encoder>(
         header_hold: server.header_hold,
         heartbeat: server.heartbeat,
     };
+    // Not an `async fn`, which would keep room for all of this beside the future it waits for.
     let answered = if stream {
         let flow = Flow::new(encoder, caller.dialect, channel, include_workflow);
-        streamed(Events::of(runs), flow, live).await
+        Either::Left(streamed(Events::of(runs), flow, live))
     } else {
-        whole(runs, encoder, &live, channel, include_workflow).await
+        Either::Right(whole(runs, encoder, live, channel, include_workflow))
     };
-    answered.unwrap_or_else(|error| error.into_response_of(&ids))
+    let told = move |answered: Result<_, _>| {
+        answered.unwrap_or_else(|error: AppError| error.into_response_of(&ids))
+    };
+    answered.map(told).boxed()
 }
 
 async fn whole<E: Encoder>(
     runs: Vec<Run>,
     mut encoder: E,
-    live: &Live,
+    live: Live,
     channel: Channel,
     include_workflow: bool,
 ) -> Result<Response, AppError> {

@@ -17,16 +17,26 @@ struct Trigrams {
 impl Trigrams {
     fn of(text: &str) -> Self {
         let head = text.get(..floor_boundary(text, COMPARED_BYTES)).unwrap_or(text);
-        // Padding lets texts of one or two characters be compared as well.
-        let padded = std::iter::once('\u{2}')
-            .chain(head.trim().chars().flat_map(char::to_lowercase))
-            .chain(['\u{3}', '\u{3}']);
-        // A character has 21 bits, so three of them are one number.
-        let window = |gram: &mut u64, character: char| {
-            *gram = (*gram << 21 | u64::from(u32::from(character))) & ((1 << 63) - 1);
-            Some(*gram)
+        let mut grams: Vec<u64> = Vec::with_capacity(head.len());
+        let (mut gram, mut short_of) = (0_u64, 2_u8);
+        let mut next = |character: char| {
+            // A character has 21 bits, so three of them are one number.
+            gram = (gram << 21 | u64::from(u32::from(character))) & ((1 << 63) - 1);
+            match short_of.checked_sub(1) {
+                Some(left) => short_of = left,
+                None => grams.push(gram),
+            }
         };
-        let mut grams: Vec<u64> = padded.scan(0, window).skip(2).collect();
+        // Padding lets texts of one or two characters be compared as well.
+        next('\u{2}');
+        for character in head.trim().chars() {
+            if character.is_ascii() {
+                next(character.to_ascii_lowercase());
+            } else {
+                character.to_lowercase().for_each(&mut next);
+            }
+        }
+        ['\u{3}', '\u{3}'].into_iter().for_each(next);
         grams.sort_unstable();
         let mut counts: Vec<(u64, f64)> = Vec::new();
         for gram in grams {

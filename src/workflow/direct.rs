@@ -7,7 +7,7 @@ use futures::StreamExt;
 
 use super::{
     StageKind,
-    ask::{MAX_OUTPUT_BYTES, drain, ended_early, too_large},
+    ask::{MAX_OUTPUT_BYTES, ended_early, too_large},
     context::RunContext,
     critical::timed,
     hedge::{Turn, race},
@@ -45,7 +45,9 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
         let temperature = chosen.map(|chosen| chosen.value);
         let turn =
             |(): &()| Turn::new(&model, chosen, whole(&run, temperature, Limit::Gap(limit)));
-        let mut asked = race((), &mut VecDeque::new(), turn, &tracker).await;
+        // Boxed, as it is over long before the answer is.
+        let mut spare = VecDeque::new();
+        let mut asked = Box::pin(race((), &mut spare, turn, &tracker)).await;
         let mut ending: Result<FinishReason, LlmError> =
             Err(asked.failed.pop().map_or_else(|| ended_early(&model), |(_, error)| error));
         let mut stream =
@@ -86,7 +88,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
         let outcome = outcome(&run, &model, call, ending, usage, instead.note);
         yield Step::Done(Box::new(LevelOutcome { chain, ..outcome }));
         if finished {
-            drain(vec![stream]).await;
+            while stream.next().await.is_some() {}
         }
     });
     timed(steps, stopwatch)

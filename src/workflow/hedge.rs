@@ -63,10 +63,12 @@ pub(super) async fn race<T: Clone>(
     turn: impl Fn(&T) -> Turn,
     tracker: &Tracker,
 ) -> Race<T> {
-    let asked = turn(&who);
-    tracker.asks(&asked.model, asked.chosen);
-    let mut patience = asked.hedge_after;
-    let mut first = Lane::new(who, asked, |model, call| tracker.call(model, call));
+    let (mut patience, mut first) = {
+        let asked = turn(&who);
+        tracker.asks(&asked.model, asked.chosen);
+        let make = |model: &_, call| tracker.call(model, call);
+        (asked.hedge_after, Lane::new(who, asked, make))
+    };
     loop {
         let late = patience.and_then(|wait| first.started?.checked_add(wait));
         let item = match late {
@@ -74,7 +76,7 @@ pub(super) async fn race<T: Clone>(
             Some(late) => match timeout_at(late, first.next(tracker, Place::First)).await {
                 Ok(item) => item,
                 Err(_) => match first.second(spare, &turn, tracker) {
-                    Some(second) => return both(first, second, tracker).await,
+                    Some(second) => return Box::pin(both(first, second, tracker)).await,
                     None => {
                         patience = None;
                         continue;

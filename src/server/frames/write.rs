@@ -12,6 +12,8 @@ use super::{
 
 /// Room for a frame with a token in it.
 const FRAME_BYTES: usize = 512;
+/// Room for a short answer.
+const OBJECT_BYTES: usize = 1024;
 
 /// How objects become bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,8 +183,11 @@ impl Frames {
 /// # Errors
 /// 500 for what JSON cannot say, which no shape of ours is.
 pub(in super::super) fn object_bytes(object: &impl Serialize) -> Result<Bytes, AppError> {
-    let told = serde_json::to_vec(object);
-    told.map(Bytes::from).map_err(|_| AppError::Internal("the answer cannot be written"))
+    let mut told = Vec::with_capacity(OBJECT_BYTES);
+    match serde_json::to_writer(&mut told, object) {
+        Ok(()) => Ok(told.into()),
+        Err(_) => Err(AppError::Internal("the answer cannot be written")),
+    }
 }
 
 #[cfg(test)]
