@@ -2,7 +2,7 @@
 # Builds Chorus and the measuring tools, and compares straight-to-mock, nginx, a bare forwarder and
 # Chorus in one run. Everything listens on loopback, on free ports, and has ended when this has.
 #
-#   bench/run.sh                      five rounds of everything, about eight minutes
+#   bench/run.sh                      five rounds of everything, about nine minutes
 #   bench/run.sh --quick              three short rounds, about two minutes
 #   bench/run.sh --only s1,s3         of start, connections, s1, s2, s3, s4, s5
 #   bench/run.sh --rounds 9 --json results.json

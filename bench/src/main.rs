@@ -79,7 +79,7 @@ struct Run {
     /// How often everything is measured, interleaved; 5, or 3 with --quick.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Fewer requests and shorter streams: two minutes rather than eight.
+    /// Fewer requests and shorter streams: two minutes rather than nine.
     #[arg(long)]
     quick: bool,
     /// Of start, connections, s1, s2, s3, s4, s5; all when left out.
