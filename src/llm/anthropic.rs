@@ -361,14 +361,14 @@ fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
         }
         Some("message_delta") => {
             pieces.extend(value.pointer("/delta/stop_reason").and_then(finish));
-            pieces.extend(value.get("usage").map(usage));
+            pieces.extend(value.get("usage").filter(|usage| usage.is_object()).map(usage));
         }
         Some("message_stop") => pieces.push(Piece::End),
         Some("message") | None => {
             let blocks = value.get("content").and_then(Value::as_array).into_iter().flatten();
             pieces.extend((0..).zip(blocks).filter_map(|(index, whole)| block(whole, Some(index))));
             pieces.extend(value.get("stop_reason").and_then(finish));
-            pieces.extend(value.get("usage").map(usage));
+            pieces.extend(value.get("usage").filter(|usage| usage.is_object()).map(usage));
         }
         Some(_) => {}
     }

@@ -374,7 +374,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
     for part in parts.into_iter().flatten() {
         read_part(part, &mut pieces);
     }
-    pieces.extend(value.get("usageMetadata").map(usage));
+    pieces.extend(value.get("usageMetadata").filter(|usage| usage.is_object()).map(usage));
     if let Some(reason) = candidate.and_then(|candidate| candidate.get("finishReason")?.as_str()) {
         pieces.extend(finish(reason)?.map(Piece::Finish));
     }

@@ -271,6 +271,22 @@ fn what_is_usual_is_read_without_a_tree() {
     }
 }
 
+/// What the property below once found: usage that is null says nothing, with and without a tree.
+#[test]
+fn no_usage_is_none_with_or_without_a_tree() {
+    for which in Protocol::ALL {
+        for mut frame in frames(which) {
+            for name in ["usage", "usageMetadata"] {
+                change(&mut frame, &[], name, &Value::Null);
+            }
+            let mut read = Vec::new();
+            if wire(which).usual(&frame.to_string(), &mut read) {
+                assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{which:?}: {frame}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
