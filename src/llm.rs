@@ -105,6 +105,8 @@ pub struct Call {
     pub raw: bool,
     /// Whether the upstream is asked to stream.
     pub stream: bool,
+    /// Whether all texts are put together anyway: those that come together are one delta then.
+    pub folded: bool,
     /// How long it may take, once the call holds its permits.
     pub limit: Limit,
     /// The request's permits; taken after the model's, around each attempt only.

@@ -5,6 +5,7 @@ mod chat;
 mod ids;
 mod keys;
 mod request;
+mod schema;
 mod secret;
 mod usage;
 
@@ -14,5 +15,6 @@ pub use keys::{keys_in, without_keys};
 pub use request::{
     Effort, Extra, OutputFormat, Protocol, Request, Sampling, ToolChoice, ToolDefinition,
 };
+pub use schema::JsonSchema;
 pub use secret::ApiKey;
 pub use usage::{FinishReason, Usage};

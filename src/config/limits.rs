@@ -86,6 +86,9 @@ impl TimeLimits {
     /// First that applies: the domain `host:port`, the domain `host`, the base.
     #[must_use]
     pub fn of_host(&self, kind: LimitKind, url: &Url) -> Duration {
+        if self.domains.is_empty() {
+            return self.base.get(kind);
+        }
         let host = url.host_str().unwrap_or_default();
         let by_host = |name: &str| self.domains.get(name).and_then(|domain| domain.get(kind));
         let with_port =

@@ -1,6 +1,6 @@
 //! Puts an answer together from what the protocols read, and keeps its books. Pure.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
 use super::{
     Delta, LlmErrorKind, ToolCallDelta,
@@ -13,13 +13,14 @@ use crate::types::{FinishReason, Usage};
 /// No answer has so many tool calls.
 const MOST_CALLS: usize = 1024;
 
-/// What one frame (or whole reply) of any protocol can say.
+/// What one frame (or whole reply) of any protocol can say. Texts are lent from the frame where
+/// they stand in it as they are.
 #[derive(Debug, PartialEq)]
-pub(super) enum Piece {
+pub(super) enum Piece<'f> {
     /// Text of the answer, perhaps with thoughts in tags.
-    Text(String),
+    Text(Cow<'f, str>),
     /// Chain of thought in a field of its own.
-    Reasoning(String),
+    Reasoning(Cow<'f, str>),
     /// Part or whole of a tool call.
     Tool(ToolPiece),
     /// What the model signed a tool call with, to be kept for its next turn; empty for nothing.
@@ -73,6 +74,7 @@ pub(super) struct Answer {
     unnamed_bytes: usize,
     /// The first bytes of the text, when payloads are logged.
     excerpt: Option<String>,
+    folded: bool,
 }
 
 /// One tool call being assembled.
@@ -103,24 +105,30 @@ impl Answer {
             tool_bytes: 0,
             unnamed_bytes: 0,
             excerpt: keep_excerpt.then(String::new),
+            folded: false,
         }
     }
 
+    /// Its text is put together anyway: what is shown together is one delta.
+    pub(super) fn folded(self, folded: bool) -> Self {
+        Self { folded, ..self }
+    }
+
     /// Takes a piece; what can be shown of it goes to `out`.
-    pub(super) fn take(&mut self, piece: Piece, out: &mut VecDeque<Delta>) {
+    pub(super) fn take(&mut self, piece: Piece<'_>, out: &mut VecDeque<Delta>) {
         if self.ended {
             return;
         }
         match piece {
             Piece::Text(text) if text.is_empty() => {}
-            Piece::Text(text) if self.think.is_answer() => self.show(Split::Text(text), out),
+            Piece::Text(text) if self.think.is_answer() => self.show_text(text, out),
             Piece::Text(text) => {
                 for split in self.think.push(&text) {
                     self.show(split, out);
                 }
             }
             Piece::Reasoning(text) if text.is_empty() => {}
-            Piece::Reasoning(text) => self.show(Split::Reasoning(text), out),
+            Piece::Reasoning(text) => self.show_reasoning(text, out),
             Piece::Tool(piece) => self.take_tool(piece, out),
             Piece::Signed { .. } => {} // no part of the answer
             Piece::Finish(reason) => self.finish = Some(reason),
@@ -216,19 +224,29 @@ impl Answer {
 
     fn show(&mut self, split: Split, out: &mut VecDeque<Delta>) {
         match split {
-            Split::Text(text) => {
-                self.text_bytes = self.text_bytes.saturating_add(text.len());
-                if let Some(excerpt) = &mut self.excerpt
-                    && excerpt.len() < EXCERPT_LIMIT
-                {
-                    excerpt.push_str(&text);
-                }
-                out.push_back(Delta::Text(text));
-            }
-            Split::Reasoning(text) => {
-                self.reasoning_bytes = self.reasoning_bytes.saturating_add(text.len());
-                out.push_back(Delta::Reasoning(text));
-            }
+            Split::Text(text) => self.show_text(text.into(), out),
+            Split::Reasoning(text) => self.show_reasoning(text.into(), out),
+        }
+    }
+
+    fn show_text(&mut self, text: Cow<'_, str>, out: &mut VecDeque<Delta>) {
+        self.text_bytes = self.text_bytes.saturating_add(text.len());
+        if let Some(excerpt) = &mut self.excerpt
+            && excerpt.len() < EXCERPT_LIMIT
+        {
+            excerpt.push_str(&text);
+        }
+        match out.back_mut() {
+            Some(Delta::Text(last)) if self.folded => last.push_str(&text),
+            _ => out.push_back(Delta::Text(text.into_owned())),
+        }
+    }
+
+    fn show_reasoning(&mut self, text: Cow<'_, str>, out: &mut VecDeque<Delta>) {
+        self.reasoning_bytes = self.reasoning_bytes.saturating_add(text.len());
+        match out.back_mut() {
+            Some(Delta::Reasoning(last)) if self.folded => last.push_str(&text),
+            _ => out.push_back(Delta::Reasoning(text.into_owned())),
         }
     }
 

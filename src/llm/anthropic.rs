@@ -16,7 +16,7 @@ use super::{
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
-    wire::{Feature, Wire, below_version, put_secret},
+    wire::{Feature, Tell, Wire, below_version, object, put_secret},
 };
 use crate::{
     config::{self, StructuredOutput},
@@ -102,11 +102,11 @@ impl Wire for Anthropic {
         ask.temperature().map(|value| value.min(MAX_TEMPERATURE))
     }
 
-    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
-        usual::read(frame, pieces)
+    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+        usual::read(frame, tell)
     }
 
-    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+    fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {
         pieces(value)
     }
 
@@ -182,7 +182,8 @@ fn body(ask: &Ask<'_>) -> Body {
         (ask.enforced_format(), &ask.call.format)
         && let Some(schema) = schema::closed(schema)
     {
-        output.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
+        let format = object([("type", "json_schema".into()), ("schema", schema)]);
+        output.insert("format".into(), format);
     }
     if !output.is_empty() {
         body.insert("output_config".into(), output.into());
@@ -342,7 +343,7 @@ fn usable_id(id: &str) -> String {
 ///
 /// # Errors
 /// The error that it is instead.
-fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
@@ -376,18 +377,18 @@ fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
 }
 
 /// A content block, whole or as it starts; a tool's input is an empty object until it comes.
-fn block(block: &Value, index: Option<u64>) -> Option<Piece> {
-    let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn block(block: &Value, index: Option<u64>) -> Option<Piece<'_>> {
+    let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
     match block.get("type").and_then(Value::as_str)? {
-        "text" => Some(Piece::Text(text("text"))),
-        "thinking" => Some(Piece::Reasoning(text("thinking"))),
+        "text" => Some(Piece::Text(text("text").into())),
+        "thinking" => Some(Piece::Reasoning(text("thinking").into())),
         "tool_use" => {
             let input = block.get("input").and_then(Value::as_object);
             let arguments = input.filter(|input| !input.is_empty()).map(|input| json!(input));
             Some(Piece::Tool(ToolPiece {
                 index,
-                id: Some(text("id")),
-                name: Some(text("name")),
+                id: Some(text("id").to_owned()),
+                name: Some(text("name").to_owned()),
                 arguments: arguments.map(|input| input.to_string()).unwrap_or_default(),
             }))
         }
@@ -395,20 +396,20 @@ fn block(block: &Value, index: Option<u64>) -> Option<Piece> {
     }
 }
 
-fn delta(delta: &Value, index: Option<u64>) -> Option<Piece> {
-    let text = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn delta(delta: &Value, index: Option<u64>) -> Option<Piece<'_>> {
+    let text = |name: &str| delta.get(name).and_then(Value::as_str).unwrap_or_default();
     match delta.get("type").and_then(Value::as_str)? {
-        "text_delta" => Some(Piece::Text(text("text"))),
-        "thinking_delta" => Some(Piece::Reasoning(text("thinking"))),
+        "text_delta" => Some(Piece::Text(text("text").into())),
+        "thinking_delta" => Some(Piece::Reasoning(text("thinking").into())),
         "input_json_delta" => {
-            let arguments = text("partial_json");
+            let arguments = text("partial_json").to_owned();
             Some(Piece::Tool(ToolPiece { index, arguments, ..ToolPiece::default() }))
         }
         _ => None,
     }
 }
 
-fn finish(reason: &Value) -> Option<Piece> {
+fn finish(reason: &Value) -> Option<Piece<'_>> {
     Some(Piece::Finish(match reason.as_str()? {
         "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
         "tool_use" => FinishReason::ToolCalls,
@@ -417,7 +418,7 @@ fn finish(reason: &Value) -> Option<Piece> {
     }))
 }
 
-fn usage(usage: &Value) -> Piece {
+fn usage(usage: &Value) -> Piece<'static> {
     Piece::Usage(counts(usage, usage.get("output_tokens").and_then(Value::as_u64)))
 }
 

@@ -192,9 +192,8 @@ impl<'a> Try<'a> {
         let wire = wire(self.model.config.protocol);
         wire.sign(&mut self.prepared.body, &|call| self.model.signatures.of(call));
         self.log_request();
-        let verbatim = self.call.raw;
         let (endpoint, prepared) = (self.lease.endpoint(), &mut self.prepared);
-        let opened = exchange::open(self.model, endpoint, prepared, verbatim).await;
+        let opened = exchange::open(self.model, endpoint, prepared, self.call).await;
         let mut failure = match opened {
             Ok(exchange) => {
                 self.prepared.body.clear(); // images are large, and answers take long

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Delta, LlmErrorKind, Model,
+    Call, Delta, LlmErrorKind, Model,
     answer::Answer,
     endpoint::{Endpoint, Prepared},
     failure::Failure,
@@ -35,7 +35,8 @@ const DRAIN_WAIT: Duration = Duration::from_millis(250);
 
 /// A chunk that comes so soon was there before anybody asked.
 const RUSH: Duration = Duration::from_micros(100);
-/// So many deltas are told together at most; what tells them writes no more at once either.
+/// So many deltas, of so many chunks, are told together at most; what tells them writes no more at
+/// once either.
 const MOST_TOGETHER: usize = 32;
 /// What has come is held for so long at most while others have their turns.
 const MOST_HELD: Duration = Duration::from_millis(5);
@@ -66,7 +67,7 @@ pub(super) async fn open(
     model: &Model,
     endpoint: &Endpoint,
     prepared: &mut Prepared,
-    verbatim: bool,
+    call: &Call,
 ) -> Result<Box<Exchange>, Failure> {
     let wire = wire(model.config.protocol);
     let mut body = Vec::with_capacity(prepared.body.size_hint());
@@ -86,7 +87,7 @@ pub(super) async fn open(
         let refusal = Refusal::of_response(status.as_u16(), &body);
         return Err(Failure::refused(refusal, &headers, wire));
     }
-    let answer = Answer::new(verbatim, model.log_payloads);
+    let answer = Answer::new(call.raw, model.log_payloads).folded(call.folded);
     let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures))?;
     exchange.using = Some(using);
     Ok(Box::new(exchange))
@@ -157,12 +158,18 @@ impl Exchange {
         self.has_spoken = true;
         let mut turns = if self.is_rushing { MOST_TURNS } else { 0 };
         let began = Instant::now();
-        while self.reader.ready() < MOST_TOGETHER && !self.reader.is_closed() && !self.is_complete()
+        let mut chunks = 0;
+        while self.reader.ready().max(chunks) < MOST_TOGETHER
+            && !self.reader.is_closed()
+            && !self.is_complete()
         {
             // Nobody is called back by a chunk: with many streams, connection and reader taking
             // turns at once would keep all others waiting.
             match self.response.chunk().now_or_never() {
-                Some(chunk) => self.take(chunk),
+                Some(chunk) => {
+                    chunks += 1;
+                    self.take(chunk);
+                }
                 None if turns > 0 && began.elapsed() < MOST_HELD => {
                     turns -= 1;
                     yield_now().await;

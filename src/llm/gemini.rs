@@ -15,7 +15,7 @@ use super::{
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
-    wire::{Feature, Wire, below_version, names, put_secret},
+    wire::{Feature, Tell, Wire, below_version, names, put_secret},
 };
 use crate::{
     config::{self, StructuredOutput},
@@ -125,11 +125,11 @@ impl Wire for Gemini {
         }
     }
 
-    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
-        usual::read(frame, pieces)
+    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+        usual::read(frame, tell)
     }
 
-    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+    fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {
         pieces(value)
     }
 
@@ -241,7 +241,7 @@ fn generation_config(ask: &Ask<'_>) -> Map<String, Value> {
     match (ask.enforced_format(), &ask.call.format) {
         (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) => {
             config.insert("responseMimeType".into(), "application/json".into());
-            config.insert("responseJsonSchema".into(), schema.as_ref().clone());
+            config.insert("responseJsonSchema".into(), Value::clone(schema));
         }
         (StructuredOutput::Json, _) => {
             config.insert("responseMimeType".into(), "application/json".into());
@@ -364,7 +364,7 @@ fn result(text: &str) -> Value {
 ///
 /// # Errors
 /// The error that it is instead, or that its finish reason is.
-fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
@@ -385,10 +385,10 @@ fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
     Ok(pieces)
 }
 
-fn read_part(part: &Value, pieces: &mut Vec<Piece>) {
+fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
     if let Some(text) = part.get("text").and_then(Value::as_str) {
         let is_thought = part.get("thought").and_then(Value::as_bool) == Some(true);
-        let text = text.to_owned();
+        let text = text.into();
         pieces.push(if is_thought { Piece::Reasoning(text) } else { Piece::Text(text) });
     }
     if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
@@ -431,7 +431,7 @@ fn written(answer: Option<u64>, thoughts: Option<u64>) -> Option<u64> {
     answer.or(thoughts).map(|_| all)
 }
 
-fn usage(usage: &Value) -> Piece {
+fn usage(usage: &Value) -> Piece<'static> {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
     let reasoning = count("thoughtsTokenCount");
     Piece::Usage(Counts {

@@ -1,63 +1,82 @@
 //! What the frames of a stream have in common. Most streams repeat all of a frame but its text
 //! (id, model, time, index), and reading that again and again is most of what a token costs. Pure.
 
-use memchr::memmem;
+use std::ops::Range;
 
 use super::answer::Piece;
 
-/// Frames that are looked at for what they have in common. Where each has a time or a number of its
-/// own nothing is, and looking on would be for nothing.
+/// Frames that a mould is taken from. Where each has a time or a number of its own no other fits,
+/// and going on would be for nothing.
 const TRIES: u8 = 8;
+/// Bytes of a frame that a mould is taken from; a longer one is no token of many.
+const LONGEST: usize = 4096;
 
-/// A frame without its text, once two frames have shown where that stands.
+/// A frame that was read, as far as others may be like it: one that has the same before and after
+/// its text says the same, but for that text. What was read of the first stood there as it is, so
+/// all else in it is read alike, and so is any text that needs no escape.
 #[derive(Debug, Default)]
 pub(super) struct Mould {
-    /// What stands before and after the text.
-    proved: Option<(String, String)>,
-    /// A frame that was read, and the text that was all it said.
-    seen: (String, String),
+    frame: String,
+    text: Range<usize>,
+    is_thought: bool,
     tries: u8,
 }
 
+/// What a frame says, seen while it is read, as far as a mould can be taken from it.
+#[derive(Debug)]
+pub(super) struct Cast<'f> {
+    frame: &'f str,
+    /// Where the only text stands, and whether it is a thought.
+    text: Option<(Range<usize>, bool)>,
+    pieces: u32,
+}
+
 impl Mould {
-    /// The text of a frame that has nothing else to say; `None` where it has to be read.
-    pub(super) fn text<'f>(&self, frame: &'f str) -> Option<&'f str> {
-        let (head, tail) = self.proved.as_ref()?;
-        cut(frame, head, tail)
+    /// What a frame says that is like the one before but for its text; `None` where it has to be
+    /// read.
+    pub(super) fn piece<'f>(&self, frame: &'f str) -> Option<Piece<'f>> {
+        let (head, tail) = (self.frame.get(..self.text.start)?, self.frame.get(self.text.end..)?);
+        let text = frame.strip_prefix(head)?.strip_suffix(tail)?;
+        (!self.frame.is_empty() && is_plain(text)).then(|| match self.is_thought {
+            true => Piece::Reasoning(text.into()),
+            false => Piece::Text(text.into()),
+        })
     }
 
-    /// Takes note of a frame that was read, and what it said.
-    ///
-    /// Two frames prove where the text stands. All that differs between them is one string of the
-    /// JSON, and what they say differs: so it comes from that string, and as it stands there.
-    pub(super) fn note(&mut self, frame: &str, pieces: &[Piece]) {
-        let [Piece::Text(text)] = pieces else { return };
-        if self.tries == TRIES || !is_plain(text) {
-            return;
-        }
-        self.tries = self.tries.saturating_add(1);
-        let (seen, seen_text) = &self.seen;
-        self.proved = around(seen, seen_text).and_then(|(head, tail)| {
-            let differs = text != seen_text && cut(frame, head, tail) == Some(text);
-            differs.then(|| (head.to_owned(), tail.to_owned()))
-        });
-        if self.proved.is_none() {
-            self.seen = (frame.to_owned(), text.clone());
+    /// Takes a frame that said one text and nothing else.
+    pub(super) fn fill(&mut self, cast: Cast<'_>) {
+        let Some((text, is_thought)) = cast.text.filter(|_| cast.pieces == 1) else { return };
+        if self.tries < TRIES && cast.frame.len() <= LONGEST {
+            self.tries = self.tries.saturating_add(1);
+            self.frame.clear();
+            self.frame.push_str(cast.frame);
+            (self.text, self.is_thought) = (text, is_thought);
         }
     }
 }
 
-/// What stands around the first string of a frame that is this text.
-fn around<'f>(frame: &'f str, text: &str) -> Option<(&'f str, &'f str)> {
-    let quoted = format!("\"{text}\"");
-    let at = memmem::find(frame.as_bytes(), quoted.as_bytes())?;
-    let (head, rest) = frame.split_at_checked(at.saturating_add(1))?;
-    Some((head, rest.strip_prefix(text)?))
+impl<'f> Cast<'f> {
+    pub(super) fn new(frame: &'f str) -> Self {
+        Self { frame, text: None, pieces: 0 }
+    }
+
+    /// Takes note of a piece.
+    pub(super) fn see(&mut self, piece: &Piece<'f>) {
+        self.pieces = self.pieces.saturating_add(1);
+        self.text = match piece {
+            Piece::Text(text) => place(text, self.frame).map(|place| (place, false)),
+            Piece::Reasoning(text) => place(text, self.frame).map(|place| (place, true)),
+            _ => None,
+        };
+    }
 }
 
-fn cut<'f>(frame: &'f str, head: &str, tail: &str) -> Option<&'f str> {
-    let text = frame.strip_prefix(head)?.strip_suffix(tail)?;
-    is_plain(text).then_some(text)
+/// Where a text stands in a frame, if it is lent from there and not a copy.
+fn place(text: &str, frame: &str) -> Option<Range<usize>> {
+    let start = text.as_ptr().addr().checked_sub(frame.as_ptr().addr())?;
+    let place = start..start.checked_add(text.len())?;
+    let there = frame.get(place.clone())?;
+    (std::ptr::eq(there, text) && is_plain(text)).then_some(place)
 }
 
 /// Whether a text stands in JSON as it is, and says something.
@@ -67,6 +86,8 @@ fn is_plain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -77,27 +98,40 @@ mod tests {
         format!(r#"{{"object":"{object}","choices":[{{"delta":{{"content":{text}}}}}]{more}}}"#)
     }
 
-    fn read(frame: &str) -> Vec<Piece> {
+    fn read(frame: &str, mould: &mut Mould) -> Vec<Piece<'static>> {
+        let mut cast = Cast::new(frame);
         let mut pieces = Vec::new();
-        assert!(wire(Protocol::OpenAi).usual(frame, &mut pieces), "{frame}");
+        let mut see = |piece| {
+            cast.see(&piece);
+            pieces.push(match piece {
+                Piece::Text(text) => Piece::Text(text.into_owned().into()),
+                other => panic!("these frames say no {other:?}"),
+            });
+        };
+        assert!(wire(Protocol::OpenAi).usual(frame, &mut see), "{frame}");
+        mould.fill(cast);
         pieces
     }
 
-    /// What a mould says that has seen these frames.
+    /// A mould that has seen these frames.
     fn after(frames: &[&str]) -> Mould {
         let mut mould = Mould::default();
-        frames.iter().for_each(|frame| mould.note(frame, &read(frame)));
+        frames.iter().for_each(|frame| drop(read(frame, &mut mould)));
         mould
     }
 
+    fn text<'f>(mould: &Mould, frame: &'f str) -> Option<&'f str> {
+        match mould.piece(frame) {
+            Some(Piece::Text(Cow::Borrowed(text))) => Some(text),
+            None => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn two_frames_that_differ_in_their_text_are_enough() {
-        let frames = ["One", " two"].map(|text| frame("chunk", text, ""));
-        let [one, two] = frames.each_ref().map(String::as_str);
-        assert_eq!(after(&[one]).text(two), None);
-        assert_eq!(after(&[one, one]).text(two), None, "the same again proves nothing");
-        let mould = after(&[one, two]);
-        assert_eq!(mould.text(&frame("chunk", "三 {}", "")), Some("三 {}"));
+    fn one_frame_is_enough() {
+        let mould = after(&[&frame("chunk", "One", "")]);
+        assert_eq!(text(&mould, &frame("chunk", "三 {}", "")), Some("三 {}"));
         for other in [
             frame("chunk", "", ""),
             frame("chunk", "a \"word\"", ""),
@@ -105,28 +139,53 @@ mod tests {
             frame("chunk", "x", r#","usage":{}"#),
             frame("chunks", "x", ""),
             "{}".to_owned(),
+            "7".to_owned(),
             String::new(),
         ] {
-            assert_eq!(mould.text(&other), None, "{other}");
+            assert_eq!(text(&mould, &other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn without_a_frame_nothing_fits() {
+        let escaped = frame("chunk", "a\nline", "");
+        let twice = frame("chunk", "x", "").replace("}}", r#"},"text":"y"}"#);
+        for mould in [Mould::default(), after(&[&escaped]), after(&[&twice])] {
+            for frame in ["7", "", "text", &escaped, &twice] {
+                assert_eq!(text(&mould, frame), None, "{frame}");
+            }
         }
     }
 
     #[test]
     fn a_text_that_stands_elsewhere_too_is_not_mistaken() {
-        let frames =
-            ["chunk", "chunk", "two", "three", "four"].map(|text| frame("chunk", text, ""));
-        let [one, again, two, three, four] = frames.each_ref().map(String::as_str);
-        assert_eq!(after(&[one, again, two]).text(three), None);
-        assert_eq!(after(&[one, again, two, three]).text(four), Some("four"));
+        let mould = after(&[&frame("chunk", "chunk", "")]);
+        assert_eq!(text(&mould, &frame("chunk", "two", "")), Some("two"));
+        assert_eq!(text(&mould, &frame("two", "two", "")), None);
+    }
+
+    #[test]
+    fn thoughts_are_told_as_thoughts() {
+        let thinks = r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#;
+        let mut mould = Mould::default();
+        let mut cast = Cast::new(thinks);
+        wire(Protocol::OpenAi).usual(thinks, &mut |piece| cast.see(&piece));
+        mould.fill(cast);
+        let next = thinks.replace("hm", "so");
+        assert_eq!(mould.piece(&next), Some(Piece::Reasoning("so".into())));
     }
 
     #[test]
     fn frames_that_have_nothing_in_common_are_given_up() {
         let frames: Vec<String> =
             (0..20).map(|at| frame("chunk", "word", &format!(",\"at\":{at}"))).collect();
-        let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
-        let mould = after(&frames);
-        assert_eq!((mould.tries, mould.proved), (TRIES, None));
+        let mould = after(&frames.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((mould.tries, mould.frame.as_str()), (TRIES, frames[7].as_str()));
+    }
+
+    #[test]
+    fn a_long_frame_is_not_kept() {
+        assert_eq!(after(&[&frame("chunk", &"x".repeat(LONGEST), "")]).frame, "");
     }
 
     proptest! {
@@ -144,13 +203,11 @@ mod tests {
             ),
         ) {
             let mut mould = Mould::default();
-            for (object, text, more) in frames {
-                let frame = frame(object, &text, more);
-                let pieces = read(&frame);
-                match mould.text(&frame) {
-                    Some(text) => prop_assert_eq!(&pieces, &[Piece::Text(text.to_owned())]),
-                    None => mould.note(&frame, &pieces),
-                }
+            for (object, words, more) in frames {
+                let frame = frame(object, &words, more);
+                let told = text(&mould, &frame).map(|text| vec![Piece::Text(text.to_owned().into())]);
+                let read = read(&frame, &mut mould);
+                prop_assert!(told.is_none_or(|told| told == read), "{frame}");
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
     openai, prompt,
     refusal::Refusal,
     repair::{Field, Parameter, field},
-    wire::{Feature, Wire, below, names},
+    wire::{Feature, Tell, Wire, below, names},
 };
 use crate::{
     config::{self, StructuredOutput},
@@ -67,11 +67,11 @@ impl Wire for Ollama {
         [("messages".to_owned(), messages)].into_iter().collect()
     }
 
-    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
-        usual::read(frame, pieces)
+    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+        usual::read(frame, tell)
     }
 
-    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+    fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {
         pieces(value)
     }
 
@@ -121,7 +121,7 @@ fn body(ask: &Ask<'_>) -> Body {
     }
     match (ask.enforced_format(), &ask.call.format) {
         (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) => {
-            body.insert("format".into(), schema.as_ref().clone());
+            body.insert("format".into(), Value::clone(schema));
         }
         (StructuredOutput::Json, _) => {
             body.insert("format".into(), "json".into());
@@ -206,16 +206,16 @@ fn message(message: &Message) -> Value {
 ///
 /// # Errors
 /// The error that it is instead.
-fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
     let mut pieces = Vec::new();
     let said = value.get("message").unwrap_or(value);
     let text = |name: &str| said.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    pieces.extend(text("thinking").map(|text| Piece::Reasoning(text.to_owned())));
+    pieces.extend(text("thinking").map(|text| Piece::Reasoning(text.into())));
     let content = text("content").or_else(|| text("response"));
-    pieces.extend(content.map(|text| Piece::Text(text.to_owned())));
+    pieces.extend(content.map(|text| Piece::Text(text.into())));
     let calls = said.get("tool_calls").and_then(Value::as_array);
     pieces.extend(calls.into_iter().flatten().map(tool_piece).map(Piece::Tool));
     if value.get("done").and_then(Value::as_bool) == Some(true) {
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn forms_efforts_and_prompts() {
-        let schema = Arc::new(json!({"type": "object"}));
+        let schema = Arc::new(json!({"type": "object"}).into());
         let format =
             OutputFormat::Schema { name: "o".into(), schema, strict: None, description: None };
         let call = Call { format, ..testing::call("hi") };
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn lines_and_replies_are_read() {
-        let text = |text: &str| Piece::Text(text.into());
+        let text = |text: &'static str| Piece::Text(text.into());
         for (value, want) in [
             (
                 json!({"message": {"role": "assistant", "content": "你"}, "done": false}),

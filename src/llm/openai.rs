@@ -3,6 +3,8 @@
 
 mod usual;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -12,7 +14,7 @@ use super::{
     body::Body,
     refusal::Refusal,
     repair::{Field, Parameter, field},
-    wire::{Feature, Wire, below},
+    wire::{Feature, Tell, Wire, below, object},
 };
 use crate::{
     config::{self, StructuredOutput},
@@ -57,11 +59,11 @@ impl Wire for OpenAi {
         [("messages".to_owned(), messages)].into_iter().collect()
     }
 
-    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool {
-        usual::read(frame, pieces)
+    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+        usual::read(frame, tell)
     }
 
-    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal> {
+    fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {
         pieces(value)
     }
 
@@ -190,10 +192,10 @@ fn response_format(ask: &Ask<'_>) -> Option<Value> {
         (StructuredOutput::Schema, OutputFormat::Schema { name, schema, strict, description }) => {
             let mut inner = Map::new();
             inner.insert("name".into(), name.clone().into());
-            inner.insert("schema".into(), schema.as_ref().clone());
+            inner.insert("schema".into(), Value::clone(schema));
             inner.extend(strict.map(|strict| ("strict".into(), strict.into())));
             inner.extend(description.clone().map(|text| ("description".into(), text.into())));
-            Some(json!({"type": "json_schema", "json_schema": inner}))
+            Some(object([("type", "json_schema".into()), ("json_schema", inner.into())]))
         }
         (StructuredOutput::Json, _) => Some(json!({"type": "json_object"})),
         _ => None,
@@ -225,7 +227,7 @@ pub(super) fn tool(tool: &ToolDefinition) -> Value {
     function.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
     function.extend(tool.parameters.clone().map(|schema| ("parameters".into(), schema)));
     function.extend(tool.strict.map(|strict| ("strict".into(), strict.into())));
-    json!({"type": "function", "function": function})
+    object([("type", "function".into()), ("function", function.into())])
 }
 
 fn message(message: &Message) -> Value {
@@ -269,7 +271,7 @@ fn part(part: &Part) -> Value {
 ///
 /// # Errors
 /// The error that it is instead.
-fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
+fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
@@ -296,23 +298,23 @@ fn pieces(value: &Value) -> Result<Vec<Piece>, Refusal> {
 }
 
 /// The names the reasoning goes by; a server that sends two means the same by both.
-fn reasoning(said: &Value) -> Option<String> {
+fn reasoning(said: &Value) -> Option<Cow<'_, str>> {
     let named = ["reasoning_content", "reasoning"]
         .iter()
         .find_map(|name| said.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty()));
     if let Some(text) = named {
-        return Some(text.to_owned());
+        return Some(text.into());
     }
     let details = said.get("reasoning_details")?.as_array()?;
     let text: String =
         details.iter().filter_map(|detail| detail.get("text").and_then(Value::as_str)).collect();
-    (!text.is_empty()).then_some(text)
+    (!text.is_empty()).then_some(text.into())
 }
 
 /// Content is a text, or a list of parts; Mistral's `thinking` parts hold a list of their own.
-fn content(content: Option<&Value>, pieces: &mut Vec<Piece>) {
+fn content<'v>(content: Option<&'v Value>, pieces: &mut Vec<Piece<'v>>) {
     match content {
-        Some(Value::String(text)) if !text.is_empty() => pieces.push(Piece::Text(text.clone())),
+        Some(Value::String(text)) if !text.is_empty() => pieces.push(Piece::Text(text.into())),
         Some(Value::Array(parts)) => {
             for part in parts {
                 if let Some(thoughts) = part.get("thinking").and_then(Value::as_array) {

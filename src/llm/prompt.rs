@@ -18,7 +18,8 @@ pub(super) fn instruction(format: &OutputFormat) -> Option<String> {
         ),
         OutputFormat::Schema { schema, .. } => Some(format!(
             "Answer with JSON only: one JSON value that matches this JSON Schema, no code fence, \
-             no other text.\n{schema}"
+             no other text.\n{}",
+            schema.text()
         )),
     }
 }

@@ -11,7 +11,7 @@ use super::{
     answer::{Answer, Piece},
     failure::Failure,
     lines::{LINE_LIMIT, LineReader},
-    mould::Mould,
+    mould::{Cast, Mould},
     refusal::Refusal,
     signatures::Signatures,
     sse::SseReader,
@@ -29,8 +29,6 @@ pub struct ReplyReader {
     answer: Answer,
     signatures: Arc<Signatures>,
     ready: VecDeque<Delta>,
-    /// Of the frame that is being read; kept for its memory.
-    pieces: Vec<Piece>,
     mould: Mould,
     /// Found behind the deltas that are ready.
     failure: Option<Failure>,
@@ -95,7 +93,6 @@ impl ReplyReader {
             answer,
             signatures,
             ready: VecDeque::new(),
-            pieces: Vec::new(),
             mould: Mould::default(),
             failure: None,
             closed: false,
@@ -215,28 +212,44 @@ impl ReplyReader {
             return;
         }
         if data == "[DONE]" {
-            self.pieces.push(Piece::End);
-            return self.take();
+            self.tell(Piece::End);
+        } else if !is_error && (self.read_like_before(data) || self.read_usual(data)) {
+            // all of it is told
+        } else {
+            self.read_any(data, is_error);
         }
-        if !is_error && let Some(text) = self.mould.text(data) {
-            self.pieces.push(Piece::Text(text.to_owned()));
-            return self.take();
-        }
-        if !is_error && self.wire.usual(data, &mut self.pieces) {
-            self.mould.note(data, &self.pieces);
-            return self.take();
-        }
+        self.look_for_end();
+    }
+
+    /// Reads a frame that differs in nothing but its text from one before.
+    fn read_like_before(&mut self, data: &str) -> bool {
+        let Some(piece) = self.mould.piece(data) else { return false };
+        self.answer.take(piece, &mut self.ready);
+        true
+    }
+
+    /// Reads a frame, or a whole reply, in which nothing is out of the ordinary.
+    fn read_usual(&mut self, data: &str) -> bool {
+        let Self { wire, answer, ready, signatures, mould, .. } = self;
+        let mut cast = Cast::new(data);
+        let is_usual = wire.usual(data, &mut |piece| {
+            cast.see(&piece);
+            tell(piece, answer, ready, signatures);
+        });
+        mould.fill(cast);
+        is_usual
+    }
+
+    /// Reads any frame.
+    fn read_any(&mut self, data: &str, is_error: bool) {
         let value = serde_json::from_str::<Value>(data);
         if is_error {
             let value = value.unwrap_or_else(|_| data.into());
             let value = serde_json::json!({ "error": value.get("error").unwrap_or(&value) });
             return self.refuse(Refusal::inside(&value));
         }
-        match value.map(|value| self.wire.pieces(&value)) {
-            Ok(Ok(pieces)) => {
-                self.pieces.extend(pieces);
-                self.take();
-            }
+        match value.as_ref().map(|value| self.wire.pieces(value)) {
+            Ok(Ok(pieces)) => pieces.into_iter().for_each(|piece| self.tell(piece)),
             Ok(Err(refusal)) => self.refuse(refusal),
             Err(_) => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
         }
@@ -246,15 +259,15 @@ impl ReplyReader {
     fn read_whole(&mut self, body: &[u8]) {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         if let Ok(text) = std::str::from_utf8(body)
-            && self.wire.usual(text, &mut self.pieces)
+            && self.read_usual(text)
         {
-            return self.take_whole();
+            return self.end_whole();
         }
         match serde_json::from_slice::<Value>(body) {
             Ok(value) if self.wire.is_reply(&value) => match self.wire.pieces(&value) {
                 Ok(pieces) => {
-                    self.pieces.extend(pieces);
-                    self.take_whole();
+                    pieces.into_iter().for_each(|piece| self.tell(piece));
+                    self.end_whole();
                 }
                 Err(refusal) => self.refuse(refusal),
             },
@@ -278,21 +291,22 @@ impl ReplyReader {
         }
     }
 
-    /// Takes the pieces of a whole reply.
-    fn take_whole(&mut self) {
+    /// A whole reply was read.
+    fn end_whole(&mut self) {
         if self.wire.ends_with_body() {
-            self.pieces.push(Piece::End); // a whole body has no other terminator
+            self.tell(Piece::End); // a whole body has no other terminator
         }
-        self.take();
+        self.look_for_end();
     }
 
-    /// Takes the pieces of a frame.
-    fn take(&mut self) {
-        for piece in self.pieces.drain(..) {
-            match piece {
-                Piece::Signed { call, signature } => self.signatures.remember(call, signature),
-                piece => self.answer.take(piece, &mut self.ready),
-            }
+    fn tell(&mut self, piece: Piece<'_>) {
+        tell(piece, &mut self.answer, &mut self.ready, &self.signatures);
+    }
+
+    /// Whether the last frame ended the answer, or should have.
+    fn look_for_end(&mut self) {
+        if self.closed {
+            return;
         }
         if self.answer.is_flooded() {
             self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
@@ -318,6 +332,18 @@ impl ReplyReader {
     /// An error inside the answer.
     fn refuse(&mut self, refusal: Refusal) {
         self.fail(Failure::in_band(refusal));
+    }
+}
+
+fn tell(
+    piece: Piece<'_>,
+    answer: &mut Answer,
+    ready: &mut VecDeque<Delta>,
+    signatures: &Signatures,
+) {
+    match piece {
+        Piece::Signed { call, signature } => signatures.remember(call, signature),
+        piece => answer.take(piece, ready),
     }
 }
 

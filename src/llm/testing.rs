@@ -60,6 +60,7 @@ pub(super) fn call(text: &str) -> Call {
         extra: None,
         raw: false,
         stream: true,
+        folded: false,
         limit: Limit::Total(Duration::from_secs(20)),
         permits: None,
         avoid: None,

@@ -3,7 +3,7 @@
 //! What they do not accept is not wrong: it is left to the protocol's reading of any JSON, which is
 //! the one that decides. So they accept only what both read in the same way.
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -13,6 +13,16 @@ use serde::{
 /// The frame, when all of it is as usual.
 pub(super) fn read<'de, T: Deserialize<'de>>(frame: &'de str) -> Option<T> {
     serde_json::from_str(frame).ok().map(|Object(frame)| frame)
+}
+
+/// A string, lent from the frame when it stands there as it is.
+#[derive(Debug, Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+impl Text<'_> {
+    pub(super) fn is_filled(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 /// An object. A derived struct alone would take a list of its fields too.

@@ -15,6 +15,9 @@ use crate::{
     types::{Message, Protocol},
 };
 
+/// Takes what a frame says, piece by piece.
+pub(super) type Tell<'t, 'f> = dyn FnMut(Piece<'f>) + 't;
+
 /// How one protocol writes requests and reads replies. Pure.
 pub(super) trait Wire: Sync {
     /// Where the request of a call goes; `None` when `base` takes no path. Of the call it depends only
@@ -110,15 +113,15 @@ pub(super) trait Wire: Sync {
     fn sign(&self, _body: &mut Map<String, Value>, _known: &dyn Fn(&str) -> Option<String>) {}
 
     /// Reads a frame of a stream, or a whole reply, when nothing in it is out of the ordinary, and
-    /// without building a tree of it. `false` with nothing pushed when [`Wire::pieces`] has to say
+    /// without building a tree of it. `false` with nothing told when [`Wire::pieces`] has to say
     /// what it means; where it is `true`, both say the same and [`Wire::is_reply`] holds.
-    fn usual(&self, frame: &str, pieces: &mut Vec<Piece>) -> bool;
+    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool;
 
     /// Reads any frame of a stream, or a whole reply.
     ///
     /// # Errors
     /// The error that it is instead.
-    fn pieces(&self, value: &Value) -> Result<Vec<Piece>, Refusal>;
+    fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal>;
 
     /// Whether a whole body has the shape of a reply.
     fn is_reply(&self, value: &Value) -> bool;
@@ -217,6 +220,11 @@ fn is_version(segment: &str) -> bool {
         rest.starts_with(|first: char| first.is_ascii_digit())
             && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
+}
+
+/// An object of these fields, moved: `json!` would write and read what they hold once more.
+pub(super) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A header that is never shown.

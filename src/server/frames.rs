@@ -146,7 +146,7 @@ pub(super) fn answer_all<E: Encoder>(
     };
     let requests = std::iter::once(request).chain(further);
     let runs: Vec<Run> = requests
-        .map(|request| Request { caller: caller.client.clone(), ..request })
+        .map(|request| Request { caller: caller.client.clone(), stream, ..request })
         .map(|request| app.engine.run(route.clone(), request, caller.request_id))
         .inspect(|run| caller.log.run(run.watch.clone()))
         .collect();

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Image, Message, Part, Role};
+use super::{Image, JsonSchema, Message, Part, Role};
 
 /// How much of each part of a message tells conversations apart.
 const AFFINITY_BYTES: usize = 16 * 1024;
@@ -70,6 +70,8 @@ pub struct Request {
     pub raw: bool,
     /// Fields Chorus does not know, for a direct call to an upstream of the same protocol.
     pub extra: Option<Extra>,
+    /// Whether the answer is read as it is written, and not as a whole only.
+    pub stream: bool,
     /// Who asks: the name of the `[[client]]` whose key came with it.
     pub caller: Option<Arc<str>>,
 }
@@ -103,6 +105,7 @@ impl Request {
             parallel_tool_calls: None,
             raw: false,
             extra: None,
+            stream: true,
             caller: None,
         }
     }
@@ -171,7 +174,7 @@ pub enum OutputFormat {
         /// OpenAI demands a name; `[a-zA-Z0-9_-]{1,64}`.
         name: String,
         /// A JSON Schema.
-        schema: Arc<Value>,
+        schema: Arc<JsonSchema>,
         /// OpenAI's `strict`.
         strict: Option<bool>,
         /// OpenAI's `description`.
@@ -271,7 +274,7 @@ mod tests {
         let mut request = Request::new("m", vec![Message::text(Role::User, "SECRET")]);
         request.format = OutputFormat::Schema {
             name: "n".to_owned(),
-            schema: Arc::new(json!({ "description": "SECRET" })),
+            schema: Arc::new(json!({ "description": "SECRET" }).into()),
             strict: None,
             description: Some("SECRET".to_owned()),
         };

@@ -1,7 +1,10 @@
 //! The analyzer: a small model reads the task and advises a temperature. Whatever goes wrong, the
 //! run goes on without advice.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, LazyLock},
+};
 
 use serde_json::{Value, json};
 
@@ -19,7 +22,7 @@ use super::{
 use crate::{
     config::{LimitKind, Quorum, Stage},
     llm::{CallStream, LlmError, Model},
-    types::{Message, OutputFormat, Role},
+    types::{JsonSchema, Message, OutputFormat, Role},
 };
 
 /// Never the whole history: the first token waits for this.
@@ -152,6 +155,16 @@ fn prompt(conversation: &str, system: Option<&str>, crew: &[String], nonce: &str
 }
 
 fn format(crew: &[String]) -> OutputFormat {
+    static OF_NOBODY: LazyLock<Arc<JsonSchema>> = LazyLock::new(|| schema(&[]));
+    OutputFormat::Schema {
+        name: "analysis".to_owned(),
+        schema: if crew.is_empty() { Arc::clone(&OF_NOBODY) } else { schema(crew) },
+        strict: None,
+        description: None,
+    }
+}
+
+fn schema(crew: &[String]) -> Arc<JsonSchema> {
     let mut properties = json!({
         "task_type": { "type": "string", "enum": TASK_TYPES },
         "temperature": { "type": "number" },
@@ -168,17 +181,13 @@ fn format(crew: &[String]) -> OutputFormat {
         });
         properties.insert("overrides".to_owned(), overrides);
     }
-    OutputFormat::Schema {
-        name: "analysis".to_owned(),
-        schema: Arc::new(json!({
-            "type": "object",
-            "properties": properties,
-            "required": ["task_type", "temperature", "language"],
-            "additionalProperties": false
-        })),
-        strict: None,
-        description: None,
-    }
+    let schema = json!({
+        "type": "object",
+        "properties": properties,
+        "required": ["task_type", "temperature", "language"],
+        "additionalProperties": false
+    });
+    Arc::new(schema.into())
 }
 
 /// Reads the advice leniently; `None` when there is nothing in it to use.

@@ -135,6 +135,7 @@ impl RunContext {
             extra: None,
             raw: false,
             stream: false,
+            folded: true,
             limit: Limit::Total(limit),
             permits: None,
             avoid: None,

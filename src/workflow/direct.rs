@@ -110,6 +110,7 @@ fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
         extra: request.extra.clone(),
         raw: request.raw,
         stream: true,
+        folded: !request.stream,
         limit,
         permits: None,
         avoid: None,

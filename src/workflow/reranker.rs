@@ -147,14 +147,15 @@ impl Question<'_> {
 }
 
 fn format(count: usize) -> OutputFormat {
+    let schema = json!({
+        "type": "object",
+        "properties": { "scores": lineup::scores_schema(&lineup::labels(count)) },
+        "required": ["scores"],
+        "additionalProperties": false
+    });
     OutputFormat::Schema {
         name: "scores".to_owned(),
-        schema: Arc::new(json!({
-            "type": "object",
-            "properties": { "scores": lineup::scores_schema(&lineup::labels(count)) },
-            "required": ["scores"],
-            "additionalProperties": false
-        })),
+        schema: Arc::new(schema.into()),
         strict: None,
         description: None,
     }

@@ -1,7 +1,11 @@
 //! The selector: a judge sees the candidates without names, in an order of the run's own, as
 //! untrusted data, and says which is best and why.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
@@ -23,7 +27,7 @@ use super::{
 use crate::{
     config::{LimitKind, Stage},
     llm::{CallStream, LlmError, LlmErrorKind, Model},
-    types::{Message, OutputFormat, Role},
+    types::{JsonSchema, Message, OutputFormat, Role},
 };
 
 const MAX_TOKENS: u32 = 2048;
@@ -294,22 +298,28 @@ fn prompt(
 
 /// `reason` before `scores` before `best`: the judge has thought when it decides.
 fn format(count: usize) -> OutputFormat {
+    /// Of as many candidates as most plans have.
+    static USUAL: [OnceLock<Arc<JsonSchema>>; 17] = [const { OnceLock::new() }; 17];
+    let schema = match USUAL.get(count) {
+        Some(usual) => Arc::clone(usual.get_or_init(|| schema(count))),
+        None => schema(count),
+    };
+    OutputFormat::Schema { name: "verdict".to_owned(), schema, strict: None, description: None }
+}
+
+fn schema(count: usize) -> Arc<JsonSchema> {
     let labels = lineup::labels(count);
-    OutputFormat::Schema {
-        name: "verdict".to_owned(),
-        schema: Arc::new(json!({
-            "type": "object",
-            "properties": {
-                "reason": { "type": "string", "maxLength": 300 },
-                "scores": lineup::scores_schema(&labels),
-                "best": { "type": "string", "enum": labels }
-            },
-            "required": ["reason", "scores", "best"],
-            "additionalProperties": false
-        })),
-        strict: None,
-        description: None,
-    }
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "reason": { "type": "string", "maxLength": 300 },
+            "scores": lineup::scores_schema(&labels),
+            "best": { "type": "string", "enum": labels }
+        },
+        "required": ["reason", "scores", "best"],
+        "additionalProperties": false
+    });
+    Arc::new(schema.into())
 }
 
 /// Reads a judge's reply leniently: code fences, prose around the object, numbers as texts. `order`

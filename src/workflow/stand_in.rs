@@ -92,7 +92,7 @@ mod tests {
     fn a_draft_stands_in_only_in_the_form_that_was_asked_for() {
         let schema = OutputFormat::Schema {
             name: "x".to_owned(),
-            schema: Arc::new(serde_json::json!({})),
+            schema: Arc::new(serde_json::json!({}).into()),
             strict: None,
             description: None,
         };

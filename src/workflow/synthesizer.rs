@@ -285,6 +285,7 @@ impl Assignment {
             extra: None,
             raw: false,
             stream: true,
+            folded: !(to_client && request.stream),
             limit: if to_client { Limit::Gap(limit) } else { Limit::Total(limit) },
             permits: None,
             avoid: None,

@@ -110,6 +110,7 @@ impl Assignment {
             extra: None,
             raw: false,
             stream: true,
+            folded: true,
             limit: Limit::Total(run.limit(LimitKind::Worker, model, stage)),
             permits: run.permits.clone(),
             avoid: None,

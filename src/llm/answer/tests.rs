@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn tool(index: Option<u64>, id: &str, name: &str, arguments: &str) -> Piece {
+fn tool(index: Option<u64>, id: &str, name: &str, arguments: &str) -> Piece<'static> {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Piece::Tool(ToolPiece { index, id: some(id), name: some(name), arguments: arguments.into() })
 }
 
-fn fold(pieces: Vec<Piece>) -> (Answer, Vec<Delta>) {
+fn fold(pieces: Vec<Piece<'static>>) -> (Answer, Vec<Delta>) {
     let mut answer = Answer::new(false, false);
     let mut out = VecDeque::new();
     for piece in pieces {
@@ -18,7 +18,7 @@ fn fold(pieces: Vec<Piece>) -> (Answer, Vec<Delta>) {
 }
 
 /// `id name arguments` of every call, from the deltas.
-fn calls(pieces: Vec<Piece>) -> Vec<String> {
+fn calls(pieces: Vec<Piece<'static>>) -> Vec<String> {
     let mut calls: Vec<(String, String)> = Vec::new();
     for delta in fold(pieces).1 {
         let Delta::ToolCall(delta) = delta else { continue };
@@ -83,7 +83,7 @@ fn tool_calls_are_assembled_however_they_come() {
 
 #[test]
 fn a_flood_of_tool_calls_is_noticed() {
-    let flooded = |pieces: &mut dyn Iterator<Item = Piece>| {
+    let flooded = |pieces: &mut dyn Iterator<Item = Piece<'static>>| {
         let (mut answer, mut out) = (Answer::new(false, false), VecDeque::new());
         pieces.for_each(|piece| answer.take(piece, &mut out));
         answer.is_flooded()
@@ -133,4 +133,32 @@ fn usage_is_the_upstreams_or_estimated() {
         assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.estimated), want);
         assert_eq!(usage.prompt_time, Duration::from_millis(7));
     }
+}
+
+#[test]
+fn folded_texts_that_are_shown_together_are_one_delta() {
+    let pieces = || {
+        [
+            Piece::Reasoning("h".into()),
+            Piece::Reasoning("m".into()),
+            Piece::Text("On".into()),
+            Piece::Text("e two".into()),
+            tool(Some(0), "a", "f", "{}"),
+            tool(Some(0), "", "", " "),
+            Piece::Text(" three".into()),
+        ]
+    };
+    let shown = |folded| {
+        let mut answer = Answer::new(false, false).folded(folded);
+        let mut out = VecDeque::new();
+        pieces().into_iter().for_each(|piece| answer.take(piece, &mut out));
+        let texts = out.into_iter().map(|delta| match delta {
+            Delta::Text(text) | Delta::Reasoning(text) => text,
+            Delta::ToolCall(call) => call.arguments,
+        });
+        (texts.collect::<Vec<_>>(), answer.lengths())
+    };
+    assert_eq!(shown(true).0, ["hm", "One two", "{}", " ", " three"]);
+    assert_eq!(shown(false).0, ["h", "m", "On", "e two", "{}", " ", " three"]);
+    assert_eq!(shown(true).1, shown(false).1);
 }

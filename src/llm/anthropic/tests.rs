@@ -155,7 +155,7 @@ fn a_schema_is_enforced_and_some_json_asked_for() {
     let schema = json!({"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}});
     let format = |schema: &Value| OutputFormat::Schema {
         name: "o".into(),
-        schema: Arc::new(schema.clone()),
+        schema: Arc::new(schema.clone().into()),
         strict: None,
         description: None,
     };
@@ -262,7 +262,7 @@ fn addresses_and_headers() {
 
 #[test]
 fn events_and_replies_are_read() {
-    let text = |text: &str| Piece::Text(text.into());
+    let text = |text: &'static str| Piece::Text(text.into());
     let tool = |index, id: Option<&str>, name: Option<&str>, arguments: &str| {
         let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
         Piece::Tool(ToolPiece { index: Some(index), id, name, arguments: arguments.into() })

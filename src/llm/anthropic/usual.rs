@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::Piece;
-use crate::llm::usual::{self, Object};
+use super::{Piece, Tell};
+use crate::llm::usual::{self, Object, Text};
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -22,21 +22,21 @@ struct Event<'a> {
 #[derive(Deserialize)]
 struct Delta<'a> {
     r#type: &'a str,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    thinking: Option<String>,
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    thinking: Option<Text<'a>>,
 }
 
 /// What the event says, when all of it is as usual.
-pub(super) fn read(event: &str, pieces: &mut Vec<Piece>) -> bool {
+pub(super) fn read<'f>(event: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(event) = usual::read(event) else { return false };
     let Event { r#type, delta: Object(delta), error: (), object: (), choices: () } = event;
     let piece = match (r#type, delta.r#type, delta.text, delta.thinking) {
-        ("content_block_delta", "text_delta", Some(text), _) => Piece::Text(text),
-        ("content_block_delta", "thinking_delta", _, Some(thought)) => Piece::Reasoning(thought),
+        ("content_block_delta", "text_delta", Some(Text(text)), _) => Piece::Text(text),
+        ("content_block_delta", "thinking_delta", _, Some(Text(text))) => Piece::Reasoning(text),
         _ => return false,
     };
-    pieces.push(piece);
+    tell(piece);
     true
 }

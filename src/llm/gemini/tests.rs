@@ -161,7 +161,7 @@ fn forms_step_down() {
     let schema = json!({"type": "object"});
     let format = OutputFormat::Schema {
         name: "o".into(),
-        schema: Arc::new(schema.clone()),
+        schema: Arc::new(schema.clone().into()),
         strict: None,
         description: None,
     };
@@ -241,7 +241,7 @@ fn addresses_and_headers() {
 
 #[test]
 fn chunks_and_replies_are_read() {
-    let text = |text: &str| Piece::Text(text.into());
+    let text = |text: &'static str| Piece::Text(text.into());
     let say =
         |parts: Value| json!({"candidates": [{"content": {"role": "model", "parts": parts}}]});
     for (value, want) in [
@@ -299,7 +299,8 @@ fn chunks_and_replies_are_read() {
         assert_eq!(pieces(&value).ok().unwrap(), want, "{value}");
     }
     // Without an id one is made up, the same for the call and what it was signed with.
-    let made = pieces(&say(json!([{"functionCall": {"name": "f"}}]))).ok().unwrap();
+    let nameless = say(json!([{"functionCall": {"name": "f"}}]));
+    let made = pieces(&nameless).ok().unwrap();
     let [Piece::Signed { call, .. }, Piece::Tool(ToolPiece { id, .. })] = &made[..] else {
         panic!("{made:?}")
     };

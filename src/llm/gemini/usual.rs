@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 
-use super::{Counts, Piece, written};
-use crate::llm::usual::{self, First, Object};
+use super::{Counts, Piece, Tell, written};
+use crate::llm::usual::{self, First, Object, Text};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Chunk {
-    candidates: First<Object<Candidate>>,
+struct Chunk<'a> {
+    #[serde(borrow)]
+    candidates: First<Object<Candidate<'a>>>,
     #[serde(default)]
     usage_metadata: Option<Object<Usage>>,
     #[serde(default)]
@@ -22,21 +23,24 @@ struct Chunk {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate {
-    content: Object<Content>,
+struct Candidate<'a> {
+    #[serde(borrow)]
+    content: Object<Content<'a>>,
     #[serde(default)]
     finish_reason: (),
 }
 
 #[derive(Deserialize)]
-struct Content {
-    parts: Vec<Object<Part>>,
+struct Content<'a> {
+    #[serde(borrow)]
+    parts: Vec<Object<Part<'a>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part {
-    text: String,
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Text<'a>,
     #[serde(default)]
     thought: bool,
     #[serde(default)]
@@ -57,26 +61,24 @@ struct Usage {
 }
 
 /// What the chunk says, when all of it is as usual.
-pub(super) fn read(chunk: &str, pieces: &mut Vec<Piece>) -> bool {
+pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(chunk) = usual::read(chunk) else { return false };
     let Chunk { candidates: First(candidate), usage_metadata, error: (), object: (), choices: () } =
         chunk;
     let Some(Object(Candidate { content: Object(content), finish_reason: () })) = candidate else {
         return false;
     };
-    let part = |Object(Part { text, thought, function_call: () })| match thought {
-        true => Piece::Reasoning(text),
-        false => Piece::Text(text),
-    };
-    pieces.extend(content.parts.into_iter().map(part));
-    pieces.extend(usage_metadata.map(|Object(usage)| {
-        Piece::Usage(Counts {
+    for Object(Part { text: Text(text), thought, function_call: () }) in content.parts {
+        tell(if thought { Piece::Reasoning(text) } else { Piece::Text(text) });
+    }
+    if let Some(Object(usage)) = usage_metadata {
+        tell(Piece::Usage(Counts {
             prompt: usage.prompt_token_count,
             completion: written(usage.candidates_token_count, usage.thoughts_token_count),
             cached: usage.cached_content_token_count,
             reasoning: usage.thoughts_token_count,
             ..Counts::default()
-        })
-    }));
+        }));
+    }
     true
 }

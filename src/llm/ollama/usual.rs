@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 
-use super::Piece;
-use crate::llm::usual::{self, Object, Seen};
+use super::{Piece, Tell};
+use crate::llm::usual::{self, Object, Seen, Text};
 
 #[derive(Deserialize)]
-struct Line {
-    message: Object<Said>,
+struct Line<'a> {
+    #[serde(borrow)]
+    message: Object<Said<'a>>,
     #[serde(default)]
     done: bool,
     #[serde(default)]
@@ -20,11 +21,11 @@ struct Line {
 }
 
 #[derive(Deserialize)]
-struct Said {
-    #[serde(default)]
-    thinking: Option<String>,
-    #[serde(default)]
-    content: Option<String>,
+struct Said<'a> {
+    #[serde(borrow, default)]
+    thinking: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
     #[serde(default)]
     response: (),
     #[serde(default)]
@@ -32,15 +33,18 @@ struct Said {
 }
 
 /// What the line says, when all of it is as usual.
-pub(super) fn read(line: &str, pieces: &mut Vec<Piece>) -> bool {
+pub(super) fn read<'f>(line: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(line) = usual::read(line) else { return false };
     let Line { message: Object(said), done, error: (), object: (), choices: () } = line;
     let Said { thinking, content, response: (), tool_calls } = said;
     if done || tool_calls.0 {
         return false;
     }
-    let filled = |text: &String| !text.is_empty();
-    pieces.extend(thinking.filter(filled).map(Piece::Reasoning));
-    pieces.extend(content.filter(filled).map(Piece::Text));
+    if let Some(Text(thought)) = thinking.filter(Text::is_filled) {
+        tell(Piece::Reasoning(thought));
+    }
+    if let Some(Text(text)) = content.filter(Text::is_filled) {
+        tell(Piece::Text(text));
+    }
     true
 }

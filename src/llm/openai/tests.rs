@@ -146,7 +146,7 @@ fn conversations_are_mapped() {
 fn output_forms_step_down_into_the_prompt() {
     let schema = || OutputFormat::Schema {
         name: "out".into(),
-        schema: Arc::new(json!({"type": "object"})),
+        schema: Arc::new(json!({"type": "object"}).into()),
         strict: Some(true),
         description: None,
     };
@@ -213,8 +213,8 @@ fn tools_are_hidden_from_a_model_without_them() {
 
 #[test]
 fn chunks_and_replies_are_read() {
-    let text = |text: &str| Piece::Text(text.into());
-    let thought = |text: &str| Piece::Reasoning(text.into());
+    let text = |text: &'static str| Piece::Text(text.into());
+    let thought = |text: &'static str| Piece::Reasoning(text.into());
     let delta =
         |delta: Value| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]});
     for (value, want) in [
@@ -275,6 +275,6 @@ fn chunks_and_replies_are_read() {
         let chunk = json!({"choices": [{"delta": {"content": "hi"}, "finish_reason": none}]});
         assert_eq!(pieces(&chunk).ok(), Some(vec![Piece::Text("hi".into())]), "{none:?}");
     }
-    let failed = pieces(&json!({"choices": [{"delta": {}, "finish_reason": "error"}]}));
-    assert_eq!(failed.err().unwrap().error_kind(None), LlmErrorKind::InBand);
+    let chunk = json!({"choices": [{"delta": {}, "finish_reason": "error"}]});
+    assert_eq!(pieces(&chunk).err().unwrap().error_kind(None), LlmErrorKind::InBand);
 }

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Counts, Piece, finish_reason};
-use crate::llm::usual::{self, First, Object, Seen, present};
+use super::{Counts, Piece, Tell, finish_reason};
+use crate::llm::usual::{self, First, Object, Seen, Text, present};
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
@@ -19,12 +19,12 @@ struct Chunk<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
-    #[serde(default, deserialize_with = "present")]
-    delta: Option<Object<Said>>,
-    #[serde(default, deserialize_with = "present")]
-    message: Option<Object<Said>>,
-    #[serde(default)]
-    text: Option<String>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    delta: Option<Object<Said<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    message: Option<Object<Said<'a>>>,
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
     #[serde(default)]
     finish_reason: Option<&'a str>,
     #[serde(default)]
@@ -32,15 +32,15 @@ struct Choice<'a> {
 }
 
 #[derive(Default, Deserialize)]
-struct Said {
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default)]
-    reasoning_content: Option<String>,
-    #[serde(default)]
-    reasoning: Option<String>,
+struct Said<'a> {
+    #[serde(borrow, default)]
+    content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    reasoning: Option<Text<'a>>,
     #[serde(default)]
     reasoning_details: Seen,
     #[serde(default)]
@@ -72,12 +72,12 @@ struct CompletionDetails {
 }
 
 /// What the frame says, when all of it is as usual.
-pub(super) fn read(frame: &str, pieces: &mut Vec<Piece>) -> bool {
-    usual::read(frame).is_some_and(|chunk| tell(chunk, pieces).is_some())
+pub(super) fn read<'f>(frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+    usual::read(frame).is_some_and(|chunk| say(chunk, tell).is_some())
 }
 
-/// `None` without a piece pushed when something in it is unusual after all.
-fn tell(chunk: Chunk<'_>, pieces: &mut Vec<Piece>) -> Option<()> {
+/// `None` with nothing told when something in it is unusual after all.
+fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
     let Chunk { choices: First(choice), usage, object, error: () } = chunk;
     if object == Some("error") {
         return None;
@@ -85,19 +85,25 @@ fn tell(chunk: Chunk<'_>, pieces: &mut Vec<Piece>) -> Option<()> {
     if let Some(Object(choice)) = choice {
         let Choice { delta, message, text, finish_reason: reason, error: () } = choice;
         let Object(said) = delta.or(message).unwrap_or(Object(Said::default()));
-        let filled = |text: &String| !text.is_empty();
-        let reasoning = said.reasoning_content.filter(filled).or(said.reasoning.filter(filled));
+        let reasoning = said.reasoning_content.filter(Text::is_filled);
+        let reasoning = reasoning.or(said.reasoning.filter(Text::is_filled));
         if said.tool_calls.0 || (reasoning.is_none() && said.reasoning_details.0) {
             return None;
         }
         let reason = reason.filter(|reason| !matches!(*reason, "" | "null"));
         let reason = reason.map(finish_reason).transpose().ok()?;
-        let texts = [said.content, said.refusal, text].into_iter().flatten().filter(filled);
-        pieces.extend(reasoning.map(Piece::Reasoning));
-        pieces.extend(texts.map(Piece::Text));
-        pieces.extend(reason.map(Piece::Finish));
+        if let Some(Text(thought)) = reasoning {
+            tell(Piece::Reasoning(thought));
+        }
+        let texts = [said.content, said.refusal, text].into_iter().flatten();
+        texts.filter(Text::is_filled).for_each(|Text(text)| tell(Piece::Text(text)));
+        if let Some(reason) = reason {
+            tell(Piece::Finish(reason));
+        }
     }
-    pieces.extend(usage.map(|Object(usage)| Piece::Usage(counts(&usage))));
+    if let Some(Object(usage)) = usage {
+        tell(Piece::Usage(counts(&usage)));
+    }
     Some(())
 }
 

@@ -43,7 +43,7 @@ async fn refused_parameters_are_repaired_and_remembered() {
     };
     let schema = |_: ()| OutputFormat::Schema {
         name: "o".into(),
-        schema: Arc::new(json!({"type": "object"})),
+        schema: Arc::new(json!({"type": "object"}).into()),
         strict: None,
         description: None,
     };

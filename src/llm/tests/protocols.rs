@@ -258,8 +258,8 @@ fn what_is_usual_is_read_without_a_tree() {
     for protocol in Protocol::ALL {
         let mut usual = 0;
         for frame in frames(protocol) {
-            let mut read = Vec::new();
-            if wire(protocol).usual(&frame.to_string(), &mut read) {
+            let (text, mut read) = (frame.to_string(), Vec::new());
+            if wire(protocol).usual(&text, &mut |piece| read.push(piece)) {
                 assert_eq!(wire(protocol).pieces(&frame).ok(), Some(read), "{frame}");
                 assert!(wire(protocol).is_reply(&frame) || protocol == Protocol::Anthropic);
                 usual += 1;
@@ -279,8 +279,8 @@ fn no_usage_is_none_with_or_without_a_tree() {
             for name in ["usage", "usageMetadata"] {
                 change(&mut frame, &[], name, &Value::Null);
             }
-            let mut read = Vec::new();
-            if wire(which).usual(&frame.to_string(), &mut read) {
+            let (text, mut read) = (frame.to_string(), Vec::new());
+            if wire(which).usual(&text, &mut |piece| read.push(piece)) {
                 assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{which:?}: {frame}");
             }
         }
@@ -310,8 +310,8 @@ proptest! {
             for (steps, name, with) in &changes {
                 change(&mut frame, steps, name, with);
             }
-            let mut read = Vec::new();
-            if wire(which).usual(&frame.to_string(), &mut read) {
+            let (text, mut read) = (frame.to_string(), Vec::new());
+            if wire(which).usual(&text, &mut |piece| read.push(piece)) {
                 prop_assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{}", frame);
             } else {
                 prop_assert_eq!(read, Vec::new());

@@ -210,7 +210,7 @@ fn output_format(format: Option<Value>) -> Result<OutputFormat, AppError> {
         Some(Value::String(text)) if text == "json" => Ok(OutputFormat::Json),
         Some(schema @ Value::Object(_)) => Ok(OutputFormat::Schema {
             name: "response".to_owned(),
-            schema: Arc::new(schema),
+            schema: Arc::new(schema.into()),
             strict: None,
             description: None,
         }),
@@ -341,7 +341,7 @@ mod tests {
         let OutputFormat::Schema { schema: got, .. } = asked.request.format else {
             panic!("no schema");
         };
-        assert_eq!(*got, schema);
+        assert_eq!(**got, schema);
         for none in [json!(null), json!("")] {
             let asked = chat(json!({"format": none})).unwrap();
             assert_eq!(asked.request.format, OutputFormat::Text);

@@ -207,7 +207,7 @@ fn format(format: Option<ResponseFormat>) -> Result<OutputFormat, AppError> {
                 json_schema.ok_or_else(missing)?;
             Ok(OutputFormat::Schema {
                 name: schema_name(name, "response_format.json_schema.name")?,
-                schema: Arc::new(schema.ok_or_else(missing)?),
+                schema: Arc::new(schema.ok_or_else(missing)?.into()),
                 strict,
                 description,
             })

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{item::OutputItem, wire::ItemStatus};
-use crate::types::{ToolDefinition, Usage};
+use crate::types::{JsonSchema, ToolDefinition, Usage};
 
 /// A response in the making. `Debug` shows none of it: it repeats prompts.
 #[derive(Serialize)]
@@ -141,7 +141,7 @@ pub(super) struct TextObject {
 pub(super) enum FormatObject {
     Text,
     JsonObject,
-    JsonSchema { name: String, description: Option<String>, schema: Arc<Value>, strict: bool },
+    JsonSchema { name: String, description: Option<String>, schema: Arc<JsonSchema>, strict: bool },
 }
 
 /// `reasoning` as it is repeated, in the words of the schema.

@@ -47,7 +47,7 @@ pub(super) fn format(text: Option<&TextOptions>) -> Result<OutputFormat, AppErro
             let schema = schema.ok_or_else(|| AppError::field(path, format!("{path}: missing")))?;
             Ok(OutputFormat::Schema {
                 name: schema_name(format.name.clone(), "text.format.name")?,
-                schema: Arc::new(schema),
+                schema: Arc::new(schema.into()),
                 strict: format.strict,
                 description: format.description.clone(),
             })
