@@ -1,6 +1,8 @@
 //! Many requests at once: none lost, none mixed up.
 
-use crate::support::{Client, ENDPOINTS, Events, Script, Upstream, four_stages, question, text_of};
+use crate::support::{
+    Client, ENDPOINTS, Events, Script, Seen, Upstream, four_stages, question, text_of,
+};
 
 /// Everything between `[[` and `]]`.
 fn markers(text: &str) -> Vec<&str> {
@@ -35,5 +37,11 @@ async fn two_hundred_requests_at_once_keep_their_own_answers() {
         assert_eq!(markers(text), [own.as_str(); 3], "{number}: {text}");
         assert!(text.contains("first says") && text.contains("third says"), "{number}: {text}");
     }
-    assert_eq!(upstream.seen().len(), 200 * 6);
+    let asked = ["first", "second", "third", "writer"].map(|model| upstream.seen_by(model).len());
+    assert_eq!(asked, [200; 4]);
+    let (analyses, verdicts): (Vec<_>, Vec<_>) =
+        upstream.seen_by("judge").into_iter().partition(Seen::asks_for_analysis);
+    assert_eq!(verdicts.len(), 200);
+    // No stage here waits for the analysis, so one that comes late to its connection is cut unasked.
+    assert!(analyses.len() <= 200, "{}", analyses.len());
 }
