@@ -222,6 +222,36 @@ pub(super) const MOST_STOPS: usize = 4;
 
 /// A float as people write it: 0.7, not 0.699999988.
 pub(super) fn number(value: f32) -> Value {
-    let exact = value.to_string().parse::<f64>().ok().and_then(Number::from_f64);
-    exact.map_or(Value::Null, Value::Number)
+    // The nearest f32 to some hundredths, as nearly all are, was written as those.
+    let hundredths = (value * 100.0).round();
+    let exact = if hundredths.abs() < 1e6 && hundredths / 100.0 == value {
+        Some(f64::from(hundredths) / 100.0)
+    } else {
+        value.to_string().parse().ok()
+    };
+    exact.and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_written_as_people_write_them(
+            value in prop_oneof![
+                (-200_000i32..200_000).prop_map(|hundredths| hundredths as f32 / 100.0),
+                (-2_000_000i32..2_000_000).prop_map(|thousandths| thousandths as f32 / 1000.0),
+                any::<f32>(),
+            ],
+        ) {
+            let written = match value.is_finite() {
+                true => value.to_string().parse().ok().and_then(Number::from_f64),
+                false => None,
+            };
+            prop_assert_eq!(number(value), written.map_or(Value::Null, Value::Number));
+        }
+    }
 }

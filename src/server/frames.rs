@@ -211,10 +211,11 @@ async fn streamed<E: Encoder>(
 ) -> Result<Response, AppError> {
     let mut events = events.fuse();
     let mut hold = pin!(sleep(live.header_hold));
+    let mut ending = pin!(live.lifecycle.ending());
     let ended = loop {
         let event = tokio::select! {
             biased;
-            () = live.lifecycle.ending() => return Err(AppError::ShuttingDown),
+            () = &mut ending => return Err(AppError::ShuttingDown),
             event = events.next() => event,
             () = &mut hold => {
                 flow.open();

@@ -1,19 +1,24 @@
 //! One line for a finished stage, for the reasoning channel of a workflow's stream.
 
+use std::fmt::Write;
+
 use crate::workflow::{StageReport, StageStatus};
 
 /// `worker qwen#1: ok, 2.0 s` and the like; no prompt and no key is in a report.
 pub(super) fn line(report: &StageReport) -> String {
     let StageReport { stage, name, status, duration_ms, detail, .. } = report;
-    let stage = stage.as_str();
-    let status = status.as_str();
-    let name = if name.is_empty() { String::new() } else { format!(" {name}") };
-    let detail = detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-    if report.status == StageStatus::Skipped {
-        return format!("{stage}{name}: {status}{detail}\n");
+    let space = if name.is_empty() { "" } else { " " };
+    let mut line = [stage.as_str(), space, name, ": ", status.as_str()].concat();
+    if let Some(detail) = detail {
+        line.extend([" (", detail, ")"]);
     }
-    let tenths = duration_ms.saturating_add(50) / 100;
-    format!("{stage}{name}: {status}{detail}, {}.{} s\n", tenths / 10, tenths % 10)
+    if report.status != StageStatus::Skipped {
+        let tenths = duration_ms.saturating_add(50) / 100;
+        // Writing to a string cannot fail.
+        let _infallible = write!(line, ", {}.{} s", tenths / 10, tenths % 10);
+    }
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]

@@ -132,6 +132,10 @@ impl Board {
 /// Gives candidates that share a name the one with the levels they came through; should even those
 /// be equal (names may hold slashes), a number.
 fn name_apart(candidates: &mut [Candidate]) {
+    let mut names = candidates.iter().enumerate();
+    if names.all(|(at, one)| candidates.iter().skip(at + 1).all(|other| one.name != other.name)) {
+        return;
+    }
     let names: Vec<String> = candidates.iter().map(|one| one.name.clone()).collect();
     let shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
     let mut taken: HashSet<String> = names.iter().filter(|name| !shared(name)).cloned().collect();
