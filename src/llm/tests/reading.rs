@@ -38,6 +38,23 @@ async fn a_stream_is_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn what_comes_together_is_one_delta_of_a_folded_call() {
+    let body = [&*says("one"), &says(" two"), &says(" three"), &finish("stop"), DONE].concat();
+    let upstream = Upstream::start(vec![Reply::sse(body.clone()), Reply::sse(body)]).await;
+    let model = openai(&upstream);
+    for (folded, want) in [(false, vec!["one", " two", " three"]), (true, vec!["one two three"])] {
+        let events = model.call(Call { folded, ..call("hi") });
+        let texts = events.filter_map(|event| async {
+            match event.unwrap() {
+                CallEvent::Delta(Delta::Text(text)) => Some(text),
+                _ => None,
+            }
+        });
+        assert_eq!(texts.collect::<Vec<_>>().await, want);
+    }
+}
+
+#[tokio::test]
 async fn every_cut_of_the_bytes_gives_the_same_answer() {
     let body =
         [": 好\r\n\r\n", &says("你好").replace('\n', "\r\n"), &finish("stop"), DONE].concat();

@@ -34,6 +34,18 @@ async fn workers_do_not_get_what_is_the_answering_stages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_what_a_client_reads_as_it_is_written_is_told_piece_by_piece() {
+    let cast = Cast::default().model("a", says(10, "draft")).model("w", says(10, "fused"));
+    let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w" } });
+    for (stream, model) in [(true, ""), (false, ""), (true, "w"), (false, "w")] {
+        let request = Request { stream, model: model.to_owned(), ..ask() };
+        run(&cast.engine(&plan, ""), request).await;
+        assert_eq!(cast.asked("w").last().unwrap().folded, !stream, "{model}");
+    }
+    assert!(cast.asked("a").iter().all(|call| call.folded && call.stream));
+}
+
+#[tokio::test(start_paused = true)]
 async fn model_names_route_as_the_design_says() {
     let cast = Cast::default().model("a", says(10, "from a alone"));
     let plan = json!({ "workers": ["a"], "selector": { "ref": "a" } });
