@@ -22,6 +22,7 @@ mod endpoints;
 mod examples;
 mod failures;
 mod fake_upstream;
+mod field;
 mod first_config;
 mod first_token;
 mod fuzz;

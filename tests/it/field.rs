@@ -1,0 +1,10 @@
+//! Faults that users of such servers reported in the field, a test per kind, named after it.
+
+mod alike;
+mod answers;
+mod clients;
+mod endpoints;
+mod errors;
+mod first_hour;
+mod panels;
+mod turns;

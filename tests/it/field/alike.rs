@@ -1,0 +1,1 @@
+//! Drafts that contradict each other are not alike.

@@ -1,0 +1,1 @@
+//! What clients meet: names, paths, usage, headers, ends of streams.

@@ -1,0 +1,1 @@
+//! Errors in whatever words and places upstreams tell them.

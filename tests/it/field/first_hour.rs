@@ -1,0 +1,1 @@
+//! The first hour with a config, a terminal and a browser.

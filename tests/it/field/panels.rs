@@ -1,0 +1,1 @@
+//! Runs of a workflow: drafts, tools, failed writers, progress.

@@ -1,0 +1,1 @@
+//! What belongs to a turn survives it.
