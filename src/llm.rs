@@ -16,6 +16,7 @@ mod endpoint;
 mod error;
 mod exchange;
 mod failure;
+pub mod gateway;
 mod gemini;
 mod health;
 mod http;
