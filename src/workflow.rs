@@ -4,6 +4,7 @@
 //! upstream call under it within one poll. A plain answer is that stream folded ([`Answer`]), so
 //! there is one path for streaming and not.
 
+mod alike;
 mod analyzer;
 mod ask;
 mod board;

@@ -1,8 +1,11 @@
 //! How alike candidates are, and which one the others agree with most.
 
-use super::excerpt::floor_boundary;
+use super::{
+    alike::{FinalAnswer, say_the_same},
+    excerpt::floor_boundary,
+};
 
-/// Candidates at least this similar count as the same answer.
+/// Candidates have to be this similar to count as the same answer, which is not enough.
 const ALIKE: f64 = 0.98;
 /// Only this much of each text is compared.
 const COMPARED_BYTES: usize = 64 * 1024;
@@ -68,49 +71,83 @@ impl Trigrams {
 /// What the candidates have in common.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Consensus {
-    /// Index of the candidate with the highest mean similarity to the others; ties: the first.
+    /// Index of the candidate with the highest mean similarity to the others, among those with the
+    /// most frequent final answer where all have one; ties: the first.
     pub(super) best: usize,
-    /// The lowest similarity of any pair; 1 for a single candidate.
+    /// Where all have a final answer: the share of those that have the most frequent one. Else the
+    /// lowest similarity of any pair if all say the same, and 0 if they do not. 1 for a single
+    /// candidate.
     pub(super) agreement: f64,
 }
 
 /// Whether all of these count as the same answer. The first two that differ tell, as a rule: a
 /// judge does not wait for what only its stand-in needs.
 pub(super) fn are_alike(texts: &[&str]) -> bool {
-    let mut seen: Vec<Trigrams> = Vec::new();
+    let mut seen: Vec<(&str, Trigrams)> = Vec::new();
     texts.iter().all(|text| {
         let one = Trigrams::of(text);
-        let like_all = seen.iter().all(|other| other.similarity(&one) >= ALIKE);
-        seen.push(one);
+        let like_all = seen.iter().all(|(other_text, other)| {
+            let similar = other.similarity(&one) >= ALIKE || is_json(text);
+            similar && say_the_same(other_text, text)
+        });
+        seen.push((text, one));
         like_all
     })
+}
+
+/// JSON is compared by value, whatever its spaces make of the similarity.
+fn is_json(text: &str) -> bool {
+    matches!(FinalAnswer::of(text), Some(FinalAnswer::Json(_)))
 }
 
 /// Compares every candidate with every other; `None` without candidates.
 pub(super) fn consensus(texts: &[&str]) -> Option<Consensus> {
     let grams: Vec<Trigrams> = texts.iter().map(|text| Trigrams::of(text)).collect();
-    let mut agreement = 1.0_f64;
+    let mut lowest = 1.0_f64;
     let mut sums = vec![0.0; grams.len()];
-    for (seat, one) in grams.iter().enumerate() {
-        for (other_seat, other) in grams.iter().enumerate().skip(seat.saturating_add(1)) {
+    for (index, one) in grams.iter().enumerate() {
+        for (other_index, other) in grams.iter().enumerate().skip(index.saturating_add(1)) {
             let similarity = one.similarity(other);
-            agreement = agreement.min(similarity);
-            for seat in [seat, other_seat] {
-                if let Some(sum) = sums.get_mut(seat) {
+            lowest = lowest.min(similarity);
+            for index in [index, other_index] {
+                if let Some(sum) = sums.get_mut(index) {
                     *sum += similarity;
                 }
             }
         }
     }
+    let votes = votes(texts);
+    let most = votes.as_ref().and_then(|votes| votes.iter().copied().max());
+    let agreement = match most {
+        Some(most) => ratio(most, texts.len()),
+        None if texts.len() < 2 || are_alike(texts) => lowest,
+        None => 0.0,
+    };
     // The mean has the same divisor for all, so sums compare alike. The margin keeps rounding from
     // breaking a tie.
     let mut best: Option<(usize, f64)> = None;
-    for (seat, sum) in sums.into_iter().enumerate() {
-        if best.is_none_or(|(_, highest)| sum > highest + 1e-9) {
-            best = Some((seat, sum));
+    for (index, sum) in sums.into_iter().enumerate() {
+        let stands = votes.as_ref().is_none_or(|votes| votes.get(index).copied() == most);
+        if stands && best.is_none_or(|(_, highest)| sum > highest + 1e-9) {
+            best = Some((index, sum));
         }
     }
     best.map(|(best, _)| Consensus { best, agreement })
+}
+
+/// How many candidates have each one's final answer; `None` unless all have one.
+fn votes(texts: &[&str]) -> Option<Vec<usize>> {
+    let answers: Option<Vec<FinalAnswer>> =
+        texts.iter().map(|text| FinalAnswer::of(text)).collect();
+    let answers = answers.filter(|answers| !answers.is_empty())?;
+    let of_one = |one: &FinalAnswer| answers.iter().filter(|other| *other == one).count();
+    Some(answers.iter().map(of_one).collect())
+}
+
+/// Counts of candidates are small.
+#[expect(clippy::cast_precision_loss, reason = "a plan has at most some dozens of workers")]
+fn ratio(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
 }
 
 #[cfg(test)]
@@ -139,8 +176,8 @@ mod tests {
     #[test]
     fn similarity_is_the_cosine_of_trigram_counts() {
         // Of "ab" and "abab" with their padding: {^ab, ab$, b$$} and {^ab, aba, bab, ab$, b$$}.
-        let found = consensus(&["ab", "abab"]).unwrap();
-        assert!((found.agreement - 3.0 / 15.0_f64.sqrt()).abs() < 1e-9, "{found:?}");
+        let found = Trigrams::of("ab").similarity(&Trigrams::of("abab"));
+        assert!((found - 3.0 / 15.0_f64.sqrt()).abs() < 1e-9, "{found}");
     }
 
     /// With `agreement = 1` nothing less than the same text will do, and that has to.
@@ -164,6 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn the_most_frequent_final_answer_wins_and_its_share_is_the_agreement() {
+        let working = "We add both numbers and carry what is left over. ".repeat(9);
+        let texts = ["1499", "1599", "1599"].map(|last| format!("{working}The answer is {last}."));
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        assert_eq!(consensus(&texts), Some(Consensus { best: 1, agreement: 2.0 / 3.0 }));
+        // Where one has none, or prose differs, there is no agreement however similar they look.
+        for texts in [
+            vec![format!("{working}The answer is 7."), working.clone()],
+            vec![format!("Yes. {working}"), format!("No. {working}")],
+        ] {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            assert!(consensus(&texts).unwrap().agreement < 0.01, "{texts:?}");
+        }
+    }
+
+    #[test]
     fn one_candidate_agrees_with_itself_and_none_has_no_consensus() {
         assert_eq!(consensus(&["x"]), Some(Consensus { best: 0, agreement: 1.0 }));
         assert_eq!(consensus(&[]), None);
@@ -173,6 +226,7 @@ mod tests {
     fn only_the_first_64_kib_are_compared_and_never_half_a_character() {
         let long = "好".repeat(COMPARED_BYTES);
         let tail = format!("{long} and a different end");
-        assert!(consensus(&[&long, &tail]).unwrap().agreement >= ALIKE);
+        assert!(Trigrams::of(&long).similarity(&Trigrams::of(&tail)) >= ALIKE);
+        assert!(!are_alike(&[&long, &tail]), "what they say stands in their ends");
     }
 }

@@ -158,7 +158,8 @@ struct Policy {
     /// Seconds that the whole level may take; by default there is no such limit.
     #[schemars(range(min = 0.001, max = 86_400), example = 90)]
     deadline_secs: Option<f64>,
-    /// Drafts at least this alike need neither selector nor synthesizer; off by default.
+    /// This share of drafts with the same final answer (or prose that says the same) needs neither
+    /// selector nor synthesizer; off by default.
     #[schemars(range(min = 0, max = 1), example = 0.95)]
     agreement: Option<f64>,
     /// Whether the analyzer may choose among the workers and lower the quorum; the level needs an

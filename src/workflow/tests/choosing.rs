@@ -168,7 +168,8 @@ async fn candidates_that_agree_need_neither_judge_nor_writer() {
     let cast = twins();
     for (workers, agreement, agree) in [
         (json!(["a", "b"]), json!(0.9), true),
-        (json!(["a", "b"]), json!(1), false),
+        // Both come to the same JSON value.
+        (json!(["a", "b"]), json!(1), true),
         (json!(["a", "b"]), json!(null), false),
         (json!(["a", "b", "c"]), json!(0.9), false),
         // One alone agrees with nobody.
@@ -196,8 +197,8 @@ async fn candidates_that_agree_need_neither_judge_nor_writer() {
             assert_eq!(told.ending.unwrap().reason, FinishReason::Stop);
         }
     }
-    // It ranked in the two runs of several that do not agree enough, and in the one without a rule.
-    assert_eq!(cast.asked("judge").len(), 3);
+    // It ranked in the run of several that do not agree, and in the one without a rule.
+    assert_eq!(cast.asked("judge").len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

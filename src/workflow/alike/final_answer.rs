@@ -1,0 +1,197 @@
+//! What a text comes to, where it says so in a form that can be compared.
+
+use serde_json::Value;
+
+use super::tokens::{Token, canonical, tokens};
+
+/// A last line that is longer is a paragraph and no answer.
+const LINE_LIMIT: usize = 120;
+/// Behind a marker, more than this is an explanation.
+const MARKED_LIMIT: usize = 120;
+
+/// Words that an answer stands behind, in the languages Chorus knows of, lower-cased. With a colon
+/// or with the verb.
+const MARKERS: [&str; 30] = [
+    "answer:",
+    "answer is:",
+    "answer is",
+    "answer =",
+    "答案:",
+    "答案是:",
+    "答案是",
+    "答案为",
+    "答案為",
+    "答え:",
+    "答えは",
+    "정답:",
+    "정답은",
+    "답:",
+    "antwort:",
+    "antwort ist",
+    "lautet:",
+    "réponse:",
+    "réponse :",
+    "réponse est",
+    "respuesta:",
+    "respuesta es",
+    "resposta:",
+    "resposta é",
+    "risposta:",
+    "risposta è",
+    "ответ:",
+    "####",
+    "result:",
+    "结果:",
+];
+
+/// A last line of one of these words alone is an answer.
+const VERDICTS: [&str; 14] = [
+    "yes", "no", "true", "false", "是", "否", "不是", "对", "错", "ja", "nein", "oui", "non", "sí",
+];
+
+/// The answer of a text that has one: the last `\boxed{}`, what stands behind "answer:" or its like,
+/// a text that is one JSON value, an option's letter, or the only number of a short last line. Prose
+/// has none.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::workflow) enum FinalAnswer {
+    /// Equal when the values are, whatever the order of keys and the spaces.
+    Json(Json),
+    /// Compared token by token, without case and punctuation.
+    Text(Vec<String>),
+}
+
+/// A JSON value, with its numbers as they were written: as floating-point numbers two long ones
+/// may be equal that are not.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::workflow) struct Json {
+    value: Value,
+    numbers: Vec<String>,
+}
+
+impl FinalAnswer {
+    /// Reads a text's final answer.
+    pub(in crate::workflow) fn of(text: &str) -> Option<Self> {
+        let text = text.trim();
+        boxed(text).or_else(|| marked(text)).or_else(|| json(text)).or_else(|| of_last_line(text))
+    }
+
+    /// Whether the text is one JSON value.
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self, Self::Json(_))
+    }
+
+    fn text(text: &str) -> Option<Self> {
+        let mut words: Vec<String> =
+            tokens(text).into_iter().map(|token| token.text.to_lowercase()).collect();
+        if words.is_empty() {
+            // An article or a filler alone is somebody's answer, too: option A.
+            let bare = text.trim_matches(|one: char| !one.is_alphanumeric()).to_lowercase();
+            words.extend((!bare.is_empty()).then_some(bare));
+        }
+        (!words.is_empty()).then_some(Self::Text(words))
+    }
+}
+
+/// The last `\boxed{…}`, with the braces inside it.
+fn boxed(text: &str) -> Option<FinalAnswer> {
+    let (_, rest) = text.rsplit_once("\\boxed{").or_else(|| text.rsplit_once("\\fbox{"))?;
+    let mut depth = 1_usize;
+    let end = rest.char_indices().find_map(|(at, one)| {
+        match one {
+            '{' => depth = depth.saturating_add(1),
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        (depth == 0).then_some(at)
+    })?;
+    FinalAnswer::text(rest.get(..end)?)
+}
+
+/// What stands behind the last marker, on its line or on the next one.
+fn marked(text: &str) -> Option<FinalAnswer> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.iter().enumerate().rev().find_map(|(at, line)| {
+        let line = line.replace('：', ":").replace('*', "").to_lowercase();
+        let behind = MARKERS
+            .iter()
+            .filter_map(|marker| line.rfind(marker).map(|at| at.saturating_add(marker.len())))
+            .max()?;
+        let behind = line.get(behind..)?.trim();
+        let answer = if behind.is_empty() { lines.get(at.saturating_add(1))? } else { behind };
+        let answer = answer.split_once(". ").map_or(answer, |(sentence, _)| sentence);
+        let answer = answer.split_once('。').map_or(answer, |(sentence, _)| sentence);
+        (answer.len() <= MARKED_LIMIT).then(|| FinalAnswer::text(answer))?
+    })
+}
+
+/// A text that is one JSON object or array, in a fence or not.
+fn json(text: &str) -> Option<FinalAnswer> {
+    let bare = text.strip_prefix("```").and_then(|rest| {
+        let (_, body) = rest.split_once('\n')?;
+        body.trim_end().strip_suffix("```")
+    });
+    let bare = bare.unwrap_or(text).trim();
+    if !bare.starts_with(['{', '[']) {
+        return None;
+    }
+    let mut value: Value = serde_json::from_str(bare).ok()?;
+    normalise(&mut value);
+    let mut numbers: Vec<String> = bare
+        .split(|one: char| !(one.is_ascii_digit() || matches!(one, '.' | '-' | '+' | 'e' | 'E')))
+        .filter(|piece| piece.contains(|one: char| one.is_ascii_digit()))
+        .map(canonical)
+        .collect();
+    numbers.sort_unstable();
+    Some(FinalAnswer::Json(Json { value, numbers }))
+}
+
+/// Texts inside JSON are compared as texts are: without case and punctuation.
+fn normalise(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            let words: Vec<String> = tokens(text).into_iter().map(|token| token.text).collect();
+            if !words.is_empty() {
+                *text = words.join(" ");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(normalise),
+        Value::Object(fields) => fields.values_mut().for_each(normalise),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// An option's letter alone, or the only number, of a short last line.
+fn of_last_line(text: &str) -> Option<FinalAnswer> {
+    let line = text.lines().next_back()?.trim();
+    if line.len() > LINE_LIMIT || line.starts_with("```") {
+        return None;
+    }
+    let bare = line.trim_matches(|one: char| !one.is_alphanumeric());
+    let option = ["option ", "choice ", "选项", "选"]
+        .iter()
+        .find_map(|word| bare.to_lowercase().strip_prefix(word).map(str::to_owned))
+        .unwrap_or_else(|| bare.to_lowercase());
+    if option.len() == 1 && option.starts_with(|one: char| one.is_ascii_alphabetic()) {
+        return Some(FinalAnswer::Text(vec![option]));
+    }
+    if VERDICTS.contains(&option.as_str()) {
+        return Some(FinalAnswer::Text(vec![option]));
+    }
+    let words = tokens(line);
+    let is_number = |token: &Token| token.text.starts_with(|one: char| one.is_ascii_digit());
+    let at = words.iter().position(is_number)?;
+    if words.iter().filter(|token| is_number(token)).count() != 1 {
+        return None;
+    }
+    // With the signs and the variable before it and its unit: -5 is not 5, x = 5 is not y = 5, and
+    // 25 minutes are not 25 hours.
+    let belongs = |token: &&Token| {
+        token.text.chars().nth(1).is_none() || token.text.chars().all(|one| !one.is_alphanumeric())
+    };
+    let before = words.get(..at)?.iter().rev().take_while(belongs).count();
+    let unit = words.len().min(at.saturating_add(2));
+    let answer = words.get(at.saturating_sub(before)..unit)?.iter();
+    Some(FinalAnswer::Text(
+        answer.map(|token| token.text.to_lowercase()).filter(|text| text != "=").collect(),
+    ))
+}

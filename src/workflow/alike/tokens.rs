@@ -1,0 +1,427 @@
+//! A text as a list of tokens, each with whether it can carry what the text says.
+
+use std::iter::Peekable;
+
+use super::words;
+
+/// A last line that is longer is a paragraph, of which the last sentence counts.
+const LINE_LIMIT: usize = 120;
+
+/// A word, number, sign or piece of code, normalised so that equal ones have equal texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) text: String,
+    /// A text that has another one here, or none, may say something else.
+    pub(super) carries_meaning: bool,
+}
+
+/// What a character is to its neighbours.
+type Characters<'t> = Peekable<std::str::Chars<'t>>;
+
+/// Reads a text. Fillers, punctuation, emphasis and list markers are dropped.
+pub(super) fn tokens(text: &str) -> Vec<Token> {
+    let text = plain(text);
+    let conclusion = conclusion_at(&text);
+    let mut reader = Reader { out: Vec::new(), starts_sentence: true };
+    let mut in_code = false;
+    let (mut block, mut at) = (String::new(), 0_usize);
+    for line in text.split_inclusive('\n') {
+        let fence = line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~");
+        match (in_code, fence) {
+            (false, true) => in_code = true,
+            (true, true) => {
+                reader.push(std::mem::take(&mut block), true);
+                in_code = false;
+            }
+            (true, false) => {
+                block.push_str(line.trim_end());
+                block.push('\n');
+            }
+            (false, false) => {
+                let split = conclusion.saturating_sub(at).min(line.len());
+                let (before, concluding) = line.split_at_checked(split).unwrap_or((line, ""));
+                reader.read(before, split > 0);
+                let from = reader.out.len();
+                reader.read(concluding, split == 0);
+                let concluding = reader.out.get_mut(from..).unwrap_or_default();
+                concluding.iter_mut().for_each(|token| token.carries_meaning = true);
+            }
+        }
+        at = at.saturating_add(line.len());
+    }
+    if in_code {
+        reader.push(block, true);
+    }
+    reader.out
+}
+
+/// One spelling for what is written in several: full-width forms, minus signs, quotes, relations.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.trim().chars() {
+        match character {
+            '\u{ff01}'..='\u{ff5e}' => {
+                let ascii = u32::from(character) - 0xff01 + 0x21;
+                out.push(char::from_u32(ascii).unwrap_or(character));
+            }
+            '−' | '–' | '‐' | '‑' => out.push('-'),
+            '’' | '‘' => out.push('\''),
+            '。' => out.push('.'),
+            '、' => out.push(','),
+            '²' => out.push_str("^2"),
+            '³' => out.push_str("^3"),
+            '≤' => out.push_str("<="),
+            '≥' => out.push_str(">="),
+            '≠' => out.push_str("!="),
+            '×' | '·' | '⋅' => out.push_str(" * "),
+            '÷' => out.push_str(" / "),
+            '\r' => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Where the last sentence begins: the last line, or its last sentence when it is a paragraph.
+fn conclusion_at(text: &str) -> usize {
+    let line = text.rfind('\n').map_or(0, |at| at.saturating_add(1));
+    let last = text.get(line..).unwrap_or_default();
+    if last.len() <= LINE_LIMIT && line > 0 {
+        return line;
+    }
+    let body = last.trim_end_matches(|one: char| !one.is_alphanumeric());
+    let mut sentence = 0;
+    let mut characters = body.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let ends = matches!(character, '.' | '!' | '?' | ';');
+        let breaks = characters.peek().is_none_or(|(_, next)| {
+            next.is_whitespace() || matches!(u32::from(*next), 0x3000..=0x9fff)
+        });
+        if ends && breaks {
+            sentence = at.saturating_add(character.len_utf8());
+        }
+    }
+    line.saturating_add(sentence)
+}
+
+/// Reads lines outside code blocks.
+struct Reader {
+    out: Vec<Token>,
+    starts_sentence: bool,
+}
+
+impl Reader {
+    fn push(&mut self, text: String, carries_meaning: bool) {
+        if !text.is_empty() {
+            self.out.push(Token { text, carries_meaning });
+        }
+    }
+
+    fn read(&mut self, line: &str, whole: bool) {
+        let line = if whole { without_marker(line) } else { line };
+        if whole {
+            self.starts_sentence = true;
+        }
+        let mut characters = line.chars().peekable();
+        let mut before = ' ';
+        while let Some(character) = characters.next() {
+            let last = match character {
+                '`' => self.code(&mut characters),
+                '\\' => self.command(&mut characters),
+                '0'..='9' => self.number(character, &mut characters),
+                '.' if characters.peek().is_some_and(char::is_ascii_digit)
+                    && !before.is_alphanumeric() =>
+                {
+                    self.number('.', &mut characters)
+                }
+                one if is_lone(one) => {
+                    let text = one.to_string();
+                    if !words::is_filler(&text) {
+                        let carries_meaning = words::is_verdict(&text);
+                        self.push(text, carries_meaning);
+                    }
+                    one
+                }
+                one if one.is_alphabetic() => self.word(one, before, &mut characters),
+                one => self.sign(one, before, &mut characters),
+            };
+            before = last;
+        }
+    }
+
+    /// Code between backticks counts as it is.
+    fn code(&mut self, characters: &mut Characters<'_>) -> char {
+        let code: String = characters.by_ref().take_while(|one| *one != '`').collect();
+        self.push(code.trim().to_owned(), true);
+        self.starts_sentence = false;
+        '`'
+    }
+
+    /// A command of LaTeX; those that only set type are dropped.
+    fn command(&mut self, characters: &mut Characters<'_>) -> char {
+        let mut name = String::new();
+        while let Some(one) = characters.next_if(char::is_ascii_alphabetic) {
+            name.push(one);
+        }
+        let text = match name.as_str() {
+            "" => {
+                characters.next(); // an escaped sign: `\(`, `\,`, `\$`
+                return '\\';
+            }
+            "text" | "mathrm" | "mathbf" | "displaystyle" | "left" | "right" | "quad" | "boxed" => {
+                return ' ';
+            }
+            "le" | "leq" | "leqslant" => "<=",
+            "ge" | "geq" | "geqslant" => ">=",
+            "ne" | "neq" => "!=",
+            "times" | "cdot" => "*",
+            "div" => "/",
+            "lt" => "<",
+            "gt" => ">",
+            other => other,
+        };
+        self.push(text.to_owned(), true);
+        ' '
+    }
+
+    /// A number in its shortest form: `1,499` is `1499`, `.50` is `0.5`. Leading zeros stay, since
+    /// what has them is no quantity.
+    fn number(&mut self, first: char, characters: &mut Characters<'_>) -> char {
+        let mut text = String::from(first);
+        let mut last = first;
+        while let Some(one) = characters.peek().copied() {
+            let after = characters.clone().nth(1);
+            let goes_on = match one {
+                '0'..='9' => true,
+                '.' | ',' | '_' | '\'' => after.is_some_and(|after| after.is_ascii_digit()),
+                'e' | 'E' => exponent(characters),
+                '+' | '-' => matches!(last, 'e' | 'E') && exponent_sign(&text),
+                _ => false,
+            };
+            if !goes_on {
+                break;
+            }
+            characters.next();
+            text.push(one);
+            last = one;
+        }
+        self.push(canonical(&text), true);
+        self.starts_sentence = false;
+        last
+    }
+
+    fn word(&mut self, first: char, before: char, characters: &mut Characters<'_>) -> char {
+        let mut word = String::from(first);
+        while let Some(one) = characters.peek().copied() {
+            let after = characters.clone().nth(1);
+            let goes_on = match one {
+                '\'' => after.is_some_and(|after| after.is_alphabetic()),
+                '.' | '_' | '@' => after.is_some_and(char::is_alphanumeric) && !is_lone_next(after),
+                one => one.is_alphanumeric() && !is_lone(one),
+            };
+            if !goes_on {
+                break;
+            }
+            characters.next();
+            word.push(one);
+        }
+        let next = following_word(characters);
+        let starts_sentence = std::mem::replace(&mut self.starts_sentence, false);
+        let counted = self.out.last().is_some_and(|last| {
+            last.text.starts_with(|one: char| one.is_ascii_digit()) && last.carries_meaning
+        }) && before.is_whitespace();
+        self.classify(&word, next.as_deref(), starts_sentence, counted);
+        word.chars().next_back().unwrap_or(first)
+    }
+
+    /// Decides what a word is to the text. `counted`: it stands behind a number.
+    fn classify(&mut self, word: &str, next: Option<&str>, starts_sentence: bool, counted: bool) {
+        let lower = word.to_lowercase();
+        if let Some((root, _)) = lower.rsplit_once("n't").filter(|(_, rest)| rest.is_empty()) {
+            let root = match root {
+                "ca" => "can",
+                "wo" => "will",
+                root => root,
+            };
+            self.classify(root, None, false, counted);
+            return self.push("not".to_owned(), true);
+        }
+        if lower == "cannot" {
+            self.push("can".to_owned(), true);
+            return self.push("not".to_owned(), true);
+        }
+        let lower = lower.strip_suffix("'s").map_or(lower.clone(), str::to_owned);
+        if let Some(value) = words::value(&lower) {
+            return self.push(value.to_owned(), true);
+        }
+        let mut characters = word.chars();
+        if let (Some(letter), None) = (characters.next(), characters.next()) {
+            // Articles and the speaker are none of the letters that name an option or a variable.
+            let article = matches!(letter, 'a' | 'A') && next.is_some_and(|next| next.len() > 1);
+            let speaker = letter == 'I' && next.is_some_and(|next| next.len() > 1);
+            if (article && (letter == 'a' || starts_sentence)) || speaker {
+                return;
+            }
+            return self.push(word.to_owned(), true);
+        }
+        if words::is_filler(&lower) {
+            return;
+        }
+        let lower = words::common(&lower).to_owned();
+        let carries_meaning = counted
+            || words::is_verdict(&lower)
+            || is_identifier(word)
+            || lower.len() < 3
+            || (word.starts_with(char::is_uppercase)
+                && !(starts_sentence && next.is_some_and(begins_an_object)));
+        self.push(lower, carries_meaning);
+    }
+
+    fn sign(&mut self, sign: char, before: char, characters: &mut Characters<'_>) -> char {
+        let next = characters.peek().copied().unwrap_or(' ');
+        let near_word = before.is_alphanumeric() || next.is_alphanumeric();
+        match sign {
+            '.' | '?' | ';' => self.starts_sentence = true,
+            '!' if next == '=' || before.is_ascii_digit() || next.is_alphanumeric() => {
+                self.operator(sign);
+            }
+            '!' => self.starts_sentence = true,
+            ':' if before.is_ascii_digit() && next.is_ascii_digit() => self.operator(sign),
+            ',' | ':' | '"' | '\'' | '“' | '”' | '「' | '」' | '《' | '》' | '—' | '…' | '•' =>
+                {}
+            '*' | '_' => self.stars(sign, before, characters),
+            // A hyphen inside a word.
+            '-' if before.is_alphabetic() && next.is_alphabetic() => {}
+            // Around a single letter or number brackets are typography: `(B)`.
+            '(' if is_bracketed_option(characters) => {}
+            ')' if self.closes_option(before, characters) => {}
+            '$' if !next.is_ascii_digit() => {}
+            one if one.is_whitespace() || is_invisible(one) => {}
+            one if near_word || !one.is_ascii_control() => self.operator(one),
+            _ => {}
+        }
+        sign
+    }
+
+    /// Stars between two words, or standing alone, are operators. Emphasis, which has a word on one
+    /// side only, is none.
+    fn stars(&mut self, sign: char, before: char, characters: &mut Characters<'_>) {
+        let mut run = String::from(sign);
+        while characters.next_if_eq(&sign).is_some() {
+            run.push(sign);
+        }
+        let after = characters.peek().copied().unwrap_or(' ');
+        let ends_word = before.is_alphanumeric() || matches!(before, ')' | ']');
+        let begins_word = after.is_alphanumeric() || matches!(after, '(' | '[');
+        if (ends_word && begins_word) || (before.is_whitespace() && after.is_whitespace()) {
+            self.push(run, true);
+        }
+    }
+
+    fn operator(&mut self, sign: char) {
+        self.push(sign.to_string(), true);
+    }
+
+    /// Whether a bracket ends what [`is_bracketed_option`] began, or a list's label: `b)`.
+    fn closes_option(&self, before: char, characters: &mut Characters<'_>) -> bool {
+        let last_is_short = self.out.last().is_some_and(|last| last.text.chars().nth(1).is_none());
+        let ends = characters.peek().is_none_or(|next| !next.is_alphanumeric());
+        let open = self.out.iter().rev().take(8).any(|token| token.text == "(");
+        before.is_alphanumeric() && last_is_short && ends && !open
+    }
+}
+
+/// A character that is a word by itself.
+fn is_lone(character: char) -> bool {
+    matches!(u32::from(character), 0x3005..=0x3007 | 0x3400..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x3_ffff)
+}
+
+fn is_lone_next(after: Option<char>) -> bool {
+    after.is_some_and(is_lone)
+}
+
+/// Marks without a meaning of their own, pictures included. Ticks and crosses are signs.
+fn is_invisible(character: char) -> bool {
+    let is_picture = matches!(u32::from(character), 0x1f000..=0x1faff | 0x2600..=0x26ff);
+    is_picture
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{2060}' | '\u{fe0f}')
+}
+
+/// Whether brackets hold one letter or number alone.
+fn is_bracketed_option(characters: &Characters<'_>) -> bool {
+    let mut ahead = characters.clone();
+    ahead.next().is_some_and(char::is_alphanumeric) && ahead.next() == Some(')')
+}
+
+/// A name of a program's: capitals inside, digits, dots or underscores.
+fn is_identifier(word: &str) -> bool {
+    word.chars()
+        .skip(1)
+        .any(|one| one.is_uppercase() || one.is_ascii_digit() || matches!(one, '.' | '_' | '@'))
+}
+
+/// Whether a word is likely to follow a verb at the head of a sentence ("Compute the"), rather than
+/// a name ("Paris is").
+fn begins_an_object(next: &str) -> bool {
+    const DETERMINERS: [&str; 22] = [
+        "the", "a", "an", "this", "that", "these", "those", "it", "them", "both", "each", "all",
+        "our", "your", "how", "what", "we", "you", "by", "with", "us", "for",
+    ];
+    DETERMINERS.contains(&next)
+}
+
+/// The next word on the line, lower-cased, if nothing but space is before it.
+fn following_word(characters: &Characters<'_>) -> Option<String> {
+    let mut ahead = characters.clone().peekable();
+    while ahead.next_if(|one| matches!(one, ',' | ' ' | '*')).is_some() {}
+    let word: String = ahead.take_while(|one| one.is_alphabetic()).collect();
+    (!word.is_empty()).then(|| word.to_lowercase())
+}
+
+/// Whether an `e` is an exponent's.
+fn exponent(characters: &Characters<'_>) -> bool {
+    let mut ahead = characters.clone().skip(1);
+    match ahead.next() {
+        Some('0'..='9') => true,
+        Some('+' | '-') => ahead.next().is_some_and(|one| one.is_ascii_digit()),
+        _ => false,
+    }
+}
+
+fn exponent_sign(text: &str) -> bool {
+    text.bytes().filter(u8::is_ascii_digit).count() > 0
+}
+
+/// The line without a heading's, list's or table's marker.
+fn without_marker(line: &str) -> &str {
+    let trimmed = line.trim_start();
+    let rest = trimmed.trim_start_matches('#');
+    if rest.len() < trimmed.len() && rest.starts_with(' ') {
+        return rest;
+    }
+    ["- ", "* ", "+ ", "• "]
+        .iter()
+        .find_map(|marker| trimmed.strip_prefix(marker))
+        .unwrap_or(trimmed)
+}
+
+/// A number without separators of thousands and without zeros behind the point. What is no plain
+/// number (a version, a date) stays as it is.
+pub(super) fn canonical(number: &str) -> String {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let groups: Vec<&str> = whole.split([',', '_', '\'']).collect();
+    let grouped = groups.len() > 1
+        && groups.first().is_some_and(|first| (1..=3).contains(&first.len()) && *first != "0")
+        && groups.iter().skip(1).all(|group| group.len() == 3);
+    let is_plain =
+        (groups.len() == 1 || grouped) && fraction.bytes().all(|one| one.is_ascii_digit());
+    if !is_plain {
+        return number.to_owned();
+    }
+    let whole = groups.concat();
+    let whole = if whole.is_empty() { "0" } else { whole.as_str() };
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
+    }
+}

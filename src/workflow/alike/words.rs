@@ -1,0 +1,187 @@
+//! Words that carry a verdict, and words that carry none, in the languages Chorus knows of.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
+/// Dropped before texts are compared: they say how something is told, not what.
+const FILLERS: &str = "a an the so thus hence therefore then now well next first firstly finally \
+    lastly also here there just simply really very quite indeed actually basically clearly \
+    obviously of in on at by for with as and that which this these those it its we us our you your \
+    i me my let lets please sure okay ok certainly is are be been being was were will would do does \
+    did have has had to can could";
+
+/// Characters of Chinese that do the same.
+const FILLER_CHARACTERS: &str = "的了吧呢啊呀嘛地得就也着所以因此于那么而且";
+
+/// Whoever changes, adds or leaves out one of these says something else.
+const VERDICTS: &str = "no not never none nor neither nothing nobody nowhere without hardly barely \
+    rarely seldom scarcely unless except excluding cannot lack lacks lacking absent fail fails \
+    failed failure false true yes wrong right invalid valid maybe perhaps or \
+    only all some any every each both either half few fewer many several most least \
+    more less least much enough too always sometimes usually exactly about over under above below before after between until since up down out off \
+    into from to per against versus than if else when same equal equals unequal \
+    different greater smaller larger lesser higher lower longer shorter older younger faster \
+    slower stronger weaker better worse best worst maximum minimum positive negative even \
+    odd prime composite plus minus times add adds added subtract subtracts subtracted remove removes multiply \
+    multiplied divide divided increase increases increased decrease decreases decreased rise rises \
+    rising fall falls falling grow grows shrink shrinks gain gains loss losses lose loses win wins \
+    ascending descending horizontal vertical left right north south east west top bottom inside outside early late \
+    earlier later last previous open opens closed close closes start starts stop stops begin begins end ends hot cold \
+    warm cool high low long short small large tall fast slow strong weak good bad easy hard \
+    safe unsafe dangerous harmful harmless risky legal illegal possible impossible allowed \
+    forbidden prohibited required optional mandatory accept accepts reject rejects allow allows deny \
+    denies permit permits forbid forbids enable enables disable disables include includes exclude \
+    excludes import export buy sell buys sells pass passes success succeed succeeds alive dead \
+    private public static dynamic mutable immutable sync async \
+    must should may shall necessary sufficient red green blue yellow \
+    black white orange purple pink brown grey gray male female man woman he she his her north \
+    nicht kein keine keinen keiner nie niemals ohne weder nein ja falsch richtig mehr weniger \
+    ne pas non jamais sans aucun aucune oui vrai faux plus moins nunca sin ningún ninguna sí si \
+    verdadero falso más menos não sem nenhum sim mais mai senza nessuno vero не нет ни да без \
+    никогда верно неверно больше меньше";
+
+/// Characters of Chinese (and of Japanese, written with them) of that kind, numerals among them.
+const VERDICT_CHARACTERS: &str = "不没沒無无未非否别勿莫毋弗是有对對错錯真假正负負大小多少高低长短長快慢\
+    上下左右前后後内外里東东西南北增减減加乘除升降涨跌买卖進进出入开关開關生死男女危强弱胜负输赢优劣\
+    好坏善恶先早晚新旧难易轻重深浅远近冷热奇偶全每各只仅必须须禁止允许或但若如果最更很太曾将已\
+    零〇一二两兩三四五六七八九十百千万萬亿億半倍双単单几第";
+
+/// Where Korean and Japanese negate inside a word.
+const NEGATING_PARTS: [&str; 13] =
+    ["않", "없", "못", "아니", "안", "ない", "なく", "なか", "ません", "ぬ", "ず", "無", "不"];
+
+/// English numerals and their values.
+const NUMERALS: [(&str, &str); 31] = [
+    ("zero", "0"),
+    ("one", "1"),
+    ("two", "2"),
+    ("three", "3"),
+    ("four", "4"),
+    ("five", "5"),
+    ("six", "6"),
+    ("seven", "7"),
+    ("eight", "8"),
+    ("nine", "9"),
+    ("ten", "10"),
+    ("eleven", "11"),
+    ("twelve", "12"),
+    ("thirteen", "13"),
+    ("fourteen", "14"),
+    ("fifteen", "15"),
+    ("sixteen", "16"),
+    ("seventeen", "17"),
+    ("eighteen", "18"),
+    ("nineteen", "19"),
+    ("twenty", "20"),
+    ("thirty", "30"),
+    ("forty", "40"),
+    ("fifty", "50"),
+    ("sixty", "60"),
+    ("seventy", "70"),
+    ("eighty", "80"),
+    ("ninety", "90"),
+    ("hundred", "100"),
+    ("thousand", "1000"),
+    ("million", "1000000"),
+];
+
+/// Further words that count, without a value that digits would have.
+const COUNTS: &str = "billion trillion dozen once twice thrice double triple quarter second third \
+    fourth fifth sixth seventh eighth ninth tenth single pair";
+
+/// What makes another word its opposite.
+const NEGATING_PREFIXES: [&str; 12] =
+    ["un", "in", "im", "ir", "il", "dis", "non", "de", "anti", "a", "mis", "counter"];
+
+/// Words for the same, of which the first is what is compared.
+const SYNONYMS: [&str; 19] = [
+    "large big huge",
+    "larger bigger",
+    "small little tiny",
+    "hard difficult",
+    "easy simple",
+    "start begin",
+    "starts begins",
+    "about approximately roughly around nearly almost",
+    "usually often typically generally",
+    "maximum max",
+    "minimum min",
+    "right correct",
+    "wrong incorrect",
+    "may might",
+    "maybe perhaps",
+    "dangerous harmful",
+    "equals equal",
+    "stop halt",
+    "many numerous",
+];
+
+static FILLER_WORDS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| FILLERS.split_whitespace().collect());
+static VERDICT_WORDS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| VERDICTS.split_whitespace().chain(COUNTS.split_whitespace()).collect());
+static FIRST_OF: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    let of_row = |row: &'static str| {
+        let first = row.split(' ').next().unwrap_or(row);
+        row.split(' ').map(move |word| (word, first))
+    };
+    SYNONYMS.into_iter().flat_map(of_row).collect()
+});
+
+/// Whether a lower-case word is dropped.
+pub(super) fn is_filler(word: &str) -> bool {
+    let mut characters = word.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) if !one.is_ascii() => FILLER_CHARACTERS.contains(one),
+        _ => FILLER_WORDS.contains(word),
+    }
+}
+
+/// Whether a lower-case word (or a character of Chinese) can turn what is said into its opposite.
+pub(super) fn is_verdict(word: &str) -> bool {
+    let mut characters = word.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) if !one.is_ascii() && VERDICT_CHARACTERS.contains(one) => true,
+        _ => {
+            VERDICT_WORDS.contains(word)
+                || (!word.is_ascii() && NEGATING_PARTS.iter().any(|part| word.contains(part)))
+        }
+    }
+}
+
+/// The word that is compared for this one.
+pub(super) fn common(word: &str) -> &str {
+    FIRST_OF.get(word).copied().unwrap_or(word)
+}
+
+/// The value of an English numeral.
+pub(super) fn value(word: &str) -> Option<&'static str> {
+    NUMERALS.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
+}
+
+/// Whether one of two words is the other with a prefix (or ending) that negates.
+pub(super) fn is_negated(one: &str, other: &str) -> bool {
+    let negates = |long: &str, short: &str| {
+        long.strip_suffix(short).is_some_and(|prefix| NEGATING_PREFIXES.contains(&prefix))
+            || long.strip_prefix(short).is_some_and(|ending| ending == "less")
+    };
+    let opposite_endings = |one: &str, other: &str| {
+        one.strip_suffix("less").is_some_and(|root| other.strip_suffix("ful") == Some(root))
+    };
+    negates(one, other)
+        || negates(other, one)
+        || opposite_endings(one, other)
+        || opposite_endings(other, one)
+}
+
+/// A word without its ending and in one of the two spellings of English, to tell wording from a
+/// letter that matters.
+pub(super) fn stem(word: &str) -> String {
+    let word = word.replace("our", "or").replace("is", "iz").replace("ll", "l");
+    let endings = ["ations", "ation", "ings", "ing", "ied", "ies", "ed", "es", "ly", "s", "e", "y"];
+    let stem =
+        endings.iter().find_map(|ending| word.strip_suffix(ending).filter(|rest| rest.len() >= 3));
+    stem.unwrap_or(&word).to_owned()
+}
