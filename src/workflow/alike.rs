@@ -6,6 +6,7 @@
 //! round a wrong answer is told as one that everybody agreed on.
 
 mod final_answer;
+mod numbers;
 mod tokens;
 mod words;
 

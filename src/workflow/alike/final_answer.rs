@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::tokens::{Token, canonical, tokens};
+use super::{
+    numbers::canonical,
+    tokens::{Token, tokens},
+};
 
 /// A last line that is longer is a paragraph and no answer.
 const LINE_LIMIT: usize = 120;

@@ -116,7 +116,7 @@ const SAME: [Pair; 30] = [
     (MATHS, "step by step", "carefully step by step"),
     (MATHS, "\\le 7", "\\leq 7"),
     (MATHS, "3 \\cdot 5", "3 \\times 5"),
-    (MATHS, "3 shows that", "3 tells that"),
+    (MATHS, "is bounded by", "is limited by"),
     (JSON, "\"direct\": true, \"stops\": []", "\"stops\": [], \"direct\": true"),
     (JSON, "\"distance\": 300", "\"distance\":300"),
     (JSON, "-12.50", "-12.5"),

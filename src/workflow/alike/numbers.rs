@@ -1,0 +1,62 @@
+//! Numbers as they are written in texts, in one form for each value.
+
+use super::tokens::Characters;
+
+/// A number in its shortest form: `1,499` is `1499`, `.50` is `0.5`. Leading zeros stay, since
+/// what has them is no quantity.
+pub(super) fn number(first: char, characters: &mut Characters<'_>) -> (String, char) {
+    let mut text = String::from(first);
+    let mut last = first;
+    while let Some(one) = characters.peek().copied() {
+        let after = characters.clone().nth(1);
+        let goes_on = match one {
+            '0'..='9' => true,
+            '.' | ',' | '_' | '\'' => after.is_some_and(|after| after.is_ascii_digit()),
+            'e' | 'E' => exponent(characters),
+            '+' | '-' => matches!(last, 'e' | 'E') && exponent_sign(&text),
+            _ => false,
+        };
+        if !goes_on {
+            break;
+        }
+        characters.next();
+        text.push(one);
+        last = one;
+    }
+    (canonical(&text), last)
+}
+
+/// A number without separators of thousands and without zeros behind the point. What is no plain
+/// number (a version, a date) stays as it is.
+pub(super) fn canonical(number: &str) -> String {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let groups: Vec<&str> = whole.split([',', '_', '\'']).collect();
+    let grouped = groups.len() > 1
+        && groups.first().is_some_and(|first| (1..=3).contains(&first.len()) && *first != "0")
+        && groups.iter().skip(1).all(|group| group.len() == 3);
+    let is_plain =
+        (groups.len() == 1 || grouped) && fraction.bytes().all(|one| one.is_ascii_digit());
+    if !is_plain {
+        return number.to_owned();
+    }
+    let whole = groups.concat();
+    let whole = if whole.is_empty() { "0" } else { whole.as_str() };
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
+    }
+}
+
+/// Whether an `e` is an exponent's.
+fn exponent(characters: &Characters<'_>) -> bool {
+    let mut ahead = characters.clone().skip(1);
+    match ahead.next() {
+        Some('0'..='9') => true,
+        Some('+' | '-') => ahead.next().is_some_and(|one| one.is_ascii_digit()),
+        _ => false,
+    }
+}
+
+fn exponent_sign(text: &str) -> bool {
+    text.bytes().filter(u8::is_ascii_digit).count() > 0
+}
