@@ -103,6 +103,8 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                 },
             };
             drop(permits);
+            let mut failure = failure;
+            attempt.weigh_context(&mut failure);
             attempt.report(&failure, clock);
             yield Ok(CallEvent::Attempt(attempt.failed(&failure)));
             match attempt.next_step(failure, &mut journey, &mut repaired, clock.remaining()) {
@@ -338,6 +340,10 @@ impl<'a> Try<'a> {
         let calls = messages.flat_map(|message| &message.tool_calls);
         let tools = self.call.tools.iter().filter_map(|tool| tool.description.as_deref());
         parts.chain(calls.map(|call| call.arguments.as_str())).chain(tools).collect()
+    }
+
+    fn weigh_context(&self, failure: &mut Failure) {
+        failure.weigh_context(self.first_delta.is_some(), self.prompt_bytes(), self.endpoint());
     }
 
     fn prompt_bytes(&self) -> usize {

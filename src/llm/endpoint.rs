@@ -3,19 +3,24 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use reqwest::{
     Client,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
+use serde_json::Value;
 use url::Url;
 
 use super::{
     Call, LlmError, LlmErrorKind,
     ask::Ask,
     body::Body,
+    refusal::listed_context,
     repair::{Parameter, Refused},
     warm::Warmth,
     wire::{Wire, below, wire},
@@ -36,6 +41,8 @@ pub(super) struct Endpoint {
     /// Where calls went, by whether they were plain and streamed: of the rest it does not depend.
     addresses: [OnceLock<Option<Url>>; 4],
     refused: Mutex<Refused>,
+    /// The context that the server said it has, in tokens; 0: it has not.
+    context: Arc<AtomicU32>,
     /// How its connections are used.
     pub(super) warmth: Arc<Warmth>,
 }
@@ -96,14 +103,26 @@ impl Endpoint {
         let name = config.authority();
         let addresses = Default::default();
         let refused = Mutex::new(BTreeSet::new());
-        let warmth = Arc::default();
-        Ok(Self { client, config, model, name, headers, calls, addresses, refused, warmth })
+        let (context, warmth) = (Arc::default(), Arc::default());
+        Ok(Self {
+            client,
+            config,
+            model,
+            name,
+            headers,
+            calls,
+            addresses,
+            refused,
+            context,
+            warmth,
+        })
     }
 
     /// Takes over what is known of the same endpoint of the config before. What it refused is asked
     /// anew where the model's settings changed: `vision = true` is meant to be tried.
     pub(super) fn follow(&mut self, before: &Self) {
         self.warmth = Arc::clone(&before.warmth);
+        self.context = Arc::clone(&before.context);
         if self.model.asks_like(&before.model) {
             self.refused = Mutex::new(before.refused());
         }
@@ -197,6 +216,37 @@ impl Endpoint {
     /// Remembers a refusal for all later calls.
     pub(super) fn remember(&self, parameter: Parameter) {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(parameter);
+    }
+
+    /// The context to count on, in tokens: the configured one, or a smaller one that the server said
+    /// it has.
+    pub(super) fn context_tokens(&self) -> u32 {
+        match self.context.load(Ordering::Relaxed) {
+            0 => self.model.context_tokens,
+            known => known.min(self.model.context_tokens),
+        }
+    }
+
+    /// The server has said how long its context is.
+    pub(super) fn learn_context(&self, tokens: u32) {
+        let before = self.context.swap(tokens, Ordering::Relaxed);
+        if before != tokens && tokens < self.model.context_tokens {
+            let configured = self.model.context_tokens;
+            tracing::debug!(
+                model = self.model.name,
+                endpoint = self.name,
+                context_tokens = tokens,
+                configured,
+                "the model's context is shorter than configured"
+            );
+        }
+    }
+
+    /// Looks for the model's context in the server's model list.
+    pub(super) fn learn_from_list(&self, list: &Value) {
+        if let Some(tokens) = listed_context(list, self.wire(), &self.model.upstream_model) {
+            self.learn_context(tokens);
+        }
     }
 
     fn refused(&self) -> Refused {

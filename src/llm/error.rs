@@ -41,8 +41,12 @@ pub enum LlmErrorKind {
     },
     /// The conversation does not fit the model's context.
     ContextLength,
+    /// The server has no room left for all that it is asked at the same time.
+    Capacity,
     /// The model cannot take a part of the input: an image, a tool.
     UnsupportedInput,
+    /// 3xx: it is somewhere else.
+    Redirected,
     /// Another 4xx: the request itself is refused.
     Rejected {
         /// The upstream's status.
@@ -82,7 +86,9 @@ impl LlmErrorKind {
             Self::Quota => "quota_exceeded",
             Self::RateLimited { .. } => "rate_limited",
             Self::ContextLength => "context_length_exceeded",
+            Self::Capacity => "capacity_exhausted",
             Self::UnsupportedInput => "unsupported_input",
+            Self::Redirected => "upstream_redirect",
             Self::Rejected { .. } => "upstream_rejected",
             Self::Upstream { .. } => "upstream_error",
             Self::InBand => "upstream_stream_error",

@@ -85,6 +85,7 @@ pub(super) async fn open(
         let body = Box::pin(error_body(response)).await;
         using.kept();
         let refusal = Refusal::of_response(status.as_u16(), &body);
+        let refusal = refusal.with_headers(&headers, &prepared.url, &endpoint.config.api_base);
         return Err(Failure::refused(refusal, &headers, wire));
     }
     let answer = Answer::new(call.raw, model.log_payloads).folded(call.folded);

@@ -60,6 +60,7 @@ impl Failure {
             | LlmErrorKind::Timeout
             | LlmErrorKind::Garbled
             | LlmErrorKind::Truncated
+            | LlmErrorKind::Redirected
             | LlmErrorKind::Upstream { status: 500.. } => Report::Failed { code, rest },
             LlmErrorKind::InBand if self.advice != Advice::Never => Report::Failed { code, rest },
             LlmErrorKind::Unauthorized | LlmErrorKind::NotFound => Report::Unusable { code },
@@ -70,6 +71,7 @@ impl Failure {
             LlmErrorKind::InBand
             | LlmErrorKind::Upstream { .. }
             | LlmErrorKind::ContextLength
+            | LlmErrorKind::Capacity
             | LlmErrorKind::UnsupportedInput
             | LlmErrorKind::Rejected { .. }
             | LlmErrorKind::Empty
@@ -92,6 +94,8 @@ impl Failure {
             | LlmErrorKind::NotFound
             | LlmErrorKind::Quota
             | LlmErrorKind::RateLimited { .. }
+            | LlmErrorKind::Capacity
+            | LlmErrorKind::Redirected
             | LlmErrorKind::UnsupportedInput => true,
             LlmErrorKind::InBand => self.advice != Advice::Never,
             LlmErrorKind::ContextLength
@@ -128,13 +132,22 @@ impl Failure {
         let wait = retry_after(headers, SystemTime::now()).or(refusal.wait());
         let mut kind = refusal.error_kind(wait);
         if kind == (LlmErrorKind::RateLimited { retry_after: None })
+            && refusal.status == 429
             && wire.rate_limits_say_when()
             && says_to_retry(headers) != Some(true)
         {
             kind = LlmErrorKind::Quota;
         }
         let advice = match kind {
-            LlmErrorKind::Quota | LlmErrorKind::ContextLength => Advice::Never,
+            LlmErrorKind::Quota | LlmErrorKind::ContextLength | LlmErrorKind::ContentFilter => {
+                Advice::Never
+            }
+            LlmErrorKind::Capacity => Advice::Backoff,
+            // Who answers 502 to a provider's 429 has most likely tried again itself.
+            _ if refusal.is_hidden() => match (kind, wait) {
+                (LlmErrorKind::RateLimited { .. }, Some(wait)) => Advice::After(wait),
+                _ => Advice::Never,
+            },
             _ => advice(refusal.status, headers, wait),
         };
         Self { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
@@ -148,8 +161,30 @@ impl Failure {
                 retry_after.map_or(Advice::Backoff, Advice::After)
             }
             LlmErrorKind::InBand if !refusal.is_final() => Advice::Once,
+            LlmErrorKind::Capacity => Advice::Backoff,
             _ => Advice::Never,
         };
         Self { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
     }
+
+    /// Decides what an exhausted context means, once it is known whether the answer had begun
+    /// (`spoke`) and about how long the prompt is. In the middle of an answer, or under a prompt that
+    /// is far below it, the context is not too short for the conversation: the server's requests
+    /// share it. Else what the refusal says of its length is remembered.
+    pub(super) fn weigh_context(&mut self, spoke: bool, prompt_bytes: usize, endpoint: &Endpoint) {
+        let Words::Upstream(refusal) = &self.words else { return };
+        if self.kind != LlmErrorKind::ContextLength {
+            return;
+        }
+        let whole = endpoint.context_tokens() as usize;
+        let is_short = prompt_bytes / BYTES_PER_TOKEN < whole / 2;
+        if spoke || (refusal.names_no_length() && is_short) {
+            (self.kind, self.advice) = (LlmErrorKind::Capacity, Advice::Backoff);
+        } else if let Some(tokens) = refusal.context_limit() {
+            endpoint.learn_context(tokens);
+        }
+    }
 }
+
+/// Bytes that a token has at least, as good as always.
+const BYTES_PER_TOKEN: usize = 3;

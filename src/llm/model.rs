@@ -60,6 +60,15 @@ impl Model {
         &self.config
     }
 
+    /// The context to count on, in tokens: the configured one, or the shortest that an endpoint said
+    /// it has, whichever is less.
+    #[must_use]
+    pub fn context_tokens(&self) -> u32 {
+        let seats = self.pool.seats().iter();
+        let known = seats.map(|seat| seat.endpoint.context_tokens()).min();
+        known.unwrap_or(self.config.context_tokens)
+    }
+
     /// How many endpoints it has: with more than one, a late call can be made a second time
     /// elsewhere.
     #[must_use]

@@ -156,8 +156,9 @@ async fn exchange(
     let mut response = request.send().await.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
-        let headers = response.headers().clone();
+        let (headers, asked) = (response.headers().clone(), response.url().clone());
         let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
+        let refusal = refusal.with_headers(&headers, &asked, &endpoint.config.api_base);
         return Err(Failure::refused(refusal, &headers, endpoint.wire()));
     }
     let mut answer = Vec::new();

@@ -166,6 +166,7 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
         }
         let Some(listed) = wire.listed(&list) else { return Err(no_list()) };
         found.key = Key::Accepted;
+        endpoint.learn_from_list(&list);
         let is_it = |name: &&str| wire.is_named(name, &model.upstream_model);
         if wire.takes_any_name(&list) || listed.iter().any(is_it) {
             found.known = Known::Yes;
@@ -261,8 +262,17 @@ async fn answered(endpoint: &Endpoint, response: Response) -> Result<Response, F
         return Ok(response);
     }
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let asked = response.url().clone();
     let refusal = Refusal::of_response(status, &error_body(response).await);
+    let refusal = refusal.with_headers(&headers, &asked, &endpoint.config.api_base);
     Err(Failure::refused(refusal, &headers, endpoint.wire()))
+}
+
+/// Reads a model list for nothing but the length of the model's context.
+pub(super) async fn learn_context(endpoint: &Endpoint, response: Response) {
+    if let Ok(list) = json(response, &mut { LIST_LIMIT }).await {
+        endpoint.learn_from_list(&list);
+    }
 }
 
 /// The body of a response; `left` is how many bytes it may still have.

@@ -271,11 +271,8 @@ impl ReplyReader {
                 }
                 Err(refusal) => self.refuse(refusal),
             },
-            Ok(value) => match Refusal::in_band(&value) {
+            Ok(value) => match Refusal::instead_of_answer(&value) {
                 Some(refusal) => self.refuse(refusal),
-                None if value.get("message").or_else(|| value.get("detail")).is_some() => {
-                    self.refuse(Refusal::inside(&value));
-                }
                 None => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply has no answer")),
             },
             Err(_) if self.wire.streams_lines() && body.contains(&b'\n') => {

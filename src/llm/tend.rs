@@ -7,7 +7,7 @@ use std::{future::pending, time::Duration};
 use futures::future::join_all;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Llm, endpoint::Endpoint, seat::Seat, wire::wire};
+use super::{Llm, endpoint::Endpoint, probe::learn_context, seat::Seat, wire::wire};
 
 /// A list that has not begun to come by then does not count.
 const LIST_WAIT: Duration = Duration::from_secs(10);
@@ -65,7 +65,14 @@ async fn list(endpoint: &Endpoint) -> bool {
     let outcome = match answered {
         Err(_) => Err("no answer in time"),
         Ok(Err(_)) => Err("no connection"),
-        Ok(Ok(response)) => Ok(response.status().as_u16()),
+        Ok(Ok(response)) => {
+            let status = response.status();
+            if status.is_success() {
+                // What came back may have come back with another context.
+                let _in_time = timeout(LIST_WAIT, learn_context(endpoint, response)).await;
+            }
+            Ok(status.as_u16())
+        }
     };
     let is_well = matches!(outcome, Ok(status) if !matches!(status, 401 | 403 | 500..));
     tracing::debug!(

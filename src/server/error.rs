@@ -29,6 +29,12 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// What `Retry-After` says when nobody named a time.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// SDKs sit out a longer wait in silence: it is told, and they are told not to.
+const LONGEST_SILENT_WAIT: Duration = Duration::from_secs(60);
+
+/// The code that agents take for a word to shorten the conversation.
+const TOO_LONG: &str = "context_length_exceeded";
+
 /// Why a request is not answered. `Display` is for the caller and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AppError {
@@ -167,6 +173,7 @@ impl AppError {
             Self::UnknownResponse(_) => Some("previous_response_id"),
             Self::Run { failed, .. } => match failed.error {
                 WorkflowError::Invalid { param, .. } => param,
+                WorkflowError::TooLong { .. } => Some("messages"),
                 _ => None,
             },
             _ => None,
@@ -220,13 +227,27 @@ impl AppError {
         waits.then(|| asked.unwrap_or(DEFAULT_RETRY_AFTER))
     }
 
+    /// A wait that nobody should sit out without knowing.
+    fn long_wait(&self) -> Option<Duration> {
+        self.retry_after().filter(|wait| *wait > LONGEST_SILENT_WAIT)
+    }
+
+    /// What went wrong and what to do, for the caller.
+    pub(super) fn message(&self) -> String {
+        match self.long_wait() {
+            Some(wait) => format!("{self} (in {})", in_words(wait)),
+            None => self.to_string(),
+        }
+    }
+
     fn write_headers(&self, headers: &mut HeaderMap) {
         if let Some(wait) = self.retry_after() {
             let secs = wait.as_secs_f64().ceil().max(1.0) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         // It was tried again as often as makes sense.
-        if matches!(self, Self::Upstream(_)) && self.status().is_server_error() {
+        let is_tried = matches!(self, Self::Upstream(_)) && self.status().is_server_error();
+        if is_tried || self.code() == TOO_LONG || self.long_wait().is_some() {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }
@@ -276,6 +297,16 @@ impl IntoResponse for AppError {
     }
 }
 
+/// A wait of more than a minute as people say it.
+fn in_words(wait: Duration) -> String {
+    let secs = wait.as_secs_f64().ceil();
+    match secs {
+        ..600.0 => format!("{secs} seconds"),
+        ..7200.0 => format!("{} minutes", (secs / 60.0).ceil()),
+        _ => format!("{:.1} hours", secs / 3600.0),
+    }
+}
+
 fn run_kind(error: &WorkflowError, direct: bool) -> (StatusCode, &'static str) {
     match error {
         WorkflowError::AllWorkersFailed { .. } => (StatusCode::BAD_GATEWAY, "all_workers_failed"),
@@ -284,6 +315,7 @@ fn run_kind(error: &WorkflowError, direct: bool) -> (StatusCode, &'static str) {
         WorkflowError::UnsupportedInput { .. } | WorkflowError::Invalid { .. } => {
             (StatusCode::BAD_REQUEST, "invalid_request")
         }
+        WorkflowError::TooLong { .. } => (StatusCode::BAD_REQUEST, TOO_LONG),
         WorkflowError::Upstream(error) => upstream_kind(error, direct),
     }
 }
@@ -297,15 +329,13 @@ fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
         LlmErrorKind::RateLimited { .. } if direct => {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
         }
-        LlmErrorKind::ContextLength
-        | LlmErrorKind::UnsupportedInput
-        | LlmErrorKind::Rejected { .. }
-            if direct =>
-        {
+        LlmErrorKind::ContextLength => (StatusCode::BAD_REQUEST, TOO_LONG),
+        LlmErrorKind::UnsupportedInput | LlmErrorKind::Rejected { .. } if direct => {
             (StatusCode::BAD_REQUEST, "invalid_request")
         }
         LlmErrorKind::RateLimited { .. }
-        | LlmErrorKind::ContextLength
+        | LlmErrorKind::Capacity
+        | LlmErrorKind::Redirected
         | LlmErrorKind::UnsupportedInput
         | LlmErrorKind::Rejected { .. }
         | LlmErrorKind::Connect

@@ -34,6 +34,13 @@ pub enum WorkflowError {
         /// The model and the part.
         message: String,
     },
+    /// The conversation does not fit the context of any worker, of the writer, or of the one model of a
+    /// direct call.
+    #[error("{message}")]
+    TooLong {
+        /// Whose context, and what it said of its length.
+        message: String,
+    },
     /// The request cannot be run this way; the caller can mend it.
     #[error("{message}")]
     Invalid {

@@ -36,7 +36,7 @@ impl Lineup<'_> {
     ) -> Vec<Message> {
         let Self { run, stage, candidates, order } = self;
         let nonce = &run.nonce;
-        let context = model.config().context_tokens;
+        let context = model.context_tokens();
         let bytes = excerpt::part_of(context, CONVERSATION_BYTES);
         let conversation = excerpt::conversation(&run.request.messages, bytes);
         let used = conversation.len() + instructions.len() + 128 * candidates.len();

@@ -125,7 +125,7 @@ impl Question<'_> {
         let config = self.model.config();
         let chosen = temperature::steady(stage.temperature, config.temperature);
         tracker.asks(self.model, Some(chosen));
-        let most = excerpt::answer_tokens(config.context_tokens, MAX_TOKENS);
+        let most = excerpt::answer_tokens(self.model.context_tokens(), MAX_TOKENS);
         let max_tokens = stage.max_tokens.unwrap_or(most);
         let limit = self.run.limit(LimitKind::Selector, self.model, stage);
         let call = |halved, limit| {

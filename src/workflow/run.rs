@@ -244,7 +244,9 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
             // It names the model and the part itself.
             WorkflowError::UnsupportedInput { message: error.message.clone() }
         }
-        LlmErrorKind::Rejected { .. } | LlmErrorKind::ContextLength if direct => {
+        // Nothing shorter was left to be asked: the stage tried what it could leave out.
+        LlmErrorKind::ContextLength => WorkflowError::TooLong { message: error.to_string() },
+        LlmErrorKind::Rejected { .. } if direct => {
             WorkflowError::Invalid { message: error.to_string(), param: None }
         }
         LlmErrorKind::Connect
@@ -253,7 +255,8 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         | LlmErrorKind::NotFound
         | LlmErrorKind::Quota
         | LlmErrorKind::RateLimited { .. }
-        | LlmErrorKind::ContextLength
+        | LlmErrorKind::Capacity
+        | LlmErrorKind::Redirected
         | LlmErrorKind::Rejected { .. }
         | LlmErrorKind::Upstream { .. }
         | LlmErrorKind::InBand
@@ -286,6 +289,10 @@ fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize
     if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) {
         let message = format!("no worker can take this input: {}", listed());
         return WorkflowError::UnsupportedInput { message };
+    }
+    if failure.is_wholly(|kind| kind == LlmErrorKind::ContextLength) {
+        let message = format!("the conversation is too long for every worker: {}", listed());
+        return WorkflowError::TooLong { message };
     }
     let workers = members.iter().map(|(name, one)| (name.clone(), one.message.clone())).collect();
     WorkflowError::AllWorkersFailed { workers, needed }

@@ -264,7 +264,7 @@ impl Hearing<'_> {
 fn turn(lineup: Lineup<'_>, judge: &Judge, unusable: Option<&str>) -> Turn {
     let (config, stage) = (judge.model.config(), lineup.stage);
     let chosen = temperature::steady(stage.temperature, config.temperature);
-    let most = || excerpt::answer_tokens(config.context_tokens, MAX_TOKENS);
+    let most = || excerpt::answer_tokens(judge.model.context_tokens(), MAX_TOKENS);
     let max_tokens = stage.max_tokens.unwrap_or_else(most);
     let messages = prompt(lineup, judge, max_tokens, unusable);
     let format = format(lineup.candidates.len());

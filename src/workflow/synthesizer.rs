@@ -301,7 +301,7 @@ impl Assignment {
             + self.tools_weight(run)
             + INSTRUCTIONS.len()
             + 64 * self.drafts.len();
-        let context = attempt.model.config().context_tokens;
+        let context = attempt.model.context_tokens();
         let asked_for = run.request.max_tokens.filter(|_| self.reader.answers());
         let reserved = least(self.stage.max_tokens, asked_for)
             .map_or(RESERVED_TOKENS, |tokens| tokens as usize);

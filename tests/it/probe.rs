@@ -171,6 +171,11 @@ async fn each_endpoint_is_told_as_it_is() {
     let gemini = format!("{keyed}\nprotocol = \"gemini\"");
     let gemini_wrong = format!("{wrong}\nprotocol = \"gemini\"");
     let (fine, list) = (Known::Yes, Known::Unknown);
+    let moved = format!(
+        "answered with a redirect (308) to {0}/models, which is not followed; if that is right, put \
+         {0} into `api_base`",
+        at("open/v1")
+    );
     let cases = [
         ("keyed/v1", "gpt-4o", keyed.as_str(), Key::Accepted, fine, ""),
         ("keyed/v1", "gpt-4o-latest", &keyed, Key::Accepted, fine, ""),
@@ -244,14 +249,7 @@ async fn each_endpoint_is_told_as_it_is() {
             list,
             "reported an error instead of an answer: no such project",
         ),
-        (
-            "moved/v1",
-            "gpt-4o",
-            "",
-            Key::Unknown,
-            list,
-            "answered with a redirect (308), which is not followed",
-        ),
+        ("moved/v1", "gpt-4o", "", Key::Unknown, list, &moved),
         ("broken/v1", "gpt-4o", "", Key::Unknown, list, "failed (500)"),
         (
             "endless/v1",
@@ -280,7 +278,7 @@ async fn each_endpoint_is_told_as_it_is() {
             &gemini_wrong,
             Key::Refused,
             list,
-            "does not accept the configured key (400): API key not valid",
+            "does not accept the configured key (401, sent as 400): API key not valid",
         ),
     ];
     let names: Vec<String> = (0..cases.len()).map(|number| format!("m{number}")).collect();

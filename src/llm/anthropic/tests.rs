@@ -353,7 +353,7 @@ fn errors_inside_a_stream_are_told_apart() {
         ("rate_limit_error", LlmErrorKind::RateLimited { retry_after: None }, false),
         ("billing_error", LlmErrorKind::Quota, false),
         ("invalid_request_error", LlmErrorKind::InBand, true),
-        ("not_found_error", LlmErrorKind::InBand, true),
+        ("not_found_error", LlmErrorKind::NotFound, false),
     ] {
         let event = json!({"type": "error", "error": {"type": kind, "message": "no"}});
         let refusal = pieces(&event).err().unwrap();

@@ -54,7 +54,7 @@ struct ScriptError {
 
 impl<'a> ErrorBody<'a> {
     pub(super) fn of(error: &'a AppError, dialect: Dialect) -> Self {
-        let (message, code) = (error.to_string(), error.code());
+        let (message, code) = (error.message(), error.code());
         let told = match dialect {
             Dialect::OpenAi => Told::OpenAi {
                 error: OpenAiError {

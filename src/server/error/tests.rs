@@ -100,6 +100,20 @@ fn every_error_has_its_status_code_and_type() {
             "invalid_request_error",
         ),
         (
+            run(WorkflowError::TooLong { message: message() }, "workflow"),
+            400,
+            "context_length_exceeded",
+            "invalid_request_error",
+        ),
+        (
+            passed_on(LlmErrorKind::ContextLength),
+            400,
+            "context_length_exceeded",
+            "invalid_request_error",
+        ),
+        (upstream(LlmErrorKind::Redirected, "direct"), 502, "upstream_error", "api_error"),
+        (upstream(LlmErrorKind::Capacity, "direct"), 502, "upstream_error", "api_error"),
+        (
             upstream(LlmErrorKind::Rejected { status: 400 }, "workflow"),
             502,
             "upstream_error",
@@ -152,7 +166,8 @@ fn headers_say_whether_and_when_to_try_again() {
         (upstream(kind, "workflow"), None, Some("false")),
         (upstream(LlmErrorKind::Timeout, "direct"), None, Some("false")),
         (upstream(LlmErrorKind::Garbled, "workflow"), None, Some("false")),
-        (upstream(LlmErrorKind::ContextLength, "direct"), None, None),
+        (upstream(LlmErrorKind::ContextLength, "direct"), None, Some("false")),
+        (limited(secs(61_000)), Some("61"), Some("false")),
     ] {
         let words = error.to_string();
         let run = WorkflowId::fresh();

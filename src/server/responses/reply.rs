@@ -215,9 +215,10 @@ impl Encoder for ResponseReply {
     fn failed(&mut self, error: &AppError, frames: &mut Frames) -> bool {
         let (kind, code) = match error.code() {
             "rate_limit_exceeded" => ("rate_limit_error", "rate_limit_exceeded"),
+            "context_length_exceeded" => ("invalid_request_error", "context_length_exceeded"),
             _ => ("server_error", "server_error"),
         };
-        let message = error.to_string();
+        let message = error.message();
         self.sequence.push("error", ErrorEvent::new(kind, code, &message), frames);
         self.resource.fail(code, message);
         let record = Record { workflow: error.record(), ..Record::default() };
