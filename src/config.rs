@@ -10,6 +10,7 @@ mod limits;
 mod locate;
 mod mask;
 mod model;
+mod names;
 pub mod plan;
 mod raw;
 mod read;
@@ -36,6 +37,7 @@ pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, existing, locate, place};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
+pub use names::{Alias, Named};
 pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
 pub use transport::{Proxies, Proxy, Transport};
@@ -53,6 +55,8 @@ pub struct Config {
     pub workflow: Workflow,
     /// Every `[[workflow-profile]]` by name, in the order of the file.
     pub profiles: IndexMap<String, Workflow>,
+    /// Every `[[alias]]`, in the order of the file.
+    pub aliases: Vec<Alias>,
     /// Time limits of the stages, with overrides by host.
     pub timeouts: TimeLimits,
     /// Retries of one model's call.

@@ -44,10 +44,10 @@ use serde::Serialize;
 
 pub use crate::config::DEFAULT_WORKFLOW;
 pub use error::WorkflowError;
-pub use trace::{RunStatus, StageStatus, Warning, WorkflowExecutionDetails};
+pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};
 
 use crate::{
-    config::{Config, UnknownModel, Workflow},
+    config::{Config, Named, UnknownModel, Workflow},
     llm::{self, Llm, LlmError, ModelHealth, ToolCallDelta},
     types::{FinishReason, ToolCall, Usage, WorkflowId},
 };
@@ -95,6 +95,8 @@ pub struct RunSummary {
     pub first_token_ms: Option<u64>,
     /// Upstream attempts made.
     pub calls: u64,
+    /// Over all calls that have ended.
+    pub usage: UsageRecord,
 }
 
 /// What happens during a run, in order.
@@ -178,6 +180,8 @@ pub struct Finished {
     pub reason: FinishReason,
     /// What is reported to the client (`[server] usage` decides over which calls).
     pub usage: Usage,
+    /// Over all calls, whatever is reported.
+    pub spent: Spent,
     /// The record of the run.
     pub trace: WorkflowExecutionDetails,
 }
@@ -306,20 +310,19 @@ impl Engine {
         &self.config
     }
 
-    /// Who answers this model name (as sent; `:latest` may follow; empty = the default workflow).
-    /// `None`: unknown, and `unknown_model = "reject"`.
+    /// Who answers this model name (as sent; see [`Config::named`]). `None`: nobody has it, and
+    /// `unknown_model = "reject"`.
     #[must_use]
     pub fn route(&self, model: &str) -> Option<Route> {
-        let bare = model.strip_suffix(":latest").unwrap_or(model);
-        let anyway = self.config.server.unknown_model == UnknownModel::Workflow;
-        let default = || Route::Workflow(self.config.workflow.clone());
-        let found = self.named(model).or_else(|| self.named(bare));
-        found.or_else(|| (bare.is_empty() || anyway).then(default))
-    }
-
-    /// Who has exactly this name. No model has a workflow's.
-    fn named(&self, name: &str) -> Option<Route> {
-        let workflow = self.config.workflow_named(name).cloned().map(Route::Workflow);
-        workflow.or_else(|| self.llm.model(name).map(Arc::clone).map(Route::Direct))
+        match self.config.named(model) {
+            Some(Named::Workflow(workflow)) => Some(Route::Workflow(workflow.clone())),
+            Some(Named::Model(model)) => {
+                self.llm.model(&model.name).map(Arc::clone).map(Route::Direct)
+            }
+            None => {
+                let anyway = self.config.server.unknown_model == UnknownModel::Workflow;
+                anyway.then(|| Route::Workflow(self.config.workflow.clone()))
+            }
+        }
     }
 }

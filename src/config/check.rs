@@ -1,6 +1,7 @@
 //! The file to a [`Config`]: every section read, then what spans sections. All problems are
 //! gathered in the [`Report`]; a config comes out only when there are none.
 
+mod alias;
 mod client;
 mod doubts;
 mod hedges;
@@ -65,7 +66,12 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     let around = workflow::Around { models: &models, limits: &timeouts.limits, report, several };
     let integration = table.table("workflow-integration", "[workflow-integration]");
     let workflow = workflow::integration(integration, &around);
-    let profiles = workflow::profiles(table.tables("workflow-profile").0, &around);
+    let profile_tables = table.tables("workflow-profile").0;
+    let written = profile_tables.len();
+    let profiles = workflow::profiles(profile_tables, &around);
+    let targets =
+        alias::Targets { models: &models, profiles: &profiles, all: profiles.len() == written };
+    let aliases = alias::read(table.tables("alias").0, &targets);
     let log_format = source.overrides.log_format.unwrap_or(log(&mut table));
     table.finish();
 
@@ -88,6 +94,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         models: models.into_iter().map(|model| (model.name.clone(), Arc::new(model))).collect(),
         workflow: workflow?,
         profiles,
+        aliases,
         timeouts: timeouts.limits,
         retry: timeouts.retry,
         health: timeouts.health,

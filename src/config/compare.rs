@@ -24,6 +24,7 @@ impl Config {
             models,
             workflow,
             profiles,
+            aliases,
             timeouts,
             retry,
             health,
@@ -44,6 +45,7 @@ impl Config {
         by_name("model", models, &next.models, &mut changes);
         for (differs, what) in [
             (*workflow != next.workflow, "the default workflow"),
+            (*aliases != next.aliases, "the aliases"),
             (*timeouts != next.timeouts, "[workflow.timeouts] or [workflow.domains]"),
             (*retry != next.retry, "[workflow.retry]"),
             (*health != next.health, "[workflow.health]"),
@@ -189,6 +191,7 @@ impl Model {
             sticky: _,
             hedge_after: _,
             warm_up: _,
+            listed: _,
         } = self;
         self.is_reached_like(other)
             && *temperature == other.temperature
@@ -227,6 +230,9 @@ headers = { "X-Org" = "hers" }
 [[model]]
 name = "b"
 api_base = "http://127.0.0.1:1/v1"
+[[alias]]
+name = "gpt-*"
+model = "a"
 [workflow-integration]
 json = '{ "workers": ["a", "b"], "selector": "a" }'
 max_concurrency = 3
@@ -269,6 +275,7 @@ format = "json"
             ("open_secs = 7", "open_secs = 8"),
             ("idle_secs = 60", "idle_secs = 61"),
             ("\"fast\"", "\"quick\""),
+            ("\"gpt-*\"", "\"gpt-?\""),
             ("[\"b\"]", "[\"a\"]"),
             ("\"json\"", "\"pretty\""),
         ] {
@@ -300,6 +307,7 @@ format = "json"
                 "model c added",
             ),
             ("[\"a\", \"b\"]", "[\"b\", \"a\"]", "the default workflow"),
+            ("\"gpt-*\"", "\"o?\"", "the aliases"),
             ("\"fast\"", "\"quick\"", "workflow quick added; workflow fast removed"),
             ("= 10", "= 11", "[workflow.timeouts] or [workflow.domains]"),
         ] {

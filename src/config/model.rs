@@ -41,7 +41,7 @@ pub struct Model {
     pub context_tokens: u32,
     /// Calls in flight over all requests; `None` = no limit.
     pub max_concurrency: Option<usize>,
-    /// For the cost in traces.
+    /// For the cost in traces; nothing for a local model that has none written.
     pub price: Option<Price>,
     /// Extra headers, already marked sensitive.
     pub headers: HeaderMap,
@@ -55,6 +55,8 @@ pub struct Model {
     pub hedge_after: Option<Duration>,
     /// Open connections at start-up and after idle times, and load the model where that is known.
     pub warm_up: bool,
+    /// Whether clients see its name in lists; they can call it all the same.
+    pub listed: bool,
 }
 
 impl Model {
@@ -92,6 +94,7 @@ impl Model {
             sticky: false,
             hedge_after: None,
             warm_up: false,
+            listed: true,
         }
     }
 }
@@ -136,6 +139,13 @@ impl Endpoint {
         is_loopback(&self.api_base)
     }
 
+    /// Whether it is on this machine or at a private address: what is asked there is asked of a
+    /// machine of one's own.
+    #[must_use]
+    pub fn is_nearby(&self) -> bool {
+        self.is_loopback() || is_private(&self.api_base)
+    }
+
     /// `host` or `host:port` as the trace shows it (no port when it is the scheme's own).
     #[must_use]
     pub fn authority(&self) -> String {
@@ -159,6 +169,19 @@ pub(super) fn is_loopback(url: &Url) -> bool {
             IpAddr::V6(address).to_canonical().is_loopback() || address.is_unspecified()
         }
         None => false,
+    }
+}
+
+/// Whether a URL's host is an address that no public network has.
+fn is_private(url: &Url) -> bool {
+    let canonical = match url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical(),
+        Some(Host::Domain(_)) | None => return false,
+    };
+    match canonical {
+        IpAddr::V4(address) => address.is_private() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 
@@ -191,6 +214,11 @@ pub struct Price {
     pub output_per_mtok: f64,
 }
 
+impl Price {
+    /// Of a model on a machine of one's own.
+    pub const NOTHING: Self = Self { input_per_mtok: 0.0, output_per_mtok: 0.0 };
+}
+
 /// A certificate authority of a model's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CaCert {
@@ -203,6 +231,27 @@ pub struct CaCert {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_addresses_are_known() {
+        for (url, want) in [
+            ("http://127.0.0.1:11434", true),
+            ("http://llm.localhost", true),
+            ("http://10.1.2.3:8000/v1", true),
+            ("http://172.16.0.1", true),
+            ("http://192.168.1.5:8080", true),
+            ("http://169.254.1.1", true),
+            ("http://[fd00::1]", true),
+            ("http://[fe80::1]:80", true),
+            ("http://[::ffff:10.0.0.1]", true),
+            ("http://172.32.0.1", false),
+            ("http://8.8.8.8", false),
+            ("http://[2001:db8::1]", false),
+            ("https://api.example/v1", false),
+        ] {
+            assert_eq!(Endpoint::plain(url).is_nearby(), want, "{url}");
+        }
+    }
 
     #[test]
     fn loopback_is_known() {

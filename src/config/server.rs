@@ -19,13 +19,13 @@ pub struct Server {
     pub header_hold: Duration,
     /// Pause between heartbeats of a silent stream; default 10 s.
     pub heartbeat: Duration,
-    /// What an unknown model name means.
+    /// What an unknown model name means; default 404.
     pub unknown_model: UnknownModel,
     /// Framing for clients of `/api/*` that state no preference.
     pub plain_client_format: PlainClientFormat,
     /// Whether streams carry stage progress in the reasoning channel.
     pub progress: bool,
-    /// Which calls the reported usage sums.
+    /// Which calls the reported usage sums; default the answering one alone.
     pub usage: UsageScope,
     /// The chat chunk's field(s) for reasoning.
     pub reasoning_field: ReasoningField,
@@ -42,9 +42,9 @@ pub struct Server {
 /// `unknown_model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownModel {
-    /// The default workflow answers.
+    /// The default workflow answers, and says in `warnings` what was asked for.
     Workflow,
-    /// 404 `model_not_found`.
+    /// 404 `model_not_found`, with the names there are.
     Reject,
 }
 
@@ -64,7 +64,7 @@ pub enum PlainClientFormat {
 pub enum UsageScope {
     /// All calls of the run.
     Total,
-    /// The answering stage's call.
+    /// The call that wrote the answer: clients read it as the length of the conversation.
     Answer,
 }
 
@@ -89,12 +89,12 @@ impl Default for Server {
             shutdown_grace: Duration::from_secs(30),
             header_hold: Duration::from_secs(5),
             heartbeat: Duration::from_secs(10),
-            unknown_model: UnknownModel::Workflow,
+            unknown_model: UnknownModel::Reject,
             plain_client_format: PlainClientFormat::Auto,
             progress: true,
-            usage: UsageScope::Total,
+            usage: UsageScope::Answer,
             reasoning_field: ReasoningField::ReasoningContent,
-            ollama_version: "0.13.5".to_owned(),
+            ollama_version: "0.32.7".to_owned(),
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
             allow_unauthenticated: false,

@@ -2,6 +2,7 @@
 
 pub(crate) mod broken;
 mod doubts;
+mod names;
 mod plans;
 mod schema;
 

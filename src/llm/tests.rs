@@ -93,6 +93,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
         models: IndexMap::from([(model.name.clone(), Arc::new(model))]),
         workflow: config::Workflow { plan: Arc::new(plan), max_concurrency: None },
         profiles: IndexMap::new(),
+        aliases: Vec::new(),
         timeouts: TimeLimits::default(),
         retry: Retry { base_delay: Duration::from_millis(5), ..Retry::default() },
         health: crate::config::Health::default(),

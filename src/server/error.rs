@@ -53,8 +53,8 @@ pub(super) enum AppError {
     /// `forbidden`, `invalid_request_error`.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// No model of that name, and unknown names are not the default workflow's.
-    #[error("model '{0}' not found")]
+    /// No model of that name; what to tell of it, see [`crate::config::Config::about_unknown`].
+    #[error("{0}")]
     UnknownModel(String),
     /// `previous_response_id` names nothing that is kept. Our own id, so it is no secret.
     #[error("previous response '{0}' not found; it was not stored, or is no longer kept")]

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     types::RequestId,
-    workflow::{RunStatus, RunWatch},
+    workflow::{RunStatus, RunWatch, UsageRecord},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -192,6 +192,10 @@ impl Drop for Record {
         let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
         let run = bad.or_else(|| runs.first());
         let calls = run.map(|_| runs.iter().map(|run| run.calls).sum::<u64>());
+        let usage = run.map(|_| {
+            let none = UsageRecord::default();
+            runs.iter().fold(none, |sum, run| sum.plus(&run.usage))
+        });
         let workflow_id = run.map(|run| field::display(run.workflow_id));
         if let Some(error) = &told.failure {
             tracing::error!(
@@ -218,6 +222,9 @@ impl Drop for Record {
             first_token_ms = run.and_then(|run| run.first_token_ms),
             total_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             calls,
+            prompt_tokens = usage.map(|usage| usage.prompt_tokens),
+            completion_tokens = usage.map(|usage| usage.completion_tokens),
+            cost_usd = usage.and_then(|usage| usage.cost_usd),
             "request"
         );
     }

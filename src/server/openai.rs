@@ -23,7 +23,6 @@ use super::{
     error::AppError,
     extract::Inbound,
     frames::{self, Question},
-    ops,
 };
 use crate::config::ReasoningField;
 
@@ -83,23 +82,23 @@ pub(super) struct ModelList {
     data: Vec<ModelObject>,
 }
 
-/// `GET /v1/models` (OpenAI's API reference): the workflows first, then every `[[model]]`.
+/// `GET /v1/models` (OpenAI's API reference): the workflows first, then models and aliases.
 pub(super) async fn models(app: App) -> Json<ModelList> {
-    let data = ops::names(app.config()).map(|name| ModelObject::of(&app, name)).collect();
+    let data = app.config().listed_names().map(|name| ModelObject::of(&app, name)).collect();
     Json(ModelList { object: "list", data })
 }
 
 /// `GET /v1/models/{id}`; an id may hold slashes and colons.
 ///
 /// # Errors
-/// 404 for a name that is not listed, whatever `unknown_model` says.
+/// 404 for a name that nobody has, whatever `unknown_model` says.
 pub(super) async fn model(
     app: App,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelObject>, AppError> {
     let Path(id) = id.map_err(|_| AppError::invalid("the path is not UTF-8"))?;
-    match ops::named(app.config(), &id) {
+    match app.config().named(&id) {
         Some(_) => Ok(Json(ModelObject::of(&app, &id))),
-        None => Err(AppError::UnknownModel(id)),
+        None => Err(AppError::UnknownModel(app.config().about_unknown(&id))),
     }
 }

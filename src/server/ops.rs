@@ -1,4 +1,4 @@
-//! What is neither dialect's: the list of names, health, readiness, the config in use.
+//! What is neither dialect's: health, readiness, the config in use.
 
 mod config;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{App, auth::Welcome, dialect, state::Reloads};
-use crate::{config::Config, llm::ModelHealth};
+use crate::llm::ModelHealth;
 
 /// The answer of `GET /health`, which is Chorus' own.
 #[derive(Debug, Serialize)]
@@ -74,20 +74,6 @@ pub(super) async fn ready(
     };
     let models = if welcome.is_some() { missing } else { Vec::new() };
     (code, Json(Ready { status, models }))
-}
-
-/// Every name a client may ask for: the workflows first, then the models in the file's order.
-pub(super) fn names(config: &Config) -> impl Iterator<Item = &str> {
-    let workflows = config.workflows().map(|workflow| workflow.plan.name.as_str());
-    workflows.chain(config.models.keys().map(String::as_str))
-}
-
-/// The configured name that a client means: the name itself, or without `:latest`. `None` when
-/// there is none, also where unknown names are answered by the workflow.
-pub(super) fn named<'a>(config: &'a Config, asked: &str) -> Option<&'a str> {
-    let bare = asked.strip_suffix(":latest").unwrap_or(asked);
-    let find = |wanted: &str| names(config).find(|name| *name == wanted);
-    find(asked).or_else(|| find(bare))
 }
 
 /// What is answered however busy the server is: Ollama's clients probe the root, supervisors

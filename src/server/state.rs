@@ -186,7 +186,7 @@ impl Served {
         caller.log.model(name);
         match self.engine.route(model) {
             Some(route) => Ok((route, name.to_owned())),
-            None => Err(AppError::UnknownModel(name.to_owned())),
+            None => Err(AppError::UnknownModel(self.config().about_unknown(name))),
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     llm::{LlmError, LlmErrorKind, ToolCallDelta},
     types::{FinishReason, RequestId, Usage, WorkflowId},
     workflow::{
-        Engine, Event, Failed, Finished, RunStatus, StageKind, StageReport, StageStatus, Warning,
-        WorkflowError, WorkflowExecutionDetails,
+        Engine, Event, Failed, Finished, RunStatus, Spent, StageKind, StageReport, StageStatus,
+        Warning, WorkflowError, WorkflowExecutionDetails,
         trace::{LevelRecord, UsageRecord},
     },
 };
@@ -46,6 +46,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         models,
         workflow: Workflow { plan: Arc::new(workflow), max_concurrency: None },
         profiles: IndexMap::new(),
+        aliases: Vec::new(),
         timeouts: TimeLimits::default(),
         retry: Retry::default(),
         health: crate::config::Health::default(),
@@ -99,7 +100,11 @@ pub(super) fn usage() -> Usage {
 }
 
 pub(super) fn finished(reason: FinishReason) -> Finished {
-    Finished { reason, usage: usage(), trace: trace("workflow", RunStatus::Ok) }
+    let trace = trace("workflow", RunStatus::Ok);
+    let mut total = usage();
+    total.prompt_tokens *= 4;
+    let spent = Spent { usage: UsageRecord::new(&total, Some(0.5)), calls: 5, workflow_id: None };
+    Finished { reason, usage: usage(), spent, trace }
 }
 
 /// A run one of whose workers failed.

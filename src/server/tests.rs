@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{test_support::*, *};
 use crate::{
-    config::{self, Client, Config, UnknownModel},
+    config::{self, Client, Config},
     workflow::DEFAULT_WORKFLOW,
 };
 
@@ -68,7 +68,7 @@ async fn the_routes_clients_look_at_first() {
     let root = get_path(&app, "/").await;
     assert_eq!(root.body, "Ollama is running");
     assert_eq!(root.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert_eq!(get_path(&app, "/api/version").await.body, r#"{"version":"0.13.5"}"#);
+    assert_eq!(get_path(&app, "/api/version").await.body, r#"{"version":"0.32.7"}"#);
     assert_eq!(get_path(&app, "/health").await.json()["status"], "ok");
 
     let list = get_path(&app, "/v1/models").await.json();
@@ -228,12 +228,12 @@ async fn a_raw_prompt_needs_a_single_model_and_nothing_asked_is_answered_at_once
 }
 
 #[tokio::test]
-async fn unknown_models_can_be_rejected() {
-    let app = serving(|config| config.server.unknown_model = UnknownModel::Reject);
+async fn unknown_models_are_rejected() {
+    let app = serving(|_| {});
     let body = r#"{"model":"gpt-x","messages":[{"role":"user","content":"hi"}]}"#;
     let reply = call(&app, request("POST", "/v1/chat/completions", &[], body)).await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
-    insta::assert_snapshot!(reply.body, @r#"{"error":{"message":"model 'gpt-x' not found","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#);
+    insta::assert_snapshot!(reply.body, @r#"{"error":{"message":"model 'gpt-x' not found; there are: chorus, a, b/c:d","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#);
 }
 
 #[tokio::test]
@@ -385,7 +385,9 @@ fn the_workflows_capabilities_are_those_of_its_models() {
         plan.synthesizer = synthesizer.map(stage);
         plan.members = workers.into_iter().map(leaf).collect();
         config.workflow.plan = Arc::new(plan);
-        let told = Value::from(ollama::capabilities(DEFAULT_WORKFLOW, &config)).to_string();
+        let told =
+            Value::from(ollama::capabilities(config.named(DEFAULT_WORKFLOW).unwrap(), &config))
+                .to_string();
         assert_eq!(told, want);
     }
 }

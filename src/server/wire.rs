@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::workflow::{Finished, Warning, WorkflowExecutionDetails};
+use crate::workflow::{Finished, Spent, Warning, WorkflowExecutionDetails};
 
 /// Chorus' own fields, at the end of the object that ends an answer.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -16,12 +16,21 @@ pub(super) struct Record<'a> {
     /// The record of the run, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) workflow: Option<&'a WorkflowExecutionDetails>,
+    /// What the run took in all: `usage` beside it may be of one call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) chorus: Option<&'a Spent>,
 }
 
 impl<'a> Record<'a> {
+    /// Of an object that tells usage behind the one that ended the answer.
+    pub(super) fn spent(spent: &'a Spent) -> Self {
+        Self { chorus: Some(spent), ..Self::default() }
+    }
+
     /// Of a run that finished.
     pub(super) fn of(finished: &'a Finished, include_workflow: bool) -> Self {
         Self {
+            chorus: Some(&finished.spent),
             warnings: &finished.trace.warnings,
             workflow: include_workflow.then_some(&finished.trace),
         }

@@ -105,10 +105,12 @@ impl RunContext {
 
     /// Adds a finished call to the run's sums.
     pub(super) fn spend(&self, usage: &Usage, price: Option<Price>) {
-        self.with_tally(|tally| {
+        let sum = self.with_tally(|tally| {
             tally.usage += *usage;
             tally.cost.add(Cost::of(usage, price));
+            tally.usage_record()
         });
+        self.watch.spent(sum);
     }
 
     /// Records that something failed which the answer may yet survive, and logs it, once.
@@ -122,6 +124,11 @@ impl RunContext {
             reason = %message,
             "a stage failed"
         );
+        self.note(warning);
+    }
+
+    /// Something to tell beside the answer which is no failure.
+    pub(super) fn note(&self, warning: Warning) {
         self.with_tally(|tally| tally.warnings.push(warning));
     }
 

@@ -77,7 +77,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
                 CallEvent::Started { .. } | CallEvent::Attempt(_) => {}
             }
         }
-        let (usage, finished) = (tracker.usage(), ending.is_ok());
+        let (usage, finished) = (tracker.answering(), ending.is_ok());
         let call = match &ending {
             Ok(_) => tracker.ok(),
             Err(error) => tracker.failed(error),

@@ -13,13 +13,16 @@ use super::{
     direct::{self, Instead},
     level::{Position, run_level},
     step::{Failure, FailureKind, LevelOutcome, Step, Steps},
-    trace::{LevelRecord, UsageRecord, millis},
+    trace::{LevelRecord, Spent, UsageRecord, Warning, millis},
 };
 use crate::{
     config::{Plan, UsageScope, Workflow},
     llm::{LlmError, LlmErrorKind, Model},
     types::{FinishReason, Request, RequestId, WorkflowId},
 };
+
+/// What a warning shows of a name that a client made up.
+const SHOWN_CHARS: usize = 120;
 
 impl RunWatch {
     fn new(workflow_id: WorkflowId, name: String) -> Self {
@@ -29,6 +32,7 @@ impl RunWatch {
             status: RunStatus::Cancelled,
             first_token_ms: None,
             calls: 0,
+            usage: UsageRecord::default(),
         })))
     }
 
@@ -41,6 +45,11 @@ impl RunWatch {
     /// An attempt goes out.
     pub(super) fn attempt_began(&self) {
         self.with(|summary| summary.calls += 1);
+    }
+
+    /// A call has ended; what the run took by now.
+    pub(super) fn spent(&self, usage: UsageRecord) {
+        self.with(|summary| summary.usage = usage);
     }
 
     /// The first content or tool-call delta; later ones change nothing.
@@ -81,8 +90,15 @@ impl Engine {
             Route::Direct(_) => None,
         };
         let way = self.way(route, &request);
+        // A route that its name does not lead to stands in for it.
+        let unknown = self.config.named(&request.model).is_none().then(|| Warning {
+            stage: "request",
+            name: request.model.chars().take(SHOWN_CHARS).collect(),
+            code: "unknown_model",
+        });
         let context =
             RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id, most);
+        unknown.into_iter().for_each(|warning| context.note(warning));
         let ending = Ending { run: Arc::new(context), name, mode };
         Run { id: workflow_id, watch, events: events(ending, way) }
     }
@@ -170,7 +186,12 @@ impl Ending {
                     UsageScope::Total => self.run.tally().usage,
                     UsageScope::Answer => answer_usage,
                 };
-                Event::Finished(Box::new(Finished { reason, usage, trace }))
+                let spent = Spent {
+                    usage: trace.level.usage,
+                    calls: self.run.watch.summary().calls,
+                    workflow_id: Some(trace.workflow_id),
+                };
+                Event::Finished(Box::new(Finished { reason, usage, spent, trace }))
             }
             Err(failure) => {
                 let error = run_error(failure, direct);

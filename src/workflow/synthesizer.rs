@@ -115,7 +115,7 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
             }
             match ending {
                 Ok(reason) => {
-                    let usage = tracker.usage();
+                    let usage = tracker.answering();
                     let record = SynthesizerRecord {
                         call: tracker.ok(),
                         fallback: !overcome.is_empty(),
@@ -128,7 +128,7 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
                     return;
                 }
                 Err(error) if spoke => {
-                    let usage = tracker.usage();
+                    let usage = tracker.answering();
                     let record = failed_record(tracker.failed(&error));
                     let answered = Answered { record, result: Err(error), text, usage, overcome };
                     yield Step::Answered(Box::new(answered));
@@ -170,7 +170,7 @@ fn stand_in(
     task: &Assignment,
     mut overcome: Vec<LlmError>,
 ) -> impl futures::Stream<Item = Step> + use<> {
-    let usage = task.tracker.usage();
+    let usage = task.tracker.answering();
     let error = overcome.last().cloned().unwrap_or_else(|| no_model(&task.stage));
     let call = task.tracker.failed(&error);
     let best = task.drafts.first().filter(|_| satisfies(run, task.reader));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 
-pub use usage::UsageRecord;
+pub use usage::{Spent, UsageRecord};
 
 use super::StageKind;
 use crate::{
@@ -39,7 +39,7 @@ pub struct WorkflowExecutionDetails {
     /// ended. Their durations add up to the run's, less what passed between them, which is part of
     /// the overhead.
     pub critical_path: Vec<CriticalStage>,
-    /// What degraded the run, in the order it happened; repeated on the final object of a stream.
+    /// What degraded the run, or was asked for and is otherwise, in the order it happened; repeated on the final object of a stream.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -361,12 +361,12 @@ pub struct CriticalStage {
     pub duration: Duration,
 }
 
-/// Something failed and the answer still came.
+/// Something failed and the answer still came, or is not quite what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// `analyzer`, `worker`, `reranker`, `selector` or `synthesizer`.
+    /// `analyzer`, `worker`, `reranker`, `selector` or `synthesizer`; `request` for what was asked.
     pub stage: &'static str,
-    /// The worker's name; the stage's model otherwise.
+    /// The worker's name; the stage's model otherwise, or what the request named.
     pub name: String,
     /// The error's code.
     pub code: &'static str,

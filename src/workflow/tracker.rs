@@ -45,6 +45,8 @@ struct Entry {
     speaks: Option<Instant>,
     record: CallRecord,
     usage: Usage,
+    /// Of the latest call that ended by itself: the one whose output is the stage's.
+    answering: Usage,
     /// What calls cost that another one outran, estimated.
     lost: Usage,
     cost: Cost,
@@ -319,6 +321,7 @@ impl Tracker {
                 let flight = entry.flight.take();
                 let price = flight.and_then(|flight| flight.model.config().price);
                 entry.usage += *usage;
+                entry.answering = *usage;
                 entry.cost.add(Cost::of(usage, price));
                 self.run.spend(usage, price);
                 entry.record.finish_reason = Some(reason.as_str());
@@ -331,9 +334,10 @@ impl Tracker {
         Duration::from_millis(self.entry().record.queued_ms)
     }
 
-    /// What the calls cost so far, those aside that another one outran.
-    pub(super) fn usage(&self) -> Usage {
-        self.entry().usage
+    /// What the call cost that gave the stage its output; those before it, which came to nothing,
+    /// are only in the record.
+    pub(super) fn answering(&self) -> Usage {
+        self.entry().answering
     }
 
     /// The record of a stage that did its work.

@@ -32,7 +32,9 @@ async fn a_workflow_answers_a_prompt_plain_and_streamed() {
         let objects = chorus.objects(PATH, &body).await;
         assert_eq!(objects.iter().map(text_of).collect::<String>(), "the draft", "{stream}");
         let last = objects.last().unwrap();
-        assert_eq!(last["usage"]["completion_tokens"], 21, "over all calls: {last}");
+        assert_eq!(last["usage"]["completion_tokens"], 7, "the answer's: {last}");
+        let spent = &last["chorus"]["total_usage"];
+        assert_eq!(spent["completion_tokens"], 21, "over all calls: {last}");
         let ends: Vec<&Value> =
             objects.iter().filter(|o| !o["choices"][0]["finish_reason"].is_null()).collect();
         let [end] = ends[..] else { panic!("{ends:?}") };

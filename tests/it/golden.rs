@@ -62,6 +62,7 @@ fn redact(key: &str, value: &mut Value, ids: &mut Vec<String>) {
         {
             *value = "[time]".into();
         }
+        _ if key == "workflow_id" => *value = "[id]".into(),
         Value::String(id) if matches!(key, "id" | "item_id") => {
             let Some(kind) = IDS.iter().find(|kind| id.starts_with(**kind)) else { return };
             let place = ids.iter().position(|known| known == id).unwrap_or_else(|| {

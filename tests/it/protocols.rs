@@ -89,7 +89,9 @@ async fn all_four_stages_run_over_each() {
         assert_eq!(trace["status"], "ok", "{spoken}: {trace}");
         assert_eq!(trace["selector"]["selected_worker"], "second", "{spoken}: {trace}");
         assert_eq!(trace["analyzer"]["task_type"], "question", "{spoken}: {trace}");
-        assert_eq!(answer["usage"]["total_tokens"], 5 * 18, "{spoken}: over all calls");
+        assert_eq!(answer["usage"]["total_tokens"], 18, "{spoken}: the answer's");
+        let spent = &answer["chorus"]["total_usage"]["total_tokens"];
+        assert_eq!(*spent, json!(5 * 18), "{spoken}: over all calls");
         assert!(trace["usage"].get("estimated").is_none(), "{spoken}: {trace}");
         assert!(upstream.seen().iter().all(|seen| seen.path.starts_with(spoken)));
     }

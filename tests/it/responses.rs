@@ -58,7 +58,8 @@ async fn a_workflow_answers_plain_and_streamed() {
     assert_eq!((&plain["status"], &plain["model"]), (&json!("completed"), &json!("chorus")));
     assert_eq!(plain["temperature"], 0.5);
     assert_eq!(plain["instructions"], "Be brief.");
-    assert_eq!(plain["usage"]["total_tokens"], 5 * 18, "over all calls");
+    assert_eq!(plain["usage"]["total_tokens"], 18, "the answer's");
+    assert_eq!(plain["chorus"]["total_usage"]["total_tokens"], 5 * 18, "over all calls");
     assert_eq!(plain["workflow"]["selector"]["selected_worker"], "second");
     assert_eq!(plain["output"][0]["summary"][0]["text"], "let me see");
     for worker in upstream.seen_by("first") {

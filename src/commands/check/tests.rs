@@ -162,11 +162,10 @@ json = """
       far   openai at http://127.0.0.1:3/v1, no key; hedged after 500 ms
 
     Per request, at worst
-             calls  tokens in  tokens out
-      near      14      39000       14000
-      far        7      22000        7000
-      total     21      61000       21000
-      The cost is not known: no `price` for near, far.
+             calls  tokens in  tokens out     cost
+      near      14      39000       14000  $0.0000
+      far        7      22000        7000  $0.0000
+      total     21      61000       21000  $0.0000
 
     Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
     Counted too, since they hedge: a second call of near after 800 ms.

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::secret::Secrets;
 use crate::{
-    config::{Balance, Mode, Model, StructuredOutput, raw::Table, report::Place},
+    config::{Balance, Endpoint, Mode, Model, Price, StructuredOutput, raw::Table, report::Place},
     types::Protocol,
 };
 use address::Address;
@@ -142,6 +142,9 @@ fn one(mut table: Table<'_, '_>, name: Option<String>, secrets: &Secrets<'_, '_>
     let default_context = if ollama { 8_192 } else { 32_768 };
     let max_concurrency = table.whole("max_concurrency", 0..=1_000_000).map(Spanned::into_inner);
     let price = table.table("price", &format!("{}: `price`", table.label)).and_then(options::price);
+    // Electricity aside.
+    let free = ollama || endpoints.iter().all(Endpoint::is_nearby);
+    let price = price.or(free.then_some(Price::NOTHING));
     let has_key = endpoints.iter().any(|endpoint| !endpoint.api_key.is_empty());
     let headers = options::headers(&mut table, secrets, has_key);
     let ca_cert = options::ca_cert(&mut table);
@@ -154,6 +157,7 @@ fn one(mut table: Table<'_, '_>, name: Option<String>, secrets: &Secrets<'_, '_>
     let sticky = table.boolean("sticky").unwrap_or(false);
     let hedge = table.whole("hedge_after_ms", 0..=86_400_000).map_or(0, Spanned::into_inner);
     let warm_up = table.boolean("warm_up").unwrap_or(false);
+    let listed = table.boolean("listed").unwrap_or(true);
     table.finish();
     let name = name?;
     if endpoints.is_empty() {
@@ -182,5 +186,6 @@ fn one(mut table: Table<'_, '_>, name: Option<String>, secrets: &Secrets<'_, '_>
         sticky,
         hedge_after: (hedge > 0).then(|| Duration::from_millis(hedge)),
         warm_up,
+        listed,
     })
 }

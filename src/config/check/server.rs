@@ -86,6 +86,8 @@ fn section(mut table: Table<'_, '_>) -> Server {
     server
 }
 
+/// Below it VS Code does not talk to an Ollama.
+const OLDEST_OLLAMA: &[u16] = &[0, 6, 4];
 const HOST_REMEDY: &str = "write an IP address or a host name, without port";
 const ALLOWED_HOST_REMEDY: &str = "write host names, without scheme or port";
 const ORIGIN_REMEDY: &str =
@@ -145,9 +147,15 @@ fn version(table: &mut Table<'_, '_>) -> Option<String> {
     let parts: Vec<&str> = value.get_ref().split('.').collect();
     let numeric = parts.iter().all(|part| part.parse::<u16>().is_ok() && !part.starts_with('+'));
     if (2..=4).contains(&parts.len()) && numeric {
+        let numbers: Vec<u16> = parts.iter().filter_map(|part| part.parse().ok()).collect();
+        if numbers.as_slice() < OLDEST_OLLAMA {
+            let what = format!("{}: `ollama_version` is older than some clients take", table.label);
+            let remedy = "write 0.6.4 or later (VS Code refuses an older one), or take it out";
+            table.report.warn(table.report.place(&value.span()), what, remedy);
+        }
         return Some(value.into_inner());
     }
-    let remedy = "write digits and dots such as \"0.13.5\"";
+    let remedy = "write digits and dots such as \"0.32.7\"";
     bad(table, &value.span(), "ollama_version", "is no version that clients can read", remedy);
     None
 }

@@ -25,6 +25,7 @@ pub(super) enum Use {
 pub(super) fn use_of(key: &str) -> Option<Use> {
     Some(match key {
         "server"
+        | "alias"
         | "client"
         | "model"
         | "endpoint"
@@ -38,7 +39,7 @@ pub(super) fn use_of(key: &str) -> Option<Use> {
         | "workflow-profile"
         | "log" => Use::Section,
         "domains" => Use::Hosts,
-        "name" | "host" | "upstream_model" | "ollama_version" | "request_body_limit"
+        "name" | "note" | "host" | "upstream_model" | "ollama_version" | "request_body_limit"
         | "allowed_hosts" | "analyzer_model" | "worker_models" | "selector_model"
         | "synthesizer_model" => Use::Name,
         "port"
@@ -69,6 +70,7 @@ pub(super) fn use_of(key: &str) -> Option<Use> {
         | "input_per_mtok"
         | "output_per_mtok"
         | "warm_up"
+        | "listed"
         | "balance"
         | "sticky"
         | "hedge_after_ms"

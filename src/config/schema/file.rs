@@ -28,6 +28,9 @@ pub(super) struct File {
     workflow_integration: Integration,
     /// Further workflows, which clients choose by name.
     workflow_profile: Option<Vec<Profile>>,
+    /// Further names for workflows and models. A name is looked for among these last, from the first
+    /// on.
+    alias: Option<Vec<Alias>>,
     /// Time limits, retries, health of endpoints, connections.
     workflow: Option<Workflow>,
     /// How the log looks.
@@ -49,6 +52,25 @@ struct Client {
         example = &"env:CHORUS_LAPTOP_KEY"
     )]
     key: String,
+}
+
+/// A further name, or many.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Alias {
+    /// A name, or a pattern: `*` stands for any characters, `/` and `:` included, `?` for one.
+    #[schemars(
+        regex(pattern = super::model::NAME),
+        extend("not" = { "enum": ["chorus", "chorus:latest"] }),
+        example = &"gpt-*"
+    )]
+    name: String,
+    /// The workflow, profile or model it means.
+    #[schemars(regex(pattern = r"\S"), example = &"chorus")]
+    model: String,
+    /// For you.
+    #[schemars(example = &"what the editor asks for")]
+    note: Option<String>,
 }
 
 /// The log.

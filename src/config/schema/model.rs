@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 /// What an upstream's base URL looks like.
 const BASE: &str = r"^\s*https?://[^/?#@\s]+(/[^?#]*)?$";
 /// A name without blanks around it.
-const NAME: &str = r"^\S(.*\S)?$";
+pub(super) const NAME: &str = r"^\S(.*\S)?$";
 
 /// A model that workflows and clients can name: a protocol and one or more endpoints.
 #[derive(JsonSchema)]
@@ -85,7 +85,8 @@ pub(super) struct Model {
     /// Calls in flight over all requests; 0 is no limit.
     #[schemars(range(min = 0, max = 1_000_000), extend("default" = 0))]
     max_concurrency: Option<u32>,
-    /// What it costs, for the cost in traces and in `chorus check`.
+    /// What it costs, for the cost in answers, traces and `chorus check`. Left out, a model at a
+    /// loopback or private address, and any of Ollama's, costs nothing.
     price: Option<Price>,
     /// Extra headers by name; a value may be `env:NAME` or `file:PATH`, and is treated as secret.
     #[schemars(
@@ -104,6 +105,9 @@ pub(super) struct Model {
     /// Keeps connections open from the start; an Ollama model is loaded too and stays in memory.
     #[schemars(extend("default" = false))]
     warm_up: Option<bool>,
+    /// `false` leaves it out of the lists that clients see; it can be called all the same.
+    #[schemars(extend("default" = true))]
+    listed: Option<bool>,
     /// Which of several endpoints gets a call.
     #[schemars(extend("default" = "weighted"))]
     balance: Option<Balance>,

@@ -40,8 +40,8 @@ pub(super) struct Server {
     /// Seconds between signs of life on a stream that is silent.
     #[schemars(range(min = 0.1, max = 86_400), extend("default" = 10))]
     heartbeat_secs: Option<f64>,
-    /// What a model name means that is neither a workflow's nor a model's.
-    #[schemars(extend("default" = "workflow"))]
+    /// What a model name means that is no workflow's, no model's and no alias'.
+    #[schemars(extend("default" = "reject"))]
     unknown_model: Option<UnknownModel>,
     /// Framing on `/api/*` for clients that state none.
     #[schemars(extend("default" = "auto"))]
@@ -49,14 +49,15 @@ pub(super) struct Server {
     /// Whether streams tell of each finished stage, one line in the reasoning channel.
     #[schemars(extend("default" = "auto"))]
     progress: Option<Progress>,
-    /// Which calls the tokens of an answer are counted over.
-    #[schemars(extend("default" = "total"))]
+    /// Which calls the tokens of an answer are counted over; the sum over all of them is in the
+    /// field `chorus` of the answer in either case.
+    #[schemars(extend("default" = "answer"))]
     usage: Option<Usage>,
     /// The field of a chat chunk that carries reasoning.
     #[schemars(extend("default" = "reasoning_content"))]
     reasoning_field: Option<ReasoningField>,
-    /// What `/api/version` says: two to four numbers, each below 65536.
-    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+){1,3}$"), extend("default" = "0.13.5"))]
+    /// What `/api/version` says: two to four numbers, each below 65536; clients want 0.6.4 or more.
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+){1,3}$"), extend("default" = "0.32.7"))]
     ollama_version: Option<String>,
     /// Further names that the `Host` header may hold, without scheme or port; loopback names and IP
     /// addresses always pass.
@@ -82,9 +83,9 @@ pub(super) struct Server {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase", inline)]
 enum UnknownModel {
-    /// the default workflow answers
+    /// the default workflow answers, and says what was asked for in `warnings`
     Workflow,
-    /// 404 `model_not_found`
+    /// 404 `model_not_found`, with the names there are
     Reject,
 }
 
@@ -113,7 +114,7 @@ enum Progress {
 enum Usage {
     /// all calls of the run
     Total,
-    /// the answering stage's call only
+    /// the call alone that wrote the answer, so that prompt tokens are the length of the conversation
     Answer,
 }
 

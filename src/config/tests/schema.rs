@@ -74,6 +74,9 @@ request_body_limit = 1
 [[client]]
 name = "x"
 key = "k"
+[[alias]]
+name = "y"
+model = "a"
 [[model]]
 name = "a"
 api_base = "http://127.0.0.1:1/v1"
@@ -95,11 +98,12 @@ json = '''{ "analyzer": { "ref": "a" }, "workers": [{ "ref": "a" }, { "workers":
 "#;
 
 /// What messages call each table, and its definition in the schema.
-const TABLES: [(&str, &str); 20] = [
+const TABLES: [(&str, &str); 21] = [
     ("the file", ""),
     ("[server]", "Server"),
     ("[log]", "Log"),
     ("client `x`", "Client"),
+    ("alias `y`", "Alias"),
     ("model `a`", "Model"),
     ("model `a`: `price`", "Price"),
     ("model `a`: [[model.endpoint]]", "Endpoint"),

@@ -130,7 +130,7 @@ fn every_error_has_its_status_code_and_type() {
 
 #[test]
 fn each_dialect_has_its_shape() {
-    let error = AppError::UnknownModel("x".to_owned());
+    let error = AppError::UnknownModel("model 'x' not found".to_owned());
     let body = |dialect| serde_json::to_string(&error.body(dialect)).unwrap();
     insta::assert_snapshot!(body(Dialect::OpenAi), @r#"{"error":{"message":"model 'x' not found","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#);
     insta::assert_snapshot!(body(Dialect::Script), @r#"{"error":{"message":"model 'x' not found","code":"model_not_found"}}"#);

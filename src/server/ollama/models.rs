@@ -5,11 +5,8 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::{App, error::AppError, extract::Inbound, ops};
-use crate::config::{Config, Member, Model, Plan};
-
-/// What a workflow's context is said to be; the models behind it cut what is too long for them.
-const WORKFLOW_CONTEXT: u32 = 131_072;
+use super::super::{App, error::AppError, extract::Inbound};
+use crate::config::{Config, Member, Model, Named, Plan};
 
 /// The answer of `GET /api/tags` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
@@ -93,7 +90,7 @@ struct ModelInfo {
     context_length: u32,
 }
 
-/// `GET /api/tags`: the workflows first, then every `[[model]]`.
+/// `GET /api/tags`: the workflows first, then models and aliases.
 pub(in super::super) async fn tags(app: App) -> Json<Tags> {
     let config = app.config();
     let tag = |name: &str| Tag {
@@ -103,9 +100,12 @@ pub(in super::super) async fn tags(app: App) -> Json<Tags> {
         size: 0,
         digest: digest(name),
         details: DETAILS,
-        capabilities: capabilities(name, config),
+        capabilities: config
+            .named(name)
+            .map(|named| capabilities(named, config))
+            .unwrap_or_default(),
     };
-    Json(Tags { models: ops::names(config).map(tag).collect() })
+    Json(Tags { models: config.listed_names().map(tag).collect() })
 }
 
 /// `GET /api/ps`: Open WebUI asks for it right after the tags.
@@ -116,7 +116,7 @@ pub(in super::super) async fn ps() -> Json<Running> {
 /// `POST /api/show`.
 ///
 /// # Errors
-/// 400 without a name; 404 for a name that is not listed, whatever `unknown_model` says: the
+/// 400 without a name; 404 for a name that nobody has, whatever `unknown_model` says: the
 /// caller wants to know what is there.
 pub(in super::super) async fn show(
     app: App,
@@ -129,18 +129,21 @@ pub(in super::super) async fn show(
     }
     caller.log.model(&asked);
     let config = app.config();
-    let Some(name) = ops::named(config, &asked) else {
-        return Err(AppError::UnknownModel(asked));
+    let Some(named) = config.named(&asked) else {
+        return Err(AppError::UnknownModel(config.about_unknown(&asked)));
     };
-    let context = config.models.get(name).map_or(WORKFLOW_CONTEXT, |model| model.context_tokens);
     Ok(Json(Shown {
         modelfile: "# chorus",
         parameters: "",
         template: "",
         license: "",
         details: DETAILS,
-        model_info: ModelInfo { architecture: "chorus", basename: asked, context_length: context },
-        capabilities: capabilities(name, config),
+        model_info: ModelInfo {
+            architecture: "chorus",
+            basename: asked,
+            context_length: context_length(named, config),
+        },
+        capabilities: capabilities(named, config),
         modified_at: modified_at(&app),
     }))
 }
@@ -154,13 +157,24 @@ fn digest(name: &str) -> String {
     Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// How long a conversation may be, in tokens: of a workflow as long as the smallest context of those
+/// who get it whole, its workers and its writer. Agents begin to compact by it.
+fn context_length(named: Named<'_>, config: &Config) -> u32 {
+    match named {
+        Named::Model(model) => model.context_tokens,
+        Named::Workflow(workflow) => {
+            let models = plan_models(&workflow.plan, config);
+            models.iter().map(|model| model.context_tokens).min().unwrap_or_default()
+        }
+    }
+}
+
 /// What clients may switch on for a name: tools and pictures unless the config says that the
 /// model which would have to take them cannot.
-pub(in super::super) fn capabilities(name: &str, config: &Config) -> Vec<&'static str> {
-    let (tools, vision) = match config.models.get(name) {
-        Some(model) => (takes_tools(model), takes_images(model)),
-        None => {
-            let workflow = config.workflow_named(name).unwrap_or(&config.workflow);
+pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&'static str> {
+    let (tools, vision) = match named {
+        Named::Model(model) => (takes_tools(model), takes_images(model)),
+        Named::Workflow(workflow) => {
             let plan = &workflow.plan;
             let leaf = || plan.first_leaf().map(|leaf| &leaf.stage);
             let answering = plan.synthesizer.as_ref().or_else(leaf);

@@ -148,7 +148,8 @@ impl Encoder for ChatReply {
         if self.include_usage {
             // Never unasked: careless clients read `choices[0]` of every chunk.
             let usage = Some(Some(UsageObject::from(&finished.usage)));
-            frames.push(&ChatCompletionChunk { usage, ..self.chunk(&[]) });
+            let record = Record::spent(&finished.spent);
+            frames.push(&ChatCompletionChunk { usage, record, ..self.chunk(&[]) });
         }
         Ok(())
     }
@@ -245,7 +246,7 @@ mod tests {
 
         data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}]}
 
-        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
         data: [DONE]
         "#);
@@ -259,9 +260,9 @@ mod tests {
 
         data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"content":"Hi"},"logprobs":null,"finish_reason":null}],"usage":null}
 
-        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null,"warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
-        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}}
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
         data: [DONE]
         "#);
@@ -286,7 +287,7 @@ mod tests {
 
         data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"call_2","type":"function","function":{"name":"now","arguments":""}}]},"logprobs":null,"finish_reason":null}]}
 
-        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"tool_calls"}]}
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"tool_calls"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
         data: [DONE]
         "#);
@@ -311,7 +312,7 @@ mod tests {
         let answer =
             Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), tool_calls: Vec::new() };
         let object = reply(false, false).whole(answer, &degraded()).unwrap();
-        insta::assert_snapshot!(text_of(object), @r#"{"id":"chatcmpl-1","object":"chat.completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,"annotations":[],"reasoning_content":"hm"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
+        insta::assert_snapshot!(text_of(object), @r#"{"id":"chatcmpl-1","object":"chat.completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,"annotations":[],"reasoning_content":"hm"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}"#);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::config::{
-    Balance, Client, Config, Domain, Endpoint, Health, Leaf, LogFormat, Member, Mode, Model,
+    Alias, Balance, Client, Config, Domain, Endpoint, Health, Leaf, LogFormat, Member, Mode, Model,
     PlainClientFormat, Plan, Policy, Price, Proxies, Proxy, Quorum, ReasoningField, Reranker,
     Retry, Schedule, Server, Stage, StructuredOutput, TimeLimits, Timeouts, Transport,
     UnknownModel, UsageScope, Workflow,
@@ -28,6 +28,7 @@ pub(super) fn shown(config: &Config) -> Value {
         models,
         workflow,
         profiles,
+        aliases,
         timeouts,
         retry,
         health,
@@ -49,6 +50,7 @@ pub(super) fn shown(config: &Config) -> Value {
         "model": models.values().map(|model| model_of(model)).collect::<Vec<_>>(),
         "workflow-integration": workflow_of(workflow),
         "workflow-profile": profiles.values().map(workflow_of).collect::<Vec<_>>(),
+        "alias": aliases.iter().map(alias).collect::<Vec<_>>(),
         "workflow": {
             "timeouts": timeouts_of(&timeouts.base),
             "domains": domains(timeouts),
@@ -118,6 +120,10 @@ fn client(client: &Client) -> Value {
     json!({ "name": name, "key": SET })
 }
 
+fn alias(alias: &Alias) -> Value {
+    json!({ "name": alias.name, "model": alias.model, "note": alias.note })
+}
+
 fn model_of(model: &Model) -> Value {
     let Model {
         name,
@@ -142,6 +148,7 @@ fn model_of(model: &Model) -> Value {
         sticky,
         hedge_after,
         warm_up,
+        listed,
     } = model;
     let headers: Map<String, Value> =
         headers.keys().map(|name| (name.as_str().to_owned(), SET.into())).collect();
@@ -182,6 +189,7 @@ fn model_of(model: &Model) -> Value {
         "sticky": sticky,
         "hedge_after_ms": hedge_after.map_or(0, millis),
         "warm_up": warm_up,
+        "listed": listed,
     })
 }
 

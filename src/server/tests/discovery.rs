@@ -49,7 +49,6 @@ async fn workflows_are_listed_before_the_models_and_embed_nothing() {
         config.models.insert("blind".to_owned(), Arc::new(blind));
         let fast = config::Workflow { plan: Arc::new(plan), max_concurrency: None };
         config.profiles.insert("fast".to_owned(), fast);
-        config.server.unknown_model = config::UnknownModel::Reject;
     });
     let names = |list: &Value, key: &str| -> Vec<String> {
         list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap().to_owned()).collect()
@@ -61,7 +60,7 @@ async fn workflows_are_listed_before_the_models_and_embed_nothing() {
         let one = get_path(&app, &format!("/v1/models/{name}")).await;
         assert_eq!((one.status, &one.json()["id"]), (StatusCode::OK, &name.into()));
         let shown = show(&app, &format!(r#"{{"model":"{name}"}}"#)).await.json();
-        assert_eq!(shown["model_info"]["chorus.context_length"], 131_072);
+        assert_eq!(shown["model_info"]["chorus.context_length"], 4096, "{shown}");
         assert_eq!(shown["capabilities"], serde_json::json!(["completion", "vision", "thinking"]));
     }
     for path in ["/v1/embeddings", "/api/embed"] {
@@ -79,7 +78,7 @@ async fn a_model_is_shown_with_everything_its_clients_read() {
     let mut shown = shown.json();
     let modified = shown["modified_at"].take();
     assert!(modified.as_str().unwrap().parse::<Timestamp>().is_ok());
-    insta::assert_snapshot!(shown.to_string(), @r##"{"modelfile":"# chorus","parameters":"","template":"","license":"","details":{"parent_model":"","format":"chorus","family":"chorus","families":["chorus"],"parameter_size":"","quantization_level":""},"model_info":{"general.architecture":"chorus","general.basename":"chorus:latest","chorus.context_length":131072},"capabilities":["completion","tools","thinking"],"modified_at":null}"##);
+    insta::assert_snapshot!(shown.to_string(), @r##"{"modelfile":"# chorus","parameters":"","template":"","license":"","details":{"parent_model":"","format":"chorus","family":"chorus","families":["chorus"],"parameter_size":"","quantization_level":""},"model_info":{"general.architecture":"chorus","general.basename":"chorus:latest","chorus.context_length":0},"capabilities":["completion","tools","thinking"],"modified_at":null}"##);
     // `name` is the older field; a model's context is its config's.
     let shown = show(&app, r#"{"name":"b/c:d"}"#).await.json();
     assert_eq!(shown["model_info"]["chorus.context_length"], 32768);
@@ -98,7 +97,8 @@ async fn what_cannot_be_shown_is_said() {
     // answered by the workflow.
     let reply = show(&app, r#"{"model":"gpt-x"}"#).await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
-    assert_eq!(reply.body, r#"{"error":"model 'gpt-x' not found","code":"model_not_found"}"#);
+    let words = "model 'gpt-x' not found; there are: chorus, a, b/c:d";
+    assert_eq!(reply.json()["error"], words, "{}", reply.body);
     let reply = show(&app, r#"{"model":5}"#).await;
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     assert!(reply.body.contains("model: expected a string"), "{}", reply.body);

@@ -50,21 +50,16 @@ async fn model_names_route_as_the_design_says() {
     let cast = Cast::default().model("a", says(10, "from a alone"));
     let plan = json!({ "workers": ["a"], "selector": { "ref": "a" } });
     let engine = cast.engine(&plan, "");
-    for (name, direct) in [
-        ("", false),
-        ("chorus", false),
-        ("chorus:latest", false),
-        ("gpt-9", false),
-        ("a", true),
-        ("a:latest", true),
-    ] {
+    for (name, direct) in
+        [("", false), ("chorus", false), ("chorus:latest", false), ("a", true), ("a:latest", true)]
+    {
         let route = engine.route(name).unwrap();
         assert_eq!(matches!(route, Route::Direct(_)), direct, "{name}");
     }
     let told = run(&engine, Request { model: "a".to_owned(), ..ask() }).await;
     assert_eq!((told.text.as_str(), &told.trace()["mode"]), ("from a alone", &json!("direct")));
     let profile = "[[workflow-profile]]\nname = \"fast\"\nmax_concurrency = 3\n\
-         json = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n[server]\nunknown_model = \"reject\"";
+         json = '{\"workers\":[\"a\"],\"selector\":\"a\"}'";
     let profiled = cast.engine(&plan, profile);
     for (name, want) in [
         ("fast", Some("fast")),
@@ -85,6 +80,10 @@ async fn model_names_route_as_the_design_says() {
         (&told.trace()["name"], &told.trace()["mode"]),
         (&json!("fast"), &json!("workflow"))
     );
-    let strict = cast.engine(&plan, "[server]\nunknown_model = \"reject\"");
-    assert!(strict.route("gpt-9").is_none() && strict.route("").is_some());
+    let lenient = cast.engine(&plan, "[server]\nunknown_model = \"workflow\"");
+    assert!(engine.route("gpt-9").is_none() && lenient.route("gpt-9").is_some());
+    let told = run(&lenient, Request { model: "gpt-9".to_owned(), ..ask() }).await;
+    assert_eq!(told.trace()["status"], json!("ok"), "nothing failed");
+    let warning = json!({ "stage": "request", "name": "gpt-9", "code": "unknown_model" });
+    assert_eq!(told.trace()["warnings"], json!([warning]));
 }

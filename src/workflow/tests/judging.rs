@@ -33,10 +33,12 @@ async fn usage_is_the_sum_of_all_calls_or_the_answers_alone() {
         .model("judge", says(10, VERDICT))
         .model("w", says(10, "fused"));
     let plan = json!({ "workers": ["a", "b"], "selector": { "ref": "judge" }, "synthesizer": { "ref": "w" } });
-    for (more, want) in [("", 60), ("[server]\nusage = \"answer\"", 15)] {
+    for (more, want) in [("[server]\nusage = \"total\"", 60), ("", 15)] {
         let told = run(&cast.engine(&plan, more), ask()).await;
         assert_eq!(told.trace()["usage"]["total_tokens"], 60);
-        assert_eq!(told.ending.unwrap().usage.total_tokens(), want);
+        let finished = told.ending.unwrap();
+        assert_eq!(finished.usage.total_tokens(), want);
+        assert_eq!((finished.spent.usage.total_tokens, finished.spent.calls), (60, 4));
     }
 }
 

@@ -1,8 +1,8 @@
-//! Tokens and cost in a record.
+//! Tokens and cost, in a record and beside an answer.
 
 use serde::{Serialize, Serializer};
 
-use crate::types::Usage;
+use crate::types::{Usage, WorkflowId};
 
 /// Tokens and cost.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -50,6 +50,47 @@ impl UsageRecord {
             cost_usd,
             estimated: self.estimated || other.estimated,
         }
+    }
+}
+
+/// What a run took in all, told beside the answer: its `usage` may be of one call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Over all calls.
+    pub usage: UsageRecord,
+    /// Upstream attempts made.
+    pub calls: u64,
+    /// The run; `None` for a sum over several.
+    pub workflow_id: Option<WorkflowId>,
+}
+
+impl Spent {
+    /// Of two runs that answer one request.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            usage: self.usage.plus(&other.usage),
+            calls: self.calls.saturating_add(other.calls),
+            workflow_id: None,
+        }
+    }
+}
+
+impl Serialize for Spent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Told {
+            total_usage: UsageRecord,
+            /// Null where the price of a call is not known.
+            #[serde(serialize_with = "billionths")]
+            cost_usd: Option<f64>,
+            calls: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            workflow_id: Option<WorkflowId>,
+        }
+        let total_usage = UsageRecord { cost_usd: None, ..self.usage };
+        let (cost_usd, calls) = (self.usage.cost_usd, self.calls);
+        Told { total_usage, cost_usd, calls, workflow_id: self.workflow_id }.serialize(serializer)
     }
 }
 

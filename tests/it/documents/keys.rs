@@ -98,10 +98,11 @@ fn every_key_of_the_readmes_is_known_and_every_key_of_the_example_is_in_them() {
 }
 
 /// The definition of each table in the schema.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
     ("[server]", "Server"),
     ("[log]", "Log"),
     ("[[client]]", "Client"),
+    ("[[alias]]", "Alias"),
     ("[[model]]", "Model"),
     ("[[model.endpoint]]", "Endpoint"),
     ("[workflow.timeouts]", "Timeouts"),

@@ -1,1 +1,60 @@
 //! What clients meet: names, paths, usage, headers, ends of streams.
+
+mod names;
+mod usage;
+
+use reqwest::Response;
+use serde_json::{Value, json};
+
+use crate::support::{Chorus, soon};
+
+/// Every form in which an answer is told.
+const FORMS: [&str; 7] = [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/api/chat?stream_format=ndjson",
+    "/api/chat?stream_format=sse",
+    "/api/generate?stream_format=ndjson",
+    "/api/generate?stream_format=sse",
+];
+
+/// A question in that form.
+fn asking(form: &str, model: Option<&str>, stream: bool) -> Value {
+    let mut body = json!({ "stream": stream });
+    let said = if form.contains("responses") {
+        ("input", json!("hi"))
+    } else if form.contains("chat") {
+        ("messages", json!([{ "role": "user", "content": "hi" }]))
+    } else {
+        ("prompt", json!("hi"))
+    };
+    body[said.0] = said.1;
+    if let Some(model) = model {
+        body["model"] = json!(model);
+    }
+    body
+}
+
+/// The status, and the objects of the body in whatever framing.
+async fn told(chorus: &Chorus, form: &str, body: &Value) -> (u16, Vec<Value>) {
+    let response = chorus.post(form, body).await;
+    (response.status().as_u16(), objects_of(response).await)
+}
+
+async fn objects_of(response: Response) -> Vec<Value> {
+    let bytes = soon("the body", response.bytes()).await.expect("a whole body");
+    let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    let data = text.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+    data.filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The object that ends an answer: of a response's terminal event the resource.
+fn last_of(objects: &[Value]) -> &Value {
+    inner(objects.last().expect("an object"))
+}
+
+/// The resource of a response's event; any other object as it is.
+fn inner(object: &Value) -> &Value {
+    object.get("response").filter(|inner| inner.is_object()).unwrap_or(object)
+}

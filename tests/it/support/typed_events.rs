@@ -53,7 +53,7 @@ pub(crate) fn check(events: &[Value]) -> Verdict {
 
 /// Checks a resource: a plain answer, or that of a terminal event.
 pub(crate) fn check_resource(resource: &Value) -> Verdict {
-    let extra = ["workflow", "warnings"];
+    let extra = ["workflow", "warnings", "chorus"];
     let mut bare = resource.as_object().ok_or("the resource is no object")?.clone();
     for name in extra {
         bare.shift_remove(name);

@@ -27,7 +27,7 @@ fn a_good_config_is_told_to_programs() {
         r#"{MODELS}
 [[model]]
 name = "free"
-api_base = "http://127.0.0.1:8080/v1"
+api_base = "https://llm.example:8080/v1"
 api_key = "k-5ecre7"
 temperature = 1
 auto_temperature = true
@@ -58,9 +58,21 @@ json = '{{ "workers": ["free", "small"], "selector": "free" }}'
       "file": "c.toml",
       "ok": true,
       "errors": 0,
-      "warnings": 1,
+      "warnings": 2,
       "notices": 0,
       "diagnostics": [
+        {
+          "severity": "warning",
+          "file": "c.toml",
+          "line": 15,
+          "column": 11,
+          "length": 10,
+          "message": "model `free`: `api_key` is in plain text in a file that every user of this machine can read",
+          "help": "write env:NAME or file:PATH, or run chmod 600 on the config",
+          "source_line": "api_key = \"***\"",
+          "source_column": 11,
+          "source_length": 5
+        },
         {
           "severity": "warning",
           "file": "c.toml",
@@ -107,7 +119,7 @@ json = '{{ "workers": ["free", "small"], "selector": "free" }}'
           "upstream_model": "free",
           "endpoints": [
             {
-              "api_base": "http://127.0.0.1:8080/v1",
+              "api_base": "https://llm.example:8080/v1",
               "has_key": true,
               "priority": 1,
               "weight": 1

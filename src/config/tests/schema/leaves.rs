@@ -31,10 +31,11 @@ const PLAN_AROUND: &str = r#"{ "analyzer": { "ref": "a" }, "reranker": { "ref": 
     "workers": [{ "ref": "a" }, { "workers": ["a"] }], "selector": "a", "synthesizer": "a",
     "policy": {} }"#;
 
-pub(super) const PLACES: [Place; 20] = [
+pub(super) const PLACES: [Place; 21] = [
     place("Server", "[server]", ""),
     place("Log", "[log]", ""),
     place("Client", "[[client]]", "name = \"x\"\nkey = \"k\""),
+    place("Alias", "[[alias]]", "name = \"x\"\nmodel = \"chorus\""),
     place("Model", "[[model]]", "name = \"m\"\napi_base = \"http://127.0.0.1:9/v1\""),
     place("Price", "[model.price]", "input_per_mtok = 1\noutput_per_mtok = 1"),
     place("Endpoint", "[[model.endpoint]]", BASE),

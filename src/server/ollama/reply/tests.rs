@@ -39,7 +39,7 @@ fn generate_streams_lines() {
     {"model":"m","created_at":"[time]","response":"","thinking":"hm","done":false}
     {"model":"m","created_at":"[time]","response":"Hel","done":false}
     {"model":"m","created_at":"[time]","response":"lo","done":false}
-    {"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"stop","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+    {"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"stop","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
     "#);
 }
 
@@ -54,7 +54,7 @@ fn generate_streams_events_for_scripts() {
 
     data: {"model":"m","created_at":"[time]","response":"lo","done":false}
 
-    data: {"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"stop","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+    data: {"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"stop","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
     data: [DONE]
     "#);
@@ -67,7 +67,7 @@ fn chat_streams_lines() {
     {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","thinking":"hm"},"done":false}
     {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"Hel"},"done":false}
     {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"lo"},"done":false}
-    {"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+    {"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
     "#);
 }
 
@@ -77,7 +77,7 @@ fn chat_repeats_the_text_for_scripts() {
     insta::assert_snapshot!(streamed(Form::ScriptChat, Dialect::Script, events), @r#"
     data: {"model":"m","created_at":"[time]","response":"Hi","message":{"role":"assistant","content":"Hi"},"done":false}
 
-    data: {"model":"m","created_at":"[time]","response":"","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}
+    data: {"model":"m","created_at":"[time]","response":"","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
     data: [DONE]
     "#);
@@ -93,7 +93,7 @@ fn tool_calls_go_out_whole_in_one_line() {
     ];
     insta::assert_snapshot!(streamed(Form::Chat, Dialect::Ollama, events), @r#"
     {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","tool_calls":[{"id":"call_1","function":{"index":0,"name":"weather","arguments":{"city":"Rome"}}},{"id":"call_2","function":{"index":1,"name":"now","arguments":{}}}]},"done":false}
-    {"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}
+    {"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
     "#);
 }
 
@@ -118,10 +118,10 @@ fn a_plain_answer_is_the_last_object_with_the_text() {
     let answer =
         Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), tool_calls: Vec::new() };
     let object = whole(Form::Generate, answer, &finished(FinishReason::Length));
-    insta::assert_snapshot!(without_times(&object), @r#"{"model":"m","created_at":"[time]","response":"Hello","thinking":"hm","done":true,"done_reason":"length","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000}"#);
+    insta::assert_snapshot!(without_times(&object), @r#"{"model":"m","created_at":"[time]","response":"Hello","thinking":"hm","done":true,"done_reason":"length","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}"#);
     let answer = Answer { text: "Hello".to_owned(), ..Answer::default() };
     let object = whole(Form::ScriptChat, answer, &degraded());
-    insta::assert_snapshot!(without_times(&object), @r#"{"model":"m","created_at":"[time]","response":"Hello","message":{"role":"assistant","content":"Hello"},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
+    insta::assert_snapshot!(without_times(&object), @r#"{"model":"m","created_at":"[time]","response":"Hello","message":{"role":"assistant","content":"Hello"},"done":true,"done_reason":"stop","total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}"#);
 }
 
 #[test]

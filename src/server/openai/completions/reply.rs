@@ -20,7 +20,7 @@ use super::{
 use crate::{
     llm::ToolCallDelta,
     types::{FinishReason, Usage},
-    workflow::{Answer, Finished, Warning, WorkflowExecutionDetails},
+    workflow::{Answer, Finished, Spent, Warning, WorkflowExecutionDetails},
 };
 
 /// One answer's form: its id and time are the same on every chunk.
@@ -36,6 +36,8 @@ pub(in super::super::super) struct CompletionReply {
     index: usize,
     /// Of the answers that have ended.
     usage: Usage,
+    /// Likewise.
+    spent: Option<Spent>,
 }
 
 /// What was told of the answer to one prompt.
@@ -53,6 +55,7 @@ struct Told {
 struct Whole {
     text: String,
     finish_reason: &'static str,
+    spent: Spent,
     warnings: Vec<Warning>,
     workflow: Option<WorkflowExecutionDetails>,
 }
@@ -74,10 +77,12 @@ impl CompletionReply {
             prompts: std::iter::repeat_with(Told::default).take(prompts).collect(),
             index: 0,
             usage: Usage::default(),
+            spent: None,
         }
     }
 
-    /// An object; the record of a single run stands at its top, as on every other endpoint.
+    /// An object; the record of a single run stands at its top, as on every other endpoint. Of
+    /// several each choice has its own, and the object that ends them the sum.
     fn object<'a>(
         &'a self,
         choices: &'a mut [Choice<'a>],
@@ -85,7 +90,7 @@ impl CompletionReply {
     ) -> Completion<'a> {
         let record = match (self.prompts.len(), &mut *choices) {
             (1, [choice]) => std::mem::take(&mut choice.record),
-            _ => Record::default(),
+            _ => Record { chorus: self.sum(), ..Record::default() },
         };
         Completion {
             id: &self.id,
@@ -97,6 +102,11 @@ impl CompletionReply {
             usage,
             record,
         }
+    }
+
+    /// What all runs took, once they have ended.
+    fn sum(&self) -> Option<&Spent> {
+        self.spent.as_ref().filter(|_| self.is_complete())
     }
 
     /// Without choices: what it took.
@@ -140,6 +150,8 @@ impl CompletionReply {
             told.ended = true;
         }
         self.usage += finished.usage;
+        let spent = self.spent.map_or(finished.spent, |sum| sum.plus(&finished.spent));
+        self.spent = Some(spent);
         Ok(())
     }
 }
@@ -196,14 +208,15 @@ impl Encoder for CompletionReply {
             told.whole = Some(Whole {
                 text: answer.text,
                 finish_reason: finish_reason(finished.reason),
+                spent: finished.spent,
                 warnings: finished.trace.warnings.clone(),
                 workflow,
             });
         }
         self.end(finished)?;
         let whole = self.prompts.iter().zip(0..).filter_map(|(told, index)| {
-            let Whole { text, finish_reason, warnings, workflow } = told.whole.as_ref()?;
-            let record = Record { warnings, workflow: workflow.as_ref() };
+            let Whole { text, finish_reason, spent, warnings, workflow } = told.whole.as_ref()?;
+            let record = Record { chorus: Some(spent), warnings, workflow: workflow.as_ref() };
             Some(Choice { index, text, logprobs: None, finish_reason: Some(finish_reason), record })
         });
         let mut choices: Vec<Choice<'_>> = whole.collect();

@@ -32,7 +32,7 @@ fn a_stream_is_text_an_end_and_done() {
 
     data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"lo","logprobs":null,"finish_reason":null}]}
 
-    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"length"}]}
+    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"length"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
     data: [DONE]
     "#);
@@ -44,9 +44,9 @@ fn usage_comes_in_a_chunk_of_its_own_when_asked() {
     insta::assert_snapshot!(streamed(reply(1, true, false), events), @r#"
     data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":null}],"usage":null}
 
-    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null,"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}
+    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null,"warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
-    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}}}
+    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}
 
     data: [DONE]
     "#);
@@ -79,13 +79,13 @@ fn several_prompts_end_one_after_the_other_and_their_usage_is_summed() {
 
     data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"one","logprobs":null,"finish_reason":null}],"usage":null}
 
-    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":1,"text":"","logprobs":null,"finish_reason":"stop","warnings":[{"stage":"worker","name":"b","code":"timeout"}]}],"usage":null}
+    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":1,"text":"","logprobs":null,"finish_reason":"stop","warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}],"usage":null}
 
     data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"!","logprobs":null,"finish_reason":null}],"usage":null}
 
-    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null}
+    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop","chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}],"usage":null,"chorus":{"total_usage":{"prompt_tokens":208,"completion_tokens":24,"total_tokens":232},"cost_usd":1.0,"calls":10}}
 
-    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[],"usage":{"prompt_tokens":52,"completion_tokens":24,"total_tokens":76,"prompt_tokens_details":{"cached_tokens":8},"completion_tokens_details":{"reasoning_tokens":6}}}
+    data: {"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[],"usage":{"prompt_tokens":52,"completion_tokens":24,"total_tokens":76,"prompt_tokens_details":{"cached_tokens":8},"completion_tokens_details":{"reasoning_tokens":6}},"chorus":{"total_usage":{"prompt_tokens":208,"completion_tokens":24,"total_tokens":232},"cost_usd":1.0,"calls":10}}
 
     data: [DONE]
     "#);
@@ -95,13 +95,13 @@ fn several_prompts_end_one_after_the_other_and_their_usage_is_summed() {
 fn a_plain_answer_is_one_object_with_a_choice_for_each_prompt() {
     let answer = |text: &str| Answer { text: text.to_owned(), ..Answer::default() };
     let one = reply(1, false, false).whole(answer("Hello"), &degraded()).unwrap();
-    insta::assert_snapshot!(text_of(one), @r#"{"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"Hello","logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}"#);
+    insta::assert_snapshot!(text_of(one), @r#"{"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"Hello","logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}"#);
     let mut reply = reply(2, false, false);
     reply.turn_to(0);
     reply.whole(answer("one"), &degraded()).unwrap();
     reply.turn_to(1);
     let two = reply.whole(answer("two"), &finished(FinishReason::ContentFilter)).unwrap();
-    insta::assert_snapshot!(text_of(two), @r#"{"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"one","logprobs":null,"finish_reason":"stop","warnings":[{"stage":"worker","name":"b","code":"timeout"}]},{"index":1,"text":"two","logprobs":null,"finish_reason":"content_filter"}],"usage":{"prompt_tokens":52,"completion_tokens":24,"total_tokens":76,"prompt_tokens_details":{"cached_tokens":8},"completion_tokens_details":{"reasoning_tokens":6}}}"#);
+    insta::assert_snapshot!(text_of(two), @r#"{"id":"cmpl-1","object":"text_completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","choices":[{"index":0,"text":"one","logprobs":null,"finish_reason":"stop","warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}},{"index":1,"text":"two","logprobs":null,"finish_reason":"content_filter","chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}],"usage":{"prompt_tokens":52,"completion_tokens":24,"total_tokens":76,"prompt_tokens_details":{"cached_tokens":8},"completion_tokens_details":{"reasoning_tokens":6}},"chorus":{"total_usage":{"prompt_tokens":208,"completion_tokens":24,"total_tokens":232},"cost_usd":1.0,"calls":10}}"#);
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! Which workflow or model a name means, the names that clients are shown, and `[[alias]]`.
+
+use std::sync::Arc;
+
+use wildmatch::WildMatch;
+
+use super::{Config, DEFAULT_WORKFLOW, Model, Workflow, error::did_you_mean};
+
+/// How many names an answer to a wrong one lists.
+const SHOWN_NAMES: usize = 12;
+/// A longer name is nobody's; what is shown of one that a client made up.
+const LONGEST_NAME: usize = 256;
+
+/// `[[alias]]`: a further name, or a pattern of names, for a workflow or a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alias {
+    /// As written: `*` stands for any characters, `/` and `:` included, `?` for one.
+    pub name: String,
+    /// The workflow, profile or model that it means; checked to be there.
+    pub model: String,
+    /// For whoever reads the config.
+    pub note: Option<String>,
+    pattern: WildMatch,
+}
+
+impl Alias {
+    /// A name for `model`, which has to be there.
+    #[must_use]
+    pub fn new(name: String, model: String, note: Option<String>) -> Self {
+        Self { pattern: WildMatch::new(&name), name, model, note }
+    }
+
+    /// Whether it is a single name, which can be listed.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        !self.name.contains(['*', '?'])
+    }
+
+    /// Whether a name is one of its.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        self.pattern.matches(name)
+    }
+}
+
+/// Whom a name means.
+#[derive(Clone, Copy, Debug)]
+pub enum Named<'a> {
+    /// A workflow, the default one or a profile.
+    Workflow(&'a Workflow),
+    /// One model alone.
+    Model(&'a Arc<Model>),
+}
+
+impl Config {
+    /// Whom a client means by a name: exactly this one, or without `:latest`; else the first alias
+    /// that fits. No name at all is the default workflow. `None`: nobody has it.
+    #[must_use]
+    pub fn named(&self, asked: &str) -> Option<Named<'_>> {
+        if asked.is_empty() {
+            return Some(Named::Workflow(&self.workflow));
+        }
+        if asked.len() > LONGEST_NAME {
+            return None;
+        }
+        let bare = asked.strip_suffix(":latest").unwrap_or(asked);
+        let aliased = || {
+            let fits = |alias: &&Alias| alias.matches(asked) || alias.matches(bare);
+            self.exactly(&self.aliases.iter().find(fits)?.model)
+        };
+        self.exactly(asked).or_else(|| self.exactly(bare)).or_else(aliased)
+    }
+
+    /// Who has exactly this name. No model has a workflow's.
+    fn exactly(&self, name: &str) -> Option<Named<'_>> {
+        let workflow = self.workflow_named(name).map(Named::Workflow);
+        workflow.or_else(|| self.models.get(name).map(Named::Model))
+    }
+
+    /// The names that clients are shown: the workflows first, then the models in the order of the
+    /// file (without those that are not `listed`), then the aliases that are single names.
+    pub fn listed_names(&self) -> impl Iterator<Item = &str> {
+        let workflows = self.workflows().map(|workflow| workflow.plan.name.as_str());
+        let models = self.models.values().filter(|model| model.listed);
+        let models = models.map(|model| model.name.as_str());
+        let single = self.aliases.iter().enumerate().filter(|(place, alias)| {
+            let earlier = self.aliases.iter().take(*place);
+            alias.is_exact()
+                && self.exactly(&alias.name).is_none()
+                && !earlier.into_iter().any(|earlier| earlier.name == alias.name)
+        });
+        workflows.chain(models).chain(single.map(|(_, alias)| alias.name.as_str()))
+    }
+
+    /// What to tell a client whose model name means nobody: the name it probably meant and the names
+    /// there are.
+    #[must_use]
+    pub fn about_unknown(&self, asked: &str) -> String {
+        let names: Vec<&str> = self.listed_names().collect();
+        let shown: String = asked.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+        let mut told = format!("model '{shown}' not found");
+        if let Some(near) = near(&shown, &names) {
+            told.push_str(&format!("; did you mean '{near}'?"));
+        } else {
+            told.push(';');
+        }
+        let (first, more) = names.split_at_checked(SHOWN_NAMES).unwrap_or((&names, &[]));
+        told.push_str(&format!(" there are: {}", first.join(", ")));
+        if !more.is_empty() {
+            told.push_str(&format!(" and {} more, see GET /v1/models", more.len()));
+        }
+        told
+    }
+}
+
+/// The name that was probably meant: a few letters differ, or one goes on where the other ends
+/// (`qwen3` for `qwen3:8b`), or it has a provider's name before it (`openai/gpt-4o`).
+fn near<'n>(asked: &str, names: &[&'n str]) -> Option<&'n str> {
+    let goes_on = |longer: &str, shorter: &str| {
+        let rest = longer.strip_prefix(shorter).filter(|_| !shorter.is_empty());
+        rest.is_some_and(|rest| rest.starts_with([':', '-', '/', '@']))
+    };
+    let last = asked.rsplit('/').next().unwrap_or(asked);
+    let either = |name: &&&str| goes_on(name, asked) || goes_on(asked, name) || **name == last;
+    did_you_mean(asked, names.iter().copied()).or_else(|| names.iter().find(either).copied())
+}
+
+/// Whether a name is the default workflow's, which nobody else may have.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.strip_suffix(":latest").unwrap_or(name) == DEFAULT_WORKFLOW
+}
