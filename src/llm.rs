@@ -83,6 +83,13 @@ pub struct Llm {
 pub struct Call {
     /// The conversation, system messages included.
     pub messages: Conversation,
+    /// Text behind the conversation that is not the user's: a system turn where the protocol takes
+    /// one there, else a user turn, so it has to say what it is. What comes before it stays, byte
+    /// for byte, what another call of the conversation sends.
+    pub appendix: Option<Arc<str>>,
+    /// A context in tokens that the request asks for, where that is more than the model's; only
+    /// Ollama is told how much it may use.
+    pub context_tokens: Option<u32>,
     /// What to sample with. `temperature` is what the temperature rule chose; it is clamped to the
     /// model's range or left out here.
     pub sampling: Sampling,

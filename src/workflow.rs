@@ -13,6 +13,7 @@ mod context;
 mod critical;
 mod cut;
 mod direct;
+mod drafts;
 mod error;
 mod excerpt;
 mod hedge;
@@ -33,6 +34,7 @@ pub mod trace;
 mod tracker;
 mod window;
 mod worker;
+mod writers;
 
 use std::{
     collections::BTreeSet,
@@ -43,6 +45,7 @@ use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 
 pub use crate::config::DEFAULT_WORKFLOW;
+pub use drafts::DraftsCut;
 pub use error::WorkflowError;
 pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};
 
@@ -111,9 +114,10 @@ pub enum Event {
     },
     /// A stage ended.
     StageFinished(StageReport),
-    /// The answer comes in spite of a failure of the stage that writes it; said before its first
-    /// piece. What failed is in that stage's report, which follows.
-    Degraded,
+    /// A writer has failed, and the answer comes from somebody else; before its first piece.
+    Fallback(Fallback),
+    /// A writer's context has no room for all of the drafts.
+    DraftsCut(DraftsCut),
     /// A piece of the answer.
     Token(String),
     /// A piece of the answering model's chain of thought.
@@ -173,6 +177,24 @@ pub struct StageReport {
     pub degrades: bool,
 }
 
+/// Who follows on a writer that failed. The run counts as degraded from here on.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// The models that failed and their errors' codes; at least one.
+    pub failed: Vec<(String, &'static str)>,
+    /// Who follows.
+    pub to: Successor,
+}
+
+/// Who gives the answer after a writer has failed.
+#[derive(Clone, Debug)]
+pub enum Successor {
+    /// Another model, which writes one.
+    Model(String),
+    /// The draft of this worker is the answer.
+    Draft(String),
+}
+
 /// A complete answer's ending.
 #[derive(Debug)]
 pub struct Finished {
@@ -215,7 +237,8 @@ impl Answer {
             Event::ToolCallDelta(delta) => self.push_call(delta),
             Event::StageStarted { .. }
             | Event::StageFinished(_)
-            | Event::Degraded
+            | Event::Fallback(_)
+            | Event::DraftsCut(_)
             | Event::Finished(_)
             | Event::Failed(_) => {}
         }

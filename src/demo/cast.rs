@@ -128,10 +128,10 @@ impl Character {
     }
 }
 
-/// The drafts in its leading system message as one text: the best whole, of the others what adds
+/// The drafts it was shown as one text: the best whole, of the others what adds
 /// to it. Without drafts (asked directly) it says what it is.
 fn fused(ask: &Ask, language: Language) -> String {
-    let drafts = fenced(&ask.system(), "draft", "rank");
+    let drafts = fenced(&ask.text(), "draft", "rank");
     let mut bodies = drafts.iter().map(|(_, text)| without_notice(text));
     let Some(best) = bodies.next() else {
         return match language {

@@ -119,7 +119,10 @@ impl Wire for Anthropic {
     }
 
     fn lacks(&self, what: Feature) -> bool {
-        matches!(what, Feature::Plain | Feature::JsonMode | Feature::OldToolTurns)
+        matches!(
+            what,
+            Feature::Plain | Feature::JsonMode | Feature::OldToolTurns | Feature::LateSystem
+        )
     }
 
     fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {

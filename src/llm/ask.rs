@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{self, Mode, StructuredOutput},
-    types::{Extra, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition},
+    types::{Extra, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition},
 };
 
 /// A call of this model, knowing what it refused.
@@ -128,6 +128,7 @@ impl Ask<'_> {
         let fields = || wire.conversation(self, self.messages());
         let form = self.form();
         let own = self.call.format != OutputFormat::Text
+            || self.call.appendix.is_some()
             || self.must_be_told_to_call()
             || (form == Form::Linked && wire.signs());
         let messages = &self.call.messages;
@@ -168,6 +169,10 @@ impl Ask<'_> {
             Form::Toolless => {}
             Form::Linked => prompt::link_tools(&mut messages),
             Form::Flattened => prompt::flatten_tools(&mut messages),
+        }
+        if let Some(appendix) = &self.call.appendix {
+            let role = if self.lacks(Feature::LateSystem) { Role::User } else { Role::System };
+            prompt::append(&mut messages, role, appendix);
         }
         if self.must_be_told_to_call() {
             prompt::add_to_system(&mut messages, prompt::CALL_A_TOOL);
@@ -236,9 +241,96 @@ pub(super) fn number(value: f32) -> Value {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::testing, *};
+    use crate::types::{Protocol, ToolCall};
+
+    /// The turns of a conversation: what the person says, what the model does.
+    #[derive(Clone, Debug)]
+    enum Exchange {
+        Says(String),
+        Answers(String),
+        CallsTools(usize),
+    }
+
+    fn conversation(exchanges: &[Exchange]) -> Vec<Message> {
+        let mut messages = vec![
+            Message::text(Role::System, "be kind"),
+            Message::text(Role::User, "the first question"),
+        ];
+        for (turn, exchange) in exchanges.iter().enumerate() {
+            let id = |call: usize| format!("call-{turn}-{call}");
+            match exchange {
+                Exchange::Says(text) => messages.push(Message::text(Role::User, text)),
+                Exchange::Answers(text) => {
+                    messages.push(Message::text(Role::Assistant, text));
+                    messages.push(Message::text(Role::User, "and then?"));
+                }
+                Exchange::CallsTools(count) => {
+                    let call = |call| ToolCall {
+                        id: id(call),
+                        name: "f".to_owned(),
+                        arguments: "{}".to_owned(),
+                    };
+                    let mut calling = Message::text(Role::Assistant, "");
+                    calling.tool_calls = (0..*count).map(call).collect();
+                    messages.push(calling);
+                    messages.extend((0..*count).map(|call| Message {
+                        tool_call_id: Some(id(call)),
+                        ..Message::text(Role::Tool, "42")
+                    }));
+                }
+            }
+        }
+        messages
+    }
+
+    /// A body's prompt in pieces, as they are written one behind the other.
+    fn written(protocol: Protocol, messages: Vec<Message>, appendix: &str) -> Vec<String> {
+        let config = testing::model(protocol, "http://127.0.0.1:1/v1");
+        let call = Call {
+            messages: messages.into(),
+            appendix: Some(appendix.into()),
+            ..testing::call_with_tools()
+        };
+        let ask = Ask { config: &config, call: &call, refused: &Refused::new() };
+        let body = wire(protocol).body(&ask).into_value();
+        let mut pieces = vec![body["tools"].to_string(), body["system"].to_string()];
+        pieces.push(body["systemInstruction"].to_string());
+        let messages = body["messages"].as_array().or(body["contents"].as_array()).unwrap();
+        for message in messages {
+            match message["content"].as_array().or(message["parts"].as_array()) {
+                Some(blocks) => pieces.extend(blocks.iter().map(Value::to_string)),
+                None => pieces.push(message.to_string()),
+            }
+        }
+        pieces
+    }
 
     proptest! {
+        #[test]
+        fn a_prompt_grows_only_at_its_end_from_turn_to_turn(
+            exchanges in prop::collection::vec(
+                prop_oneof![
+                    "[a-z]{1,8}".prop_map(Exchange::Says),
+                    "[a-z]{1,8}".prop_map(Exchange::Answers),
+                    (1usize..3).prop_map(Exchange::CallsTools),
+                ],
+                1..8,
+            ),
+            at in 0usize..8,
+        ) {
+            let now = conversation(&exchanges[..at.min(exchanges.len() - 1)]);
+            let later = conversation(&exchanges);
+            for protocol in Protocol::ALL {
+                let mut now = written(protocol, now.clone(), "DRAFTS-OF-NOW");
+                let last = now.pop().unwrap();
+                prop_assert!(last.contains("DRAFTS-OF-NOW"), "{last}");
+                let later = written(protocol, later.clone(), "DRAFTS-OF-LATER");
+                prop_assert_eq!(&later[..now.len()], &now[..]);
+                prop_assert!(later.last().unwrap().contains("DRAFTS-OF-LATER"));
+            }
+        }
+
         #[test]
         fn numbers_are_written_as_people_write_them(
             value in prop_oneof![

@@ -339,6 +339,7 @@ impl<'a> Try<'a> {
         let parts = messages.clone().flat_map(|message| &message.parts).map(of_part);
         let calls = messages.flat_map(|message| &message.tool_calls);
         let tools = self.call.tools.iter().filter_map(|tool| tool.description.as_deref());
+        let parts = parts.chain(self.call.appendix.as_deref());
         parts.chain(calls.map(|call| call.arguments.as_str())).chain(tools).collect()
     }
 
@@ -348,7 +349,9 @@ impl<'a> Try<'a> {
 
     fn prompt_bytes(&self) -> usize {
         let parts = self.call.messages.iter().flat_map(|message| &message.parts);
-        parts.map(|part| if let Part::Text(text) = part { text.len() } else { 0 }).sum()
+        let appendix = self.call.appendix.as_ref().map_or(0, |text| text.len());
+        let texts = parts.map(|part| if let Part::Text(text) = part { text.len() } else { 0 });
+        texts.sum::<usize>().saturating_add(appendix)
     }
 
     fn log_request(&self) {

@@ -143,7 +143,7 @@ impl Wire for Gemini {
 
     /// A URL would need its media type beside it, which nobody told.
     fn lacks(&self, what: Feature) -> bool {
-        matches!(what, Feature::Plain | Feature::ImageUrl)
+        matches!(what, Feature::Plain | Feature::ImageUrl | Feature::LateSystem)
     }
 
     fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {

@@ -146,7 +146,8 @@ fn options(ask: &Ask<'_>) -> Map<String, Value> {
     let own = ask.extra().and_then(|extra| extra.fields.get("options")?.as_object());
     let mut options = own.cloned().unwrap_or_default();
     let sampling = &ask.call.sampling;
-    options.entry("num_ctx").or_insert_with(|| ask.config.context_tokens.into());
+    let context = ask.config.context_tokens.max(ask.call.context_tokens.unwrap_or(0));
+    options.entry("num_ctx").or_insert_with(|| context.into());
     let stop = ask.stop();
     let fields = [
         ("num_predict", ask.call.max_tokens.map(Value::from)),

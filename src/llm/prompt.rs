@@ -39,6 +39,19 @@ pub(super) fn add_to_system(messages: &mut Vec<Message>, text: &str) {
     }
 }
 
+/// Puts text behind the conversation, but before a beginning of the answer that the model is to go
+/// on with. As the person's it joins what the person said last: neighbours of one side are refused
+/// by many templates.
+pub(super) fn append(messages: &mut Vec<Message>, role: Role, text: &str) {
+    let is_begun = |last: &Message| last.role == Role::Assistant && last.tool_calls.is_empty();
+    let opening = messages.pop_if(|last| is_begun(last));
+    match messages.last_mut().filter(|last| role == Role::User && last.role == Role::User) {
+        Some(last) => last.parts.push(Part::Text(text.to_owned())),
+        None => messages.push(Message::text(role, text)),
+    }
+    messages.extend(opening);
+}
+
 /// Whether any turn called a tool or brought a result.
 pub(super) fn has_tool_turns(messages: &[Message]) -> bool {
     messages.iter().any(|message| message.role == Role::Tool || !message.tool_calls.is_empty())
@@ -234,6 +247,40 @@ mod tests {
             render(&[Message::text(Role::System, "Be kind."), Message::text(Role::User, "Hi")]),
             "Be kind.\n\nUser: Hi\n\nAssistant:"
         );
+    }
+
+    #[test]
+    fn an_appendix_comes_last_and_joins_what_the_person_said() {
+        let said = |role, text: &str| Message::text(role, text);
+        let (system, user, model) = (Role::System, Role::User, Role::Assistant);
+        let mut result = said(Role::Tool, "42");
+        result.tool_call_id = Some("a".to_owned());
+        let mut calling = said(model, "");
+        calling.tool_calls = vec![call("a", "f")];
+        for (before, role, want) in [
+            (vec![said(user, "q")], system, "user: q / system: X"),
+            (vec![said(user, "q")], user, "user: q\nX"),
+            (
+                vec![said(user, "q"), said(model, "It is")],
+                system,
+                "user: q / system: X / assistant: It is",
+            ),
+            (vec![said(user, "q"), said(model, "It is")], user, "user: q\nX / assistant: It is"),
+            (vec![said(user, "q"), calling.clone()], user, "user: q / assistant:  / user: X"),
+            (
+                vec![said(user, "q"), calling, result],
+                user,
+                "user: q / assistant:  / tool: 42 / user: X",
+            ),
+            (vec![], user, "user: X"),
+        ] {
+            let mut messages = before;
+            append(&mut messages, role, "X");
+            let shown: Vec<String> = (messages.iter())
+                .map(|message| format!("{}: {}", message.role.as_str(), message.joined_text()))
+                .collect();
+            assert_eq!(shown.join(" / "), want);
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(super) fn model(protocol: Protocol, api_base: &str) -> Model {
 pub(super) fn call(text: &str) -> Call {
     Call {
         messages: vec![Message::text(Role::User, text)].into(),
+        appendix: None,
+        context_tokens: None,
         sampling: Sampling::default(),
         max_tokens: None,
         stop: Vec::new(),

@@ -166,6 +166,8 @@ pub(super) enum Feature {
     JsonMode,
     /// Tool calls and results in the history of a request without tools.
     OldToolTurns,
+    /// A system turn that stays where it is, behind others.
+    LateSystem,
 }
 
 /// The protocol's own.

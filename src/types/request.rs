@@ -110,6 +110,16 @@ impl Request {
         }
     }
 
+    /// The context in tokens that is asked for: Ollama's `options.num_ctx`.
+    #[must_use]
+    pub fn context_wanted(&self) -> Option<u32> {
+        let extra = self.extra.as_ref().filter(|extra| extra.protocol == Protocol::Ollama)?;
+        let wanted = extra.fields.get("options")?.get("num_ctx")?.as_f64()?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let wanted = wanted as u32;
+        (wanted > 0).then_some(wanted)
+    }
+
     /// The same for every request of a conversation: of who asks, and of what it began with, up to
     /// the first user message.
     #[must_use]

@@ -100,7 +100,7 @@ pub(super) async fn analyze(
 fn turn(run: &RunContext, stage: &Stage, crew: &[String], model: &Arc<Model>) -> Turn {
     let chosen = temperature::steady(stage.temperature, model.config().temperature);
     let limit = run.limit(LimitKind::Analyzer, model, stage);
-    let context = model.context_tokens();
+    let context = run.context_tokens(model);
     let max_tokens =
         stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
     let messages = question(run, stage, crew, context);

@@ -8,7 +8,7 @@ use super::{context::RunContext, tracker::Tracker};
 use crate::{
     config::{LimitKind, Stage},
     llm::{Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model},
-    types::{Effort, FinishReason, Message, OutputFormat, Sampling},
+    types::{Effort, FinishReason, Message, OutputFormat, Protocol, Sampling},
 };
 
 /// An output may be this large; a model that floods is cut off there.
@@ -108,6 +108,16 @@ impl RunContext {
             .collect()
     }
 
+    /// How many tokens a model's context has in this run: where the upstream is told how many it may
+    /// use, as many as the request asks for, if that is more.
+    pub(super) fn context_tokens(&self, model: &Model) -> u32 {
+        let own = model.context_tokens();
+        match model.config().protocol {
+            Protocol::Ollama => own.max(self.context_wanted.unwrap_or(0)),
+            Protocol::OpenAi | Protocol::Anthropic | Protocol::Gemini => own,
+        }
+    }
+
     /// A stage's time limit for a model.
     pub(super) fn limit(&self, kind: LimitKind, model: &Model, stage: &Stage) -> Duration {
         self.engine.config.timeouts.of_model(kind, model.config(), stage.timeout)
@@ -124,6 +134,8 @@ impl RunContext {
     ) -> Call {
         Call {
             messages: messages.into(),
+            appendix: None,
+            context_tokens: self.context_wanted,
             sampling: Sampling { temperature: Some(temperature), ..Sampling::default() },
             max_tokens: Some(max_tokens),
             stop: Vec::new(),

@@ -295,6 +295,13 @@ impl Board {
         best.into_iter().chain(others.map(|(_, one)| one)).cloned().collect()
     }
 
+    /// What the judge said of the best candidate, if one was asked and said something.
+    pub(super) fn verdict(&self) -> Option<String> {
+        let judged = self.selector.as_ref();
+        let judged = judged.filter(|one| one.call.status == StageStatus::Ok && !one.fallback);
+        judged.and_then(|record| record.reason.clone())
+    }
+
     /// The best candidate's text as it is sent when it is the client's answer.
     pub(super) fn best_in_pieces(&self) -> Vec<String> {
         let best = self.candidates.get(self.best).filter(|_| self.reader.is_client());
@@ -313,6 +320,7 @@ impl Board {
         let (status, ms) = (record.call.status, record.call.duration_ms);
         let degrades = !overcome.is_empty();
         let event = report(StageKind::Synthesizer, &name, status, ms, None, degrades);
+        let model = name;
         self.synthesizer = Some(record);
         let mut outcome = match result {
             Ok(reason) => {
@@ -321,7 +329,10 @@ impl Board {
                 let name = self.plan.name.clone();
                 let status = self.good_status();
                 let path = name.clone();
-                self.outcome(Ok(vec![Candidate { seat, name, path, text, reason, usage }]), status)
+                self.outcome(
+                    Ok(vec![Candidate { seat, name, path, model, text, reason, usage }]),
+                    status,
+                )
             }
             Err(error) => self.outcome(Err(Failure::of(&error)), RunStatus::Failed),
         };

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    Engine, RunWatch,
+    Engine, RunWatch, StageKind,
+    drafts::DraftsCut,
     trace::{StageStatus, UsageRecord, Warning, millis},
 };
 use crate::{
@@ -28,6 +29,8 @@ pub(super) struct RunContext {
     /// Marks fences in prompts, so that no candidate can forge their end.
     pub(super) nonce: String,
     pub(super) watch: RunWatch,
+    /// The context in tokens that the request asks for (Ollama's `num_ctx`).
+    pub(super) context_wanted: Option<u32>,
     /// Of the conversation, for models that are sticky.
     pub(super) affinity: u64,
     tally: Mutex<Tally>,
@@ -86,6 +89,7 @@ impl RunContext {
         Self {
             engine,
             affinity: request.affinity(),
+            context_wanted: request.context_wanted(),
             conversation: Arc::clone(&request.messages).into(),
             request,
             request_id,
@@ -130,6 +134,29 @@ impl RunContext {
     /// Something to tell beside the answer which is no failure.
     pub(super) fn note(&self, warning: Warning) {
         self.with_tally(|tally| tally.warnings.push(warning));
+    }
+
+    /// Records, once for a stage and a model, that the drafts are not shown whole.
+    pub(super) fn warn_of_cut(&self, stage: StageKind, cut: &DraftsCut) {
+        let DraftsCut { model, context_tokens, shown, whole } = cut;
+        let warning = Warning { stage: stage.as_str(), name: model.clone(), code: "drafts_cut" };
+        let is_new = self.with_tally(|tally| {
+            let is_new = !tally.warnings.contains(&warning);
+            tally.warnings.extend(is_new.then_some(warning));
+            is_new
+        });
+        if is_new {
+            tracing::debug!(
+                workflow.id = %self.workflow_id,
+                request.id = %self.request_id,
+                stage = stage.as_str(),
+                model,
+                context_tokens,
+                shown_bytes = shown,
+                whole_bytes = whole,
+                "the drafts were cut to fit a context"
+            );
+        }
     }
 
     /// The sums so far.

@@ -99,6 +99,8 @@ fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
     let request = &run.request;
     Call {
         messages: run.conversation.clone(),
+        appendix: None,
+        context_tokens: None,
         sampling: Sampling { temperature, ..request.sampling.clone() },
         max_tokens: request.max_tokens,
         stop: request.stop.clone(),
@@ -143,8 +145,8 @@ fn outcome(
     let result = match ending {
         Ok(reason) => {
             let usage = answer_usage;
-            let (path, text) = (name.clone(), String::new());
-            Ok(vec![Candidate { seat: 0, name, path, text, reason, usage }])
+            let (path, model, text) = (name.clone(), name.clone(), String::new());
+            Ok(vec![Candidate { seat: 0, name, path, model, text, reason, usage }])
         }
         Err(error) => Err(Failure::of(&error)),
     };

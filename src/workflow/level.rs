@@ -169,7 +169,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     }
                     match board.writer() {
                         Some(stage) => {
-                            let (steps, running) = site.write(stage, board.ranked(), board.chain());
+                            let (steps, running) = site.write(stage, board.ranked(), board.verdict(), board.chain());
                             board.asks(running);
                             active.push(steps);
                         }

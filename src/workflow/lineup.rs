@@ -3,7 +3,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{context::RunContext, excerpt, lenient, step::Candidate};
+use super::{
+    StageKind,
+    context::RunContext,
+    drafts::{DraftsCut, USEFUL_BYTES},
+    excerpt, lenient,
+    step::Candidate,
+};
 use crate::{
     config::Stage,
     llm::Model,
@@ -18,6 +24,8 @@ const CONVERSATION_BYTES: usize = 8 * 1024;
 pub(super) struct Lineup<'a> {
     pub(super) run: &'a RunContext,
     pub(super) stage: &'a Stage,
+    /// Which that is.
+    pub(super) kind: StageKind,
     pub(super) candidates: &'a [Candidate],
     /// Which candidate stands at which label, from label 1.
     pub(super) order: &'a [usize],
@@ -34,15 +42,21 @@ impl Lineup<'_> {
         instructions: &str,
         question: &str,
     ) -> Vec<Message> {
-        let Self { run, stage, candidates, order } = self;
+        let Self { run, stage, kind, candidates, order } = self;
         let nonce = &run.nonce;
-        let context = model.context_tokens();
+        let context = run.context_tokens(model);
         let bytes = excerpt::part_of(context, CONVERSATION_BYTES);
         let conversation = excerpt::conversation(&run.request.messages, bytes);
         let used = conversation.len() + instructions.len() + 128 * candidates.len();
         let whole = excerpt::share(context, max_tokens as usize, used, candidates.len());
         let texts = || candidates.iter().map(|candidate| candidate.text.as_str());
         let share = if halved { excerpt::halved(whole, texts()) } else { whole };
+        let lengths = || texts().map(str::len);
+        if share < USEFUL_BYTES && lengths().any(|length| length > share) {
+            let shown = lengths().map(|length| length.min(share)).sum();
+            let (model, whole) = (model.config().name.clone(), lengths().sum());
+            run.warn_of_cut(kind, &DraftsCut { model, context_tokens: context, shown, whole });
+        }
         let mut text = excerpt::fenced("conversation", nonce, "", &conversation);
         for (place, index) in order.iter().enumerate() {
             let answer = candidates.get(*index).map_or("", |candidate| &candidate.text);

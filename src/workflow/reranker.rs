@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
+    StageKind,
     ask::fold,
     context::RunContext,
     excerpt, lenient,
@@ -49,7 +50,8 @@ pub(super) async fn rerank(
     tracker: &Tracker,
 ) -> Reranking {
     let order = lineup::shuffled(candidates.len(), run.workflow_id.seed());
-    let lineup = Lineup { run, stage: &reranker.stage, candidates, order: &order };
+    let (stage, kind) = (&reranker.stage, StageKind::Reranker);
+    let lineup = Lineup { run, stage, kind, candidates, order: &order };
     let mut rest = Vec::new();
     let mut failures: Vec<(String, ErrorRecord)> = Vec::new();
     let mut scored = None;
@@ -125,7 +127,7 @@ impl Question<'_> {
         let config = self.model.config();
         let chosen = temperature::steady(stage.temperature, config.temperature);
         tracker.asks(self.model, Some(chosen));
-        let most = excerpt::answer_tokens(self.model.context_tokens(), MAX_TOKENS);
+        let most = excerpt::answer_tokens(self.run.context_tokens(self.model), MAX_TOKENS);
         let max_tokens = stage.max_tokens.unwrap_or(most);
         let limit = self.run.limit(LimitKind::Selector, self.model, stage);
         let call = |halved, limit| {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    StageKind,
     ask::{Reply, ended_early, error, listen},
     consensus::{are_alike, consensus},
     context::RunContext,
@@ -93,7 +94,8 @@ pub(super) async fn select(
     let order = lineup::shuffled(candidates.len(), run.workflow_id.seed());
     let mut rest = Vec::new();
     let mut failures = Vec::new();
-    let lineup = Lineup { run, stage, candidates, order: &order };
+    let kind = StageKind::Selector;
+    let lineup = Lineup { run, stage, kind, candidates, order: &order };
     let judged = judge(lineup, tracker, &mut rest, &mut failures).await;
     let (verdict, call, failure) = match judged {
         Some(verdict) => (verdict, tracker.ok(), None),
@@ -264,7 +266,7 @@ impl Hearing<'_> {
 fn turn(lineup: Lineup<'_>, judge: &Judge, unusable: Option<&str>) -> Turn {
     let (config, stage) = (judge.model.config(), lineup.stage);
     let chosen = temperature::steady(stage.temperature, config.temperature);
-    let most = || excerpt::answer_tokens(judge.model.context_tokens(), MAX_TOKENS);
+    let most = || excerpt::answer_tokens(lineup.run.context_tokens(&judge.model), MAX_TOKENS);
     let max_tokens = stage.max_tokens.unwrap_or_else(most);
     let messages = prompt(lineup, judge, max_tokens, unusable);
     let format = format(lineup.candidates.len());

@@ -93,10 +93,11 @@ impl Site {
             yield Step::Event(started(StageKind::Worker, &name));
             let draft = assignment.draft(&run, &advice, &own).await;
             let chain = own.chain(StageKind::Worker, &name, path.as_ref());
+            let model = draft.record.call.model.clone();
             let candidate = |reply: Reply| {
                 let Completion { reason, usage } = reply.completion;
                 let path = name.clone();
-                vec![Candidate { seat, name, path, text: reply.text, reason, usage }]
+                vec![Candidate { seat, name, path, model, text: reply.text, reason, usage }]
             };
             let result = draft.result.map(candidate).map_err(|error| Failure::of(&error));
             let Draft { record, overcome, rest, .. } = draft;
@@ -187,6 +188,7 @@ impl Site {
         &self,
         stage: Stage,
         drafts: Vec<Candidate>,
+        verdict: Option<String>,
         before: Chain,
     ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
@@ -204,8 +206,9 @@ impl Site {
                     .unwrap_or_else(|_| Known { chain: before, ..Known::default() }),
             };
             own.begin(chain);
-            let task =
-                synthesizer::Assignment { stage, analyzer, advice, drafts, reader, tracker: own };
+            let task = synthesizer::Assignment {
+                stage, analyzer, advice, drafts, verdict, reader, tracker: own,
+            };
             let mut steps = synthesizer::write(run, task);
             while let Some(step) = steps.next().await {
                 yield step;

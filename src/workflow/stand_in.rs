@@ -28,11 +28,19 @@ impl Reader {
     }
 }
 
-/// Whether a plain text may be the answer at all: not when a tool call was demanded.
+/// Whether the answer may call tools. Nobody but its writer has them.
+pub(super) fn may_call(run: &RunContext, reader: Reader) -> bool {
+    let request = &run.request;
+    let may = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
+    reader.is_client() && may
+}
+
+/// Whether a draft may be the answer once every writer has failed: not when a tool may have to be
+/// called, since an agent would take the prose for the end of its task.
 pub(super) fn satisfies(run: &RunContext, reader: Reader) -> bool {
     let demanded =
         matches!(run.request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
-    !reader.is_client() || !demanded
+    !may_call(run, reader) && !(reader.is_client() && demanded)
 }
 
 /// Whether a draft may be the answer though a writer could still be asked: not when that might call
@@ -40,13 +48,10 @@ pub(super) fn satisfies(run: &RunContext, reader: Reader) -> bool {
 /// on after one of its stops.
 pub(super) fn spares_the_writer(run: &RunContext, reader: Reader, draft: &Candidate) -> bool {
     let request = &run.request;
-    let may_call = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
     let most = request.max_tokens.map_or(u64::MAX, u64::from);
     let stops = request.stop.iter().any(|stop| draft.text.contains(stop.as_str()));
     let kept = draft.usage.completion_tokens <= most && !stops;
-    !(reader.is_client() && may_call)
-        && (!reader.answers() || kept)
-        && has_form(run, reader, &draft.text)
+    !may_call(run, reader) && (!reader.answers() || kept) && has_form(run, reader, &draft.text)
 }
 
 /// Whether a text has the form the request asked for, where that is this reader's.

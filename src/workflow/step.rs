@@ -57,6 +57,8 @@ pub(super) struct Candidate {
     pub(super) name: String,
     /// Its name and those of the levels it came up through: `panel/b`.
     pub(super) path: String,
+    /// The model that wrote it.
+    pub(super) model: String,
     pub(super) text: String,
     pub(super) reason: FinishReason,
     /// What the call that wrote it cost.

@@ -229,6 +229,17 @@ async fn run(engine: &Arc<Engine>, request: Request) -> Told {
     Told { text, first_token, total, calls: run.watch.summary().calls, ending }
 }
 
+/// What a writer is shown behind the conversation.
+fn shown(call: &Call) -> String {
+    call.appendix.as_deref().unwrap_or_default().to_owned()
+}
+
+/// Bytes of a prompt.
+fn size(call: &Call) -> usize {
+    let texts: usize = call.messages.iter().map(|message| message.joined_text().len()).sum();
+    texts + shown(call).len()
+}
+
 fn ms(value: u64) -> Duration {
     Duration::from_millis(value)
 }

@@ -90,7 +90,8 @@ impl Flight {
     fn new(model: &Arc<Model>, call: &Call) -> Self {
         Self {
             model: Arc::clone(model),
-            prompt_bytes: excerpt::weight(&call.messages),
+            prompt_bytes: excerpt::weight(&call.messages)
+                + call.appendix.as_ref().map_or(0, |text| text.len()),
             output_bytes: 0,
             waiting: Some(Instant::now()),
             attempt: None,

@@ -94,6 +94,8 @@ impl Assignment {
         let seed = request.sampling.seed.map(|seed| seed.wrapping_add(i64::from(self.leaf.copy)));
         Call {
             messages: with_system(&run.conversation, stage.system.as_deref()),
+            appendix: None,
+            context_tokens: run.context_wanted,
             sampling: Sampling {
                 temperature: Some(chosen.value),
                 seed,

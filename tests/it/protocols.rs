@@ -98,7 +98,7 @@ async fn all_four_stages_run_over_each() {
 }
 
 #[tokio::test]
-async fn the_writer_is_shown_the_drafts_best_first_and_the_question_last() {
+async fn the_writer_is_shown_the_conversation_and_behind_it_the_drafts_best_first() {
     let upstream = Upstream::start([
         ("judge", Script::judges_for("two")),
         ("zaphod", Script::says("draft one")),
@@ -119,8 +119,10 @@ async fn the_writer_is_shown_the_drafts_best_first_and_the_question_last() {
     assert_eq!(writer.drafts(), ["draft two", "draft one"]);
     let messages = writer.body["messages"].as_array().unwrap();
     assert_eq!(messages[0]["role"], "system");
-    assert_eq!(messages.last().unwrap()["role"], "user");
-    assert_eq!(writer.question(), "the question");
+    assert_eq!(messages[1..4], body["messages"].as_array().unwrap()[1..], "as the client sent it");
+    let last = messages.last().unwrap();
+    assert_eq!((messages.len(), &last["role"]), (5, &json!("system")));
+    assert!(last["content"].as_str().unwrap().contains("draft two"), "{last}");
     assert!(writer.said_by("system").contains("Be brief."));
     for worker in ["zaphod", "trillian"] {
         let [call] = &upstream.seen_by(worker)[..] else { panic!("one call of {worker}") };

@@ -129,7 +129,9 @@ async fn tools_make_a_round_trip_over_previous_response_id() {
         assert_eq!(told["previous_response_id"], response["id"]);
         let seen = upstream.seen_by("writer").pop().unwrap();
         let messages = seen.body["messages"].as_array().unwrap();
-        let [.., question, calling, answered] = &messages[..] else { panic!("{messages:?}") };
+        let [.., question, calling, answered, _drafts] = &messages[..] else {
+            panic!("{messages:?}")
+        };
         assert_eq!(question["content"], "what weather?");
         assert_eq!(calling["tool_calls"][0]["id"], call["call_id"]);
         assert_eq!(answered["tool_call_id"], call["call_id"]);

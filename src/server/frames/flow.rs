@@ -105,10 +105,11 @@ impl<E: Encoder> Flow<E> {
                 }
                 Step::Nothing
             }
-            Some(Event::Degraded) => {
+            Some(Event::Fallback(_)) => {
                 self.degraded = true;
                 Step::Nothing
             }
+            Some(Event::DraftsCut(_)) => Step::Nothing,
             Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
             Some(Event::Token(text)) => {
                 self.answering = true;

@@ -102,7 +102,7 @@ async fn a_writer_that_breaks_after_its_first_token_fails_the_run() {
 #[tokio::test(start_paused = true)]
 async fn a_context_that_is_too_small_gets_half_the_drafts_once() {
     let small = |call: &Call| {
-        let prompt: usize = call.messages.iter().map(|m| m.joined_text().len()).sum();
+        let prompt = size(call);
         if prompt > 60_000 {
             return vec![Cue::Fail(LlmErrorKind::ContextLength)];
         }

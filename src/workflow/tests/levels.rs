@@ -19,7 +19,7 @@ async fn depth_three_makes_four_candidates_of_each_leaf() {
     for name in ["a#1", "a#2", "a#3", "a#4"] {
         assert!(text.contains(&format!("\"{name}\"")), "{name} in {text}");
     }
-    let prompt = cast.asked("w")[0].messages[0].joined_text();
+    let prompt = shown(&cast.asked("w")[0]);
     assert_eq!(prompt.matches("<draft-").count(), 8);
 }
 
@@ -43,7 +43,7 @@ async fn nested_workflows_give_their_best_or_all_and_the_trace_nests() {
         let told = run(&cast.engine(&plan, ""), ask()).await;
         assert_eq!(told.text, "fused");
         let asked = cast.asked("w");
-        let prompt = asked.last().unwrap().messages[0].joined_text();
+        let prompt = shown(asked.last().unwrap());
         for draft in &drafts {
             assert!(prompt.contains(draft), "{draft}");
         }

@@ -55,7 +55,7 @@ async fn only_the_best_few_are_shown_to_judge_and_writer() {
     assert!(
         judged.contains("zebras") && judged.contains("another") && !judged.contains("first draft")
     );
-    let written = cast.asked("w")[0].messages[0].joined_text();
+    let written = shown(&cast.asked("w")[0]);
     assert_eq!(written.matches("<draft-").count(), 2);
     // The seats are those of the plan.
     let seats: std::collections::BTreeSet<u64> =
@@ -119,7 +119,7 @@ async fn without_usable_scores_all_candidates_go_on() {
             (code, &json!(if code.is_empty() { "ok" } else { "degraded" }))
         );
         assert!(code.is_empty() || trace["warnings"][0]["stage"] == "reranker");
-        let written = cast.asked("w").last().unwrap().messages[0].joined_text();
+        let written = super::shown(cast.asked("w").last().unwrap());
         assert_eq!(written.matches("<draft-").count(), shown, "{plan}");
     }
 }

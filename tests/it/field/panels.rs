@@ -1,1 +1,4 @@
 //! Runs of a workflow: drafts, tools, failed writers, progress.
+
+mod drafts;
+mod writers;

@@ -174,11 +174,7 @@ impl Script {
 
     /// Fuses: every draft it was shown, in the order shown, joined by ` + `.
     pub fn fuses() -> Self {
-        Self::answers(|seen| {
-            let drafts = fenced(&seen.said_by("system"), "draft", "rank");
-            let texts: Vec<String> = drafts.into_iter().map(|(_, text)| text).collect();
-            texts.join(" + ")
-        })
+        Self::answers(|seen| seen.drafts().join(" + "))
     }
 
     /// Calls a tool instead of talking.

@@ -209,9 +209,9 @@ impl Seen {
         self.texts(|message| message["role"] == "user").pop().unwrap_or_default()
     }
 
-    /// The drafts fenced in its system messages.
+    /// The drafts fenced in it.
     pub fn drafts(&self) -> Vec<String> {
-        fenced(&self.said_by("system"), "draft", "rank").into_iter().map(|draft| draft.1).collect()
+        fenced(&self.text(), "draft", "rank").into_iter().map(|draft| draft.1).collect()
     }
 
     fn texts(&self, wanted: impl Fn(&Value) -> bool) -> Vec<String> {

@@ -1,0 +1,112 @@
+//! Who writes the answer, in the order in which they are tried, and who has failed.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    Fallback, Successor, context::RunContext, stand_in::may_call, synthesizer::Assignment,
+    temperature::Chosen, tracker::Tracker,
+};
+use crate::llm::{LlmError, LlmErrorKind, Model};
+
+/// One model about to be asked.
+#[derive(Clone)]
+pub(super) struct Attempt {
+    pub(super) model: Arc<Model>,
+    pub(super) chosen: Chosen,
+    /// Its context turned out smaller than configured: half as much of the drafts.
+    pub(super) halved: bool,
+    /// It was asked with a second call already.
+    pub(super) hedged: bool,
+}
+
+impl Attempt {
+    pub(super) fn model_name(&self) -> &str {
+        &self.model.config().name
+    }
+}
+
+/// The models of a stage and, where no draft may be the answer since a tool may have to be called,
+/// those of the drafts.
+pub(super) struct Writers {
+    own: VecDeque<Attempt>,
+    /// Of the drafts, best first; only one of them is asked that can take the request.
+    drafters: VecDeque<Attempt>,
+    is_drafter: bool,
+    overcome: Vec<LlmError>,
+    /// How many of those were told.
+    told: usize,
+}
+
+impl Writers {
+    pub(super) fn of(run: &RunContext, task: &Assignment) -> Self {
+        let own = run.models(&task.stage);
+        let mut drafters: Vec<Arc<Model>> = Vec::new();
+        if may_call(run, task.reader) {
+            for draft in &task.drafts {
+                let model = run.engine.llm.model(&draft.model);
+                let is_new = |model: &&Arc<Model>| {
+                    !own.iter().chain(&drafters).any(|known| Arc::ptr_eq(known, model))
+                };
+                drafters.extend(model.filter(is_new).cloned());
+            }
+        }
+        let attempts = |models: Vec<Arc<Model>>| {
+            models.into_iter().map(|model| task.attempt(run, model)).collect()
+        };
+        Self {
+            own: attempts(own),
+            drafters: attempts(drafters),
+            is_drafter: false,
+            overcome: Vec::new(),
+            told: 0,
+        }
+    }
+
+    /// Whose turn it is, unless nobody is left or the deadline came.
+    pub(super) fn next(&mut self, tracker: &Tracker) -> Option<Attempt> {
+        let next = self.own.pop_front().or_else(|| {
+            self.is_drafter = true;
+            self.drafters.pop_front()
+        })?;
+        let is_first = self.overcome.is_empty() || next.halved;
+        (is_first || !tracker.is_over()).then_some(next)
+    }
+
+    /// Who may be asked beside one that is late: the stage's own.
+    pub(super) fn spare(&mut self) -> &mut VecDeque<Attempt> {
+        &mut self.own
+    }
+
+    /// A context that is too small gets half of the drafts, once; other failures are for good.
+    pub(super) fn failed(&mut self, failed: Vec<(Attempt, LlmError)>, hedged: bool) {
+        for (attempt, error) in failed {
+            if error.kind == LlmErrorKind::ContextLength && !attempt.halved {
+                self.own.push_front(Attempt { halved: true, hedged, ..attempt });
+                continue;
+            }
+            if self.is_drafter && error.kind != LlmErrorKind::UnsupportedInput {
+                self.drafters.clear();
+            }
+            self.overcome.push(error);
+        }
+    }
+
+    /// What is told once, when this model follows on others that failed.
+    pub(super) fn successor(&mut self, model: &str) -> Option<Fallback> {
+        self.falls_to(Successor::Model(model.to_owned()))
+    }
+
+    /// What is told once, when this follows on models that failed.
+    pub(super) fn falls_to(&mut self, to: Successor) -> Option<Fallback> {
+        let fresh = self.overcome.get(self.told..)?;
+        let failed: Vec<_> =
+            fresh.iter().map(|error| (error.model.clone(), error.kind.code())).collect();
+        self.told = self.overcome.len();
+        (!failed.is_empty()).then_some(Fallback { failed, to })
+    }
+
+    /// Everything that failed so far.
+    pub(super) fn overcome(&mut self) -> Vec<LlmError> {
+        std::mem::take(&mut self.overcome)
+    }
+}

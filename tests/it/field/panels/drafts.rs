@@ -1,0 +1,164 @@
+//! Where the drafts stand in a writer's prompt, and how much of them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Script, Seen, Setup, Upstream, four_stages};
+
+/// The plain case with every model of one protocol, retries aside.
+fn panel(protocol: &str, keys: &str) -> Setup {
+    let models = ["judge", "writer", "a", "b", "c"];
+    let setup = four_stages(&["a", "b", "c"]).without_retries();
+    let keys = format!("protocol = \"{protocol}\"\n{keys}");
+    models.iter().fold(setup, |setup, model| setup.model_keys(model, &keys))
+}
+
+/// A prompt in pieces, in the order in which a model reads them.
+fn pieces(seen: &Seen) -> Vec<String> {
+    let body = &seen.body;
+    let first = [&body["tools"], &body["system"], &body["systemInstruction"]];
+    let mut pieces: Vec<String> = first.map(Value::to_string).into();
+    let messages = body["messages"].as_array().or(body["contents"].as_array()).unwrap();
+    for message in messages {
+        match message["content"].as_array().or(message["parts"].as_array()) {
+            Some(blocks) => pieces.extend(blocks.iter().map(Value::to_string)),
+            None => pieces.push(message.to_string()),
+        }
+    }
+    pieces
+}
+
+/// A conversation of an agent, ever longer.
+fn turns() -> Vec<Vec<Value>> {
+    let call = json!({"id": "call_1", "type": "function",
+        "function": {"name": "read", "arguments": "{\"path\":\"a.txt\"}"}});
+    let all = [
+        vec![json!({"role": "system", "content": "You are an agent."})],
+        vec![json!({"role": "user", "content": "Read a.txt."})],
+        vec![
+            json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+            json!({"role": "tool", "tool_call_id": "call_1", "content": "what it says"}),
+        ],
+        vec![
+            json!({"role": "assistant", "content": "It says what it says."}),
+            json!({"role": "user", "content": "And b.txt?"}),
+        ],
+    ];
+    (2..=all.len()).map(|count| all[..count].concat()).collect()
+}
+
+#[tokio::test]
+async fn the_drafts_come_last_and_the_prompt_before_them_stays_from_turn_to_turn() {
+    for protocol in ["openai", "ollama", "anthropic", "gemini"] {
+        let upstream = Upstream::start([
+            ("judge", Script::judges_for("draft of b")),
+            ("writer", Script::says("the answer")),
+            ("a", Script::says("draft of a")),
+            ("b", Script::says("draft of b")),
+            ("c", Script::says("something else by c")),
+        ])
+        .await;
+        let chorus = panel(protocol, "").over(&upstream).await;
+        let mut before: Vec<String> = Vec::new();
+        let tools = json!([{"type": "function", "function": {"name": "read",
+            "parameters": {"type": "object", "properties": {"path": {"type": "string"}}}}}]);
+        for (turn, messages) in turns().into_iter().enumerate() {
+            let body = json!({"model": "chorus", "messages": messages, "tools": tools,
+                "stream": turn % 2 == 0});
+            let response = chorus.post("/v1/chat/completions", &body).await;
+            assert_eq!(response.status(), 200, "{protocol} {turn}");
+            drop(response.text().await.unwrap());
+            let writer = upstream.seen_by("writer").pop().unwrap();
+            assert_eq!(writer.drafts()[0], "draft of b", "{protocol} {turn}: the best first");
+            assert_eq!(writer.drafts().len(), 3, "{protocol} {turn}");
+            let mut prompt = pieces(&writer);
+            let last = prompt.pop().unwrap();
+            assert!(last.contains("draft of a") && last.contains("it is the one"), "{last}");
+            let told = last.contains("not a message of the user");
+            let in_a_turn_of_its_own = last.contains("\"role\":\"system\"");
+            assert!(told, "{protocol}: {last}");
+            assert_eq!(in_a_turn_of_its_own, matches!(protocol, "openai" | "ollama"), "{last}");
+            assert!(!prompt.concat().contains("draft of"), "{protocol} {turn}: {prompt:?}");
+            assert!(prompt.starts_with(&before), "{protocol} {turn}: {prompt:?} {before:?}");
+            before = prompt;
+        }
+    }
+}
+
+/// A paragraph that is about so many bytes long, and whose.
+fn long(whose: &str, bytes: usize) -> String {
+    let sentence = format!("This is what {whose} has to say of it. ");
+    format!("{} END-OF-{whose}", sentence.repeat(bytes / sentence.len()))
+}
+
+struct Shown {
+    /// How much of each draft the writer saw, best first.
+    lengths: Vec<usize>,
+    /// The warnings of the run.
+    warnings: Value,
+}
+
+/// A run over drafts of 6 KB, the one of `b` best.
+async fn shown(protocol: &str, keys: &str, more: &Value) -> (Upstream, Shown) {
+    let upstream = Upstream::start([
+        ("judge", Script::judges_for("what b has")),
+        ("writer", Script::says("the answer")),
+        ("a", Script::says(&long("a", 6000))),
+        ("b", Script::says(&long("b", 6000))),
+        ("c", Script::says(&long("c", 6000))),
+    ])
+    .await;
+    let chorus = panel(protocol, keys).over(&upstream).await;
+    let path = if more.get("options").is_some() { "/api/chat" } else { "/v1/chat/completions" };
+    let mut body = json!({"model": "chorus", "stream": false, "include_workflow": true,
+        "messages": [{"role": "user", "content": "what is it?"}]});
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    let (status, answer) = chorus.ask(path, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let writer = upstream.seen_by("writer").pop().unwrap();
+    let lengths = writer.drafts().iter().map(String::len).collect();
+    let warnings = answer["workflow"]["warnings"].clone();
+    (upstream, Shown { lengths, warnings })
+}
+
+fn history(bytes: usize) -> Value {
+    json!([{"role": "user", "content": "x".repeat(bytes)}])
+}
+
+#[tokio::test]
+async fn a_large_limit_of_the_answer_does_not_starve_the_drafts() {
+    let more = json!({"max_tokens": 32_000, "messages": history(50 * 1024)});
+    let (_upstream, shown) = shown("openai", "context_tokens = 32768", &more).await;
+    assert!(shown.lengths.len() == 3 && shown.lengths.iter().all(|length| *length > 5900));
+    assert_eq!(shown.warnings, Value::Null, "nothing was cut");
+}
+
+#[tokio::test]
+async fn drafts_that_do_not_fit_are_never_cut_in_silence_and_the_best_one_is_cut_last() {
+    for protocol in ["openai", "ollama", "anthropic", "gemini"] {
+        for (bytes, whole, others) in [(8_000, true, 2), (10_500, true, 0), (30_000, false, 0)] {
+            let more = json!({"messages": history(bytes)});
+            let (_upstream, shown) = shown(protocol, "context_tokens = 8192", &more).await;
+            let lengths = &shown.lengths;
+            assert_eq!(lengths[0] > 5900, whole, "{protocol} {bytes}: {lengths:?}");
+            assert!(lengths.iter().all(|length| *length >= 1000), "{protocol} {bytes}: crumbs");
+            assert_eq!(lengths.len(), 1 + others, "{protocol} {bytes}: {lengths:?}");
+            let warnings = shown.warnings.to_string();
+            let want = r#"{"stage":"synthesizer","name":"writer","code":"drafts_cut"}"#;
+            assert!(warnings.contains(want), "{protocol} {bytes}: {warnings}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_larger_context_of_the_request_is_the_one_of_its_run() {
+    for (wanted, used, cut) in [(32_768, 32_768, false), (2048, 8192, true)] {
+        let more = json!({"options": {"num_ctx": wanted}, "messages": history(8_000)});
+        let (upstream, shown) = shown("ollama", "", &more).await;
+        for seen in upstream.seen() {
+            assert_eq!(seen.body["options"]["num_ctx"], used, "{}", seen.model());
+        }
+        assert_eq!(shown.warnings.to_string().contains("drafts_cut"), cut, "{wanted}");
+    }
+}
