@@ -38,7 +38,9 @@ pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, existing, locate, place};
 pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
 pub use names::{Alias, Named};
-pub use plan::{Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage};
+pub use plan::{
+    Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage, WorkerTools,
+};
 pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
 pub use transport::{Proxies, Proxy, Transport};
 

@@ -30,6 +30,7 @@ mod synthesizer;
 mod temperature;
 #[cfg(test)]
 mod tests;
+mod tool_list;
 pub mod trace;
 mod tracker;
 mod window;

@@ -171,6 +171,8 @@ pub struct Policy {
     pub schedule: Schedule,
     /// Whether the level's analyzer may choose among its workers and lower the quorum.
     pub overrides: bool,
+    /// What its workers are shown of the request's tools, which they may not call.
+    pub worker_tools: WorkerTools,
 }
 
 impl Default for Policy {
@@ -183,8 +185,18 @@ impl Default for Policy {
             agreement: None,
             schedule: Schedule::Overlap,
             overrides: false,
+            worker_tools: WorkerTools::List,
         }
     }
+}
+
+/// `worker_tools`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerTools {
+    /// Names and first sentences, in the system message.
+    List,
+    /// The definitions, with tool choice `none` where the protocol has that.
+    Schemas,
 }
 
 /// `quorum`.

@@ -12,7 +12,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use super::redact;
+use super::{prompt, redact};
 use crate::types::{Message, Protocol};
 
 /// A conversation, system messages included. Clones share it. `Debug` shows no text.
@@ -50,6 +50,17 @@ pub(super) enum Form {
 const FORMS: usize = 3;
 
 impl Conversation {
+    /// With tool calls and results as plain text; shared where there are none.
+    #[must_use]
+    pub fn flattened(&self) -> Self {
+        if !prompt::has_tool_turns(self) {
+            return self.clone();
+        }
+        let mut messages = self.to_vec();
+        prompt::flatten_tools(&mut messages);
+        messages.into()
+    }
+
     /// What this protocol writes of it in this form: `fields`, which must not depend on anything
     /// else, serialised when they are asked for first. `None` if they cannot be.
     pub(super) fn written(

@@ -1,6 +1,12 @@
 //! One configured model: its endpoints and its permits.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::sync::Semaphore;
 
@@ -19,6 +25,8 @@ pub struct Model {
     pub(super) permits: Option<Arc<Semaphore>>,
     /// What it signed its latest tool calls with, whichever endpoint made them.
     pub(super) signatures: Arc<Signatures>,
+    /// It called a tool that it was only shown, whichever endpoint did.
+    calls_unasked: Arc<AtomicBool>,
     /// `CHORUS_LOG_PAYLOADS=1`.
     pub(super) log_payloads: bool,
     /// Stands in for the upstream in the engine's own tests.
@@ -48,6 +56,9 @@ impl Model {
             retry,
             permits,
             signatures: before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default(),
+            calls_unasked: before
+                .map(|before| Arc::clone(&before.calls_unasked))
+                .unwrap_or_default(),
             log_payloads,
             #[cfg(test)]
             script: None,
@@ -67,6 +78,17 @@ impl Model {
         let seats = self.pool.seats().iter();
         let known = seats.map(|seat| seat.endpoint.context_tokens()).min();
         known.unwrap_or(self.config.context_tokens)
+    }
+
+    /// Whether it has called a tool though it was told not to: then it is better shown none.
+    #[must_use]
+    pub fn calls_unasked(&self) -> bool {
+        self.calls_unasked.load(Ordering::Relaxed)
+    }
+
+    /// It called a tool though it was told not to.
+    pub fn called_unasked(&self) {
+        self.calls_unasked.store(true, Ordering::Relaxed);
     }
 
     /// How many endpoints it has: with more than one, a late call can be made a second time

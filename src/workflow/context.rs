@@ -1,13 +1,15 @@
 //! What every stage of one run shares, and what the run has added up so far.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Engine, RunWatch, StageKind,
     drafts::DraftsCut,
+    tool_list::listed,
     trace::{StageStatus, UsageRecord, Warning, millis},
+    worker::with_system,
 };
 use crate::{
     config::Price,
@@ -29,6 +31,8 @@ pub(super) struct RunContext {
     /// Marks fences in prompts, so that no candidate can forge their end.
     pub(super) nonce: String,
     pub(super) watch: RunWatch,
+    /// The same without any tools, for those that have none.
+    toolless: OnceLock<Conversation>,
     /// The context in tokens that the request asks for (Ollama's `num_ctx`).
     pub(super) context_wanted: Option<u32>,
     /// Of the conversation, for models that are sticky.
@@ -91,6 +95,7 @@ impl RunContext {
             affinity: request.affinity(),
             context_wanted: request.context_wanted(),
             conversation: Arc::clone(&request.messages).into(),
+            toolless: OnceLock::new(),
             request,
             request_id,
             workflow_id,
@@ -100,6 +105,14 @@ impl RunContext {
             watch,
             tally: Mutex::default(),
         }
+    }
+
+    /// The conversation for a worker that has no tools: earlier calls and results as text, and in the
+    /// system message a list of what there is. Shared by all such workers.
+    pub(super) fn without_tools(&self) -> &Conversation {
+        self.toolless.get_or_init(|| {
+            with_system(&self.conversation.flattened(), listed(&self.request.tools).as_deref())
+        })
     }
 
     /// Milliseconds since the run began.

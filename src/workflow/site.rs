@@ -79,6 +79,7 @@ impl Site {
             leaf: leaf.clone(),
             analyzer: self.analyzer.clone(),
             answers: self.answers,
+            tools: self.plan.policy.worker_tools,
         };
         let waits = self.all_wait() || assignment.depends_on_analysis(&run);
         let mut analysis = self.analysis.clone();

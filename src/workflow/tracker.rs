@@ -51,6 +51,8 @@ struct Entry {
     lost: Usage,
     cost: Cost,
     flight: Option<Flight>,
+    /// The call under way wants a tool called.
+    called: bool,
     /// The second of two calls, before either has spoken.
     second: Option<Flight>,
 }
@@ -164,6 +166,7 @@ impl Tracker {
         }
         let flight = Flight::new(model, &call);
         let mut entry = self.entry();
+        entry.called = false;
         if let Some(left) = entry.flight.replace(flight) {
             entry.hang_up(&left);
             entry.settle(&left, &self.run);
@@ -304,6 +307,7 @@ impl Tracker {
                 entry.record.calls.push(AttemptRecord::from(attempt));
             }
             CallEvent::Delta(delta) => {
+                entry.called |= matches!(delta, Delta::ToolCall(_));
                 if let Some(flight) = &mut entry.flight {
                     flight.output_bytes += size(delta);
                 }
@@ -328,6 +332,11 @@ impl Tracker {
                 entry.record.finish_reason = Some(reason.as_str());
             }
         }
+    }
+
+    /// Whether the last call wanted a tool called.
+    pub(super) fn called_tool(&self) -> bool {
+        self.entry().called
     }
 
     /// How long the calls waited for permits so far.

@@ -1,6 +1,8 @@
 //! A worker that is one model call: the conversation as the client sent it, at its own temperature.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     ask::{Reply, fold},
@@ -11,7 +13,7 @@ use super::{
     tracker::Tracker,
 };
 use crate::{
-    config::{Leaf, LimitKind, Stage},
+    config::{Leaf, LimitKind, Stage, WorkerTools},
     llm::{Call, CallStream, Conversation, Limit, LlmError, LlmErrorKind, Model},
     types::{Effort, Message, OutputFormat, Part, Role, Sampling, ToolChoice},
 };
@@ -24,6 +26,8 @@ pub(super) struct Assignment {
     pub(super) analyzer: Option<Stage>,
     /// No synthesizer follows: the request's form, stop and length are this worker's to keep.
     pub(super) answers: bool,
+    /// What it is shown of the request's tools.
+    pub(super) tools: WorkerTools,
 }
 
 /// What became of a worker.
@@ -67,8 +71,7 @@ impl Assignment {
         for model in run.models(&self.leaf.stage) {
             let chosen = self.temperature(run, &model, advice);
             tracker.asks(&model, Some(chosen));
-            let call = self.call(run, &model, chosen);
-            match fold(&model, call, tracker, &mut rest).await {
+            match self.ask(run, &model, chosen, tracker, &mut rest).await {
                 Ok(reply) => {
                     let record = self.record(tracker.ok(), Some(reply.text.clone()));
                     return Draft { result: Ok(reply), record, overcome: failures, rest };
@@ -85,15 +88,44 @@ impl Assignment {
         Draft { result: Err(error), record, overcome: failures, rest }
     }
 
+    /// Asks a model; once more without tools when it called one though it was told not to.
+    async fn ask(
+        &self,
+        run: &Arc<RunContext>,
+        model: &Arc<Model>,
+        chosen: Chosen,
+        tracker: &Tracker,
+        rest: &mut Vec<CallStream>,
+    ) -> Result<Reply, LlmError> {
+        let limit = run.limit(LimitKind::Worker, model, &self.leaf.stage);
+        let (begun, queued) = (Instant::now(), tracker.queued());
+        let call = self.call(run, model, chosen, limit);
+        let was_shown = !call.tools.is_empty();
+        let reply = fold(model, call, tracker, rest).await;
+        let is_empty = |error: &LlmError| error.kind == LlmErrorKind::Empty;
+        let called = was_shown && tracker.called_tool() && reply.as_ref().is_err_and(is_empty);
+        if !called {
+            return reply;
+        }
+        model.called_unasked();
+        let waited = tracker.queued().saturating_sub(queued);
+        let left = limit.saturating_sub(begun.elapsed().saturating_sub(waited));
+        fold(model, self.call(run, model, chosen, left), tracker, rest).await
+    }
+
     fn record(&self, call: super::trace::CallRecord, response: Option<String>) -> WorkerRecord {
         WorkerRecord { name: self.leaf.name.clone(), call, response, nested: None }
     }
 
-    fn call(&self, run: &RunContext, model: &Model, chosen: Chosen) -> Call {
+    fn call(&self, run: &RunContext, model: &Model, chosen: Chosen, limit: Duration) -> Call {
         let (request, stage) = (&run.request, &self.leaf.stage);
+        let are_shown = self.tools == WorkerTools::Schemas
+            && !request.tools.is_empty()
+            && !model.calls_unasked();
+        let conversation = if are_shown { &run.conversation } else { run.without_tools() };
         let seed = request.sampling.seed.map(|seed| seed.wrapping_add(i64::from(self.leaf.copy)));
         Call {
-            messages: with_system(&run.conversation, stage.system.as_deref()),
+            messages: with_system(conversation, stage.system.as_deref()),
             appendix: None,
             context_tokens: run.context_wanted,
             sampling: Sampling {
@@ -105,15 +137,15 @@ impl Assignment {
             stop: if self.answers { request.stop.clone() } else { Vec::new() },
             format: if self.answers { request.format.clone() } else { OutputFormat::Text },
             effort: None::<Effort>,
-            // Shown and not to be called; a model without tools or tool choice gets plain text turns.
-            tools: Arc::clone(&request.tools),
-            tool_choice: (!request.tools.is_empty()).then_some(ToolChoice::None),
+            // Not to be called; a model without tools or tool choice gets plain text turns.
+            tools: if are_shown { Arc::clone(&request.tools) } else { Arc::from([]) },
+            tool_choice: are_shown.then_some(ToolChoice::None),
             parallel_tool_calls: None,
             extra: None,
             raw: false,
             stream: true,
             folded: true,
-            limit: Limit::Total(run.limit(LimitKind::Worker, model, stage)),
+            limit: Limit::Total(limit),
             permits: run.permits.clone(),
             avoid: None,
             affinity: Some(run.affinity),

@@ -123,7 +123,9 @@ async fn tools_are_shown_to_workers_and_called_by_the_writer_alone() {
     ])
     .await;
     let workers = ["plain", "own", "eager"];
-    let chorus = four_stages(&workers).model_keys("own", OLLAMA).over(&upstream).await;
+    let mut setup = four_stages(&workers).model_keys("own", OLLAMA);
+    setup.plan()["policy"] = json!({"worker_tools": "schemas"});
+    let chorus = setup.over(&upstream).await;
     let mut body = question(CHAT, "chorus", "And in Rome?", false);
     let asked = json!({"id": "c1", "type": "function",
         "function": {"name": "weather", "arguments": "{\"city\":\"Paris\"}"}});

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::config::{Leaf, Member, Plan, Policy, Schedule, Stage};
+use crate::config::{Leaf, Member, Plan, Policy, Schedule, Stage, WorkerTools};
 
 /// A line and what hangs below it.
 #[derive(Serialize)]
@@ -76,8 +76,16 @@ fn member(member: &Member) -> Node {
 
 /// How the members are waited for, as far as it is not the default.
 fn policy(plan: &Plan) -> String {
-    let Policy { min_success, quorum, grace, deadline, agreement, schedule, overrides } =
-        plan.policy;
+    let Policy {
+        min_success,
+        quorum,
+        grace,
+        deadline,
+        agreement,
+        schedule,
+        overrides,
+        worker_tools,
+    } = plan.policy;
     let mut notes = Vec::new();
     if let Some(quorum) = quorum {
         let members = plan.members.len();
@@ -102,6 +110,9 @@ fn policy(plan: &Plan) -> String {
     }
     if overrides {
         notes.push("the analyzer may choose among them".to_owned());
+    }
+    if worker_tools == WorkerTools::Schemas {
+        notes.push("shown the tools' definitions".to_owned());
     }
     in_parentheses(&notes)
 }

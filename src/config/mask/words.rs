@@ -109,7 +109,7 @@ pub(super) fn use_in_plan(key: &str) -> Option<Use> {
         | "synthesizer" => Use::Name,
         "temperature" | "auto_temperature" | "max_tokens" | "timeout_secs" | "samples"
         | "top_k" | "policy" | "min_success" | "quorum" | "grace_ms" | "deadline_secs"
-        | "agreement" | "schedule" | "overrides" => Use::Word,
+        | "agreement" | "schedule" | "overrides" | "worker_tools" => Use::Word,
         _ => return None,
     })
 }

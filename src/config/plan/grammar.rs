@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Policy, Quorum, Reranker, Schedule, Stage,
+    Policy, Quorum, Reranker, Schedule, Stage, WorkerTools,
     json::{Object, Reader, Strict, kind},
 };
 
@@ -266,6 +266,8 @@ fn policy(object: &mut Object<'_>, workers: &[Worker], analyzed: bool) -> Policy
         .and_then(|secs| Duration::try_from_secs_f64(secs).ok());
     let agreement = object.number("agreement", 0.0..=1.0);
     let overrides = object.boolean("overrides").unwrap_or(default.overrides);
+    let shown = [("list", WorkerTools::List), ("schemas", WorkerTools::Schemas)];
+    let worker_tools = object.choice("worker_tools", &shown).unwrap_or(default.worker_tools);
     if overrides && !analyzed {
         let what = "is true, and this level has no `analyzer` of its own";
         let remedy = "add one to this level, or take it out";
@@ -277,7 +279,7 @@ fn policy(object: &mut Object<'_>, workers: &[Worker], analyzed: bool) -> Policy
     }
     object.finish();
     let grace = grace.unwrap_or(default.grace);
-    Policy { min_success, quorum, grace, deadline, agreement, schedule, overrides }
+    Policy { min_success, quorum, grace, deadline, agreement, schedule, overrides, worker_tools }
 }
 
 fn quorum(object: &mut Object<'_>, members: usize, min_success: usize) -> Option<Quorum> {

@@ -166,6 +166,9 @@ struct Policy {
     /// analyzer of its own.
     #[schemars(extend("default" = false))]
     overrides: Option<bool>,
+    /// What workers are shown of the request's tools, which they may not call.
+    #[schemars(extend("default" = "list"))]
+    worker_tools: Option<WorkerTools>,
     /// When workers start.
     #[schemars(extend("default" = "overlap"))]
     schedule: Option<Schedule>,
@@ -191,6 +194,15 @@ impl JsonSchema for Quorum {
             "then": { "type": "integer" },
         })
     }
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+enum WorkerTools {
+    /// their names and first sentences, 2 KB at most
+    List,
+    /// the definitions, with tool choice `none` where the protocol has that
+    Schemas,
 }
 
 #[derive(JsonSchema)]

@@ -132,7 +132,7 @@ fn every_policy_arrives_at_its_own_level_only() {
     let json = json!({
         "analyzer": "a",
         "workers": ["a", "b", { "workers": ["a", "b"], "reranker": { "ref": "b", "top_k": 1 },
-            "policy": { "quorum": 1, "grace_ms": 20 } }],
+            "policy": { "quorum": 1, "grace_ms": 20, "worker_tools": "schemas" } }],
         "selector": "a", "reranker": "a",
         "policy": { "min_success": 2, "quorum": 0.5, "deadline_secs": 1.5, "agreement": 0.9,
             "overrides": true } });
@@ -150,7 +150,8 @@ fn every_policy_arrives_at_its_own_level_only() {
     let Member::Nested(panel) = &plan.members[2] else { panic!("a panel") };
     let quorum = Some(Quorum::Members(1));
     let grace = Duration::from_millis(20);
-    assert_eq!(panel.policy, Policy { quorum, grace, ..Policy::default() });
+    let worker_tools = WorkerTools::Schemas;
+    assert_eq!(panel.policy, Policy { quorum, grace, worker_tools, ..Policy::default() });
     assert_eq!(panel.reranker, Some(Reranker { stage: Stage::of("b"), top_k: 1 }));
 }
 

@@ -13,7 +13,7 @@ use crate::config::{
     Alias, Balance, Client, Config, Domain, Endpoint, Health, Leaf, LogFormat, Member, Mode, Model,
     PlainClientFormat, Plan, Policy, Price, Proxies, Proxy, Quorum, ReasoningField, Reranker,
     Retry, Schedule, Server, Stage, StructuredOutput, TimeLimits, Timeouts, Transport,
-    UnknownModel, UsageScope, Workflow,
+    UnknownModel, UsageScope, WorkerTools, Workflow,
 };
 use crate::types::without_keys;
 
@@ -271,7 +271,16 @@ fn stage_of(stage: &Stage) -> Map<String, Value> {
 }
 
 fn policy_of(policy: &Policy) -> Value {
-    let Policy { min_success, quorum, grace, deadline, agreement, schedule, overrides } = policy;
+    let Policy {
+        min_success,
+        quorum,
+        grace,
+        deadline,
+        agreement,
+        schedule,
+        overrides,
+        worker_tools,
+    } = policy;
     json!({
         "min_success": min_success,
         "quorum": quorum.map(|quorum| match quorum {
@@ -286,6 +295,10 @@ fn policy_of(policy: &Policy) -> Value {
             Schedule::Sequential => "sequential",
         },
         "overrides": overrides,
+        "worker_tools": match worker_tools {
+            WorkerTools::List => "list",
+            WorkerTools::Schemas => "schemas",
+        },
     })
 }
 

@@ -42,6 +42,8 @@ const FLUSH: Duration = Duration::from_millis(5);
 
 impl Exchange {
     pub fn of(script: &Script, seen: &Seen, wire: Wire) -> Self {
+        let with_tools = script.with_tools.as_deref().filter(|_| seen.has("tools"));
+        let script = with_tools.unwrap_or(script);
         let mut exchange = Self {
             before_headers: vec![Step::Wait(script.delay)],
             status: 200,

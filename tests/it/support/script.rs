@@ -34,6 +34,7 @@ pub struct Script {
     pub(super) linger: Duration,
     pub(super) headers: Vec<(String, String)>,
     pub(super) ignores_stream: bool,
+    pub(super) with_tools: Option<Box<Script>>,
     next: Option<(usize, Arc<AtomicUsize>, Box<Script>)>,
     moods: Option<Arc<Moods>>,
 }
@@ -135,6 +136,7 @@ impl Script {
             linger: Duration::ZERO,
             headers: Vec::new(),
             ignores_stream: false,
+            with_tools: None,
             next: None,
             moods: None,
         }
@@ -353,6 +355,12 @@ impl Script {
     /// This for the first `times` calls, then `next`.
     pub fn first(mut self, times: usize, next: Self) -> Self {
         self.next = Some((times, Arc::new(AtomicUsize::new(0)), Box::new(next)));
+        self
+    }
+
+    /// This for requests that show tools.
+    pub fn with_tools(mut self, other: Self) -> Self {
+        self.with_tools = Some(Box::new(other));
         self
     }
 
