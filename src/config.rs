@@ -41,7 +41,7 @@ pub use names::{Alias, Named};
 pub use plan::{
     Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage, WorkerTools,
 };
-pub use server::{PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope};
+pub use server::{PlainClientFormat, Progress, ReasoningField, Server, UnknownModel, UsageScope};
 pub use transport::{Proxies, Proxy, Transport};
 
 /// Everything the file said, checked and complete.

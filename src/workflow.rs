@@ -115,6 +115,15 @@ pub enum Event {
     },
     /// A stage ended.
     StageFinished(StageReport),
+    /// A worker has sent the first piece of its draft.
+    DraftBegun,
+    /// A worker's draft is finished; only where drafts are to be shown (`progress = "drafts"`).
+    Draft {
+        /// The worker's name.
+        name: String,
+        /// All of it.
+        text: String,
+    },
     /// A writer has failed, and the answer comes from somebody else; before its first piece.
     Fallback(Fallback),
     /// A writer's context has no room for all of the drafts.
@@ -176,6 +185,8 @@ pub struct StageReport {
     pub detail: Option<String>,
     /// Whether the run counts as degraded from here on.
     pub degrades: bool,
+    /// The question's language in the analyzer's words, in its own report.
+    pub language: Option<String>,
 }
 
 /// Who follows on a writer that failed. The run counts as degraded from here on.
@@ -238,6 +249,8 @@ impl Answer {
             Event::ToolCallDelta(delta) => self.push_call(delta),
             Event::StageStarted { .. }
             | Event::StageFinished(_)
+            | Event::DraftBegun
+            | Event::Draft { .. }
             | Event::Fallback(_)
             | Event::DraftsCut(_)
             | Event::Finished(_)

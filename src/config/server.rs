@@ -15,7 +15,7 @@ pub struct Server {
     pub max_in_flight: usize,
     /// How long a shutdown waits for streams; default 30 s.
     pub shutdown_grace: Duration,
-    /// How long a stream's headers wait for the first answer delta; default 5 s.
+    /// How long a stream's headers wait at most for the first answer delta or draft; default 5 s.
     pub header_hold: Duration,
     /// Pause between heartbeats of a silent stream; default 10 s.
     pub heartbeat: Duration,
@@ -23,8 +23,8 @@ pub struct Server {
     pub unknown_model: UnknownModel,
     /// Framing for clients of `/api/*` that state no preference.
     pub plain_client_format: PlainClientFormat,
-    /// Whether streams carry stage progress in the reasoning channel.
-    pub progress: bool,
+    /// What workflow streams carry of their stages in the reasoning channel.
+    pub progress: Progress,
     /// Which calls the reported usage sums; default the answering one alone.
     pub usage: UsageScope,
     /// The chat chunk's field(s) for reasoning.
@@ -59,6 +59,17 @@ pub enum PlainClientFormat {
     Ndjson,
 }
 
+/// `progress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing.
+    Off,
+    /// Lines on what begins, ends and fails: `auto`.
+    Stages,
+    /// The same, and every draft once it is finished.
+    Drafts,
+}
+
 /// `usage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageScope {
@@ -91,7 +102,7 @@ impl Default for Server {
             heartbeat: Duration::from_secs(10),
             unknown_model: UnknownModel::Reject,
             plain_client_format: PlainClientFormat::Auto,
-            progress: true,
+            progress: Progress::Stages,
             usage: UsageScope::Answer,
             reasoning_field: ReasoningField::ReasoningContent,
             ollama_version: "0.32.7".to_owned(),

@@ -81,7 +81,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
             heartbeat: Duration::ZERO,
             unknown_model: config::UnknownModel::Workflow,
             plain_client_format: config::PlainClientFormat::Auto,
-            progress: true,
+            progress: config::Progress::Stages,
             usage: config::UsageScope::Total,
             reasoning_field: config::ReasoningField::ReasoningContent,
             ollama_version: String::new(),

@@ -36,7 +36,7 @@ pub fn encode(form: Form, pieces: usize, text: &str) -> usize {
 }
 
 fn of(encoder: impl Encoder, dialect: Dialect, pieces: usize, text: &str) -> usize {
-    let channel = Channel { reasoning: true, progress: true };
+    let channel = Channel::SHOWN;
     let mut flow = Flow::new(encoder, dialect, channel, false);
     let mut bytes = 0;
     for _ in 0..pieces {

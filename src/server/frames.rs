@@ -20,15 +20,17 @@ use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, Either, try_join_all},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     App,
     error::{AppError, name_runs},
     lifecycle::Lifecycle,
     observe::{Caller, RequestLog},
+    progress::Language,
 };
 use crate::{
+    config::Progress,
     llm::ToolCallDelta,
     types::{Request, WorkflowId},
     workflow::{Answer, Event, Finished, Route, Run, RunStatus},
@@ -43,6 +45,9 @@ use telling::{Events, Telling};
 pub(super) use tests::{written, written_of};
 use write::Framing;
 pub(super) use write::{Frames, object_bytes};
+
+/// How long a stream's headers wait once a worker has begun its draft.
+const DRAFT_HOLD: Duration = Duration::from_secs(1);
 
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
 
@@ -142,7 +147,11 @@ pub(super) fn answer_all<E: Encoder>(
     let server = &app.config().server;
     let channel = Channel {
         reasoning,
-        progress: reasoning && server.progress && matches!(route, Route::Workflow(_)),
+        progress: match route {
+            Route::Workflow(_) if reasoning => server.progress,
+            Route::Workflow(_) | Route::Direct(_) => Progress::Off,
+        },
+        language: Language::of(&request.messages),
     };
     let requests = std::iter::once(request).chain(further);
     let runs: Vec<Run> = requests
@@ -202,8 +211,9 @@ async fn whole<E: Encoder>(
     Ok(response)
 }
 
-/// Waits for the first answer delta, at most for the header hold, and then sends headers. Until
-/// then a failure has a real status. Progress waits too: alone it never opens the stream.
+/// Waits for the first answer delta or the first finished draft, at most for the header hold, and
+/// then sends headers. Until then a failure has a real status. Progress waits too: other lines never
+/// open the stream.
 async fn streamed<E: Encoder>(
     events: Events,
     mut flow: Flow<E>,
@@ -224,6 +234,16 @@ async fn streamed<E: Encoder>(
         };
         match flow.take(event) {
             Step::Nothing => {}
+            Step::DraftBegun => {
+                let due = Instant::now() + DRAFT_HOLD;
+                if due < hold.deadline() {
+                    hold.as_mut().reset(due);
+                }
+            }
+            Step::DraftFinished => {
+                flow.open();
+                break false;
+            }
             Step::Delta => break false,
             Step::Finished => break true,
             Step::Failed(error) => return Err(error),

@@ -149,6 +149,7 @@ pub(super) fn worker(name: &str, status: StageStatus) -> Event {
         duration_ms: 1980,
         detail: (status != StageStatus::Ok).then(|| "timeout".to_owned()),
         degrades: status != StageStatus::Ok,
+        language: None,
     })
 }
 

@@ -90,7 +90,7 @@ async fn tags_have_every_key_that_somebody_needs() {
         let mut blind = model("blind");
         (blind.vision, blind.tools) = (Some(false), Some(false));
         config.models.insert("blind".to_owned(), Arc::new(blind));
-        config.server.progress = false;
+        config.server.progress = crate::config::Progress::Off;
     });
     let tags = get_path(&app, "/api/tags").await.json();
     let mut first = tags["models"][0].clone();

@@ -30,7 +30,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    config::{Member, Plan, Quorum, Stage},
+    config::{Member, Plan, Progress, Quorum, Stage},
     llm::{LlmError, LlmErrorKind},
 };
 
@@ -188,7 +188,11 @@ impl Board {
         };
         let degrades = self.warn_all(StageKind::Analyzer, &name, failure.as_ref(), overcome);
         self.analyzer = Some(record);
-        report(StageKind::Analyzer, &name, status, ms, detail, degrades)
+        let mut event = report(StageKind::Analyzer, &name, status, ms, detail, degrades);
+        if let Event::StageFinished(report) = &mut event {
+            report.language.clone_from(&advice.language);
+        }
+        event
     }
 
     /// What decided when the analysis ended.
@@ -210,6 +214,21 @@ impl Board {
         if let Some(ended) = self.asking.take() {
             self.chain = self.link(stage, name, &ended);
         }
+    }
+
+    /// The drafts of a member that has ended, where they are to be shown. Those of a panel that has no
+    /// writer were shown already, each when it was finished.
+    pub(super) fn shown_drafts(&self, seat: usize, outcome: &MemberOutcome) -> Vec<Event> {
+        let shows = self.run.engine.config.server.progress == Progress::Drafts;
+        let has_own = match self.plan.members.get(seat) {
+            Some(Member::Leaf(_)) => true,
+            Some(Member::Nested(plan)) => plan.synthesizer.is_some(),
+            None => false,
+        };
+        let drafts = outcome.result.iter().flatten().filter(|_| shows && has_own);
+        let draft =
+            |one: &Candidate| Event::Draft { name: one.name.clone(), text: one.text.clone() };
+        drafts.map(draft).collect()
     }
 
     pub(super) fn member_ended(&mut self, seat: usize, mut outcome: MemberOutcome) -> Event {

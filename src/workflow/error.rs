@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use indexmap::IndexMap;
+
 use crate::llm::LlmError;
 
 /// Why a run failed. `Display` is for the caller and says what to do; it names workers and models,
@@ -55,9 +57,20 @@ pub enum WorkflowError {
 }
 
 fn all_failed(workers: &[(String, String)], needed: usize) -> String {
-    let each: Vec<String> = workers.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let each = by_reason(workers.iter().map(|(name, why)| (name.as_str(), why.as_str())));
     if needed > 1 {
-        return format!("fewer than {needed} workers succeeded: {}", each.join("; "));
+        return format!("fewer than {needed} workers succeeded: {each}");
     }
-    format!("no worker succeeded: {}", each.join("; "))
+    format!("no worker succeeded: {each}")
+}
+
+/// Who failed why, each reason once: `a, b: no answer in 60 s; c: failed (500)`.
+pub(super) fn by_reason<'a>(failures: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut reasons: IndexMap<&str, Vec<&str>> = IndexMap::new();
+    for (name, why) in failures {
+        reasons.entry(why).or_default().push(name);
+    }
+    let told: Vec<String> =
+        reasons.iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
+    told.join("; ")
 }

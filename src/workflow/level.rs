@@ -113,9 +113,13 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     }
                 }
                 Step::Member { seat, outcome } => {
+                    let drafts = board.shown_drafts(seat, &outcome);
                     let event = board.member_ended(seat, *outcome);
                     active.extend(board.drafting());
                     yield Step::Event(event);
+                    for draft in drafts {
+                        yield Step::Event(draft);
+                    }
                 }
                 Step::GraceOver => {
                     let events = board.cut_stragglers();

@@ -11,6 +11,7 @@ use super::{
     context::RunContext,
     critical::{Chain, told},
     direct::{self, Instead},
+    error::by_reason,
     level::{Position, run_level},
     step::{Failure, FailureKind, LevelOutcome, Step, Steps},
     trace::{LevelRecord, Spent, UsageRecord, Warning, millis},
@@ -291,8 +292,8 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
 }
 
 fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize) -> WorkflowError {
-    let each = || members.iter().map(|(name, failure)| format!("{name}: {}", failure.message));
-    let listed = || each().collect::<Vec<_>>().join("; ");
+    let each = || members.iter().map(|(name, one)| (name.as_str(), one.message.as_str()));
+    let listed = || by_reason(each());
     if failure.is_by_deadline() {
         let message = format!("too few workers answered before the deadline: {}", listed());
         return WorkflowError::Timeout { message };

@@ -92,7 +92,20 @@ impl Site {
             own.begin(chain);
             let name = assignment.leaf.name.clone();
             yield Step::Event(started(StageKind::Worker, &name));
-            let draft = assignment.draft(&run, &advice, &own).await;
+            // Boxed: it is moved between two awaits.
+            let mut drafting = Box::pin(assignment.draft(&run, &advice, &own));
+            let early = tokio::select! {
+                biased;
+                draft = &mut drafting => Some(draft),
+                () = own.spoken() => None,
+            };
+            let draft = match early {
+                Some(draft) => draft,
+                None => {
+                    yield Step::Event(Event::DraftBegun);
+                    drafting.await
+                }
+            };
             let chain = own.chain(StageKind::Worker, &name, path.as_ref());
             let model = draft.record.call.model.clone();
             let candidate = |reply: Reply| {

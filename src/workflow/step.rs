@@ -264,5 +264,6 @@ pub(super) fn report(
         duration_ms,
         detail,
         degrades,
+        language: None,
     })
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use futures::StreamExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     StageKind,
@@ -30,6 +33,8 @@ pub(super) struct Tracker {
     until: Option<Deadline>,
     entry: Arc<Mutex<Entry>>,
     stopwatch: Stopwatch,
+    /// Its first piece of output has come.
+    spoke: Arc<Notify>,
 }
 
 /// What is known of a stage.
@@ -108,7 +113,7 @@ impl Tracker {
         let record = CallRecord { model: model.to_owned(), ..CallRecord::default() };
         let entry = Entry { record, ..Entry::default() };
         let (entry, stopwatch) = (Arc::new(Mutex::new(entry)), Stopwatch::default());
-        Self { run: Arc::clone(run), until, entry, stopwatch }
+        Self { run: Arc::clone(run), until, entry, stopwatch, spoke: Arc::default() }
     }
 
     /// The stage begins, after what it had to wait for.
@@ -123,6 +128,11 @@ impl Tracker {
     /// Runs while the stage has nothing to do.
     pub(super) fn stopwatch(&self) -> Stopwatch {
         self.stopwatch.clone()
+    }
+
+    /// Waits for the first piece of output, whatever it is.
+    pub(super) async fn spoken(&self) {
+        self.spoke.notified().await;
     }
 
     /// The chain that the stage is the last of; none when it did not begin.
@@ -314,6 +324,7 @@ impl Tracker {
                 if entry.speaks.is_none() {
                     entry.waited += self.stopwatch.take();
                     entry.speaks = Some(Instant::now());
+                    self.spoke.notify_one();
                 }
                 let speaks = !matches!(delta, Delta::Reasoning(_));
                 if speaks && entry.record.first_token_ms.is_none() {

@@ -6,8 +6,8 @@ use toml::Spanned;
 use url::Url;
 
 use crate::config::{
-    Overrides, PlainClientFormat, ReasoningField, Server, UnknownModel, UsageScope, raw::Table,
-    report::Report,
+    Overrides, PlainClientFormat, Progress, ReasoningField, Server, UnknownModel, UsageScope,
+    raw::Table, report::Report,
 };
 
 pub(super) fn read(
@@ -59,7 +59,10 @@ fn section(mut table: Table<'_, '_>) -> Server {
             )
             .map_or(default.plain_client_format, Spanned::into_inner),
         progress: table_ref
-            .choice("progress", &[("auto", true), ("off", false)])
+            .choice(
+                "progress",
+                &[("auto", Progress::Stages), ("off", Progress::Off), ("drafts", Progress::Drafts)],
+            )
             .map_or(default.progress, Spanned::into_inner),
         usage: table_ref
             .choice("usage", &[("total", UsageScope::Total), ("answer", UsageScope::Answer)])

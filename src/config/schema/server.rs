@@ -33,8 +33,8 @@ pub(super) struct Server {
     /// Seconds that a shutdown (SIGTERM, Ctrl-C) lets running answers finish.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 30))]
     shutdown_grace_secs: Option<f64>,
-    /// Seconds that a stream's headers wait for the first piece of the answer, so that a failure
-    /// before it has a real status.
+    /// Seconds that a stream's headers wait for the first piece of the answer or the first draft, so
+    /// that a failure before it has a real status.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 5))]
     header_hold_secs: Option<f64>,
     /// Seconds between signs of life on a stream that is silent.
@@ -46,7 +46,7 @@ pub(super) struct Server {
     /// Framing on `/api/*` for clients that state none.
     #[schemars(extend("default" = "auto"))]
     plain_client_format: Option<PlainClientFormat>,
-    /// Whether streams tell of each finished stage, one line in the reasoning channel.
+    /// What workflow streams tell of their stages, a line each in the reasoning channel.
     #[schemars(extend("default" = "auto"))]
     progress: Option<Progress>,
     /// Which calls the tokens of an answer are counted over; the sum over all of them is in the
@@ -103,10 +103,12 @@ enum PlainClientFormat {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase", inline)]
 enum Progress {
-    /// on workflow streams, unless the request says otherwise
+    /// what begins, ends and fails, unless the request says otherwise
     Auto,
-    /// never
+    /// nothing
     Off,
+    /// the same as `auto`, and every draft once it is finished
+    Drafts,
 }
 
 #[derive(JsonSchema)]

@@ -1,10 +1,17 @@
 //! Events to frames, one at a time and without waiting for anything.
 
 use super::{
-    super::{dialect::Dialect, error::AppError, progress},
+    super::{
+        dialect::Dialect,
+        error::AppError,
+        progress::{Language, Reporter},
+    },
     Encoder, Frames, Framing, Told,
 };
-use crate::workflow::{Event, RunStatus};
+use crate::{
+    config::Progress,
+    workflow::{Event, RunStatus, StageKind, StageStatus},
+};
 
 /// The engine's events stopped without saying how the run ended.
 pub(super) const NO_ENDING: AppError = AppError::Internal("the run ended without an ending");
@@ -18,8 +25,20 @@ const LONGEST_PIECE: usize = 1 << 20;
 pub(in super::super) struct Channel {
     /// The answering model's chain of thought.
     pub(in super::super) reasoning: bool,
-    /// A line for each finished stage.
-    pub(in super::super) progress: bool,
+    /// What is told of the run's stages.
+    pub(in super::super) progress: Progress,
+    /// In which language, as far as the question tells.
+    pub(in super::super) language: Language,
+}
+
+impl Channel {
+    /// All of it.
+    pub(in super::super) const SHOWN: Self =
+        Self { reasoning: true, progress: Progress::Stages, language: Language::English };
+    /// Nothing.
+    #[cfg(test)]
+    pub(in super::super) const QUIET: Self =
+        Self { reasoning: false, progress: Progress::Off, language: Language::English };
 }
 
 /// An answer on its way out.
@@ -29,6 +48,7 @@ pub(in super::super) struct Flow<E> {
     encoder: E,
     dialect: Dialect,
     channel: Channel,
+    reporter: Reporter,
     include_workflow: bool,
     opened: bool,
     /// The answer itself has begun; a reasoning block would be closed by now.
@@ -42,6 +62,10 @@ pub(in super::super) struct Flow<E> {
 pub(in super::super) enum Step {
     /// Nothing that could open a stream.
     Nothing,
+    /// A worker has begun to answer: a stream may be opened soon.
+    DraftBegun,
+    /// A worker has answered: a stream may be opened.
+    DraftFinished,
     /// A piece of the answer is waiting to be written.
     Delta,
     /// The answer is complete, its last frame waits.
@@ -63,6 +87,7 @@ impl<E: Encoder> Flow<E> {
             encoder,
             dialect,
             channel,
+            reporter: Reporter::new(channel.progress, channel.language),
             include_workflow,
             opened: false,
             answering: false,
@@ -96,22 +121,17 @@ impl<E: Encoder> Flow<E> {
             event
         });
         match event {
-            Some(Event::StageStarted { .. }) => Step::Nothing,
-            Some(Event::StageFinished(report)) => {
-                self.degraded |= report.degrades;
-                if self.channel.progress && !self.answering {
-                    self.open();
-                    self.encoder.reasoning(&progress::line(&report), &mut self.frames);
-                }
-                Step::Nothing
-            }
-            Some(Event::Fallback(_)) => {
-                self.degraded = true;
-                Step::Nothing
-            }
-            Some(Event::DraftsCut(_)) => Step::Nothing,
+            Some(
+                event @ (Event::StageStarted { .. }
+                | Event::StageFinished(_)
+                | Event::DraftBegun
+                | Event::Draft { .. }
+                | Event::Fallback(_)
+                | Event::DraftsCut(_)),
+            ) => self.stage(&event),
             Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
             Some(Event::Token(text)) => {
+                self.settle();
                 self.answering = true;
                 self.delta(|encoder, frames| {
                     pieces(&text).for_each(|piece| encoder.text(piece, frames));
@@ -121,15 +141,18 @@ impl<E: Encoder> Flow<E> {
                 if !self.channel.reasoning || self.answering || text.is_empty() {
                     return Step::Nothing;
                 }
+                self.settle();
                 self.delta(|encoder, frames| {
                     pieces(&text).for_each(|piece| encoder.reasoning(piece, frames));
                 })
             }
             Some(Event::ToolCallDelta(delta)) => {
+                self.settle();
                 self.answering = true;
                 self.delta(|encoder, frames| encoder.tool_call(&delta, frames))
             }
             Some(Event::Finished(finished)) => {
+                self.settle();
                 self.degraded |= finished.trace.level.status == RunStatus::Degraded;
                 self.open();
                 match self.encoder.finished(&finished, &mut self.frames) {
@@ -143,10 +166,41 @@ impl<E: Encoder> Flow<E> {
                 }
             }
             Some(Event::Failed(failed)) => {
+                self.settle();
                 let include_workflow = self.include_workflow;
                 Step::Failed(AppError::Run { failed, include_workflow })
             }
             None => Step::Failed(NO_ENDING),
+        }
+    }
+
+    /// What is told of a stage waits for what happens at the same time, see [`Flow::settle`].
+    fn stage(&mut self, event: &Event) -> Step {
+        self.reporter.take(event);
+        match event {
+            Event::StageFinished(report) => {
+                self.degraded |= report.degrades;
+                let drafted = (report.stage, report.status) == (StageKind::Worker, StageStatus::Ok);
+                if drafted { Step::DraftFinished } else { Step::Nothing }
+            }
+            Event::Fallback(_) => {
+                self.degraded = true;
+                Step::Nothing
+            }
+            Event::DraftBegun => Step::DraftBegun,
+            _ => Step::Nothing,
+        }
+    }
+
+    /// Encodes the lines of progress that wait: nothing more happens now, or the answer begins.
+    pub(super) fn settle(&mut self) {
+        let Some(lines) = self.reporter.flush() else { return };
+        if self.answering {
+            return;
+        }
+        self.open();
+        for line in lines.split_inclusive('\n').flat_map(pieces) {
+            self.encoder.reasoning(line, &mut self.frames);
         }
     }
 

@@ -119,8 +119,13 @@ impl<E: Encoder> Telling<E> {
                         return Poll::Ready(());
                     }
                 }
-                Poll::Pending if self.flow.frames.len() == 0 => return self.idle(context),
-                Poll::Pending => return Poll::Ready(()),
+                Poll::Pending => {
+                    self.flow.settle();
+                    match self.flow.frames.len() {
+                        0 => return self.idle(context),
+                        _ => return Poll::Ready(()),
+                    }
+                }
             }
         }
     }
@@ -128,7 +133,7 @@ impl<E: Encoder> Telling<E> {
     /// Encodes an event; tells whether it was the last one.
     fn take(&mut self, event: Option<Told>) -> bool {
         match self.flow.take(event) {
-            Step::Nothing | Step::Delta => return false,
+            Step::Nothing | Step::DraftBegun | Step::DraftFinished | Step::Delta => return false,
             Step::Finished => {}
             Step::Failed(error) => {
                 self.flow.fail(&error);

@@ -18,7 +18,11 @@ use super::{
     super::{dialect::Dialect, test_support::*},
     *,
 };
-use crate::{llm::LlmErrorKind, types::FinishReason, workflow::StageStatus};
+use crate::{
+    llm::LlmErrorKind,
+    types::FinishReason,
+    workflow::{StageKind, StageReport, StageStatus},
+};
 
 /// Everything a stream writes for these events.
 pub(in super::super) fn written<E: Encoder>(
@@ -82,7 +86,7 @@ impl Encoder for Plain {
     }
 }
 
-const SHOWN: Channel = Channel { reasoning: true, progress: true };
+const SHOWN: Channel = Channel::SHOWN;
 
 fn live() -> Live {
     Live {
@@ -96,6 +100,22 @@ fn live() -> Live {
 
 fn flow(channel: Channel) -> Flow<Plain> {
     Flow::new(Plain, Dialect::Ollama, channel, false)
+}
+
+fn analyzer() -> Event {
+    Event::StageFinished(StageReport {
+        stage: StageKind::Analyzer,
+        name: "small".to_owned(),
+        status: StageStatus::Ok,
+        duration_ms: 400,
+        detail: None,
+        degrades: false,
+        language: None,
+    })
+}
+
+fn started(name: &str) -> Event {
+    Event::StageStarted { stage: StageKind::Worker, name: name.to_owned() }
 }
 
 /// The events of a single run.
@@ -134,13 +154,10 @@ fn seen(list: &[(u64, &str)]) -> Vec<(u64, String)> {
 #[tokio::test(start_paused = true)]
 async fn headers_go_out_with_the_first_delta_and_progress_waits_for_it() {
     let start = Instant::now();
-    let response = respond(vec![
-        (1, worker("a", StageStatus::Ok)),
-        (2, token("Hi")),
-        (1, end(finished(FinishReason::Stop))),
-    ])
-    .await
-    .unwrap();
+    let response =
+        respond(vec![(1, analyzer()), (2, token("Hi")), (1, end(finished(FinishReason::Stop)))])
+            .await
+            .unwrap();
     assert_eq!(at(start), 3);
     let headers = response.headers();
     assert_eq!(headers["content-type"], "application/x-ndjson");
@@ -150,7 +167,7 @@ async fn headers_go_out_with_the_first_delta_and_progress_waits_for_it() {
     assert_eq!(headers.get("x-chorus-status"), None);
     assert_eq!(
         writes(response, start).await,
-        seen(&[(3, "open"), (3, "(worker a: ok, 2.0 s)"), (3, "Hi"), (4, "end")])
+        seen(&[(3, "open"), (3, "(analyzer small: ok, 0.4 s)"), (3, "Hi"), (4, "end")])
     );
 }
 
@@ -169,11 +186,65 @@ async fn however_many_events_are_ready_none_is_lost() {
     }
 }
 
+/// Nobody looks at nothing until the first token: a draft is a sign that the run will succeed.
+#[tokio::test(start_paused = true)]
+async fn headers_go_out_when_a_worker_has_answered_or_has_begun_to_a_second_ago() {
+    for (channel, lines) in [(SHOWN, true), (Channel::QUIET, false)] {
+        for (events, want) in [
+            (vec![(2, worker("a", StageStatus::Ok))], 2),
+            (vec![(2, Event::DraftBegun)], 3),
+            (vec![(2, Event::DraftBegun), (0, worker("a", StageStatus::Ok))], 2),
+            (vec![(2, Event::DraftBegun), (5, Event::DraftBegun)], 3),
+            (vec![(2, worker("a", StageStatus::Timeout))], 5),
+            (vec![(2, worker("a", StageStatus::Skipped))], 5),
+            (vec![(2, analyzer())], 5),
+            (vec![(5, Event::DraftBegun)], 5),
+        ] {
+            let start = Instant::now();
+            let said = format!("{events:?}");
+            let events = [(0, started("a")), (0, started("b"))].into_iter().chain(events);
+            let events = paced(events.chain([(30, end(finished(FinishReason::Stop)))]).collect());
+            let response = streamed(events, flow(channel), live()).await.unwrap();
+            assert_eq!(at(start), want, "{said}");
+            let first: Vec<_> = writes(response, start).await.into_iter().take(2).collect();
+            assert_eq!(first[0], (want, "open".to_owned()), "{said}");
+            assert_eq!(first[1] == (want, "(asking a, b)".to_owned()), lines, "{said} {first:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_together_is_told_in_one_line() {
+    let start = Instant::now();
+    let response = respond(vec![
+        (1, worker("a", StageStatus::Ok)),
+        (1, started("b")),
+        (0, started("c")),
+        (1, worker("b", StageStatus::Timeout)),
+        (0, worker("c", StageStatus::Timeout)),
+        (0, token("Hi")),
+        (0, end(finished(FinishReason::Stop))),
+    ])
+    .await
+    .unwrap();
+    assert_eq!(
+        writes(response, start).await,
+        seen(&[
+            (1, "open"),
+            (1, "(worker a: ok, 2.0 s)"),
+            (2, "(asking b, c)"),
+            (3, "(worker b, c: timeout (timeout), 2.0 s)"),
+            (3, "Hi"),
+            (3, "end"),
+        ])
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
     let start = Instant::now();
     let response = respond(vec![
-        (1, worker("a", StageStatus::Ok)),
+        (1, analyzer()),
         (6, worker("b", StageStatus::Ok)),
         (20, token("Hi")),
         (0, end(finished(FinishReason::Stop))),
@@ -185,7 +256,7 @@ async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
         writes(response, start).await,
         seen(&[
             (5, "open"),
-            (5, "(worker a: ok, 2.0 s)"),
+            (5, "(analyzer small: ok, 0.4 s)"),
             (7, "(worker b: ok, 2.0 s)"),
             (17, "beat"),
             (27, "Hi"),
@@ -198,7 +269,7 @@ async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
 async fn a_failure_before_the_headers_has_a_real_status() {
     for kind in [LlmErrorKind::Connect, LlmErrorKind::Timeout] {
         let failure = Event::Failed(failed(upstream(kind)));
-        let error = respond(vec![(1, worker("a", StageStatus::Ok)), (3, failure)]).await;
+        let error = respond(vec![(1, worker("a", StageStatus::Timeout)), (3, failure)]).await;
         let want = match kind {
             LlmErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
@@ -228,7 +299,7 @@ async fn a_failure_after_the_headers_is_an_event_and_is_told_to_the_log() {
 #[tokio::test(start_paused = true)]
 async fn silence_is_broken_by_heartbeats_and_suppressed_events_do_not_count() {
     let start = Instant::now();
-    let quiet = Channel { reasoning: false, progress: false };
+    let quiet = Channel::QUIET;
     let events = paced(vec![
         (1, token("Hi")),
         (8, reasoning("hm")),
@@ -246,7 +317,7 @@ async fn silence_is_broken_by_heartbeats_and_suppressed_events_do_not_count() {
 #[tokio::test(start_paused = true)]
 async fn suppressed_reasoning_does_not_open_the_stream() {
     let start = Instant::now();
-    let quiet = Channel { reasoning: false, progress: false };
+    let quiet = Channel::QUIET;
     let events = paced(vec![(1, reasoning("hm")), (2, token("Hi"))]);
     let response = streamed(events, flow(quiet), live()).await.unwrap();
     assert_eq!((at(start), response.status()), (3, StatusCode::OK));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::{App, error::AppError, extract::Inbound};
-use crate::config::{Config, Member, Model, Named, Plan};
+use crate::config::{Config, Member, Model, Named, Plan, Progress};
 
 /// The answer of `GET /api/tags` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
@@ -186,7 +186,11 @@ pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&
             )
         }
     };
-    let optional = [("tools", tools), ("vision", vision), ("thinking", config.server.progress)];
+    let optional = [
+        ("tools", tools),
+        ("vision", vision),
+        ("thinking", config.server.progress != Progress::Off),
+    ];
     let optional = optional.into_iter().filter_map(|(name, has)| has.then_some(name));
     std::iter::once("completion").chain(optional).collect()
 }

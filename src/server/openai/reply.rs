@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn streamed(reply: ChatReply, events: Vec<Event>) -> String {
-        let shown = Channel { reasoning: true, progress: true };
+        let shown = Channel::SHOWN;
         written(reply, Dialect::OpenAi, shown, events)
     }
 

@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::config::{
     Alias, Balance, Client, Config, Domain, Endpoint, Health, Leaf, LogFormat, Member, Mode, Model,
-    PlainClientFormat, Plan, Policy, Price, Proxies, Proxy, Quorum, ReasoningField, Reranker,
-    Retry, Schedule, Server, Stage, StructuredOutput, TimeLimits, Timeouts, Transport,
+    PlainClientFormat, Plan, Policy, Price, Progress, Proxies, Proxy, Quorum, ReasoningField,
+    Reranker, Retry, Schedule, Server, Stage, StructuredOutput, TimeLimits, Timeouts, Transport,
     UnknownModel, UsageScope, WorkerTools, Workflow,
 };
 use crate::types::without_keys;
@@ -98,7 +98,11 @@ fn server_of(server: &Server) -> Value {
             PlainClientFormat::Sse => "sse",
             PlainClientFormat::Ndjson => "ndjson",
         },
-        "progress": if *progress { "auto" } else { "off" },
+        "progress": match progress {
+            Progress::Stages => "auto",
+            Progress::Off => "off",
+            Progress::Drafts => "drafts",
+        },
         "usage": match usage {
             UsageScope::Total => "total",
             UsageScope::Answer => "answer",

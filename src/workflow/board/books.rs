@@ -6,6 +6,7 @@ use crate::{
     types::Usage,
     workflow::{
         Event, StageKind,
+        error::by_reason,
         step::{Candidate, Failure, FailureKind, LevelOutcome},
         trace::{
             AnalyzerRecord, CallRecord, LevelRecord, RerankerRecord, RunStatus, SelectorRecord,
@@ -133,8 +134,8 @@ impl Board {
                 Some((outcome.record.name.clone(), failure.clone()))
             })
             .collect();
-        let each: Vec<String> =
-            failures.iter().map(|(name, failure)| format!("{name}: {}", failure.message)).collect();
+        let each = failures.iter().map(|(name, failure)| (name.as_str(), failure.message.as_str()));
+        let message = by_reason(each);
         // A level below ends at the same moment; whichever is seen first, the deadline was it.
         let below = failures.iter().any(|(_, failure)| failure.is_by_deadline());
         let kind = FailureKind::Members {
@@ -143,7 +144,7 @@ impl Board {
             needed: self.plan.policy.min_success.max(1),
             by_deadline: self.overdue || below,
         };
-        let failure = Failure { kind, code: "all_workers_failed", message: each.join("; ") };
+        let failure = Failure { kind, code: "all_workers_failed", message };
         if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) {
             return Failure { code: LlmErrorKind::UnsupportedInput.code(), ..failure };
         }

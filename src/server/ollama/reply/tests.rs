@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 fn streamed(form: Form, dialect: Dialect, events: Vec<Event>) -> String {
     let reply = OllamaReply::new(form, "m".to_owned(), false);
-    let shown = Channel { reasoning: true, progress: true };
+    let shown = Channel::SHOWN;
     without_times(&written(reply, dialect, shown, events))
 }
 

@@ -24,7 +24,7 @@ fn reply(keep: Option<Keep>, include_workflow: bool) -> ResponseReply {
 }
 
 fn checked(reply: ResponseReply, events: Vec<Event>) -> Vec<Value> {
-    let shown = Channel { reasoning: true, progress: true };
+    let shown = Channel::SHOWN;
     let text = written(reply, Dialect::OpenAi, shown, events);
     let events = checker::read(&text).unwrap();
     checker::check(&events).unwrap();

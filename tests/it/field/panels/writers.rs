@@ -86,7 +86,9 @@ async fn prose_of_a_worker_is_no_answer_where_tools_may_be_called() {
                     body["tool_choice"] = json!(choice);
                 }
                 let (status, told) = asked(&chorus, path, &body).await;
-                assert_eq!(status, 502, "{path} {stream} {choice:?}: {told}");
+                // A stream was opened when the first draft was there: its error comes inside it.
+                let failed = status == 502 || (stream && told.contains("upstream_error"));
+                assert!(failed, "{path} {stream} {choice:?}: {status} {told}");
                 assert!(!told.contains("in prose"), "{path} {stream} {choice:?}: {told}");
             }
         }

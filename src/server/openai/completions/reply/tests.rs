@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{llm::LlmErrorKind, workflow::Event};
 
-const SHOWN: Channel = Channel { reasoning: false, progress: false };
+const SHOWN: Channel = Channel::QUIET;
 
 fn reply(prompts: usize, include_usage: bool, include_workflow: bool) -> CompletionReply {
     let mut reply = CompletionReply::new("m".to_owned(), prompts, include_usage, include_workflow);
