@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Streams from a running Chorus on every endpoint and dialect, and checks that the answer really
-# comes in pieces, over time, and ends as the dialect says.
+# comes in pieces, over time, and ends as the dialect says. Beside each stream stands the gap between
+# its pieces, the middle one and the longest: a proxy that holds every piece back for a while shows in
+# the first, one that gathers them in the second.
 #
 #   chorus demo &  ./test_stream.sh
+#   ./test_stream.sh --url https://chorus.example    through a proxy
 #
+# --url URL      where it is, instead of CHORUS_URL
 # CHORUS_URL     where it is     default http://127.0.0.1:11435
 # CHORUS_KEY     a client key    default none
 # MIN_SPREAD_MS  least time from first to last piece of text; default 20
@@ -11,6 +15,22 @@
 set -euo pipefail
 
 url=${CHORUS_URL:-http://127.0.0.1:11435}
+while [ $# -gt 0 ]; do
+  case $1 in
+    --url=*) url=${1#--url=} ;;
+    --url)
+      [ $# -ge 2 ] || { echo "--url needs a URL"; exit 2; }
+      url=$2
+      shift
+      ;;
+    *)
+      echo "unknown argument: $1 (known: --url URL)"
+      exit 2
+      ;;
+  esac
+  shift
+done
+url=${url%/}
 min_spread_ms=${MIN_SPREAD_MS:-20}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -36,9 +56,11 @@ now_ms() { # the decimal separator follows the locale
 }
 
 # stream PATH BODY TEXT-PATTERN [CURL OPTIONS]: leaves the lines as they came in $folder/lines,
-# and sets $pieces (lines with text), $spread (ms from the first of them to the last) and $kind.
+# and sets $pieces (lines with text), $spread (ms from the first of them to the last), $gaps (ms
+# between them, in words) and $kind.
 stream() {
-  local path=$1 body=$2 pattern=$3 line first='' last=''
+  local path=$1 body=$2 pattern=$3 line first='' last='' now
+  local -a between=()
   shift 3
   : >"$folder/lines"
   : >"$folder/headers"
@@ -47,13 +69,20 @@ stream() {
     printf '%s\n' "$line" >>"$folder/lines"
     if [[ $line =~ $pattern ]]; then
       pieces=$((pieces + 1))
-      last=$(now_ms)
+      now=$(now_ms)
+      [ -z "$last" ] || between+=($((now - last)))
+      last=$now
       first=${first:-$last}
     fi
   done < <(curl --silent --show-error --no-buffer --noproxy '*' --max-time 180 \
     "${auth[@]+"${auth[@]}"}" --dump-header "$folder/headers" \
     -H 'Content-Type: application/json' --data-binary "$body" "$@" "$url$path" 2>&1)
   spread=$((${last:-0} - ${first:-0}))
+  gaps='no gaps'
+  if [ "${#between[@]}" -gt 0 ]; then
+    mapfile -t between < <(printf '%s\n' "${between[@]}" | sort -n)
+    gaps="gaps of ${between[$((${#between[@]} / 2))]} ms, the longest ${between[-1]} ms"
+  fi
   kind=$(tr '[:upper:]' '[:lower:]' <"$folder/headers" | tr -d '\r' | sed -n 's/^content-type: //p')
 }
 
@@ -63,7 +92,7 @@ flows() {
   [ "$kind" = "$2" ] || problem="content type is '$kind' instead of '$2'"
   [ "$pieces" -ge 3 ] || problem="${problem:+$problem; }$pieces pieces of text"
   [ "$spread" -ge "$min_spread_ms" ] || problem="${problem:+$problem; }all of it within $spread ms"
-  result "$1 comes in pieces" "$problem" "$pieces in $spread ms"
+  result "$1 comes in pieces" "$problem" "$pieces in $spread ms; $gaps"
 }
 
 # ends WHAT LAST-LINE-PATTERN

@@ -8,6 +8,7 @@ pub mod find;
 pub mod init;
 pub mod logging;
 pub mod migrate;
+pub mod output;
 pub mod reload;
 pub mod schema;
 pub mod screen;

@@ -5,6 +5,8 @@ mod check;
 mod compare;
 mod diagnostic;
 mod error;
+mod foreign;
+mod fullwidth;
 mod legacy;
 mod limits;
 mod locate;
@@ -191,6 +193,15 @@ impl Config {
             return Some(&self.workflow);
         }
         self.profiles.get(name)
+    }
+
+    /// The first model that is at the listener's own address.
+    #[must_use]
+    pub fn asks_itself(&self) -> Option<&str> {
+        let own = |model: &&Arc<Model>| {
+            model.endpoints.iter().any(|endpoint| self.server.is_own(&endpoint.api_base))
+        };
+        self.models.values().find(own).map(|model| model.name.as_str())
     }
 
     /// Reads and checks the file at `path`.

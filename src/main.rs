@@ -11,11 +11,14 @@ use chorus::{
         check, demo,
         diagnostics::Look,
         find::{self, Found},
-        init, logging, migrate, schema,
+        init, logging, migrate,
+        output::UntilClosed,
+        schema,
         screen::Opening,
         serve,
     },
     config::{self, Env, LogFormat, Overrides},
+    llm::probe::Spend,
 };
 use clap::{
     Parser, Subcommand,
@@ -72,6 +75,9 @@ enum Command {
         /// accepts the key and knows the model; exit code 1 when one is not fine
         #[arg(long)]
         probe: bool,
+        /// With --probe: make one real call of each endpoint too, for one token, which may cost something
+        #[arg(long, requires = "probe")]
+        spend: bool,
     },
     /// Write a first config of the model servers and keys that are found here
     Init {
@@ -130,7 +136,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> io::Result<u8> {
     let Cli { config: file, host, port, quiet, log_format, command } = cli;
     let env = |name: &str| std::env::var(name).ok();
-    let mut err = io::stderr();
+    let mut err = UntilClosed::new(io::stderr());
     let command = command.unwrap_or(Command::Serve);
     if let Command::Config { about: About::Schema { plan } } = command {
         return schema::run(plan, &mut io::stdout());
@@ -178,10 +184,11 @@ fn run(cli: Cli) -> io::Result<u8> {
     let overrides = Overrides { host, port, log_format };
     let err_look = look(&Term::stderr(), &env);
     match command {
-        Command::Check { format, probe } => {
+        Command::Check { format, probe, spend } => {
+            let spend = if spend { Spend::OneToken } else { Spend::Nothing };
             let mut out = io::stdout();
             let out_look = look(&Term::stdout(), &env);
-            let options = check::Options { format, probe, out: out_look, err: err_look };
+            let options = check::Options { format, probe, spend, out: out_look, err: err_look };
             check::run(&path, &env, &overrides, options, &mut out, &mut err)
         }
         Command::Migrate { output, dry_run } => {

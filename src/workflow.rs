@@ -16,6 +16,7 @@ mod direct;
 mod drafts;
 mod error;
 mod excerpt;
+mod failures;
 mod hedge;
 mod lenient;
 mod level;
@@ -27,6 +28,7 @@ mod site;
 mod stand_in;
 mod step;
 mod synthesizer;
+mod task;
 mod temperature;
 #[cfg(test)]
 mod tests;
@@ -48,12 +50,14 @@ use serde::Serialize;
 pub use crate::config::DEFAULT_WORKFLOW;
 pub use drafts::DraftsCut;
 pub use error::WorkflowError;
+pub use failures::Failures;
+pub use task::Task;
 pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};
 
 use crate::{
     config::{Config, Named, UnknownModel, Workflow},
     llm::{self, Llm, LlmError, ModelHealth, ToolCallDelta},
-    types::{FinishReason, ToolCall, Usage, WorkflowId},
+    types::{FinishReason, Request, ToolCall, Usage, WorkflowId},
 };
 
 /// Plans and models, ready to run. One per config.
@@ -70,6 +74,8 @@ pub enum Route {
     Workflow(Workflow),
     /// One model alone.
     Direct(Arc<llm::Model>),
+    /// The small model for a client's background task, instead of a workflow.
+    Task(Arc<llm::Model>, Task),
 }
 
 /// One execution. Dropping `events` cancels it.
@@ -97,6 +103,11 @@ pub struct RunSummary {
     pub status: RunStatus,
     /// Milliseconds to the first content or tool-call delta.
     pub first_token_ms: Option<u64>,
+    /// The client's background task that one small model answered instead of a workflow.
+    pub task: Option<Task>,
+    /// What failed below it and which codes, in the order it happened, in one short phrase; empty
+    /// when nothing did.
+    pub failures: Failures,
     /// Upstream attempts made.
     pub calls: u64,
     /// Over all calls that have ended.
@@ -360,6 +371,20 @@ impl Engine {
                 let anyway = self.config.server.unknown_model == UnknownModel::Workflow;
                 anyway.then(|| Route::Workflow(self.config.workflow.clone()))
             }
+        }
+    }
+
+    /// Who answers this request to a workflow: `[server] task_model` where it is a client's background
+    /// task, else whom the model name means.
+    #[must_use]
+    pub fn for_task(&self, route: Route, request: &Request) -> Route {
+        let model = self.config.server.task_model.as_deref();
+        match (model.and_then(|name| self.llm.model(name)), &route) {
+            (Some(model), Route::Workflow(_)) => match Task::of(request) {
+                Some(task) => Route::Task(Arc::clone(model), task),
+                None => route,
+            },
+            _ => route,
         }
     }
 }

@@ -13,10 +13,13 @@ use std::{
     path::Path,
 };
 
-use super::diagnostics::{self, Look};
+use super::{
+    diagnostics::{self, Look},
+    output::UntilClosed,
+};
 use crate::{
     config::{Config, ConfigError, Env, Overrides},
-    llm::probe::Probed,
+    llm::probe::{Probed, Spend},
 };
 pub use screen::show;
 
@@ -44,6 +47,8 @@ pub struct Options {
     pub format: Format,
     /// `--probe`: ask every endpoint.
     pub probe: bool,
+    /// `--spend`: and make one real call of each, for one token.
+    pub spend: Spend,
     /// How `out` looks.
     pub out: Look,
     /// How `err` looks.
@@ -64,18 +69,19 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
+    let (out, err) = (&mut UntilClosed::new(out), &mut UntilClosed::new(err));
     let loaded = Config::load_with(path, env, overrides);
     let code = match &loaded {
         Ok(_) => FINE,
         Err(_) => BAD_CONFIG,
     };
-    let shown = match (&loaded, options.format) {
+    match (&loaded, options.format) {
         (Ok(config), _) if options.probe => return probed(path, config, options, out),
-        (_, Format::Json) => json::show(path, loaded.as_ref(), None, out),
-        (Ok(config), Format::Text) => screen::show(config, options.out, out),
-        (Err(error), Format::Text) => diagnostics::refused(error, options.err, err),
-    };
-    unless_closed(shown).map(|()| code)
+        (_, Format::Json) => json::show(path, loaded.as_ref(), None, out)?,
+        (Ok(config), Format::Text) => screen::show(config, options.out, out)?,
+        (Err(error), Format::Text) => diagnostics::refused(error, options.err, err)?,
+    }
+    Ok(code)
 }
 
 /// Tells programs that there is no config to check. Returns the exit code.
@@ -84,31 +90,24 @@ pub fn run(
 /// When `out` cannot be written to; that it is closed early is none.
 pub fn missing(error: &ConfigError, out: &mut dyn Write) -> io::Result<u8> {
     let file = error.diagnostics().first().map_or("", |found| found.file.as_str());
-    unless_closed(json::show(Path::new(file), Err(error), None, out)).map(|()| BAD_CONFIG)
+    json::show(Path::new(file), Err(error), None, &mut UntilClosed::new(out))?;
+    Ok(BAD_CONFIG)
 }
 
 /// The same of a good config whose endpoints are asked too. Text begins before they have answered.
 fn probed(path: &Path, config: &Config, options: Options, out: &mut dyn Write) -> io::Result<u8> {
     let found = match options.format {
         Format::Text => {
-            unless_closed(screen::show(config, options.out, out))?;
-            let found = probe::of(config)?;
-            unless_closed(writeln!(out).and_then(|()| probe::show(&found, out)))?;
+            screen::show(config, options.out, out)?;
+            let found = probe::of(config, options.spend)?;
+            writeln!(out).and_then(|()| probe::show(&found, out))?;
             found
         }
         Format::Json => {
-            let found = probe::of(config)?;
-            unless_closed(json::show(path, Ok(config), Some(&found), out))?;
+            let found = probe::of(config, options.spend)?;
+            json::show(path, Ok(config), Some(&found), out)?;
             found
         }
     };
     Ok(if found.iter().all(Probed::is_fine) { FINE } else { NOT_FINE })
-}
-
-/// That the reader has seen enough, as `head` has, is no failure.
-fn unless_closed(shown: io::Result<()>) -> io::Result<()> {
-    match shown {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        shown => shown,
-    }
 }

@@ -263,8 +263,8 @@ mod tests {
         error: [server]: `port` must be a whole number, not text
           --> c.toml:3:8
           |
-        3 | port = "***"
-          |        ^^^^^
+        3 | port = "你好"
+          |        ^^^^^^
           |
           = help: write digits only, without quotes
 

@@ -13,7 +13,10 @@ use std::{
     path::Path,
 };
 
-use super::file::{self, Access, FileError};
+use super::{
+    file::{self, Access, FileError},
+    output::UntilClosed,
+};
 use crate::config::{self, Config, Diagnostic, Env};
 use local::Server;
 use propose::{Model, Worker, Workflow};
@@ -58,6 +61,14 @@ pub async fn run(
     env: Env<'_>,
     terminal: &mut Terminal<'_>,
 ) -> io::Result<u8> {
+    let (mut out, mut err) =
+        (UntilClosed::new(&mut *terminal.out), UntilClosed::new(&mut *terminal.err));
+    let terminal = &mut Terminal {
+        out: &mut out,
+        err: &mut err,
+        input: &mut *terminal.input,
+        attended: terminal.attended,
+    };
     let Some(path) = config::place(flag, env) else {
         writeln!(terminal.err, "there is no home folder; name a file with --config FILE")?;
         return Ok(REFUSED);
@@ -66,30 +77,38 @@ pub async fn run(
         writeln!(terminal.err, "{refusal}")?;
         return Ok(REFUSED);
     }
-    let servers = local::find(local::places(env)).await;
-    let (known, remarks) = providers::known(env);
+    let (servers, mut remarks) = local::find(local::places(env)).await;
+    let (known, unusable) = providers::known(env);
+    remarks.extend(unusable);
     let Some(proposal) = Proposal::of(&servers, &known) else {
         writeln!(terminal.err, "no workflow can be made of what was found")?;
         return Ok(FAILED);
     };
-    proposal.show(&remarks, terminal.out)?;
-    let remarks = match Config::parse(&proposal.text, Some(&path), env) {
+    let warnings = match Config::parse(&proposal.text, Some(&path), env) {
         Ok(config) => config.warnings,
         Err(error) => {
+            proposal.show(&remarks, terminal.out)?;
             writeln!(terminal.err, "this would not load, so nothing was written:\n{error}")?;
             return Ok(FAILED);
         }
     };
-    if !options.yes && !agreed(&path, terminal)? {
-        writeln!(terminal.out, "Nothing was written.")?;
-        return Ok(FINE);
+    if !options.yes {
+        proposal.show(&remarks, terminal.out)?;
+        if !agreed(&path, terminal)? {
+            writeln!(terminal.out, "Nothing was written.")?;
+            return Ok(FINE);
+        }
     }
     match write(&path, &proposal.text, options.force) {
         Ok(backup) => {
+            // Nobody who is not asked has to read on for the file to be there.
+            if options.yes {
+                proposal.show(&remarks, terminal.out)?;
+            }
             if let Some(backup) = backup {
                 writeln!(terminal.out, "The config before is kept as {}.", backup.display())?;
             }
-            told(&path, flag.is_some(), &proposal, &remarks, terminal.out)?;
+            told(&path, flag.is_some(), &proposal, &warnings, terminal.out)?;
             Ok(FINE)
         }
         Err(error @ FileError::Taken(_)) => {
@@ -158,7 +177,7 @@ impl Proposal {
         for line in self.found.iter().chain(remarks) {
             writeln!(out, "  {line}")?;
         }
-        let Workflow { analyzer, workers, strongest, second } = &self.workflow;
+        let Workflow { analyzer, workers, strongest, second, smallest: _ } = &self.workflow;
         let workers: Vec<String> = workers
             .iter()
             .map(|worker| match worker {

@@ -14,7 +14,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::file::{self, Access, FileError};
+use super::{
+    file::{self, Access, FileError},
+    output::UntilClosed,
+};
 use crate::config::{Config, ConfigError, Env};
 use rewrite::Rewritten;
 
@@ -55,10 +58,11 @@ pub fn run(
     env: Env<'_>,
     screen: &mut Screen<'_>,
 ) -> io::Result<u8> {
+    let (mut out, mut err) =
+        (UntilClosed::new(&mut *screen.out), UntilClosed::new(&mut *screen.err));
+    let screen = &mut Screen { out: &mut out, err: &mut err, terminal: screen.terminal };
     match migrate(path, options, env, screen) {
         Ok(()) => Ok(FINE),
-        // The reader has seen enough, as `head` has.
-        Err(Failure::Screen(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(FINE),
         Err(Failure::Screen(error)) => Err(error),
         Err(failure @ (Failure::Config(_) | Failure::Elsewhere(_) | Failure::Taken(_))) => {
             writeln!(screen.err, "{failure}")?;

@@ -142,6 +142,13 @@ impl Loader {
             .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
         let running = self.app.engine();
         let waiting = next.keep_fixed(running.config());
+        if let Some(model) = next.asks_itself() {
+            return Err(vec![format!(
+                "{}: model `{}` is at Chorus' own address until Chorus is restarted; it would ask itself",
+                path.display(),
+                model.escape_debug()
+            )]);
+        }
         // The file was checked for the host it names, and the listener stays where it is.
         if next.server.is_exposed(next.clients.is_empty()) {
             return Err(vec![format!(

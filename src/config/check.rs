@@ -55,6 +55,8 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         legacy::single_model(report, &model.span);
     }
     let models = model::read(models, &secrets);
+    let server = server.with(&models, report);
+    models.refuse_own(&server, report);
     let mut workflow = table.table("workflow", "[workflow]");
     let has_timeouts = workflow.as_ref().is_some_and(|table| table.has("timeouts"));
     let timeouts = timing::read(workflow.as_mut(), report);

@@ -122,6 +122,7 @@ impl Server {
             progress,
             usage,
             reasoning_field,
+            task_model,
             ollama_version,
             allowed_hosts,
             cors_origins,
@@ -140,6 +141,7 @@ impl Server {
             ("progress", *progress != next.progress),
             ("usage", *usage != next.usage),
             ("reasoning_field", *reasoning_field != next.reasoning_field),
+            ("task_model", *task_model != next.task_model),
             ("ollama_version", *ollama_version != next.ollama_version),
             ("allowed_hosts", *allowed_hosts != next.allowed_hosts),
             ("cors_origins", *cors_origins != next.cors_origins),
@@ -218,7 +220,7 @@ mod tests {
 
     const TEXT: &str = r#"
 [server]
-port = 1
+port = 7
 [[client]]
 name = "x"
 key = "one"
@@ -262,7 +264,7 @@ format = "json"
         let config = parse(TEXT);
         assert!(config.means_the_same(&parse(&format!("# a comment\n{TEXT}"))));
         for (from, to) in [
-            ("port = 1\n", "port = 2\n"),
+            ("port = 7\n", "port = 2\n"),
             ("\"one\"", "\"two\""),
             ("\"first\"", "\"other\""),
             ("\"hers\"", "\"his\""),
@@ -297,7 +299,7 @@ format = "json"
         let config = parse(TEXT);
         let model_c = "[[model]]\nname = \"c\"\napi_base = \"http://127.0.0.1:1/v1\"\n";
         for (from, to, want) in [
-            ("port = 1\n", "port = 2\nheartbeat_secs = 3\n", "[server] port, heartbeat_secs"),
+            ("port = 7\n", "port = 2\nheartbeat_secs = 3\n", "[server] port, heartbeat_secs"),
             ("\"one\"", "\"two\"", "client x changed"),
             ("name = \"x\"", "name = \"y\"", "client y added; client x removed"),
             ("\"first\"", "\"other\"", "model a changed"),
@@ -320,8 +322,8 @@ format = "json"
     fn what_needs_a_restart_is_kept_and_named() {
         let running = parse(TEXT);
         for (from, to, want) in [
-            ("port = 1\n", "port = 2\n", vec!["[server] port"]),
-            ("port = 1\n", "port = 1\nhost = \"::1\"\n", vec!["[server] host"]),
+            ("port = 7\n", "port = 2\n", vec!["[server] port"]),
+            ("port = 7\n", "port = 7\nhost = \"::1\"\n", vec!["[server] host"]),
             ("\"json\"", "\"pretty\"", vec!["[log] format"]),
             ("= 9", "= 8", vec![]),
         ] {

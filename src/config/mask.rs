@@ -1,7 +1,9 @@
-//! A line of a file as it may be shown: what could be a secret is hidden. Pure, and rather hides too
-//! much: only values of keys that are known to be harmless are shown, and of a file that cannot be
-//! read only its punctuation and the words Chorus knows.
+//! A line of a file as it may be shown: numbers, names, paths and the structure, since a mistake has
+//! to be seen, and no value that could be a secret or somebody's prompt (`words.rs`, `values.rs`). Of
+//! a file that cannot be read the same, as far as its words tell (`unread.rs`). Pure.
 
+mod unread;
+mod values;
 mod words;
 
 use std::{cmp::Reverse, collections::HashSet, ops::Range};
@@ -10,14 +12,14 @@ use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-use url::Url;
 
 use super::{
     diagnostic::{SourceLine, Spot},
     plan::{Entry, Kind, entries, offsets},
 };
-use crate::types::{keys_in, without_keys};
-use words::{Use, use_of};
+use crate::types::keys_in;
+use values::shown;
+use words::{Use, meant};
 
 /// What stands for what is hidden.
 const HIDDEN: &str = "***";
@@ -52,10 +54,10 @@ pub(super) fn line_of(text: &str, at: usize) -> Line {
 pub(super) fn toml(text: &str) -> Mask {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Mask::of(text, unread(text, 0..text.len()));
+        return Mask::of(text, unread::hidden(text, 0..text.len()));
     }
     let mut walk = Walk { text, hidden: Vec::new(), strings: Vec::new() };
-    walk.table(table.get_ref(), true);
+    walk.table(table.get_ref(), None);
     let Walk { mut hidden, mut strings, .. } = walk;
     strings.sort_by_key(|range| range.start);
     hidden.extend(comments(text, &strings));
@@ -64,7 +66,7 @@ pub(super) fn toml(text: &str) -> Mask {
 
 /// What to hide in a plan of its own file.
 pub(super) fn json(text: &str) -> Mask {
-    Mask::of(text, plan(text).unwrap_or_else(|| unread(text, 0..text.len())))
+    Mask::of(text, plan(text).unwrap_or_else(|| unread::hidden(text, 0..text.len())))
 }
 
 impl Mask {
@@ -166,37 +168,33 @@ struct Walk<'t> {
 }
 
 impl Walk<'_> {
-    /// `known`: every key above is one that Chorus knows.
-    fn table(&mut self, table: &DeTable<'_>, known: bool) {
+    /// `around`: what the key of the table is for.
+    fn table(&mut self, table: &DeTable<'_>, around: Option<Use>) {
         for (key, value) in table {
             self.strings.push(key.span());
-            let use_ = use_of(key.get_ref()).filter(|_| known);
+            let use_ = match around {
+                Some(Use::Key) => Some(Use::Key),
+                // Their keys are names.
+                Some(Use::Hosts) => Some(Use::Section),
+                _ => meant(key.get_ref()),
+            };
             self.value(value, use_);
         }
     }
 
     fn value(&mut self, value: &Spanned<DeValue<'_>>, use_: Option<Use>) {
         match value.get_ref() {
-            // Their keys are names.
-            DeValue::Table(table) if matches!(use_, Some(Use::Hosts | Use::Key)) => {
-                let below = if use_ == Some(Use::Key) { Use::Key } else { Use::Section };
-                for (key, value) in table {
-                    self.strings.push(key.span());
-                    self.value(value, Some(below));
-                }
-            }
-            DeValue::Table(table) => self.table(table, use_ == Some(Use::Section)),
+            DeValue::Table(table) => self.table(table, use_),
             DeValue::Array(entries) => {
                 entries.iter().for_each(|entry| self.value(entry, use_));
             }
             DeValue::String(text) => self.string(value.span(), text, use_),
             DeValue::Boolean(_) => {}
-            DeValue::Integer(_) | DeValue::Float(_) => {
-                if !matches!(use_, Some(Use::Word | Use::Name)) {
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
+                if use_ == Some(Use::Key) {
                     self.hidden.push((value.span(), HIDDEN.to_owned()));
                 }
             }
-            DeValue::Datetime(_) => self.hidden.push((value.span(), HIDDEN.to_owned())),
         }
     }
 
@@ -207,11 +205,7 @@ impl Walk<'_> {
             self.hidden.extend(plan_in(written, text, &span));
             return;
         }
-        let instead = match use_ {
-            Some(use_) => shown(use_, text),
-            None => (!text.is_empty()).then(|| HIDDEN.to_owned()),
-        };
-        if let Some(instead) = instead {
+        if let Some(instead) = shown(use_, text) {
             self.hidden.push((span, format!("\"{instead}\"")));
         }
     }
@@ -221,7 +215,7 @@ impl Walk<'_> {
 fn plan_in(written: &str, text: &str, span: &Range<usize>) -> Vec<(Range<usize>, String)> {
     let found = plan(text).zip(offsets(written, text));
     let Some((hidden, offsets)) = found else {
-        return unread(written, 0..written.len())
+        return unread::hidden(written, 0..written.len())
             .into_iter()
             .map(|(range, text)| (moved(&range, span.start), text))
             .collect();
@@ -241,97 +235,21 @@ fn moved(range: &Range<usize>, by: usize) -> Range<usize> {
 /// What to hide of a plan; `None`: it is not JSON.
 fn plan(text: &str) -> Option<Vec<(Range<usize>, String)>> {
     let entries = entries(text)?;
-    let unknown: HashSet<&str> = entries
-        .iter()
-        .filter(|entry| !entry.key.is_empty() && words::use_in_plan(&entry.key).is_none())
-        .map(|entry| entry.path.as_str())
-        .collect();
-    let below_unknown = |entry: &Entry| {
-        entry.above().any(|path| unknown.contains(path)) || unknown.contains(entry.path.as_str())
-    };
+    let use_of = |entry: &Entry| if entry.key.is_empty() { None } else { meant(&entry.key) };
+    let is_secret = |entry: &&Entry| use_of(entry) == Some(Use::Key);
+    let secret: HashSet<&str> =
+        entries.iter().filter(is_secret).map(|entry| entry.path.as_str()).collect();
     let hide = |entry: &Entry| {
-        let use_ = words::use_in_plan(&entry.key).filter(|_| !below_unknown(entry));
-        let text = match (&entry.kind, use_) {
-            (Kind::Container | Kind::Bare, _) => None,
-            (Kind::Number, Some(_)) => None,
-            (Kind::Number, None) => Some(HIDDEN.to_owned()),
-            (Kind::Text(text), Some(use_)) => shown(use_, text).map(|text| format!("\"{text}\"")),
-            (Kind::Text(text), None) => (!text.is_empty()).then(|| format!("\"{HIDDEN}\"")),
+        let is_below = entry.above().any(|path| secret.contains(path));
+        let use_ = if is_below { Some(Use::Key) } else { use_of(entry) };
+        let text = match &entry.kind {
+            Kind::Container | Kind::Bare => None,
+            Kind::Number => (use_ == Some(Use::Key)).then(|| HIDDEN.to_owned()),
+            Kind::Text(text) => shown(use_, text).map(|text| format!("\"{text}\"")),
         };
         text.map(|text| (entry.value.clone(), text))
     };
     Some(entries.iter().filter_map(hide).collect())
-}
-
-/// What is shown instead of a text; `None`: the text itself.
-fn shown(use_: Use, text: &str) -> Option<String> {
-    let usual = |fits: bool| (!fits).then(|| HIDDEN.to_owned());
-    let letters = |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '-' | '_');
-    match use_ {
-        _ if text.trim().is_empty() => None,
-        Use::Name => None,
-        Use::Word => {
-            let short = text.len() <= 8 && text.starts_with(|first: char| first.is_ascii_digit());
-            usual(short || (text.len() <= 16 && text.chars().all(letters)))
-        }
-        Use::Address => address(text).map(|text| without_keys(&text)),
-        Use::Path => {
-            let named = |ending: &&str| text.ends_with(*ending);
-            usual([".pem", ".crt", ".cer", ".json", ".toml"].iter().any(named))
-        }
-        Use::Key => {
-            let name = text.trim().strip_prefix("env:").map(str::trim);
-            let capital = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-            match name {
-                Some(name) if name.len() <= 64 && name.bytes().all(capital) => None,
-                Some(_) => Some(format!("env:{HIDDEN}")),
-                None if text.trim().starts_with("file:") => Some(format!("file:{HIDDEN}")),
-                None => Some(HIDDEN.to_owned()),
-            }
-        }
-        Use::Section | Use::Hosts | Use::Plan => Some(HIDDEN.to_owned()),
-    }
-}
-
-/// An address without what stands before its host and behind its path. A text that is none may be a
-/// key in the wrong place.
-fn address(text: &str) -> Option<String> {
-    let text = text.trim();
-    let local = |host: &str| {
-        let rest = text.strip_prefix(host);
-        let port = |rest: &str| rest.bytes().all(|byte| byte == b':' || byte.is_ascii_digit());
-        rest.is_some_and(|rest| rest.len() <= 6 && port(rest))
-    };
-    if local("localhost") || local("127.0.0.1") {
-        return None;
-    }
-    let url = Url::parse(text).ok().filter(|url| url.has_host() && text.contains("://"));
-    let Some(url) = url else { return Some(HIDDEN.to_owned()) };
-    let (scheme, rest) = text.split_once("://")?;
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end)?;
-    let host = match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{HIDDEN}@{host}"),
-        None => authority.to_owned(),
-    };
-    let end = path.find(['?', '#']).unwrap_or(path.len());
-    let (path, query) = path.split_at_checked(end)?;
-    let segment = |segment: &str| match segment.len() > 20 || segment.contains(['@', '\\']) {
-        true => HIDDEN.to_owned(),
-        false => segment.to_owned(),
-    };
-    let path = path.split('/').map(segment).collect::<Vec<_>>().join("/");
-    let mark = query.get(..1).map(|mark| format!("{mark}{HIDDEN}")).unwrap_or_default();
-    let shown = format!("{scheme}://{host}{path}{mark}");
-    // A host that the parser found elsewhere is no host.
-    let same = url.host_str().is_some_and(|found| {
-        let plain = host.rsplit('@').next().unwrap_or_default().to_lowercase();
-        plain.starts_with(&found.to_lowercase())
-    });
-    match same {
-        true => (shown != text).then_some(shown),
-        false => Some(HIDDEN.to_owned()),
-    }
 }
 
 /// Comments say what they like, so they are left out.
@@ -353,27 +271,6 @@ fn comments(text: &str, strings: &[Range<usize>]) -> Vec<(Range<usize>, String)>
         }
     }
     found
-}
-
-/// All words but those that Chorus knows.
-fn unread(text: &str, range: Range<usize>) -> Vec<(Range<usize>, String)> {
-    let plain = |letter: char| letter.is_whitespace() || "[]{}=,:\"'#".contains(letter);
-    let mut hidden = Vec::new();
-    let mut start = None;
-    let body = text.get(range.clone()).unwrap_or_default();
-    let ends = body.char_indices().chain([(body.len(), ' ')]);
-    for (offset, letter) in ends {
-        let at = range.start.saturating_add(offset);
-        if !plain(letter) {
-            start.get_or_insert(at);
-        } else if let Some(start) = start.take() {
-            let word = text.get(start..at).unwrap_or_default();
-            if use_of(word).is_none() && words::use_in_plan(word).is_none() {
-                hidden.push((start..at, HIDDEN.to_owned()));
-            }
-        }
-    }
-    hidden
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     error::{did_you_mean, one_of},
+    fullwidth,
     report::Report,
 };
 
@@ -51,6 +52,13 @@ impl<'r, 't> Table<'r, 't> {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             // `Display` and `Debug` of the error quote the file; the message holds grammar only.
+            let at = error.span().map_or(0, |span| span.start);
+            if let Some(span) = fullwidth::outside_quotes(text, at)
+                && let Some((what, remedy)) = fullwidth::named(report.written(&span))
+            {
+                report.problem(&span, format!("this is not valid TOML: {what}"), remedy);
+                continue;
+            }
             let what = format!("this is not valid TOML: {}", error.message());
             let remedy = syntax_remedy(error.message());
             match error.span() {
@@ -71,6 +79,12 @@ impl<'r, 't> Table<'r, 't> {
     /// Whether a key is there, without taking it.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
+    }
+
+    /// The text that a key holds, without taking it.
+    pub(super) fn text_of(&self, key: &str) -> Option<Spanned<&str>> {
+        let value = self.entries.get(key)?;
+        Some(Spanned::new(value.span(), value.get_ref().as_str()?))
     }
 
     /// Whether a key holds a whole number, without taking it.

@@ -1,6 +1,14 @@
 //! The listener and what clients see: `[server]`.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, UdpSocket},
+    time::Duration,
+};
+
+use url::{Host, Url};
+
+use super::model::is_loopback;
 
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +37,9 @@ pub struct Server {
     pub usage: UsageScope,
     /// The chat chunk's field(s) for reasoning.
     pub reasoning_field: ReasoningField,
+    /// The model that answers clients' background tasks (titles, tags, notes) instead of a workflow;
+    /// `None`: they are questions like any other.
+    pub task_model: Option<String>,
     /// What `/api/version` says; digits and dots.
     pub ollama_version: String,
     /// Extra `Host` names.
@@ -105,6 +116,7 @@ impl Default for Server {
             progress: Progress::Stages,
             usage: UsageScope::Answer,
             reasoning_field: ReasoningField::ReasoningContent,
+            task_model: None,
             ollama_version: "0.32.7".to_owned(),
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
@@ -121,6 +133,31 @@ impl Server {
         open && !self.allow_unauthenticated && !self.is_loopback()
     }
 
+    /// Whether a URL leads back to the listener: its port, at an address that the listener has. Names
+    /// are compared, never looked up; with port 0 nobody knows yet.
+    #[must_use]
+    pub fn is_own(&self, url: &Url) -> bool {
+        if self.port == 0 || url.port_or_known_default() != Some(self.port) {
+            return false;
+        }
+        let listens = self.host.trim_end_matches('.').to_lowercase();
+        let address = listens.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+        let everywhere = address.is_some_and(|address| address.is_unspecified());
+        if is_loopback(url) || url.host_str().is_some_and(names_this_machine) {
+            return everywhere || self.is_loopback() || names_this_machine(&listens);
+        }
+        let host = match url.host() {
+            Some(Host::Ipv4(host)) => IpAddr::V4(host),
+            Some(Host::Ipv6(host)) => IpAddr::V6(host).to_canonical(),
+            Some(Host::Domain(name)) => {
+                return name.trim_end_matches('.').to_lowercase() == listens;
+            }
+            None => return false,
+        };
+        // Only an address of this machine can be bound to.
+        address == Some(host) || (everywhere && UdpSocket::bind((host, 0)).is_ok())
+    }
+
     /// Whether only this machine can reach the listener. A name other than `localhost` may resolve
     /// to anything, so it counts as beyond.
     #[must_use]
@@ -131,6 +168,32 @@ impl Server {
             Err(_) => host == "localhost" || host.ends_with(".localhost"),
         }
     }
+}
+
+/// Whether a name is this machine's: one that hosts files give to loopback, or its own, with or
+/// without a domain.
+fn names_this_machine(name: &str) -> bool {
+    const LOOPBACK: [&str; 6] = [
+        "localhost.localdomain",
+        "localhost4",
+        "localhost6",
+        "ip6-localhost",
+        "ip6-loopback",
+        "localhost6.localdomain6",
+    ];
+    let name = name.trim_end_matches('.').to_lowercase();
+    let known = ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .into_iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .chain(
+            ["COMPUTERNAME", "HOSTNAME"].into_iter().filter_map(|name| std::env::var(name).ok()),
+        );
+    let is_own = |own: String| {
+        let own = own.trim().trim_end_matches('.').to_lowercase();
+        let short = own.split('.').next().unwrap_or_default();
+        !short.is_empty() && (name == own || name == short || name == format!("{short}.local"))
+    };
+    LOOPBACK.contains(&name.as_str()) || known.map(is_own).any(|is_own| is_own)
 }
 
 #[cfg(test)]
@@ -153,5 +216,52 @@ mod tests {
             let server = Server { host: host.to_owned(), ..Server::default() };
             assert_eq!(server.is_loopback(), want, "{host}");
         }
+    }
+
+    #[test]
+    fn every_spelling_of_the_own_address_is_known() {
+        let named = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let named = named.trim();
+        let own = if named.is_empty() { "localhost" } else { named };
+        for (host, url, want) in [
+            ("127.0.0.1", "http://127.0.0.1:11435", true),
+            ("127.0.0.1", "http://127.0.0.1:11435/v1", true),
+            ("127.0.0.1", "http://localhost:11435/ollama", true),
+            ("127.0.0.1", "http://LOCALHOST.:11435", true),
+            ("127.0.0.1", "http://127.9.9.9:11435", true),
+            ("127.0.0.1", "http://127.1:11435", true),
+            ("127.0.0.1", "http://2130706433:11435", true),
+            ("127.0.0.1", "http://0x7f.0.0.1:11435", true),
+            ("127.0.0.1", "http://127.0.0.1.:11435", true),
+            ("127.0.0.1", "http://0.0.0.0:11435", true),
+            ("127.0.0.1", "http://0:11435", true),
+            ("127.0.0.1", "http://[::1]:11435", true),
+            ("127.0.0.1", "http://[::]:11435", true),
+            ("127.0.0.1", "http://[::ffff:127.0.0.1]:11435", true),
+            ("127.0.0.1", "https://chorus.localhost:11435", true),
+            ("127.0.0.1", "http://ip6-localhost:11435", true),
+            ("localhost", "http://127.0.0.1:11435", true),
+            ("0.0.0.0", "http://127.0.0.1:11435", true),
+            ("::", "http://localhost:11435", true),
+            ("192.0.2.7", "http://192.0.2.7:11435/v1", true),
+            ("chorus.lan", "http://Chorus.lan.:11435", true),
+            ("127.0.0.1", "http://127.0.0.1:11434", false),
+            ("127.0.0.1", "http://127.0.0.1", false),
+            ("127.0.0.1", "http://192.0.2.7:11435", false),
+            ("127.0.0.1", "http://localhost.example:11435", false),
+            // Another server may have loopback there.
+            ("192.0.2.7", "http://127.0.0.1:11435", false),
+            ("0.0.0.0", "http://192.0.2.7:11435", false),
+        ] {
+            let server = Server { host: host.to_owned(), ..Server::default() };
+            assert_eq!(server.is_own(&url.parse().unwrap()), want, "{host} {url}");
+        }
+        for url in [format!("http://{own}:11435"), format!("http://{own}.:11435/v1")] {
+            assert!(Server::default().is_own(&url.parse().unwrap()), "{url}");
+        }
+        let (free, url) = (Server { port: 0, ..Server::default() }, "http://127.0.0.1");
+        assert!(!free.is_own(&format!("{url}:0").parse().unwrap()));
+        let web = Server { port: 80, ..Server::default() };
+        assert!(web.is_own(&url.parse().unwrap()));
     }
 }

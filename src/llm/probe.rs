@@ -1,9 +1,11 @@
 //! Asking every endpoint whether it would do, without spending a token: its protocol's model list
-//! tells whether it can be reached, takes the key, and knows the model.
+//! tells whether it can be reached, takes the key, and knows the model. A real call, the smallest there
+//! is, only where somebody wants it ([`Spend`]).
 
+pub mod about;
 mod names;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use reqwest::{
@@ -12,17 +14,23 @@ use reqwest::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use super::{
-    Llm, LlmErrorKind,
+    Call, Limit, Llm, LlmErrorKind,
     endpoint::Endpoint,
     exchange::{error_body, of_body, of_send},
     failure::Failure,
+    gateway::Gateway,
     redact,
     refusal::Refusal,
 };
+use crate::{
+    config,
+    types::{Message, OutputFormat, Role, Sampling},
+};
+use about::Capacity;
 
 /// Endpoints that are asked at the same time.
 const AT_ONCE: usize = 32;
@@ -52,9 +60,25 @@ pub struct Probed {
     /// From asking to the head of its answer, in milliseconds, the opening of the connection
     /// included; `None` when none came.
     pub latency_ms: Option<u64>,
+    /// The gateway that it is, by its headers: a list of its own proves nothing of what is behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<&'static str>,
+    /// What does not keep it from answering and is probably not meant, in words and with a remedy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Why calls would fail, in words and with a remedy where one is known; `None`: nothing was
     /// found against it.
     pub problem: Option<String>,
+}
+
+/// Whether a real call may be made too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spend {
+    /// No: nothing is spent.
+    #[default]
+    Nothing,
+    /// One call of each endpoint, for one token.
+    OneToken,
 }
 
 /// What an endpoint says of the configured key.
@@ -95,6 +119,8 @@ impl Probed {
             known: Known::Unknown,
             near: Vec::new(),
             latency_ms: None,
+            gateway: None,
+            notes: Vec::new(),
             problem: None,
         }
     }
@@ -116,17 +142,17 @@ impl Llm {
     /// Asks every endpoint of every model, side by side, through the clients that calls use: with
     /// their proxies, trust and headers. `limit` is each endpoint's. Gives what was found as it is
     /// found, with the endpoint's number in the order of the config. Dropping it ends all.
-    pub fn probe(&self, limit: Duration) -> impl Stream<Item = (usize, Probed)> + '_ {
+    pub fn probe(&self, limit: Duration, spend: Spend) -> impl Stream<Item = (usize, Probed)> + '_ {
         let seats = self.models.values().flat_map(|model| model.pool.seats());
-        let asked = seats
-            .enumerate()
-            .map(move |(number, seat)| async move { (number, probe(&seat.endpoint, limit).await) });
+        let asked = seats.enumerate().map(move |(number, seat)| async move {
+            (number, probe(&seat.endpoint, limit, spend).await)
+        });
         stream::iter(asked).buffer_unordered(AT_ONCE)
     }
 }
 
 /// What was found before the time is over stays.
-async fn probe(endpoint: &Endpoint, limit: Duration) -> Probed {
+async fn probe(endpoint: &Endpoint, limit: Duration, spend: Spend) -> Probed {
     let mut found = Probed::nothing_of(endpoint);
     let deadline = Instant::now() + limit;
     let failure = match timeout_at(deadline, look(endpoint, &mut found)).await {
@@ -136,8 +162,18 @@ async fn probe(endpoint: &Endpoint, limit: Duration) -> Probed {
             Some(Failure::new(LlmErrorKind::Timeout, words))
         }
     };
-    let message = failure.map(|failure| failure.into_error(endpoint, &[]).message);
-    found.problem = message.map(|message| names::printable(&message));
+    let told = |failure: Failure| names::printable(&failure.into_error(endpoint, &[]).message);
+    found.problem = failure.map(told);
+    if spend == Spend::OneToken && found.reachable && found.problem.is_none() {
+        found.problem = match timeout(limit, call(endpoint)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(format!("a real call failed: {}", told(failure))),
+            Err(_) => Some(format!("a real call got no answer in {} s", limit.as_secs_f64())),
+        };
+    }
+    if let Some(gateway) = found.gateway {
+        found.notes.push(behind(gateway, spend));
+    }
     if found.key == Key::Accepted {
         // A key that is not looked at is always accepted.
         let asked = timeout_at(deadline, without_key(endpoint)).await;
@@ -155,6 +191,11 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
     found.reachable = true;
     found.latency_ms = Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
     let (mut names, mut left) = (Vec::new(), LIST_LIMIT);
+    let headers = response.headers().clone();
+    found.gateway = Gateway::of_headers(&headers).map(Gateway::name);
+    if about::is_chorus(&headers, None) {
+        return Err(a_chorus());
+    }
     let mut response = match answered(endpoint, response).await {
         Ok(response) => response,
         Err(refused) => return judged(endpoint, refused, found),
@@ -165,11 +206,16 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
             return Err(Failure::in_band(error));
         }
         let Some(listed) = wire.listed(&list) else { return Err(no_list()) };
+        if about::is_chorus(&headers, Some(&list)) {
+            return Err(a_chorus());
+        }
         found.key = Key::Accepted;
         endpoint.learn_from_list(&list);
         let is_it = |name: &&str| wire.is_named(name, &model.upstream_model);
         if wire.takes_any_name(&list) || listed.iter().any(is_it) {
             found.known = Known::Yes;
+            let capacity = capacity(endpoint, &headers, &list).await;
+            found.notes.extend(remarks(model, capacity));
             return Ok(());
         }
         names.extend(listed.into_iter().map(str::to_owned));
@@ -191,6 +237,106 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
     found.near = near.into_iter().map(shown).collect();
     let words = names::unknown(&model.upstream_model, names.len(), &found.near);
     Err(Failure::new(LlmErrorKind::NotFound, words))
+}
+
+/// What it can take, as far as it says. llama.cpp's server says how many slots it has elsewhere.
+async fn capacity(endpoint: &Endpoint, headers: &HeaderMap, list: &Value) -> Capacity {
+    let (wire, wanted) = (endpoint.wire(), &endpoint.model().upstream_model);
+    let entry = about::entry(list, &|name| wire.is_named(name, wanted));
+    let mut url = endpoint.config.api_base.clone();
+    let path = url.path().trim_end_matches('/').trim_end_matches("/v1").to_owned();
+    url.set_path(&format!("{path}/props"));
+    let props = match about::is_llama_cpp(headers, list) {
+        true => get(endpoint, url, endpoint.plain_headers()).await.ok(),
+        false => None,
+    };
+    let props = match props.filter(|response| response.status().is_success()) {
+        Some(response) => json(response, &mut { LIST_LIMIT }).await.ok(),
+        None => None,
+    };
+    Capacity::of(entry, props.as_ref())
+}
+
+/// What does not fit what a server can take.
+fn remarks(model: &config::Model, capacity: Capacity) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(real) = capacity.context.filter(|real| model.context_tokens > *real) {
+        remarks.push(format!(
+            "`context_tokens` is {}, and it takes {real}: write `context_tokens = {real}`",
+            model.context_tokens
+        ));
+    }
+    let Some(slots) = capacity.slots.filter(|slots| *slots > 1) else { return remarks };
+    let most = model.max_concurrency;
+    let set = match most {
+        None => "`max_concurrency` is not set".to_owned(),
+        Some(most) => format!("`max_concurrency` is {most}"),
+    };
+    if capacity.shared && most != Some(1) {
+        remarks.push(format!(
+            "{set}, and its {slots} slots share one context, so that answers side by side can break \
+             off: start it with `-np {slots}`, or write `max_concurrency = 1`"
+        ));
+    } else if most.is_none_or(|most| most > slots) {
+        remarks.push(format!(
+            "{set}, and it has {slots} slots: write `max_concurrency = {slots}`, and start it with \
+             `-np {slots}`, without which they share one context"
+        ));
+    }
+    remarks
+}
+
+/// What it means that a gateway answered.
+fn behind(gateway: &str, spend: Spend) -> String {
+    let retries = "it may try failed calls again by itself, which multiplies with `max_retries`";
+    match spend {
+        Spend::Nothing => format!(
+            "it is {gateway}: {retries}; the list proves nothing of what is behind it, a call does \
+             (--spend)"
+        ),
+        Spend::OneToken => format!("it is {gateway}: {retries}"),
+    }
+}
+
+fn a_chorus() -> Failure {
+    let words = "it is a Chorus itself, not a model server: point `api_base` at what is behind it";
+    Failure::new(LlmErrorKind::Garbled, words)
+}
+
+/// The smallest call that is one: a word in, a token out.
+async fn call(endpoint: &Endpoint) -> Result<(), Failure> {
+    let messages: Arc<[Message]> = [Message::text(Role::User, "Hi")].into();
+    let call = Call {
+        messages: messages.into(),
+        appendix: None,
+        context_tokens: None,
+        sampling: Sampling::default(),
+        max_tokens: Some(1),
+        stop: Vec::new(),
+        format: OutputFormat::Text,
+        effort: None,
+        tools: Arc::from([]),
+        tool_choice: None,
+        parallel_tool_calls: None,
+        extra: None,
+        raw: false,
+        stream: false,
+        folded: true,
+        limit: Limit::Total(Duration::MAX),
+        permits: None,
+        avoid: None,
+        affinity: None,
+    };
+    let Some(prepared) = endpoint.prepare(&call, std::iter::empty()) else { return Ok(()) };
+    let body = serde_json::to_vec(&prepared.body).unwrap_or_default();
+    let request = endpoint.client.post(prepared.url).headers(prepared.headers).body(body);
+    let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
+    let answer = json(answered(endpoint, response).await?, &mut { LIST_LIMIT }).await;
+    let answer = answer.map_err(|failure| match failure.kind {
+        LlmErrorKind::Garbled => Failure::new(LlmErrorKind::Garbled, "what came is no answer"),
+        _ => failure,
+    })?;
+    Refusal::in_band(&answer).map_or(Ok(()), |error| Err(Failure::in_band(error)))
 }
 
 /// What a refused list tells. One that is not there tells nothing.

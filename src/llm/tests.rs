@@ -84,6 +84,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
             progress: config::Progress::Stages,
             usage: config::UsageScope::Total,
             reasoning_field: config::ReasoningField::ReasoningContent,
+            task_model: None,
             ollama_version: String::new(),
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),

@@ -145,11 +145,14 @@ pub(super) fn answer_all<E: Encoder>(
 ) -> BoxFuture<'static, Response> {
     let Question { route, request, stream, reasoning, include_workflow, encoder } = question;
     let server = &app.config().server;
+    let request = Request { stream, ..request };
+    // Several prompts at once are nobody's background task.
+    let route = if further.is_empty() { app.engine.for_task(route, &request) } else { route };
     let channel = Channel {
         reasoning,
         progress: match route {
             Route::Workflow(_) if reasoning => server.progress,
-            Route::Workflow(_) | Route::Direct(_) => Progress::Off,
+            Route::Workflow(_) | Route::Direct(_) | Route::Task(..) => Progress::Off,
         },
         language: Language::of(&request.messages),
     };

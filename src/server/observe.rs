@@ -20,18 +20,19 @@ use axum::{
 use futures::FutureExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, Level, Span, field};
 
 use super::{
     App,
     dialect::{self, Dialect},
     error::AppError,
+    ops,
     pulse::Beating,
     unread::Unread,
 };
 use crate::{
     types::RequestId,
-    workflow::{RunStatus, RunWatch, UsageRecord},
+    workflow::{RunStatus, RunWatch, Task, UsageRecord},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,6 +43,8 @@ const NEGOTIATED_BY: HeaderValue = HeaderValue::from_static("Accept, User-Agent"
 const FAULT: AppError = AppError::Internal("Chorus failed at this request; please report it");
 /// What a log line shows of a path or a model name that a client made up.
 const SHOWN_CHARS: usize = 120;
+/// And of an error's words; the client has all of them.
+const ERROR_CHARS: usize = 160;
 
 /// Who asks and how they want to be answered; an extension of every request.
 #[derive(Clone, Debug)]
@@ -197,37 +200,56 @@ impl Drop for Record {
             runs.iter().fold(none, |sum, run| sum.plus(&run.usage))
         });
         let workflow_id = run.map(|run| field::display(run.workflow_id));
-        if let Some(error) = &told.failure {
-            tracing::error!(
-                parent: None,
-                request.id = %self.request_id,
-                workflow.id = workflow_id,
-                code = error.code(),
-                error = %error,
-                "request failed"
-            );
-        }
+        let error = told.failure.as_ref();
+        let text = error.map(|error| shown_of(&error.to_string(), ERROR_CHARS).into_owned());
+        let failed = run.map(|run| &run.failures).filter(|failures| !failures.is_empty());
         // No status: the client left before there was one.
-        tracing::info!(
-            parent: None,
-            request.id = %self.request_id,
-            workflow.id = run.map(|run| field::display(run.workflow_id)),
-            method = &*shown(self.method.as_str()),
-            path = self.path,
-            model = told.model,
-            workflow = run.map(|run| run.name.as_str()),
-            status = self.status,
-            code = told.failure.as_ref().map(|error| error.code()).or(self.code),
-            run.status = run.map(|run| run.status.as_str()),
-            first_token_ms = run.and_then(|run| run.first_token_ms),
-            total_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            calls,
-            prompt_tokens = usage.map(|usage| usage.prompt_tokens),
-            completion_tokens = usage.map(|usage| usage.completion_tokens),
-            cost_usd = usage.and_then(|usage| usage.cost_usd),
-            "request"
-        );
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    parent: None,
+                    $level,
+                    request.id = %self.request_id,
+                    workflow.id = workflow_id,
+                    method = &*shown(self.method.as_str()),
+                    path = self.path,
+                    model = told.model,
+                    workflow = run.map(|run| run.name.as_str()),
+                    task = run.and_then(|run| run.task).map(Task::as_str),
+                    status = self.status,
+                    code = error.map(|error| error.code()).or(self.code),
+                    run.status = run.map(|run| run.status.as_str()),
+                    failed = failed.map(field::display),
+                    error = text,
+                    first_token_ms = run.and_then(|run| run.first_token_ms),
+                    total_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    calls,
+                    prompt_tokens = usage.map(|usage| usage.prompt_tokens),
+                    completion_tokens = usage.map(|usage| usage.completion_tokens),
+                    cost_usd = usage.and_then(|usage| usage.cost_usd),
+                    "request"
+                )
+            };
+        }
+        if is_probe(&self.method, &self.path) {
+            line!(Level::DEBUG);
+        } else if error.is_some() {
+            line!(Level::ERROR);
+        } else {
+            line!(Level::INFO);
+        }
     }
+}
+
+/// Whether somebody only looks whether the server is there, again and again: supervisors, load
+/// balancers, collectors of metrics, and Ollama's clients before each command.
+fn is_probe(method: &Method, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    *method == Method::HEAD
+        || ops::is_probe(path)
+        || path.is_empty()
+        || path.ends_with("/api/version")
+        || matches!(path, "/metrics" | "/healthz" | "/livez" | "/readyz" | "/ping" | "/favicon.ico")
 }
 
 /// A response body inside its request's span, which takes the request's record with it.
@@ -269,8 +291,13 @@ impl Drop for Observed {
 
 /// A text of the client's as it may stand in a line; nearly always as it is.
 fn shown(text: &str) -> Cow<'_, str> {
-    if text.len() <= SHOWN_CHARS && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    shown_of(text, SHOWN_CHARS)
+}
+
+/// At most so many characters of it.
+fn shown_of(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Cow::Borrowed(text);
     }
-    text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect()
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }

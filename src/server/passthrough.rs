@@ -65,7 +65,7 @@ async fn forward(
 ) -> Result<Response, AppError> {
     let (route, name) = app.route(caller, &model.unwrap_or_default())?;
     let model = match route {
-        Route::Direct(model) => model,
+        Route::Direct(model) | Route::Task(model, _) => model,
         Route::Workflow(_) => {
             let message = "model: embeddings are made by a single [[model]], not by a workflow; \
                            name one";

@@ -130,9 +130,11 @@ impl RunContext {
         self.watch.spent(sum);
     }
 
-    /// Records that something failed which the answer may yet survive, and logs it, once.
+    /// Records that something failed which the answer may yet survive. The line of the request names
+    /// it; its words are logged for whoever looks for them.
     pub(super) fn warn(&self, warning: Warning, message: &str) {
-        tracing::warn!(
+        self.watch.stage_failed(&warning);
+        tracing::debug!(
             workflow.id = %self.workflow_id,
             request.id = %self.request_id,
             stage = warning.stage,

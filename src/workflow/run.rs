@@ -6,8 +6,8 @@ use async_stream::stream;
 use futures::{StreamExt, stream::BoxStream};
 
 use super::{
-    Engine, Event, Failed, Finished, Route, Run, RunStatus, RunSummary, RunWatch, WorkflowError,
-    WorkflowExecutionDetails,
+    Engine, Event, Failed, Failures, Finished, Route, Run, RunStatus, RunSummary, RunWatch, Task,
+    WorkflowError, WorkflowExecutionDetails,
     context::RunContext,
     critical::{Chain, told},
     direct::{self, Instead},
@@ -26,12 +26,14 @@ use crate::{
 const SHOWN_CHARS: usize = 120;
 
 impl RunWatch {
-    fn new(workflow_id: WorkflowId, name: String) -> Self {
+    fn new(workflow_id: WorkflowId, name: String, task: Option<Task>) -> Self {
         Self(Arc::new(Mutex::new(RunSummary {
             workflow_id,
             name,
             status: RunStatus::Cancelled,
             first_token_ms: None,
+            task,
+            failures: Failures::default(),
             calls: 0,
             usage: UsageRecord::default(),
         })))
@@ -51,6 +53,11 @@ impl RunWatch {
     /// A call has ended; what the run took by now.
     pub(super) fn spent(&self, usage: UsageRecord) {
         self.with(|summary| summary.usage = usage);
+    }
+
+    /// A stage failed.
+    pub(super) fn stage_failed(&self, warning: &Warning) {
+        self.with(|summary| summary.failures.push(warning));
     }
 
     /// The first content or tool-call delta; later ones change nothing.
@@ -83,13 +90,14 @@ impl Engine {
         let workflow_id = WorkflowId::fresh();
         let (name, mode) = match &route {
             Route::Workflow(workflow) => (workflow.plan.name.clone(), "workflow"),
-            Route::Direct(model) => (model.config().name.clone(), "direct"),
+            Route::Direct(model) | Route::Task(model, _) => (model.config().name.clone(), "direct"),
         };
-        let watch = RunWatch::new(workflow_id, name.clone());
-        let most = match &route {
-            Route::Workflow(workflow) => workflow.max_concurrency,
-            Route::Direct(_) => None,
+        let (most, task) = match &route {
+            Route::Workflow(workflow) => (workflow.max_concurrency, None),
+            Route::Direct(_) => (None, None),
+            Route::Task(_, task) => (None, Some(*task)),
         };
+        let watch = RunWatch::new(workflow_id, name.clone(), task);
         let way = self.way(route, &request);
         // A route that its name does not lead to stands in for it.
         let unknown = self.config.named(&request.model).is_none().then(|| Warning {
@@ -106,7 +114,7 @@ impl Engine {
 
     fn way(&self, route: Route, request: &Request) -> Way {
         match route {
-            Route::Direct(model) => Way::Direct(model, Instead::default()),
+            Route::Direct(model) | Route::Task(model, _) => Way::Direct(model, Instead::default()),
             Route::Workflow(_) if request.raw => Way::Refused(WorkflowError::Invalid {
                 message: "raw prompts need a model of their own: name a configured model"
                     .to_owned(),
@@ -210,11 +218,12 @@ impl Ending {
         let total = self.run.started.elapsed();
         let (critical_path, waited) = told(chain);
         let tally = self.run.tally();
-        let first_token_ms = self.run.watch.summary().first_token_ms;
+        let RunSummary { first_token_ms, task, .. } = self.run.watch.summary();
         WorkflowExecutionDetails {
             workflow_id: self.run.workflow_id,
             request_id: self.run.request_id,
             mode: self.mode,
+            task: task.map(Task::as_str),
             level: LevelRecord {
                 name: self.name.clone(),
                 first_token_ms,

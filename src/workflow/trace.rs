@@ -24,6 +24,10 @@ pub struct WorkflowExecutionDetails {
     pub request_id: RequestId,
     /// `workflow` or `direct`.
     pub mode: &'static str,
+    /// The client's background task, such as `title`, that `task_model` answered instead of a
+    /// workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<&'static str>,
     /// The top level.
     #[serde(flatten)]
     pub level: LevelRecord,

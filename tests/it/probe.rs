@@ -18,7 +18,7 @@ use chorus::{
     config::Config,
     llm::{
         Llm,
-        probe::{Key, Known, Probed},
+        probe::{Key, Known, Probed, Spend},
     },
 };
 use futures::{StreamExt, stream};
@@ -154,7 +154,8 @@ fn config(models: &[(&str, String, &str, &str)]) -> String {
 async fn probed(text: &str, env: impl Fn(&str) -> Option<String>, limit: Duration) -> Vec<Probed> {
     let config = Config::parse(text, None, &env).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let llm = Llm::new(&config).unwrap();
-    let mut found: Vec<(usize, Probed)> = soon("all probes", llm.probe(limit).collect()).await;
+    let mut found: Vec<(usize, Probed)> =
+        soon("all probes", llm.probe(limit, Spend::Nothing).collect()).await;
     found.sort_by_key(|(number, _)| *number);
     assert_eq!(found.len(), llm.endpoint_count());
     found.into_iter().map(|(_, found)| found).collect()

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     llm::{
         Llm, LlmError,
-        probe::{Key, Known, Probed},
+        probe::{Key, Known, Probed, Spend},
     },
 };
 
@@ -26,9 +26,9 @@ const FRAME: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When there is no runtime to be had, or the clients cannot be built.
-pub(super) fn of(config: &Config) -> io::Result<Vec<Probed>> {
+pub(super) fn of(config: &Config, spend: Spend) -> io::Result<Vec<Probed>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let found = runtime.block_on(ask(config, LIMIT));
+    let found = runtime.block_on(ask(config, LIMIT, spend));
     // A name that is still being resolved is not waited for.
     runtime.shutdown_background();
     let failed = |error| io::Error::other(format!("the endpoints cannot be asked: {error}"));
@@ -40,12 +40,12 @@ pub(super) fn of(config: &Config) -> io::Result<Vec<Probed>> {
 ///
 /// # Errors
 /// When the clients cannot be built.
-pub async fn ask(config: &Config, limit: Duration) -> Result<Vec<Probed>, LlmError> {
+pub async fn ask(config: &Config, limit: Duration, spend: Spend) -> Result<Vec<Probed>, LlmError> {
     let llm = Llm::new(config)?;
     let bar = bar(llm.endpoint_count());
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut asked = std::pin::pin!(llm.probe(limit));
+    let mut asked = std::pin::pin!(llm.probe(limit, spend));
     let mut found = Vec::with_capacity(llm.endpoint_count());
     loop {
         tokio::select! {
@@ -114,6 +114,14 @@ pub fn show(found: &[Probed], out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "  {model} at {endpoint}: {problem}")?;
         }
     }
+    if found.iter().any(|one| !one.notes.is_empty()) {
+        writeln!(out, "\nWarnings")?;
+    }
+    for Probed { model, endpoint, notes, .. } in found {
+        for note in notes {
+            writeln!(out, "  {model} at {endpoint}: {note}")?;
+        }
+    }
     let fine = found.iter().filter(|one| one.is_fine()).count();
     let verb = if fine == 1 && found.len() == 1 { "endpoint is" } else { "endpoints are" };
     writeln!(out, "\n{fine} of {} {verb} fine.", found.len())
@@ -164,6 +172,8 @@ mod tests {
             known: Known::Yes,
             near: Vec::new(),
             latency_ms: Some(3),
+            gateway: None,
+            notes: Vec::new(),
             problem: None,
         };
         let hosted = Probed {

@@ -28,9 +28,21 @@ pub fn show(config: &Config, look: Look, out: &mut dyn Write) -> io::Result<()> 
     let models = many(config.models.len(), "model");
     let workers: usize = config.workflows().map(|workflow| workflow.plan.leaf_count()).sum();
     let workers = many(workers, "worker");
+    let remarks = match config.warnings.len() {
+        0 => String::new(),
+        count => format!(", {}", many(count, "warning")),
+    };
     match config.profiles.len() {
-        0 => writeln!(out, "{path} is fine: {models}, {workers}")?,
-        more => writeln!(out, "{path} is fine: {models}, {} workflows, {workers}", more + 1)?,
+        0 => writeln!(out, "{path} is fine{remarks}: {models}, {workers}")?,
+        more => {
+            writeln!(out, "{path} is fine{remarks}: {models}, {} workflows, {workers}", more + 1)?;
+        }
+    }
+    // First, since whoever reads that it is fine reads no further.
+    if !config.warnings.is_empty() {
+        writeln!(out)?;
+        diagnostics::show(&config.warnings, look, out)?;
+        writeln!(out, "{}", diagnostics::count(&config.warnings))?;
     }
     for workflow in config.workflows() {
         writeln!(out)?;
@@ -44,12 +56,10 @@ pub fn show(config: &Config, look: Look, out: &mut dyn Write) -> io::Result<()> 
     }
     writeln!(out)?;
     show_counting(config, out)?;
-    for (title, found) in [("Notices", &config.notices), ("Warnings", &config.warnings)] {
-        if !found.is_empty() {
-            writeln!(out, "\n{title}\n")?;
-            diagnostics::show(found, look, out)?;
-            writeln!(out, "{}", diagnostics::count(found))?;
-        }
+    if !config.notices.is_empty() {
+        writeln!(out, "\nNotices\n")?;
+        diagnostics::show(&config.notices, look, out)?;
+        writeln!(out, "{}", diagnostics::count(&config.notices))?;
     }
     Ok(())
 }

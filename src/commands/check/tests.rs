@@ -5,9 +5,15 @@ mod leaks;
 mod programs;
 
 use super::*;
+use crate::commands::output::tests::Closing;
 
-const TEXT: Options =
-    Options { format: Format::Text, probe: false, out: Look::PLAIN, err: Look::PLAIN };
+const TEXT: Options = Options {
+    format: Format::Text,
+    probe: false,
+    spend: Spend::Nothing,
+    out: Look::PLAIN,
+    err: Look::PLAIN,
+};
 
 fn check(text: &str) -> (u8, String, String) {
     check_as(Format::Text, text)
@@ -63,7 +69,17 @@ worker_timeout_secs = 9
     let (code, out, err) = check(&text);
     assert_eq!((code, err.as_str()), (FINE, ""));
     insta::assert_snapshot!(out, @r#"
-    c.toml is fine: 2 models, 4 workers
+    c.toml is fine, 1 warning: 2 models, 4 workers
+
+    warning: [workflow.domains."elsewhere.example"] is the host of no model
+       --> c.toml:25:19
+       |
+    25 | [workflow.domains."elsewhere.example"]
+       |                   ^^^^^^^^^^^^^^^^^^^
+       |
+       = help: correct the host, or take the section out
+
+    1 warning
 
     chorus
     ├─ analyzer: small (temperature 0)
@@ -115,18 +131,6 @@ worker_timeout_secs = 9
        = help: `chorus migrate` writes the new form
 
     3 notices
-
-    Warnings
-
-    warning: [workflow.domains."elsewhere.example"] is the host of no model
-       --> c.toml:25:19
-       |
-    25 | [workflow.domains."elsewhere.example"]
-       |                   ^^^^^^^^^^^^^^^^^^^
-       |
-       = help: correct the host, or take the section out
-
-    1 warning
     "#);
 }
 
@@ -294,18 +298,9 @@ fn further_attempts_count_the_other_endpoints() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    struct Closed;
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let example = Path::new("config-example.toml");
-    let ended = run(example, &|_| None, &Overrides::default(), TEXT, &mut Closed, &mut Vec::new());
+    let mut closed = Closing { room: 0, kind: io::ErrorKind::BrokenPipe };
+    let ended = run(example, &|_| None, &Overrides::default(), TEXT, &mut closed, &mut Vec::new());
     assert_eq!(ended.unwrap(), FINE);
 }
 

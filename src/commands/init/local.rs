@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use futures::{StreamExt, future::join_all};
 use reqwest::Client;
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
-use crate::config::Env;
+use crate::{
+    config::Env,
+    llm::probe::about::{self, Capacity},
+};
 
 /// How long all servers together are waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -50,6 +54,8 @@ pub(super) struct Local {
     pub(super) family: String,
     /// Billions of parameters, as far as can be told.
     pub(super) billions: Option<f64>,
+    /// How many calls it takes at a time, and how much they hold.
+    pub(super) capacity: Capacity,
 }
 
 /// Where servers usually are on this machine; `OLLAMA_HOST` says otherwise for Ollama.
@@ -102,26 +108,61 @@ fn ollama_url(host: &str) -> Option<Url> {
     Some(url)
 }
 
-/// The servers that answer within a second, in the order of `places`.
-pub(super) async fn find(places: Vec<Place>) -> Vec<Server> {
+/// What is at a place.
+enum Answer {
+    Server(Server),
+    /// Another Chorus, or this one: nothing to ask.
+    Chorus(Url),
+}
+
+/// The servers that answer within a second, in the order of `places`, and remarks on what else did.
+pub(super) async fn find(places: Vec<Place>) -> (Vec<Server>, Vec<String>) {
     // Without a provider reqwest panics. Another one that is installed already serves as well.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().timeout(PATIENCE);
     let client = client.redirect(reqwest::redirect::Policy::none()).build();
-    let Ok(client) = client else { return Vec::new() };
+    let (mut servers, mut remarks) = (Vec::new(), Vec::new());
+    let Ok(client) = client else { return (servers, remarks) };
     let asked = places.into_iter().map(|place| ask(&client, place));
-    join_all(asked).await.into_iter().flatten().collect()
+    for answer in join_all(asked).await.into_iter().flatten() {
+        match answer {
+            Answer::Server(server) => servers.push(server),
+            Answer::Chorus(url) => remarks.push(format!(
+                "{} is a Chorus itself and would ask itself; left out (look at OLLAMA_HOST)",
+                url.as_str().trim_end_matches('/')
+            )),
+        }
+    }
+    (servers, remarks)
 }
 
 /// Any failure means that it is not there: nobody asked for it.
-async fn ask(client: &Client, place: Place) -> Option<Server> {
+async fn ask(client: &Client, place: Place) -> Option<Answer> {
     let path = match place.kind {
         Kind::Ollama => "api/tags",
         Kind::OpenAi => "v1/models",
     };
-    let mut url = place.url.clone();
+    let (headers, list) = get(client, &place.url, path).await?;
+    if about::is_chorus(&headers, Some(&list)) {
+        return Some(Answer::Chorus(place.url));
+    }
+    let mut models = models(place.kind, &list)?;
+    if place.kind == Kind::OpenAi && about::is_llama_cpp(&headers, &list) {
+        let props = get(client, &place.url, "props").await.map(|(_, props)| props);
+        for model in &mut models {
+            let capacity = Capacity::of(entry(&list, &model.id), props.as_ref());
+            model.capacity = capacity;
+        }
+    }
+    Some(Answer::Server(Server { place, models }))
+}
+
+/// A JSON object below a place, with the headers it came with.
+async fn get(client: &Client, place: &Url, path: &str) -> Option<(HeaderMap, Value)> {
+    let mut url = place.clone();
     url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
     let answer = client.get(url).send().await.ok()?.error_for_status().ok()?;
+    let headers = answer.headers().clone();
     let mut body = Vec::new();
     let mut pieces = answer.bytes_stream();
     while let Some(piece) = pieces.next().await {
@@ -130,8 +171,13 @@ async fn ask(client: &Client, place: Place) -> Option<Server> {
             return None;
         }
     }
-    let models = models(place.kind, &serde_json::from_slice(&body).ok()?)?;
-    Some(Server { place, models })
+    Some((headers, serde_json::from_slice(&body).ok()?))
+}
+
+/// A model's entry in a list of OpenAI's form.
+fn entry<'l>(list: &'l Value, id: &str) -> Option<&'l Value> {
+    let entries = list.get("data")?.as_array()?;
+    entries.iter().find(|entry| entry.get("id").is_some_and(|one| one == id))
 }
 
 /// The chat models of a list; `None` when it is not one.
@@ -151,7 +197,8 @@ fn models(kind: Kind, list: &Value) -> Option<Vec<Local>> {
         let name = short(id);
         let bytes = entry.get("size").and_then(Value::as_f64).map(|bytes| bytes / 0.6e9);
         let billions = detail("parameter_size").and_then(size).or_else(|| size(name)).or(bytes);
-        Some(Local { id: id.to_owned(), family: family(told, name), billions })
+        let capacity = Capacity::of(Some(entry), None);
+        Some(Local { id: id.to_owned(), family: family(told, name), billions, capacity })
     };
     Some(list.as_array()?.iter().filter_map(model).collect())
 }
@@ -285,7 +332,7 @@ mod tests {
         let list = async || axum::Json(json!({"data": [{"id": "qwen3-8b"}]}));
         let app = axum::Router::new().route("/v1/models", axum::routing::get(list));
         let found = tokio::select! {
-            found = find(places) => found,
+            (found, _) = find(places) => found,
             ended = async { axum::serve(speaks, app).await } => panic!("{ended:?}"),
             () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it waits for ever"),
         };

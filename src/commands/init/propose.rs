@@ -6,6 +6,7 @@ use super::{
     local::{Kind, Server, short},
     providers::Known,
 };
+use crate::llm::probe::about::Capacity;
 
 /// Models of one server that are written down; whoever has more rarely wants them all.
 const MOST_PER_SERVER: usize = 24;
@@ -30,6 +31,8 @@ pub(super) struct Model {
     pub(super) fixed_temperature: bool,
     /// Where it was found, as a heading.
     pub(super) source: String,
+    /// What its server takes, where that says so.
+    pub(super) capacity: Capacity,
     family: String,
     strength: f64,
     fast: bool,
@@ -47,6 +50,7 @@ impl Model {
             fixed_temperature: false,
             source: "Fill in: a model that you have. `ollama pull qwen3:8b` fetches this one."
                 .to_owned(),
+            capacity: Capacity::default(),
             family: "qwen".to_owned(),
             strength: 8.0,
             fast: false,
@@ -77,6 +81,7 @@ pub(super) fn models(servers: &[Server], known: &[Known]) -> Vec<Model> {
                 key: None,
                 fixed_temperature: false,
                 source: format!("{} at {url}", server.place.name),
+                capacity: local.capacity,
                 family: local.family.clone(),
                 // Hosted models begin above; no local one is worth more for its size alone.
                 strength: local.billions.unwrap_or(SMALL).min(900.0),
@@ -97,6 +102,7 @@ pub(super) fn models(servers: &[Server], known: &[Known]) -> Vec<Model> {
                     "{}, with the key in {key}. Adapt the names to what your account offers.",
                     provider.name
                 ),
+                capacity: Capacity::default(),
                 family: hosted.family.to_owned(),
                 strength: hosted.strength,
                 fast: hosted.fast,
@@ -135,6 +141,8 @@ pub(super) struct Workflow {
     pub(super) strongest: String,
     /// Takes the strongest one's place when that fails.
     pub(super) second: Option<String>,
+    /// Answers clients' background tasks.
+    pub(super) smallest: String,
 }
 
 /// A worker of the proposal.
@@ -158,6 +166,7 @@ pub(super) fn workflow(models: &[Model]) -> Option<Workflow> {
         workers: workers(&ranked),
         strongest: strongest.name.clone(),
         second: second.map(|model| model.name.clone()),
+        smallest: ranked.last()?.name.clone(),
     })
 }
 

@@ -4,6 +4,7 @@ use super::{
     super::toml_text::{plan, quoted},
     propose::{Model, Workflow},
 };
+use crate::llm::probe::about::Capacity;
 
 /// The whole file. `found` is what the search came to, one line each; empty when nothing was found.
 pub(super) fn config(models: &[Model], workflow: &Workflow, found: &[String]) -> String {
@@ -26,6 +27,10 @@ pub(super) fn config(models: &[Model], workflow: &Workflow, found: &[String]) ->
          key\n\
          port = 11435\n",
     );
+    text.push_str(&format!(
+        "task_model = {}   # answers clients' titles, tags and notes, instead of the workflow\n",
+        quoted(&workflow.smallest)
+    ));
     let mut source = "";
     for model in models {
         if model.source != source {
@@ -79,6 +84,21 @@ fn model(model: &Model) -> String {
     }
     if let Some(protocol) = model.protocol {
         text.push_str(&format!("protocol = {}\n", quoted(protocol)));
+    }
+    let Capacity { slots, context, shared } = model.capacity;
+    if let Some(context) = context {
+        text.push_str(&format!("context_tokens = {context}\n"));
+    }
+    match slots {
+        Some(slots) if shared => text.push_str(&format!(
+            "max_concurrency = 1   # its {slots} slots share one context; with -np {slots} each has its \
+             own\n"
+        )),
+        Some(slots) => text.push_str(&format!(
+            "max_concurrency = {slots}   # its slots; started without -np they share one context: \
+             then write 1\n"
+        )),
+        None => {}
     }
     if model.fixed_temperature {
         text.push_str("send_temperature = false   # it takes no other than its own\n");

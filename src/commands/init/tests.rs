@@ -1,5 +1,6 @@
 //! That whatever is found makes a config that loads, and that no key gets into it.
 
+use crate::llm::probe::about::Capacity;
 use std::{collections::HashSet, path::PathBuf};
 
 use proptest::prelude::*;
@@ -16,6 +17,7 @@ fn server(name: &'static str, kind: Kind, port: u16, models: &[(&str, &str, f64)
         id: (*id).to_owned(),
         family: (*family).to_owned(),
         billions: Some(*billions),
+        capacity: Capacity::default(),
     };
     let models = models.iter().map(model).collect();
     Server { place: Place { name, kind, url }, models }
@@ -33,7 +35,7 @@ fn parse(text: &str) -> Config {
 
 /// Analyzer, workers, selector with what takes its place.
 fn roles(servers: &[Server], names: &[&str]) -> String {
-    let Workflow { analyzer, workers, strongest, second } =
+    let Workflow { analyzer, workers, strongest, second, smallest: _ } =
         Proposal::of(servers, &keys(names)).unwrap().workflow;
     let worker = |worker: &Worker| match worker {
         Worker::Model(name) => name.clone(),
@@ -85,6 +87,24 @@ fn roles_follow_from_size_family_and_speed() {
 }
 
 #[test]
+fn slots_and_context_of_a_server_are_written_down() {
+    for (slots, context, shared, want) in [
+        (Some(4), Some(4096), false, (Some(4), 4096)),
+        (Some(4), Some(4096), true, (Some(1), 4096)),
+        (None, Some(2048), false, (None, 2048)),
+        (None, None, false, (None, 32_768)),
+    ] {
+        let mut found = server("llama.cpp", Kind::OpenAi, 8080, &[("qwen3-8b", "qwen", 8.0)]);
+        found.models[0].capacity = Capacity { slots, context, shared };
+        let text = Proposal::of(&[found], &[]).unwrap().text;
+        let config = parse(&text);
+        let model = &config.models["qwen3-8b"];
+        assert_eq!((model.max_concurrency, model.context_tokens), want, "{text}");
+        assert_eq!(text.contains("-np"), slots.is_some(), "{text}");
+    }
+}
+
+#[test]
 fn the_file_says_what_it_is() {
     let servers =
         [server("llama.cpp", Kind::OpenAi, 8080, &[("/models/Qwen3-8B.gguf", "qwen", 8.0)])];
@@ -102,6 +122,7 @@ fn the_file_says_what_it_is() {
     [server]
     host = "127.0.0.1"   # this machine only; to listen beyond it, add a [[client]] with a key
     port = 11435
+    task_model = "Qwen3-8B"   # answers clients' titles, tags and notes, instead of the workflow
 
     # llama.cpp at http://127.0.0.1:8080
     [[model]]
@@ -173,6 +194,7 @@ fn with_nothing_found_the_file_loads_and_says_what_to_fill_in() {
     [server]
     host = "127.0.0.1"   # this machine only; to listen beyond it, add a [[client]] with a key
     port = 11435
+    task_model = "qwen3:8b"   # answers clients' titles, tags and notes, instead of the workflow
 
     # Fill in: a model that you have. `ollama pull qwen3:8b` fetches this one.
     [[model]]
@@ -217,8 +239,9 @@ fn local() -> impl Strategy<Value = Local> {
     let id =
         prop_oneof!["[a-z]{1,6}[0-9.]{0,3}(:[0-9]{1,2}b)?", ".{1,12}", Just("chorus".to_owned())];
     let id = id.prop_filter("as the list is read", |id| !id.chars().any(char::is_control));
-    (id, "[a-c]{1}", proptest::option::of(0.1..900.0_f64))
-        .prop_map(|(id, family, billions)| Local { id, family, billions })
+    (id, "[a-c]{1}", proptest::option::of(0.1..900.0_f64)).prop_map(|(id, family, billions)| {
+        Local { id, family, billions, capacity: Capacity::default() }
+    })
 }
 
 proptest! {

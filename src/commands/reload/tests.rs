@@ -206,6 +206,18 @@ fn a_server_that_others_reach_never_loses_its_last_client() {
 }
 
 #[test]
+fn a_model_at_the_own_address_is_refused_wherever_the_file_says_it_listens() {
+    let mut story = Story::of(&text(1));
+    let own = text(2).replace("127.0.0.1:9", "localhost:11435");
+    // The listener does not move before a restart.
+    for bad in [own.clone(), own.replace("[server]", "[server]\nport = 4")] {
+        let lines = story.becomes(&bad);
+        assert!(lines.len() == 1 && lines[0].contains("own address"), "{lines:?}");
+        assert_eq!(heartbeat(&story.app), 1);
+    }
+}
+
+#[test]
 fn only_new_warnings_are_repeated() {
     let domain = |name: &str| format!("[workflow.domains.\"{name}\"]\nworker_timeout_secs = 9\n");
     let mut story = Story::of(&with(1, &domain("one.example")));

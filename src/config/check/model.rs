@@ -9,10 +9,15 @@ use std::{
 };
 
 use toml::Spanned;
+use url::Url;
 
 use super::secret::Secrets;
 use crate::{
-    config::{Balance, Endpoint, Mode, Model, Price, StructuredOutput, raw::Table, report::Place},
+    config::{
+        Balance, Endpoint, Mode, Model, Price, Server, StructuredOutput,
+        raw::Table,
+        report::{Place, Report},
+    },
     types::Protocol,
 };
 use address::Address;
@@ -23,6 +28,8 @@ use address::Address;
 pub(in crate::config) struct Models {
     names: HashMap<String, Place>,
     models: Vec<Model>,
+    /// Every address, with the model it is of and where it is written.
+    addresses: Vec<(String, Url, Place)>,
 }
 
 impl Models {
@@ -41,6 +48,21 @@ impl Models {
     /// Each with where it stands.
     pub(super) fn placed(&self) -> impl Iterator<Item = (&Model, &Place)> {
         self.models.iter().filter_map(|model| Some((model, self.names.get(&model.name)?)))
+    }
+
+    /// Refuses addresses that lead back to the listener.
+    pub(super) fn refuse_own(&self, server: &Server, report: &Report<'_>) {
+        for (label, url, place) in &self.addresses {
+            if server.is_own(url) {
+                let what = format!(
+                    "{label}: `api_base` is Chorus' own address, port {}: it would ask itself",
+                    server.port
+                );
+                let remedy = "write where the model server is (Ollama's port is 11434), or move Chorus to \
+                              another `port`";
+                report.problem_at(place.clone(), what, remedy);
+            }
+        }
     }
 
     /// Whether `host` or `host:port` is where one of them is.
@@ -99,7 +121,7 @@ pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Mod
                 secrets.report.problem(&name.span(), what, "give every [[model]] its own name");
             }
         }
-        let model = one(table, name.map(Spanned::into_inner), secrets);
+        let model = one(table, name.map(Spanned::into_inner), secrets, &mut models.addresses);
         models.models.extend(model);
     }
     models
@@ -117,8 +139,15 @@ fn check_name(name: &Spanned<String>, table: &Table<'_, '_>) {
     }
 }
 
-fn one(mut table: Table<'_, '_>, name: Option<String>, secrets: &Secrets<'_, '_>) -> Option<Model> {
-    let Address { endpoints, protocol, api_version } = address::read(&mut table, secrets);
+fn one(
+    mut table: Table<'_, '_>,
+    name: Option<String>,
+    secrets: &Secrets<'_, '_>,
+    addresses: &mut Vec<(String, Url, Place)>,
+) -> Option<Model> {
+    let Address { endpoints, places, protocol, api_version } = address::read(&mut table, secrets);
+    let whereabouts = endpoints.iter().map(|endpoint| endpoint.api_base.clone()).zip(places);
+    let whereabouts: Vec<(Url, Place)> = whereabouts.collect();
     let ollama = protocol == Some(Protocol::Ollama);
     let modes = [("chat", Mode::Chat), ("completion", Mode::Completion)];
     let mode = table.choice("mode", &modes);
@@ -147,6 +176,12 @@ fn one(mut table: Table<'_, '_>, name: Option<String>, secrets: &Secrets<'_, '_>
     let price = price.or(free.then_some(Price::NOTHING));
     let has_key = endpoints.iter().any(|endpoint| !endpoint.api_key.is_empty());
     let headers = options::headers(&mut table, secrets, has_key);
+    for ((url, place), endpoint) in whereabouts.into_iter().zip(&endpoints) {
+        if !endpoint.api_key.is_empty() || headers.keys().any(options::may_hold_a_key) {
+            address::in_clear_text(&url, &place, &table);
+        }
+        addresses.push((table.label.clone(), url, place));
+    }
     let ca_cert = options::ca_cert(&mut table);
     let balances = [
         ("weighted", Balance::Weighted),

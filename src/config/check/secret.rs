@@ -7,7 +7,7 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::Source;
-use crate::config::{Env, raw::Secret, read, report::Report};
+use crate::config::{Env, foreign, fullwidth, raw::Secret, read, report::Report};
 
 /// Resolves keys.
 pub(super) struct Secrets<'a, 't> {
@@ -33,12 +33,20 @@ impl<'a, 't> Secrets<'a, 't> {
         guarded: bool,
     ) -> Option<Secret> {
         let (span, text) = (value.span(), value.get_ref().trim());
-        let key = if let Some(name) = text.strip_prefix("env:") {
+        if let Some(name) = foreign::variable(text) {
+            let name = if name.is_empty() { "NAME" } else { &name };
+            let what = format!(
+                "{what} is taken as the key itself: this is how other tools write a variable"
+            );
+            self.report.warn(self.report.place(&span), what, format!("write env:{name}"));
+        }
+        let key = if let Some(name) = text.strip_prefix("env:").filter(|_| is_ours(text)) {
             self.variable(name.trim(), what, &span)?
         } else if let Some(path) = text.strip_prefix("file:") {
             self.file(path.trim(), what, &span)?
         } else {
-            if guarded && self.exposed && !text.is_empty() && !is_placeholder(text) {
+            let is_none = is_placeholder(text) || !is_ours(text);
+            if guarded && self.exposed && !text.is_empty() && !is_none {
                 let what = format!(
                     "{what} is in plain text in a file that every user of this machine can read"
                 );
@@ -49,10 +57,16 @@ impl<'a, 't> Secrets<'a, 't> {
         };
         if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             let what = format!("{what} holds characters that no HTTP header can carry");
-            self.report.problem(&span, what, "copy the key again, without line breaks");
+            let remedy = match fullwidth::named(text)
+                .filter(|_| text.starts_with("env") || text.starts_with("file"))
+            {
+                Some((_, remedy)) => remedy,
+                None => "copy the key again, without line breaks".to_owned(),
+            };
+            self.report.problem(&span, what, remedy);
             return None;
         }
-        if is_placeholder(&key) {
+        if is_placeholder(&key) && is_ours(text) {
             let what = format!("{what} is a placeholder");
             self.report.warn(self.report.place(&span), what, "write the real one, or env:NAME");
         }
@@ -90,6 +104,11 @@ impl<'a, 't> Secrets<'a, 't> {
 
 fn trimmed(key: &str) -> Secret {
     Zeroizing::new(key.trim().to_owned())
+}
+
+/// Whether a key is not written as another tool would write a variable.
+fn is_ours(text: &str) -> bool {
+    foreign::variable(text).is_none()
 }
 
 /// What examples write where a key belongs.

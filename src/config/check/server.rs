@@ -5,17 +5,21 @@ use std::{net::Ipv6Addr, ops::Range, time::Duration};
 use toml::Spanned;
 use url::Url;
 
+use super::Models;
 use crate::config::{
     Overrides, PlainClientFormat, Progress, ReasoningField, Server, UnknownModel, UsageScope,
-    raw::Table, report::Report,
+    error::did_you_mean,
+    raw::Table,
+    report::{Place, Report},
 };
 
 pub(super) fn read(
     table: Option<Table<'_, '_>>,
     overrides: &Overrides,
     report: &Report<'_>,
-) -> Server {
-    let mut server = table.map_or_else(Server::default, section);
+) -> Read {
+    let Read { mut server, task_model } =
+        table.map_or_else(|| Read { server: Server::default(), task_model: None }, section);
     if let Some(host) = &overrides.host {
         match bare_host(host) {
             Some(host) => server.host = host,
@@ -25,12 +29,77 @@ pub(super) fn read(
     if let Some(port) = overrides.port {
         server.port = port;
     }
-    server
+    Read { server, task_model }
 }
 
-fn section(mut table: Table<'_, '_>) -> Server {
+/// `[server]`, and what can only be checked once the models are known.
+pub(super) struct Read {
+    pub(super) server: Server,
+    task_model: Option<Place>,
+}
+
+impl Read {
+    /// The section, after a look at the models it names.
+    pub(super) fn with(self, models: &Models, report: &Report<'_>) -> Server {
+        if let (Some(name), Some(place)) = (&self.server.task_model, self.task_model)
+            && !models.contains(name)
+        {
+            let remedy = match did_you_mean(name, models.names()) {
+                Some(near) => format!("did you mean `{}`?", near.escape_debug()),
+                None => "name a [[model]], a small one".to_owned(),
+            };
+            let what = format!(
+                "[server]: `task_model`: there is no [[model]] named `{}`",
+                name.escape_debug()
+            );
+            report.problem_at(place, what, remedy);
+        }
+        self.server
+    }
+}
+
+/// Keys whose default is another one since 0.1.0, with what it was then.
+const FORMER_DEFAULTS: [(&str, &str); 3] =
+    [("unknown_model", "workflow"), ("usage", "total"), ("ollama_version", "0.13.5")];
+
+/// Warns once of keys that write down what was the default once: whoever copied it may not mean it.
+fn former_defaults(table: &Table<'_, '_>, default: &Server) {
+    let now = |key: &str| match key {
+        "unknown_model" => match default.unknown_model {
+            UnknownModel::Workflow => "workflow",
+            UnknownModel::Reject => "reject",
+        },
+        "usage" => match default.usage {
+            UsageScope::Total => "total",
+            UsageScope::Answer => "answer",
+        },
+        _ => default.ollama_version.as_str(),
+    };
+    let (mut written, mut instead, mut place) = (Vec::new(), Vec::new(), None);
+    for (key, former) in FORMER_DEFAULTS {
+        let found = table.text_of(key).filter(|text| *text.get_ref() == former);
+        if let Some(found) = found.filter(|_| now(key) != former) {
+            written.push(format!("`{key} = \"{former}\"`"));
+            instead.push(format!("`{key} = \"{}\"`", now(key)));
+            place.get_or_insert(table.report.place(&found.span()));
+        }
+    }
+    if let Some(place) = place {
+        let what = format!(
+            "[server]: {} was the default of 0.1.0; it is {} now",
+            written.join(", "),
+            instead.join(", ")
+        );
+        table.report.warn(place, what, "take it out to follow the default, or keep it on purpose");
+    }
+}
+
+fn section(mut table: Table<'_, '_>) -> Read {
     let default = Server::default();
+    former_defaults(&table, &default);
     let table_ref = &mut table;
+    let task_model = table_ref.string("task_model");
+    let place = task_model.as_ref().map(|name| table_ref.report.place(&name.span()));
     let server = Server {
         host: host(table_ref).unwrap_or(default.host),
         port: whole(table_ref, "port", 0..=65_535).unwrap_or(default.port),
@@ -77,6 +146,7 @@ fn section(mut table: Table<'_, '_>) -> Server {
                 ],
             )
             .map_or(default.reasoning_field, Spanned::into_inner),
+        task_model: task_model.map(Spanned::into_inner),
         ollama_version: version(table_ref).unwrap_or(default.ollama_version),
         allowed_hosts: names(table_ref, "allowed_hosts", allowed_host, ALLOWED_HOST_REMEDY),
         cors_origins: names(table_ref, "cors_origins", origin, ORIGIN_REMEDY),
@@ -86,7 +156,7 @@ fn section(mut table: Table<'_, '_>) -> Server {
     };
     table.refuse("tls", "put a reverse proxy with TLS in front");
     table.finish();
-    server
+    Read { server, task_model: place }
 }
 
 /// Below it VS Code does not talk to an Ollama.

@@ -1,6 +1,6 @@
 //! Lines in, what may be shown of them out.
 
-use super::*;
+use super::{words::use_of, *};
 
 /// The line that holds `mark`, with that as the stretch.
 fn spot(mask: &Mask, text: &str, mark: &str) -> Spot {
@@ -20,7 +20,7 @@ fn shown(mask: &Mask, text: &str) -> String {
 }
 
 #[test]
-fn only_what_is_known_to_be_harmless_is_shown() {
+fn only_what_could_be_a_secret_is_hidden() {
     let text = r#"
 [server]  # a note with pa55word
 host = "127.0.0.1"  # "x"
@@ -57,6 +57,7 @@ json = """
 """
 "#;
     insta::assert_snapshot!(shown(&toml(text), text), @r#"
+
     [server]
     host = "127.0.0.1"
     port = 11435
@@ -82,7 +83,7 @@ json = """
     api_base = "localhost:8080"
     api_key = "env:***"
     [unknown]
-    name = "***"
+    name = "pa55"
     [workflow.domains."api.example.com"]
     worker_timeout_secs = 5
     [workflow-integration]
@@ -94,25 +95,25 @@ json = """
 }
 
 #[test]
-fn of_a_file_that_cannot_be_read_only_known_words_are_shown() {
+fn of_a_file_that_cannot_be_read_the_words_tell_what_is_secret() {
     let text = "[[model]]\nname = pa55\napi_key = \"pa55word and model\nheaders = { X = \"y\" }\n";
     insta::assert_snapshot!(shown(&toml(text), text), @r#"
     [[model]]
-    name = ***
-    api_key = "*** *** model
+    name = pa55
+    api_key = "*** *** ***
     headers = { *** = "***" }
     "#);
     let plan = "{ \"workers\": [ { \"ref\": \"pa55\" } ]\n  \"selector\": \"pa55\" }";
     insta::assert_snapshot!(shown(&json(plan), plan), @r#"
-    { "workers": [ { "ref": "***" } ]
-      "selector": "***" }
+    { "workers": [ { "ref": "pa55" } ]
+      "selector": "pa55" }
     "#);
     let file = format!("[workflow-integration]\njson = '''\n{plan}'''\nmax_workers = 5");
     insta::assert_snapshot!(shown(&toml(&file), &file), @r#"
     [workflow-integration]
     json = '''
-    { "workers": [ { "ref": "***" } ]
-      "selector": "***" }'''
+    { "workers": [ { "ref": "pa55" } ]
+      "selector": "pa55" }'''
     max_workers = 5
     "#);
 }
@@ -134,7 +135,8 @@ headers = { "gsk_5ecre75ecre7" = "x" }
 json = '{ "workers": ["a", "sk-5ecre7-5ecre7"], "sk-5ecre7-5ecre7": "sk-5ecre7-5ecre7" }'
 "#;
     insta::assert_snapshot!(shown(&toml(text), text), @r#"
-    *** = ***
+
+    *** = 1
     [server]
     host = "http://***@x"
     ollama_version = "***"
@@ -159,8 +161,8 @@ fn columns_are_characters_and_the_stretch_moves_with_what_is_hidden() {
         ("name", 2, 1, 4, "name = \"x\"", 1, 4),
         ("\"0123456789\"", 3, 7, 12, "key = \"***\"", 7, 5),
         ("45", 3, 12, 2, "key = \"***\"", 7, 5),
-        ("\"键\" = 1", 5, 1, 7, "\"键\" = ***", 1, 9),
-        ("= \"你好\"", 6, 8, 6, "format\t= \"***\"", 8, 7),
+        ("\"键\" = 1", 5, 1, 7, "\"键\" = 1", 1, 7),
+        ("= \"你好\"", 6, 8, 6, "format\t= \"你好\"", 8, 6),
     ] {
         let Spot { line: at, column: found, length: long, source: shown } =
             spot(&mask, &text, mark);

@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 use super::spots::Spots;
 use crate::config::{
     error::{did_you_mean, one_of},
+    fullwidth,
     report::{File, Place, Report},
 };
 
@@ -80,8 +81,20 @@ impl<'r> Reader<'r> {
         let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
         let line: usize = lines.map(str::len).sum();
         let offset = line.saturating_add(error.column().saturating_sub(1)).min(text.len());
-        let place = match self.offsets.get(offset) {
-            Some(at) => Place::of(self.file, *at..at.saturating_add(1)),
+        let at = |offset: usize| self.offsets.get(offset).copied();
+        if let Some(span) = fullwidth::outside_quotes(text, offset)
+            && let Some((what, remedy)) = text.get(span.clone()).and_then(fullwidth::named)
+        {
+            let place = match (at(span.start), at(span.end)) {
+                (Some(start), Some(end)) => Place::of(self.file, start..end),
+                _ => self.place.clone(),
+            };
+            let what = format!("the plan is not valid JSON: {what}");
+            self.report.problem_at(place, what, remedy);
+            return;
+        }
+        let place = match at(offset) {
+            Some(at) => Place::of(self.file, at..at.saturating_add(1)),
             None => self.place.clone(),
         };
         let what = format!("the plan is not valid JSON: {message}");

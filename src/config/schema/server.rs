@@ -56,6 +56,11 @@ pub(super) struct Server {
     /// The field of a chat chunk that carries reasoning.
     #[schemars(extend("default" = "reasoning_content"))]
     reasoning_field: Option<ReasoningField>,
+    /// The `[[model]]` that answers clients' background tasks (a chat's title, tags, follow-up
+    /// questions, search queries, memory notes), recognised by their form, instead of a workflow.
+    /// None: they are questions like any other.
+    #[schemars(example = &"a")]
+    task_model: Option<String>,
     /// What `/api/version` says: two to four numbers, each below 65536; clients want 0.6.4 or more.
     #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+){1,3}$"), extend("default" = "0.32.7"))]
     ollama_version: Option<String>,

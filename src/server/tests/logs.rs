@@ -57,14 +57,38 @@ async fn a_request_is_one_line_at_info() {
 }
 
 #[tokio::test]
-async fn a_failure_of_ours_is_an_error_line_too() {
+async fn a_failure_of_ours_is_one_error_line() {
     let app = serving(|_| {});
     app.app().lifecycle.drain();
     let lines = logged(&app, request("GET", "/api/tags", &[], "")).await;
     let levels: Vec<&str> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
-    assert_eq!(levels, ["ERROR", "INFO"]);
-    assert_eq!(lines[0]["request.id"], lines[1]["request.id"]);
+    assert_eq!(levels, ["ERROR"]);
     assert_eq!(lines[0]["code"], "overloaded");
+    assert!(lines[0]["error"].is_string(), "{lines:?}");
+}
+
+#[tokio::test]
+async fn whoever_only_looks_whether_it_is_there_leaves_no_line_at_info() {
+    let app = serving(|_| {});
+    for (method, path, level) in [
+        ("GET", "/health", "DEBUG"),
+        ("GET", "/health?verbose", "DEBUG"),
+        ("GET", "/ready", "DEBUG"),
+        ("GET", "/", "DEBUG"),
+        ("HEAD", "/", "DEBUG"),
+        ("HEAD", "/v1/models", "DEBUG"),
+        ("GET", "/ollama/", "DEBUG"),
+        ("GET", "/api/version", "DEBUG"),
+        ("GET", "/ollama/api/version", "DEBUG"),
+        ("GET", "/metrics", "DEBUG"),
+        ("GET", "/v1/models", "INFO"),
+        ("GET", "/api/tags", "INFO"),
+        ("GET", "/healthy", "INFO"),
+    ] {
+        let lines = logged(&app, request(method, path, &[], "")).await;
+        let line = lines.iter().find(|line| line["message"] == "request").unwrap();
+        assert_eq!(line["level"], level, "{method} {path}");
+    }
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ async fn model_names_route_as_the_design_says() {
     ] {
         let found = profiled.route(name).map(|route| match route {
             Route::Workflow(workflow) => (workflow.plan.name.clone(), workflow.max_concurrency),
-            Route::Direct(model) => (model.config().name.clone(), None),
+            Route::Direct(model) | Route::Task(model, _) => (model.config().name.clone(), None),
         });
         let limit = (want == Some("fast")).then_some(3);
         assert_eq!(found, want.map(|want| (want.to_owned(), limit)), "{name}");

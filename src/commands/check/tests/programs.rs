@@ -299,7 +299,7 @@ fn a_plan_of_its_own_file_is_shown_there() {
     error: selektor: unknown key
       --> plan.json:3:3
       |
-    3 |   "selektor": "***",
+    3 |   "selektor": "small",
       |   ^^^^^^^^^^
       |
       = help: did you mean `selector`?
@@ -318,8 +318,8 @@ fn a_plan_of_its_own_file_is_shown_there() {
     error: the plan is not valid JSON: expected `,` or `]`
       --> plan.json:2:25
       |
-    2 |   "workers": [ "***" }
-      |                      ^
+    2 |   "workers": [ "5ecre7" }
+      |                         ^
       |
       = help: mend the JSON at or just before this place
 

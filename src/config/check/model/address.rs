@@ -1,11 +1,15 @@
 //! Where a model is and how it is spoken to: `api_base`, `[[model.endpoint]]`, `protocol`,
 //! `api_version`.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use toml::Spanned;
-use url::{ParseError, Url};
+use url::{Host, ParseError, Url};
 
 use crate::{
-    config::{Endpoint, check::secret::Secrets, model::is_loopback, raw::Table},
+    config::{
+        Endpoint, check::secret::Secrets, fullwidth, model::is_loopback, raw::Table, report::Place,
+    },
     types::{ApiKey, Protocol},
 };
 
@@ -18,6 +22,8 @@ const MOST: i128 = 1_000_000;
 pub(super) struct Address {
     /// In the order of the file, the model's own `api_base` first; empty after a problem.
     pub(super) endpoints: Vec<Endpoint>,
+    /// Where the address of each is written.
+    pub(super) places: Vec<Place>,
     /// `None` after a problem.
     pub(super) protocol: Option<Protocol>,
     pub(super) api_version: Option<String>,
@@ -43,8 +49,10 @@ pub(super) fn read(table: &mut Table<'_, '_>, secrets: &Secrets<'_, '_>) -> Addr
         found.iter_mut().for_each(|(_, endpoint)| without_api(&mut endpoint.api_base));
     }
     let api_version = api_version(table, protocol);
-    let endpoints = found.into_iter().map(|(_, endpoint)| endpoint).collect();
-    Address { endpoints, protocol, api_version }
+    let place = |text: &Spanned<String>| table.report.place(&text.span());
+    let (places, endpoints) =
+        found.into_iter().map(|(text, endpoint)| (place(&text), endpoint)).unzip();
+    Address { endpoints, places, protocol, api_version }
 }
 
 /// An endpoint and the text of its address, for messages.
@@ -119,8 +127,10 @@ fn api_version(table: &mut Table<'_, '_>, protocol: Option<Protocol>) -> Option<
 
 fn base_url(value: &Spanned<String>, table: &Table<'_, '_>) -> Option<Url> {
     // The text is not quoted: a URL may hold a password or a key.
+    let wide = fullwidth::named(value.get_ref());
     let bad = |what: &str, remedy: &str| {
         let what = format!("{}: `api_base` {what}", table.label);
+        let remedy = wide.as_ref().map_or(remedy, |(_, remedy)| remedy);
         table.report.problem(&value.span(), what, remedy);
         None
     };
@@ -159,6 +169,60 @@ fn base_url(value: &Spanned<String>, table: &Table<'_, '_>) -> Option<Url> {
     Some(url)
 }
 
+/// Warns of a key that everybody on the way can read.
+pub(super) fn in_clear_text(url: &Url, place: &Place, table: &Table<'_, '_>) {
+    if url.scheme() == "http" && is_public(url) {
+        let host = url.host_str().unwrap_or_default();
+        let what = format!(
+            "{}: the key goes to `{host}` in clear text, for everybody on the way to read",
+            table.label
+        );
+        table.report.warn(place.clone(), what, "write https:// in `api_base`");
+    }
+}
+
+/// Whether a host is beyond this machine and its own networks.
+fn is_public(url: &Url) -> bool {
+    const PRIVATE: [&str; 12] = [
+        "local",
+        "localhost",
+        "localdomain",
+        "lan",
+        "home",
+        "internal",
+        "intranet",
+        "corp",
+        "private",
+        "test",
+        "svc",
+        "arpa",
+    ];
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.').to_lowercase();
+            let last = name.rsplit('.').next().unwrap_or_default();
+            name.contains('.') && !PRIVATE.contains(&last) && !name.ends_with(".ts.net")
+        }
+        Some(Host::Ipv4(address)) => is_public_v4(address),
+        Some(Host::Ipv6(address)) => match address.to_canonical() {
+            IpAddr::V4(address) => is_public_v4(address),
+            IpAddr::V6(address) => {
+                let own = address.is_loopback() || address.is_unspecified();
+                !(own || address.is_unique_local() || address.is_unicast_link_local())
+            }
+        },
+        None => false,
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    // What providers (and VPNs) use among themselves.
+    let shared = first == 100 && (64..128).contains(&second);
+    let own = address.is_loopback() || address.is_unspecified();
+    !(own || shared || address.is_private() || address.is_link_local())
+}
+
 /// Ollama's own API lives at `/api`, which some write into the base.
 fn without_api(url: &mut Url) {
     if let Some(path) = url.path().strip_suffix("/api").map(ToOwned::to_owned) {
@@ -172,4 +236,37 @@ fn key(table: &mut Table<'_, '_>, url: Option<&Url>, secrets: &Secrets<'_, '_>) 
     let guarded = url.is_none_or(|url| !is_loopback(url));
     let key = table.secret("api_key").and_then(|key| secrets.resolve(&key, &what, guarded));
     key.map(|key| ApiKey::new(key.as_str())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beyond_the_own_networks_is_public() {
+        for (host, want) in [
+            ("127.0.0.1:8080", false),
+            ("[::1]", false),
+            ("10.1.2.3", false),
+            ("172.16.0.9", false),
+            ("172.32.0.9", true),
+            ("192.168.1.5:8000", false),
+            ("169.254.1.1", false),
+            ("100.100.1.2", false),
+            ("100.128.1.2", true),
+            ("[fd00::1]", false),
+            ("[fe80::1]", false),
+            ("[2001:db8::1]", true),
+            ("[::ffff:10.0.0.1]", false),
+            ("gpu", false),
+            ("gpu.lan", false),
+            ("nas.local.", false),
+            ("ollama.default.svc", false),
+            ("host.docker.internal", false),
+            ("api.example.com", true),
+            ("203.0.113.5", true),
+        ] {
+            assert_eq!(is_public(&format!("http://{host}").parse().unwrap()), want, "{host}");
+        }
+    }
 }

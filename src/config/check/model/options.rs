@@ -86,6 +86,12 @@ pub(super) fn price(mut table: Table<'_, '_>) -> Option<Price> {
 const OWN_HEADERS: [&str; 5] =
     ["host", "content-type", "content-length", "transfer-encoding", "connection"];
 
+/// Whether a header is usually there for a key.
+pub(super) fn may_hold_a_key(name: &HeaderName) -> bool {
+    let words = ["auth", "key", "token", "secret", "cookie"];
+    words.iter().any(|word| name.as_str().contains(word))
+}
+
 pub(super) fn headers(
     table: &mut Table<'_, '_>,
     secrets: &Secrets<'_, '_>,

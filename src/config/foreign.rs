@@ -1,0 +1,146 @@
+//! How other tools write a variable where a key belongs. Here it would be taken as the key itself,
+//! which shows only when an upstream refuses it. Pure.
+
+use crate::types::keys_in;
+
+/// The variable that a text refers to in the spelling of another tool; `None`: it is none of those.
+/// The name is empty where it cannot be told, or could be a key.
+pub(super) fn variable(text: &str) -> Option<String> {
+    let text = text.trim();
+    let text = text.strip_prefix("Bearer ").unwrap_or(text).trim();
+    is_reference(text).then(|| name(text).unwrap_or_default())
+}
+
+/// Whether a text is such a reference and nothing else, so that it may be shown: every word in it is
+/// a part of the spelling, or the name.
+pub(super) fn is_plain_reference(text: &str) -> bool {
+    const SPELLING: [&str; 14] = [
+        "env", "os", "environ", "getenv", "get", "fetch", "process", "import", "meta", "secrets",
+        "system", "bearer", "vars", "config",
+    ];
+    let Some(name) = variable(text).filter(|name| !name.is_empty()) else { return false };
+    text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+        .filter(|word| !word.is_empty())
+        .all(|word| word == name || SPELLING.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+fn is_reference(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let around = |open: &str, close: &str| {
+        text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
+    };
+    let identifier = |text: &str| {
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        !text.is_empty()
+            && text.bytes().all(usual)
+            && !text.starts_with(|c: char| c.is_ascii_digit())
+    };
+    // `env:NAME` is ours, in these letters and with one colon.
+    let ours = text.strip_prefix("env:").is_some_and(|rest| !rest.starts_with([':', '/']));
+    let after = |word: &str| {
+        let rest = lower.trim_start_matches(['!', '@', '(', '{']).strip_prefix(word);
+        rest.is_some_and(|rest| rest.starts_with([':', '/', '.', '[', '(', ' ', '\'', '"']))
+    };
+    text.starts_with('$')
+        || around("%", "%")
+        || around("{", "}")
+        || ["os.environ", "os.getenv", "process.env", "import.meta.env", "system.getenv", "secrets"]
+            .iter()
+            .any(|word| after(word))
+        || (after("env") && !ours)
+        || after("getenv")
+        // A name alone that can only be a variable's.
+        || (identifier(text)
+            && text.contains('_')
+            && text.bytes().all(|byte| !byte.is_ascii_lowercase())
+            && ["_KEY", "_TOKEN", "_SECRET"].iter().any(|ending| text.ends_with(ending)))
+}
+
+/// The last word in it that looks like a variable's name and like no key.
+fn name(text: &str) -> Option<String> {
+    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    let usual = |word: &&str| {
+        let capital = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+        word.len() > 3
+            && word.len() <= 64
+            && word.bytes().all(capital)
+            && word.starts_with(|first: char| first.is_ascii_uppercase())
+            && (word.contains('_') || word.bytes().all(|byte| byte.is_ascii_uppercase()))
+            && keys_in(word).is_empty()
+    };
+    words.filter(usual).next_back().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spellings_of_other_tools_are_known() {
+        for text in [
+            "$OPENAI_API_KEY",
+            "${OPENAI_API_KEY}",
+            "${OPENAI_API_KEY:-none}",
+            "${env:OPENAI_API_KEY}",
+            "$env:OPENAI_API_KEY",
+            "${{ secrets.OPENAI_API_KEY }}",
+            "$(OPENAI_API_KEY)",
+            "os.environ/OPENAI_API_KEY",
+            "os.environ[\"OPENAI_API_KEY\"]",
+            "os.environ.get('OPENAI_API_KEY')",
+            "os.getenv(\"OPENAI_API_KEY\")",
+            "getenv('OPENAI_API_KEY')",
+            "ENV:OPENAI_API_KEY",
+            "Env:OPENAI_API_KEY",
+            "env::OPENAI_API_KEY",
+            "env://OPENAI_API_KEY",
+            "env.OPENAI_API_KEY",
+            "env/OPENAI_API_KEY",
+            "env OPENAI_API_KEY",
+            "env(OPENAI_API_KEY)",
+            "!ENV OPENAI_API_KEY",
+            "{{ env.OPENAI_API_KEY }}",
+            "{{OPENAI_API_KEY}}",
+            "{env:OPENAI_API_KEY}",
+            "{$OPENAI_API_KEY}",
+            "%OPENAI_API_KEY%",
+            "ENV['OPENAI_API_KEY']",
+            "ENV.fetch('OPENAI_API_KEY')",
+            "process.env.OPENAI_API_KEY",
+            "process.env['OPENAI_API_KEY']",
+            "import.meta.env.OPENAI_API_KEY",
+            "secrets.OPENAI_API_KEY",
+            "Bearer $OPENAI_API_KEY",
+            "OPENAI_API_KEY",
+        ] {
+            assert_eq!(variable(text).as_deref(), Some("OPENAI_API_KEY"), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_not_taken_for_variables_and_never_shown() {
+        for text in [
+            "",
+            "sk-1f9a",
+            "ollama",
+            "EMPTY",
+            "none",
+            "env:OPENAI_API_KEY",
+            "env: OPENAI_API_KEY",
+            "env:my_key",
+            "file:keys/openai",
+            "environment-7",
+            "envoy",
+            "a$b%c",
+            "%",
+            "0123456789abcdef0123456789abcdef",
+            "ABCDEF0123456789ABCDEF0123456789",
+            "Bearer sk-1f9a",
+        ] {
+            assert_eq!(variable(text), None, "{text}");
+        }
+        for text in ["$sk-5ecre7", "ENV:5ecre7pa55", "%pa55word%", "$A1B2C3D4E5F6A1B2C3D4E5F6"] {
+            assert_eq!(variable(text).as_deref(), Some(""), "{text}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What to hide of a text that cannot be read as TOML or JSON. Its quotes may be where they do not
+//! belong, so nothing is sure but the order of the words on a line: what follows the name of a
+//! secret or of a prompt is hidden, to the end of the line and of its brackets; other words are
+//! judged by the key before them.
+
+use std::ops::Range;
+
+use super::{
+    values::shown,
+    words::{self, Use},
+};
+use crate::config::fullwidth;
+
+/// The stretches to hide, within `range`.
+pub(super) fn hidden(text: &str, range: Range<usize>) -> Vec<(Range<usize>, String)> {
+    let mut scan = Scan { hidden: Vec::new(), use_: None, depth: 0, secret: Secret::No };
+    let mut at = range.start;
+    for line in text.get(range).unwrap_or_default().split_inclusive('\n') {
+        scan.line(line, at);
+        at = at.saturating_add(line.len());
+    }
+    scan.hidden
+}
+
+/// Whether what comes next is hidden whatever it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secret {
+    No,
+    /// Until this line ends.
+    Line,
+    /// Until the brackets that were open so deep are closed.
+    Deeper(usize),
+    /// Until three quotes.
+    Quoted,
+}
+
+struct Scan {
+    hidden: Vec<(Range<usize>, String)>,
+    /// What the key before is for.
+    use_: Option<Use>,
+    depth: usize,
+    secret: Secret,
+}
+
+impl Scan {
+    fn line(&mut self, line: &str, start: usize) {
+        let quotes = ["\"\"\"", "'''"].map(|three| line.matches(three).count());
+        let opens_quotes = quotes.iter().any(|count| count % 2 == 1);
+        let depth = self.depth;
+        if depth == 0 && self.secret != Secret::Quoted {
+            (self.use_, self.secret) = (None, Secret::No);
+        }
+        let was_quoted = self.secret == Secret::Quoted;
+        let mut from = None;
+        let mut before = '\n';
+        let ends = line.char_indices().chain([(line.len(), '\n')]);
+        for (offset, letter) in ends {
+            let rest = line.get(offset..).unwrap_or_default();
+            if letter == '#' && before.is_whitespace() {
+                let end = offset.saturating_add(rest.trim_end_matches(['\r', '\n']).len());
+                self.hide(start, offset..end, "");
+                break;
+            }
+            if !is_plain(letter, before, rest) {
+                from.get_or_insert(offset);
+            } else if let Some(from) = from.take() {
+                self.word(line, start, from..offset);
+            }
+            match fullwidth::ascii(letter).unwrap_or(letter) {
+                '{' | '[' => self.depth = self.depth.saturating_add(1),
+                '}' | ']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if matches!(self.secret, Secret::Deeper(deep) if self.depth < deep) {
+                        self.secret = Secret::Line;
+                    }
+                }
+                _ => {}
+            }
+            before = letter;
+        }
+        self.secret = match self.secret {
+            Secret::Quoted if was_quoted && opens_quotes => Secret::No,
+            Secret::Quoted => Secret::Quoted,
+            _ if self.secret != Secret::No && opens_quotes && depth == 0 => Secret::Quoted,
+            // What began on this line goes on below only where its brackets or quotes are open.
+            Secret::Line if self.depth <= depth && !is_open(line) => Secret::No,
+            Secret::Line => Secret::Deeper(self.depth.max(1)),
+            secret => secret,
+        };
+    }
+
+    fn word(&mut self, line: &str, start: usize, range: Range<usize>) {
+        let word = line.get(range.clone()).unwrap_or_default();
+        let is_sign = is_key(line.get(range.end..).unwrap_or_default());
+        let is_key = is_sign && word.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+        let is_known = words::use_of(word).is_some();
+        if self.secret != Secret::No {
+            // Anything but the name of a key may be a part of the secret.
+            if let Some(instead) = shown(Some(Use::Key), word).filter(|_| !(is_key && is_known)) {
+                self.hide(start, range, &instead);
+            }
+            return;
+        }
+        if let Some(instead) = shown(self.use_, word).filter(|_| !is_key && !is_known) {
+            self.hide(start, range, &instead);
+        }
+        if is_sign {
+            self.use_ = words::meant(word);
+        }
+        // Also without a sign behind it, which may be what is missing.
+        if words::is_secret(word) || (is_sign && self.use_ == Some(Use::Key)) {
+            self.secret = Secret::Line;
+        }
+    }
+
+    fn hide(&mut self, start: usize, range: Range<usize>, instead: &str) {
+        let range = start.saturating_add(range.start)..start.saturating_add(range.end);
+        self.hidden.push((range, instead.to_owned()));
+    }
+}
+
+/// Whether a letter is no part of a word: a blank, a quote, a bracket, a comma or a sign between key
+/// and value, of full width too. A colon within `qwen3:8b` or `http://` is one.
+fn is_plain(letter: char, before: char, rest: &str) -> bool {
+    let plain = fullwidth::ascii(letter).unwrap_or(letter);
+    match plain {
+        ':' => {
+            let mut rest = rest.chars();
+            let next = rest.nth(1).unwrap_or('\n');
+            let joins = |letter: char| letter.is_alphanumeric() || letter == '/';
+            !(before.is_alphanumeric() && joins(next))
+        }
+        plain => plain.is_whitespace() || "[]{}=,\"'`".contains(plain),
+    }
+}
+
+/// Whether what follows a word makes it a key: `=` or `:`, behind its quote and blanks.
+fn is_key(rest: &str) -> bool {
+    let mut rest = rest.chars().map(|letter| fullwidth::ascii(letter).unwrap_or(letter));
+    let next = rest.find(|letter| !(letter.is_whitespace() || matches!(letter, '"' | '\'')));
+    matches!(next, Some('=' | ':'))
+}
+
+/// Whether a quote is open at the end of a line.
+fn is_open(line: &str) -> bool {
+    let quotes = line.chars().filter(|letter| fullwidth::ascii(*letter).unwrap_or(*letter) == '"');
+    quotes.count() % 2 == 1
+}

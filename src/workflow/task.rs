@@ -1,0 +1,253 @@
+//! Background tasks of clients (a chat's title, its tags, a note to remember), recognised by their
+//! form, so that one small model answers them instead of a panel. Pure.
+//!
+//! A form is described by a few words that stand where only the client writes, never by what stands
+//! somewhere in a text: a question with a file around it may quote any of them.
+
+use crate::types::{Message, Part, Request, Role};
+
+/// What a client wants in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// A title for the conversation.
+    Title,
+    /// Tags for it.
+    Tags,
+    /// Questions that the user may ask next.
+    FollowUps,
+    /// Queries for a search.
+    Query,
+    /// The rest of what the user is typing.
+    Completion,
+    /// Notes of what to remember of it.
+    Memory,
+}
+
+impl Task {
+    /// Its name in the trace and the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Title => "title",
+            Self::Tags => "tags",
+            Self::FollowUps => "follow_ups",
+            Self::Query => "query",
+            Self::Completion => "completion",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// The task that a request is; `None`: somebody's question.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        if request.raw || request.messages.iter().any(Message::has_image) {
+            return None;
+        }
+        FORMS.iter().find(|form| form.shape.fits(request, form.words)).map(|form| form.task)
+    }
+}
+
+/// A form that requests have.
+struct Form {
+    task: Task,
+    shape: Shape,
+    /// One of them stands in the sentence that says what to do, in lower case.
+    words: &'static [&'static str],
+}
+
+/// How a client sends its tasks.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// Open WebUI: whole, one user message without tools, `### Task:` with the sentence below it and
+    /// the chat between marks.
+    Headed,
+    /// opencode: the sentence is the system message's first, and the conversation comes behind a
+    /// user message that begins with these words; no tools.
+    Introduced(&'static str),
+    /// qwen-code: the sentence is the system message's first; tools write the notes.
+    Agent,
+}
+
+const FORMS: [Form; 7] = [
+    Form {
+        task: Task::FollowUps,
+        shape: Shape::Headed,
+        words: &["follow-up", "follow up", "追问"],
+    },
+    Form { task: Task::Query, shape: Shape::Headed, words: &["search quer", "搜索查询"] },
+    Form { task: Task::Completion, shape: Shape::Headed, words: &["autocomplet", "自动补全"] },
+    Form { task: Task::Title, shape: Shape::Headed, words: &[" title", "标题"] },
+    Form { task: Task::Tags, shape: Shape::Headed, words: &[" tags", "标签"] },
+    Form {
+        task: Task::Title,
+        shape: Shape::Introduced("generate a title for this conversation"),
+        words: &["title generator"],
+    },
+    Form {
+        task: Task::Memory,
+        shape: Shape::Agent,
+        words: &["managed memory extraction", "managed memory dream", "explicit durable memory"],
+    },
+];
+
+/// What Open WebUI begins every task with.
+const HEADING: &str = "### Task:";
+/// A prompt of the same heading that wraps the user's own question and a file.
+const QUESTION: &str = "respond to the user";
+/// Longest sentence that is looked at, in characters.
+const SENTENCE: usize = 400;
+
+impl Shape {
+    fn fits(self, request: &Request, words: &[&str]) -> bool {
+        let asks = |sentence: &str| words.iter().any(|word| sentence.contains(word));
+        match self {
+            Self::Headed => headed(request).is_some_and(|sentence| asks(&sentence)),
+            Self::Introduced(beginning) => {
+                let mut users = request.messages.iter().filter(|one| one.role == Role::User);
+                let first = users.next().and_then(first_text);
+                let begins = first.is_some_and(|text| first_line(text).starts_with(beginning));
+                request.tools.is_empty() && begins && system(request).is_some_and(|it| asks(&it))
+            }
+            Self::Agent => system(request).is_some_and(|sentence| asks(&sentence)),
+        }
+    }
+}
+
+/// The sentence below the heading of a request that is nothing but a task about a chat.
+fn headed(request: &Request) -> Option<String> {
+    if request.stream || !request.tools.is_empty() {
+        return None;
+    }
+    let mut said = request.messages.iter().filter(|message| message.role != Role::System);
+    let only = said.next().filter(|message| message.role == Role::User)?;
+    if said.next().is_some() {
+        return None;
+    }
+    let text = first_text(only)?.trim_start();
+    let task = text.strip_prefix(HEADING)?;
+    if !(text.contains("<chat_history>") && text.contains("</chat_history>")) {
+        return None;
+    }
+    let sentence = first_line(task);
+    (!sentence.starts_with(QUESTION)).then_some(sentence)
+}
+
+/// The first sentence of the instructions.
+fn system(request: &Request) -> Option<String> {
+    let first = request.messages.first().filter(|message| message.role == Role::System)?;
+    first_text(first).map(first_line)
+}
+
+fn first_text(message: &Message) -> Option<&str> {
+    message.parts.iter().find_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        Part::Image(_) => None,
+    })
+}
+
+/// The first line with something in it, in lower case.
+fn first_line(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let start: String = line.chars().take(SENTENCE).collect();
+    start.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::ToolDefinition;
+
+    const CHAT: &str = "### Chat History:\n<chat_history>\nUSER: hi\n</chat_history>";
+
+    fn whole(messages: &[(Role, &str)]) -> Request {
+        let messages = messages.iter().map(|(role, text)| Message::text(*role, *text)).collect();
+        Request { stream: false, ..Request::new("chorus", messages) }
+    }
+
+    fn headed(sentence: &str) -> Request {
+        whole(&[(Role::User, &format!("### Task:\n{sentence}\n### Guidelines:\n- one\n{CHAT}"))])
+    }
+
+    fn tool() -> ToolDefinition {
+        let parameters = Some(json!({"type": "object"}));
+        ToolDefinition { name: "read_file".to_owned(), description: None, parameters, strict: None }
+    }
+
+    #[test]
+    fn the_tasks_of_open_webui_are_recognised_by_their_heading_and_sentence() {
+        for (sentence, want) in [
+            ("Generate a concise title for the chat.", Task::Title),
+            ("Create a concise, 3-5 word title with an emoji.", Task::Title),
+            ("Generate 1-3 broad tags for the main themes.", Task::Tags),
+            ("Suggest 3-5 relevant follow-up questions.", Task::FollowUps),
+            ("Determine the necessity of generating search queries.", Task::Query),
+            ("You are an autocompletion system.", Task::Completion),
+            ("为这段对话生成标题。", Task::Title),
+        ] {
+            let request = headed(sentence);
+            assert_eq!(Task::of(&request), Some(want), "{sentence}");
+            let text = first_text(&request.messages[0]).unwrap();
+            let with_system = whole(&[(Role::System, "Be kind."), (Role::User, text)]);
+            assert_eq!(Task::of(&with_system), Some(want), "{sentence}");
+            // Somebody reads along, offers tools, or has said something before.
+            assert_eq!(Task::of(&Request { stream: true, ..request.clone() }), None);
+            let tools: std::sync::Arc<[_]> = [tool()].into();
+            assert_eq!(Task::of(&Request { tools, ..request.clone() }), None);
+            let later = whole(&[(Role::User, "hi"), (Role::Assistant, "yes"), (Role::User, text)]);
+            assert_eq!(Task::of(&later), None);
+            assert_eq!(Task::of(&Request { raw: true, ..request }), None);
+        }
+    }
+
+    #[test]
+    fn a_question_is_no_task_whatever_its_file_holds() {
+        let file = headed("Generate a title. Suggest follow-up questions. Generate tags.");
+        let file = first_text(&file.messages[0]).unwrap();
+        for text in [
+            format!("### Task:\nRespond to the user query using the provided context.\n{file}"),
+            format!("### Task:\n\nRespond to the user query, a title.\n<context>{file}</context>"),
+            format!("What does this file say?\n{file}"),
+            format!("You have been given a set of responses from various models.\n{file}"),
+            format!("### Task:\nYou have been given a set of responses to a query.\n{file}"),
+            "### Task:\nGenerate a title for my book.".to_owned(),
+            "Generate a title for this conversation:".to_owned(),
+            "generate tags".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(Task::of(&whole(&[(Role::User, &text)])), None, "{text}");
+        }
+        assert_eq!(Task::of(&whole(&[])), None);
+    }
+
+    #[test]
+    fn the_titles_of_opencode_are_recognised_streamed_and_whole() {
+        let system = "You are a title generator. Only a title, nothing else.\n\n<task>\nBrief.";
+        let asked = "Generate a title for this conversation:\n";
+        for stream in [true, false] {
+            let of = |messages: &[(Role, &str)]| Task::of(&Request { stream, ..whole(messages) });
+            let title = [(Role::System, system), (Role::User, asked), (Role::User, "fix it")];
+            assert_eq!(of(&title), Some(Task::Title));
+            // One alone is what anybody may say.
+            assert_eq!(of(&[(Role::System, system), (Role::User, "fix it")]), None);
+            assert_eq!(of(&[(Role::User, asked), (Role::User, "fix it")]), None);
+            let quoted = format!("Be kind.\n{system}");
+            assert_eq!(of(&[(Role::System, &quoted), (Role::User, asked)]), None);
+        }
+    }
+
+    #[test]
+    fn the_notes_of_qwen_code_are_recognised_with_their_tools() {
+        let system = "You are now the managed memory extraction subagent.\n\nRules:\n- short";
+        let history = [(Role::User, "hi"), (Role::Assistant, "yes"), (Role::User, "scan it")];
+        let notes = [&[(Role::System, system)][..], &history].concat();
+        for stream in [true, false] {
+            let tools: std::sync::Arc<[_]> = [tool()].into();
+            let request = Request { stream, tools, ..whole(&notes) };
+            assert_eq!(Task::of(&request), Some(Task::Memory));
+        }
+        let quoted = format!("Be kind.\n{system}");
+        let quoted = [&[(Role::System, quoted.as_str())][..], &history].concat();
+        assert_eq!(Task::of(&whole(&quoted)), None);
+    }
+}
