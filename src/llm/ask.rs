@@ -171,7 +171,8 @@ impl Ask<'_> {
             Form::Flattened => prompt::flatten_tools(&mut messages),
         }
         if let Some(appendix) = &self.call.appendix {
-            let role = if self.lacks(Feature::LateSystem) { Role::User } else { Role::System };
+            let late = !self.lacks(Feature::LateSystem) && self.may_send(Parameter::LateSystem);
+            let role = if late { Role::System } else { Role::User };
             prompt::append(&mut messages, role, appendix);
         }
         if self.must_be_told_to_call() {

@@ -45,6 +45,8 @@ pub(super) enum Parameter {
     Images,
     /// Tools: left out when none may be called, else the call fails.
     Tools,
+    /// A system turn behind the conversation: then the person says it.
+    LateSystem,
     /// What stands for the signature of a tool call that this model did not sign.
     StandInSignature,
 }
@@ -96,6 +98,9 @@ pub(super) fn diagnose(
             true => Repair::Unsupported(Parameter::Tools),
             false => Repair::Without(Parameter::Tools),
         });
+    }
+    if refuses_late_system(refusal, &words, body, call) {
+        return Some(Repair::Without(Parameter::LateSystem));
     }
     if !matches!(refusal.status, 400 | 422) || !mentions(&refusal.complaint(), &COMPLAINTS) {
         return None;
@@ -333,6 +338,34 @@ fn refuses_tools(refusal: &Refusal, words: &str, body: &Map<String, Value>) -> b
     may_refuse_input(refusal.status)
         && body.contains_key("tools")
         && (blamed || mentions(words, &PHRASES))
+}
+
+/// Whether a chat template does not take the system turn that stands behind the conversation.
+fn refuses_late_system(
+    refusal: &Refusal,
+    words: &str,
+    body: &Map<String, Value>,
+    call: &Call,
+) -> bool {
+    const PHRASES: [&str; 10] = [
+        "at the beginning",
+        "must be the first",
+        "should be the first",
+        "only one system message",
+        "multiple system messages",
+        "more than one system",
+        "unexpected role",
+        "must alternate",
+        "should alternate",
+        "alternating",
+    ];
+    let messages = body.get("messages").and_then(Value::as_array);
+    // A beginning of the answer may stand behind it.
+    let mut last = messages.into_iter().flatten().rev().take(2);
+    matches!(refusal.status, 400 | 422 | 500)
+        && call.appendix.is_some()
+        && last.any(|message| message.get("role").is_some_and(|role| role == "system"))
+        && mentions(words, &PHRASES)
 }
 
 /// Servers say "I cannot see" with many statuses, llama.cpp even with 500.

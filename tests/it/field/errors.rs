@@ -228,10 +228,14 @@ async fn too_long_for_the_writer_is_told_too() {
     .await;
     let chorus = four_stages(&["a", "b"]).over(&upstream).await;
     // No draft can stand in for a form that was asked for.
-    let mut body = ask("/v1/chat/completions", "chorus", true);
+    let mut body = ask("/v1/chat/completions", "chorus", false);
     body["response_format"] = json!({"type": "json_object"});
     let (status, told) = chorus.ask("/v1/chat/completions", &body).await;
     assert_eq!((status, code(&told)), (400, "context_length_exceeded"), "{told}");
+    // A stream was opened when the first draft was there.
+    body["stream"] = json!(true);
+    let told = chorus.objects("/v1/chat/completions", &body).await.pop().unwrap();
+    assert_eq!(code(&told), "context_length_exceeded", "{told}");
 }
 
 #[tokio::test]

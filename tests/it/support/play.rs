@@ -60,6 +60,12 @@ impl Exchange {
             exchange.fail(400, &wire.error_body(400, message, Some(field)).to_string());
             return exchange;
         }
+        if let Some((takes, words)) = &script.template
+            && !takes(seen)
+        {
+            exchange.fail(400, &wire.error_body(400, words, None).to_string());
+            return exchange;
+        }
         match &script.content {
             Content::Failure { status, body } => {
                 let words = format!("failing with {status}");

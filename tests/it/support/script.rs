@@ -30,6 +30,7 @@ pub struct Script {
     pub(super) finish: &'static str,
     pub(super) usage: Option<(u64, u64)>,
     pub(super) refusals: Vec<(String, String)>,
+    pub(super) template: Option<(fn(&Seen) -> bool, String)>,
     pub(super) split: Split,
     pub(super) linger: Duration,
     pub(super) headers: Vec<(String, String)>,
@@ -132,6 +133,7 @@ impl Script {
             finish: "stop",
             usage: Some((11, 7)),
             refusals: Vec::new(),
+            template: None,
             split: Split::AsFramed,
             linger: Duration::ZERO,
             headers: Vec::new(),
@@ -319,6 +321,12 @@ impl Script {
     /// The same in its own words.
     pub fn refuses_saying(mut self, field: &str, message: &str) -> Self {
         self.refusals.push((field.to_owned(), message.to_owned()));
+        self
+    }
+
+    /// Answers 400 with these words to any conversation that its chat template does not take.
+    pub fn takes_only(mut self, takes: fn(&Seen) -> bool, else_says: &str) -> Self {
+        self.template = Some((takes, else_says.to_owned()));
         self
     }
 

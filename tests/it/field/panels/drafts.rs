@@ -162,3 +162,53 @@ async fn a_larger_context_of_the_request_is_the_one_of_its_run() {
         assert_eq!(shown.warnings.to_string().contains("drafts_cut"), cut, "{wanted}");
     }
 }
+
+fn roles(seen: &Seen) -> Vec<String> {
+    let messages = seen.body["messages"].as_array().cloned().unwrap_or_default();
+    messages.iter().map(|message| message["role"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Many chat templates take one system message, or turns that alternate.
+#[tokio::test]
+async fn a_template_without_late_system_turns_gets_the_drafts_from_the_person_and_is_remembered() {
+    let no_late_system = |seen: &Seen| !roles(seen).iter().skip(1).any(|role| role == "system");
+    let alternating = |seen: &Seen| {
+        let roles: Vec<_> = roles(seen).into_iter().skip_while(|role| role == "system").collect();
+        roles.iter().enumerate().all(|(at, role)| role == ["user", "assistant"][at % 2])
+    };
+    let templates: [(fn(&Seen) -> bool, &str); 2] = [
+        (no_late_system, "System message must be at the beginning."),
+        (alternating, "Conversation roles must alternate user/assistant/user/assistant/..."),
+    ];
+    for protocol in ["openai", "ollama"] {
+        for (takes, words) in templates {
+            for stream in [true, false] {
+                let upstream = Upstream::start([
+                    ("judge", Script::judges_for("")),
+                    ("writer", Script::says("the answer").takes_only(takes, words)),
+                    ("a", Script::says("draft of a")),
+                    ("b", Script::says("another by b")),
+                    ("c", Script::says("something else by c")),
+                ])
+                .await;
+                let chorus = panel(protocol, "").over(&upstream).await;
+                for calls in [2, 3] {
+                    let body = json!({"model": "chorus", "stream": stream, "messages": [
+                        {"role": "system", "content": "Be brief."},
+                        {"role": "user", "content": "THE-QUESTION"}]});
+                    let response = chorus.post("/v1/chat/completions", &body).await;
+                    let (status, told) = (response.status(), response.text().await.unwrap());
+                    assert_eq!(status, 200, "{protocol} {words}: {told}");
+                    assert!(!told.contains("warnings"), "{protocol} {words}: {told}");
+                    let seen = upstream.seen_by("writer");
+                    assert_eq!(seen.len(), calls, "{protocol} {words}: asked once more, once");
+                    let last = seen.last().unwrap();
+                    assert_eq!(roles(last), ["system", "user"], "{protocol} {words}");
+                    let question = last.question();
+                    assert!(question.starts_with("THE-QUESTION"), "{question}");
+                    assert!(question.contains("draft of a"), "{question}");
+                }
+            }
+        }
+    }
+}

@@ -87,10 +87,14 @@ async fn a_failed_writer_is_told_with_what_follows() {
 #[tokio::test]
 async fn progress_says_what_begins_in_the_language_of_the_question() {
     for (question, language, lines) in [
-        ("why?", "en", ["analyzing with judge", "asking a, b", "writing with writer"]),
-        ("为什么？", "zh", ["正在用 judge 分析问题", "正在询问 a、b", "正在用 writer 撰写回答"]),
+        ("why?", "en", vec!["analyzing with judge", "asking a, b", "writing with writer"]),
+        (
+            "为什么？",
+            "zh",
+            vec!["正在用 judge 分析问题", "正在询问 a、b", "正在用 writer 撰写回答"],
+        ),
         // The analysis knows better than the characters.
-        ("你好 means?", "en", ["analyzing with judge", "asking a, b", "writing with writer"]),
+        ("你好 means?", "en", vec!["writing with writer"]),
     ] {
         for path in PATHS {
             let writer = Script::says("the answer");
@@ -98,8 +102,8 @@ async fn progress_says_what_begins_in_the_language_of_the_question() {
             let chorus = panel().over(&upstream).await;
             let (progress, answer) = told(&chorus, path, question).await;
             assert_eq!(answer, "the answer");
-            for line in lines {
-                let found = progress.lines().any(|told| told == line);
+            for line in &lines {
+                let found = progress.lines().any(|told| told == *line);
                 assert!(found, "{path} {question}: {line} in {progress}");
             }
         }
