@@ -38,7 +38,7 @@ pub use error::ConfigError;
 pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, existing, locate, place};
-pub use model::{Balance, CaCert, Endpoint, Mode, Model, Price, StructuredOutput};
+pub use model::{Balance, CaCert, Endpoint, Gateway, Mode, Model, Price, StructuredOutput};
 pub use names::{Alias, Named};
 pub use plan::{
     Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage, WorkerTools,

@@ -6,11 +6,13 @@
 mod answer;
 mod anthropic;
 mod ask;
+mod blame;
 mod body;
 pub mod breaker;
 mod build;
 mod call;
 mod clock;
+mod connections;
 mod conversation;
 mod endpoint;
 mod error;
@@ -30,6 +32,7 @@ mod passthrough;
 pub mod pool;
 pub mod probe;
 mod prompt;
+mod purpose;
 mod redact;
 mod refusal;
 mod repair;
@@ -59,6 +62,7 @@ pub use error::{LlmError, LlmErrorKind};
 pub use health::{EndpointHealth, ModelHealth};
 pub use model::Model;
 pub use passthrough::{Forwarded, Passthrough};
+pub use purpose::Purpose;
 pub(crate) use redact::scrub;
 
 use crate::{
@@ -124,6 +128,8 @@ pub struct Call {
     /// The same for all calls of a conversation, so that they go to one endpoint of a model that is
     /// `sticky`; `None` where there is no conversation.
     pub affinity: Option<u64>,
+    /// What it is a part of.
+    pub purpose: Purpose,
 }
 
 impl std::fmt::Debug for Call {
@@ -163,7 +169,15 @@ pub enum CallEvent {
     },
     /// An attempt ended, well or badly. A call that is cancelled reports none for its last attempt.
     Attempt(Attempt),
-    /// A piece of output. After the first one no attempt is made again.
+    /// The next attempt has to wait for so long.
+    Waiting {
+        /// How long.
+        pause: Duration,
+        /// The code of the failure before it.
+        code: &'static str,
+    },
+    /// A piece of output. After the first one no attempt is made again, unless the purpose says so
+    /// ([`Purpose::retractable`]): then another `Started` takes back what came before it.
     Delta(Delta),
     /// The upstream said that it is done.
     Finished(Completion),

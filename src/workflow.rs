@@ -42,6 +42,7 @@ mod writers;
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream::BoxStream};
@@ -139,6 +140,16 @@ pub enum Event {
     Fallback(Fallback),
     /// A writer's context has no room for all of the drafts.
     DraftsCut(DraftsCut),
+    /// A model that is asked alone will be asked again after a pause: its upstream wants to be left
+    /// alone, or has failed.
+    Waiting {
+        /// The model's name.
+        model: String,
+        /// How long.
+        pause: Duration,
+        /// The code of the failure before it.
+        code: &'static str,
+    },
     /// A piece of the answer.
     Token(String),
     /// A piece of the answering model's chain of thought.
@@ -264,6 +275,7 @@ impl Answer {
             | Event::Draft { .. }
             | Event::Fallback(_)
             | Event::DraftsCut(_)
+            | Event::Waiting { .. }
             | Event::Finished(_)
             | Event::Failed(_) => {}
         }

@@ -194,6 +194,7 @@ impl Model {
             hedge_after: _,
             warm_up: _,
             listed: _,
+            gateway: _,
         } = self;
         self.is_reached_like(other)
             && *temperature == other.temperature

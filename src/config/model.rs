@@ -57,6 +57,8 @@ pub struct Model {
     pub warm_up: bool,
     /// Whether clients see its name in lists; they can call it all the same.
     pub listed: bool,
+    /// What is known of a gateway before it; `None`: as its answers tell.
+    pub gateway: Option<Gateway>,
 }
 
 impl Model {
@@ -95,6 +97,7 @@ impl Model {
             hedge_after: None,
             warm_up: false,
             listed: true,
+            gateway: None,
         }
     }
 }
@@ -110,6 +113,15 @@ pub struct Endpoint {
     pub weight: u32,
     /// Endpoints of a higher number are used only when all of the lower ones are down.
     pub priority: u32,
+}
+
+/// `gateway`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// LiteLLM: its retries are switched off, and it is told the time limit.
+    LiteLlm,
+    /// Another one that tries again by itself, so that Chorus does not.
+    Retrying,
 }
 
 /// `balance`.

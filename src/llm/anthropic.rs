@@ -162,7 +162,7 @@ fn body(ask: &Ask<'_>) -> Body {
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     body.insert("max_tokens".into(), max_tokens(ask, thinking.as_ref()).into());
     ask.insert_conversation(&mut body);
-    body.insert("stream".into(), ask.call.stream.into());
+    body.insert("stream".into(), ask.streams().into());
     sampling(ask, thinking.is_some(), &mut body);
     let stop: Vec<&str> = ask.stop().into_iter().filter(|stop| !stop.trim().is_empty()).collect();
     if !stop.is_empty() {

@@ -30,6 +30,11 @@ impl Ask<'_> {
         self.call.raw || self.config.mode == Mode::Completion
     }
 
+    /// Whether a stream is asked for.
+    pub(super) fn streams(&self) -> bool {
+        self.call.stream && self.may_send(Parameter::Stream)
+    }
+
     /// What of the input the model cannot take, in words.
     pub(super) fn unsupported(&self) -> Option<String> {
         let name = &self.config.name;

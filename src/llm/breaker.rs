@@ -5,11 +5,15 @@
 //! endpoint that refuses our key or does not know the model is down, which is the same but longer.
 //! Beside that it can rest: it asked to be left alone for a while, and is passed over where another
 //! endpoint can be used.
+//!
+//! A request that makes a server fail is no proof that the server does: failures of one prompt count
+//! once. And where no other endpoint is left, being out is no reason not to ask: see
+//! [`Breaker::admit_last`].
 
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -23,6 +27,12 @@ pub const WINDOW_LEAST: u32 = 10;
 /// An endpoint that is down and asked for its model list is left to that for this many times
 /// `open_secs`; then a call may try, since a key may be good for answers and not for lists.
 const PATIENCE: u32 = 10;
+/// How many prompts that failed are remembered, by their hashes, and for how long: a client that
+/// sends the same again is not another failure.
+const MOST_PROMPTS: usize = 32;
+const PROMPT_AGE: Duration = Duration::from_secs(10 * 60);
+/// A failure that took so long is slow: whoever asks in vain waits as long.
+const SLOW: Duration = Duration::from_secs(2);
 /// No `Retry-After` puts an endpoint to rest for longer.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
 
@@ -37,7 +47,11 @@ pub struct Breaker {
     generation: u64,
     consecutive: u32,
     latest: Window,
+    /// The prompts of the latest failures.
+    blamed: VecDeque<(u64, Instant)>,
     rest_until: Option<Instant>,
+    /// The rest it asked for last.
+    asked: Option<Duration>,
     /// Somebody asks for the model list while it is out.
     is_watched: bool,
     watched_at: Instant,
@@ -49,6 +63,8 @@ enum State {
     /// Nobody but one probe is let through, and that not before `until`.
     Out {
         is_down: bool,
+        /// It takes its time to fail.
+        is_slow: bool,
         until: Instant,
         is_probing: bool,
     },
@@ -85,14 +101,46 @@ pub enum Offer {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket {
     generation: u64,
-    is_probe: bool,
+    right: Right,
+}
+
+/// Why a call was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    InService,
+    /// It alone tries whether the endpoint is back.
+    Probe,
+    /// There is no other endpoint.
+    Last,
+}
+
+/// What is known of a failure beside its report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// A hash of the conversation that was sent; `None` when it had no part in the failure.
+    pub prompt: Option<u64>,
+    /// It took long to fail, so that whoever asks next would wait for as long.
+    pub is_slow: bool,
+}
+
+impl Cause {
+    /// Of an attempt that took so long.
+    pub(super) fn new(prompt: Option<u64>, took: Duration) -> Self {
+        Self { prompt, is_slow: took >= SLOW }
+    }
 }
 
 impl Ticket {
     /// Whether the call decides if the endpoint is back.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.is_probe
+        self.right == Right::Probe
+    }
+
+    /// Whether the endpoint was in service.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.right == Right::InService
     }
 }
 
@@ -115,7 +163,7 @@ pub enum Report {
     },
     /// Its quota or credit is used up.
     Exhausted,
-    /// It refuses our key or does not know the model (401, 403, 404).
+    /// It refuses our key or does not know the model.
     Unusable {
         /// The error's code.
         code: &'static str,
@@ -135,6 +183,8 @@ pub struct Standing {
     pub consecutive: u32,
     /// It asked to be left alone until then.
     pub rest_until: Option<Instant>,
+    /// For how long it asked, while it rests.
+    pub asked: Option<Duration>,
     /// When it is tried again, by a call or by its model list; `None` in service.
     pub next_try: Option<Instant>,
 }
@@ -151,7 +201,9 @@ impl Breaker {
             generation: 0,
             consecutive: 0,
             latest: Window::default(),
+            blamed: VecDeque::new(),
             rest_until: None,
+            asked: None,
             is_watched: false,
             watched_at: now,
         }
@@ -188,28 +240,75 @@ impl Breaker {
             Offer::Free | Offer::Resting(_) => false,
             Offer::Probe => true,
         };
-        if let (true, State::Out { is_down, until, .. }) = (is_probe, self.state) {
+        if is_probe {
             self.generation += 1;
-            self.state = State::Out { is_down, until, is_probing: true };
+            self.set_probing(true);
         }
-        Some(Ticket { generation: self.generation, is_probe })
+        let right = if is_probe { Right::Probe } else { Right::InService };
+        Some(Ticket { generation: self.generation, right })
+    }
+
+    /// Whether [`Breaker::admit_last`] would let a call through.
+    #[must_use]
+    pub fn can_be_last(&self) -> bool {
+        match self.state {
+            State::Closed => false,
+            State::Out { is_down, is_slow, is_probing, .. } => !is_down && !(is_slow && is_probing),
+        }
+    }
+
+    /// Lets a call through that no other endpoint can take, though this one is out of service: it
+    /// may answer all the same, and if not, its failure is the better answer. Not so one that
+    /// refuses our key or does not know the model; and one that is slow to fail only by one call at
+    /// a time, so that not every caller waits.
+    pub fn admit_last(&mut self) -> Option<Ticket> {
+        if !self.can_be_last() {
+            return None;
+        }
+        if self.is_slow() {
+            self.set_probing(true);
+        }
+        Some(Ticket { generation: self.generation, right: Right::Last })
+    }
+
+    fn is_slow(&self) -> bool {
+        matches!(self.state, State::Out { is_slow: true, .. })
+    }
+
+    fn set_probing(&mut self, now: bool) {
+        if let State::Out { is_probing, .. } = &mut self.state {
+            *is_probing = now;
+        }
     }
 
     /// A call that was let through has ended. What began before the last change of state is not
     /// news any more.
     pub fn report(&mut self, ticket: &Ticket, report: Report, now: Instant) {
+        self.report_of(ticket, report, Cause::default(), now);
+    }
+
+    /// [`Breaker::report`] of a failure of which more is known.
+    pub fn report_of(&mut self, ticket: &Ticket, report: Report, cause: Cause, now: Instant) {
         self.rest(report, now);
         if ticket.generation != self.generation {
             return;
         }
         match (self.state, report) {
             (State::Closed, Report::Failed { code, .. }) => {
+                if cause.prompt.is_some_and(|prompt| self.blames_again(prompt, now)) {
+                    return;
+                }
                 self.consecutive = self.consecutive.saturating_add(1);
                 self.latest.push(false);
                 let too_many = self.consecutive >= self.rules.failure_threshold;
                 if too_many || self.latest.fails_at(self.rules.failure_ratio) {
-                    self.leave(code, false, now);
+                    self.leave((code, false, cause.is_slow), now);
                 }
+            }
+            // Nothing that was not known; nobody waits longer because of it.
+            (State::Out { .. }, Report::Failed { .. }) if ticket.right == Right::Last => {
+                self.consecutive = self.consecutive.saturating_add(1);
+                self.release(ticket);
             }
             (State::Closed, Report::Answered | Report::Limited { .. } | Report::Exhausted) => {
                 self.consecutive = 0;
@@ -217,33 +316,49 @@ impl Breaker {
             }
             (State::Out { .. }, Report::Failed { code, .. }) => {
                 self.consecutive = self.consecutive.saturating_add(1);
-                self.leave(code, false, now);
+                self.leave((code, false, cause.is_slow), now);
             }
             (State::Out { .. }, Report::Answered | Report::Limited { .. } | Report::Exhausted) => {
                 self.consecutive = 0;
                 self.come_back(now);
             }
-            (_, Report::Unusable { code }) => self.leave(code, true, now),
+            (_, Report::Unusable { code }) => self.leave((code, true, false), now),
         }
+    }
+
+    /// Whether this prompt has failed here a short while ago; if not, it is known from now on.
+    fn blames_again(&mut self, prompt: u64, now: Instant) -> bool {
+        self.blamed.retain(|(_, at)| now.saturating_duration_since(*at) < PROMPT_AGE);
+        if self.blamed.iter().any(|(known, _)| *known == prompt) {
+            return true;
+        }
+        if self.blamed.len() >= MOST_PROMPTS {
+            self.blamed.pop_front();
+        }
+        self.blamed.push_back((prompt, now));
+        false
     }
 
     /// The call has its first words. A probe's decide that it is back: whole answers take minutes,
     /// and nobody else is let through meanwhile. That they end well is still to be seen, so the
     /// failures before are not forgiven: one more opens it again.
     pub fn spoke(&mut self, ticket: &mut Ticket, now: Instant) {
-        if ticket.is_probe && ticket.generation == self.generation {
+        if ticket.right != Right::InService && ticket.generation == self.generation {
             self.come_back_on_probation(now);
-            *ticket = Ticket { generation: self.generation, is_probe: false };
+            *ticket = Ticket { generation: self.generation, right: Right::InService };
         }
     }
 
     /// A call that was let through ended without telling anything: its client left, or another
     /// call was faster. A probe's place is free again.
     pub fn release(&mut self, ticket: &Ticket) {
-        if ticket.generation == self.generation
-            && let State::Out { is_down, until, .. } = self.state
-        {
-            self.state = State::Out { is_down, until, is_probing: false };
+        let has_its_place = match ticket.right {
+            Right::InService => false,
+            Right::Probe => true,
+            Right::Last => self.is_slow(),
+        };
+        if has_its_place && ticket.generation == self.generation {
+            self.set_probing(false);
         }
     }
 
@@ -254,9 +369,9 @@ impl Breaker {
     }
 
     fn wait_anew(&mut self, now: Instant) {
-        if let State::Out { is_down, is_probing, .. } = self.state {
+        if let State::Out { is_down, is_slow, is_probing, .. } = self.state {
             let until = after(self.since, self.patience(is_down)).max(now);
-            self.state = State::Out { is_down, until, is_probing };
+            self.state = State::Out { is_down, is_slow, until, is_probing };
         }
     }
 
@@ -293,6 +408,7 @@ impl Breaker {
             why: self.why,
             consecutive: self.consecutive,
             rest_until: self.rest_until.filter(|until| now < *until),
+            asked: self.asked.filter(|_| self.rest_until.is_some_and(|until| now < until)),
             next_try,
         }
     }
@@ -303,9 +419,10 @@ impl Breaker {
         Some(after(self.since.max(self.watched_at), every))
     }
 
-    fn leave(&mut self, code: &'static str, is_down: bool, now: Instant) {
+    fn leave(&mut self, (code, is_down, is_slow): (&'static str, bool, bool), now: Instant) {
         let until = after(now, self.patience(is_down));
-        self.change(State::Out { is_down, until, is_probing: false }, Some(code), now);
+        let state = State::Out { is_down, is_slow, until, is_probing: false };
+        self.change(state, Some(code), now);
     }
 
     fn come_back_on_probation(&mut self, now: Instant) {
@@ -343,6 +460,7 @@ impl Breaker {
         };
         if let Some(asked) = asked {
             let until = after(now, asked.min(LONGEST_REST));
+            self.asked = Some(asked);
             self.rest_until = Some(self.rest_until.map_or(until, |known| known.max(until)));
         }
     }

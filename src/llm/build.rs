@@ -10,8 +10,9 @@ use reqwest::ClientBuilder;
 
 use super::{
     Llm, LlmError, LlmErrorKind, Model,
+    connections::Connections,
     endpoint::Endpoint,
-    http::{ClientKey, Clients},
+    http::{Base, ClientKey, Clients},
     pool::{Place, Pool},
     seat::{Record, Seat},
 };
@@ -26,7 +27,7 @@ impl Llm {
     /// # Errors
     /// When a client cannot be built: a CA that is no certificate, a key that fits no header.
     pub fn new(config: &Config) -> Result<Self, LlmError> {
-        Self::build(config, logs_payloads(), &ClientBuilder::new, None)
+        Self::build(config, logs_payloads(), ClientBuilder::new, None)
     }
 
     /// The models of the next config. Whatever is reached as before keeps its connections and what
@@ -35,14 +36,14 @@ impl Llm {
     /// # Errors
     /// As [`Llm::new`].
     pub fn successor(&self, config: &Config) -> Result<Self, LlmError> {
-        Self::build(config, logs_payloads(), &ClientBuilder::new, Some(self))
+        Self::build(config, logs_payloads(), ClientBuilder::new, Some(self))
     }
 
     /// The same with clients that start from `base`.
     pub(super) fn build(
         config: &Config,
         log_payloads: bool,
-        base: &dyn Fn() -> ClientBuilder,
+        base: Base,
         previous: Option<&Self>,
     ) -> Result<Self, LlmError> {
         let mut clients = Clients::new(&config.transport);
@@ -78,7 +79,7 @@ fn endpoints(
     config: &Config,
     model: &Arc<config::Model>,
     before: Option<&Arc<Model>>,
-    mut client: impl FnMut(ClientKey) -> Result<reqwest::Client, String>,
+    mut client: impl FnMut(ClientKey) -> Result<Arc<Connections>, String>,
 ) -> Result<Vec<Built>, LlmError> {
     let mut known: Vec<&Arc<Seat<Endpoint>>> =
         before.map(|before| before.pool.seats().iter().collect()).unwrap_or_default();

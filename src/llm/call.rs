@@ -3,26 +3,33 @@
 use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
+use reqwest::header::HeaderValue;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 use super::{
     Attempt, Call, CallEvent, CallStream, Completion, LlmError, LlmErrorKind, Model,
-    breaker::Report,
+    blame::Blame,
+    breaker::{Cause, Report},
     clock::Clock,
     endpoint::{Endpoint, Prepared},
     exchange::{self, Exchange},
     failure::{Failure, Words},
     journey::{Journey, Next},
     pool::Lease,
+    probe,
+    purpose::SHORT_PAUSE,
     redact,
     repair::{Parameter, Repair, diagnose},
     retry::Advice,
     wire::wire,
 };
-use crate::types::{FinishReason, Image, Part};
+use crate::{
+    config::Gateway,
+    types::{FinishReason, Image, Part},
+};
 
 /// The call as a stream of its events. It owns everything it does: dropped at any point, it hangs
 /// up and gives its permits back.
@@ -62,12 +69,13 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             yield Ok(CallEvent::Started { queued, endpoint: number, temperature });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
             clock.attempt_begins(attempt.lease.is_probe() && journey.has_other(number));
+            attempt.hand_over(clock.remaining());
             // Boxed, as it is over long before the answer is.
             let opened = clock.bound(Box::pin(attempt.open())).await;
             if opened.is_ok() {
                 attempt.learn(&repaired);
             }
-            let failure = match opened {
+            let mut failure = match opened {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
                     let more = match exchange.is_complete() {
@@ -103,15 +111,22 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                 },
             };
             drop(permits);
-            let mut failure = failure;
             attempt.weigh_context(&mut failure);
+            attempt.confirm(&mut failure, clock).await;
             attempt.report(&failure, clock);
+            let code = failure.kind.code();
             yield Ok(CallEvent::Attempt(attempt.failed(&failure)));
             match attempt.next_step(failure, &mut journey, &mut repaired, clock.remaining()) {
                 Step::Again => {}
                 Step::Wait(pause) => {
                     drop(attempt);
-                    sleep(pause).await;
+                    if pause > SHORT_PAUSE {
+                        yield Ok(CallEvent::Waiting { pause, code });
+                    }
+                    if !call.purpose.pause(pause).await {
+                        yield Err(journey.error());
+                        return;
+                    }
                 }
                 Step::GiveUp => {
                     drop(attempt);
@@ -215,6 +230,33 @@ impl<'a> Try<'a> {
         Err(failure)
     }
 
+    /// Tells a gateway that knows such words how long there is, and to leave the retries to us.
+    fn hand_over(&mut self, remaining: Duration) {
+        if self.model.config.gateway == Some(Gateway::LiteLlm) {
+            let seconds = u32::try_from(remaining.as_secs().max(1)).unwrap_or(u32::MAX);
+            let headers = &mut self.prepared.headers;
+            headers.insert("x-litellm-num-retries", HeaderValue::from_static("0"));
+            headers.insert("x-litellm-timeout", seconds.into());
+        }
+    }
+
+    /// Asks the model list, which is free, whether a refusal that looks like a wrong key or model
+    /// is about those.
+    async fn confirm(&self, failure: &mut Failure, clock: &mut Clock) {
+        let Some(status) = failure.status() else { return };
+        if failure.blame != Blame::Unclear
+            || failure.repair.is_some()
+            || self.call.raw
+            || !self.endpoint().may_confirm()
+        {
+            return;
+        }
+        let asked = async { Ok(probe::confirms(self.endpoint(), status).await) };
+        if clock.bound(Box::pin(asked)).await.unwrap_or(false) {
+            failure.blame = Blame::Endpoint;
+        }
+    }
+
     /// The request was taken as it is.
     fn learn(&self, repaired: &[Repaired]) {
         let here = repaired.iter().filter(|one| one.endpoint == self.lease.number() && one.lasts);
@@ -283,12 +325,16 @@ impl<'a> Try<'a> {
         };
         let slow = timed_out.then(|| self.begun.elapsed());
         let first = self.first_delta.map(|first| first - self.begun);
+        // A connection that was not made never carried the prompt.
+        let sent = failure.kind != LlmErrorKind::Connect;
+        let prompt = || self.call.purpose.origin.as_ref().unwrap_or(&self.call.messages).digest();
         if let Some(report) = report {
-            self.lease.report(report, first.or(slow));
+            let cause = Cause::new(sent.then(prompt), self.begun.elapsed());
+            self.lease.report_of(report, cause, first.or(slow));
         }
     }
 
-    /// Repairs come before retries and cost none; after a delta there is neither.
+    /// Repairs come before retries and cost none; after a delta that somebody saw there is neither.
     fn next_step(
         &self,
         failure: Failure,
@@ -316,9 +362,10 @@ impl<'a> Try<'a> {
             journey.stay(number);
             return Step::Again;
         }
-        let next = match self.first_delta {
-            None => journey.next(number, &failure, remaining),
-            Some(_) => Next::GiveUp,
+        let next = if self.first_delta.is_none() || self.call.purpose.retractable {
+            journey.next(number, &failure, remaining)
+        } else {
+            Next::GiveUp
         };
         journey.failed(failure.into_error(self.endpoint(), &self.texts()));
         match next {

@@ -12,8 +12,8 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use super::{prompt, redact};
-use crate::types::{Message, Protocol};
+use super::{prompt, redact, seat::hash};
+use crate::types::{Image, Message, Part, Protocol};
 
 /// A conversation, system messages included. Clones share it. `Debug` shows no text.
 #[derive(Clone)]
@@ -59,6 +59,22 @@ impl Conversation {
         let mut messages = self.to_vec();
         prompt::flatten_tools(&mut messages);
         messages.into()
+    }
+
+    /// A number for it: the same for the same texts, pictures and tool calls. It is for comparing
+    /// in memory only.
+    pub(super) fn digest(&self) -> u64 {
+        let part = |part: &Part| match part {
+            Part::Text(text) => hash(text),
+            Part::Image(Image::Url { url, .. }) => hash(url),
+            Part::Image(Image::Inline { base64, .. }) => hash(base64),
+        };
+        let message = |message: &Message| {
+            let parts: Vec<u64> = message.parts.iter().map(part).collect();
+            let calls = message.tool_calls.iter().map(|call| (&call.name, &call.arguments));
+            hash(&(parts, calls.collect::<Vec<_>>()))
+        };
+        hash(&self.iter().map(message).collect::<Vec<_>>())
     }
 
     /// What this protocol writes of it in this form: `fields`, which must not depend on anything

@@ -7,19 +7,22 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use reqwest::{
-    Client,
+    Client, Request, Response,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde_json::Value;
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
     Call, LlmError, LlmErrorKind,
     ask::Ask,
     body::Body,
+    connections::{Answering, Connections, Habits},
     refusal::listed_context,
     repair::{Parameter, Refused},
     warm::Warmth,
@@ -27,9 +30,16 @@ use super::{
 };
 use crate::config;
 
+/// So often a model list is asked what a refusal was about; a client may send many that are refused.
+const CONFIRM_EVERY: Duration = Duration::from_secs(10);
+
 /// One endpoint of a model with its connection pool and remembered refusals.
 pub(super) struct Endpoint {
     pub(super) client: Client,
+    connections: Arc<Connections>,
+    habits: Arc<Habits>,
+    /// When its model list was asked last what a refusal was about.
+    confirmed: Mutex<Option<Instant>>,
     pub(super) config: config::Endpoint,
     model: Arc<config::Model>,
     /// `host` or `host:port`.
@@ -55,6 +65,8 @@ struct CallHeaders {
 
 /// One request, ready to be sent, once.
 pub(super) struct Prepared {
+    /// A stream is asked for.
+    pub(super) streamed: bool,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
@@ -67,7 +79,7 @@ impl Endpoint {
     pub(super) fn new(
         model: Arc<config::Model>,
         config: config::Endpoint,
-        client: Client,
+        connections: Arc<Connections>,
     ) -> Result<Self, LlmError> {
         let setup = |message: &str| LlmError {
             kind: LlmErrorKind::Setup,
@@ -105,7 +117,10 @@ impl Endpoint {
         let refused = Mutex::new(BTreeSet::new());
         let (context, warmth) = (Arc::default(), Arc::default());
         Ok(Self {
-            client,
+            client: connections.client().clone(),
+            connections,
+            habits: Arc::default(),
+            confirmed: Mutex::default(),
             config,
             model,
             name,
@@ -123,6 +138,7 @@ impl Endpoint {
     pub(super) fn follow(&mut self, before: &Self) {
         self.warmth = Arc::clone(&before.warmth);
         self.context = Arc::clone(&before.context);
+        self.habits = Arc::clone(&before.habits);
         if self.model.asks_like(&before.model) {
             self.refused = Mutex::new(before.refused());
         }
@@ -160,8 +176,10 @@ impl Endpoint {
         refused.extend(also);
         let ask = Ask { config: &self.model, call, refused: &refused };
         let wire = self.wire();
-        let headers = if call.stream { &self.calls.streamed } else { &self.calls.whole };
+        let streamed = ask.streams();
+        let headers = if streamed { &self.calls.streamed } else { &self.calls.whole };
         Some(Prepared {
+            streamed,
             url: self.address(&ask)?,
             headers: headers.clone(),
             body: wire.body(&ask),
@@ -171,7 +189,7 @@ impl Endpoint {
 
     /// Where a call goes.
     fn address(&self, ask: &Ask<'_>) -> Option<Url> {
-        let known = match (ask.is_plain(), ask.call.stream) {
+        let known = match (ask.is_plain(), ask.streams()) {
             (false, false) => 0,
             (false, true) => 1,
             (true, false) => 2,
@@ -179,6 +197,18 @@ impl Endpoint {
         };
         let address = || self.wire().address(&self.config.api_base, ask);
         self.addresses.get(known)?.get_or_init(address).clone()
+    }
+
+    /// Sends a request, which is repeated where only an old connection was to blame.
+    ///
+    /// # Errors
+    /// When no response comes.
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        streamed: bool,
+    ) -> reqwest::Result<(Response, Option<Answering>)> {
+        self.connections.send(request, streamed, &self.habits).await
     }
 
     /// The key and the configured headers, for a request without a body.
@@ -211,6 +241,16 @@ impl Endpoint {
     /// An address below the base.
     pub(super) fn below(&self, path: &[&str]) -> Option<Url> {
         below(&self.config.api_base, path)
+    }
+
+    /// Whether its model list may be asked again what a refusal was about.
+    pub(super) fn may_confirm(&self) -> bool {
+        let mut asked = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = asked.is_none_or(|asked| asked.elapsed() >= CONFIRM_EVERY);
+        if may {
+            *asked = Some(Instant::now());
+        }
+        may
     }
 
     /// Remembers a refusal for all later calls.

@@ -14,9 +14,10 @@ use tokio::{
 use super::{
     Call, Delta, LlmErrorKind, Model,
     answer::Answer,
+    connections::Answering,
     endpoint::{Endpoint, Prepared},
     failure::Failure,
-    http,
+    http::{self, MOST_HEADERS},
     refusal::Refusal,
     reply::{CUT, ReplyReader},
     signatures::Signatures,
@@ -57,6 +58,8 @@ pub(super) struct Exchange {
     finish_by: Option<Instant>,
     /// Of its connection, for those who keep it warm.
     using: Option<Use>,
+    /// The same, for those who use it next.
+    answering: Option<Answering>,
 }
 
 /// Sends a request, once, and reads the head of the response, of a refusal the body too.
@@ -77,8 +80,8 @@ pub(super) async fn open(
     *request.headers_mut() = std::mem::take(&mut prepared.headers);
     *request.body_mut() = Some(body.into());
     let using = endpoint.warmth.begin();
-    let response =
-        endpoint.client.execute(request).await.map_err(|error| of_send(error, endpoint))?;
+    let sent = endpoint.send(request, prepared.streamed).await;
+    let (response, answering) = sent.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
         let headers = response.headers().clone();
@@ -86,11 +89,12 @@ pub(super) async fn open(
         using.kept();
         let refusal = Refusal::of_response(status.as_u16(), &body);
         let refusal = refusal.with_headers(&headers, &prepared.url, &endpoint.config.api_base);
-        return Err(Failure::refused(refusal, &headers, wire));
+        return Err(Failure::refused(refusal, &headers, endpoint));
     }
     let answer = Answer::new(call.raw, model.log_payloads).folded(call.folded);
     let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures))?;
     exchange.using = Some(using);
+    exchange.answering = answering;
     Ok(Box::new(exchange))
 }
 
@@ -115,6 +119,7 @@ impl Exchange {
             is_rushing: false,
             finish_by: None,
             using: None,
+            answering: None,
         })
     }
 
@@ -239,6 +244,9 @@ impl Exchange {
         if let Some(using) = &self.using {
             using.kept();
         }
+        if let Some(answering) = &self.answering {
+            answering.ended();
+        }
     }
 }
 
@@ -283,7 +291,30 @@ pub(super) fn of_send(error: reqwest::Error, endpoint: &Endpoint) -> Failure {
         let words = "the connection was closed before an answer came";
         return Failure::new(LlmErrorKind::Transport, words);
     }
+    if let Some(words) = unreadable_head(&error) {
+        return Failure::new(LlmErrorKind::Garbled, words);
+    }
     Failure::new(LlmErrorKind::Transport, format!("the connection broke: {}", http::said(error)))
+}
+
+/// What is wrong with the head of an answer that HTTP libraries refuse, and what can be done.
+fn unreadable_head(error: &reqwest::Error) -> Option<String> {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>().filter(|error| error.is_parse()) {
+            return Some(if error.is_parse_too_large() {
+                format!("its answer has more than {MOST_HEADERS} headers or very long ones")
+            } else if error.to_string().contains("transfer-encoding") {
+                "it answers in HTTP/1.0 with a Transfer-Encoding, which that version does not have; \
+                 a proxy before it may need `proxy_http_version 1.1`"
+                    .to_owned()
+            } else {
+                format!("what it answers is no HTTP: {error}")
+            });
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What to do where the words of the TLS library do not tell.

@@ -1,19 +1,24 @@
 //! A failed attempt, before it is known whether the call fails with it.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use reqwest::header::HeaderMap;
 
 use super::{
     LlmError, LlmErrorKind,
+    blame::Blame,
     breaker::Report,
     endpoint::Endpoint,
+    gateway::Gateway,
     redact,
     refusal::Refusal,
     repair::Repair,
-    retry::{Advice, advice, retry_after, says_to_retry},
-    wire::Wire,
+    retry::{Advice, advice, in_words, retry_after, says_to_retry},
 };
+use crate::config;
 
 /// Why an attempt failed, and what may be done about it.
 pub(super) struct Failure {
@@ -21,6 +26,10 @@ pub(super) struct Failure {
     pub(super) advice: Advice,
     /// A parameter was refused.
     pub(super) repair: Option<Repair>,
+    /// Of a refusal that looks like a wrong key or model.
+    pub(super) blame: Blame,
+    /// How long the upstream asked to be left alone.
+    pub(super) wait: Option<Duration>,
     pub(super) words: Words,
 }
 
@@ -41,7 +50,8 @@ impl Failure {
             }
             _ => Advice::Never,
         };
-        Self { kind, advice, repair: None, words: Words::Own(words.into()) }
+        let (blame, words) = (Blame::Request, Words::Own(words.into()));
+        Self { kind, advice, repair: None, blame, wait: None, words }
     }
 
     /// What it tells of the endpoint; `None`: nothing.
@@ -50,6 +60,9 @@ impl Failure {
             return Some(Report::Answered); // it says what it wants, with whatever status
         }
         let code = self.kind.code();
+        if self.blame == Blame::Endpoint {
+            return Some(Report::Unusable { code });
+        }
         let rest = match self.advice {
             Advice::After(asked) => Some(asked),
             Advice::Never | Advice::Backoff | Advice::Once => None,
@@ -63,13 +76,14 @@ impl Failure {
             | LlmErrorKind::Redirected
             | LlmErrorKind::Upstream { status: 500.. } => Report::Failed { code, rest },
             LlmErrorKind::InBand if self.advice != Advice::Never => Report::Failed { code, rest },
-            LlmErrorKind::Unauthorized | LlmErrorKind::NotFound => Report::Unusable { code },
             LlmErrorKind::RateLimited { retry_after } => {
                 Report::Limited { rest: retry_after.or(rest) }
             }
             LlmErrorKind::Quota => Report::Exhausted,
             LlmErrorKind::InBand
             | LlmErrorKind::Upstream { .. }
+            | LlmErrorKind::Unauthorized
+            | LlmErrorKind::NotFound
             | LlmErrorKind::ContextLength
             | LlmErrorKind::Capacity
             | LlmErrorKind::UnsupportedInput
@@ -111,7 +125,7 @@ impl Failure {
     /// upstream might quote.
     pub(super) fn into_error(self, endpoint: &Endpoint, texts: &[&str]) -> LlmError {
         let secrets = endpoint.secrets();
-        let message = match self.words {
+        let mut message = match self.words {
             Words::Own(words) => {
                 redact::cut(&redact::scrub(&words, &secrets), redact::MESSAGE_LIMIT)
             }
@@ -119,6 +133,11 @@ impl Failure {
                 refusal.describe(self.kind, &secrets, texts.iter().copied())
             }
         };
+        if let Some(asked) = self.wait.and_then(in_words) {
+            let asked = format!("; it {asked}");
+            let left = redact::MESSAGE_LIMIT.saturating_sub(asked.chars().count());
+            message = redact::cut(&message, left) + &asked;
+        }
         LlmError {
             kind: self.kind,
             model: endpoint.model().name.clone(),
@@ -128,12 +147,12 @@ impl Failure {
     }
 
     /// A response that is not a success. The wait it asks for stands in a header, else in its body.
-    pub(super) fn refused(refusal: Refusal, headers: &HeaderMap, wire: &dyn Wire) -> Self {
+    pub(super) fn refused(refusal: Refusal, headers: &HeaderMap, endpoint: &Endpoint) -> Self {
         let wait = retry_after(headers, SystemTime::now()).or(refusal.wait());
         let mut kind = refusal.error_kind(wait);
         if kind == (LlmErrorKind::RateLimited { retry_after: None })
             && refusal.status == 429
-            && wire.rate_limits_say_when()
+            && endpoint.wire().rate_limits_say_when()
             && says_to_retry(headers) != Some(true)
         {
             kind = LlmErrorKind::Quota;
@@ -143,6 +162,8 @@ impl Failure {
                 Advice::Never
             }
             LlmErrorKind::Capacity => Advice::Backoff,
+            // What a gateway has tried in vain would be tried as often again.
+            _ if has_retried(endpoint.model(), headers) => Advice::Never,
             // Who answers 502 to a provider's 429 has most likely tried again itself.
             _ if refusal.is_hidden() => match (kind, wait) {
                 (LlmErrorKind::RateLimited { .. }, Some(wait)) => Advice::After(wait),
@@ -150,7 +171,16 @@ impl Failure {
             },
             _ => advice(refusal.status, headers, wait),
         };
-        Self { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
+        let blame = Blame::of(&refusal, kind);
+        Self { kind, advice, repair: None, blame, wait, words: Words::Upstream(Box::new(refusal)) }
+    }
+
+    /// The status of the response that refused.
+    pub(super) fn status(&self) -> Option<u16> {
+        match &self.words {
+            Words::Own(_) => None,
+            Words::Upstream(refusal) => Some(refusal.status),
+        }
     }
 
     /// An error inside a stream, or under a 200.
@@ -164,7 +194,8 @@ impl Failure {
             LlmErrorKind::Capacity => Advice::Backoff,
             _ => Advice::Never,
         };
-        Self { kind, advice, repair: None, words: Words::Upstream(Box::new(refusal)) }
+        let (blame, wait) = (Blame::of(&refusal, kind), refusal.wait());
+        Self { kind, advice, repair: None, blame, wait, words: Words::Upstream(Box::new(refusal)) }
     }
 
     /// Decides what an exhausted context means, once it is known whether the answer had begun
@@ -183,6 +214,15 @@ impl Failure {
         } else if let Some(tokens) = refusal.context_limit() {
             endpoint.learn_context(tokens);
         }
+    }
+}
+
+/// Whether a gateway before this model tries again by itself. One that is told not to does not.
+fn has_retried(model: &config::Model, headers: &HeaderMap) -> bool {
+    match model.gateway {
+        Some(config::Gateway::LiteLlm) => false,
+        Some(config::Gateway::Retrying) => true,
+        None => Gateway::has_retried(headers),
     }
 }
 

@@ -43,11 +43,11 @@ fn full_name(name: &str) -> String {
 impl Wire for Gemini {
     fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
         let name = full_name(&ask.config.upstream_model);
-        let verb = if ask.call.stream { "streamGenerateContent" } else { "generateContent" };
+        let verb = if ask.streams() { "streamGenerateContent" } else { "generateContent" };
         let path = format!("{name}:{verb}");
         let path: Vec<&str> = path.split('/').collect();
         let mut url = below_version(base, ask.config.api_version.as_deref(), VERSION, &path)?;
-        if ask.call.stream {
+        if ask.streams() {
             url.query_pairs_mut().append_pair("alt", "sse");
         }
         Some(url)

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Llm, Model, breaker::Phase, endpoint::Endpoint, pool::Want, seat::Seat};
+use super::{
+    Llm, Model, breaker::Phase, endpoint::Endpoint, pool::Want, retry::in_words, seat::Seat,
+};
 
 /// How a model is.
 #[derive(Debug, Serialize)]
@@ -43,6 +45,9 @@ pub struct EndpointHealth {
     /// It asked to be left alone until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resting_until: Option<Timestamp>,
+    /// For how long it asked, where that is long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<String>,
     /// When it is tried again, out of service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try: Option<Timestamp>,
@@ -86,6 +91,7 @@ fn endpoint(seat: &Seat<Endpoint>, clocks: (Instant, Timestamp)) -> EndpointHeal
         consecutive_failures: standing.consecutive,
         first_token_ms: seat.first_token().map(milliseconds),
         resting_until: standing.rest_until.map(of),
+        rest: standing.asked.and_then(in_words),
         next_try: standing.next_try.map(of),
     }
 }

@@ -1,11 +1,18 @@
 //! Pooled HTTP clients: one for everything, unless a model needs another connect limit, trust or
 //! proxy.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect};
 
+use super::connections::{Connections, History};
 use crate::config::{CaCert, Proxies, Transport};
+
+/// Headers of an answer, at the most: what the HTTP library takes unless it is told otherwise.
+pub(super) const MOST_HEADERS: usize = 100;
+
+/// What clients are built from.
+pub(super) type Base = fn() -> ClientBuilder;
 
 /// What makes two models need different clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +28,7 @@ pub(super) struct ClientKey {
 /// The clients in use. Each is the pool of its connections.
 #[derive(Debug)]
 pub(super) struct Clients {
-    used: HashMap<ClientKey, Client>,
+    used: HashMap<ClientKey, Arc<Connections>>,
     transport: Transport,
 }
 
@@ -40,17 +47,17 @@ impl Clients {
         &mut self,
         key: ClientKey,
         previous: Option<&Self>,
-        base: &dyn Fn() -> ClientBuilder,
-    ) -> Result<Client, String> {
+        base: Base,
+    ) -> Result<Arc<Connections>, String> {
         if let Some(client) = self.used.get(&key) {
-            return Ok(client.clone());
+            return Ok(Arc::clone(client));
         }
         let previous = previous.filter(|previous| previous.transport == self.transport);
         let client = match previous.and_then(|previous| previous.used.get(&key)) {
-            Some(client) => client.clone(),
-            None => build(base(), &key, &self.transport)?,
+            Some(client) => Arc::clone(client),
+            None => Arc::new(pool(base, &key, &self.transport)?),
         };
-        self.used.insert(key, client.clone());
+        self.used.insert(key, Arc::clone(&client));
         Ok(client)
     }
 
@@ -59,6 +66,16 @@ impl Clients {
     pub(super) fn len(&self) -> usize {
         self.used.len()
     }
+}
+
+/// A pool of connections, and the way to open one outside it.
+fn pool(base: Base, key: &ClientKey, transport: &Transport) -> Result<Connections, String> {
+    let history = Arc::new(History::default());
+    let pooled = build(base().connector_layer(history.layer()), key, transport)?;
+    let (key, transport) = (key.clone(), Transport { max_idle_per_host: 0, ..transport.clone() });
+    // It was built before with all the same, so it does not fail.
+    let fresh = move || build(base(), &key, &transport).ok();
+    Ok(Connections::new(pooled, history, Box::new(fresh)))
 }
 
 fn build(base: ClientBuilder, key: &ClientKey, transport: &Transport) -> Result<Client, String> {
@@ -126,8 +143,6 @@ pub(super) fn said(error: reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn key() -> ClientKey {
@@ -139,7 +154,7 @@ mod tests {
         let transport = Transport::default();
         let mut clients = Clients::new(&transport);
         let mut get = |key| {
-            clients.get(key, None, &ClientBuilder::new).unwrap();
+            clients.get(key, None, ClientBuilder::new).unwrap();
             clients.len()
         };
         assert_eq!((get(key()), get(key())), (1, 1));
@@ -151,17 +166,12 @@ mod tests {
     fn clients_outlive_a_reload_unless_the_transport_changes() {
         let transport = Transport::default();
         let mut previous = Clients::new(&transport);
-        previous.get(key(), None, &ClientBuilder::new).unwrap();
+        let open = previous.get(key(), None, ClientBuilder::new).unwrap();
         let other = Transport { idle: Duration::from_secs(1), ..transport.clone() };
-        for (transport, want) in [(&transport, 0), (&other, 1)] {
-            let built = std::cell::Cell::new(0);
-            let base = || {
-                built.set(built.get() + 1);
-                ClientBuilder::new()
-            };
+        for (transport, want) in [(&transport, true), (&other, false)] {
             let mut clients = Clients::new(transport);
-            clients.get(key(), Some(&previous), &base).unwrap();
-            assert_eq!(built.get(), want, "{transport:?}");
+            let got = clients.get(key(), Some(&previous), ClientBuilder::new).unwrap();
+            assert_eq!(Arc::ptr_eq(&got, &open), want, "{transport:?}");
         }
     }
 
@@ -177,7 +187,7 @@ mod tests {
             let ca = CaCert { path: "ca.pem".into(), pem: Arc::from(pem.as_bytes()) };
             let mut clients = Clients::new(&transport);
             let key = ClientKey { ca: Some(ca), ..key() };
-            let result = clients.get(key, None, &ClientBuilder::new);
+            let result = clients.get(key, None, ClientBuilder::new);
             assert!(result.is_err(), "{pem:?}");
         }
     }

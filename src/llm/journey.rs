@@ -90,7 +90,15 @@ impl<'a> Journey<'a> {
         });
         let found =
             stayed.or_else(|| self.model.pool.choose(&self.want(&self.passed(), true), now));
-        found.ok_or_else(|| self.error())
+        found.or_else(|| self.last(now)).ok_or_else(|| self.error())
+    }
+
+    /// The one that is asked though it is out of service: only by a call that has not asked anybody
+    /// and that is nobody's second.
+    fn last(&self, now: Instant) -> Option<Lease<Endpoint>> {
+        let is_first = self.tried.is_empty() && self.spent.is_empty() && self.error.is_none();
+        let may = is_first && self.avoid.is_none();
+        may.then(|| self.model.pool.choose_last(&self.want(&[], true), now)).flatten()
     }
 
     /// Whether another endpoint than this one could be asked instead.

@@ -115,7 +115,7 @@ fn body(ask: &Ask<'_>) -> Body {
     } else {
         ask.insert_conversation(&mut body);
     }
-    body.insert("stream".into(), ask.call.stream.into());
+    body.insert("stream".into(), ask.streams().into());
     if let Some(effort) = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort)) {
         body.insert("think".into(), think(effort));
     }

@@ -118,8 +118,8 @@ fn body(ask: &Ask<'_>) -> Body {
     } else {
         ask.insert_conversation(&mut body);
     }
-    body.insert("stream".into(), ask.call.stream.into());
-    if ask.call.stream && ask.may_send(Parameter::StreamOptions) {
+    body.insert("stream".into(), ask.streams().into());
+    if ask.streams() && ask.may_send(Parameter::StreamOptions) {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
     sampling(ask, &mut body);

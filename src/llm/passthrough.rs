@@ -5,13 +5,16 @@
 use std::{sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
-use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::{
+    Method, Request,
+    header::{ACCEPT, HeaderValue},
+};
 use serde_json::{Map, Value, value::RawValue};
 use tokio::time::{Instant, sleep};
 
 use super::{
     Limit, LlmError, LlmErrorKind, Model,
-    breaker::Report,
+    breaker::{Cause, Report},
     call::permit,
     clock::Clock,
     endpoint::Endpoint,
@@ -20,6 +23,7 @@ use super::{
     journey::{Journey, Next},
     redact,
     refusal::Refusal,
+    seat,
 };
 use crate::types::Protocol;
 
@@ -105,7 +109,7 @@ impl Model {
                 Some(Report::Unusable { .. }) if failure.kind == LlmErrorKind::NotFound => {
                     lease.report(Report::Answered, None);
                 }
-                Some(report) => lease.report(report, None),
+                Some(report) => lease.report_of(report, cause(&failure, &body, begun), None),
                 None => {}
             }
             let next = journey.next(lease.number(), &failure, clock.remaining());
@@ -141,6 +145,13 @@ impl Model {
     }
 }
 
+/// A connection that was not made never carried the request.
+fn cause(failure: &Failure, body: &Map<String, Value>, begun: Instant) -> Cause {
+    let sent = failure.kind != LlmErrorKind::Connect;
+    let prompt = || seat::hash(&serde_json::to_string(body).unwrap_or_default());
+    Cause::new(sent.then(prompt), begun.elapsed())
+}
+
 async fn exchange(
     endpoint: &Endpoint,
     what: Passthrough,
@@ -151,15 +162,18 @@ async fn exchange(
     let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
     let mut headers = endpoint.json_headers();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let request = endpoint.client.post(url).headers(headers).body(text);
+    let mut request = Request::new(Method::POST, url);
+    *request.headers_mut() = headers;
+    *request.body_mut() = Some(text.into());
     let using = endpoint.warmth.begin();
-    let mut response = request.send().await.map_err(|error| of_send(error, endpoint))?;
+    let sent = endpoint.send(request, false).await;
+    let (mut response, _) = sent.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
     if !status.is_success() {
         let (headers, asked) = (response.headers().clone(), response.url().clone());
         let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
         let refusal = refusal.with_headers(&headers, &asked, &endpoint.config.api_base);
-        return Err(Failure::refused(refusal, &headers, endpoint.wire()));
+        return Err(Failure::refused(refusal, &headers, endpoint));
     }
     let mut answer = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(of_body)? {

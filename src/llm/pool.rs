@@ -101,6 +101,20 @@ impl<E> Pool<E> {
         }
     }
 
+    /// An endpoint for a call that [`Pool::choose`] has none for: one that failed too often, of the
+    /// lowest priority number and with the fewest calls in flight. `None` when all that are wanted
+    /// refuse the key or do not know the model, or others are trying those that are slow to fail.
+    #[must_use]
+    pub fn choose_last(&self, want: &Want<'_, E>, now: Instant) -> Option<Lease<E>> {
+        let wanted = |seat: &&Arc<Seat<E>>| {
+            !want.passed.contains(&seat.number) && (want.takes)(&seat.endpoint)
+        };
+        let mut last: Vec<_> =
+            self.seats.iter().filter(wanted).filter(|seat| seat.can_be_last()).collect();
+        last.sort_by_key(|seat| (seat.place.priority, seat.in_flight()));
+        last.into_iter().find_map(|seat| seat.admit_last(now))
+    }
+
     /// Whether [`Pool::choose`] would find one.
     #[must_use]
     pub fn can_serve(&self, want: &Want<'_, E>, now: Instant) -> bool {

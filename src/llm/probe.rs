@@ -36,6 +36,8 @@ use about::Capacity;
 const AT_ONCE: usize = 32;
 /// Most bytes of an endpoint's whole list; the longest that is known has less than one million.
 const LIST_LIMIT: usize = 8 * 1024 * 1024;
+/// How long a list may take that somebody waits for with a failure.
+const CONFIRM_WAIT: Duration = Duration::from_secs(2);
 /// Characters of a name that are shown.
 const NAME_LIMIT: usize = 80;
 
@@ -148,6 +150,20 @@ impl Llm {
             (number, probe(&seat.endpoint, limit, spend).await)
         });
         stream::iter(asked).buffer_unordered(AT_ONCE)
+    }
+}
+
+/// Whether the model list bears out that a refusal with this status (403, 404) is about the key or
+/// the model.
+pub(super) async fn confirms(endpoint: &Endpoint, status: u16) -> bool {
+    let mut found = Probed::nothing_of(endpoint);
+    // Whatever it fails with has been noted by then.
+    let _looked = timeout_at(Instant::now() + CONFIRM_WAIT, look(endpoint, &mut found)).await;
+    match found.key {
+        Key::Refused => true,
+        Key::Accepted | Key::NotAskedFor | Key::Unknown => {
+            status == 404 && found.known == Known::No
+        }
     }
 }
 
@@ -354,6 +370,7 @@ fn judged(endpoint: &Endpoint, refused: Failure, found: &mut Probed) -> Result<(
                 return Err(Failure::new(LlmErrorKind::Unauthorized, words));
             }
         }
+        LlmErrorKind::Upstream { status: 403 } => found.key = Key::Refused,
         _ => {}
     }
     Err(refused)
@@ -411,7 +428,7 @@ async fn answered(endpoint: &Endpoint, response: Response) -> Result<Response, F
     let asked = response.url().clone();
     let refusal = Refusal::of_response(status, &error_body(response).await);
     let refusal = refusal.with_headers(&headers, &asked, &endpoint.config.api_base);
-    Err(Failure::refused(refusal, &headers, endpoint.wire()))
+    Err(Failure::refused(refusal, &headers, endpoint))
 }
 
 /// Reads a model list for nothing but the length of the model's context.

@@ -15,7 +15,7 @@ use url::Url;
 
 use self::body::Body;
 pub(super) use self::context::listed_context;
-use super::{LlmErrorKind, redact};
+use super::{LlmErrorKind, blame::is_about_content, redact};
 
 /// Texts of one error that are shown.
 const MOST_SHOWN: usize = 3;
@@ -106,6 +106,16 @@ impl Refusal {
         self
     }
 
+    /// Whether it came inside a stream or under a 200.
+    pub(super) fn is_in_band(&self) -> bool {
+        self.in_band
+    }
+
+    /// Whether a web page came instead of an error.
+    fn is_page(&self) -> bool {
+        self.body.texts.first().is_some_and(|text| text.trim_start().starts_with('<'))
+    }
+
     /// The wait that its body asks for.
     pub(super) fn wait(&self) -> Option<Duration> {
         self.body.wait
@@ -185,6 +195,8 @@ impl Refusal {
             400 | 403 | 422 | 500.. | 0 if meaning::is_filtered(&words) => {
                 LlmErrorKind::ContentFilter
             }
+            403 if is_about_content(&words) => LlmErrorKind::ContentFilter,
+            403 if self.is_page() => LlmErrorKind::Upstream { status }, // a firewall's
             401 | 403 => LlmErrorKind::Unauthorized,
             404 => LlmErrorKind::NotFound,
             407 => LlmErrorKind::Connect, // the proxy's answer to a plain http request

@@ -30,6 +30,8 @@ pub(super) enum Parameter {
     FrequencyPenalty,
     RepeatPenalty,
     StreamOptions,
+    /// A stream: then the answer is asked for whole.
+    Stream,
     /// Efforts below `low`: then `low`, the least that every reasoning model knows.
     LeastEffort,
     /// A reasoning effort by its name, where a budget of tokens can be sent instead.
@@ -101,6 +103,9 @@ pub(super) fn diagnose(
     }
     if refuses_late_system(refusal, &words, body, call) {
         return Some(Repair::Without(Parameter::LateSystem));
+    }
+    if refuses_streams(refusal, &words, call) {
+        return Some(Repair::Without(Parameter::Stream));
     }
     if !matches!(refusal.status, 400 | 422) || !mentions(&refusal.complaint(), &COMPLAINTS) {
         return None;
@@ -366,6 +371,27 @@ fn refuses_late_system(
         && call.appendix.is_some()
         && last.any(|message| message.get("role").is_some_and(|role| role == "system"))
         && mentions(words, &PHRASES)
+}
+
+/// Whether a model is told not to stream. Options of streams are parameters of their own.
+fn refuses_streams(refusal: &Refusal, words: &str, call: &Call) -> bool {
+    const WHY: [&str; 8] = [
+        "not support",
+        "unsupported",
+        "not available",
+        "not allowed",
+        "not enabled",
+        "not implemented",
+        "disabled",
+        "must be false",
+    ];
+    let about = |name: &str| has_word(words, name);
+    call.stream
+        && matches!(refusal.status, 400 | 403 | 404 | 405 | 422 | 500 | 501)
+        && (refusal.blames("stream") || about("stream") || about("streaming"))
+        && !words.contains("stream_options")
+        && !mentions(words, &["streamoptions", "non-stream", "non stream", "nonstream"])
+        && mentions(words, &WHY)
 }
 
 /// Servers say "I cannot see" with many statuses, llama.cpp even with 500.

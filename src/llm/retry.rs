@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 
 use crate::config;
 
@@ -104,16 +104,34 @@ pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 529)
 }
 
-/// `retry-after-ms`, else `retry-after`: seconds, possibly a fraction, or an HTTP date.
+/// `retry-after-ms`, else `retry-after`: seconds, possibly a fraction, or an HTTP date. Of LiteLLM
+/// the provider's own, which it passes on under a name of its own.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let millis = header(headers, "retry-after-ms").and_then(|text| seconds(text, 1000.0));
-    millis.or_else(|| {
-        let text = header(headers, RETRY_AFTER.as_str())?;
-        seconds(text, 1.0).or_else(|| {
-            let date = httpdate::parse_http_date(text).ok()?;
-            Some(date.duration_since(now).unwrap_or_default())
+    let said_by = |prefix: &str| {
+        let name = |rest: &str| format!("{prefix}{rest}");
+        let millis =
+            header(headers, &name("retry-after-ms")).and_then(|text| seconds(text, 1000.0));
+        millis.or_else(|| {
+            let text = header(headers, &name("retry-after"))?;
+            seconds(text, 1.0).or_else(|| {
+                let date = httpdate::parse_http_date(text).ok()?;
+                Some(date.duration_since(now).unwrap_or_default())
+            })
         })
-    })
+    };
+    said_by("").or_else(|| said_by("llm_provider-"))
+}
+
+/// `asked to be left alone for 30 min`, of a wait that nobody sits out.
+pub(super) fn in_words(wait: Duration) -> Option<String> {
+    let seconds = wait.as_secs_f64().ceil();
+    let (number, unit) = match seconds {
+        ..=60.0 => return None,
+        ..120.0 => (seconds, "s"),
+        ..7200.0 => ((seconds / 60.0).ceil(), "min"),
+        _ => ((seconds / 3600.0).ceil(), "h"),
+    };
+    Some(format!("asked to be left alone for {number} {unit}"))
 }
 
 fn seconds(text: &str, per_second: f64) -> Option<Duration> {
@@ -142,6 +160,8 @@ mod tests {
             (vec![("retry-after", " 0.5 ")], Some(500)),
             (vec![("retry-after", "Sun, 06 Nov 1994 08:49:40 GMT")], Some(3000)),
             (vec![("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")], Some(0)),
+            (vec![("llm_provider-retry-after", "7")], Some(7000)),
+            (vec![("llm_provider-retry-after", "7"), ("retry-after", "2")], Some(2000)),
             (vec![("retry-after", "-3")], None),
             (vec![("retry-after", "NaN")], None),
             (vec![("retry-after", "1e300")], None),
@@ -150,6 +170,21 @@ mod tests {
         ] {
             let want = want_ms.map(Duration::from_millis);
             assert_eq!(retry_after(&headers(&pairs), now), want, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_wait_is_told_in_words() {
+        for (seconds, want) in [
+            (60, None),
+            (90, Some("90 s")),
+            (1800, Some("30 min")),
+            (3601, Some("61 min")),
+            (86_400, Some("24 h")),
+        ] {
+            let words = in_words(Duration::from_secs(seconds));
+            let want = want.map(|want| format!("asked to be left alone for {want}"));
+            assert_eq!(words, want, "{seconds}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::breaker::{Breaker, Offer, Report, Standing, Ticket};
+use super::breaker::{Breaker, Cause, Offer, Report, Standing, Ticket};
 use crate::config::Health;
 
 /// What an endpoint's share of the calls is.
@@ -113,8 +113,23 @@ impl<E> Seat<E> {
     /// Takes a call on, or not.
     pub(super) fn admit(self: &Arc<Self>, now: Instant) -> Option<Lease<E>> {
         let ticket = self.change(now, |breaker| breaker.admit(now))?;
+        Some(self.lease(ticket))
+    }
+
+    /// Whether it can be asked though it is out of service, when there is no other.
+    pub(super) fn can_be_last(&self) -> bool {
+        self.record.breaker().can_be_last()
+    }
+
+    /// Takes a call on that no other can take, or not.
+    pub(super) fn admit_last(self: &Arc<Self>, now: Instant) -> Option<Lease<E>> {
+        let ticket = self.change(now, Breaker::admit_last)?;
+        Some(self.lease(ticket))
+    }
+
+    fn lease(self: &Arc<Self>, ticket: Ticket) -> Lease<E> {
         self.record.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(Lease { seat: Arc::clone(self), ticket, is_settled: false })
+        Lease { seat: Arc::clone(self), ticket, is_settled: false }
     }
 
     /// Calls it is answering now.
@@ -236,7 +251,7 @@ impl<E> Lease<E> {
 
     /// The first words of the answer have come.
     pub fn spoke(&mut self) {
-        if self.ticket.is_probe() && !self.is_settled {
+        if !self.is_settled && !self.ticket.is_plain() {
             let (ticket, now) = (&mut self.ticket, Instant::now());
             self.seat.change(now, |breaker| breaker.spoke(ticket, now));
         }
@@ -245,11 +260,16 @@ impl<E> Lease<E> {
     /// How the call ended, and how long its first token took where there was one. Only the first
     /// report counts.
     pub fn report(&mut self, report: Report, first_token: Option<Duration>) {
+        self.report_of(report, Cause::default(), first_token);
+    }
+
+    /// [`Lease::report`] of a failure of which more is known.
+    pub fn report_of(&mut self, report: Report, cause: Cause, first_token: Option<Duration>) {
         if !self.settle() {
             return;
         }
         let (seat, ticket, now) = (&self.seat, &self.ticket, Instant::now());
-        seat.change(now, |breaker| breaker.report(ticket, report, now));
+        seat.change(now, |breaker| breaker.report_of(ticket, report, cause, now));
         if let Some(time) = first_token {
             seat.measured(time);
         }

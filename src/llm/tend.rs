@@ -5,6 +5,7 @@
 use std::{future::pending, time::Duration};
 
 use futures::future::join_all;
+use reqwest::{Method, Request};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Llm, endpoint::Endpoint, probe::learn_context, seat::Seat, wire::wire};
@@ -60,12 +61,13 @@ async fn list(endpoint: &Endpoint) -> bool {
     let Some(url) = wire(model.protocol).model_list(&endpoint.config.api_base, model) else {
         return false;
     };
-    let request = endpoint.client.get(url).headers(endpoint.plain_headers());
-    let answered = timeout(LIST_WAIT, request.send()).await;
+    let mut request = Request::new(Method::GET, url);
+    *request.headers_mut() = endpoint.plain_headers();
+    let answered = timeout(LIST_WAIT, endpoint.send(request, false)).await;
     let outcome = match answered {
         Err(_) => Err("no answer in time"),
         Ok(Err(_)) => Err("no connection"),
-        Ok(Ok(response)) => {
+        Ok(Ok((response, _))) => {
             let status = response.status();
             if status.is_success() {
                 // What came back may have come back with another context.

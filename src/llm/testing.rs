@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Call, CallStream, Limit, Llm, LlmError};
+use super::{Call, CallStream, Limit, Llm, LlmError, Purpose};
 use crate::{
     config::{Config, Endpoint, Model},
     types::{ApiKey, Image, Message, OutputFormat, Part, Protocol, Role, Sampling, ToolDefinition},
@@ -67,6 +67,7 @@ pub(super) fn call(text: &str) -> Call {
         permits: None,
         avoid: None,
         affinity: None,
+        purpose: Purpose::default(),
     }
 }
 

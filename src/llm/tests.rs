@@ -47,6 +47,7 @@ async fn outcome(mut stream: CallStream) -> Outcome {
         assert!(outcome.error.is_none(), "an error is the last item");
         match event {
             Ok(CallEvent::Started { .. }) => started += 1,
+            Ok(CallEvent::Waiting { .. }) => {}
             Ok(CallEvent::Attempt(attempt)) => outcome.attempts.push(attempt.outcome),
             Ok(CallEvent::Delta(Delta::Text(text))) => outcome.text.push_str(&text),
             Ok(CallEvent::Delta(Delta::Reasoning(text))) => outcome.reasoning.push_str(&text),

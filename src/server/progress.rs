@@ -50,6 +50,7 @@ impl Reporter {
                 self.waiting.push(Entry::Line(format!("{heading}\n{}", text.trim())));
             }
             Event::DraftBegun
+            | Event::Waiting { .. }
             | Event::Token(_)
             | Event::Reasoning(_)
             | Event::ToolCallDelta(_)

@@ -7,7 +7,10 @@ use futures::StreamExt;
 use super::{context::RunContext, tracker::Tracker};
 use crate::{
     config::{LimitKind, Stage},
-    llm::{Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model},
+    llm::{
+        Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model,
+        Purpose,
+    },
     types::{Effort, FinishReason, Message, OutputFormat, Protocol, Sampling},
 };
 
@@ -59,7 +62,9 @@ pub(super) async fn listen(
                 let reason = plain(completion.reason);
                 return Ok(Reply { text, completion: Completion { reason, ..completion } });
             }
-            CallEvent::Started { .. } | CallEvent::Attempt(_) | CallEvent::Delta(_) => {}
+            // What an attempt said that was broken off is taken back.
+            CallEvent::Started { .. } => text.clear(),
+            CallEvent::Attempt(_) | CallEvent::Waiting { .. } | CallEvent::Delta(_) => {}
         }
     }
     Err(ended_early(model))
@@ -123,7 +128,14 @@ impl RunContext {
         self.engine.config.timeouts.of_model(kind, model.config(), stage.timeout)
     }
 
-    /// A question of the engine's own (analyzer, reranker, selector): steady, without reasoning, not streamed.
+    /// What all calls of the run are for.
+    pub(super) fn purpose(&self) -> Purpose {
+        Purpose { origin: Some(self.conversation.clone()), ..Purpose::default() }
+    }
+
+    /// A question of the engine's own (analyzer, reranker, selector): steady, without
+    /// reasoning. It is asked as a stream, so that the upstream stops when nobody waits any more, and
+    /// read whole, so that it can be tried again however far it came.
     pub(super) fn question(
         &self,
         messages: Vec<Message>,
@@ -146,12 +158,13 @@ impl RunContext {
             parallel_tool_calls: None,
             extra: None,
             raw: false,
-            stream: false,
+            stream: true,
             folded: true,
             limit: Limit::Total(limit),
             permits: None,
             avoid: None,
             affinity: Some(self.affinity),
+            purpose: Purpose { retractable: true, ..self.purpose() },
         }
     }
 }

@@ -4,9 +4,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use futures::StreamExt;
+use tokio::sync::mpsc;
 
 use super::{
-    StageKind,
+    Event, StageKind,
     ask::{MAX_OUTPUT_BYTES, ended_early, too_large},
     context::RunContext,
     critical::timed,
@@ -14,7 +15,7 @@ use super::{
     step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
     temperature,
     trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
-    tracker::{Tracker, size},
+    tracker::{Tracker, Wait, size},
     window::Deadline,
 };
 use crate::{
@@ -35,7 +36,8 @@ pub(super) struct Instead {
 /// Calls the model and streams what it says.
 pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) -> Steps {
     let until = instead.deadline.and_then(Deadline::after);
-    let tracker = Tracker::new(&run, until, &model.config().name);
+    let (to, mut waits) = mpsc::unbounded_channel();
+    let tracker = Tracker::new(&run, until, &model.config().name).telling_of_waits(to);
     let stopwatch = tracker.stopwatch();
     let steps = Box::pin(stream! {
         let config = model.config();
@@ -47,7 +49,19 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
             |(): &()| Turn::new(&model, chosen, whole(&run, temperature, Limit::Gap(limit)));
         // Boxed, as it is over long before the answer is.
         let mut spare = VecDeque::new();
-        let mut asked = Box::pin(race((), &mut spare, turn, &tracker)).await;
+        let mut racing = Box::pin(race((), &mut spare, turn, &tracker));
+        let mut asked = loop {
+            let wait = tokio::select! {
+                biased;
+                asked = &mut racing => break asked,
+                Some(wait) = waits.recv() => wait,
+            };
+            if run.engine.config.server.progress {
+                let (model, Wait { pause, code }) = (config.name.clone(), wait);
+                yield Step::Event(Event::Waiting { model, pause, code });
+            }
+        };
+        drop(racing);
         let mut ending: Result<FinishReason, LlmError> =
             Err(asked.failed.pop().map_or_else(|| ended_early(&model), |(_, error)| error));
         let mut stream =
@@ -74,7 +88,9 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
                     ending = Ok(completion.reason);
                     break;
                 }
-                CallEvent::Started { .. } | CallEvent::Attempt(_) => {}
+                CallEvent::Started { .. }
+                | CallEvent::Attempt(_)
+                | CallEvent::Waiting { .. } => {}
             }
         }
         let (usage, finished) = (tracker.answering(), ending.is_ok());
@@ -117,6 +133,7 @@ fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
         permits: None,
         avoid: None,
         affinity: Some(run.affinity),
+        purpose: run.purpose(),
     }
 }
 

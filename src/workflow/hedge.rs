@@ -218,7 +218,7 @@ impl<T> Lane<T> {
                 self.endpoint = Some(endpoint);
                 Word::None
             }
-            CallEvent::Attempt(_) => Word::None,
+            CallEvent::Attempt(_) | CallEvent::Waiting { .. } => Word::None,
             CallEvent::Delta(_) | CallEvent::Finished(_) => Word::Spoken(event),
         }
     }

@@ -40,6 +40,8 @@ pub(super) struct Position {
     pub(super) path: Option<Arc<str>>,
     /// What it began after.
     pub(super) before: Chain,
+    /// Turn true when a level above has drafts enough.
+    pub(super) spare: Vec<watch::Receiver<bool>>,
 }
 
 impl Position {
@@ -53,6 +55,7 @@ impl Position {
             stopped: None,
             path: None,
             before: None,
+            spare: Vec::new(),
         }
     }
 }
@@ -68,6 +71,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
             let (sender, receiver) = watch::channel(None);
             (advise, analysis) = (Some(sender), receiver);
         }
+        let (enough, own) = watch::channel(false);
         let site = Site {
             run: Arc::clone(&run),
             plan: Arc::clone(&plan),
@@ -78,6 +82,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
             analysis,
             path: position.path,
             before: position.before,
+            spare: position.spare.into_iter().chain([own]).collect(),
         };
         if let Some(deadline) = window.workers {
             active.push(board.ends_with_level(at(deadline.at, Step::DeadlineOver)));
@@ -115,6 +120,9 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                 Step::Member { seat, outcome } => {
                     let drafts = board.shown_drafts(seat, &outcome);
                     let event = board.member_ended(seat, *outcome);
+                    if board.has_enough() {
+                        enough.send_replace(true);
+                    }
                     active.extend(board.drafting());
                     yield Step::Event(event);
                     for draft in drafts {

@@ -43,6 +43,8 @@ pub(super) struct Site {
     pub(super) path: Option<Arc<str>>,
     /// What it began after.
     pub(super) before: Chain,
+    /// Turn true when this level, or one above, has drafts enough.
+    pub(super) spare: Vec<watch::Receiver<bool>>,
 }
 
 impl Site {
@@ -80,6 +82,7 @@ impl Site {
             analyzer: self.analyzer.clone(),
             answers: self.answers,
             tools: self.plan.policy.worker_tools,
+            spare: self.spare.clone(),
         };
         let waits = self.all_wait() || assignment.depends_on_analysis(&run);
         let mut analysis = self.analysis.clone();
@@ -135,6 +138,7 @@ impl Site {
                 None => plan.name.as_str().into(),
             }),
             before: self.before.clone(),
+            spare: self.spare.clone(),
         };
         let waits = self.all_wait();
         let (run, plan) = (Arc::clone(&self.run), Arc::new(plan.clone()));

@@ -315,6 +315,7 @@ impl Assignment {
             permits: None,
             avoid: None,
             affinity: Some(run.affinity),
+            purpose: run.purpose(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use futures::StreamExt;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc::UnboundedSender},
     time::{Instant, timeout_at},
 };
 
@@ -35,6 +35,16 @@ pub(super) struct Tracker {
     stopwatch: Stopwatch,
     /// Its first piece of output has come.
     spoke: Arc<Notify>,
+    /// Who wants to know that a call has to wait.
+    waits: Option<UnboundedSender<Wait>>,
+}
+
+/// A pause before the next attempt of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    pub(super) pause: Duration,
+    /// The code of the failure before it.
+    pub(super) code: &'static str,
 }
 
 /// What is known of a stage.
@@ -113,7 +123,12 @@ impl Tracker {
         let record = CallRecord { model: model.to_owned(), ..CallRecord::default() };
         let entry = Entry { record, ..Entry::default() };
         let (entry, stopwatch) = (Arc::new(Mutex::new(entry)), Stopwatch::default());
-        Self { run: Arc::clone(run), until, entry, stopwatch, spoke: Arc::default() }
+        Self { run: Arc::clone(run), until, entry, stopwatch, spoke: Arc::default(), waits: None }
+    }
+
+    /// The same; what its calls wait for is sent there.
+    pub(super) fn telling_of_waits(self, to: UnboundedSender<Wait>) -> Self {
+        Self { waits: Some(to), ..self }
     }
 
     /// The stage begins, after what it had to wait for.
@@ -266,7 +281,7 @@ impl Tracker {
                 entry.record.attempts += 1;
                 entry.record.calls.push(AttemptRecord::from(attempt));
             }
-            CallEvent::Delta(_) | CallEvent::Finished(_) => {}
+            CallEvent::Waiting { .. } | CallEvent::Delta(_) | CallEvent::Finished(_) => {}
         }
     }
 
@@ -330,6 +345,12 @@ impl Tracker {
                 if speaks && entry.record.first_token_ms.is_none() {
                     let began = entry.began.map(|began| millis(began.elapsed()));
                     entry.record.first_token_ms = began;
+                }
+            }
+            CallEvent::Waiting { pause, code } => {
+                if let Some(waits) = &self.waits {
+                    // Nobody listens any more once the call has spoken.
+                    let _gone = waits.send(Wait { pause: *pause, code });
                 }
             }
             CallEvent::Finished(Completion { reason, usage }) => {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     ask::{Reply, fold},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{Leaf, LimitKind, Stage, WorkerTools},
-    llm::{Call, CallStream, Conversation, Limit, LlmError, LlmErrorKind, Model},
+    llm::{Call, CallStream, Conversation, Limit, LlmError, LlmErrorKind, Model, Purpose},
     types::{Effort, Message, OutputFormat, Part, Role, Sampling, ToolChoice},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Assignment {
     pub(super) answers: bool,
     /// What it is shown of the request's tools.
     pub(super) tools: WorkerTools,
+    /// Turn true when this level, or one above, has drafts enough.
+    pub(super) spare: Vec<watch::Receiver<bool>>,
 }
 
 /// What became of a worker.
@@ -149,6 +151,7 @@ impl Assignment {
             permits: run.permits.clone(),
             avoid: None,
             affinity: Some(run.affinity),
+            purpose: Purpose { spare: self.spare.clone(), ..run.purpose() },
         }
     }
 }

@@ -218,7 +218,7 @@ async fn keys_limits_and_kept_responses_across_a_reload() {
 
 #[tokio::test]
 async fn the_next_engine_looks_after_the_upstreams() {
-    let fails = Script::fails(500).first(1, Script::says("well"));
+    let fails = Script::fails(401).first(1, Script::says("well"));
     let upstream = Upstream::start([("m", fails)]).await;
     let setup = Setup::of(json!({"workers": ["m"], "selector": "m"})).with_models(&["m"]);
     let health = |probe: &str| {

@@ -2,6 +2,7 @@
 
 mod chorus;
 mod client;
+mod closing;
 mod gate;
 mod host;
 mod play;
@@ -18,6 +19,7 @@ use std::{future::Future, time::Duration};
 
 pub use chorus::{Chorus, Setup, four_stages};
 pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
+pub use closing::Closing;
 pub use gate::Gate;
 pub use host::Host;
 pub use process::Process;

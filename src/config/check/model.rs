@@ -14,7 +14,7 @@ use url::Url;
 use super::secret::Secrets;
 use crate::{
     config::{
-        Balance, Endpoint, Mode, Model, Price, Server, StructuredOutput,
+        Balance, Endpoint, Gateway, Mode, Model, Price, Server, StructuredOutput,
         raw::Table,
         report::{Place, Report},
     },
@@ -189,6 +189,8 @@ fn one(
         ("fastest", Balance::Fastest),
     ];
     let balance = table.choice("balance", &balances);
+    let gateways = [("litellm", Gateway::LiteLlm), ("retrying", Gateway::Retrying)];
+    let gateway = table.choice("gateway", &gateways).map(Spanned::into_inner);
     let sticky = table.boolean("sticky").unwrap_or(false);
     let hedge = table.whole("hedge_after_ms", 0..=86_400_000).map_or(0, Spanned::into_inner);
     let warm_up = table.boolean("warm_up").unwrap_or(false);
@@ -222,5 +224,6 @@ fn one(
         hedge_after: (hedge > 0).then(|| Duration::from_millis(hedge)),
         warm_up,
         listed,
+        gateway,
     })
 }

@@ -102,6 +102,7 @@ const KEYS: &[(Use, &[&str])] = &[
             "warm_up",
             "listed",
             "balance",
+            "gateway",
             "sticky",
             "hedge_after_ms",
             "weight",

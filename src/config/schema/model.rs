@@ -115,6 +115,11 @@ pub(super) struct Model {
     /// caches stay warm.
     #[schemars(extend("default" = false))]
     sticky: Option<bool>,
+    /// What is between Chorus and the model, where a gateway's answers do not say it themselves.
+    /// With `litellm` its retries are switched off and it is told the time limit; what a `retrying`
+    /// one has tried is not tried again.
+    #[schemars(example = &"litellm")]
+    gateway: Option<Gateway>,
     /// Further places that serve it, instead of or beside its `api_base`, which has weight 1 and
     /// priority 1.
     endpoint: Option<Vec<Endpoint>>,
@@ -185,6 +190,15 @@ enum StructuredOutput {
     Json,
     /// in words only
     None,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+enum Gateway {
+    /// LiteLLM's proxy
+    LiteLlm,
+    /// another one that tries again by itself
+    Retrying,
 }
 
 #[derive(JsonSchema)]

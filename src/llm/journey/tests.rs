@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::advance;
 
 use super::*;
+use crate::llm::blame::Blame;
 use crate::{
     config::{self, Retry},
     llm::{Llm, breaker::Report, tests::config_of},
@@ -43,7 +44,8 @@ fn limited(secs: u64) -> Failure {
 }
 
 fn refused() -> Failure {
-    failure(LlmErrorKind::Unauthorized, Advice::Never)
+    let blame = Blame::Endpoint;
+    Failure { blame, ..failure(LlmErrorKind::Unauthorized, Advice::Never) }
 }
 
 /// Plays these failures one after the other, waiting where it is told to, until the call gives up

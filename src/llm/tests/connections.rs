@@ -45,7 +45,7 @@ async fn finished_does_not_wait_for_the_end_of_the_body() {
         match next.expect("it comes at once").expect("it comes").expect("it is good") {
             CallEvent::Delta(_) => assert_eq!(permits.available_permits(), 0),
             CallEvent::Finished(_) => break,
-            CallEvent::Started { .. } | CallEvent::Attempt(_) => {}
+            CallEvent::Started { .. } | CallEvent::Attempt(_) | CallEvent::Waiting { .. } => {}
         }
     }
     assert_eq!(permits.available_permits(), 1, "given back before the end");
@@ -86,7 +86,7 @@ async fn calls_wait_for_their_permits() {
                 match event.expect("it goes well") {
                     CallEvent::Started { .. } => now.set(now.get() + 1),
                     CallEvent::Attempt(_) => now.set(now.get() - 1),
-                    CallEvent::Delta(_) | CallEvent::Finished(_) => {}
+                    CallEvent::Waiting { .. } | CallEvent::Delta(_) | CallEvent::Finished(_) => {}
                 }
                 most.set(most.get().max(now.get()));
             }
@@ -101,7 +101,7 @@ async fn loopback_upstreams_use_no_proxy() {
     let upstream = Upstream::start(vec![answer("hi")]).await;
     let dead = || ClientBuilder::new().proxy(reqwest::Proxy::all("http://127.0.0.1:1").unwrap());
     let config = config_of(model(Protocol::OpenAi, &upstream.base()));
-    let llm = Llm::build(&config, false, &dead, None).unwrap();
+    let llm = Llm::build(&config, false, dead, None).unwrap();
     let got = outcome(llm.model("m").unwrap().call(call("q"))).await;
     assert_eq!((got.text.as_str(), got.error), ("hi", None));
 }

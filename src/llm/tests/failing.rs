@@ -4,11 +4,19 @@ use super::*;
 
 #[tokio::test]
 async fn passing_failures_are_retried() {
-    let bad = |status| Reply::json(status, &json!({"error": {"message": "busy"}}));
-    let upstream = Upstream::start(vec![bad(500), Reply::hang_up(), answer("hi")]).await;
+    let bad = |status| {
+        let words = if status == 404 { "no such model" } else { "busy" };
+        Reply::json(status, &json!({"error": {"message": words}}))
+    };
+    let upstream = Upstream::start(vec![Reply::hang_up(), bad(500), answer("hi")]).await;
     let got = outcome(openai(&upstream).call(call("q"))).await;
     assert_eq!(got.text, "hi");
-    assert_eq!(got.attempts, ["upstream_error", "connection_lost", "ok"]);
+    assert_eq!(got.attempts, ["connection_lost", "upstream_error", "ok"]);
+    // Only of a connection that has answered before it is known that it may be the connection.
+    let upstream = Upstream::start(vec![bad(500), Reply::hang_up(), answer("hi")]).await;
+    let got = outcome(openai(&upstream).call(call("q"))).await;
+    assert_eq!((got.text.as_str(), got.attempts), ("hi", vec!["upstream_error", "ok"]));
+    assert_eq!(upstream.seen().len(), 3);
     let upstream = Upstream::start(vec![bad(503); 4]).await;
     let got = outcome(openai(&upstream).call(call("q"))).await;
     assert_eq!(got.kind(), LlmErrorKind::Upstream { status: 503 });

@@ -63,7 +63,7 @@ async fn logs_hold_lengths_and_text_only_when_asked() {
         let replies = vec![answer("the fox says little"), Reply::json(400, &refusal)];
         let upstream = Upstream::start(replies).await;
         let config = config_of(model(Protocol::OpenAi, &upstream.base()));
-        let llm = Llm::build(&config, log_payloads, &ClientBuilder::new, None).unwrap();
+        let llm = Llm::build(&config, log_payloads, ClientBuilder::new, None).unwrap();
         // With a single dispatcher, a callsite that another test's thread meets first is cached as
         // of interest to nobody; a second one keeps it asked each time.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());

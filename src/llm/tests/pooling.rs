@@ -76,6 +76,7 @@ async fn after_the_first_delta_nobody_else_is_asked() {
 #[tokio::test]
 async fn every_fault_of_an_endpoint_goes_to_the_other_and_counts_as_it_should() {
     let error = |status| Reply::json(status, &json!({"error": {"message": "no"}}));
+    let missing = json!({"error": {"message": "model 'up' not found"}});
     let in_band = Reply::sse("data: {\"error\":{\"message\":\"overloaded\"}}\n\n".to_owned());
     for (reply, code, want, count) in [
         (error(500), "upstream_error", Phase::Closed, 1),
@@ -87,7 +88,7 @@ async fn every_fault_of_an_endpoint_goes_to_the_other_and_counts_as_it_should() 
         (Reply::sse(String::new()).cut(), "truncated", Phase::Closed, 1),
         (in_band, "upstream_stream_error", Phase::Closed, 1),
         (error(401), "upstream_unauthorized", Phase::Down, 0),
-        (error(404), "upstream_not_found", Phase::Down, 0),
+        (Reply::json(404, &missing), "upstream_not_found", Phase::Down, 0),
         (error(402), "quota_exceeded", Phase::Closed, 0),
         (error(429), "rate_limited", Phase::Closed, 0),
         (error(409), "upstream_error", Phase::Closed, 0),

@@ -90,13 +90,14 @@ async fn new_rules_hold_for_what_is_known() {
         ..config_of(plain(&upstream))
     };
     let before = Llm::new(&config(5)).unwrap();
-    for _ in 0..2 {
-        asked(&before, call("q")).await;
+    // One prompt that fails several times would count once.
+    for prompt in ["one", "two"] {
+        asked(&before, call(prompt)).await;
     }
     assert_eq!(phase(&before, 0), Phase::Closed);
     let next = before.successor(&config(3)).unwrap();
     assert_eq!(phase(&next, 0), Phase::Closed);
-    asked(&next, call("q")).await;
+    asked(&next, call("three")).await;
     assert_eq!((phase(&next, 0), phase(&before, 0)), (Phase::Open, Phase::Open), "the third");
 }
 

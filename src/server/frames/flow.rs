@@ -129,6 +129,15 @@ impl<E: Encoder> Flow<E> {
                 | Event::Fallback(_)
                 | Event::DraftsCut(_)),
             ) => self.stage(&event),
+            // Of the model's own channel, also where no stage has lines: the client sees nothing else.
+            Some(Event::Waiting { model, pause, code }) => {
+                if self.channel.reasoning && !self.answering {
+                    self.open();
+                    let line = self.channel.language.waiting(&model, pause, code);
+                    self.encoder.reasoning(&line, &mut self.frames);
+                }
+                Step::Nothing
+            }
             Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
             Some(Event::Token(text)) => {
                 self.settle();

@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::config::{
-    Alias, Balance, Client, Config, Domain, Endpoint, Health, Leaf, LogFormat, Member, Mode, Model,
-    PlainClientFormat, Plan, Policy, Price, Progress, Proxies, Proxy, Quorum, ReasoningField,
-    Reranker, Retry, Schedule, Server, Stage, StructuredOutput, TimeLimits, Timeouts, Transport,
-    UnknownModel, UsageScope, WorkerTools, Workflow,
+    Alias, Balance, Client, Config, Domain, Endpoint, Gateway, Health, Leaf, LogFormat, Member,
+    Mode, Model, PlainClientFormat, Plan, Policy, Price, Progress, Proxies, Proxy, Quorum,
+    ReasoningField, Reranker, Retry, Schedule, Server, Stage, StructuredOutput, TimeLimits,
+    Timeouts, Transport, UnknownModel, UsageScope, WorkerTools, Workflow,
 };
 use crate::types::without_keys;
 
@@ -155,6 +155,7 @@ fn model_of(model: &Model) -> Value {
         hedge_after,
         warm_up,
         listed,
+        gateway,
     } = model;
     let headers: Map<String, Value> =
         headers.keys().map(|name| (name.as_str().to_owned(), SET.into())).collect();
@@ -196,6 +197,10 @@ fn model_of(model: &Model) -> Value {
         "hedge_after_ms": hedge_after.map_or(0, millis),
         "warm_up": warm_up,
         "listed": listed,
+        "gateway": gateway.map(|gateway| match gateway {
+            Gateway::LiteLlm => "litellm",
+            Gateway::Retrying => "retrying",
+        }),
     })
 }
 

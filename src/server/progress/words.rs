@@ -1,5 +1,7 @@
 //! The words of the lines, by language. Pure.
 
+use std::time::Duration;
+
 use super::{joined, kilobytes, seconds};
 use crate::{
     types::{Message, Role},
@@ -38,6 +40,15 @@ impl Language {
         match is_code || words.iter().any(|word| name.contains(word)) {
             true => Self::Chinese,
             false => Self::English,
+        }
+    }
+
+    /// A pause before a model is asked again.
+    pub(in crate::server) fn waiting(self, model: &str, pause: Duration, code: &str) -> String {
+        let seconds = pause.as_secs_f64().ceil();
+        match self {
+            Self::English => format!("{model}: {code}, asked again in {seconds} s\n"),
+            Self::Chinese => format!("{model}：{code}，{seconds} 秒后再问\n"),
         }
     }
 

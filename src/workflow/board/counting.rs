@@ -41,6 +41,11 @@ impl Board {
         self.members.iter().filter(answered).count()
     }
 
+    /// Whether it could go on with the answers that it has.
+    pub(in crate::workflow) fn has_enough(&self) -> bool {
+        self.successes() >= self.plan.policy.min_success
+    }
+
     /// How many answers are enough: the quorum of the members that can still answer, and at least
     /// `min_success`.
     fn needed(&self) -> usize {

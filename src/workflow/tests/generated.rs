@@ -44,7 +44,7 @@ const SUITS: &str = r#"{"temperature":0.5,"overrides":{"workers":["m0","m1","p0"
 
 fn script((ms, habit): (u64, Habit), own: usize) -> impl Fn(&Call) -> Vec<Cue> {
     move |call| {
-        let drafts = call.stream;
+        let drafts = !call.purpose.retractable;
         let text: &'static str = match (habit, drafts) {
             (Habit::Nonsense, _) => "who knows",
             (_, false) => SUITS,

@@ -31,7 +31,7 @@ fn cast(latencies: &[u64]) -> Cast {
     latencies.iter().enumerate().fold(Cast::default(), |cast, (number, latency)| {
         let latency = *latency;
         cast.model(&format!("m{number}"), move |call| {
-            let text = if call.stream { word() } else { suits };
+            let text = if !call.purpose.retractable { word() } else { suits };
             vec![Cue::Wait(latency), Cue::Say(text), Cue::End]
         })
     })

@@ -8,7 +8,7 @@ async fn with_no_endpoint_in_service_a_request_fails_at_once_and_says_why() {
     let b = Host::start("b").await;
     let chorus = over(&[(&a, ""), (&b, "")], "", FOR_GOOD).await;
     assert_eq!(chorus.get("/ready").await.status(), 200);
-    a.answers(500);
+    a.answers(401);
     b.answers(401);
     let _ = chorus.ask(CHAT, &asking("hi")).await;
     let _ = chorus.ask(CHAT, &asking("hi")).await;
@@ -17,7 +17,7 @@ async fn with_no_endpoint_in_service_a_request_fails_at_once_and_says_why() {
     assert_eq!(status, 502);
     let words = body["error"]["message"].as_str().unwrap();
     let wanted = format!(
-        "model 'm': no endpoint is in service: {} (upstream_error, tried again in 3600 s); \
+        "model 'm': no endpoint is in service: {} (upstream_unauthorized, tried again in 3600 s); \
          {} (upstream_unauthorized, tried again in 3600 s)",
         a.authority(),
         b.authority()

@@ -9,6 +9,7 @@ use axum::{
 
 use super::{
     Gate, Seen,
+    closing::Line,
     script::{Content, Ending, Place, Script, Split},
     socket::Fuse,
     upstream::Guard,
@@ -138,7 +139,12 @@ impl Exchange {
     }
 
     /// Plays it. The call counts as hung up on when `guard` is dropped before the end.
-    pub async fn play(self, fuse: Fuse, mut guard: Guard) -> Response<Body> {
+    pub async fn play(
+        self,
+        fuse: Fuse,
+        mut guard: Guard,
+        closing: Option<(Line, Duration)>,
+    ) -> Response<Body> {
         for step in self.before_headers {
             match step {
                 Step::Wait(pause) => tokio::time::sleep(pause).await,
@@ -172,6 +178,15 @@ impl Exchange {
                         std::future::pending::<()>().await;
                     }
                 }
+            }
+            match closing {
+                // The last chunk is still to be written.
+                Some((line, Duration::ZERO)) => {
+                    line.close();
+                    tokio::task::yield_now().await;
+                }
+                Some((line, pause)) => line.close_after(pause),
+                None => {}
             }
             guard.ends_it();
         };

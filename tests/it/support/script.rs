@@ -13,7 +13,7 @@ use std::{
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-use super::{Gate, upstream::Seen};
+use super::{Closing, Gate, upstream::Seen};
 
 /// One model's behaviour. By default it answers at once, in three deltas, with finish reason,
 /// usage and terminator, streamed or whole as asked.
@@ -36,6 +36,8 @@ pub struct Script {
     pub(super) headers: Vec<(String, String)>,
     pub(super) ignores_stream: bool,
     pub(super) with_tools: Option<Box<Script>>,
+    pub(super) closing: Option<Closing>,
+    when_asked: Vec<(String, Script)>,
     next: Option<(usize, Arc<AtomicUsize>, Box<Script>)>,
     moods: Option<Arc<Moods>>,
 }
@@ -139,6 +141,8 @@ impl Script {
             headers: Vec::new(),
             ignores_stream: false,
             with_tools: None,
+            closing: None,
+            when_asked: Vec::new(),
             next: None,
             moods: None,
         }
@@ -360,6 +364,18 @@ impl Script {
         self
     }
 
+    /// Closes its connections so, whatever its headers promise.
+    pub fn closing(mut self, when: Closing) -> Self {
+        self.closing = Some(when);
+        self
+    }
+
+    /// This way when the request holds the word.
+    pub fn when_asked(mut self, word: &str, way: Self) -> Self {
+        self.when_asked.push((word.to_owned(), way));
+        self
+    }
+
     /// This for the first `times` calls, then `next`.
     pub fn first(mut self, times: usize, next: Self) -> Self {
         self.next = Some((times, Arc::new(AtomicUsize::new(0)), Box::new(next)));
@@ -395,19 +411,23 @@ impl Script {
     }
 
     /// The script for the call that just came in.
-    pub(super) fn current(&self) -> &Self {
+    pub(super) fn current(&self, seen: &Seen) -> &Self {
+        let body = || seen.body.to_string();
+        if let Some((_, way)) = self.when_asked.iter().find(|(word, _)| body().contains(word)) {
+            return way.current(seen);
+        }
         if let Some(moods) = &self.moods
             && !moods.dice.calm.load(Ordering::SeqCst)
         {
             let number = moods.dice.throw();
             if number % 100 < moods.percent {
                 let place = usize::try_from(number / 100).unwrap_or(0) % moods.ways.len();
-                return moods.ways[place].current();
+                return moods.ways[place].current(seen);
             }
         }
         match &self.next {
             Some((times, used, next)) if used.fetch_add(1, Ordering::SeqCst) >= *times => {
-                next.current()
+                next.current(seen)
             }
             _ => self,
         }

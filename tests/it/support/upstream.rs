@@ -23,6 +23,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use super::{
     Script,
+    closing::{Closing, Line},
     play::Exchange,
     script::fenced,
     socket::{Fuse, Socket},
@@ -287,12 +288,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         shared.counts.send_modify(|counts| counts.connections += 1);
         stream.set_nodelay(true).expect("a fresh socket takes options");
         let (socket, fuse) = Socket::new(stream);
-        let service = TowerToHyperService::new(app.clone().layer(Extension(fuse)));
+        let line = Line::default();
+        let extended = app.clone().layer(Extension(fuse)).layer(Extension(line.clone()));
+        let service = TowerToHyperService::new(extended);
         let serve = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(socket), service);
-        connections.spawn(async {
-            // Being hung up on is what many stories are about; the guards count it.
-            drop(serve.await);
+        connections.spawn(async move {
+            let mut serve = std::pin::pin!(serve);
+            loop {
+                tokio::select! {
+                    // Being hung up on is what many stories are about; the guards count it.
+                    _end = &mut serve => break,
+                    () = line.closed() => serve.as_mut().graceful_shutdown(),
+                }
+            }
         });
         while connections.try_join_next().is_some() {}
     }
@@ -301,6 +310,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn answer(
     State(shared): State<Arc<Shared>>,
     Extension(fuse): Extension<Fuse>,
+    Extension(line): Extension<Line>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -311,8 +321,20 @@ async fn answer(
     let guard = Guard::of(&shared);
     let stranger = Script::fails_saying(404, r#"{"error":{"message":"no such model or path"}}"#);
     let (wire, script) = match (Wire::of(uri.path()), shared.scripts.get(seen.model())) {
-        (Some(wire), Some(script)) => (wire, script.current()),
+        (Some(wire), Some(script)) => (wire, script.current(&seen)),
         _ => (Wire::Chat, &stranger),
     };
-    Exchange::of(script, &seen, wire).play(fuse, guard).await
+    let before = line.arrives();
+    match script.closing {
+        Some(Closing::Always) => fuse.blow_after(0),
+        Some(Closing::WhenReused) if before > 0 => fuse.blow_after(0),
+        _ => {}
+    }
+    let streams = wire.streams(&seen.body);
+    let closing = match script.closing {
+        Some(Closing::AfterStreams(pause)) if streams => Some(pause),
+        Some(Closing::WhenIdle(pause)) => Some(pause),
+        _ => None,
+    };
+    Exchange::of(script, &seen, wire).play(fuse, guard, closing.map(|pause| (line, pause))).await
 }

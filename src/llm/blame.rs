@@ -1,0 +1,244 @@
+//! What a refusal says about the endpoint that sent it. Pure.
+//!
+//! A status alone does not tell: 403 is a key without permission, and a prompt that a filter did not
+//! like; 404 is a model that is not there, and a route that this request would need. Only what is
+//! about the key or the model puts an endpoint out of service; all else counts for the call alone.
+
+use super::{
+    LlmErrorKind,
+    refusal::{Refusal, mentions},
+};
+
+/// Whom a refusal with the look of a wrong key or model blames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The key or the model, so that every call will fail.
+    Endpoint,
+    /// Perhaps those: what it says of itself has to be compared with the endpoint's model list.
+    Unclear,
+    /// This request, or nothing that is known.
+    Request,
+}
+
+impl Blame {
+    /// Of a refusal that is one of this kind.
+    pub(super) fn of(refusal: &Refusal, kind: LlmErrorKind) -> Self {
+        // Inside a stream, and under a status of another meaning, it is the word of somebody behind.
+        if refusal.is_in_band() {
+            return Self::Request;
+        }
+        let words = refusal.words();
+        match (refusal.status, kind) {
+            (401, LlmErrorKind::Unauthorized) => Self::Endpoint,
+            // Gemini's way to say 401.
+            (400, LlmErrorKind::Unauthorized)
+                if mentions(&words, &["api_key_invalid", "api key not valid"]) =>
+            {
+                Self::Endpoint
+            }
+            (403, LlmErrorKind::Unauthorized) if is_about_content(&words) => Self::Request,
+            (403, LlmErrorKind::Unauthorized) if mentions(&words, &KEY_WORDS) => Self::Endpoint,
+            (403, LlmErrorKind::Unauthorized | LlmErrorKind::Upstream { .. }) => Self::Unclear,
+            (404, LlmErrorKind::NotFound) if mentions(&words, &ROUTE_WORDS) => Self::Request,
+            (404, LlmErrorKind::NotFound) if names_model(&words) => Self::Endpoint,
+            (404, LlmErrorKind::NotFound) => Self::Unclear,
+            _ => Self::Request,
+        }
+    }
+}
+
+/// Whether these words are about what was asked, and not about who asks.
+pub(super) fn is_about_content(words: &str) -> bool {
+    mentions(words, &CONTENT_WORDS)
+}
+
+const CONTENT_WORDS: [&str; 25] = [
+    "flagged",
+    "moderation",
+    "content policy",
+    "content_policy",
+    "content-policy",
+    "content filter",
+    "content_filter",
+    "content management",
+    "usage polic",
+    "safety",
+    "harmful",
+    "inappropriate",
+    "prohibited content",
+    "prohibited_content",
+    "your input",
+    "your prompt",
+    "the prompt",
+    "sensitive",
+    "responsible ai",
+    "jailbreak",
+    "data_inspection",
+    "datainspection",
+    "risk control",
+    "敏感",
+    "违规",
+];
+
+const KEY_WORDS: [&str; 38] = [
+    "api key",
+    "api_key",
+    "apikey",
+    "api-key",
+    "invalid key",
+    "key is",
+    "key has",
+    "access key",
+    "invalid token",
+    "token is",
+    "token has",
+    "expired",
+    "authenticat",
+    "authoriz",
+    "authoris",
+    "unauthorized",
+    "permission",
+    "access denied",
+    "access_denied",
+    "accessdenied",
+    "no access",
+    "not have access",
+    "denied access",
+    "credential",
+    "account",
+    "subscription",
+    "organization",
+    "organisation",
+    "suspended",
+    "disabled",
+    "not been used in project",
+    "billing",
+    "model_not_found",
+    "unsupported_country",
+    "country, region",
+    "location is not supported",
+    "ip address",
+    "whitelist",
+];
+
+/// What a route is looked up by beside the model: other requests find theirs.
+const ROUTE_WORDS: [&str; 19] = [
+    "no endpoints found that",
+    "no endpoints found matching",
+    "no endpoints available",
+    "no allowed providers",
+    "data policy",
+    "privacy",
+    "guardrail",
+    "support tool",
+    "tool use",
+    "support image",
+    "support input",
+    "requested parameters",
+    "could not download",
+    "file not found",
+    "image not found",
+    "previous_response",
+    "previous response",
+    "conversation",
+    "cached",
+];
+
+fn names_model(words: &str) -> bool {
+    const THINGS: [&str; 5] = ["model", "deployment", "engine", "no endpoints found for", "模型"];
+    const MISSING: [&str; 22] = [
+        "not found",
+        "not_found",
+        "notfound",
+        "not exist",
+        "not_exist",
+        "doesn't exist",
+        "no such",
+        "unknown",
+        "not available",
+        "unavailable",
+        "not supported",
+        "unsupported",
+        "not have access",
+        "not recognized",
+        "not loaded",
+        "not deployed",
+        "no endpoints found for",
+        "decommissioned",
+        "deprecated",
+        "retired",
+        "invalid model",
+        "不存在",
+    ];
+    mentions(words, &THINGS) && mentions(words, &MISSING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_key_and_model_are_the_endpoints_fault() {
+        use Blame::{Endpoint, Request, Unclear};
+        for (status, body, want) in [
+            (401, "", Endpoint),
+            (401, r#"{"error":{"message":"bad key"}}"#, Endpoint),
+            (403, "", Unclear),
+            (403, "<!DOCTYPE html><title>Attention Required! | Cloudflare</title>", Unclear),
+            (403, r#"{"error":{"message":"Your input was flagged for: violence"}}"#, Request),
+            (403, r#"{"error":{"code":"content_policy_violation"}}"#, Request),
+            (403, r#"{"error":{"message":"输入内容包含敏感信息"}}"#, Request),
+            (403, r#"{"error":{"message":"Invalid API key"}}"#, Endpoint),
+            (403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED"}}"#, Endpoint),
+            (403, r#"{"error":{"type":"permission_error","message":"no"}}"#, Endpoint),
+            (403, r#"{"error":{"message":"Project does not have access to model `m`"}}"#, Endpoint),
+            (403, r#"{"detail":"Forbidden"}"#, Unclear),
+            (404, "", Unclear),
+            (404, "404 page not found", Unclear),
+            (404, r#"{"detail":"Not Found"}"#, Unclear),
+            (404, r#"{"error":"model 'x' not found, try pulling it first"}"#, Endpoint),
+            (404, r#"{"error":{"code":"model_not_found","message":"nope"}}"#, Endpoint),
+            (404, r#"{"error":{"message":"The model `x` does not exist."}}"#, Endpoint),
+            (
+                404,
+                r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#,
+                Endpoint,
+            ),
+            (
+                404,
+                r#"{"type":"error","error":{"type":"not_found_error","message":"model: c"}}"#,
+                Endpoint,
+            ),
+            (
+                404,
+                r#"{"error":{"code":404,"message":"models/x is not found for API version v1beta","status":"NOT_FOUND"}}"#,
+                Endpoint,
+            ),
+            (404, r#"{"error":{"message":"No endpoints found for a/b."}}"#, Endpoint),
+            (
+                404,
+                r#"{"error":{"message":"No endpoints found that support tool use. To learn more about provider routing, visit: x"}}"#,
+                Request,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"No endpoints found matching your data policy (Free model publication)."}}"#,
+                Request,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"No allowed providers are available for the selected model."}}"#,
+                Request,
+            ),
+            (400, r#"{"error":{"code":400,"message":"API key not valid."}}"#, Endpoint),
+            (400, "", Request),
+            (500, r#"{"error":{"message":"Error 401 Unauthorized from upstream"}}"#, Request),
+        ] {
+            let refusal = Refusal::of_response(status, body.as_bytes());
+            let kind = refusal.error_kind(None);
+            assert_eq!(Blame::of(&refusal, kind), want, "{status} {body} ({kind:?})");
+        }
+        let inside = Refusal::inside(&serde_json::json!({"error": {"code": 401}}));
+        assert_eq!(Blame::of(&inside, LlmErrorKind::Unauthorized), Request);
+    }
+}
