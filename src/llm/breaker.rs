@@ -253,7 +253,8 @@ impl Breaker {
     pub fn can_be_last(&self) -> bool {
         match self.state {
             State::Closed => false,
-            State::Out { is_down, is_slow, is_probing, .. } => !is_down && !(is_slow && is_probing),
+            State::Out { is_down: true, .. } => false,
+            State::Out { is_slow, is_probing, .. } => !(is_slow && is_probing),
         }
     }
 

@@ -19,10 +19,13 @@ use super::{
     window::Deadline,
 };
 use crate::{
-    config::LimitKind,
+    config::{LimitKind, Progress},
     llm::{Call, CallEvent, Limit, LlmError, Model},
     types::{FinishReason, Sampling, Usage},
 };
+
+/// Pauses of a call that are still to be told; more are left out.
+const MOST_WAITS: usize = 4;
 
 /// What a call stands for, where a workflow was asked and one model answers.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +39,7 @@ pub(super) struct Instead {
 /// Calls the model and streams what it says.
 pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) -> Steps {
     let until = instead.deadline.and_then(Deadline::after);
-    let (to, mut waits) = mpsc::unbounded_channel();
+    let (to, mut waits) = mpsc::channel(MOST_WAITS);
     let tracker = Tracker::new(&run, until, &model.config().name).telling_of_waits(to);
     let stopwatch = tracker.stopwatch();
     let steps = Box::pin(stream! {
@@ -56,7 +59,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
                 asked = &mut racing => break asked,
                 Some(wait) = waits.recv() => wait,
             };
-            if run.engine.config.server.progress {
+            if run.engine.config.server.progress != Progress::Off {
                 let (model, Wait { pause, code }) = (config.name.clone(), wait);
                 yield Step::Event(Event::Waiting { model, pause, code });
             }

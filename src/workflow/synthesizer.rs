@@ -146,7 +146,9 @@ impl Output {
     fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
         let delta = match item {
             Ok(CallEvent::Delta(delta)) => delta,
-            Ok(CallEvent::Started { .. } | CallEvent::Attempt(_)) => return Said::Nothing,
+            Ok(CallEvent::Started { .. } | CallEvent::Attempt(_) | CallEvent::Waiting { .. }) => {
+                return Said::Nothing;
+            }
             Ok(CallEvent::Finished(completion)) => {
                 self.ending = Ok(completion.reason);
                 return Said::End;

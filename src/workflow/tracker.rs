@@ -7,7 +7,7 @@ use std::{
 
 use futures::StreamExt;
 use tokio::{
-    sync::{Notify, mpsc::UnboundedSender},
+    sync::{Notify, mpsc::Sender},
     time::{Instant, timeout_at},
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Tracker {
     /// Its first piece of output has come.
     spoke: Arc<Notify>,
     /// Who wants to know that a call has to wait.
-    waits: Option<UnboundedSender<Wait>>,
+    waits: Option<Sender<Wait>>,
 }
 
 /// A pause before the next attempt of a call.
@@ -127,7 +127,7 @@ impl Tracker {
     }
 
     /// The same; what its calls wait for is sent there.
-    pub(super) fn telling_of_waits(self, to: UnboundedSender<Wait>) -> Self {
+    pub(super) fn telling_of_waits(self, to: Sender<Wait>) -> Self {
         Self { waits: Some(to), ..self }
     }
 
@@ -350,7 +350,7 @@ impl Tracker {
             CallEvent::Waiting { pause, code } => {
                 if let Some(waits) = &self.waits {
                     // Nobody listens any more once the call has spoken.
-                    let _gone = waits.send(Wait { pause: *pause, code });
+                    let _gone = waits.try_send(Wait { pause: *pause, code });
                 }
             }
             CallEvent::Finished(Completion { reason, usage }) => {
