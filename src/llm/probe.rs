@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use super::{
-    Call, Limit, Llm, LlmErrorKind,
+    Call, Limit, Llm, LlmErrorKind, Purpose,
     endpoint::Endpoint,
     exchange::{error_body, of_body, of_send},
     failure::Failure,
@@ -342,6 +342,7 @@ async fn call(endpoint: &Endpoint) -> Result<(), Failure> {
         permits: None,
         avoid: None,
         affinity: None,
+        purpose: Purpose::default(),
     };
     let Some(prepared) = endpoint.prepare(&call, std::iter::empty()) else { return Ok(()) };
     let body = serde_json::to_vec(&prepared.body).unwrap_or_default();
