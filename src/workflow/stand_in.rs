@@ -40,7 +40,7 @@ pub(super) fn may_call(run: &RunContext, reader: Reader) -> bool {
 pub(super) fn satisfies(run: &RunContext, reader: Reader) -> bool {
     let demanded =
         matches!(run.request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
-    !may_call(run, reader) && !(reader.is_client() && demanded)
+    !(may_call(run, reader) || (reader.is_client() && demanded))
 }
 
 /// Whether a draft may be the answer though a writer could still be asked: not when that might call
