@@ -58,7 +58,7 @@ fn is_reference(text: &str) -> bool {
 
 /// The last word in it that looks like a variable's name and like no key.
 fn name(text: &str) -> Option<String> {
-    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    let mut words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
     let usual = |word: &&str| {
         let capital = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
         word.len() > 3
@@ -68,7 +68,7 @@ fn name(text: &str) -> Option<String> {
             && (word.contains('_') || word.bytes().all(|byte| byte.is_ascii_uppercase()))
             && keys_in(word).is_empty()
     };
-    words.filter(usual).next_back().map(str::to_owned)
+    words.rfind(usual).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -182,7 +182,7 @@ fn names_this_machine(name: &str) -> bool {
         "localhost6.localdomain6",
     ];
     let name = name.trim_end_matches('.').to_lowercase();
-    let known = ["/proc/sys/kernel/hostname", "/etc/hostname"]
+    let mut known = ["/proc/sys/kernel/hostname", "/etc/hostname"]
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .chain(
@@ -193,7 +193,7 @@ fn names_this_machine(name: &str) -> bool {
         let short = own.split('.').next().unwrap_or_default();
         !short.is_empty() && (name == own || name == short || name == format!("{short}.local"))
     };
-    LOOPBACK.contains(&name.as_str()) || known.map(is_own).any(|is_own| is_own)
+    LOOPBACK.contains(&name.as_str()) || known.any(is_own)
 }
 
 #[cfg(test)]

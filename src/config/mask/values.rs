@@ -100,6 +100,7 @@ fn is_keylike(part: &str) -> bool {
     };
     let digits = part.bytes().any(|byte| byte.is_ascii_digit());
     !keys_in(part).is_empty()
+        || part.contains(['=', '&', '%'])
         || part.split(['-', '_', '.']).any(run)
         || (part.len() > SEGMENT && digits && part.contains(|c: char| c.is_ascii_alphabetic()))
 }
