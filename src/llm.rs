@@ -14,8 +14,10 @@ mod call;
 mod clock;
 mod connections;
 mod conversation;
+mod ending;
 mod endpoint;
 mod error;
+mod error_frame;
 mod exchange;
 mod failure;
 pub mod gateway;
@@ -38,6 +40,7 @@ mod refusal;
 mod repair;
 pub mod reply;
 mod retry;
+mod scan;
 mod seat;
 mod signatures;
 pub mod sse;
@@ -64,6 +67,7 @@ pub use model::Model;
 pub use passthrough::{Forwarded, Passthrough};
 pub use purpose::Purpose;
 pub(crate) use redact::scrub;
+pub(crate) use think::folded::split_folded;
 
 use crate::{
     config::Transport,

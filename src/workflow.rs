@@ -57,7 +57,7 @@ pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExe
 
 use crate::{
     config::{Config, Named, UnknownModel, Workflow},
-    llm::{self, Llm, LlmError, ModelHealth, ToolCallDelta},
+    llm::{self, Llm, LlmError, ModelHealth, ToolCallDelta, split_folded},
     types::{FinishReason, Request, ToolCall, Usage, WorkflowId},
 };
 
@@ -85,6 +85,8 @@ pub struct Run {
     pub id: WorkflowId,
     /// What is known of it so far, also after `events` was dropped.
     pub watch: RunWatch,
+    /// Its text is told as it came.
+    verbatim: bool,
     /// What happens; ends with `Finished` or `Failed`.
     pub events: BoxStream<'static, Event>,
 }
@@ -263,6 +265,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Takes what stands before a closing tag whose opening one stood in the prompt for thoughts.
+    fn split_thoughts(&mut self) {
+        if let Some((thoughts, text)) = split_folded(&self.text) {
+            self.text = text;
+            self.reasoning.push_str(&thoughts);
+        }
+    }
+
     /// Takes a delta in; other events change nothing.
     pub fn push(&mut self, event: &Event) {
         match event {
@@ -314,6 +324,9 @@ impl Run {
                 Event::Failed(failed) => ending = Some(Err(failed)),
                 event => answer.push(&event),
             }
+        }
+        if !self.verbatim {
+            answer.split_thoughts();
         }
         Some(ending?.map(|finished| (answer, finished)))
     }

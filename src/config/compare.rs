@@ -195,6 +195,7 @@ impl Model {
             warm_up: _,
             listed: _,
             gateway: _,
+            thinking_forced_open: _,
         } = self;
         self.is_reached_like(other)
             && *temperature == other.temperature

@@ -59,6 +59,8 @@ pub struct Model {
     pub listed: bool,
     /// What is known of a gateway before it; `None`: as its answers tell.
     pub gateway: Option<Gateway>,
+    /// Its chat template opens the thought, so that its streams begin inside one.
+    pub thinking_forced_open: bool,
 }
 
 impl Model {
@@ -98,6 +100,7 @@ impl Model {
             warm_up: false,
             listed: true,
             gateway: None,
+            thinking_forced_open: false,
         }
     }
 }

@@ -3,15 +3,30 @@
 use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
 use super::{
-    Delta, LlmErrorKind, ToolCallDelta,
+    Call, Delta, LlmErrorKind,
+    endpoint::Endings,
     lines::LINE_LIMIT,
     redact::EXCERPT_LIMIT,
     think::{Split, ThinkSplitter},
 };
-use crate::types::{FinishReason, Usage};
+use crate::{
+    config,
+    types::{Effort, FinishReason, Role, ToolChoice, Usage},
+};
+use calls::ToolCalls;
+pub(super) use calls::call_id;
+pub(super) use counts::Counts;
+pub(super) use gate::partial_suffix;
+use gate::{Gate, Passed};
 
-/// No answer has so many tool calls.
-const MOST_CALLS: usize = 1024;
+mod calls;
+mod counts;
+mod gate;
+
+/// After a finish reason behind the last piece: how long usage and the terminator may take.
+const FINISH_WAIT: Duration = Duration::from_secs(5);
+/// The same once usage has come, too.
+const USAGE_WAIT: Duration = Duration::from_millis(250);
 
 /// What one frame (or whole reply) of any protocol can say. Texts are lent from the frame where
 /// they stand in it as they are.
@@ -30,9 +45,9 @@ pub(super) enum Piece<'f> {
         /// Opaque.
         signature: String,
     },
-    /// Why the answer ended.
+    /// Why the answer ended. A frame's comes behind its other pieces.
     Finish(FinishReason),
-    /// Counts, of which later ones win.
+    /// Counts, of which later ones win. A frame's come before its other pieces.
     Usage(Counts),
     /// The terminator: nothing more will be said.
     End,
@@ -45,49 +60,40 @@ pub(super) struct ToolPiece {
     pub(super) id: Option<String>,
     pub(super) name: Option<String>,
     pub(super) arguments: String,
-}
-
-/// What an upstream says of cost; what it leaves out is estimated or measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) prompt: Option<u64>,
-    pub(super) completion: Option<u64>,
-    pub(super) cached: Option<u64>,
-    pub(super) reasoning: Option<u64>,
-    pub(super) prompt_time: Option<Duration>,
-    pub(super) completion_time: Option<Duration>,
+    /// It is known to begin a call of its own.
+    pub(super) begins: bool,
 }
 
 /// The answer so far.
 #[derive(Debug)]
 pub(super) struct Answer {
     think: ThinkSplitter,
-    calls: Vec<ToolSlot>,
-    announced: u32,
+    /// What is not passed on.
+    gate: Option<Gate>,
+    calls: ToolCalls,
+    /// A tool call was demanded.
+    demand: Option<ToolChoice>,
+    /// Text that came before a demanded call: without that it is no answer.
+    before_call: VecDeque<Delta>,
     finish: Option<FinishReason>,
+    /// Output came behind the finish reason, which therefore ended nothing.
+    is_renewed: bool,
+    /// Usage came behind the finish reason.
+    is_settled: bool,
+    /// The frame that is being read had some output.
+    has_frame_output: bool,
     ended: bool,
+    terminated: bool,
+    /// A stop sequence ended it; its upstream writes on.
+    is_cut_short: bool,
+    pieces: u64,
     counts: Counts,
     text_bytes: usize,
     reasoning_bytes: usize,
     tool_bytes: usize,
-    /// Of them, those that came before a name.
-    unnamed_bytes: usize,
     /// The first bytes of the text, when payloads are logged.
     excerpt: Option<String>,
     folded: bool,
-}
-
-/// One tool call being assembled.
-#[derive(Debug)]
-struct ToolSlot {
-    index: Option<u64>,
-    id: Option<String>,
-    name: Option<String>,
-    /// Its place in our numbering, once its name was known and it was announced.
-    number: Option<u32>,
-    /// Arguments that came before the name.
-    waiting: String,
-    argument_bytes: usize,
 }
 
 impl Answer {
@@ -95,23 +101,53 @@ impl Answer {
     pub(super) fn new(verbatim: bool, keep_excerpt: bool) -> Self {
         Self {
             think: if verbatim { ThinkSplitter::verbatim() } else { ThinkSplitter::new() },
-            calls: Vec::new(),
-            announced: 0,
+            gate: None,
+            calls: ToolCalls::default(),
+            demand: None,
+            before_call: VecDeque::new(),
             finish: None,
+            is_renewed: false,
+            is_settled: false,
+            has_frame_output: false,
             ended: false,
+            terminated: false,
+            is_cut_short: false,
+            pieces: 0,
             counts: Counts::default(),
             text_bytes: 0,
             reasoning_bytes: 0,
             tool_bytes: 0,
-            unnamed_bytes: 0,
             excerpt: keep_excerpt.then(String::new),
             folded: false,
         }
     }
 
-    /// Its text is put together anyway: what is shown together is one delta.
-    pub(super) fn folded(self, folded: bool) -> Self {
-        Self { folded, ..self }
+    /// The answer to a call of this model.
+    pub(super) fn to(call: &Call, config: &config::Model, keep_excerpt: bool) -> Self {
+        let last = call.messages.last().filter(|last| last.role == Role::Assistant && !call.raw);
+        let opening = last.map(|message| message.joined_text());
+        let is_demand = |choice: &ToolChoice| {
+            matches!(choice, ToolChoice::Required | ToolChoice::Named(_)) && !call.tools.is_empty()
+        };
+        // What is put together anyway is split when it is whole, and where no thought was wanted the
+        // template closes it, too.
+        let is_open = config.thinking_forced_open
+            && !call.folded
+            && !call.raw
+            && call.effort != Some(Effort::None);
+        let answer = Self::new(call.raw, keep_excerpt);
+        Self {
+            think: if is_open { ThinkSplitter::opened() } else { answer.think },
+            gate: Gate::new(opening.as_deref(), &call.stop),
+            demand: call.tool_choice.clone().filter(is_demand),
+            folded: call.folded,
+            ..answer
+        }
+    }
+
+    /// A frame is about to be read.
+    pub(super) fn begin_frame(&mut self) {
+        self.has_frame_output = false;
     }
 
     /// Takes a piece; what can be shown of it goes to `out`.
@@ -119,22 +155,38 @@ impl Answer {
         if self.ended {
             return;
         }
+        self.pieces = self.pieces.wrapping_add(1);
         match piece {
             Piece::Text(text) if text.is_empty() => {}
-            Piece::Text(text) if self.think.is_answer() => self.show_text(text, out),
+            Piece::Text(text) if self.think.is_answer() => self.pass_text(text, out),
             Piece::Text(text) => {
                 for split in self.think.push(&text) {
                     self.show(split, out);
                 }
             }
             Piece::Reasoning(text) if text.is_empty() => {}
-            Piece::Reasoning(text) => self.show_reasoning(text, out),
+            Piece::Reasoning(text) => {
+                self.think.told_apart();
+                self.show_reasoning(text, out);
+            }
             Piece::Tool(piece) => self.take_tool(piece, out),
             Piece::Signed { .. } => {} // no part of the answer
-            Piece::Finish(reason) => self.finish = Some(reason),
-            Piece::Usage(counts) => self.counts.update(&counts),
-            Piece::End => self.ended = true,
+            Piece::Finish(reason) => {
+                self.finish = Some(reason);
+                // Said once more, by itself: this time it may be the end.
+                self.is_renewed &= self.has_frame_output;
+            }
+            Piece::Usage(counts) => {
+                self.counts.update(&counts);
+                self.is_settled = self.finish.is_some();
+            }
+            Piece::End => (self.ended, self.terminated) = (true, true),
         }
+    }
+
+    /// It was whole, and so is the answer.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Gives out what was held back. Called once, when the answer is over.
@@ -143,73 +195,110 @@ impl Answer {
         if let Some(split) = self.think.finish() {
             self.show(split, out);
         }
-        for slot in &mut self.calls {
-            // Clients parse the arguments as JSON, which nothing at all is not.
-            if let (Some(index), 0) = (slot.number, slot.argument_bytes) {
-                slot.argument_bytes = 2;
-                let arguments = "{}".to_owned();
-                out.push_back(Delta::ToolCall(ToolCallDelta {
-                    index,
-                    id: None,
-                    name: None,
-                    arguments,
-                }));
-            }
+        if let Some(mut gate) = self.gate.take() {
+            let rest = gate.finish();
+            self.show_passed(rest, out);
         }
+        self.calls.close(self.finish, out);
     }
 
     /// Whether more is held back than any answer has: tool calls without end, or arguments of
     /// calls that are never named.
     pub(super) fn is_flooded(&self) -> bool {
-        self.unnamed_bytes > LINE_LIMIT || self.calls.len() > MOST_CALLS
+        let is_held = !self.before_call.is_empty() && self.text_bytes > LINE_LIMIT;
+        self.calls.is_flooded() || is_held
     }
 
-    /// The terminator was seen.
+    /// The terminator was seen, or a stop sequence.
     pub(super) fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// A finish reason or the terminator was seen: an end of the body now is no cut.
+    /// A finish reason or the terminator was seen: the body may end now.
     pub(super) fn is_complete(&self) -> bool {
         self.ended || self.finish.is_some()
     }
 
-    /// Why the complete answer ended.
+    /// Once nothing more can be expected than usage and the terminator: how long those may take.
+    /// A finish reason before the text, or between texts, promises nothing.
+    pub(super) fn last_wait(&self) -> Option<Duration> {
+        let reason = self.finish?;
+        let has_output = self.has_output() || reason == FinishReason::ContentFilter;
+        match (self.is_settled, has_output) {
+            (true, true) => Some(USAGE_WAIT),
+            (true, false) => Some(FINISH_WAIT),
+            (false, true) if !self.is_renewed => Some(FINISH_WAIT),
+            (false, _) => None,
+        }
+    }
+
+    /// Whether all of it has come, whatever happens to the connection now.
+    pub(super) fn is_sure(&self) -> bool {
+        self.ended || self.last_wait().is_some()
+    }
+
+    /// Pieces taken so far.
+    pub(super) fn pieces(&self) -> u64 {
+        self.pieces
+    }
+
+    /// A stop sequence ended it here, while its upstream writes on.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.is_cut_short
+    }
+
+    /// Why the closed answer ended, at an endpoint of these endings.
     ///
     /// # Errors
-    /// When it holds nothing: withheld, or empty. Thoughts alone are no answer.
-    pub(super) fn reason(&self) -> Result<FinishReason, LlmErrorKind> {
+    /// When it is none, and why in words: cut off, withheld, empty without a reason, with tool calls
+    /// that cannot be told, or without one that was demanded.
+    pub(super) fn reason(
+        &self,
+        endings: &Endings,
+    ) -> Result<FinishReason, (LlmErrorKind, &'static str)> {
+        if self.finish.is_none() && endings.gives_reasons() {
+            return Err((LlmErrorKind::Truncated, "the answer ended without a finish reason"));
+        }
+        if self.is_renewed && !self.terminated && endings.terminates() {
+            return Err((LlmErrorKind::Truncated, "the answer ended without its terminator"));
+        }
         let reason = self.finish.unwrap_or(FinishReason::Stop);
-        match (self.text_bytes > 0, self.announced > 0) {
+        if let Some(words) = self.calls.fault(reason) {
+            return Err((LlmErrorKind::Garbled, words));
+        }
+        let is_called = match &self.demand {
+            Some(ToolChoice::Named(name)) => self.calls.is_called(name),
+            _ => self.calls.is_any(),
+        };
+        match (self.text_bytes > 0, self.calls.is_any()) {
+            (false, false) if reason == FinishReason::ContentFilter => {
+                let words = "the answer was withheld by a content filter";
+                Err((LlmErrorKind::ContentFilter, words))
+            }
+            _ if self.demand.is_some() && !is_called => {
+                Err((LlmErrorKind::ToolCallMissing, "the demanded tool call did not come"))
+            }
             (_, true) if reason == FinishReason::Stop => Ok(FinishReason::ToolCalls),
             (true, false) if reason == FinishReason::ToolCalls => Ok(FinishReason::Stop),
-            (false, false) if reason == FinishReason::ContentFilter => {
-                Err(LlmErrorKind::ContentFilter)
+            (false, false) if self.finish.is_none() || reason == FinishReason::ToolCalls => {
+                Err((LlmErrorKind::Empty, "the answer is empty"))
             }
-            (false, false) => Err(LlmErrorKind::Empty),
             _ => Ok(reason),
         }
     }
 
-    /// What the answer cost: as the upstream said, else estimated at four bytes a token, and timed
-    /// by us.
+    /// What it shows of its endpoint's endings.
+    pub(super) fn shows(&self, endings: &Endings) {
+        if !self.is_cut_short {
+            endings.learn(self.finish.is_some(), self.terminated);
+        }
+    }
+
+    /// What the answer cost: as the upstream said, else estimated, and timed by us.
     pub(super) fn usage(&self, prompt_bytes: usize, waited: Duration, wrote: Duration) -> Usage {
-        let counts = &self.counts;
-        // A server that knows no counts may say 0 for both; no prompt has no tokens.
-        let unknown = counts.prompt.unwrap_or(0) == 0 && counts.completion.unwrap_or(0) == 0;
         let written =
             self.text_bytes.saturating_add(self.reasoning_bytes).saturating_add(self.tool_bytes);
-        let prompt = counts.prompt.filter(|_| !unknown);
-        let completion = counts.completion.filter(|_| !unknown);
-        Usage {
-            prompt_tokens: prompt.unwrap_or_else(|| estimate(prompt_bytes)),
-            completion_tokens: completion.unwrap_or_else(|| estimate(written)),
-            cached_tokens: counts.cached.unwrap_or(0),
-            reasoning_tokens: counts.reasoning.unwrap_or(0),
-            prompt_time: counts.prompt_time.unwrap_or(waited),
-            completion_time: counts.completion_time.unwrap_or(wrote),
-            estimated: prompt.is_none() || completion.is_none(),
-        }
+        self.counts.usage((prompt_bytes, waited), (written, wrote))
     }
 
     /// Bytes of text, of thoughts and of tool arguments, for the log.
@@ -224,18 +313,44 @@ impl Answer {
 
     fn show(&mut self, split: Split, out: &mut VecDeque<Delta>) {
         match split {
-            Split::Text(text) => self.show_text(text.into(), out),
+            _ if self.is_cut_short => {}
+            Split::Text(text) => self.pass_text(text.into(), out),
             Split::Reasoning(text) => self.show_reasoning(text.into(), out),
         }
     }
 
+    fn pass_text(&mut self, text: Cow<'_, str>, out: &mut VecDeque<Delta>) {
+        match &mut self.gate {
+            None => self.show_text(text, out),
+            Some(gate) => {
+                let passed = gate.push(&text);
+                self.note_output();
+                self.show_passed(passed, out);
+            }
+        }
+    }
+
+    fn show_passed(&mut self, passed: Passed, out: &mut VecDeque<Delta>) {
+        if !passed.text.is_empty() {
+            self.show_text(passed.text.into(), out);
+        }
+        if passed.is_stopped {
+            (self.finish, self.ended, self.is_cut_short) = (Some(FinishReason::Stop), true, true);
+            self.is_renewed = false;
+            self.gate = None;
+        }
+    }
+
     fn show_text(&mut self, text: Cow<'_, str>, out: &mut VecDeque<Delta>) {
+        self.note_output();
         self.text_bytes = self.text_bytes.saturating_add(text.len());
         if let Some(excerpt) = &mut self.excerpt
             && excerpt.len() < EXCERPT_LIMIT
         {
             excerpt.push_str(&text);
         }
+        let awaits_call = self.demand.is_some() && !self.calls.is_any();
+        let out = if awaits_call { &mut self.before_call } else { out };
         match out.back_mut() {
             Some(Delta::Text(last)) if self.folded => last.push_str(&text),
             _ => out.push_back(Delta::Text(text.into_owned())),
@@ -243,6 +358,7 @@ impl Answer {
     }
 
     fn show_reasoning(&mut self, text: Cow<'_, str>, out: &mut VecDeque<Delta>) {
+        self.note_output();
         self.reasoning_bytes = self.reasoning_bytes.saturating_add(text.len());
         match out.back_mut() {
             Some(Delta::Reasoning(last)) if self.folded => last.push_str(&text),
@@ -251,99 +367,26 @@ impl Answer {
     }
 
     fn take_tool(&mut self, piece: ToolPiece, out: &mut VecDeque<Delta>) {
+        self.note_output();
         self.tool_bytes = self.tool_bytes.saturating_add(piece.arguments.len());
-        let next = self.announced;
-        let Some(slot) = self.slot(&piece) else { return };
-        slot.argument_bytes = slot.argument_bytes.saturating_add(piece.arguments.len());
-        if let Some(index) = slot.number {
-            if !piece.arguments.is_empty() {
-                let arguments = piece.arguments;
-                out.push_back(Delta::ToolCall(ToolCallDelta {
-                    index,
-                    id: None,
-                    name: None,
-                    arguments,
-                }));
-            }
-            return;
+        let mut called = VecDeque::new();
+        self.calls.take(piece, &mut called);
+        if !called.is_empty() {
+            out.append(&mut self.before_call);
         }
-        let unnamed = piece.arguments.len();
-        slot.waiting.push_str(&piece.arguments);
-        slot.id = slot.id.take().or_else(|| filled(piece.id));
-        slot.name = slot.name.take().or_else(|| filled(piece.name));
-        if slot.name.is_none() {
-            self.unnamed_bytes = self.unnamed_bytes.saturating_add(unnamed);
-            return; // announced when the name comes
-        }
-        slot.number = Some(next);
-        let first = ToolCallDelta {
-            index: next,
-            id: Some(slot.id.clone().unwrap_or_else(call_id)),
-            name: slot.name.clone(),
-            arguments: std::mem::take(&mut slot.waiting),
-        };
-        self.announced = next.saturating_add(1);
-        out.push_back(Delta::ToolCall(first));
+        out.append(&mut called);
     }
 
-    /// The call a piece belongs to: by index, else by id, else the last; a new one when none fits.
-    fn slot(&mut self, piece: &ToolPiece) -> Option<&mut ToolSlot> {
-        let id = piece.id.as_deref().filter(|id| !id.is_empty());
-        let named = piece.name.as_deref().is_some_and(|name| !name.is_empty());
-        let found = match (piece.index, id) {
-            (Some(_), _) => self.calls.iter().rposition(|slot| slot.index == piece.index),
-            (None, Some(id)) => self.calls.iter().rposition(|slot| slot.id.as_deref() == Some(id)),
-            (None, None) => self.calls.len().checked_sub(1),
-        };
-        // Some servers give every call index 0 (or none) and tell them apart by id and name only.
-        let another = |slot: &ToolSlot| {
-            let differs = match (piece.index, id) {
-                (Some(_), Some(id)) => slot.id.as_deref().is_some_and(|known| known != id),
-                (None, None) => true,
-                (Some(_), None) | (None, Some(_)) => false,
-            };
-            named && slot.name.is_some() && differs
-        };
-        let found = found.filter(|at| !self.calls.get(*at).is_some_and(another));
-        if found.is_none() {
-            self.calls.push(ToolSlot {
-                index: piece.index,
-                id: None,
-                name: None,
-                number: None,
-                waiting: String::new(),
-                argument_bytes: 0,
-            });
+    fn note_output(&mut self) {
+        self.has_frame_output = true;
+        if self.finish.is_some() {
+            (self.is_renewed, self.is_settled) = (true, false);
         }
-        let last = self.calls.len().saturating_sub(1);
-        self.calls.get_mut(found.unwrap_or(last))
     }
-}
 
-impl Counts {
-    fn update(&mut self, later: &Self) {
-        self.prompt = later.prompt.or(self.prompt);
-        self.completion = later.completion.or(self.completion);
-        self.cached = later.cached.or(self.cached);
-        self.reasoning = later.reasoning.or(self.reasoning);
-        self.prompt_time = later.prompt_time.or(self.prompt_time);
-        self.completion_time = later.completion_time.or(self.completion_time);
+    fn has_output(&self) -> bool {
+        self.text_bytes > 0 || self.reasoning_bytes > 0 || self.calls.is_any()
     }
-}
-
-/// About four bytes a token; something is never nothing.
-fn estimate(bytes: usize) -> u64 {
-    u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX)
-}
-
-fn filled(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
-}
-
-/// An id for a call whose upstream gave none.
-pub(super) fn call_id() -> String {
-    let random = std::iter::repeat_with(fastrand::alphanumeric).take(24);
-    format!("call_{}", random.collect::<String>())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     answer::{Counts, Piece, ToolPiece},
     ask::{Ask, number},
     body::Body,
+    ending,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -21,8 +22,7 @@ use super::{
 use crate::{
     config::{self, StructuredOutput},
     types::{
-        Effort, FinishReason, Image, Message, OutputFormat, Part, Role, ToolCall, ToolChoice,
-        ToolDefinition,
+        Effort, Image, Message, OutputFormat, Part, Role, ToolCall, ToolChoice, ToolDefinition,
     },
 };
 
@@ -345,13 +345,15 @@ fn usable_id(id: &str) -> String {
 /// Reads a stream event, or a whole reply. Kinds that are not known say nothing.
 ///
 /// # Errors
-/// The error that it is instead.
+/// The error that it is instead, or that its finish reason is.
 fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
     let index = value.get("index").and_then(Value::as_u64);
     let mut pieces = Vec::new();
+    // Some compatible servers count at the very end only.
+    pieces.extend(value.get("usage").filter(|usage| usage.is_object()).map(usage));
     match value.get("type").and_then(Value::as_str) {
         // What it counts as written is the beginning only.
         Some("message_start") => pieces.extend(
@@ -364,15 +366,13 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
             pieces.extend(value.get("delta").and_then(|more| delta(more, index)));
         }
         Some("message_delta") => {
-            pieces.extend(value.pointer("/delta/stop_reason").and_then(finish));
-            pieces.extend(value.get("usage").filter(|usage| usage.is_object()).map(usage));
+            pieces.extend(finish(value.pointer("/delta/stop_reason"))?);
         }
         Some("message_stop") => pieces.push(Piece::End),
         Some("message") | None => {
             let blocks = value.get("content").and_then(Value::as_array).into_iter().flatten();
             pieces.extend((0..).zip(blocks).filter_map(|(index, whole)| block(whole, Some(index))));
-            pieces.extend(value.get("stop_reason").and_then(finish));
-            pieces.extend(value.get("usage").filter(|usage| usage.is_object()).map(usage));
+            pieces.extend(finish(value.get("stop_reason"))?);
         }
         Some(_) => {}
     }
@@ -393,6 +393,7 @@ fn block(block: &Value, index: Option<u64>) -> Option<Piece<'_>> {
                 id: Some(text("id").to_owned()),
                 name: Some(text("name").to_owned()),
                 arguments: arguments.map(|input| input.to_string()).unwrap_or_default(),
+                begins: true,
             }))
         }
         _ => None,
@@ -412,13 +413,9 @@ fn delta(delta: &Value, index: Option<u64>) -> Option<Piece<'_>> {
     }
 }
 
-fn finish(reason: &Value) -> Option<Piece<'_>> {
-    Some(Piece::Finish(match reason.as_str()? {
-        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
-        "tool_use" => FinishReason::ToolCalls,
-        "refusal" => FinishReason::ContentFilter,
-        _ => FinishReason::Stop, // `end_turn`, `stop_sequence`, `pause_turn`
-    }))
+fn finish<'v>(reason: Option<&Value>) -> Result<Option<Piece<'v>>, Refusal> {
+    let reason = ending::word(reason).map(ending::finish_reason).transpose()?;
+    Ok(reason.map(Piece::Finish))
 }
 
 fn usage(usage: &Value) -> Piece<'static> {

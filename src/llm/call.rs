@@ -273,13 +273,10 @@ impl<'a> Try<'a> {
     /// A complete answer's events, or why it is none.
     fn completion(&mut self, exchange: &Exchange) -> Result<(Attempt, Completion), Failure> {
         let answer = exchange.answer();
-        let reason: FinishReason = answer.reason().map_err(|kind| {
-            let words = match kind {
-                LlmErrorKind::ContentFilter => "the answer was withheld by a content filter",
-                _ => "the answer is empty",
-            };
-            Failure::new(kind, words)
-        })?;
+        let endings = &self.lease.endpoint().endings;
+        let reason: FinishReason =
+            answer.reason(endings).map_err(|(kind, words)| Failure::new(kind, words))?;
+        answer.shows(endings);
         let ended = Instant::now();
         let first = self.first_delta.unwrap_or(ended);
         let usage = answer.usage(self.prompt_bytes(), first - self.begun, ended - first);

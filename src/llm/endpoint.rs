@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +55,38 @@ pub(super) struct Endpoint {
     context: Arc<AtomicU32>,
     /// How its connections are used.
     pub(super) warmth: Arc<Warmth>,
+    /// How its answers end.
+    pub(super) endings: Arc<Endings>,
+}
+
+/// How an endpoint's answers end, as far as they have shown it. One that ends otherwise was cut off
+/// on its way, by a gateway that hides it.
+#[derive(Debug, Default)]
+pub(super) struct Endings {
+    gives_reasons: AtomicBool,
+    terminates: AtomicBool,
+}
+
+impl Endings {
+    /// Whether its answers have a finish reason.
+    pub(super) fn gives_reasons(&self) -> bool {
+        self.gives_reasons.load(Ordering::Relaxed)
+    }
+
+    /// Whether its streams end with a terminator.
+    pub(super) fn terminates(&self) -> bool {
+        self.terminates.load(Ordering::Relaxed)
+    }
+
+    /// Remembers how a complete answer ended.
+    pub(super) fn learn(&self, had_reason: bool, was_terminated: bool) {
+        if had_reason && !self.gives_reasons() {
+            self.gives_reasons.store(true, Ordering::Relaxed);
+        }
+        if was_terminated && !self.terminates() {
+            self.terminates.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Of calls that are to be streamed, and of others.
@@ -115,7 +147,7 @@ impl Endpoint {
         let name = config.authority();
         let addresses = Default::default();
         let refused = Mutex::new(BTreeSet::new());
-        let (context, warmth) = (Arc::default(), Arc::default());
+        let (context, warmth, endings) = (Arc::default(), Arc::default(), Arc::default());
         Ok(Self {
             client: connections.client().clone(),
             connections,
@@ -130,6 +162,7 @@ impl Endpoint {
             refused,
             context,
             warmth,
+            endings,
         })
     }
 
@@ -139,6 +172,7 @@ impl Endpoint {
         self.warmth = Arc::clone(&before.warmth);
         self.context = Arc::clone(&before.context);
         self.habits = Arc::clone(&before.habits);
+        self.endings = Arc::clone(&before.endings);
         if self.model.asks_like(&before.model) {
             self.refused = Mutex::new(before.refused());
         }

@@ -63,8 +63,10 @@ pub enum LlmErrorKind {
     Garbled,
     /// The stream ended without finish reason and without terminator.
     Truncated,
-    /// A complete answer without text and without tool calls.
+    /// An answer that ended without text, without tool calls and without a reason.
     Empty,
+    /// An answer without the tool call that was demanded.
+    ToolCallMissing,
     /// The upstream withheld the answer.
     ContentFilter,
     /// Every endpoint is out of service, so none was asked.
@@ -95,6 +97,7 @@ impl LlmErrorKind {
             Self::Garbled => "garbled_response",
             Self::Truncated => "truncated",
             Self::Empty => "empty_answer",
+            Self::ToolCallMissing => "tool_call_missing",
             Self::ContentFilter => "content_filter",
             Self::CircuitOpen => "circuit_open",
             Self::Setup => "client_setup",

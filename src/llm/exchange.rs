@@ -29,8 +29,6 @@ use super::{
 const ERROR_LIMIT: usize = 64 * 1024;
 /// How long an error's body may take.
 const ERROR_WAIT: Duration = Duration::from_secs(2);
-/// After a finish reason: how long usage and the terminator may take.
-const FINISH_WAIT: Duration = Duration::from_secs(1);
 /// After the terminator: how long the end of the body may take.
 const DRAIN_WAIT: Duration = Duration::from_millis(250);
 
@@ -54,8 +52,8 @@ pub(super) struct Exchange {
     has_spoken: bool,
     /// The last chunk came so soon that more may well be behind it.
     is_rushing: bool,
-    /// When an answer that has its finish reason counts as over.
-    finish_by: Option<Instant>,
+    /// When an answer that has its finish reason counts as over, and how many pieces it had then.
+    finish_by: Option<(Instant, u64)>,
     /// Of its connection, for those who keep it warm.
     using: Option<Use>,
     /// The same, for those who use it next.
@@ -91,8 +89,8 @@ pub(super) async fn open(
         let refusal = refusal.with_headers(&headers, &prepared.url, &endpoint.config.api_base);
         return Err(Failure::refused(refusal, &headers, endpoint));
     }
-    let answer = Answer::new(call.raw, model.log_payloads).folded(call.folded);
-    let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures))?;
+    let answer = Answer::to(call, &model.config, model.log_payloads);
+    let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures));
     exchange.using = Some(using);
     exchange.answering = answering;
     Ok(Box::new(exchange))
@@ -100,18 +98,15 @@ pub(super) async fn open(
 
 impl Exchange {
     /// Reads the body of a response that is a success.
-    ///
-    /// # Errors
-    /// When it is a web page.
     pub(super) fn new(
         wire: &'static dyn Wire,
         response: Response,
         answer: Answer,
         signatures: Arc<Signatures>,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let reader = ReplyReader::new(wire, kind.unwrap_or_default(), answer, signatures)?;
-        Ok(Self {
+        let reader = ReplyReader::new(wire, kind.unwrap_or_default(), answer, signatures);
+        Self {
             response,
             reader,
             exhausted: false,
@@ -120,7 +115,7 @@ impl Exchange {
             finish_by: None,
             using: None,
             answering: None,
-        })
+        }
     }
 
     /// The next delta of what was read.
@@ -144,15 +139,19 @@ impl Exchange {
             }
             let since = Instant::now();
             let chunk = match self.finish_by {
-                None => self.response.chunk().await,
-                // Complete already: whatever goes wrong now, or nothing at all, ends it well.
-                Some(by) if by <= since => Ok(None),
-                Some(by) => Ok(timeout_at(by, self.response.chunk())
-                    .await
-                    .map_or(None, |chunk| chunk.unwrap_or(None))),
+                None => Some(self.response.chunk().await),
+                Some((by, _)) if by <= since => None,
+                Some((by, _)) => timeout_at(by, self.response.chunk()).await.ok(),
             };
             self.is_rushing = self.has_spoken && since.elapsed() < RUSH;
-            self.take(chunk);
+            match chunk {
+                Some(chunk) => self.take(chunk),
+                None => {
+                    // Nothing is missing that could still be told.
+                    self.exhausted = true;
+                    self.reader.finish();
+                }
+            }
         }
     }
 
@@ -198,15 +197,19 @@ impl Exchange {
                 self.reader.fail(of_body(error));
             }
         }
-        if self.is_complete() && self.finish_by.is_none() {
-            self.finish_by = Some(Instant::now() + FINISH_WAIT);
-        }
+        let answer = self.reader.answer();
+        // What says nothing, as a sign of life does, renews no wait.
+        let renewed = |(by, pieces)| (pieces == answer.pieces()).then_some((by, pieces));
+        self.finish_by = answer.last_wait().and_then(|wait| {
+            let known = self.finish_by.and_then(renewed);
+            known.or_else(|| Some((Instant::now().checked_add(wait)?, answer.pieces())))
+        });
     }
 
-    /// Whether the upstream has said why it ended: [`Exchange::read_on`] bounds itself from then on,
-    /// and a limit that runs out now must not spoil a complete answer.
+    /// Whether the upstream has said why it ended, behind its last piece: [`Exchange::read_on`] bounds
+    /// itself from then on, and a limit that runs out now must not spoil a complete answer.
     pub(super) fn is_complete(&self) -> bool {
-        self.reader.answer().is_complete()
+        self.finish_by.is_some() || self.reader.answer().is_ended()
     }
 
     /// The books of the answer.
@@ -216,6 +219,9 @@ impl Exchange {
 
     /// Reads the rest of a complete answer's body, as far as it has come already.
     pub(super) fn drain_ready(&mut self) {
+        if self.reader.answer().is_cut_short() {
+            self.exhausted = true; // it would go on for long
+        }
         let drained = self.drain_to_end().now_or_never();
         self.drained(drained.is_some());
     }

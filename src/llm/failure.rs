@@ -48,6 +48,7 @@ impl Failure {
             LlmErrorKind::Connect | LlmErrorKind::Transport | LlmErrorKind::Truncated => {
                 Advice::Backoff
             }
+            LlmErrorKind::ToolCallMissing => Advice::Once,
             _ => Advice::Never,
         };
         let (blame, words) = (Blame::Request, Words::Own(words.into()));
@@ -89,6 +90,7 @@ impl Failure {
             | LlmErrorKind::UnsupportedInput
             | LlmErrorKind::Rejected { .. }
             | LlmErrorKind::Empty
+            | LlmErrorKind::ToolCallMissing
             | LlmErrorKind::ContentFilter => Report::Answered,
             LlmErrorKind::CircuitOpen | LlmErrorKind::Setup => return None,
         })
@@ -115,6 +117,7 @@ impl Failure {
             LlmErrorKind::ContextLength
             | LlmErrorKind::Rejected { .. }
             | LlmErrorKind::Empty
+            | LlmErrorKind::ToolCallMissing
             | LlmErrorKind::ContentFilter
             | LlmErrorKind::CircuitOpen
             | LlmErrorKind::Setup => false,

@@ -12,6 +12,7 @@ use super::{
     answer::{Counts, Piece, ToolPiece, call_id},
     ask::{Ask, number},
     body::Body,
+    ending,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -369,12 +370,12 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         return Err(refusal);
     }
     let mut pieces = Vec::new();
+    pieces.extend(value.get("usageMetadata").filter(|usage| usage.is_object()).map(usage));
     let candidate = value.pointer("/candidates/0");
     let parts = candidate.and_then(|candidate| candidate.pointer("/content/parts")?.as_array());
     for part in parts.into_iter().flatten() {
         read_part(part, &mut pieces);
     }
-    pieces.extend(value.get("usageMetadata").filter(|usage| usage.is_object()).map(usage));
     if let Some(reason) = candidate.and_then(|candidate| candidate.get("finishReason")?.as_str()) {
         pieces.extend(finish(reason)?.map(Piece::Finish));
     }
@@ -403,6 +404,7 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
             id: Some(id),
             name: text(call.get("name")),
             arguments: arguments.unwrap_or_else(|| "{}".to_owned()),
+            begins: true,
         }));
     }
 }
@@ -410,18 +412,8 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
 fn finish(reason: &str) -> Result<Option<FinishReason>, Refusal> {
     match reason {
         "" | "FINISH_REASON_UNSPECIFIED" => Ok(None),
-        "MAX_TOKENS" => Ok(Some(FinishReason::Length)),
-        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" => {
-            Ok(Some(FinishReason::ContentFilter))
-        }
-        reason if reason.starts_with("IMAGE_") => Ok(Some(FinishReason::ContentFilter)),
-        "MALFORMED_FUNCTION_CALL"
-        | "UNEXPECTED_TOOL_CALL"
-        | "TOO_MANY_TOOL_CALLS"
-        | "MISSING_THOUGHT_SIGNATURE"
-        | "MALFORMED_RESPONSE"
-        | "OTHER" => Err(Refusal::ended_with(reason)),
-        _ => Ok(Some(FinishReason::Stop)),
+        "OTHER" => Err(Refusal::ended_with(reason)),
+        reason => ending::finish_reason(reason).map(Some),
     }
 }
 

@@ -4,6 +4,8 @@ use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 
+use super::scan::Scanner;
+
 /// Longest line (or SSE event) that is read; an upstream that sends more is not speaking the
 /// protocol, and memory must stay bounded.
 pub(super) const LINE_LIMIT: usize = 8 * 1024 * 1024;
@@ -12,9 +14,9 @@ pub(super) const LINE_LIMIT: usize = 8 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
-/// Takes the chunks of a body and gives them back line by line, without LF or CRLF. Bytes stay bytes
-/// until a line is complete, so a character may straddle two chunks. What came in one chunk is lent
-/// from there; only a line that was split is put together.
+/// Takes the chunks of a body and gives them back line by line, without LF, CRLF or CR. Bytes stay
+/// bytes until a line is complete, so a character may straddle two chunks. What came in one chunk is
+/// lent from there; only a line that was split is put together.
 #[derive(Debug)]
 pub(super) struct LineReader {
     chunk: Bytes,
@@ -24,6 +26,8 @@ pub(super) struct LineReader {
     split: Vec<u8>,
     /// It was given out.
     is_given: bool,
+    /// The last line ended with a CR, to which the next LF belongs.
+    after_return: bool,
     limit: usize,
 }
 
@@ -36,7 +40,14 @@ pub(super) enum Line {
 
 impl LineReader {
     pub(super) fn new(limit: usize) -> Self {
-        Self { chunk: Bytes::new(), start: 0, split: Vec::new(), is_given: false, limit }
+        Self {
+            chunk: Bytes::new(),
+            start: 0,
+            split: Vec::new(),
+            is_given: false,
+            after_return: false,
+            limit,
+        }
     }
 
     /// Takes a chunk as it came from the network, best when all lines of the one before were read.
@@ -46,19 +57,14 @@ impl LineReader {
         self.start = 0;
     }
 
-    /// The next complete line, lossily decoded; `None` until more bytes come.
-    pub(super) fn next_line(&mut self) -> Result<Option<Cow<'_, str>>, TooLong> {
-        let line = self.find()?;
-        Ok(line.map(|line| self.text(&line)))
-    }
-
     /// Where the next complete line is; `None` until more bytes come.
     pub(super) fn find(&mut self) -> Result<Option<Line>, TooLong> {
         if std::mem::take(&mut self.is_given) {
             self.split.clear();
         }
+        self.skip_line_feed();
         let unread = self.chunk.get(self.start..).unwrap_or_default();
-        let Some(length) = memchr::memchr(b'\n', unread) else {
+        let Some(length) = memchr::memchr2(b'\n', b'\r', unread) else {
             self.split.extend_from_slice(unread);
             // Its memory belongs to the connection, which can use it again.
             self.chunk = Bytes::new();
@@ -70,6 +76,8 @@ impl LineReader {
         }
         let (from, end) = (self.start, self.start.saturating_add(length));
         self.start = end.saturating_add(1);
+        self.after_return = self.chunk.get(end) == Some(&b'\r');
+        self.skip_line_feed();
         if self.split.is_empty() {
             return Ok(Some(Line::InChunk(from..end)));
         }
@@ -84,10 +92,25 @@ impl LineReader {
         let length = match unread {
             [b'\n', ..] => 1,
             [b'\r', b'\n', ..] => 2,
+            [b'\r'] => {
+                self.after_return = true;
+                1
+            }
+            [b'\r', ..] => 1,
             _ => return false,
         };
         self.start = self.start.saturating_add(length);
         true
+    }
+
+    /// Passes over the rest of a CRLF, which may come with the next chunk.
+    fn skip_line_feed(&mut self) {
+        if self.after_return
+            && let Some(next) = self.chunk.get(self.start)
+        {
+            self.after_return = false;
+            self.start = self.start.saturating_add(usize::from(*next == b'\n'));
+        }
     }
 
     /// The bytes of the line that was found last.
@@ -110,8 +133,61 @@ impl LineReader {
     }
 }
 
+/// A body of JSON objects, one a line as a rule; one that was laid out over several lines is put
+/// together.
+#[derive(Debug)]
+pub(super) struct JsonLines {
+    lines: LineReader,
+    /// An object that is not complete.
+    open: String,
+    scan: Scanner,
+    limit: usize,
+}
+
+impl JsonLines {
+    pub(super) fn new(limit: usize) -> Self {
+        let lines = LineReader::new(limit);
+        Self { lines, open: String::new(), scan: Scanner::default(), limit }
+    }
+
+    /// Takes a chunk as it came from the network.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        self.lines.push(bytes);
+    }
+
+    /// The next object, or whatever else a line says; `None` until more bytes come.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Cow<'_, str>>, TooLong> {
+        while let Some(line) = self.lines.find()? {
+            let bytes = self.lines.bytes(&line);
+            let is_open = bytes.trim_ascii_start().starts_with(b"{")
+                && !bytes.trim_ascii_end().ends_with(b"}");
+            if self.open.is_empty() && !is_open {
+                return Ok(Some(self.lines.text(&line)));
+            }
+            let text = self.lines.text(&line);
+            self.scan.feed_all(&text);
+            self.open.push_str(&text);
+            self.open.push('\n');
+            if self.open.len() > self.limit {
+                return Err(TooLong);
+            }
+            if self.scan.is_ended() {
+                self.scan = Scanner::default();
+                return Ok(Some(Cow::Owned(std::mem::take(&mut self.open))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is not complete, once the body is over and `None` was given.
+    pub(super) fn rest(&mut self) -> Option<String> {
+        let mut open = std::mem::take(&mut self.open);
+        open.push_str(&self.lines.rest().unwrap_or_default());
+        (!open.is_empty()).then_some(open)
+    }
+}
+
 fn text(line: &[u8]) -> Cow<'_, str> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     // Reads many bytes at once, while the lossy decoder counts each, also of what needs no repair.
     match std::str::from_utf8(line) {
         Ok(text) => Cow::Borrowed(text),
@@ -124,6 +200,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl LineReader {
+        fn next_line(&mut self) -> Result<Option<Cow<'_, str>>, TooLong> {
+            let line = self.find()?;
+            Ok(line.map(|line| self.text(&line)))
+        }
+    }
 
     fn read(chunks: &[&[u8]]) -> Vec<String> {
         let mut reader = LineReader::new(LINE_LIMIT);
@@ -149,6 +232,38 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = SAMPLE.as_bytes().chunks(1).collect();
         assert_eq!(read(&bytes), want);
+    }
+
+    #[test]
+    fn a_carriage_return_alone_ends_a_line() {
+        let sample = "a\r\rb\r\nc\nd\r";
+        for split in 0..=sample.len() {
+            let (head, tail) = sample.as_bytes().split_at(split);
+            assert_eq!(read(&[head, tail]), ["a", "", "b", "c", "d"], "split at {split}");
+        }
+    }
+
+    #[test]
+    fn an_object_over_several_lines_is_one() {
+        let sample = "{\"a\":1}\n{\n  \"b\": {\r\n    \"c\": \"}\"\n  }\n}\n\n{\"d\":2}\n{\"e\":";
+        for split in 0..=sample.len() {
+            let (head, tail) = sample.split_at(split);
+            let mut reader = JsonLines::new(LINE_LIMIT);
+            let mut frames = Vec::new();
+            for chunk in [head, tail] {
+                reader.push(Bytes::copy_from_slice(chunk.as_bytes()));
+                while let Some(frame) = reader.next_frame().unwrap() {
+                    frames.push(frame.split_whitespace().collect::<String>());
+                }
+            }
+            frames.retain(|frame| !frame.is_empty());
+            let want = ["{\"a\":1}", "{\"b\":{\"c\":\"}\"}}", "{\"d\":2}"];
+            assert_eq!(frames, want, "split at {split}");
+            assert_eq!(reader.rest().as_deref(), Some("{\"e\":"));
+        }
+        let mut reader = JsonLines::new(8);
+        reader.push(Bytes::from_static(b"{\n1,2,3\n4\n"));
+        assert_eq!(reader.next_frame(), Err(TooLong));
     }
 
     #[test]

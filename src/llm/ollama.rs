@@ -12,14 +12,14 @@ use super::{
     answer::{Counts, Piece, ToolPiece, call_id},
     ask::{Ask, number},
     body::Body,
-    openai, prompt,
+    ending, openai, prompt,
     refusal::Refusal,
     repair::{Field, Parameter, field},
     wire::{Feature, Tell, Wire, below, names},
 };
 use crate::{
     config::{self, StructuredOutput},
-    types::{Effort, FinishReason, Image, Message, OutputFormat, Part},
+    types::{Effort, Image, Message, OutputFormat, Part},
 };
 
 /// The protocol.
@@ -206,7 +206,7 @@ fn message(message: &Message) -> Value {
 /// Reads a stream line or a whole reply, which are of one shape.
 ///
 /// # Errors
-/// The error that it is instead.
+/// The error that it is instead, or that its finish reason is.
 fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
@@ -220,11 +220,10 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     let calls = said.get("tool_calls").and_then(Value::as_array);
     pieces.extend(calls.into_iter().flatten().map(tool_piece).map(Piece::Tool));
     if value.get("done").and_then(Value::as_bool) == Some(true) {
-        let reason = match value.get("done_reason").and_then(Value::as_str) {
-            Some("length") => FinishReason::Length,
-            _ => FinishReason::Stop,
-        };
-        pieces.extend([Piece::Usage(counts(value)), Piece::Finish(reason), Piece::End]);
+        pieces.push(Piece::Usage(counts(value)));
+        let reason = ending::word(value.get("done_reason")).map(ending::finish_reason);
+        pieces.extend(reason.transpose()?.map(Piece::Finish));
+        pieces.push(Piece::End);
     }
     Ok(pieces)
 }
@@ -242,6 +241,7 @@ fn tool_piece(call: &Value) -> ToolPiece {
         id: text(call.get("id")).filter(|id| !id.is_empty()).or_else(|| Some(call_id())),
         name: text(call.pointer("/function/name")),
         arguments,
+        begins: true,
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
     use crate::{
         config::{Mode, Model},
         llm::{Call, repair::Refused, testing},
-        types::{Extra, Protocol, Role, ToolCall, ToolChoice},
+        types::{Extra, FinishReason, Protocol, Role, ToolCall, ToolChoice},
     };
 
     fn config() -> Model {
@@ -427,6 +427,7 @@ mod tests {
                     id: Some("c".into()),
                     name: Some("f".into()),
                     arguments: "{\"a\":1}".into(),
+                    begins: true,
                 })],
             ),
             (

@@ -1,6 +1,7 @@
 //! The OpenAI-compatible protocol: bodies, replies and stream chunks of `/chat/completions` and
 //! `/completions`. Pure.
 
+mod usage;
 mod usual;
 
 use std::borrow::Cow;
@@ -12,13 +13,14 @@ use super::{
     answer::{Counts, Piece, ToolPiece},
     ask::{Ask, MOST_STOPS, number},
     body::Body,
+    ending,
     refusal::Refusal,
     repair::{Field, Parameter, field},
     wire::{Feature, Tell, Wire, below, object},
 };
 use crate::{
     config::{self, StructuredOutput},
-    types::{Effort, FinishReason, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition},
+    types::{Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition},
 };
 
 /// The protocol.
@@ -267,32 +269,36 @@ fn part(part: &Part) -> Value {
     }
 }
 
-/// Reads a stream chunk or a whole reply, which differ in nothing but `delta` and `message`.
+/// Reads a stream chunk or a whole reply, which differ in nothing but `delta` and `message`. Usage
+/// comes first and the finish reason last, so that what stands behind a reason came after it.
 ///
 /// # Errors
-/// The error that it is instead.
+/// The error that it is instead, or that its finish reason is.
 fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
     let mut pieces = Vec::new();
+    pieces.extend(usage::read(value).map(Piece::Usage));
     if let Some(choice) = value.pointer("/choices/0") {
-        let said = ["delta", "message"].iter().find_map(|name| choice.get(*name));
-        if let Some(said) = said.filter(|said| said.is_object()) {
+        let is_said = |said: &&Value| said.as_object().is_some_and(|fields| !fields.is_empty());
+        let (delta, message) = (choice.get("delta"), choice.get("message"));
+        let said = delta.filter(is_said).or(message.filter(is_said));
+        if let Some(said) = said {
             pieces.extend(reasoning(said).map(Piece::Reasoning));
             content(said.get("content"), &mut pieces);
             content(said.get("refusal"), &mut pieces);
-            let calls = said.get("tool_calls").and_then(Value::as_array);
-            pieces.extend(calls.into_iter().flatten().map(tool_piece).map(Piece::Tool));
+            // In a message each call is whole, in a delta it may be a piece of one.
+            let begins = delta.filter(is_said).is_none();
+            let calls = said.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
+            let calls = calls.map(|call| ToolPiece { begins, ..tool_piece(call) });
+            pieces.extend(calls.map(Piece::Tool));
         }
         content(choice.get("text"), &mut pieces);
-        let reason = choice.get("finish_reason").and_then(Value::as_str);
-        if let Some(reason) = reason.filter(|reason| !matches!(*reason, "" | "null")) {
-            pieces.push(Piece::Finish(finish_reason(reason)?));
-        }
-    }
-    if let Some(usage) = value.get("usage").filter(|usage| usage.is_object()) {
-        pieces.push(Piece::Usage(counts(usage)));
+        let native = ["/native_finish_reason", "/provider_specific_fields/native_finish_reason"];
+        let native = native.iter().find_map(|path| ending::word(choice.pointer(path)));
+        let reason = ending::of_gateway(ending::word(choice.get("finish_reason")), native)?;
+        pieces.extend(reason.map(Piece::Finish));
     }
     Ok(pieces)
 }
@@ -341,28 +347,7 @@ fn tool_piece(call: &Value) -> ToolPiece {
         id: text(call.get("id")),
         name: text(call.pointer("/function/name")),
         arguments,
-    }
-}
-
-fn finish_reason(reason: &str) -> Result<FinishReason, Refusal> {
-    match reason {
-        "length" | "max_tokens" => Ok(FinishReason::Length),
-        "tool_calls" | "function_call" => Ok(FinishReason::ToolCalls),
-        "content_filter" => Ok(FinishReason::ContentFilter),
-        "error" => Err(Refusal::wordless()),
-        _ => Ok(FinishReason::Stop), // `stop`, and whatever a server makes up for it
-    }
-}
-
-fn counts(usage: &Value) -> Counts {
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64);
-    Counts {
-        prompt: count("/prompt_tokens"),
-        completion: count("/completion_tokens"),
-        cached: count("/prompt_tokens_details/cached_tokens"),
-        reasoning: count("/completion_tokens_details/reasoning_tokens"),
-        prompt_time: None,
-        completion_time: None,
+        begins: false,
     }
 }
 

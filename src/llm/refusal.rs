@@ -15,7 +15,7 @@ use url::Url;
 
 use self::body::Body;
 pub(super) use self::context::listed_context;
-use super::{LlmErrorKind, blame::is_about_content, redact};
+use super::{LlmErrorKind, blame::is_about_content, error_frame::error_in, redact};
 
 /// Texts of one error that are shown.
 const MOST_SHOWN: usize = 3;
@@ -54,20 +54,9 @@ impl Refusal {
         Self { status, body, ..Self::default() }
     }
 
-    /// The error that this event of a stream (or body under a 200) is, if it is one: a top-level
-    /// `error`, vLLM's `"object": "error"`, or OpenRouter's error inside the choice.
+    /// The error that this event of a stream (or body under a 200) is, if it is one.
     pub(super) fn in_band(value: &Value) -> Option<Self> {
-        let has_error = |value: &Value| value.get("error").is_some_and(|error| !error.is_null());
-        let choice = value.pointer("/choices/0");
-        let found = if has_error(value)
-            || value.get("object").and_then(Value::as_str) == Some("error")
-            || value.pointer("/0/error").is_some()
-        {
-            value
-        } else {
-            choice.filter(|choice| has_error(choice))?
-        };
-        Some(Self::inside(found))
+        error_in(value).map(Self::inside)
     }
 
     /// The error that this value is, known from elsewhere to be one.

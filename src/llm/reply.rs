@@ -1,16 +1,18 @@
 //! Reads the body of an answer, however the upstream frames it: bytes to frames, frames to deltas.
 //! Pure.
 
+mod frame;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Deserializer, Value};
 
 use super::{
     Delta, LlmErrorKind,
     answer::{Answer, Piece},
     failure::Failure,
-    lines::{LINE_LIMIT, LineReader},
+    lines::{JsonLines, LINE_LIMIT},
     mould::{Cast, Mould},
     refusal::Refusal,
     signatures::Signatures,
@@ -18,6 +20,7 @@ use super::{
     wire::{Wire, wire},
 };
 use crate::types::Protocol;
+use frame::{DONE, bare, is_keep_alive, named_error};
 
 /// Most bytes of a reply that is read as a whole.
 const REPLY_LIMIT: usize = 32 * 1024 * 1024;
@@ -26,6 +29,10 @@ const REPLY_LIMIT: usize = 32 * 1024 * 1024;
 pub struct ReplyReader {
     wire: &'static dyn Wire,
     framing: Framing,
+    /// What came before the framing was known: the beginning of a byte order mark.
+    head: Vec<u8>,
+    /// It was announced as a web page, and nothing of it was read yet.
+    may_be_page: bool,
     answer: Answer,
     signatures: Arc<Signatures>,
     ready: VecDeque<Delta>,
@@ -41,7 +48,7 @@ enum Framing {
     /// Not known before its first byte.
     Unknown,
     Sse(SseReader),
-    Lines(LineReader),
+    Lines(JsonLines),
     Whole(Vec<u8>),
 }
 
@@ -49,47 +56,24 @@ impl ReplyReader {
     /// Of a stream in this protocol, as benchmarks read it.
     #[must_use]
     pub fn of_stream(protocol: Protocol) -> Self {
-        let wire = wire(protocol);
-        let framing = match wire.streams_lines() {
-            true => Framing::Lines(LineReader::new(LINE_LIMIT)),
-            false => Framing::Unknown,
-        };
-        Self::with(wire, framing, Answer::new(false, false), Arc::default())
+        Self::new(wire(protocol), "", Answer::new(false, false), Arc::default())
     }
 
-    /// Of a response with this content type, which servers mislabel: most is left to the first byte.
-    ///
-    /// # Errors
-    /// When it is a web page.
+    /// Of a response with this content type. Servers mislabel, so the first byte tells how it is
+    /// framed.
     pub(super) fn new(
         wire: &'static dyn Wire,
         content_type: &str,
         answer: Answer,
         signatures: Arc<Signatures>,
-    ) -> Result<Self, Failure> {
-        let is = |kind: &str| {
-            content_type.get(..kind.len()).is_some_and(|head| head.eq_ignore_ascii_case(kind))
-        };
-        if is("text/html") {
-            return Err(Failure::new(LlmErrorKind::Garbled, GOT_HTML));
-        }
-        let framing = match wire.streams_lines() {
-            false => Framing::Unknown,
-            true if is("application/json") => Framing::Whole(Vec::new()),
-            true => Framing::Lines(LineReader::new(LINE_LIMIT)),
-        };
-        Ok(Self::with(wire, framing, answer, signatures))
-    }
-
-    fn with(
-        wire: &'static dyn Wire,
-        framing: Framing,
-        answer: Answer,
-        signatures: Arc<Signatures>,
     ) -> Self {
+        let html = "text/html";
+        let label = content_type.get(..html.len());
         Self {
             wire,
-            framing,
+            framing: Framing::Unknown,
+            head: Vec::new(),
+            may_be_page: label.is_some_and(|label| label.eq_ignore_ascii_case(html)),
             answer,
             signatures,
             ready: VecDeque::new(),
@@ -101,16 +85,13 @@ impl ReplyReader {
 
     /// Takes a chunk as it came from the network.
     pub fn push(&mut self, bytes: Bytes) {
-        if let Framing::Unknown = self.framing {
-            let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else {
-                return; // blank lines before the body keep a connection alive
-            };
-            self.framing = match first {
-                b'{' | b'[' => Framing::Whole(Vec::new()),
-                b'<' => return self.fail(Failure::new(LlmErrorKind::Garbled, GOT_HTML)),
-                _ => Framing::Sse(SseReader::new(LINE_LIMIT)),
-            };
-        }
+        let bytes = match self.framing {
+            Framing::Unknown => match self.begin(bytes) {
+                Some(bytes) => bytes,
+                None => return,
+            },
+            _ => bytes,
+        };
         match &mut self.framing {
             Framing::Unknown => {}
             Framing::Sse(reader) => reader.push(bytes),
@@ -123,6 +104,35 @@ impl ReplyReader {
         self.read_frames();
     }
 
+    /// Finds out how the body is framed, by its first byte behind blank lines, which keep a
+    /// connection alive, and a byte order mark. What there is to read, if it has come.
+    fn begin(&mut self, bytes: Bytes) -> Option<Bytes> {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        let bytes = match self.head.is_empty() {
+            true => bytes,
+            false => [std::mem::take(&mut self.head), bytes.to_vec()].concat().into(),
+        };
+        let text = bytes.trim_ascii_start();
+        let text = text.strip_prefix(MARK).unwrap_or(text).trim_ascii_start();
+        if MARK.starts_with(text) {
+            self.head = text.to_vec();
+            return None;
+        }
+        self.framing = match text.first() {
+            Some(b'<') => {
+                self.fail(Failure::new(LlmErrorKind::Garbled, GOT_HTML));
+                return None;
+            }
+            Some(b'{' | b'[') if self.wire.streams_lines() => {
+                Framing::Lines(JsonLines::new(LINE_LIMIT))
+            }
+            Some(b'{' | b'[') => Framing::Whole(Vec::new()),
+            _ => Framing::Sse(SseReader::new(LINE_LIMIT)),
+        };
+        let start = bytes.len().saturating_sub(text.len());
+        Some(bytes.slice(start..))
+    }
+
     /// The end of the body.
     pub fn end(&mut self) {
         self.read_rest();
@@ -131,6 +141,8 @@ impl ReplyReader {
         }
         if self.answer.is_complete() {
             self.close();
+        } else if self.may_be_page {
+            self.fail(Failure::new(LlmErrorKind::Garbled, GOT_HTML));
         } else {
             self.fail(Failure::new(LlmErrorKind::Truncated, CUT));
         }
@@ -171,7 +183,7 @@ impl ReplyReader {
                     .next_event()
                     .map(|event| event.map(|event| self.read(&event.data, event.is_error))),
                 Framing::Lines(reader) => {
-                    reader.next_line().map(|line| line.map(|line| self.read(&line, false)))
+                    reader.next_frame().map(|frame| frame.map(|frame| self.read(&frame, false)))
                 }
             };
             match is_read {
@@ -198,8 +210,8 @@ impl ReplyReader {
             },
         };
         // The tail of a stream that was cut is rarely JSON: that is a cut, not nonsense.
-        let whole =
-            data.trim() == "[DONE]" || serde_json::from_str::<serde::de::IgnoredAny>(&data).is_ok();
+        let mut values = Deserializer::from_str(&data).into_iter::<serde::de::IgnoredAny>();
+        let whole = data.trim() == DONE || values.next().is_some_and(|value| value.is_ok());
         if whole && !self.closed {
             self.read(&data, is_error);
         }
@@ -208,14 +220,15 @@ impl ReplyReader {
     /// Reads one frame of a stream.
     fn read(&mut self, data: &str, is_error: bool) {
         let data = data.trim();
-        if data.is_empty() {
+        if is_keep_alive(data) {
             return;
         }
-        if data == "[DONE]" {
-            self.tell(Piece::End);
-        } else if !is_error && (self.read_like_before(data) || self.read_usual(data)) {
-            // all of it is told
-        } else {
+        self.may_be_page = false;
+        self.answer.begin_frame();
+        let is_told = data.starts_with('{')
+            && !is_error
+            && (self.read_like_before(data) || self.read_usual(data));
+        if !is_told {
             self.read_any(data, is_error);
         }
         self.look_for_end();
@@ -240,58 +253,97 @@ impl ReplyReader {
         is_usual
     }
 
-    /// Reads any frame.
+    /// Reads any frame; some servers put several into one.
     fn read_any(&mut self, data: &str, is_error: bool) {
-        let value = serde_json::from_str::<Value>(data);
-        if is_error {
-            let value = value.unwrap_or_else(|_| data.into());
-            let value = serde_json::json!({ "error": value.get("error").unwrap_or(&value) });
-            return self.refuse(Refusal::inside(&value));
-        }
-        match value.as_ref().map(|value| self.wire.pieces(value)) {
-            Ok(Ok(pieces)) => pieces.into_iter().for_each(|piece| self.tell(piece)),
-            Ok(Err(refusal)) => self.refuse(refusal),
-            Err(_) => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
+        let mut rest = data;
+        while !self.closed {
+            rest = bare(rest);
+            if rest.is_empty() {
+                return;
+            }
+            if let Some(more) = rest.strip_prefix(DONE) {
+                self.tell(Piece::End);
+                rest = more;
+                continue;
+            }
+            let mut values = Deserializer::from_str(rest).into_iter::<Value>();
+            match values.next() {
+                Some(Ok(value)) if is_error => self.refuse(named_error(&value)),
+                Some(Ok(value)) => self.read_value(&value),
+                _ if is_error => self.refuse(named_error(&rest.into())),
+                _ => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
+            }
+            rest = rest.get(values.byte_offset()..).unwrap_or_default();
         }
     }
 
-    /// Reads a body that came as a whole, though it may be lines after all.
+    fn read_value(&mut self, value: &Value) {
+        self.answer.begin_frame();
+        match self.wire.pieces(value) {
+            Ok(pieces) => pieces.into_iter().for_each(|piece| self.tell(piece)),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// Reads a body that came as a whole, though it may be a stream after all.
     fn read_whole(&mut self, body: &[u8]) {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        if let Ok(text) = std::str::from_utf8(body)
-            && self.read_usual(text)
-        {
+        self.may_be_page = false;
+        let text = String::from_utf8_lossy(body);
+        if self.read_usual(&text) {
             return self.end_whole();
         }
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) if self.wire.is_reply(&value) => match self.wire.pieces(&value) {
-                Ok(pieces) => {
-                    pieces.into_iter().for_each(|piece| self.tell(piece));
-                    self.end_whole();
+        let mut values = Deserializer::from_str(&text).into_iter::<Value>();
+        match values.next() {
+            Some(Ok(value)) => {
+                let rest = bare(text.get(values.byte_offset()..).unwrap_or_default());
+                if !matches!(rest, "" | DONE) {
+                    self.read_any(&text, false);
+                    self.look_for_end();
+                } else if let Value::Array(frames) = &value {
+                    self.read_list(frames);
+                } else {
+                    self.read_reply(&value);
                 }
-                Err(refusal) => self.refuse(refusal),
-            },
-            Ok(value) => match Refusal::instead_of_answer(&value) {
-                Some(refusal) => self.refuse(refusal),
-                None => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply has no answer")),
-            },
-            Err(_) if self.wire.streams_lines() && body.contains(&b'\n') => {
-                let mut lines = LineReader::new(REPLY_LIMIT);
-                lines.push([body, b"\n"].concat().into());
-                self.framing = Framing::Lines(lines);
-                self.read_frames();
             }
-            Err(error) if error.is_eof() => {
+            Some(Err(error)) if error.is_eof() => {
                 self.fail(Failure::new(LlmErrorKind::Truncated, "the reply was cut off"));
             }
-            Err(_) => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is not JSON")),
+            _ => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is not JSON")),
+        }
+    }
+
+    /// Reads a stream that came as one list, as Gemini sends it when it is not asked for events.
+    fn read_list(&mut self, frames: &[Value]) {
+        if !frames.iter().any(|frame| self.wire.is_reply(frame)) {
+            return self.read_reply(frames.first().unwrap_or(&Value::Null));
+        }
+        for frame in frames {
+            if !self.closed {
+                self.read_value(frame);
+            }
+        }
+        self.look_for_end();
+    }
+
+    /// Reads a whole reply, or the error that came instead.
+    fn read_reply(&mut self, value: &Value) {
+        if self.wire.is_reply(value) {
+            self.read_value(value);
+            return self.end_whole();
+        }
+        match Refusal::instead_of_answer(value) {
+            Some(refusal) => self.refuse(refusal),
+            None => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply has no answer")),
         }
     }
 
     /// A whole reply was read.
     fn end_whole(&mut self) {
+        if self.closed {
+            return;
+        }
         if self.wire.ends_with_body() {
-            self.tell(Piece::End); // a whole body has no other terminator
+            self.answer.end(); // a whole body has no other terminator
         }
         self.look_for_end();
     }
@@ -317,18 +369,26 @@ impl ReplyReader {
         self.answer.close(&mut self.ready);
     }
 
-    /// Behind a finish reason nothing can fail any more.
+    /// The answer is complete, though its end was not seen.
+    pub(super) fn finish(&mut self) {
+        if !self.closed {
+            self.close();
+        }
+    }
+
+    /// Where all of the answer has come nothing can fail any more.
     pub(super) fn fail(&mut self, failure: Failure) {
-        if self.answer.is_complete() {
-            return self.close();
+        if self.answer.is_sure() {
+            return self.finish();
         }
         self.closed = true;
         self.failure = Some(failure);
     }
 
-    /// An error inside the answer.
+    /// An error inside the answer, whatever reason it gave before.
     fn refuse(&mut self, refusal: Refusal) {
-        self.fail(Failure::in_band(refusal));
+        self.closed = true;
+        self.failure = Some(Failure::in_band(refusal));
     }
 }
 

@@ -1,14 +1,18 @@
 //! Bytes to complete server-sent events, split anywhere. Pure.
 //!
-//! Lenient where upstreams are loose: LF or CRLF, comments (OpenRouter and DeepSeek send them as
-//! keep-alives), several `data:` lines, no space after the colon, a last event without its blank
-//! line, and llama.cpp's old `error:` lines.
+//! Lenient where upstreams are loose: LF, CRLF or CR, comments (OpenRouter and DeepSeek send them as
+//! keep-alives), several `data:` lines, no space after the colon, events without blank lines between
+//! them, llama.cpp's old `error:` lines, and JSON that stands in lines of its own without `data:`, as
+//! a server writes it that fails in the middle of a stream.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::lines::{LineReader, TooLong};
+use super::{
+    lines::{LineReader, TooLong},
+    scan::Scanner,
+};
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +28,26 @@ pub struct SseEvent<'a> {
 #[derive(Debug)]
 pub struct SseReader {
     lines: LineReader,
-    is_error: bool,
-    /// The data of an event that is not complete.
-    data: Option<String>,
-    limit: usize,
+    open: OpenEvent,
     at_start: bool,
+}
+
+/// An event that is not complete.
+#[derive(Debug)]
+struct OpenEvent {
+    is_error: bool,
+    data: Option<String>,
+    /// Follows the data: JSON that has ended waits for no blank line.
+    scan: Scanner,
+    limit: usize,
 }
 
 impl SseReader {
     /// With the longest event that is read, in bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        let lines = LineReader::new(limit);
-        Self { lines, is_error: false, data: None, limit, at_start: true }
+        let open = OpenEvent { is_error: false, data: None, scan: Scanner::default(), limit };
+        Self { lines: LineReader::new(limit), open, at_start: true }
     }
 
     /// Takes a chunk as it came from the network.
@@ -50,10 +61,10 @@ impl SseReader {
     /// When an event is longer than the limit.
     pub fn next_event(&mut self) -> Result<Option<SseEvent<'_>>, TooLong> {
         while let Some(line) = self.lines.find()? {
-            let is_data = self.data.is_none() && self.lines.bytes(&line).starts_with(b"data:");
+            let is_data = self.open.data.is_none() && self.lines.bytes(&line).starts_with(b"data:");
             if is_data && self.lines.skip_empty() {
                 self.at_start = false;
-                let is_error = std::mem::take(&mut self.is_error);
+                let is_error = std::mem::take(&mut self.open.is_error);
                 let data = match self.lines.text(&line) {
                     Cow::Borrowed(line) => Cow::Borrowed(data(line)),
                     Cow::Owned(line) => Cow::Owned(data(&line).to_owned()),
@@ -63,23 +74,23 @@ impl SseReader {
             let text = self.lines.text(&line);
             let text = if self.at_start { text.trim_start_matches('\u{feff}') } else { &text };
             self.at_start = false;
-            match field(text) {
-                ("", _) if text.is_empty() => {
-                    let is_error = std::mem::take(&mut self.is_error);
-                    if let Some(data) = self.data.take() {
-                        return Ok(Some(SseEvent { is_error, data: data.into() }));
-                    }
-                }
-                ("data", value) => add(&mut self.data, value, self.limit)?,
-                ("error", value) => {
-                    add(&mut self.data, value, self.limit)?;
-                    self.is_error = true;
-                }
-                ("event", value) => self.is_error = value == "error",
-                _ => {}
+            let (field, value) = match field(text) {
+                _ if text.is_empty() => (Field::End, ""),
+                ("data", value) => (Field::Data, value),
+                ("error", value) => (Field::Error, value),
+                ("event", value) => (Field::Name, value),
+                _ if is_bare(text) => (Field::Data, text),
+                ("" | "id" | "retry", _) => (Field::Other, ""),
+                // Laid out over several lines, of which the first alone has a name, if any.
+                _ if self.open.scan.is_inside() => (Field::More, text),
+                _ => (Field::Other, ""),
+            };
+            if let Some(event) = self.open.take(field, value)? {
+                return Ok(Some(event));
             }
         }
-        Ok(None)
+        // Whole, though no blank line has come: some servers send none.
+        Ok(if self.open.scan.is_ended() { self.open.complete() } else { None })
     }
 
     /// The event that the end of the body completes. Call it after `next_event` gave `None`.
@@ -92,16 +103,76 @@ impl SseReader {
     }
 }
 
-/// Adds a line to an event's data.
-fn add(data: &mut Option<String>, value: &str, limit: usize) -> Result<(), TooLong> {
-    match data {
-        Some(data) => {
-            data.push('\n');
-            data.push_str(value);
+impl OpenEvent {
+    /// Takes a line; an event that it completes.
+    fn take(&mut self, field: Field, value: &str) -> Result<Option<SseEvent<'static>>, TooLong> {
+        let mut event = None;
+        match field {
+            Field::End => {
+                event = self.complete();
+                self.is_error = false;
+            }
+            Field::Data | Field::Error => {
+                if self.scan.is_ended() {
+                    event = self.complete();
+                }
+                self.is_error |= matches!(field, Field::Error);
+                self.add(value)?;
+            }
+            Field::More => self.add(value)?,
+            Field::Name => {
+                // A name stands before its data as a rule; behind it only an error's is believed.
+                if self.scan.is_ended() && value != "error" {
+                    event = self.complete();
+                }
+                self.is_error = value == "error";
+            }
+            Field::Other => {}
         }
-        None => *data = Some(value.to_owned()),
+        Ok(event)
     }
-    if data.as_ref().is_some_and(|data| data.len() > limit) { Err(TooLong) } else { Ok(()) }
+
+    /// The event that was put together.
+    fn complete(&mut self) -> Option<SseEvent<'static>> {
+        self.scan = Scanner::default();
+        let data = self.data.take()?;
+        Some(SseEvent { is_error: std::mem::take(&mut self.is_error), data: data.into() })
+    }
+
+    /// Adds a line to the data.
+    fn add(&mut self, value: &str) -> Result<(), TooLong> {
+        self.scan.feed_all(value);
+        match &mut self.data {
+            Some(data) => {
+                data.push('\n');
+                data.push_str(value);
+            }
+            None => self.data = Some(value.to_owned()),
+        }
+        if self.data.as_ref().is_some_and(|data| data.len() > self.limit) {
+            return Err(TooLong);
+        }
+        Ok(())
+    }
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    /// The blank line behind an event.
+    End,
+    Data,
+    Error,
+    Name,
+    /// A further line of data that has begun.
+    More,
+    /// A comment, an id, or nothing known.
+    Other,
+}
+
+/// Whether a line is JSON without a field's name.
+fn is_bare(line: &str) -> bool {
+    line.trim_ascii_start().starts_with(['{', '['])
 }
 
 /// The value of a `data:` line.
@@ -140,9 +211,10 @@ mod tests {
         data:{\"t\":\ndata: \"世界\"}\n\n\ndata:\n\nretry: 5\n\ndata: [DONE]";
 
     #[test]
-    fn every_split_gives_the_same_events_with_lf_and_crlf() {
+    fn every_split_gives_the_same_events_with_lf_crlf_and_cr() {
         let want = ["{\"t\":\"你好\"}", "{\"t\":\n\"世界\"}", "", "[DONE]"];
-        for sample in [SAMPLE.to_owned(), SAMPLE.replace('\n', "\r\n")] {
+        for sample in [SAMPLE.to_owned(), SAMPLE.replace('\n', "\r\n"), SAMPLE.replace('\n', "\r")]
+        {
             for split in 0..=sample.len() {
                 let (head, tail) = sample.as_bytes().split_at(split);
                 assert_eq!(read(&[head, tail]), want, "split at {split}");
@@ -179,6 +251,40 @@ mod tests {
         assert_eq!(reader.next_event(), Ok(None));
         reader.push(Bytes::from_static(b"\n"));
         assert_eq!(reader.next_event().unwrap().unwrap().data, "3");
+    }
+
+    #[test]
+    fn events_without_blank_lines_are_told_apart() {
+        let sample = ": hm\ndata: {\"a\":1}\ndata:{\"b\":[\ndata: 2]}\r\
+            event: x\ndata: {\"c\":3}\nid: 1\ndata: [DONE]\n";
+        for split in 0..=sample.len() {
+            let (head, tail) = sample.as_bytes().split_at(split);
+            let want = ["{\"a\":1}", "{\"b\":[\n2]}", "{\"c\":3}", "[DONE]"];
+            assert_eq!(read(&[head, tail]), want, "split at {split}");
+        }
+        let mut reader = SseReader::new(LINE_LIMIT);
+        reader.push(Bytes::from_static(b"data: {\"a\":1}\n"));
+        assert_eq!(reader.next_event().unwrap().unwrap().data, "{\"a\":1}", "it waits for nothing");
+    }
+
+    #[test]
+    fn json_without_a_field_is_looked_at() {
+        let sample = "data: {\"a\":1}\n\n{\"error\":\"x\"}\n\n{\n  \"error\": {\n    \"id\": 7\n  }\n}\n\
+            data: 1\n\ndata: {\n\"b\": 2}\n\n[DONE]\n";
+        for split in 0..=sample.len() {
+            let (head, tail) = sample.as_bytes().split_at(split);
+            let events: Vec<String> =
+                read(&[head, tail]).iter().map(|data| data.split_whitespace().collect()).collect();
+            let want = [
+                "{\"a\":1}",
+                "{\"error\":\"x\"}",
+                "{\"error\":{\"id\":7}}",
+                "1",
+                "{\"b\":2}",
+                "[DONE]",
+            ];
+            assert_eq!(events, want, "split at {split}");
+        }
     }
 
     #[test]

@@ -1,10 +1,38 @@
-//! Splits `<think>...</think>` off the start of an answer, piece by piece. Pure.
+//! Splits a model's thoughts off the start of an answer, piece by piece. Pure.
 //!
-//! Only at the start: an answer may well talk about the tag. A lone `</think>` there (from a
-//! template that opened the tag in the prompt) is dropped too.
+//! Only at the start, block after block: an answer may well talk about the tags. A lone closing tag
+//! there (from a template that opened the tag in the prompt) is dropped too. Where in a text such a
+//! tag stands is known only of one that has come to its end ([`folded`]), or when the model is
+//! configured to begin inside a thought.
 
-const OPEN: &str = "<think>";
-const CLOSE: &str = "</think>";
+pub(super) mod folded;
+
+use super::answer::partial_suffix;
+
+/// The tags that thoughts stand between: of most models, Mistral's, ByteDance's Seed, Kimi's,
+/// OpenThoughts', and Gemma's channel.
+const PAIRS: [(&str, &str); 8] = [
+    ("<think>", THINK_END),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel>thought", "<channel|>"),
+];
+const THINK_END: &str = "</think>";
+
+/// What begins a header of harmony, the format of gpt-oss, and what ends it.
+const HEADS: [&str; 2] = ["<|start|>", "<|channel|>"];
+const HEAD_END: &str = "<|message|>";
+/// The channel that is the answer; all others are thoughts.
+const FINAL: &str = "<|channel|>final";
+/// No header is as long.
+const LONGEST_HEAD: usize = 512;
+/// What ends a message of harmony.
+const ENDS: [&str; 3] = ["<|end|>", "<|return|>", "<|call|>"];
+
 /// So many bytes of white space before the answer are held back; with more they are the answer.
 const MOST_SPACE: usize = 4096;
 
@@ -22,14 +50,29 @@ pub(super) enum Split {
 enum State {
     /// Nothing but white space, or the beginning of a tag, has come.
     Start,
-    /// Between the tags, before the first character of the thought.
-    Opened,
-    /// Between the tags.
-    Inside,
-    /// Behind the closing tag, before the first character of the answer.
+    /// Between tags, before the first character of the thought.
+    Opened(Close),
+    /// Between tags.
+    Inside(Close),
+    /// Behind a closing tag, before the first character of the answer or of another thought.
     Closed,
+    /// In a header of harmony's.
+    Head,
+    /// In harmony's answer, which has an end.
+    Final,
     /// In the answer.
     Answer,
+}
+
+/// What ends a thought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Close {
+    /// This tag.
+    Tag(&'static str),
+    /// Any of them: the template opened it.
+    Any,
+    /// The end of a message of harmony's, or the next one.
+    Message,
 }
 
 /// Fed with text as it streams; holds back only what may still become a tag, and leading space.
@@ -44,6 +87,11 @@ impl ThinkSplitter {
         Self { state: State::Start, held: String::new() }
     }
 
+    /// Of an answer that begins inside a thought.
+    pub(super) fn opened() -> Self {
+        Self { state: State::Opened(Close::Any), held: String::new() }
+    }
+
     /// Never splits: for output that was asked for verbatim.
     pub(super) fn verbatim() -> Self {
         Self { state: State::Answer, held: String::new() }
@@ -52,6 +100,13 @@ impl ThinkSplitter {
     /// Whether the answer has begun: all that comes is text of it, and need not be pushed.
     pub(super) fn is_answer(&self) -> bool {
         self.state == State::Answer
+    }
+
+    /// The upstream tells thoughts in a field of their own: its text does not begin inside one.
+    pub(super) fn told_apart(&mut self) {
+        if self.state == State::Opened(Close::Any) && self.held.is_empty() {
+            self.state = State::Start;
+        }
     }
 
     /// Takes a piece and gives what is certain now.
@@ -66,19 +121,20 @@ impl ThinkSplitter {
     pub(super) fn finish(&mut self) -> Option<Split> {
         let held = std::mem::take(&mut self.held);
         match self.state {
-            State::Opened | State::Inside => reasoning(held),
-            State::Start | State::Closed | State::Answer if held.trim().is_empty() => None,
-            State::Start | State::Closed | State::Answer => text(held),
+            State::Opened(_) | State::Inside(_) => reasoning(held),
+            _ if held.trim().is_empty() => None,
+            _ => text(held),
         }
     }
 
     /// One transition; `false` when nothing more can be said before more text comes.
     fn step(&mut self, out: &mut Vec<Split>) -> bool {
         match self.state {
-            State::Start => self.at_start(out),
-            State::Opened => self.skip_space(State::Inside),
-            State::Inside => self.inside(out),
-            State::Closed => self.skip_space(State::Answer),
+            State::Start | State::Closed => self.at_start(out),
+            State::Opened(close) => self.opening(close),
+            State::Inside(close) => self.inside(close, out),
+            State::Head => self.head(out),
+            State::Final => self.inside(Close::Message, out),
             State::Answer => {
                 out.extend(text(std::mem::take(&mut self.held)));
                 false
@@ -87,55 +143,99 @@ impl ThinkSplitter {
     }
 
     fn at_start(&mut self, out: &mut Vec<Split>) -> bool {
+        if self.state == State::Closed {
+            self.held = self.held.trim_start().to_owned();
+        }
         let trimmed = self.held.trim_start();
-        if let Some(rest) = trimmed.strip_prefix(OPEN) {
-            self.held = rest.to_owned();
-            self.state = State::Opened;
+        if let Some((close, rest)) = open_tag(trimmed) {
+            (self.state, self.held) = (State::Opened(Close::Tag(close)), rest.to_owned());
             return true;
         }
-        if let Some(rest) = trimmed.strip_prefix(CLOSE) {
-            self.held = rest.to_owned();
-            self.state = State::Closed;
+        if let Some(rest) = close_tags().find_map(|close| trimmed.strip_prefix(close)) {
+            (self.state, self.held) = (State::Closed, rest.to_owned());
             return true;
         }
-        let may_be_tag = OPEN.starts_with(trimmed) || CLOSE.starts_with(trimmed);
-        if may_be_tag && self.held.len() <= MOST_SPACE {
+        if HEADS.iter().any(|head| trimmed.starts_with(head)) {
+            (self.state, self.held) = (State::Head, trimmed.to_owned());
+            return true;
+        }
+        let opens = PAIRS.iter().map(|(open, _)| *open);
+        let mut tags = opens.chain(close_tags()).chain(HEADS);
+        if tags.any(|tag| tag.starts_with(trimmed)) && self.held.len() <= MOST_SPACE {
             return false; // nothing, or the beginning of a tag
         }
         self.state = State::Answer;
         self.step(out)
     }
 
-    fn skip_space(&mut self, next: State) -> bool {
-        let rest = self.held.trim_start().to_owned();
-        self.held = rest;
+    /// Before a thought white space is dropped, and a tag that was opened twice.
+    fn opening(&mut self, close: Close) -> bool {
+        let trimmed = self.held.trim_start().to_owned();
+        self.held = trimmed;
         if self.held.is_empty() {
             return false;
         }
-        self.state = next;
+        if close == Close::Any {
+            if let Some((close, rest)) = open_tag(&self.held) {
+                (self.state, self.held) = (State::Opened(Close::Tag(close)), rest.to_owned());
+                return true;
+            }
+            if PAIRS.iter().any(|(open, _)| open.starts_with(&self.held)) {
+                return false;
+            }
+        }
+        self.state = State::Inside(close);
         true
     }
 
-    fn inside(&mut self, out: &mut Vec<Split>) -> bool {
-        if let Some((thought, rest)) = self.held.split_once(CLOSE) {
-            out.extend(reasoning(thought.to_owned()));
-            self.held = rest.to_owned();
+    /// In what ends with a tag: a thought, or harmony's answer.
+    fn inside(&mut self, close: Close, out: &mut Vec<Split>) -> bool {
+        let is_final = self.state == State::Final;
+        let kind = |piece: String| if is_final { text(piece) } else { reasoning(piece) };
+        let tags: Vec<&str> = match close {
+            Close::Tag(tag) => vec![tag],
+            Close::Any => close_tags().collect(),
+            Close::Message => ENDS.into_iter().chain(HEADS).collect(),
+        };
+        let found = tags.iter().filter_map(|tag| Some((self.held.find(tag)?, *tag))).min();
+        if let Some((at, tag)) = found {
+            let rest = self.held.split_off(at);
+            out.extend(kind(std::mem::replace(&mut self.held, rest)));
+            if !HEADS.contains(&tag) {
+                self.held.drain(..tag.len());
+            }
             self.state = State::Closed;
             return true;
         }
-        let keep = partial_suffix(&self.held, CLOSE);
+        let keep = tags.iter().map(|tag| partial_suffix(&self.held, tag)).max().unwrap_or(0);
         let held = self.held.split_off(self.held.len().saturating_sub(keep));
-        out.extend(reasoning(std::mem::replace(&mut self.held, held)));
+        out.extend(kind(std::mem::replace(&mut self.held, held)));
         false
+    }
+
+    /// In `<|start|>assistant<|channel|>analysis<|message|>`, or a part of it.
+    fn head(&mut self, out: &mut Vec<Split>) -> bool {
+        let Some((head, rest)) = self.held.split_once(HEAD_END) else {
+            if self.held.len() <= LONGEST_HEAD {
+                return false;
+            }
+            self.state = State::Answer;
+            return self.step(out);
+        };
+        let is_final = head.contains(FINAL) || !head.contains("<|channel|>");
+        self.state = if is_final { State::Final } else { State::Opened(Close::Message) };
+        self.held = rest.to_owned();
+        true
     }
 }
 
-/// How many bytes at the end of `text` may be the beginning of `tag`.
-fn partial_suffix(text: &str, tag: &str) -> usize {
-    (1..tag.len())
-        .rev()
-        .find(|length| tag.get(..*length).is_some_and(|head| text.ends_with(head)))
-        .unwrap_or(0)
+/// The closing tag and the rest of a text that begins with an opening one.
+fn open_tag(text: &str) -> Option<(&'static str, &str)> {
+    PAIRS.iter().find_map(|(open, close)| Some((*close, text.strip_prefix(open)?)))
+}
+
+fn close_tags() -> impl Iterator<Item = &'static str> {
+    PAIRS.iter().map(|(_, close)| *close)
 }
 
 fn text(text: String) -> Option<Split> {
@@ -175,6 +275,30 @@ mod tests {
             ("</think>\nhi", "", "hi"),
             ("use <think>x</think> tags", "", "use <think>x</think> tags"),
             ("<think>a</think>b <think>c</think>", "a", "b <think>c</think>"),
+            ("<think>a</think>\n\n<think>b</think>\nc", "ab", "c"),
+            ("<think>a</think></think>c", "a", "c"),
+            ("<thinking>a</think>b</thinking>c", "a</think>b", "c"),
+            ("<thought>a</thought>c", "a", "c"),
+            ("[THINK]a[/THINK]c", "a", "c"),
+            ("[1, 2]", "", "[1, 2]"),
+            ("<seed:think>a</seed:think>c", "a", "c"),
+            ("◁think▷想◁/think▷好", "想", "好"),
+            ("<|channel>thought\na\n<channel|>c", "a\n", "c"),
+            ("<|channel>thought\n<channel|>c", "", "c"),
+            (
+                "<|channel|>analysis<|message|>a < b<|end|><|start|>assistant<|channel|>final\
+                 <|message|>c <d><|return|>",
+                "a < b",
+                "c <d>",
+            ),
+            (
+                "<|start|>assistant<|channel|>analysis<|message|>a<|end|><|start|>assistant\
+                 <|channel|>commentary<|message|>b<|end|><|channel|>final<|message|>c",
+                "ab",
+                "c",
+            ),
+            ("<|channel|>analysis<|message|>a", "a", ""),
+            ("<|channel|>no header", "", "<|channel|>no header"),
             ("<thing>", "", "<thing>"),
             ("<", "", "<"),
             ("  \n", "", ""),
@@ -192,6 +316,39 @@ mod tests {
             let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
             assert_eq!(split(&letters), want, "{input:?} by letter");
         }
+    }
+
+    #[test]
+    fn a_template_may_have_opened_the_thought() {
+        for (input, reasoning, answer) in [
+            ("plan\n</think>\n\nanswer", "plan\n", "answer"),
+            ("<think>plan</think>answer", "plan", "answer"),
+            ("plan[/THINK]answer </think>", "plan", "answer </think>"),
+            ("never closed", "never closed", ""),
+        ] {
+            for (at, _) in input.char_indices() {
+                let (head, tail) = input.split_at(at);
+                let mut splitter = ThinkSplitter::opened();
+                let mut all = splitter.push(head);
+                all.extend(splitter.push(tail));
+                all.extend(splitter.finish());
+                let (mut thought, mut text) = (String::new(), String::new());
+                for one in all {
+                    match one {
+                        Split::Text(piece) => text.push_str(&piece),
+                        Split::Reasoning(piece) => thought.push_str(&piece),
+                    }
+                }
+                assert_eq!(
+                    (thought.as_str(), text.as_str()),
+                    (reasoning, answer),
+                    "{input:?} {at}"
+                );
+            }
+        }
+        let mut splitter = ThinkSplitter::opened();
+        splitter.told_apart();
+        assert_eq!(splitter.push("answer"), [Split::Text("answer".into())]);
     }
 
     #[test]

@@ -348,6 +348,7 @@ fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
         | LlmErrorKind::Garbled
         | LlmErrorKind::Truncated
         | LlmErrorKind::Empty
+        | LlmErrorKind::ToolCallMissing
         | LlmErrorKind::ContentFilter
         | LlmErrorKind::CircuitOpen
         | LlmErrorKind::Setup => (StatusCode::BAD_GATEWAY, "upstream_error"),

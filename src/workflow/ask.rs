@@ -9,7 +9,7 @@ use crate::{
     config::{LimitKind, Stage},
     llm::{
         Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model,
-        Purpose,
+        Purpose, split_folded,
     },
     types::{Effort, FinishReason, Message, OutputFormat, Protocol, Sampling},
 };
@@ -55,6 +55,8 @@ pub(super) async fn listen(
                     let what = "the upstream withheld the answer";
                     return Err(error(model, LlmErrorKind::ContentFilter, what));
                 }
+                // No stage is shown another one's thoughts.
+                let text = without_thoughts(text);
                 if text.trim().is_empty() {
                     return Err(error(model, LlmErrorKind::Empty, "it answered without any text"));
                 }
@@ -68,6 +70,11 @@ pub(super) async fn listen(
         }
     }
     Err(ended_early(model))
+}
+
+/// A whole text without the thoughts before a closing tag whose opening one stood in the prompt.
+pub(super) fn without_thoughts(text: String) -> String {
+    split_folded(&text).map_or(text, |(_, answer)| answer)
 }
 
 /// How a text ended whose tool calls, if any, were left out.

@@ -98,6 +98,7 @@ impl Engine {
             Route::Task(_, task) => (None, Some(*task)),
         };
         let watch = RunWatch::new(workflow_id, name.clone(), task);
+        let verbatim = request.raw;
         let way = self.way(route, &request);
         // A route that its name does not lead to stands in for it.
         let unknown = self.config.named(&request.model).is_none().then(|| Warning {
@@ -109,7 +110,7 @@ impl Engine {
             RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id, most);
         unknown.into_iter().for_each(|warning| context.note(warning));
         let ending = Ending { run: Arc::new(context), name, mode };
-        Run { id: workflow_id, watch, events: events(ending, way) }
+        Run { id: workflow_id, watch, verbatim, events: events(ending, way) }
     }
 
     fn way(&self, route: Route, request: &Request) -> Way {
@@ -294,6 +295,7 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         | LlmErrorKind::Garbled
         | LlmErrorKind::Truncated
         | LlmErrorKind::Empty
+        | LlmErrorKind::ToolCallMissing
         | LlmErrorKind::ContentFilter
         | LlmErrorKind::CircuitOpen
         | LlmErrorKind::Setup => WorkflowError::Upstream(error.clone()),

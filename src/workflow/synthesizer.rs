@@ -7,7 +7,10 @@ use async_stream::stream;
 
 use super::{
     Event, StageKind, Successor,
-    ask::{MAX_OUTPUT_BYTES, drain, ended_early, error as stage_error, plain, too_large},
+    ask::{
+        MAX_OUTPUT_BYTES, drain, ended_early, error as stage_error, plain, too_large,
+        without_thoughts,
+    },
     context::RunContext,
     drafts::{self, DraftsCut},
     excerpt,
@@ -175,11 +178,15 @@ impl Output {
 
     /// How it ended, with the text for a parent.
     fn ending(self) -> Result<(FinishReason, String), LlmError> {
-        let reason = match self.reader.is_client() {
-            true => self.ending?,
-            false => as_draft(self.ending?, &self.text, &self.model)?,
-        };
-        Ok((reason, self.text))
+        let reason = self.ending?;
+        if self.reader.is_client() {
+            // Drafts are there, so nothing is no answer, whatever reason came with it.
+            let is_told = self.spoke;
+            let reason = if is_told { reason } else { as_draft(reason, "", &self.model)? };
+            return Ok((reason, self.text));
+        }
+        let text = without_thoughts(self.text);
+        Ok((as_draft(reason, &text, &self.model)?, text))
     }
 }
 

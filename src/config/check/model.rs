@@ -195,6 +195,7 @@ fn one(
     let hedge = table.whole("hedge_after_ms", 0..=86_400_000).map_or(0, Spanned::into_inner);
     let warm_up = table.boolean("warm_up").unwrap_or(false);
     let listed = table.boolean("listed").unwrap_or(true);
+    let thinking_forced_open = table.boolean("thinking_forced_open").unwrap_or(false);
     table.finish();
     let name = name?;
     if endpoints.is_empty() {
@@ -225,5 +226,6 @@ fn one(
         warm_up,
         listed,
         gateway,
+        thinking_forced_open,
     })
 }

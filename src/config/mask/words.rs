@@ -101,6 +101,7 @@ const KEYS: &[(Use, &[&str])] = &[
             "output_per_mtok",
             "warm_up",
             "listed",
+            "thinking_forced_open",
             "balance",
             "gateway",
             "sticky",

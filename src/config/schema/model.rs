@@ -108,6 +108,10 @@ pub(super) struct Model {
     /// `false` leaves it out of the lists that clients see; it can be called all the same.
     #[schemars(extend("default" = true))]
     listed: Option<bool>,
+    /// `true` where its chat template opens the thought in the prompt, so that answers begin inside one
+    /// and only the closing tag comes: then streamed answers are split there too.
+    #[schemars(extend("default" = false))]
+    thinking_forced_open: Option<bool>,
     /// Which of several endpoints gets a call.
     #[schemars(extend("default" = "weighted"))]
     balance: Option<Balance>,

@@ -4,7 +4,13 @@ use super::*;
 
 fn tool(index: Option<u64>, id: &str, name: &str, arguments: &str) -> Piece<'static> {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Piece::Tool(ToolPiece { index, id: some(id), name: some(name), arguments: arguments.into() })
+    Piece::Tool(ToolPiece {
+        index,
+        id: some(id),
+        name: some(name),
+        arguments: arguments.into(),
+        begins: false,
+    })
 }
 
 fn fold(pieces: Vec<Piece<'static>>) -> (Answer, Vec<Delta>) {
@@ -82,6 +88,49 @@ fn tool_calls_are_assembled_however_they_come() {
 }
 
 #[test]
+fn a_reason_ends_an_answer_only_behind_its_last_piece() {
+    let (text, usage) = (|| Piece::Text("hi".into()), || Piece::Usage(Counts::default()));
+    let stop = || Piece::Finish(FinishReason::Stop);
+    for (frames, want) in [
+        (vec![vec![text()]], None),
+        (vec![vec![text(), stop()]], Some(FINISH_WAIT)),
+        (vec![vec![text()], vec![stop()]], Some(FINISH_WAIT)),
+        (vec![vec![stop()]], None),
+        (vec![vec![stop()], vec![text()]], None),
+        (vec![vec![stop()], vec![text()], vec![stop()]], Some(FINISH_WAIT)),
+        (vec![vec![text(), stop()], vec![text(), stop()]], None),
+        (vec![vec![text()], vec![usage(), stop()]], Some(FINISH_WAIT)),
+        (vec![vec![text()], vec![stop()], vec![usage()]], Some(USAGE_WAIT)),
+        (vec![vec![stop()], vec![usage()]], Some(FINISH_WAIT)),
+        (vec![vec![text()], vec![stop()], vec![usage(), text()]], None),
+    ] {
+        let (mut answer, mut out) = (Answer::new(false, false), VecDeque::new());
+        let shown = format!("{frames:?}");
+        for frame in frames {
+            answer.begin_frame();
+            frame.into_iter().for_each(|piece| answer.take(piece, &mut out));
+        }
+        assert_eq!(answer.last_wait(), want, "{shown}");
+    }
+}
+
+#[test]
+fn an_end_that_is_not_like_the_others_is_a_cut() {
+    let (text, stop) = (|| Piece::Text("hi".into()), || Piece::Finish(FinishReason::Stop));
+    let endings = Endings::default();
+    let reason = |pieces| fold(pieces).0.reason(&endings).map_err(|(kind, _)| kind);
+    let (unsaid, renewed) = (|| vec![text(), Piece::End], || vec![stop(), text()]);
+    assert_eq!(
+        (reason(unsaid()), reason(renewed())),
+        (Ok(FinishReason::Stop), Ok(FinishReason::Stop))
+    );
+    endings.learn(true, true);
+    let cut = Err(LlmErrorKind::Truncated);
+    assert_eq!((reason(unsaid()), reason(renewed())), (cut, cut));
+    assert_eq!(reason(vec![text(), stop()]), Ok(FinishReason::Stop));
+}
+
+#[test]
 fn a_flood_of_tool_calls_is_noticed() {
     let flooded = |pieces: &mut dyn Iterator<Item = Piece<'static>>| {
         let (mut answer, mut out) = (Answer::new(false, false), VecDeque::new());
@@ -111,9 +160,16 @@ fn how_it_ended() {
         (vec![Piece::Text("<think>hm".into()), Piece::End], Err(LlmErrorKind::Empty)),
         (vec![Piece::Text(" \n".into()), Piece::End], Err(LlmErrorKind::Empty)),
         (vec![Piece::End, text()], Err(LlmErrorKind::Empty)),
+        (vec![finish(FinishReason::Stop), Piece::End], Ok(FinishReason::Stop)),
+        (
+            vec![Piece::Reasoning("hm".into()), finish(FinishReason::Length)],
+            Ok(FinishReason::Length),
+        ),
+        (vec![finish(FinishReason::ToolCalls), Piece::End], Err(LlmErrorKind::Empty)),
     ] {
         let shown = format!("{pieces:?}");
-        assert_eq!(fold(pieces).0.reason(), want, "{shown}");
+        let got = fold(pieces).0.reason(&Endings::default()).map_err(|(kind, _)| kind);
+        assert_eq!(got, want, "{shown}");
     }
 }
 
@@ -128,6 +184,8 @@ fn usage_is_the_upstreams_or_estimated() {
         (vec![text()], (3, 2, true)),
         (vec![text(), counts(None, Some(7))], (3, 7, true)),
         (vec![text(), counts(Some(0), Some(0))], (3, 2, true)),
+        (vec![text(), counts(Some(9), Some(4)), counts(Some(0), Some(0))], (9, 4, false)),
+        (vec![text(), counts(Some(9), Some(0))], (9, 2, true)),
     ] {
         let usage = fold(pieces).0.usage(10, Duration::from_millis(7), Duration::from_millis(8));
         assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.estimated), want);
@@ -149,7 +207,7 @@ fn folded_texts_that_are_shown_together_are_one_delta() {
         ]
     };
     let shown = |folded| {
-        let mut answer = Answer::new(false, false).folded(folded);
+        let mut answer = Answer { folded, ..Answer::new(false, false) };
         let mut out = VecDeque::new();
         pieces().into_iter().for_each(|piece| answer.take(piece, &mut out));
         let texts = out.into_iter().map(|delta| match delta {

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     config::Model,
     llm::{Call, LlmErrorKind, repair::Refused, testing},
-    types::{Protocol, Sampling},
+    types::{FinishReason, Protocol, Sampling},
 };
 
 fn model() -> Model {
@@ -265,7 +265,8 @@ fn events_and_replies_are_read() {
     let text = |text: &'static str| Piece::Text(text.into());
     let tool = |index, id: Option<&str>, name: Option<&str>, arguments: &str| {
         let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
-        Piece::Tool(ToolPiece { index: Some(index), id, name, arguments: arguments.into() })
+        let (begins, arguments) = (id.is_some(), arguments.into());
+        Piece::Tool(ToolPiece { index: Some(index), id, name, arguments, begins })
     };
     let counts = |prompt, completion, cached| {
         Piece::Usage(Counts { prompt, completion, cached, ..Counts::default() })
@@ -312,7 +313,7 @@ fn events_and_replies_are_read() {
         (
             json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"},
                 "usage": {"output_tokens": 15}}),
-            vec![Piece::Finish(FinishReason::ToolCalls), counts(None, Some(15), None)],
+            vec![counts(None, Some(15), None), Piece::Finish(FinishReason::ToolCalls)],
         ),
         (json!({"type": "message_delta", "delta": {"stop_reason": null}}), vec![]),
         (json!({"type": "message_stop"}), vec![Piece::End]),
@@ -322,11 +323,11 @@ fn events_and_replies_are_read() {
                 {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}],
                 "stop_reason": "max_tokens", "usage": {"input_tokens": 4, "output_tokens": 2}}),
             vec![
+                counts(Some(4), Some(2), None),
                 Piece::Reasoning("hm".into()),
                 text("hi"),
                 tool(3, Some("t"), Some("f"), "{\"a\":1}"),
                 Piece::Finish(FinishReason::Length),
-                counts(Some(4), Some(2), None),
             ],
         ),
     ] {
@@ -341,7 +342,8 @@ fn events_and_replies_are_read() {
         ("tool_use", FinishReason::ToolCalls),
         ("refusal", FinishReason::ContentFilter),
     ] {
-        assert_eq!(finish(&json!(reason)), Some(Piece::Finish(want)), "{reason}");
+        let got = finish(Some(&json!(reason))).ok().flatten();
+        assert_eq!(got, Some(Piece::Finish(want)), "{reason}");
     }
 }
 

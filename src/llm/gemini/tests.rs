@@ -260,6 +260,7 @@ fn chunks_and_replies_are_read() {
                     id: Some("c".into()),
                     name: Some("f".into()),
                     arguments: "{\"a\":1}".into(),
+                    begins: true,
                 }),
                 Piece::Signed { call: "d".into(), signature: String::new() },
                 Piece::Tool(ToolPiece {
@@ -267,6 +268,7 @@ fn chunks_and_replies_are_read() {
                     id: Some("d".into()),
                     name: Some("g".into()),
                     arguments: "{}".into(),
+                    begins: true,
                 }),
             ],
         ),
@@ -276,7 +278,6 @@ fn chunks_and_replies_are_read() {
                 "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 3,
                     "thoughtsTokenCount": 4, "cachedContentTokenCount": 2}}),
             vec![
-                text("x"),
                 Piece::Usage(Counts {
                     prompt: Some(5),
                     completion: Some(7),
@@ -284,6 +285,7 @@ fn chunks_and_replies_are_read() {
                     reasoning: Some(4),
                     ..Counts::default()
                 }),
+                text("x"),
                 Piece::Finish(FinishReason::Stop),
             ],
         ),

@@ -68,9 +68,6 @@ pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(Object(Candidate { content: Object(content), finish_reason: () })) = candidate else {
         return false;
     };
-    for Object(Part { text: Text(text), thought, function_call: () }) in content.parts {
-        tell(if thought { Piece::Reasoning(text) } else { Piece::Text(text) });
-    }
     if let Some(Object(usage)) = usage_metadata {
         tell(Piece::Usage(Counts {
             prompt: usage.prompt_token_count,
@@ -79,6 +76,9 @@ pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
             reasoning: usage.thoughts_token_count,
             ..Counts::default()
         }));
+    }
+    for Object(Part { text: Text(text), thought, function_call: () }) in content.parts {
+        tell(if thought { Piece::Reasoning(text) } else { Piece::Text(text) });
     }
     true
 }

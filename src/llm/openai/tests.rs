@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     config::{Mode, Model},
     llm::{Call, LlmErrorKind, repair::Refused, testing},
-    types::{Extra, Protocol, Role, ToolCall},
+    types::{Extra, FinishReason, Protocol, Role, ToolCall},
 };
 
 fn plain_model() -> Model {
@@ -242,6 +242,7 @@ fn chunks_and_replies_are_read() {
                 id: Some("c".into()),
                 name: Some("f".into()),
                 arguments: "{".into(),
+                begins: false,
             })],
         ),
         (json!({"choices": []}), vec![]),
@@ -256,8 +257,6 @@ fn chunks_and_replies_are_read() {
                     "prompt_tokens_details": {"cached_tokens": 1},
                     "completion_tokens_details": {"reasoning_tokens": 1}}}),
             vec![
-                text("hi"),
-                Piece::Finish(FinishReason::Stop),
                 Piece::Usage(Counts {
                     prompt: Some(3),
                     completion: Some(2),
@@ -265,6 +264,8 @@ fn chunks_and_replies_are_read() {
                     reasoning: Some(1),
                     ..Counts::default()
                 }),
+                text("hi"),
+                Piece::Finish(FinishReason::Stop),
             ],
         ),
     ] {

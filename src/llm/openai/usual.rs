@@ -2,8 +2,11 @@
 
 use serde::Deserialize;
 
-use super::{Counts, Piece, Tell, finish_reason};
-use crate::llm::usual::{self, First, Object, Seen, Text, present};
+use super::{Counts, Piece, Tell};
+use crate::llm::{
+    ending::finish_reason,
+    usual::{self, First, Object, Seen, Text, present},
+};
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
@@ -15,6 +18,9 @@ struct Chunk<'a> {
     object: Option<&'a str>,
     #[serde(default)]
     error: (),
+    /// Other places for usage.
+    #[serde(default, alias = "x_groq", alias = "timings")]
+    unusual: (),
 }
 
 #[derive(Deserialize)]
@@ -29,6 +35,18 @@ struct Choice<'a> {
     finish_reason: Option<&'a str>,
     #[serde(default)]
     error: (),
+    /// Another place for usage, and what a gateway's provider ended with.
+    #[serde(default, alias = "usage", alias = "native_finish_reason")]
+    unusual: (),
+    /// LiteLLM has the latter in an object.
+    #[serde(default, rename = "provider_specific_fields")]
+    provider: Option<Object<Provider>>,
+}
+
+#[derive(Deserialize)]
+struct Provider {
+    #[serde(default, rename = "native_finish_reason")]
+    unusual: (),
 }
 
 #[derive(Default, Deserialize)]
@@ -57,6 +75,19 @@ struct Usage {
     prompt_tokens_details: Option<Object<PromptDetails>>,
     #[serde(default)]
     completion_tokens_details: Option<Object<CompletionDetails>>,
+    /// Counts by other names.
+    #[serde(
+        default,
+        alias = "input_tokens",
+        alias = "output_tokens",
+        alias = "input_tokens_details",
+        alias = "output_tokens_details",
+        alias = "cached_tokens",
+        alias = "prompt_cache_hit_tokens",
+        alias = "cache_read_input_tokens",
+        alias = "reasoning_tokens"
+    )]
+    unusual: (),
 }
 
 #[derive(Deserialize)]
@@ -76,46 +107,51 @@ pub(super) fn read<'f>(frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     usual::read(frame).is_some_and(|chunk| say(chunk, tell).is_some())
 }
 
-/// `None` with nothing told when something in it is unusual after all.
+/// `None` with nothing told when something in it is unusual after all. Without a choice it may be an
+/// error.
 fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
-    let Chunk { choices: First(choice), usage, object, error: () } = chunk;
+    let Chunk { choices: First(choice), usage, object, error: (), unusual: () } = chunk;
     if object == Some("error") {
         return None;
     }
-    if let Some(Object(choice)) = choice {
-        let Choice { delta, message, text, finish_reason: reason, error: () } = choice;
-        let Object(said) = delta.or(message).unwrap_or(Object(Said::default()));
-        let reasoning = said.reasoning_content.filter(Text::is_filled);
-        let reasoning = reasoning.or(said.reasoning.filter(Text::is_filled));
-        if said.tool_calls.0 || (reasoning.is_none() && said.reasoning_details.0) {
-            return None;
-        }
-        let reason = reason.filter(|reason| !matches!(*reason, "" | "null"));
-        let reason = reason.map(finish_reason).transpose().ok()?;
-        if let Some(Text(thought)) = reasoning {
-            tell(Piece::Reasoning(thought));
-        }
-        let texts = [said.content, said.refusal, text].into_iter().flatten();
-        texts.filter(Text::is_filled).for_each(|Text(text)| tell(Piece::Text(text)));
-        if let Some(reason) = reason {
-            tell(Piece::Finish(reason));
-        }
+    let Object(choice) = choice?;
+    let Choice { delta, message, text, finish_reason: reason, error: (), unusual: (), provider } =
+        choice;
+    let _no_native_reason = provider.map(|Object(Provider { unusual: () })| ());
+    if delta.is_some() && message.is_some() {
+        return None;
     }
+    let Object(said) = delta.or(message).unwrap_or(Object(Said::default()));
+    let reasoning = said.reasoning_content.filter(Text::is_filled);
+    let reasoning = reasoning.or(said.reasoning.filter(Text::is_filled));
+    if said.tool_calls.0 || (reasoning.is_none() && said.reasoning_details.0) {
+        return None;
+    }
+    let reason = reason.filter(|reason| !matches!(*reason, "" | "null"));
+    let reason = reason.map(finish_reason).transpose().ok()?;
     if let Some(Object(usage)) = usage {
         tell(Piece::Usage(counts(&usage)));
+    }
+    if let Some(Text(thought)) = reasoning {
+        tell(Piece::Reasoning(thought));
+    }
+    let texts = [said.content, said.refusal, text].into_iter().flatten();
+    texts.filter(Text::is_filled).for_each(|Text(text)| tell(Piece::Text(text)));
+    if let Some(reason) = reason {
+        tell(Piece::Finish(reason));
     }
     Some(())
 }
 
 fn counts(usage: &Usage) -> Counts {
-    let prompt = usage.prompt_tokens_details.as_ref();
-    let completion = usage.completion_tokens_details.as_ref();
+    let Usage { prompt_tokens: prompt, completion_tokens: completion, unusual: (), .. } = *usage;
+    let prompt_details = usage.prompt_tokens_details.as_ref();
+    let details = usage.completion_tokens_details.as_ref();
     Counts {
-        prompt: usage.prompt_tokens,
-        completion: usage.completion_tokens,
-        cached: prompt.and_then(|Object(details)| details.cached_tokens),
-        reasoning: completion.and_then(|Object(details)| details.reasoning_tokens),
-        prompt_time: None,
-        completion_time: None,
+        prompt,
+        completion,
+        cached: prompt_details.and_then(|Object(details)| details.cached_tokens),
+        reasoning: details.and_then(|Object(details)| details.reasoning_tokens),
+        ..Counts::default()
     }
 }

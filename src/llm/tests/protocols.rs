@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    llm::{answer::Answer, exchange::Exchange, signatures::Signatures, wire::wire},
+    llm::{
+        answer::Answer, endpoint::Endings, exchange::Exchange, signatures::Signatures, wire::wire,
+    },
     types::{Effort, Image, Message, Part, Role, ToolCall, ToolChoice},
 };
 
@@ -123,8 +125,7 @@ async fn deltas(protocol: Protocol, pieces: Vec<Bytes>) -> (Vec<Delta>, FinishRe
         .unwrap();
     let answer = Answer::new(false, false);
     let signatures = Arc::new(Signatures::default());
-    let exchange = Exchange::new(wire, response.into(), answer, Arc::clone(&signatures));
-    let mut exchange = exchange.ok().expect("no web page");
+    let mut exchange = Exchange::new(wire, response.into(), answer, Arc::clone(&signatures));
     let mut deltas = Vec::new();
     while exchange.read_on().await.ok().expect("a complete answer") {
         deltas.extend(std::iter::from_fn(|| exchange.next_delta()));
@@ -133,7 +134,7 @@ async fn deltas(protocol: Protocol, pieces: Vec<Bytes>) -> (Vec<Delta>, FinishRe
     let signed = signatures.of("c").unwrap_or_default();
     assert_eq!(signed, if protocol == Protocol::Gemini { "sig" } else { "" });
     let counts = (usage.prompt_tokens, usage.completion_tokens);
-    (deltas, exchange.answer().reason().unwrap(), counts)
+    (deltas, exchange.answer().reason(&Endings::default()).unwrap(), counts)
 }
 
 /// The same with what belongs together joined, so that protocols can be compared.
@@ -215,8 +216,7 @@ proptest! {
         let kind = if whole { "application/json" } else { wire.streams_as() };
         let response = hyper::http::Response::builder().header("content-type", kind);
         let response = response.body(reqwest::Body::from(body)).unwrap().into();
-        let exchange = Exchange::new(wire, response, Answer::new(false, false), Arc::default());
-        let mut exchange = exchange.ok().expect("no web page");
+        let mut exchange = Exchange::new(wire, response, Answer::new(false, false), Arc::default());
         let mut read = 0;
         runtime.block_on(async {
             while let Ok(true) = exchange.read_on().await {

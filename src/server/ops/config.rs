@@ -156,6 +156,7 @@ fn model_of(model: &Model) -> Value {
         warm_up,
         listed,
         gateway,
+        thinking_forced_open,
     } = model;
     let headers: Map<String, Value> =
         headers.keys().map(|name| (name.as_str().to_owned(), SET.into())).collect();
@@ -201,6 +202,7 @@ fn model_of(model: &Model) -> Value {
             Gateway::LiteLlm => "litellm",
             Gateway::Retrying => "retrying",
         }),
+        "thinking_forced_open": thinking_forced_open,
     })
 }
 

@@ -1,1 +1,767 @@
 //! What upstreams say is read as they mean it: ends, thoughts, tool calls, counts, framing.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Beat, Chorus, ENDPOINTS, Event, Script, Setup, Upstream, four_stages, question, text_of,
+};
+
+const CHAT: &str = "/v1/chat/completions";
+/// Longer than a moment, shorter than what an end is waited for.
+const PAUSE: Duration = Duration::from_millis(1300);
+const PROTOCOLS: [&str; 4] = ["openai", "ollama", "anthropic", "gemini"];
+
+/// The upstream's model `m` alone, `d` beside it, and a workflow of both that `writer` fuses.
+fn setup(protocol: &str) -> Setup {
+    let setup = four_stages(&["m", "d"]).without_retries();
+    setup.model_keys("m", &format!("protocol = \"{protocol}\""))
+}
+
+async fn cast(m: Script) -> Upstream {
+    Upstream::start([
+        ("judge", Script::judges_for("draft")),
+        ("writer", Script::fuses()),
+        ("m", m),
+        ("d", Script::says("the other draft")),
+    ])
+    .await
+}
+
+/// What a client is told.
+#[derive(Debug, Default)]
+struct Told {
+    status: u16,
+    text: String,
+    thoughts: String,
+    reason: Option<String>,
+    calls: Vec<(String, String)>,
+    error: Option<Value>,
+    usage: Value,
+    all: Vec<Value>,
+}
+
+async fn told(chorus: &Chorus, path: &str, body: &Value) -> Told {
+    let events = chorus.stream(path, body).await;
+    let mut told = Told { status: events.status, ..Told::default() };
+    for event in events.all().await {
+        let object = match event {
+            Event::Object(object) => object,
+            Event::Broken(_) => {
+                told.error.get_or_insert(json!("broken"));
+                continue;
+            }
+            Event::Done | Event::Comment => continue,
+        };
+        told.text.push_str(text_of(&object));
+        let choice = &object["choices"][0];
+        let said = [&choice["delta"], &choice["message"], &object["message"]];
+        let said = said.into_iter().find(|said| said.is_object()).unwrap_or(&Value::Null);
+        for name in ["reasoning_content", "thinking"] {
+            told.thoughts.push_str(said[name].as_str().unwrap_or_default());
+        }
+        for (place, call) in said["tool_calls"].as_array().into_iter().flatten().enumerate() {
+            let at = call["index"].as_u64().map_or(place, |index| index as usize);
+            while told.calls.len() <= at {
+                told.calls.push(Default::default());
+            }
+            let function = &call["function"];
+            told.calls[at].0.push_str(function["name"].as_str().unwrap_or_default());
+            match &function["arguments"] {
+                Value::String(text) => told.calls[at].1.push_str(text),
+                Value::Null => {}
+                object => told.calls[at].1.push_str(&object.to_string()),
+            }
+        }
+        let reason = choice["finish_reason"].as_str().or(object["done_reason"].as_str());
+        told.reason = reason.map(str::to_owned).or(told.reason);
+        if !object["error"].is_null() {
+            told.error = Some(object["error"].clone());
+        }
+        if object["usage"].is_object() {
+            told.usage = object["usage"].clone();
+        }
+        told.all.push(object);
+    }
+    told
+}
+
+async fn asked(chorus: &Chorus, path: &str, model: &str, stream: bool) -> Told {
+    let mut body = question(path, model, "hi", stream);
+    body["include_workflow"] = json!(true);
+    if stream && path == CHAT {
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    told(chorus, path, &body).await
+}
+
+fn trace(told: &Told) -> &Value {
+    told.all.iter().find_map(|object| object.get("workflow")).unwrap_or(&Value::Null)
+}
+
+fn text(text: &str) -> Beat {
+    Beat::Text(text.to_owned())
+}
+
+fn raw(bytes: &str) -> Beat {
+    Beat::Raw(bytes.to_owned())
+}
+
+/// An answer of one frame, in OpenAI's protocol.
+fn chunk(choice: Value) -> String {
+    format!("data: {}\n\n", json!({"choices": [choice]}))
+}
+
+fn says(text: &str) -> String {
+    chunk(json!({"index": 0, "delta": {"content": text}}))
+}
+
+fn ends(reason: &str) -> String {
+    chunk(json!({"index": 0, "delta": {}, "finish_reason": reason}))
+}
+
+const DONE: &str = "data: [DONE]\n\n";
+
+#[tokio::test]
+async fn a_finish_reason_before_or_between_texts_ends_nothing() {
+    let early = || {
+        vec![Beat::Finish("stop"), Beat::Wait(PAUSE), text("one "), Beat::Wait(PAUSE), text("two")]
+    };
+    let between = || vec![text("one "), Beat::Finish("stop"), Beat::Wait(PAUSE), text("two")];
+    let kinds = PROTOCOLS.into_iter().filter(|protocol| *protocol != "ollama"); // `done` ends it
+    let stories = kinds.flat_map(|protocol| [(protocol, early()), (protocol, between())]);
+    join_all(stories.map(|(protocol, beats)| async move {
+        let beats = beats.into_iter().chain([Beat::Finish("stop"), Beat::Usage(9, 4), Beat::End]);
+        let upstream = cast(Script::plays(beats)).await;
+        let chorus = setup(protocol).over(&upstream).await;
+        for (path, model, stream) in [
+            (CHAT, "m", true),
+            (CHAT, "m", false),
+            ("/api/chat", "m", true),
+            (CHAT, "chorus", false),
+        ] {
+            let told = asked(&chorus, path, model, stream).await;
+            let shown = format!("{protocol} {path} {model} {stream}: {told:?}");
+            assert!(told.status == 200 && told.error.is_none(), "{shown}");
+            assert!(told.text.contains("one two"), "{shown}");
+        }
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn usage_that_comes_late_is_not_lost() {
+    let beats =
+        [text("hi"), Beat::Finish("stop"), Beat::Wait(PAUSE), Beat::Usage(90, 40), Beat::End];
+    let upstream = cast(Script::plays(beats)).await;
+    let chorus = setup("openai").over(&upstream).await;
+    for stream in [true, false] {
+        let told = asked(&chorus, CHAT, "m", stream).await;
+        assert_eq!(
+            (&told.usage["prompt_tokens"], &told.usage["completion_tokens"]),
+            (&json!(90), &json!(40)),
+            "{told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_stays_open_behind_a_finish_reason_ends_well() {
+    let stories = ["openai", "anthropic", "gemini"].map(|protocol| async move {
+        let upstream = cast(Script::plays([text("hi"), Beat::Finish("stop"), Beat::Hang])).await;
+        let chorus = setup(protocol).over(&upstream).await;
+        let told = asked(&chorus, CHAT, "m", true).await;
+        assert_eq!((told.text.as_str(), told.reason.as_deref()), ("hi", Some("stop")), "{told:?}");
+    });
+    join_all(stories).await;
+}
+
+#[tokio::test]
+async fn an_end_without_a_reason_is_a_cut_where_others_had_reasons() {
+    for (protocol, end) in [
+        ("openai", Beat::End),
+        ("anthropic", Beat::End),
+        ("ollama", raw("{\"message\":{\"content\":\"\"},\"done\":true}\n")),
+    ] {
+        let cut = Script::plays([text("half a draft"), end]);
+        let upstream = cast(Script::says("draft").first(1, cut)).await;
+        for (path, stream) in [(CHAT, true), (CHAT, false), ("/api/chat", true)] {
+            let chorus = setup(protocol).over(&upstream).await;
+            // What cannot be known is not claimed.
+            let fresh = asked(&chorus, path, "m", stream).await;
+            assert!(fresh.status == 200, "{fresh:?}");
+        }
+        let whole = Script::says("draft").in_deltas(1);
+        let cut = || {
+            Script::plays([
+                text("half a draft"),
+                match protocol {
+                    "ollama" => raw("{\"message\":{\"content\":\"\"},\"done\":true}\n"),
+                    _ => Beat::End,
+                },
+            ])
+        };
+        for (path, model, stream) in [
+            (CHAT, "m", true),
+            (CHAT, "m", false),
+            ("/api/chat", "m", true),
+            (CHAT, "chorus", false),
+        ] {
+            let upstream = cast(whole.clone().first(1, cut())).await;
+            let chorus = setup(protocol).over(&upstream).await;
+            asked(&chorus, CHAT, "m", false).await;
+            let told = asked(&chorus, path, model, stream).await;
+            let shown = format!("{protocol} {path} {model} {stream}: {told:?}");
+            if model == "chorus" {
+                assert_eq!(trace(&told)["workers"][0]["error"]["code"], "truncated", "{shown}");
+                assert!(!told.text.contains("half"), "{shown}");
+            } else {
+                assert!(told.error.is_some() && told.reason.is_none(), "{shown}");
+                assert_eq!(told.status, if stream { 200 } else { 502 }, "{shown}");
+            }
+        }
+    }
+}
+
+/// A kind of stream, its pieces of tool calls, and the calls they are.
+type ToolStream = (&'static str, Vec<Value>, Option<Vec<(&'static str, &'static str)>>);
+
+/// Pieces of tool calls as an OpenAI-compatible server streams them, and the calls they are; none:
+/// they cannot be told.
+fn tool_streams() -> Vec<ToolStream> {
+    let f = |index: Value, id: Value, name: Value, arguments: &str| {
+        json!({"index": index, "id": id, "type": "function",
+            "function": {"name": name, "arguments": arguments}})
+    };
+    let (null, one) = (Value::Null, "{\"a\":\"1\"}");
+    vec![
+        (
+            "rising indices",
+            vec![
+                f(json!(0), json!("c"), json!("f"), ""),
+                f(json!(1), null.clone(), null.clone(), "{\"a\""),
+                f(json!(2), json!(""), json!(""), ":\"1\"}"),
+            ],
+            Some(vec![("f", one)]),
+        ),
+        (
+            "an index on later pieces",
+            vec![
+                f(null.clone(), json!("c"), json!("f"), ""),
+                f(json!(0), null.clone(), null.clone(), one),
+            ],
+            Some(vec![("f", one)]),
+        ),
+        (
+            "index 0 for all, without ids",
+            vec![
+                f(json!(0), null.clone(), json!("f"), one),
+                f(json!(0), null.clone(), json!("f"), "{\"a\":\"2\"}"),
+            ],
+            Some(vec![("f", one), ("f", "{\"a\":\"2\"}")]),
+        ),
+        (
+            "the name on every piece",
+            vec![
+                f(json!(0), json!("c"), json!("f"), "{\"a\""),
+                f(json!(0), json!("c"), json!("f"), ":\"1\"}"),
+            ],
+            Some(vec![("f", one)]),
+        ),
+        (
+            "pieces of no call",
+            vec![
+                f(json!(0), json!("c"), json!("f"), one),
+                f(json!(0), null.clone(), null.clone(), "{\"a\":\"2\"}"),
+            ],
+            None,
+        ),
+        ("no JSON", vec![f(json!(0), json!("c"), json!("f"), "{\"a\":")], None),
+    ]
+}
+
+#[tokio::test]
+async fn a_tool_runs_with_its_own_arguments_or_not_at_all() {
+    for (kind, pieces, want) in tool_streams() {
+        let frames = pieces
+            .iter()
+            .map(|piece| raw(&chunk(json!({"index": 0, "delta": {"tool_calls": [piece]}}))));
+        let beats: Vec<Beat> = frames.chain([raw(&ends("tool_calls")), Beat::End]).collect();
+        for (path, model, stream) in [
+            (CHAT, "m", true),
+            (CHAT, "m", false),
+            ("/api/chat", "m", true),
+            ("/api/chat", "m", false),
+            (CHAT, "chorus", true),
+            (CHAT, "chorus", false),
+        ] {
+            let upstream = Upstream::start([
+                ("judge", Script::judges_for("draft")),
+                ("writer", Script::plays(beats.clone())),
+                (
+                    "m",
+                    if model == "m" {
+                        Script::plays(beats.clone())
+                    } else {
+                        Script::says("a draft")
+                    },
+                ),
+                ("d", Script::says("the other draft")),
+            ])
+            .await;
+            let chorus = setup("openai").over(&upstream).await;
+            let mut body = question(path, model, "hi", stream);
+            body["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+            let told = told(&chorus, path, &body).await;
+            let shown = format!("{kind} {path} {model} {stream}: {told:?}");
+            match &want {
+                Some(want) => {
+                    let calls: Vec<(&str, &str)> =
+                        told.calls.iter().map(|(name, text)| (&**name, &**text)).collect();
+                    assert_eq!(&calls, want, "{shown}");
+                }
+                None => {
+                    let is_failure = told.error.is_some() || told.calls.is_empty();
+                    assert!(is_failure && told.reason.as_deref() != Some("tool_calls"), "{shown}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_told_anywhere_fails_the_call() {
+    let native = |place: fn() -> Value| {
+        let mut choice = json!({"index": 0, "delta": {}, "finish_reason": "stop"});
+        choice.as_object_mut().unwrap().extend(place().as_object().unwrap().clone());
+        chunk(choice)
+    };
+    let bad = "{\"code\":500,\"message\":\"boom went the engine\"}";
+    let openai = vec![
+        native(|| json!({"native_finish_reason": "network_error"})),
+        native(|| json!({"provider_specific_fields": {"native_finish_reason": "network_error"}})),
+        ends("network_error"),
+        ends("error"),
+        format!("data: {bad}\n\n"),
+        format!("{}data: {bad}\n\n", ends("stop")),
+        format!("{bad}\n"),
+        "{\n  \"error\": {\n    \"message\": \"boom\"\n  }\n}\n\n".to_owned(),
+        "data: {\"error\":\"boom\"}\n\n".to_owned(),
+        "event: error\ndata: boom\n\n".to_owned(),
+        "data: {\"detail\":\"Internal Server Error\"}\n\n".to_owned(),
+    ];
+    let others = [
+        ("ollama", "{\"code\":\"500\",\"message\":\"boom\"}\n".to_owned()),
+        (
+            "ollama",
+            "{\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"error\"}\n".to_owned(),
+        ),
+        ("anthropic", format!("data: {bad}\n\n")),
+        ("anthropic", format!("{bad}\n")),
+        (
+            "anthropic",
+            "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"network_error\"}}\n\n"
+                .to_owned(),
+        ),
+        ("gemini", format!("data: {bad}\n\n")),
+        ("gemini", "data: {\"candidates\":[{\"finishReason\":\"NETWORK_ERROR\"}]}\n\n".to_owned()),
+    ];
+    let stories = openai.into_iter().map(|frame| ("openai", frame)).chain(others);
+    for (protocol, frame) in stories {
+        let upstream = cast(Script::plays([text("half"), raw(&frame), Beat::End])).await;
+        for (path, model, stream) in [
+            (CHAT, "m", true),
+            (CHAT, "m", false),
+            ("/api/generate", "m", true),
+            (CHAT, "chorus", false),
+        ] {
+            let chorus = setup(protocol).over(&upstream).await;
+            let told = asked(&chorus, path, model, stream).await;
+            let shown = format!("{protocol} {frame} {path} {model} {stream}: {told:?}");
+            if model == "chorus" {
+                assert_eq!(trace(&told)["workers"][0]["success"], false, "{shown}");
+                assert!(told.status == 200 && !told.text.contains("half"), "{shown}");
+            } else {
+                assert!(told.error.is_some() && told.reason.is_none(), "{shown}");
+                assert_eq!(told.status == 200, stream, "{shown}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn thoughts_are_no_answer() {
+    for thought in [
+        "plan\n</think>\n\nthe draft",
+        "<thinking>plan</thinking>the draft",
+        "<thought>plan</thought>\nthe draft",
+        "[THINK]plan[/THINK]the draft",
+        "<seed:think>plan</seed:think>the draft",
+        "<think>pl</think><think>an</think>the draft",
+        "<|channel|>analysis<|message|>plan<|end|><|start|>assistant<|channel|>final<|message|>the draft",
+        "<|channel>thought\nplan<channel|>the draft",
+    ] {
+        let upstream = cast(Script::says(thought).in_deltas(9)).await;
+        let chorus = setup("openai").over(&upstream).await;
+        for (path, model, stream) in [
+            (CHAT, "m", true),
+            (CHAT, "m", false),
+            ("/api/chat", "m", false),
+            (CHAT, "chorus", true),
+        ] {
+            let told = asked(&chorus, path, model, stream).await;
+            let shown = format!("{thought:?} {path} {model} {stream}: {told:?}");
+            if model == "chorus" {
+                assert_eq!(trace(&told)["workers"][0]["response"], "the draft", "{shown}");
+                assert!(!told.text.contains("plan"), "{shown}");
+            } else if stream && thought.starts_with("plan") {
+                assert!(told.text.ends_with("the draft"), "{shown}");
+            } else {
+                assert_eq!((&*told.text, &*told.thoughts), ("the draft", "plan"), "{shown}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_behind_a_thought_is_read() {
+    let judge = Script::answers(|seen| {
+        match seen.asks_for_analysis() {
+        true => "so {\"x\"\n</think>{\"task_type\": \"question\"}".to_owned(),
+        false => "{1} is \"bad\n</think>{\"reason\": \"r\", \"scores\": {\"1\": 1, \"2\": 9}, \"best\": 2}".to_owned(),
+    }
+    });
+    let upstream = Upstream::start([
+        ("judge", judge),
+        ("writer", Script::fuses()),
+        ("m", Script::says("the first draft, of the number 1")),
+        ("d", Script::says("a wholly different answer, which is 2")),
+    ])
+    .await;
+    let chorus = setup("openai").over(&upstream).await;
+    let told = asked(&chorus, CHAT, "chorus", false).await;
+    assert_eq!(trace(&told)["selector"]["status"], "ok", "{told:?}");
+    assert_eq!(trace(&told)["analyzer"]["task_type"], "question", "{told:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_inside_a_thought_is_split_where_a_model_key_says_so() {
+    let upstream = cast(Script::says("plan\n</think>\n\nthe draft").in_deltas(9)).await;
+    let chorus =
+        setup("openai").model_keys("m", "thinking_forced_open = true").over(&upstream).await;
+    for (path, stream) in [(CHAT, true), (CHAT, false), ("/api/chat", true)] {
+        let told = asked(&chorus, path, "m", stream).await;
+        assert_eq!(
+            (told.text.trim(), told.thoughts.trim()),
+            ("the draft", "plan"),
+            "{path} {stream}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn any_framing_is_read() {
+    let whole = json!({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]});
+    let both = json!({"choices": [{"delta": null, "message": {"content": "hi"}, "finish_reason": "stop"}]});
+    let usual = [says("hi"), ends("stop"), DONE.to_owned()].concat();
+    let sse = "text/event-stream";
+    let glued: String = [says("hi"), ends("stop")].concat().replace("\n\n", "\n") + "data: [DONE]";
+    for (kind, label, body) in [
+        ("a keep-alive in data", sse, format!("data: : keepalive\n\n{usual}")),
+        ("a word in data", sse, format!("data: ping\n\n{usual}")),
+        ("lone CR", sse, usual.replace('\n', "\r")),
+        ("CRLF", sse, usual.replace('\n', "\r\n")),
+        ("events called a page", "text/html; charset=utf-8", usual.clone()),
+        ("JSON called a page", "text/html", whole.to_string()),
+        ("no label", "", usual.clone()),
+        ("a mark before events", sse, format!("\u{feff}{usual}")),
+        ("a mark before JSON", "application/json", format!("\u{feff}{whole}")),
+        ("blank lines before JSON", "application/json", format!("\n\n \n{whole}")),
+        ("a terminator behind JSON", "application/json", format!("{whole}{DONE}")),
+        ("a terminator behind a line", "application/json", format!("{whole}\n\n{DONE}")),
+        ("a delta of null", sse, format!("data: {both}\n\n{DONE}")),
+        ("a delta of null, whole", "application/json", both.to_string()),
+        ("choices of null", sse, format!("data: {{\"choices\":null}}\n\n{usual}")),
+        ("no space", sse, usual.replace("data: ", "data:")),
+        ("no blank lines", sse, glued),
+        (
+            "several objects in one event",
+            sse,
+            format!("data: {}{}\n\n{DONE}", says("hi")[6..].trim(), ends("stop")[6..].trim()),
+        ),
+        (
+            "JSON over several lines",
+            "application/json",
+            serde_json::to_string_pretty(&whole).unwrap(),
+        ),
+    ] {
+        let pieces = [
+            Script::sends(label, body.as_bytes()),
+            Script::sends(label, body.as_bytes()).split_everywhere(),
+        ];
+        for script in pieces {
+            let upstream = cast(script).await;
+            let chorus = setup("openai").over(&upstream).await;
+            for (path, model, stream) in [
+                (CHAT, "m", true),
+                (CHAT, "m", false),
+                ("/api/generate", "m", true),
+                (CHAT, "chorus", false),
+            ] {
+                let told = asked(&chorus, path, model, stream).await;
+                let shown = format!("{kind} {path} {model} {stream}: {told:?}");
+                assert!(told.status == 200 && told.error.is_none(), "{shown}");
+                match model {
+                    "m" => assert_eq!(
+                        (&*told.text, told.reason.as_deref()),
+                        ("hi", Some("stop")),
+                        "{shown}"
+                    ),
+                    _ => assert_eq!(trace(&told)["workers"][0]["response"], "hi", "{shown}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn lines_of_json_are_read_under_any_label() {
+    let line = json!({"message": {"content": "hi"}, "done": true, "done_reason": "stop"});
+    for (label, body) in [
+        ("text/html", format!("{line}\n")),
+        ("application/json", serde_json::to_string_pretty(&line).unwrap()),
+        ("text/plain", format!("\u{feff}\n{line}")),
+        ("application/x-ndjson", format!("{line}\r")),
+        ("text/event-stream", format!("data: {line}\n\n")),
+    ] {
+        let upstream = cast(Script::sends(label, body.as_bytes())).await;
+        let chorus = setup("ollama").over(&upstream).await;
+        for stream in [true, false] {
+            let told = asked(&chorus, "/api/chat", "m", stream).await;
+            assert_eq!(
+                (&*told.text, told.reason.as_deref()),
+                ("hi", Some("stop")),
+                "{label}: {told:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn counts_are_read_wherever_they_stand() {
+    let usage = json!({"prompt_tokens": 90, "completion_tokens": 40});
+    let with = |name: &str, value: Value| {
+        let mut usage = usage.clone();
+        usage[name] = value;
+        usage
+    };
+    let end = |usage: Value| {
+        format!(
+            "data: {}\n\n",
+            json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}]})
+        )
+    };
+    let apart = |usage: Value| {
+        format!("{}data: {}\n\n", ends("stop"), json!({"choices": [], "usage": usage}))
+    };
+    let groq = format!(
+        "data: {}\n\n",
+        json!({"choices": [{"delta": {}, "finish_reason": "stop"}], "x_groq": {"usage": usage}})
+    );
+    let zeros = format!(
+        "{}data: {}\n\n",
+        apart(usage.clone()),
+        json!({"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}})
+    );
+    for (kind, frames, cached) in [
+        ("inside the choice", end(usage.clone()), 0),
+        ("cached beside them", apart(with("cached_tokens", json!(30))), 30),
+        ("cache hits", apart(with("prompt_cache_hit_tokens", json!(30))), 30),
+        ("Groq's own", groq, 0),
+        ("zeros behind", zeros, 0),
+    ] {
+        let upstream = cast(Script::plays([text("hi"), raw(&frames), Beat::End])).await;
+        let chorus = setup("openai").over(&upstream).await;
+        for stream in [true, false] {
+            let told = asked(&chorus, CHAT, "m", stream).await;
+            let got = ["prompt_tokens", "completion_tokens"].map(|name| told.usage[name].as_u64());
+            assert_eq!(got, [Some(90), Some(40)], "{kind} {stream}: {told:?}");
+            let details = &told.usage["prompt_tokens_details"]["cached_tokens"];
+            assert_eq!(details.as_u64().unwrap_or(0), cached, "{kind} {stream}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_with_a_reason_is_told_as_it_is() {
+    for protocol in PROTOCOLS {
+        for reason in ["stop", "length"] {
+            let script = Script::says("").finishing_with(reason);
+            let upstream = cast(script).await;
+            let chorus = setup(protocol).over(&upstream).await;
+            for path in ENDPOINTS.into_iter().chain(["/v1/completions"]) {
+                if path == "/v1/completions" && matches!(protocol, "anthropic" | "gemini") {
+                    continue; // they have no plain completion
+                }
+                for stream in [true, false] {
+                    let told = asked(&chorus, path, "m", stream).await;
+                    let shown = format!("{protocol} {path} {stream}: {told:?}");
+                    assert!(told.status == 200 && told.error.is_none(), "{shown}");
+                    assert_eq!(
+                        (&*told.text, told.reason.as_deref()),
+                        ("", Some(reason)),
+                        "{shown}"
+                    );
+                }
+            }
+            for stream in [true, false] {
+                let body = json!({"model": "m", "input": "hi", "stream": stream});
+                let response = chorus.post("/v1/responses", &body).await;
+                assert_eq!(response.status(), 200, "{protocol}");
+                let text = response.text().await.unwrap();
+                let status = if reason == "stop" { "completed" } else { "incomplete" };
+                assert!(text.contains(&format!("\"status\":\"{status}\"")), "{protocol}: {text}");
+            }
+            // In a workflow it is no draft.
+            let told = asked(&chorus, CHAT, "chorus", false).await;
+            assert_eq!(trace(&told)["workers"][0]["error"]["code"], "empty_answer", "{told:?}");
+            assert!(told.text.contains("the other draft"), "{told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_thoughts_alone_is_told_as_it_is() {
+    let upstream = cast(Script::says("<think>so much to").finishing_with("length")).await;
+    let chorus = setup("openai").over(&upstream).await;
+    for stream in [true, false] {
+        let told = asked(&chorus, CHAT, "m", stream).await;
+        let got = (told.status, &*told.text, &*told.thoughts, told.reason.as_deref());
+        assert_eq!(got, (200, "", "so much to", Some("length")));
+    }
+}
+
+#[tokio::test]
+async fn nothing_without_a_reason_is_an_error() {
+    let upstream = cast(Script::plays([Beat::End])).await;
+    let chorus = setup("openai").over(&upstream).await;
+    for stream in [true, false] {
+        let told = asked(&chorus, CHAT, "m", stream).await;
+        assert!(told.error.is_some() && told.reason.is_none(), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_writer_is_not_an_answer() {
+    let upstream = Upstream::start([
+        ("judge", Script::judges_for("draft")),
+        ("writer", Script::says("")),
+        ("m", Script::says("a draft")),
+        ("d", Script::says("the other answer")),
+    ])
+    .await;
+    for stream in [true, false] {
+        let chorus = setup("openai").over(&upstream).await;
+        let told = asked(&chorus, CHAT, "chorus", stream).await;
+        assert_eq!((told.status, &*told.text), (200, "a draft"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_echo_of_the_assistants_last_words_is_cut() {
+    let upstream = cast(Script::says("The draft is: 42").in_deltas(7)).await;
+    let chorus = setup("openai").over(&upstream).await;
+    for (path, model, stream) in
+        [(CHAT, "m", true), (CHAT, "m", false), ("/api/chat", "m", true), (CHAT, "chorus", false)]
+    {
+        let body = json!({"model": model, "stream": stream, "include_workflow": true, "messages": [
+            {"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "The draft is:"}]});
+        let told = told(&chorus, path, &body).await;
+        let text = match model {
+            "m" => &told.text,
+            _ => trace(&told)["workers"][0]["response"].as_str().unwrap(),
+        };
+        assert_eq!(text, " 42", "{path} {model} {stream}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_demanded_tool_call_that_did_not_come_is_an_error() {
+    let tools =
+        json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    for choice in [json!("required"), json!({"type": "function", "function": {"name": "f"}})] {
+        for (model, stream) in [("m", true), ("m", false), ("chorus", true), ("chorus", false)] {
+            let prose = || Script::says("no call");
+            let upstream = Upstream::start([
+                ("judge", Script::judges_for("draft")),
+                ("writer", prose()),
+                ("m", prose()),
+                ("d", Script::says("the other draft")),
+            ])
+            .await;
+            let chorus = setup("openai").over(&upstream).await;
+            let mut body = question(CHAT, model, "hi", stream);
+            (body["tools"], body["tool_choice"]) = (tools.clone(), choice.clone());
+            let failed = told(&chorus, CHAT, &body).await;
+            assert!(failed.error.is_some(), "{choice} {model} {stream}: {failed:?}");
+            assert_eq!(&*failed.text, "", "{choice} {model}: nothing was shown");
+            // A workflow's stream opens with its first draft.
+            let status = if (model, stream) == ("chorus", true) { 200 } else { 502 };
+            assert_eq!(failed.status, status, "{choice} {model} {stream}: {failed:?}");
+        }
+    }
+    // Once more where that may help.
+    let late = Script::says("no call").first(1, Script::calls_tool("f", json!({"a": 1})));
+    let upstream = cast(late).await;
+    let chorus = four_stages(&["m", "d"])
+        .with("[workflow.retry]\nmax_retries = 1\nbase_delay_ms = 1")
+        .over(&upstream)
+        .await;
+    let mut body = question(CHAT, "m", "hi", true);
+    (body["tools"], body["tool_choice"]) = (tools, json!("required"));
+    let told = told(&chorus, CHAT, &body).await;
+    assert_eq!(told.calls, [("f".to_owned(), "{\"a\":1}".to_owned())], "{told:?}");
+}
+
+#[tokio::test]
+async fn a_stop_sequence_ends_the_text_whatever_the_upstream_does() {
+    for protocol in PROTOCOLS {
+        for (path, model, stream) in [
+            (CHAT, "m", true),
+            (CHAT, "m", false),
+            ("/api/chat", "m", true),
+            (CHAT, "chorus", true),
+        ] {
+            // It never stops by itself.
+            let goes_on = || Script::says("one two END three ").in_deltas(9).hangs_after(9);
+            let upstream = Upstream::start([
+                ("judge", Script::judges_for("draft")),
+                ("writer", goes_on()),
+                ("m", if model == "m" { goes_on() } else { Script::says("a draft") }),
+                ("d", Script::says("the other draft")),
+            ])
+            .await;
+            let setup = setup(protocol).model_keys("writer", &format!("protocol = \"{protocol}\""));
+            let chorus = setup.over(&upstream).await;
+            let stops = json!(["a1", "b2", "c3", "d4", "e5", "END"]);
+            let mut body = question(path, model, "hi", stream);
+            match path {
+                CHAT => body["stop"] = stops,
+                _ => body["options"] = json!({"stop": stops}),
+            }
+            let told = told(&chorus, path, &body).await;
+            let shown = format!("{protocol} {path} {model} {stream}: {told:?}");
+            assert_eq!(
+                (&*told.text, told.reason.as_deref()),
+                ("one two ", Some("stop")),
+                "{shown}"
+            );
+            upstream.hung_up_on(1).await;
+            let asked = upstream.seen_by(if model == "m" { "m" } else { "writer" });
+            let sent = asked[0].body["stop"].as_array().map_or(0, Vec::len);
+            assert!(sent <= 4, "{shown}");
+        }
+    }
+}

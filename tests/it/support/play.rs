@@ -10,7 +10,7 @@ use axum::{
 use super::{
     Gate, Seen,
     closing::Line,
-    script::{Content, Ending, Place, Script, Split},
+    script::{Beat, Content, Ending, Place, Script, Split},
     socket::Fuse,
     upstream::Guard,
     wire::{Block, Whole, Wire},
@@ -76,6 +76,10 @@ impl Exchange {
             Content::Bytes { content_type, bytes } => {
                 exchange.header("content-type", content_type);
                 exchange.body = split(vec![Step::Send(bytes.clone())], &script.split);
+            }
+            Content::Beats(beats) => {
+                exchange.header("content-type", wire.stream_type());
+                exchange.body = beats.iter().filter_map(|beat| step(beat, wire)).collect();
             }
             Content::Answer(answer) => {
                 let text = answer(seen);
@@ -195,6 +199,19 @@ impl Exchange {
             response = response.header(name, value);
         }
         response.body(Body::from_stream(body)).expect("a story's headers are valid")
+    }
+}
+
+/// What a beat is in a protocol, which may have no word for it.
+fn step(beat: &Beat, wire: Wire) -> Option<Step> {
+    match beat {
+        Beat::Text(text) => Some(Step::Send(wire.delta(text))),
+        Beat::Finish(reason) => Some(Step::Send(wire.finish(reason, None))),
+        Beat::Usage(prompt, completion) => wire.usage((*prompt, *completion)).map(Step::Send),
+        Beat::End => wire.terminator().map(Step::Send),
+        Beat::Raw(bytes) => Some(Step::Send(bytes.clone().into())),
+        Beat::Wait(pause) => Some(Step::Wait(*pause)),
+        Beat::Hang => Some(Step::Hang),
     }
 }
 

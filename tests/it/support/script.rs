@@ -79,6 +79,26 @@ pub(super) enum Content {
     Answer(Arc<dyn Fn(&Seen) -> String + Send + Sync>),
     Failure { status: u16, body: Option<String> },
     Bytes { content_type: String, bytes: Bytes },
+    Beats(Vec<Beat>),
+}
+
+/// One thing that a streamed answer does, in whatever protocol.
+#[derive(Clone, Debug)]
+pub enum Beat {
+    /// A piece of text.
+    Text(String),
+    /// A finish reason, in OpenAI's word; of Ollama's protocol it is the end, too.
+    Finish(&'static str),
+    /// Usage in a frame of its own; of OpenAI's protocol only.
+    Usage(u64, u64),
+    /// The terminator, where the protocol has one.
+    End,
+    /// Just these bytes.
+    Raw(String),
+    /// A pause.
+    Wait(Duration),
+    /// Silence for ever, with the connection open.
+    Hang,
 }
 
 impl fmt::Debug for Content {
@@ -87,6 +107,7 @@ impl fmt::Debug for Content {
             Self::Answer(_) => f.write_str("Answer"),
             Self::Failure { status, .. } => write!(f, "Failure({status})"),
             Self::Bytes { content_type, .. } => write!(f, "Bytes({content_type})"),
+            Self::Beats(beats) => write!(f, "{beats:?}"),
         }
     }
 }
@@ -234,6 +255,11 @@ impl Script {
     pub fn sends(content_type: &str, bytes: &[u8]) -> Self {
         let bytes = Bytes::copy_from_slice(bytes);
         Self::of(Content::Bytes { content_type: content_type.to_owned(), bytes })
+    }
+
+    /// A stream of the story's own making.
+    pub fn plays(beats: impl IntoIterator<Item = Beat>) -> Self {
+        Self::of(Content::Beats(beats.into_iter().collect()))
     }
 
     // --- adverbs

@@ -1,0 +1,118 @@
+//! Where OpenAI-compatible servers put what an answer cost.
+
+use serde_json::Value;
+
+use super::Counts;
+
+/// Beside the choices, inside of the first (Moonshot), or in Groq's own object.
+const PLACES: [&str; 3] = ["/usage", "/choices/0/usage", "/x_groq/usage"];
+const PROMPT: [&str; 2] = ["/prompt_tokens", "/input_tokens"];
+const COMPLETION: [&str; 2] = ["/completion_tokens", "/output_tokens"];
+/// DeepSeek, Moonshot, and those that speak of `input` have names of their own.
+const CACHED: [&str; 5] = [
+    "/prompt_tokens_details/cached_tokens",
+    "/input_tokens_details/cached_tokens",
+    "/cached_tokens",
+    "/prompt_cache_hit_tokens",
+    "/cache_read_input_tokens",
+];
+const REASONING: [&str; 3] = [
+    "/completion_tokens_details/reasoning_tokens",
+    "/output_tokens_details/reasoning_tokens",
+    "/reasoning_tokens",
+];
+
+/// The counts of a chunk or a reply, if it has any.
+pub(super) fn read(value: &Value) -> Option<Counts> {
+    let usages = PLACES.iter().filter_map(|path| value.pointer(path));
+    let told = usages.filter(|usage| usage.is_object()).map(counts);
+    told.reduce(|mut counts, other| {
+        counts.update(&other);
+        counts
+    })
+    .or_else(|| value.get("timings").and_then(timings))
+}
+
+fn counts(usage: &Value) -> Counts {
+    // A zero is often said by those that do not know; a number beside it does.
+    let count = |paths: &[&str]| {
+        let counts = paths.iter().filter_map(|path| usage.pointer(path).and_then(number));
+        counts.reduce(|one, other| if one == 0 { other } else { one })
+    };
+    Counts {
+        prompt: count(&PROMPT),
+        completion: count(&COMPLETION),
+        cached: count(&CACHED),
+        reasoning: count(&REASONING),
+        prompt_time: None,
+        completion_time: None,
+    }
+}
+
+/// llama.cpp's, where usage was not asked for; what it had cached is not among the prompt's.
+fn timings(timings: &Value) -> Option<Counts> {
+    let count = |name: &str| timings.get(name).and_then(number);
+    let (fresh, cached) = (count("prompt_n")?, count("cache_n"));
+    Some(Counts {
+        prompt: Some(fresh.saturating_add(cached.unwrap_or(0))),
+        completion: count("predicted_n"),
+        cached,
+        ..Counts::default()
+    })
+}
+
+/// Some write counts as 7.0.
+fn number(value: &Value) -> Option<u64> {
+    let whole = || {
+        let number = value.as_f64().filter(|number| number.is_finite())?;
+        format!("{number:.0}").parse().ok()
+    };
+    value.as_u64().or_else(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn counts_are_found_wherever_they_stand() {
+        for (chunk, want) in [
+            (json!({"usage": {"prompt_tokens": 9, "completion_tokens": 4}}), (9, 4, None, None)),
+            (json!({"usage": {"input_tokens": 9, "output_tokens": 4.0}}), (9, 4, None, None)),
+            (
+                json!({"choices": [{"usage": {"prompt_tokens": 9, "completion_tokens": 4,
+                    "cached_tokens": 3}}]}),
+                (9, 4, Some(3), None),
+            ),
+            (
+                json!({"usage": null, "x_groq": {"usage": {"prompt_tokens": 9,
+                    "completion_tokens": 4}}}),
+                (9, 4, None, None),
+            ),
+            (
+                json!({"usage": {"prompt_tokens": 9, "completion_tokens": 4,
+                    "prompt_cache_hit_tokens": 5, "prompt_tokens_details": {"cached_tokens": 0},
+                    "completion_tokens_details": {"reasoning_tokens": 2}}}),
+                (9, 4, Some(5), Some(2)),
+            ),
+            (
+                json!({"usage": {"prompt_tokens": 0, "completion_tokens": 0},
+                    "choices": [{"usage": {"prompt_tokens": 9, "completion_tokens": 4}}]}),
+                (9, 4, None, None),
+            ),
+            (
+                json!({"timings": {"prompt_n": 7, "cache_n": 2, "predicted_n": 4}}),
+                (9, 4, Some(2), None),
+            ),
+        ] {
+            let got = read(&chunk).unwrap();
+            let got = (got.prompt.unwrap(), got.completion.unwrap(), got.cached, got.reasoning);
+            assert_eq!(got, want, "{chunk}");
+        }
+        for chunk in [json!({"usage": null}), json!({"choices": []}), json!({"usage": 7})] {
+            assert_eq!(read(&chunk), None, "{chunk}");
+        }
+    }
+}
