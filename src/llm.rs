@@ -134,6 +134,8 @@ pub struct Call {
     pub affinity: Option<u64>,
     /// What it is a part of.
     pub purpose: Purpose,
+    /// How many times Chorus has asked Chorus before this call; see [`crate::types::HOPS`].
+    pub hops: u32,
 }
 
 impl std::fmt::Debug for Call {

@@ -9,6 +9,7 @@ mod auth;
 mod content;
 mod cors;
 mod dialect;
+mod drains;
 pub mod encoding;
 mod error;
 mod extract;
@@ -20,6 +21,7 @@ mod ollama;
 mod openai;
 mod ops;
 mod passthrough;
+mod paths;
 mod progress;
 mod pulse;
 mod responses;
@@ -61,7 +63,11 @@ use state::App;
 /// error its client can see.
 pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let (lifecycle, pulse) = (state.app().lifecycle.clone(), Arc::clone(&state.app().pulse));
+    let app = state.app();
+    let (lifecycle, pulse) = (app.lifecycle.clone(), Arc::clone(&app.pulse));
+    let drains = Arc::clone(&app.drains);
+    // It belongs to one config; what is left here does not.
+    drop(app);
     let grace = || state.engine().config().server.shutdown_grace;
     let front = Arc::new(Front::new(state.clone(), on_loopback));
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -73,6 +79,7 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
         // Looks after the upstreams, and never ends by itself.
         () = state.tend() => {}
         () = pulse.beat() => {}
+        () = drains.run() => {}
     }
 }
 
@@ -93,6 +100,7 @@ impl Front {
 
     async fn answer(&self, request: Request) -> Response<Observed> {
         let app = self.state.app();
+        let request = paths::straightened(request);
         observe(app.clone(), request, |request| self.admitted(app, request)).await
     }
 
@@ -104,7 +112,7 @@ impl Front {
         };
         let (mut response, permit) = match app.door.check_caller(&mut request) {
             Some(answer) => (answer, None),
-            None => match app.admit(request.uri().path()) {
+            None => match app.admit(&request) {
                 Ok(permit) => (self.handled(request).await, permit),
                 Err(error) => (error.into_response(), None),
             },
@@ -162,9 +170,9 @@ fn ollama_routes(router: Router, prefix: &str) -> Router {
 }
 
 async fn unknown_route(request: Request) -> AppError {
-    AppError::UnknownRoute(format!("{} {}", request.method(), request.uri().path()))
+    AppError::UnknownRoute(paths::about_unknown(request.method(), request.uri().path()))
 }
 
 async fn method_not_allowed(request: Request) -> AppError {
-    AppError::MethodNotAllowed(request.method().to_string())
+    AppError::MethodNotAllowed(paths::about_method(request.method(), request.uri().path()))
 }

@@ -13,7 +13,7 @@ pub use chat::{Image, Message, Part, Role, ToolCall};
 pub use ids::{RequestId, WorkflowId};
 pub use keys::{keys_in, without_keys};
 pub use request::{
-    Effort, Extra, OutputFormat, Protocol, Request, Sampling, ToolChoice, ToolDefinition,
+    Effort, Extra, HOPS, OutputFormat, Protocol, Request, Sampling, ToolChoice, ToolDefinition,
 };
 pub use schema::JsonSchema;
 pub use secret::ApiKey;

@@ -5,7 +5,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use reqwest::{Method, Request, Response, header::CONTENT_TYPE};
+use reqwest::{
+    Method, Request, Response,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 use tokio::{
     task::yield_now,
     time::{Instant, timeout, timeout_at},
@@ -24,6 +27,7 @@ use super::{
     warm::Use,
     wire::{Wire, wire},
 };
+use crate::types::HOPS;
 
 /// Most bytes of an error's body; the connection of a longer one is given up.
 const ERROR_LIMIT: usize = 64 * 1024;
@@ -76,6 +80,7 @@ pub(super) async fn open(
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
     let mut request = Request::new(Method::POST, prepared.url.clone());
     *request.headers_mut() = std::mem::take(&mut prepared.headers);
+    request.headers_mut().insert(HOPS, HeaderValue::from(call.hops.saturating_add(1)));
     *request.body_mut() = Some(body.into());
     let using = endpoint.warmth.begin();
     let sent = endpoint.send(request, prepared.streamed).await;

@@ -25,7 +25,7 @@ use super::{
     refusal::Refusal,
     seat,
 };
-use crate::types::Protocol;
+use crate::types::{HOPS, Protocol};
 
 /// Most bytes of an answer: a list of two thousand vectors of three thousand numbers fits.
 const REPLY_LIMIT: usize = 256 * 1024 * 1024;
@@ -75,6 +75,7 @@ impl Model {
         what: Passthrough,
         mut body: Map<String, Value>,
         limit: Duration,
+        hops: u32,
     ) -> Result<Forwarded, LlmError> {
         body.insert("model".to_owned(), self.config.upstream_model.as_str().into());
         let mut clock: Option<Clock> = None;
@@ -90,7 +91,7 @@ impl Model {
             let endpoint = lease.endpoint();
             let clock = clock.get_or_insert_with(|| Clock::start(Limit::Total(limit)));
             clock.attempt_begins(lease.is_probe() && journey.has_other(lease.number()));
-            let failure = match clock.bound(exchange(endpoint, what, &body)).await {
+            let failure = match clock.bound(exchange(endpoint, what, &body, hops)).await {
                 Ok(answer) => {
                     self.log_forwarded(endpoint, &body, "ok", begun);
                     lease.report(Report::Answered, None);
@@ -156,12 +157,14 @@ async fn exchange(
     endpoint: &Endpoint,
     what: Passthrough,
     body: &Map<String, Value>,
+    hops: u32,
 ) -> Result<Forwarded, Failure> {
     let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
     let url = endpoint.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
     let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
     let mut headers = endpoint.json_headers();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(HOPS, HeaderValue::from(hops.saturating_add(1)));
     let mut request = Request::new(Method::POST, url);
     *request.headers_mut() = headers;
     *request.body_mut() = Some(text.into());

@@ -341,6 +341,7 @@ async fn call(endpoint: &Endpoint) -> Result<(), Failure> {
         limit: Limit::Total(Duration::MAX),
         permits: None,
         avoid: None,
+        hops: 0,
         affinity: None,
         purpose: Purpose::default(),
     };

@@ -66,6 +66,7 @@ pub(super) fn call(text: &str) -> Call {
         limit: Limit::Total(Duration::from_secs(20)),
         permits: None,
         avoid: None,
+        hops: 0,
         affinity: None,
         purpose: Purpose::default(),
     }

@@ -182,8 +182,8 @@ fn host_allowed(host: &str, extra: &[String]) -> bool {
         || extra.iter().any(|known| known == name || *known == host)
 }
 
-/// As Ollama: pages served from this machine, desktop applications, and what the config
-/// names; there a single `*` stands for anything.
+/// As Ollama: pages served from this machine, desktop applications (on Windows a Tauri application
+/// is `http://tauri.localhost`; no name of a network ends so), and what the config names; there a single `*` stands for anything.
 fn origin_allowed(origin: &str, extra: &[String]) -> bool {
     const APPLICATIONS: [&str; 5] =
         ["app://", "file://", "tauri://", "vscode-webview://", "vscode-file://"];
@@ -193,7 +193,10 @@ fn origin_allowed(origin: &str, extra: &[String]) -> bool {
     }
     let local = Url::parse(&origin).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
-            && matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "0.0.0.0" | "[::1]"))
+            && url.host_str().is_some_and(|host| {
+                matches!(host, "localhost" | "127.0.0.1" | "0.0.0.0" | "[::1]")
+                    || host.ends_with(".localhost")
+            })
             && url.username().is_empty()
     });
     local || extra.iter().any(|pattern| matches_pattern(&origin, pattern))
@@ -262,6 +265,8 @@ mod tests {
             ("http://[::1]:3000", true),
             ("app://obsidian.md", true),
             ("tauri://localhost", true),
+            ("http://tauri.localhost", true),
+            ("https://app.localhost:5173", true),
             ("file://", true),
             ("vscode-webview://0a1b", true),
             ("vscode-file://vscode-app", true),
@@ -272,6 +277,8 @@ mod tests {
             ("https://evil.example", false),
             ("https://ui.example.evil.example", false),
             ("http://localhost.evil.example", false),
+            ("http://evil-localhost", false),
+            ("http://tauri.localhost.evil.example", false),
             ("http://localhost@evil.example", false),
             ("ftp://localhost", false),
             ("https://lab.example", false),

@@ -59,11 +59,11 @@ pub(super) enum AppError {
     /// `previous_response_id` names nothing that is kept. Our own id, so it is no secret.
     #[error("previous response '{0}' not found; it was not stored, or is no longer kept")]
     UnknownResponse(String),
-    /// No such path.
-    #[error("no such endpoint: {0}")]
+    /// No such path; what to tell of it, see [`super::paths`].
+    #[error("{0}")]
     UnknownRoute(String),
-    /// The path is right and the method is not.
-    #[error("this endpoint does not take {0}")]
+    /// The path is right and the method is not; likewise.
+    #[error("{0}")]
     MethodNotAllowed(String),
     /// What a server of models does and this one does not.
     #[error("{0} is not supported: models are configured in Chorus' config file")]
@@ -78,6 +78,13 @@ pub(super) enum AppError {
         /// In bytes.
         limit: usize,
     },
+    /// Chorus has asked Chorus, again and again: in the end itself. Our own addition to the contract's
+    /// table: 508, `loop_detected`, `api_error`.
+    #[error(
+        "this request has been passed on from Chorus to Chorus {0} times: one of them has another, or \
+         itself, as a model's api_base; correct it there"
+    )]
+    Loop(u32),
     /// `[server] max_in_flight` requests are running.
     #[error("too many requests are running; try again in a moment")]
     Overloaded,
@@ -141,6 +148,7 @@ impl AppError {
             Self::UnusableToolCall { .. } | Self::OnlyToolCalls => {
                 (StatusCode::BAD_GATEWAY, "upstream_error")
             }
+            Self::Loop(_) => (StatusCode::LOOP_DETECTED, "loop_detected"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }
@@ -246,7 +254,8 @@ impl AppError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         // It was tried again as often as makes sense.
-        let is_tried = matches!(self, Self::Upstream(_)) && self.status().is_server_error();
+        let is_tried =
+            matches!(self, Self::Upstream(_) | Self::Loop(_)) && self.status().is_server_error();
         if is_tried || self.code() == TOO_LONG || self.long_wait().is_some() {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }

@@ -8,7 +8,7 @@ mod telling;
 mod tests;
 mod write;
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     App,
+    drains::Drains,
     error::{AppError, name_runs},
     lifecycle::Lifecycle,
     observe::{Caller, RequestLog},
@@ -121,6 +122,8 @@ struct Live {
     /// Its runs; at least one.
     ids: Vec<WorkflowId>,
     lifecycle: Lifecycle,
+    /// Who reads the run to its end once the answer is told.
+    drains: Arc<Drains>,
     log: RequestLog,
     header_hold: Duration,
     heartbeat: Duration,
@@ -158,7 +161,10 @@ pub(super) fn answer_all<E: Encoder>(
     };
     let requests = std::iter::once(request).chain(further);
     let runs: Vec<Run> = requests
-        .map(|request| Request { caller: caller.client.clone(), stream, ..request })
+        .map(|request| {
+            let (caller, hops) = (caller.client.clone(), caller.hops);
+            Request { caller, hops, stream, ..request }
+        })
         .map(|request| app.engine.run(route.clone(), request, caller.request_id))
         .inspect(|run| caller.log.run(run.watch.clone()))
         .collect();
@@ -166,6 +172,7 @@ pub(super) fn answer_all<E: Encoder>(
     let live = Live {
         ids: ids.clone(),
         lifecycle: app.lifecycle.clone(),
+        drains: Arc::clone(&app.drains),
         log: caller.log,
         header_hold: server.header_hold,
         heartbeat: server.heartbeat,

@@ -14,7 +14,7 @@ use std::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
@@ -31,7 +31,7 @@ use super::{
     unread::Unread,
 };
 use crate::{
-    types::RequestId,
+    types::{HOPS, RequestId},
     workflow::{RunStatus, RunWatch, Task, UsageRecord},
 };
 
@@ -57,6 +57,8 @@ pub(super) struct Caller {
     pub(super) client: Option<Arc<str>>,
     /// `?include_workflow=true`.
     pub(super) include_workflow: bool,
+    /// How many times Chorus has asked Chorus on the way here.
+    pub(super) hops: u32,
     /// Where to say what the log line should tell.
     pub(super) log: RequestLog,
 }
@@ -116,6 +118,7 @@ where
         client: None,
         include_workflow: dialect::query(request.uri(), "include_workflow")
             .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true")),
+        hops: hops(request.headers()),
         log: log.clone(),
     };
     // What tells of a request at info and above names its ids itself.
@@ -145,6 +148,12 @@ where
         response.headers_mut().append(header::VARY, NEGOTIATED_BY);
     }
     response.map(|body| Observed { body, span, _record: record })
+}
+
+/// What the header says; nothing, and what is no number, is none.
+fn hops(headers: &HeaderMap) -> u32 {
+    let told = headers.get(HOPS).and_then(|value| value.to_str().ok());
+    told.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }
 
 /// What is known of a request. Dropped when it is over, whichever way, and then tells the log.

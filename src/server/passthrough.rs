@@ -77,7 +77,7 @@ async fn forward(
     let answer = tokio::select! {
         biased;
         () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
-        answer = model.forward(what, body, limit) => answer.map_err(AppError::Upstream)?,
+        answer = model.forward(what, body, limit, caller.hops) => answer.map_err(AppError::Upstream)?,
     };
     reply(answer, &name)
 }

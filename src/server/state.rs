@@ -9,19 +9,26 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::{FromRequestParts, Request},
+    http::request::Parts,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    auth::Door, error::AppError, lifecycle::Lifecycle, observe::Caller, ops, pulse::Pulse,
-    responses::Store,
+    auth::Door, drains::Drains, error::AppError, lifecycle::Lifecycle, observe::Caller, ops,
+    pulse::Pulse, responses::Store,
 };
 use crate::{
     config::Config,
     workflow::{DEFAULT_WORKFLOW, Engine, Route},
 };
+
+/// How many times Chorus may have asked Chorus: one in front of another, and that of a third, is
+/// meant; more is a circle.
+const MOST_HOPS: u32 = 3;
 
 /// The server's state; clones are handles on the same.
 #[derive(Clone, Debug)]
@@ -39,6 +46,7 @@ pub(super) struct Served {
     in_flight: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) drains: Arc<Drains>,
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
     reloads: Arc<Mutex<Reloads>>,
@@ -76,6 +84,7 @@ impl AppState {
             engine,
             lifecycle: Lifecycle::new(),
             pulse: Arc::default(),
+            drains: Arc::default(),
             started: now,
             responses: Arc::default(),
             reloads: Arc::new(Mutex::new(Reloads { loaded_at: now, reloads: 0, last_error: None })),
@@ -104,6 +113,7 @@ impl AppState {
             engine: Arc::new(engine),
             lifecycle: before.lifecycle.clone(),
             pulse: Arc::clone(&before.pulse),
+            drains: Arc::clone(&before.drains),
             started: before.started,
             responses: Arc::clone(&before.responses),
             reloads: Arc::clone(&before.reloads),
@@ -169,11 +179,21 @@ impl Served {
 
     /// Whether a request may come in now; the permit is held until its response is over. The
     /// probes need none, so that a full server does not look like a dead one.
-    pub(super) fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, AppError> {
+    ///
+    /// # Errors
+    /// 503 for want of a place; 508 for a request that goes round in a circle.
+    pub(super) fn admit(
+        &self,
+        request: &Request,
+    ) -> Result<Option<OwnedSemaphorePermit>, AppError> {
+        let hops = request.extensions().get::<Caller>().map_or(0, |caller| caller.hops);
+        if hops > MOST_HOPS {
+            return Err(AppError::Loop(hops));
+        }
         if self.lifecycle.is_draining() {
             return Err(AppError::ShuttingDown);
         }
-        if ops::is_probe(path) {
+        if ops::is_probe(request.uri().path()) {
             return Ok(None);
         }
         let permit = Arc::clone(&self.in_flight).try_acquire_owned();

@@ -13,6 +13,10 @@ use super::{Image, JsonSchema, Message, Part, Role};
 /// How much of each part of a message tells conversations apart.
 const AFFINITY_BYTES: usize = 16 * 1024;
 
+/// The header by which Chorus knows requests of its own: how many times one was passed on. Every call
+/// of an upstream has it, one higher than what came in.
+pub const HOPS: &str = "x-chorus-hops";
+
 /// The wire protocol of an upstream, or the one whose extra fields a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -74,6 +78,8 @@ pub struct Request {
     pub stream: bool,
     /// Who asks: the name of the `[[client]]` whose key came with it.
     pub caller: Option<Arc<str>>,
+    /// How many times Chorus has asked Chorus on its way here; see [`HOPS`].
+    pub hops: u32,
 }
 
 impl fmt::Debug for Request {
@@ -107,6 +113,7 @@ impl Request {
             extra: None,
             stream: true,
             caller: None,
+            hops: 0,
         }
     }
 

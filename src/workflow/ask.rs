@@ -170,6 +170,7 @@ impl RunContext {
             limit: Limit::Total(limit),
             permits: None,
             avoid: None,
+            hops: self.request.hops,
             affinity: Some(self.affinity),
             purpose: Purpose { retractable: true, ..self.purpose() },
         }

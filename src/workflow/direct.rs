@@ -135,6 +135,7 @@ fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
         limit,
         permits: None,
         avoid: None,
+        hops: run.request.hops,
         affinity: Some(run.affinity),
         purpose: run.purpose(),
     }

@@ -323,6 +323,7 @@ impl Assignment {
             limit: if to_client { Limit::Gap(limit) } else { Limit::Total(limit) },
             permits: None,
             avoid: None,
+            hops: run.request.hops,
             affinity: Some(run.affinity),
             purpose: run.purpose(),
         }

@@ -150,6 +150,7 @@ impl Assignment {
             limit: Limit::Total(limit),
             permits: run.permits.clone(),
             avoid: None,
+            hops: run.request.hops,
             affinity: Some(run.affinity),
             purpose: Purpose { spare: self.spare.clone(), ..run.purpose() },
         }

@@ -381,7 +381,15 @@ async fn a_stream_that_opened_early_beats_and_still_ends_as_an_error() {
         body["reasoning"] = json!({"effort": "none"});
         let response = chorus.post_with(path, &body, &[("accept", accept)]).await;
         assert_eq!(response.status(), 200, "{path} {accept}");
-        let text = response.text().await.expect("a whole body");
+        let (mut text, mut chunks) = (String::new(), response.bytes_stream());
+        let broken = loop {
+            match chunks.next().await {
+                Some(Ok(bytes)) => text.push_str(std::str::from_utf8(&bytes).expect("UTF-8")),
+                Some(Err(_)) => break true,
+                None => break false,
+            }
+        };
+        assert_eq!(broken, accept == "application/json", "{path} {accept}: a break, or an end");
         let (beat, end) = match accept {
             "application/json" => ("\"done\":false}\n", "\"done\":true}\n"),
             _ => (": keep-alive\n\n", "data: [DONE]\n\n"),

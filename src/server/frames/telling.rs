@@ -2,10 +2,11 @@
 //! and how it ends.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use axum::body::HttpBody;
@@ -25,11 +26,14 @@ use super::{
     super::error::AppError,
     Encoder, Live, Told,
     flow::{Flow, Step},
+    write::Framing,
 };
 use crate::workflow::{Event, Run};
 
 /// So many bytes that are ready together may share a write; more would delay the first of them.
 const WRITE_BYTES: usize = 8 * 1024;
+/// How long a body that breaks off waits after its last line, which has to leave before.
+const BEFORE_THE_BREAK: Duration = Duration::from_millis(100);
 
 /// The events of a response's runs.
 pub(super) enum Events {
@@ -72,6 +76,9 @@ pub(super) struct Telling<E> {
     flow: Flow<E>,
     live: Live,
     stage: Stage,
+    /// It ended with an error line of NDJSON, which has no end marker: some clients read on to the
+    /// end of the body and take it for a whole answer.
+    broken: bool,
     /// Resolves when the server ends.
     ending: BoxFuture<'static, ()>,
     /// Some time between the last write and when a silence has to be broken.
@@ -85,8 +92,10 @@ pub(super) struct Telling<E> {
 enum Stage {
     /// There is more to come.
     Telling,
-    /// The client has its last event, or it waits to be written.
-    Draining,
+    /// The last event is encoded; what is left of the runs is not let go of yet.
+    Told,
+    /// The last line says what went wrong; what follows is no end, but a break.
+    Breaking,
     Over,
 }
 
@@ -97,7 +106,8 @@ impl<E: Encoder> Telling<E> {
         Self {
             events,
             flow,
-            stage: if ended { Stage::Draining } else { Stage::Telling },
+            stage: if ended { Stage::Told } else { Stage::Telling },
+            broken: false,
             ending: live.lifecycle.ending().boxed(),
             beat: Box::pin(sleep_until(written_at + live.heartbeat)),
             waiter: None,
@@ -135,13 +145,16 @@ impl<E: Encoder> Telling<E> {
         match self.flow.take(event) {
             Step::Nothing | Step::DraftBegun | Step::DraftFinished | Step::Delta => return false,
             Step::Finished => {}
-            Step::Failed(error) => {
-                self.flow.fail(&error);
-                self.live.log.failed(Arc::new(error));
-            }
+            Step::Failed(error) => self.fail(error),
         }
-        self.stage = Stage::Draining;
+        self.stage = Stage::Told;
         true
+    }
+
+    fn fail(&mut self, error: AppError) {
+        self.flow.fail(&error);
+        self.broken = self.flow.frames.framing() == Framing::Ndjson;
+        self.live.log.failed(Arc::new(error));
     }
 
     /// Waits for a silence that has to be broken, and for the end of the server.
@@ -175,42 +188,79 @@ impl<E: Encoder> Telling<E> {
     }
 
     fn shut_down(&mut self) {
-        let error = AppError::ShuttingDown;
-        self.flow.fail(&error);
-        self.live.log.failed(Arc::new(error));
-        self.stage = Stage::Over;
+        self.fail(AppError::ShuttingDown);
+        drop(self.taken());
+        self.end();
     }
 
-    /// The engine reads upstream bodies to their end now, so that connections can be used again.
-    /// The client has its last event already. Beside a failed run others may be running, for
-    /// nobody.
-    fn drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// The engine reads upstream bodies to their end now, so that connections can be used again. The
+    /// client has its last event already, and its body ends in the same write, so that this goes on
+    /// elsewhere. Beside a failed run others may be running, for nobody.
+    fn let_go(&mut self, context: &mut Context<'_>) {
         let to_the_end = self.live.ids.len() == 1 || self.flow.is_complete();
-        while to_the_end && ready!(self.events.poll_next_unpin(context)).is_some() {}
-        self.stage = Stage::Over;
-        Poll::Ready(())
+        let is_over = !to_the_end
+            || loop {
+                match self.events.poll_next_unpin(context) {
+                    Poll::Ready(Some(_)) => {}
+                    Poll::Ready(None) => break true,
+                    Poll::Pending => break false,
+                }
+            };
+        let rest = self.taken();
+        if !is_over {
+            self.live.drains.take_over(rest.for_each(|_| std::future::ready(())).boxed());
+        }
+        self.end();
+    }
+
+    /// The events; none are left.
+    fn taken(&mut self) -> Fuse<Events> {
+        let none = Events::One(futures::stream::empty().boxed()).fuse();
+        std::mem::replace(&mut self.events, none)
+    }
+
+    fn end(&mut self) {
+        self.stage = if self.broken { Stage::Breaking } else { Stage::Over };
+        if self.broken {
+            self.beat.as_mut().reset(Instant::now() + BEFORE_THE_BREAK);
+        }
     }
 }
 
 impl<E: Encoder> HttpBody for Telling<E> {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         loop {
+            if this.stage == Stage::Told {
+                this.let_go(context);
+            }
             if let Some(bytes) = this.flow.frames.next_write() {
                 this.written_at = Instant::now();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match this.stage {
                 Stage::Telling => ready!(this.gather(context)),
-                Stage::Draining => ready!(this.drain(context)),
+                Stage::Told => {}
+                Stage::Breaking => {
+                    // Not at once: the connection writes what it has only when there is no more.
+                    ready!(unconstrained(&mut this.beat).poll_unpin(context));
+                    this.stage = Stage::Over;
+                    let error = io::Error::other("the answer broke off; its last line says why");
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Stage::Over => return Poll::Ready(None),
             }
         }
+    }
+
+    /// True right behind the last write, so that the body's end leaves with it.
+    fn is_end_stream(&self) -> bool {
+        self.stage == Stage::Over && self.flow.frames.len() == 0
     }
 }

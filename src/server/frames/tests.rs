@@ -2,6 +2,7 @@
 //! sockets.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use async_stream::stream;
-use axum::http::StatusCode;
+use axum::{body::HttpBody, http::StatusCode};
 use futures::stream::BoxStream;
 use tokio::time::{Instant, timeout};
 
@@ -92,6 +93,7 @@ fn live() -> Live {
     Live {
         ids: vec![WorkflowId::fresh()],
         lifecycle: Lifecycle::new(),
+        drains: Arc::default(),
         log: RequestLog::default(),
         header_hold: Duration::from_secs(5),
         heartbeat: Duration::from_secs(10),
@@ -141,7 +143,10 @@ async fn writes(response: Response, start: Instant) -> Vec<(u64, String)> {
     let mut chunks = response.into_body().into_data_stream();
     let mut seen = Vec::new();
     while let Some(chunk) = chunks.next().await {
-        let text = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
+        let text = match chunk {
+            Ok(chunk) => String::from_utf8(chunk.to_vec()).unwrap(),
+            Err(_) => "broken off".to_owned(),
+        };
         seen.push((at(start), text.trim_end().replace('"', "")));
     }
     seen
@@ -290,7 +295,8 @@ async fn a_failure_after_the_headers_is_an_event_and_is_told_to_the_log() {
         let events = paced(vec![(pause, token(first)), (1, failure)]);
         let response = streamed(events, flow(SHOWN), live).await.unwrap();
         let all = writes(response, start).await;
-        let (_, last) = all.last().unwrap();
+        let [.., (_, last), (_, end)] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(end, "broken off");
         assert_eq!(last, "{error:model 'writer': it broke,code:upstream_error,done:true}");
         assert!(format!("{log:?}").contains("Run"), "{log:?}");
     }
@@ -348,11 +354,23 @@ async fn the_last_frame_does_not_wait_for_the_upstreams_to_be_drained() {
         sleep(Duration::from_secs(3)).await;
         mark.store(true, Ordering::Relaxed);
     };
-    let response = streamed(events.boxed(), flow(SHOWN), live()).await.unwrap();
-    let all = writes(response, start).await;
-    assert_eq!(all.last().unwrap(), &(0, "end".to_owned()));
-    assert_eq!(at(start), 3);
-    assert!(drained.load(Ordering::Relaxed), "the body ended before the upstreams were drained");
+    let live = live();
+    let drains = Arc::clone(&live.drains);
+    let mut body = streamed(events.boxed(), flow(SHOWN), live).await.unwrap().into_body();
+    let mut last = Bytes::new();
+    while !body.is_end_stream() {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        last = frame.unwrap().unwrap().into_data().unwrap();
+    }
+    assert_eq!(
+        (at(start), &last[..]),
+        (0, &b"\"end\"\n"[..]),
+        "and the body's end right behind it"
+    );
+    drop(body);
+    assert!(!drained.load(Ordering::Relaxed));
+    let _never = timeout(Duration::from_secs(4), drains.run()).await;
+    assert!(drained.load(Ordering::Relaxed), "the upstreams were not drained");
 }
 
 /// Tells when the stream that owns it is dropped.
@@ -404,6 +422,7 @@ async fn the_end_of_the_server_is_told_before_and_after_the_headers() {
     let want = "{\"error\":\"the server is shutting down; try again in a moment\",\
                 \"code\":\"overloaded\",\"done\":true}\n";
     assert_eq!(last, want);
+    assert!(chunks.next().await.unwrap().is_err(), "no end, but a break");
     assert!(chunks.next().await.is_none());
 }
 

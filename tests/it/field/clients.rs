@@ -1,6 +1,8 @@
 //! What clients meet: names, paths, usage, headers, ends of streams.
 
+mod ends;
 mod names;
+mod paths;
 mod usage;
 
 use reqwest::Response;
