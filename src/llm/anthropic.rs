@@ -131,7 +131,7 @@ impl Wire for Anthropic {
 
     /// Of `temperature` and `top_p`, which some models take only one of, the first stays.
     fn refusable(&self) -> &'static [Field] {
-        const FIELDS: [Field; 6] = [
+        const FIELDS: [Field; 7] = [
             field(
                 "/output_config/effort",
                 Parameter::EffortName,
@@ -146,6 +146,7 @@ impl Wire for Anthropic {
             field("/top_p", Parameter::TopP, &["top_p"]),
             field("/temperature", Parameter::Temperature, &["temperature"]),
             field("/top_k", Parameter::TopK, &["top_k"]),
+            field("/stop_sequences", Parameter::Stop, &["stop_sequences", "stop sequence", "stop"]),
         ];
         &FIELDS
     }

@@ -76,7 +76,13 @@ impl Ask<'_> {
     }
 
     fn lacks(&self, what: Feature) -> bool {
-        wire(self.config.protocol).lacks(what)
+        let refused = what == Feature::ToolChoice && !self.may_send(Parameter::ToolChoice);
+        refused || wire(self.config.protocol).lacks(what)
+    }
+
+    /// Whether tools may or must be called, where the model takes a word on it.
+    pub(super) fn tool_choice(&self) -> Option<&ToolChoice> {
+        self.call.tool_choice.as_ref().filter(|_| self.may_send(Parameter::ToolChoice))
     }
 
     fn knows_tools(&self) -> bool {
@@ -201,6 +207,9 @@ impl Ask<'_> {
     /// Where the output must stop. A rendered conversation also stops before the next turn, or the
     /// model would go on with the person's part.
     pub(super) fn stop(&self) -> Vec<&str> {
+        if !self.may_send(Parameter::Stop) {
+            return Vec::new();
+        }
         let mut stop: Vec<&str> = self.call.stop.iter().map(String::as_str).collect();
         let lone = self.call.messages.len() == 1;
         if self.is_plain() && !self.call.raw && !lone && stop.len() < MOST_STOPS {

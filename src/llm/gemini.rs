@@ -161,41 +161,47 @@ impl Wire for Gemini {
 }
 
 /// Of both penalties one message speaks; one after the other is given up.
-const FIELDS: [Field; 10] = [
+const FIELDS: [Field; 12] = [
     field(
         "/generationConfig/thinkingConfig/thinkingLevel",
         Parameter::EffortName,
-        &["thinking level", "thinking_level", "thinkinglevel"],
+        &["thinking_level"],
     ),
     field(
         "/generationConfig/thinkingConfig/thinkingBudget",
         Parameter::Effort,
-        &["thinking", "thinking_config", "thinking_budget", "thinkingbudget", "budget"],
+        &["thinking", "thinking_config", "thinking_budget", "budget"],
     ),
     field(
         "/generationConfig/thinkingConfig",
         Parameter::Effort,
-        &["thinking", "thinking_config", "thinkingconfig", "include_thoughts"],
+        &["thinking", "thinking_config", "include_thoughts"],
     ),
     field(
         "/generationConfig/presencePenalty",
         Parameter::PresencePenalty,
-        &["presence_penalty", "presencepenalty", "penalty"],
+        &["presence_penalty", "penalty"],
     ),
     field(
         "/generationConfig/frequencyPenalty",
         Parameter::FrequencyPenalty,
-        &["frequency_penalty", "frequencypenalty", "penalty"],
+        &["frequency_penalty", "penalty"],
     ),
     field("/generationConfig/temperature", Parameter::Temperature, &["temperature"]),
-    field("/generationConfig/topP", Parameter::TopP, &["top_p", "topp"]),
-    field("/generationConfig/topK", Parameter::TopK, &["top_k", "topk"]),
-    field("/generationConfig/seed", Parameter::Seed, &["'seed'", "\"seed\"", "`seed`", ".seed"]),
+    field("/generationConfig/topP", Parameter::TopP, &["top_p"]),
+    field("/generationConfig/topK", Parameter::TopK, &["top_k"]),
+    field("/generationConfig/seed", Parameter::Seed, &["seed"]),
     field(
-        "/contents",
-        Parameter::StandInSignature,
-        &["thought signature", "thought_signature", "thoughtsignature"],
+        "/generationConfig/stopSequences",
+        Parameter::Stop,
+        &["stop", "stop_sequences", "stop sequence"],
     ),
+    field(
+        "/toolConfig",
+        Parameter::ToolChoice,
+        &["tool_config", "function_calling_config", "tool_choice"],
+    ),
+    field("/contents", Parameter::StandInSignature, &["thought_signature"]),
 ];
 
 /// The body of a request.
@@ -297,7 +303,7 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
     }
     let declarations: Value = tools.into_iter().map(tool).collect();
     body.insert("tools".into(), json!([{"functionDeclarations": declarations}]));
-    let calling = match &ask.call.tool_choice {
+    let calling = match ask.tool_choice() {
         None => return,
         Some(ToolChoice::None) => json!({"mode": "NONE"}),
         Some(ToolChoice::Auto) => json!({"mode": "AUTO"}),

@@ -96,9 +96,24 @@ impl Wire for Ollama {
         Some(("format", body.get("format")?.is_object()))
     }
 
-    /// It warns of unknown options but never refuses them.
+    /// It warns of unknown options and never refuses them; what speaks its protocol may.
     fn refusable(&self) -> &'static [Field] {
-        const FIELDS: [Field; 1] = [field("/think", Parameter::Effort, &["think", "thinking"])];
+        const FIELDS: [Field; 10] = [
+            field("/think", Parameter::Effort, &["think", "thinking"]),
+            field("/options/presence_penalty", Parameter::PresencePenalty, &["presence_penalty"]),
+            field(
+                "/options/frequency_penalty",
+                Parameter::FrequencyPenalty,
+                &["frequency_penalty"],
+            ),
+            field("/options/repeat_penalty", Parameter::RepeatPenalty, &["repeat_penalty"]),
+            field("/options/temperature", Parameter::Temperature, &["temperature"]),
+            field("/options/top_p", Parameter::TopP, &["top_p"]),
+            field("/options/top_k", Parameter::TopK, &["top_k"]),
+            field("/options/min_p", Parameter::MinP, &["min_p"]),
+            field("/options/seed", Parameter::Seed, &["seed"]),
+            field("/options/stop", Parameter::Stop, &["stop", "stop sequence"]),
+        ];
         &FIELDS
     }
 }
@@ -149,19 +164,21 @@ fn options(ask: &Ask<'_>) -> Map<String, Value> {
     let context = ask.config.context_tokens.max(ask.call.context_tokens.unwrap_or(0));
     options.entry("num_ctx").or_insert_with(|| context.into());
     let stop = ask.stop();
+    let most = ask.call.max_tokens.map(|most| ("num_predict".to_owned(), most.into()));
+    options.extend(most);
     let fields = [
-        ("num_predict", ask.call.max_tokens.map(Value::from)),
-        ("temperature", ask.temperature().map(number)),
-        ("top_p", sampling.top_p.map(number)),
-        ("top_k", sampling.top_k.map(Value::from)),
-        ("min_p", sampling.min_p.map(number)),
-        ("seed", sampling.seed.map(Value::from)),
-        ("presence_penalty", sampling.presence_penalty.map(number)),
-        ("frequency_penalty", sampling.frequency_penalty.map(number)),
-        ("repeat_penalty", sampling.repeat_penalty.map(number)),
-        ("stop", (!stop.is_empty()).then(|| stop.into())),
+        ("temperature", Parameter::Temperature, ask.temperature().map(number)),
+        ("top_p", Parameter::TopP, sampling.top_p.map(number)),
+        ("top_k", Parameter::TopK, sampling.top_k.map(Value::from)),
+        ("min_p", Parameter::MinP, sampling.min_p.map(number)),
+        ("seed", Parameter::Seed, sampling.seed.map(Value::from)),
+        ("presence_penalty", Parameter::PresencePenalty, sampling.presence_penalty.map(number)),
+        ("frequency_penalty", Parameter::FrequencyPenalty, sampling.frequency_penalty.map(number)),
+        ("repeat_penalty", Parameter::RepeatPenalty, sampling.repeat_penalty.map(number)),
+        ("stop", Parameter::Stop, (!stop.is_empty()).then(|| stop.into())),
     ];
-    for (name, value) in fields {
+    for (name, parameter, value) in fields {
+        let value = value.filter(|_| ask.may_send(parameter));
         options.extend(value.map(|value| (name.to_owned(), value)));
     }
     options

@@ -91,7 +91,7 @@ impl Wire for OpenAi {
     }
 }
 
-const FIELDS: [Field; 13] = [
+const FIELDS: [Field; 15] = [
     field("/max_completion_tokens", Parameter::MaxCompletionTokens, &["max_completion_tokens"]),
     field("/max_tokens", Parameter::MaxTokens, &["max_tokens"]),
     field("/stream_options", Parameter::StreamOptions, &["stream_options"]),
@@ -108,7 +108,9 @@ const FIELDS: [Field; 13] = [
     field("/top_p", Parameter::TopP, &["top_p"]),
     field("/top_k", Parameter::TopK, &["top_k"]),
     field("/min_p", Parameter::MinP, &["min_p"]),
-    field("/seed", Parameter::Seed, &["'seed'", "\"seed\"", "`seed`", "body.seed", ": seed"]),
+    field("/seed", Parameter::Seed, &["seed"]),
+    field("/stop", Parameter::Stop, &["stop", "stop_sequences", "stop sequence"]),
+    field("/tool_choice", Parameter::ToolChoice, &["tool_choice"]),
 ];
 
 /// The body of a request.
@@ -210,7 +212,7 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
         return;
     }
     body.insert("tools".into(), tools.into_iter().map(tool).collect());
-    let choice = ask.call.tool_choice.as_ref().map(|choice| match choice {
+    let choice = ask.tool_choice().map(|choice| match choice {
         ToolChoice::None => "none".into(),
         ToolChoice::Auto => "auto".into(),
         ToolChoice::Required => "required".into(),

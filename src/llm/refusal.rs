@@ -14,6 +14,7 @@ use serde_json::Value;
 use url::Url;
 
 use self::body::Body;
+pub(super) use self::body::folded;
 pub(super) use self::context::listed_context;
 use super::{LlmErrorKind, blame::is_about_content, error_frame::error_in, redact};
 
@@ -28,9 +29,9 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     /// It came inside a stream or under a 200.
     in_band: bool,
-    body: Body,
+    body: Box<Body>,
     /// Of a redirect: where it points to, and the base that leads there.
-    redirect: Option<(Url, Url)>,
+    redirect: Option<Box<(Url, Url)>>,
 }
 
 impl Refusal {
@@ -51,7 +52,7 @@ impl Refusal {
                 }
             }
         };
-        Self { status, body, ..Self::default() }
+        Self { status, body: Box::new(body), ..Self::default() }
     }
 
     /// The error that this event of a stream (or body under a 200) is, if it is one.
@@ -63,7 +64,7 @@ impl Refusal {
     pub(super) fn inside(value: &Value) -> Self {
         let body = Body::of(value);
         let status = body.status.unwrap_or_default();
-        Self { in_band: true, status, body, ..Self::default() }
+        Self { in_band: true, status, body: Box::new(body), ..Self::default() }
     }
 
     /// The error that a body under a 200 is which has no answer in it, if it has words of one.
@@ -90,7 +91,7 @@ impl Refusal {
         let target = location.and_then(|location| asked.join(location.to_str().ok()?).ok());
         self.redirect = target.map(|target| {
             let base = base_of(&target, asked, base);
-            (target, base)
+            Box::new((target, base))
         });
         self
     }
@@ -121,7 +122,7 @@ impl Refusal {
 
     /// Everything it says, in lower case, for looking for names in it.
     pub(super) fn words(&self) -> String {
-        let Body { param, code, kind, .. } = &self.body;
+        let Body { param, code, kind, .. } = &*self.body;
         let named = [param, code, kind].into_iter().map(String::as_str);
         let first = self.body.texts.first().map(String::as_str);
         let all = named.chain(first).chain(self.body.rest());
@@ -130,7 +131,7 @@ impl Refusal {
 
     /// What it says is wrong, in lower case, without its type: that calls everything invalid.
     pub(super) fn complaint(&self) -> String {
-        let Body { param, code, texts, .. } = &self.body;
+        let Body { param, code, texts, .. } = &*self.body;
         let parts = [param, code].into_iter().chain(texts);
         parts.map(|part| part.to_lowercase()).collect::<Vec<_>>().join("\n")
     }
@@ -265,7 +266,7 @@ impl Refusal {
     /// Where it points to and what to do; never a query or a password.
     fn redirection(&self) -> String {
         let status = self.status;
-        let Some((target, base)) = &self.redirect else {
+        let Some((target, base)) = self.redirect.as_deref() else {
             return format!(
                 "answered with a redirect ({status}) that names no address; is `api_base` right?"
             );

@@ -3,13 +3,16 @@
 //! A repaired call is sent again without the parameter (or with its other name, or with a weaker
 //! form of it); that is no retry, and each parameter is repaired at most once per call.
 
+mod names;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use self::names::has_word;
 use super::{
     Call,
-    refusal::{Refusal, mentions},
+    refusal::{Refusal, folded, mentions},
     wire::Wire,
 };
 use crate::{config::StructuredOutput, types::ToolChoice};
@@ -32,6 +35,8 @@ pub(super) enum Parameter {
     StreamOptions,
     /// A stream: then the answer is asked for whole.
     Stream,
+    /// Stop sequences: Chorus ends the answer there itself.
+    Stop,
     /// Efforts below `low`: then `low`, the least that every reasoning model knows.
     LeastEffort,
     /// A reasoning effort by its name, where a budget of tokens can be sent instead.
@@ -39,6 +44,8 @@ pub(super) enum Parameter {
     /// `reasoning_effort`, `think`, `thinking`: reasoning at all.
     Effort,
     ParallelToolCalls,
+    /// Whether tools may or must be called: then said in words, where it matters.
+    ToolChoice,
     /// A schema as output form: then JSON mode.
     Schema,
     /// JSON mode: then only the instruction.
@@ -107,7 +114,8 @@ pub(super) fn diagnose(
     if refuses_streams(refusal, &words, call) {
         return Some(Repair::Without(Parameter::Stream));
     }
-    if !matches!(refusal.status, 400 | 422) || !mentions(&refusal.complaint(), &COMPLAINTS) {
+    if !matches!(refusal.meant_status(), 400 | 422) || !mentions(&refusal.complaint(), &COMPLAINTS)
+    {
         return None;
     }
     let place = place(refusal, body);
@@ -144,8 +152,8 @@ pub(super) fn diagnose(
 fn place<'a>(refusal: &Refusal, body: &'a Map<String, Value>) -> Option<&'a str> {
     let place = refusal.place()?;
     let place = place.strip_prefix("body.").unwrap_or(place);
-    let first = place.split(['.', '[']).next()?;
-    body.get_key_value(first).map(|(name, _)| name.as_str())
+    let first = folded(place.split(['.', '[']).next()?);
+    body.keys().find(|name| folded(name) == first).map(String::as_str)
 }
 
 /// A field of a request that upstreams refuse.
@@ -155,8 +163,7 @@ pub(super) struct Field {
     pub(super) at: &'static str,
     /// What its refusal means.
     pub(super) means: Parameter,
-    /// The words it goes by in messages, in lower case. Everyday words must stand in quotes or as a
-    /// path: a message may speak of seeds.
+    /// The words it goes by in messages, in lower case.
     pub(super) words: &'static [&'static str],
 }
 
@@ -198,7 +205,12 @@ fn is_least(value: &Value) -> bool {
     matches!(value.as_str(), Some("none" | "minimal")) || value.as_u64() == Some(0)
 }
 
-const COMPLAINTS: [&str; 21] = [
+const COMPLAINTS: [&str; 26] = [
+    "not accept",
+    "not recognized",
+    "not recognised",
+    "disallowed",
+    "不支持",
     "support",
     "unrecognized",
     "unrecognised",
@@ -317,7 +329,7 @@ fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {
         "image format",
         "formats",
     ];
-    may_refuse_input(refusal.status)
+    may_refuse_input(refusal.meant_status())
         && call.messages.iter().any(crate::types::Message::has_image)
         && mentions(words, &NAMES)
         && mentions(words, &WHY)
@@ -339,10 +351,12 @@ fn refuses_tools(refusal: &Refusal, words: &str, body: &Map<String, Value>) -> b
         "enable-auto-tool-choice",
         "unsupported parameter: 'tools'",
     ];
+    // What is said of the choice is not said of the tools.
+    let words = words.replace("tool_choice", "").replace("toolchoice", "");
     let blamed = refusal.blames("tools") && words.contains("support");
-    may_refuse_input(refusal.status)
+    may_refuse_input(refusal.meant_status())
         && body.contains_key("tools")
-        && (blamed || mentions(words, &PHRASES))
+        && (blamed || mentions(&words, &PHRASES))
 }
 
 /// Whether a chat template does not take the system turn that stands behind the conversation.
@@ -397,22 +411,6 @@ fn refuses_streams(refusal: &Refusal, words: &str, call: &Call) -> bool {
 /// Servers say "I cannot see" with many statuses, llama.cpp even with 500.
 fn may_refuse_input(status: u16) -> bool {
     matches!(status, 400 | 404 | 415 | 422 | 500 | 501)
-}
-
-/// Whether a name stands in a text with no further letter, digit or underscore around it (where it
-/// begins or ends with one itself).
-fn has_word(words: &str, name: &str) -> bool {
-    let joins = |character: Option<char>| {
-        character.is_some_and(|character| character.is_ascii_alphanumeric() || character == '_')
-    };
-    words.match_indices(name).any(|(at, found)| {
-        let before = words.get(..at).and_then(|text| text.chars().next_back());
-        let after =
-            words.get(at.saturating_add(found.len())..).and_then(|text| text.chars().next());
-        let goes_on_left = joins(before) && joins(name.chars().next());
-        let goes_on_right = joins(after) && joins(name.chars().next_back());
-        !goes_on_left && !goes_on_right
-    })
 }
 
 #[cfg(test)]

@@ -264,7 +264,7 @@ pub(super) fn has_words(value: &Value) -> bool {
 }
 
 /// A name without case and separators.
-pub(super) fn folded(name: &str) -> String {
+pub(in crate::llm) fn folded(name: &str) -> String {
     let kept = name.chars().filter(|character| character.is_alphanumeric());
     kept.flat_map(char::to_lowercase).collect()
 }

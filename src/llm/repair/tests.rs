@@ -88,6 +88,106 @@ fn a_named_parameter_is_found() {
 }
 
 #[test]
+fn refusals_in_other_spellings_are_understood() {
+    use Parameter as P;
+    let openai = json!({
+        "max_tokens": 5, "temperature": 1.4, "top_p": 0.9, "top_k": 3, "min_p": 0.1, "seed": 1,
+        "presence_penalty": 0.1, "frequency_penalty": 0.1, "stream_options": {}, "stop": ["x"],
+        "reasoning_effort": "high", "parallel_tool_calls": true, "messages": [], "tools": [],
+        "tool_choice": "auto",
+    });
+    let gemini = json!({"contents": [], "generationConfig": {"topK": 3, "seed": 7,
+        "presencePenalty": 0.1, "frequencyPenalty": 0.1, "stopSequences": ["x"]}});
+    let ollama = json!({"options": {"top_k": 3, "seed": 7, "min_p": 0.1, "stop": ["x"]}});
+    let anthropic = json!({"top_k": 3, "stop_sequences": ["x"], "messages": []});
+    use Protocol::{Anthropic, Gemini, Ollama, OpenAi};
+    for (protocol, body, message, want) in [
+        (OpenAi, &openai, "m does not support parameter presencePenalty", P::PresencePenalty),
+        (
+            OpenAi,
+            &openai,
+            "Argument not supported on this model: presencePenalty",
+            P::PresencePenalty,
+        ),
+        (OpenAi, &openai, "Argument not supported on this model: stop", P::Stop),
+        (
+            OpenAi,
+            &openai,
+            "Unsupported parameter: 'stop' is not supported with this model.",
+            P::Stop,
+        ),
+        (OpenAi, &openai, "Unsupported parameter(s): topK", P::TopK),
+        (OpenAi, &openai, "json: unknown field \"top_k\"", P::TopK),
+        (OpenAi, &openai, "Unrecognized request argument supplied: seed", P::Seed),
+        (
+            OpenAi,
+            &openai,
+            "gemini does not support parameters: ['frequency_penalty'], for model=m",
+            P::FrequencyPenalty,
+        ),
+        (OpenAi, &openai, "reasoningEffort is not supported", P::Effort),
+        (OpenAi, &openai, "reasoning-effort: unknown parameter", P::Effort),
+        (OpenAi, &openai, "streamOptions is not allowed", P::StreamOptions),
+        (OpenAi, &openai, "Unknown parameter: parallelToolCalls", P::ParallelToolCalls),
+        (OpenAi, &openai, "the model does not support tool_choice", P::ToolChoice),
+        (
+            OpenAi,
+            &openai,
+            "The toolChoice parameter is not available in thinking mode",
+            P::ToolChoice,
+        ),
+        (OpenAi, &openai, "maxTokens is not supported, use max_completion_tokens", P::MaxTokens),
+        (
+            Gemini,
+            &gemini,
+            "Unknown name \"presence_penalty\" at 'generation_config'",
+            P::PresencePenalty,
+        ),
+        (Gemini, &gemini, "stop_sequences is not supported", P::Stop),
+        (Gemini, &gemini, "TOP_K is not supported by this model", P::TopK),
+        (Ollama, &ollama, "unsupported option: seed", P::Seed),
+        (Ollama, &ollama, "topK is not supported", P::TopK),
+        (Ollama, &ollama, "stop is not supported by this model", P::Stop),
+        (Anthropic, &anthropic, "stop_sequences: Extra inputs are not permitted", P::Stop),
+        (Anthropic, &anthropic, "topK: Extra inputs are not permitted", P::TopK),
+    ] {
+        let error = json!({"error": {"message": message, "type": "invalid_request_error"}});
+        let found = diagnosis(protocol, 400, &error, body);
+        assert_eq!(found, Some(Repair::Without(want)), "{message}");
+        // A gateway's 502 may be a provider's 400.
+        let message = format!("litellm.BadRequestError: OpenAIException - {message}");
+        let found = diagnosis(protocol, 502, &json!({"error": {"message": message}}), body);
+        assert_eq!(found, Some(Repair::Without(want)), "{message}");
+    }
+    for (error, want) in [
+        (
+            json!({"error": {"message": "unsupported", "param": "presencePenalty"}}),
+            P::PresencePenalty,
+        ),
+        (json!({"error": {"message": "unsupported", "param": "body.stop"}}), P::Stop),
+        (
+            json!({"detail": [{"loc": ["body", "stop"], "msg": "Extra inputs are not permitted"}]}),
+            P::Stop,
+        ),
+        (json!({"detail": "body -> stop\n  Extra inputs are not permitted"}), P::Stop),
+        (json!({"errors": [{"message": "unknown field \"stop\""}]}), P::Stop),
+    ] {
+        let found = diagnosis(OpenAi, 422, &error, &openai);
+        assert_eq!(found, Some(Repair::Without(want)), "{error}");
+    }
+    for message in [
+        "the bus stop of your town is not supported",
+        "this model does not support it, stop asking",
+        "cannot read the seed catalogue",
+        "Invalid text: please stop",
+        "the presence of a penalty is not allowed",
+    ] {
+        let error = json!({"error": {"message": message, "type": "invalid_request_error"}});
+        assert_eq!(diagnosis(OpenAi, 400, &error, &openai), None, "{message}");
+    }
+}
+
+#[test]
 fn a_value_out_of_range_is_left_out_of_this_call_only() {
     let body = json!({"temperature": 1.4, "top_p": 0.9, "max_tokens": 9, "messages": [],
         "thinking": {"type": "enabled", "budget_tokens": 1024}});
