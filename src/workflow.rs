@@ -11,6 +11,7 @@ mod board;
 mod consensus;
 mod context;
 mod critical;
+mod crowd;
 mod cut;
 mod direct;
 mod drafts;

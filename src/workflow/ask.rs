@@ -38,11 +38,21 @@ pub(super) async fn fold(
 /// end, so that the upstream's connection is read to its end and kept.
 pub(super) async fn listen(
     model: &Model,
+    stream: CallStream,
+    tracker: &Tracker,
+    rest: &mut Vec<CallStream>,
+) -> Result<Reply, LlmError> {
+    listen_into(&mut String::new(), model, stream, tracker, rest).await
+}
+
+/// The same, leaving what was heard in `text` when it fails.
+pub(super) async fn listen_into(
+    text: &mut String,
+    model: &Model,
     mut stream: CallStream,
     tracker: &Tracker,
     rest: &mut Vec<CallStream>,
 ) -> Result<Reply, LlmError> {
-    let mut text = String::new();
     while let Some(item) = tracker.next(&mut stream).await {
         match item? {
             CallEvent::Delta(Delta::Text(piece)) if text.len() + piece.len() > MAX_OUTPUT_BYTES => {
@@ -56,7 +66,7 @@ pub(super) async fn listen(
                     return Err(error(model, LlmErrorKind::ContentFilter, what));
                 }
                 // No stage is shown another one's thoughts.
-                let text = without_thoughts(text);
+                let text = without_thoughts(std::mem::take(text));
                 if text.trim().is_empty() {
                     return Err(error(model, LlmErrorKind::Empty, "it answered without any text"));
                 }

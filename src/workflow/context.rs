@@ -6,6 +6,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Engine, RunWatch, StageKind,
+    crowd::Crowd,
     drafts::DraftsCut,
     tool_list::listed,
     trace::{StageStatus, UsageRecord, Warning, millis},
@@ -37,6 +38,8 @@ pub(super) struct RunContext {
     pub(super) context_wanted: Option<u32>,
     /// Of the conversation, for models that are sticky.
     pub(super) affinity: u64,
+    /// Its workers that are drafting.
+    pub(super) crowd: Crowd,
     tally: Mutex<Tally>,
 }
 
@@ -103,6 +106,7 @@ impl RunContext {
             permits,
             nonce: format!("{:08x}", workflow_id.seed() & 0xffff_ffff),
             watch,
+            crowd: Crowd::default(),
             tally: Mutex::default(),
         }
     }

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    ask::{Reply, fold},
+    ask::{Reply, listen_into, without_thoughts},
     context::RunContext,
+    excerpt,
     step::Advice,
     temperature::{self, Chosen, Voices},
     trace::WorkerRecord,
@@ -14,8 +15,10 @@ use super::{
 };
 use crate::{
     config::{Leaf, LimitKind, Stage, WorkerTools},
-    llm::{Call, CallStream, Conversation, Limit, LlmError, LlmErrorKind, Model, Purpose},
-    types::{Effort, Message, OutputFormat, Part, Role, Sampling, ToolChoice},
+    llm::{
+        Call, CallStream, Completion, Conversation, Limit, LlmError, LlmErrorKind, Model, Purpose,
+    },
+    types::{Effort, FinishReason, Message, OutputFormat, Part, Role, Sampling, ToolChoice, Usage},
 };
 
 /// What a leaf needs to know of the level it works in.
@@ -31,6 +34,9 @@ pub(super) struct Assignment {
     /// Turn true when this level, or one above, has drafts enough.
     pub(super) spare: Vec<watch::Receiver<bool>>,
 }
+
+/// So much text, in bytes, is a draft even if the server then had no more room for it.
+const USEFUL_BYTES: usize = 400;
 
 /// What became of a worker.
 pub(super) struct Draft {
@@ -73,7 +79,9 @@ impl Assignment {
         for model in run.models(&self.leaf.stage) {
             let chosen = self.temperature(run, &model, advice);
             tracker.asks(&model, Some(chosen));
-            match self.ask(run, &model, chosen, tracker, &mut rest).await {
+            let (drafted, dropped) = self.ask_roomy(run, &model, chosen, tracker, &mut rest).await;
+            failures.extend(dropped);
+            match drafted {
                 Ok(reply) => {
                     let record = self.record(tracker.ok(), Some(reply.text.clone()));
                     return Draft { result: Ok(reply), record, overcome: failures, rest };
@@ -90,7 +98,54 @@ impl Assignment {
         Draft { result: Err(error), record, overcome: failures, rest }
     }
 
-    /// Asks a model; once more without tools when it called one though it was told not to.
+    /// Asks a model for a draft. One that the server had no room for is kept as far as it came, if
+    /// that is worth something; else it is asked for again when the run's other workers have ended.
+    /// Whatever came of a draft is better than none. Gives the failure that it got over.
+    async fn ask_roomy(
+        &self,
+        run: &Arc<RunContext>,
+        model: &Arc<Model>,
+        chosen: Chosen,
+        tracker: &Tracker,
+        rest: &mut Vec<CallStream>,
+    ) -> (Result<Reply, LlmError>, Option<LlmError>) {
+        let mut text = String::new();
+        let drafted = {
+            let _drafting = run.crowd.joins();
+            self.ask(run, model, chosen, tracker, rest, &mut text).await
+        };
+        let full = match drafted {
+            Err(error) if error.kind == LlmErrorKind::Capacity => error,
+            drafted => return (drafted, None),
+        };
+        if text.trim().len() < USEFUL_BYTES {
+            let _alone = run.crowd.alone().await;
+            let mut again = String::new();
+            let drafted = self.ask(run, model, chosen, tracker, rest, &mut again).await;
+            if drafted.is_ok() {
+                return (drafted, Some(full));
+            }
+            if again.len() > text.len() {
+                text = again;
+            }
+        }
+        let text = without_thoughts(text);
+        if text.trim().is_empty() {
+            return (Err(full), None);
+        }
+        // What broke off tells no counts: about four bytes a token.
+        let usage = Usage {
+            prompt_tokens: (excerpt::weight(&run.conversation) / 4) as u64,
+            completion_tokens: text.len().div_ceil(4) as u64,
+            estimated: true,
+            ..Usage::default()
+        };
+        let completion = Completion { reason: FinishReason::Length, usage };
+        (Ok(Reply { text, completion }), Some(full))
+    }
+
+    /// Asks a model; once more without tools when it called one though it was told not to. What came
+    /// of an answer that failed is left in `text`.
     async fn ask(
         &self,
         run: &Arc<RunContext>,
@@ -98,12 +153,13 @@ impl Assignment {
         chosen: Chosen,
         tracker: &Tracker,
         rest: &mut Vec<CallStream>,
+        text: &mut String,
     ) -> Result<Reply, LlmError> {
         let limit = run.limit(LimitKind::Worker, model, &self.leaf.stage);
         let (begun, queued) = (Instant::now(), tracker.queued());
         let call = self.call(run, model, chosen, limit);
         let was_shown = !call.tools.is_empty();
-        let reply = fold(model, call, tracker, rest).await;
+        let reply = listen_into(text, model, tracker.call(model, call), tracker, rest).await;
         let is_empty = |error: &LlmError| error.kind == LlmErrorKind::Empty;
         let called = was_shown && tracker.called_tool() && reply.as_ref().is_err_and(is_empty);
         if !called {
@@ -112,7 +168,9 @@ impl Assignment {
         model.called_unasked();
         let waited = tracker.queued().saturating_sub(queued);
         let left = limit.saturating_sub(begun.elapsed().saturating_sub(waited));
-        fold(model, self.call(run, model, chosen, left), tracker, rest).await
+        text.clear();
+        let call = self.call(run, model, chosen, left);
+        listen_into(text, model, tracker.call(model, call), tracker, rest).await
     }
 
     fn record(&self, call: super::trace::CallRecord, response: Option<String>) -> WorkerRecord {

@@ -335,3 +335,102 @@ async fn a_long_wait_is_told_and_not_sat_out_in_silence() {
         }
     }
 }
+
+/// What llama-server says when its slots have used up the context they share.
+const USED_UP: &str = "Context size has been exceeded.";
+
+#[tokio::test]
+async fn a_context_that_is_used_up_in_mid_answer_is_the_servers_capacity() {
+    for protocol in PROTOCOLS {
+        let script = Script::says("half of it").in_deltas(4).errs_after(2, USED_UP);
+        let upstream = Upstream::start([("m", script)]).await;
+        let chorus = one_model(protocol).over(&upstream).await;
+        for stream in [true, false] {
+            let objects = chorus.objects("/api/chat", &ask("/api/chat", "m", stream)).await;
+            let told = objects.last().expect("an error at the end");
+            let words = words(told);
+            assert!(words.contains("`-np`") && words.contains("`max_concurrency`"), "{told}");
+            assert!(!words.contains("too long"), "{told}");
+        }
+        // A draft is kept as far as it came.
+        let mut body = ask("/api/chat", "chorus", false);
+        body["include_workflow"] = json!(true);
+        let (status, told) = chorus.ask("/api/chat", &body).await;
+        assert_eq!(status, 200, "{protocol}: {told}");
+        assert_eq!(told["message"]["content"], "half o", "{protocol}: {told}");
+        assert_eq!(told["done_reason"], "length", "{protocol}: {told}");
+        let warning = &told["warnings"][0];
+        assert_eq!(warning["code"], "capacity_exhausted", "{protocol}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_room_is_asked_again_when_the_others_have_ended() {
+    let full = json!({"error": {"code": 500, "message": USED_UP, "type": "server_error"}});
+    let crowded = Script::fails_saying(500, &full.to_string());
+    let slow = Script::says("a draft of a").after(std::time::Duration::from_millis(700));
+    let upstream = Upstream::start([
+        ("judge", Script::judges_for("b")),
+        ("writer", Script::fuses()),
+        ("a", slow),
+        ("b", crowded.first(1, Script::says("another of b"))),
+    ])
+    .await;
+    let chorus = four_stages(&["a", "b"]).without_retries().over(&upstream).await;
+    let (status, told) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
+    assert_eq!(status, 200, "{told}");
+    let answer = told["message"]["content"].as_str().unwrap();
+    assert!(answer.contains("a draft of a") && answer.contains("another of b"), "{told}");
+    let asked = |model| upstream.seen_by(model).into_iter().map(|seen| seen.at).collect::<Vec<_>>();
+    let (a, b) = (asked("a"), asked("b"));
+    assert_eq!(b.len(), 2);
+    assert!(b[1] - a[0] >= std::time::Duration::from_millis(600), "it waited for the other");
+}
+
+#[tokio::test]
+async fn a_long_prompt_is_too_long_whatever_words_say_so() {
+    // The same words about a prompt that may well be longer than the context.
+    let full = json!({"error": {"code": 400, "message": USED_UP}}).to_string();
+    let upstream = Upstream::start([("m", Script::fails_saying(400, &full))]).await;
+    let setup = one_model("openai").model_keys("m", "context_tokens = 1024");
+    let chorus = setup.over(&upstream).await;
+    let long = question("/api/chat", "m", &"word ".repeat(1000), false);
+    let (status, told) = chorus.ask("/api/chat", &long).await;
+    assert_eq!((status, code(&told)), (400, "context_length_exceeded"), "{told}");
+}
+
+#[tokio::test]
+async fn parameters_refused_in_other_spellings_are_left_out() {
+    for (protocol, field, message) in [
+        ("openai", "presence_penalty", "m does not support parameter presencePenalty"),
+        ("openai", "stop", "Argument not supported on this model: stop"),
+        ("openai", "stop", "Unsupported parameter(s): stop"),
+        ("openai", "seed", "json: unknown field \"seed\""),
+        ("openai", "presence_penalty", "body.presence_penalty: Extra inputs are not permitted"),
+        ("openai", "tool_choice", "toolChoice is not supported by this model"),
+        ("ollama", "options.stop", "unsupported option: stop"),
+        ("ollama", "options.presence_penalty", "presencePenalty is not supported"),
+        ("anthropic", "stop_sequences", "stopSequences: Extra inputs are not permitted"),
+        ("gemini", "generationConfig.stopSequences", "stop_sequences is not supported"),
+        ("gemini", "generationConfig.presencePenalty", "presence penalty is not supported"),
+    ] {
+        let script = Script::says("well").refuses_saying(field, message);
+        let upstream = Upstream::start([("m", script)]).await;
+        let chorus = one_model(protocol).over(&upstream).await;
+        for (number, stream) in [true, false].into_iter().enumerate() {
+            let mut body = ask("/v1/chat/completions", "m", stream);
+            body["stop"] = json!(["END"]);
+            body["seed"] = json!(7);
+            body["presence_penalty"] = json!(0.5);
+            let parameters = json!({"type": "object", "properties": {}});
+            let function = json!({"name": "f", "description": "f", "parameters": parameters});
+            body["tools"] = json!([{"type": "function", "function": function}]);
+            body["tool_choice"] = json!("auto");
+            let response = chorus.post("/v1/chat/completions", &body).await;
+            assert_eq!(response.status(), 200, "{protocol} {message}");
+            drop(response.bytes().await);
+            // Refused once, then remembered.
+            assert_eq!(upstream.seen().len(), number + 2, "{protocol} {message}");
+        }
+    }
+}
