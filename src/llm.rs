@@ -42,8 +42,9 @@ pub mod reply;
 mod retry;
 mod scan;
 mod seat;
-mod signatures;
+mod shape;
 pub mod sse;
+mod state;
 mod tend;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -58,6 +59,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
 use indexmap::IndexMap;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 pub use conversation::Conversation;
@@ -82,6 +84,8 @@ pub struct Llm {
     models: IndexMap<String, Arc<Model>>,
     /// For the next config.
     clients: http::Clients,
+    /// What models left on their turns; for the next config too.
+    states: Arc<state::TurnStates>,
     /// How often an endpoint out of service is asked for its model list.
     probe_interval: Option<Duration>,
 }
@@ -136,6 +140,9 @@ pub struct Call {
     pub purpose: Purpose,
     /// How many times Chorus has asked Chorus before this call; see [`crate::types::HOPS`].
     pub hops: u32,
+    /// Whether the model gets back what it left on its earlier turns of the conversation, and what it
+    /// leaves now is kept: set for the stage that answers, to the number of who asks.
+    pub turns_of: Option<u64>,
 }
 
 impl std::fmt::Debug for Call {
@@ -211,6 +218,22 @@ pub enum Delta {
     Reasoning(String),
     /// A piece of a tool call.
     ToolCall(ToolCallDelta),
+    /// Something the model wants back with the turn, for clients that can return it.
+    State(StatePiece),
+}
+
+/// What a model leaves on its turn for itself beside its thoughts. `Debug` shows no values.
+#[derive(Clone, PartialEq)]
+pub enum StatePiece {
+    /// OpenRouter's `reasoning_details`, a piece of them perhaps; never empty.
+    Details(Vec<Value>),
+    /// Fields beside a tool call, never none; as a rule told before its first piece.
+    Call {
+        /// Which call, from 0.
+        index: u32,
+        /// `extra_content`.
+        fields: Map<String, Value>,
+    },
 }
 
 /// A piece of a tool call: the first of an index carries id and name.
@@ -232,6 +255,16 @@ impl std::fmt::Debug for Delta {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Reasoning(text) => write!(f, "Reasoning({} bytes)", text.len()),
             Self::ToolCall(call) => call.fmt(f),
+            Self::State(piece) => piece.fmt(f),
+        }
+    }
+}
+
+impl std::fmt::Debug for StatePiece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Details(details) => write!(f, "Details({})", details.len()),
+            Self::Call { index, fields } => write!(f, "Call({index}, {} fields)", fields.len()),
         }
     }
 }

@@ -13,6 +13,7 @@ mod drains;
 pub mod encoding;
 mod error;
 mod extract;
+mod form;
 mod frames;
 mod lifecycle;
 mod listener;

@@ -4,17 +4,22 @@
 mod chat;
 mod ids;
 mod keys;
+mod progress;
 mod request;
 mod schema;
 mod secret;
+mod turn;
 mod usage;
 
 pub use chat::{Image, Message, Part, Role, ToolCall};
 pub use ids::{RequestId, WorkflowId};
 pub use keys::{keys_in, without_keys};
+pub use progress::{marked, without_progress};
 pub use request::{
-    Effort, Extra, HOPS, OutputFormat, Protocol, Request, Sampling, ToolChoice, ToolDefinition,
+    Effort, Extra, FORM_FIELDS, HOPS, OnlyThere, OutputFormat, Protocol, Request, Sampling,
+    ToolChoice, ToolDefinition,
 };
 pub use schema::JsonSchema;
 pub use secret::ApiKey;
+pub use turn::{TurnExtras, TurnState, UnknownFields, overlay};
 pub use usage::{FinishReason, Usage};

@@ -41,13 +41,14 @@ mod worker;
 mod writers;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 pub use crate::config::DEFAULT_WORKFLOW;
 pub use drafts::DraftsCut;
@@ -58,8 +59,8 @@ pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExe
 
 use crate::{
     config::{Config, Named, UnknownModel, Workflow},
-    llm::{self, Llm, LlmError, ModelHealth, ToolCallDelta, split_folded},
-    types::{FinishReason, Request, ToolCall, Usage, WorkflowId},
+    llm::{self, Llm, LlmError, ModelHealth, StatePiece, ToolCallDelta, split_folded},
+    types::{FinishReason, Request, ToolCall, TurnState, Usage, WorkflowId},
 };
 
 /// Plans and models, ready to run. One per config.
@@ -159,6 +160,8 @@ pub enum Event {
     Reasoning(String),
     /// A piece of a tool call of the answer.
     ToolCallDelta(ToolCallDelta),
+    /// Something the answering model wants back with the turn.
+    State(StatePiece),
     /// The answer is complete. Last event.
     Finished(Box<Finished>),
     /// There is no (complete) answer. Last event.
@@ -263,6 +266,17 @@ pub struct Answer {
     pub reasoning: String,
     /// The calls it wants made, whole.
     pub tool_calls: Vec<ToolCall>,
+    /// What it wants back with the turn: `details`, and by the calls' numbers what is beside them.
+    pub state: AnswerState,
+}
+
+/// What the answering model wants back with the turn, beside its thoughts.
+#[derive(Debug, Default)]
+pub struct AnswerState {
+    /// OpenRouter's `reasoning_details`.
+    pub details: Vec<Value>,
+    /// Fields beside the tool calls, by the calls' numbers.
+    pub calls: BTreeMap<u32, Map<String, Value>>,
 }
 
 impl Answer {
@@ -280,6 +294,15 @@ impl Answer {
             Event::Token(text) => self.text.push_str(text),
             Event::Reasoning(text) => self.reasoning.push_str(text),
             Event::ToolCallDelta(delta) => self.push_call(delta),
+            Event::State(StatePiece::Details(details)) => {
+                let mut state = TurnState::default();
+                state.details = std::mem::take(&mut self.state.details);
+                details.iter().for_each(|detail| state.add_detail(detail.clone()));
+                self.state.details = state.details;
+            }
+            Event::State(StatePiece::Call { index, fields }) => {
+                self.state.calls.entry(*index).or_default().extend(fields.clone());
+            }
             Event::StageStarted { .. }
             | Event::StageFinished(_)
             | Event::DraftBegun

@@ -2,11 +2,14 @@
 
 use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
+use serde_json::{Map, Value};
+
 use super::{
     Call, Delta, LlmErrorKind,
     endpoint::Endings,
     lines::LINE_LIMIT,
     redact::EXCERPT_LIMIT,
+    state::Kept,
     think::{Split, ThinkSplitter},
 };
 use crate::{
@@ -38,13 +41,8 @@ pub(super) enum Piece<'f> {
     Reasoning(Cow<'f, str>),
     /// Part or whole of a tool call.
     Tool(ToolPiece),
-    /// What the model signed a tool call with, to be kept for its next turn; empty for nothing.
-    Signed {
-        /// The call's id.
-        call: String,
-        /// Opaque.
-        signature: String,
-    },
+    /// What the model wants back with the turn, to be kept for its next one.
+    Kept(Kept),
     /// Why the answer ended. A frame's comes behind its other pieces.
     Finish(FinishReason),
     /// Counts, of which later ones win. A frame's come before its other pieces.
@@ -62,6 +60,8 @@ pub(super) struct ToolPiece {
     pub(super) arguments: String,
     /// It is known to begin a call of its own.
     pub(super) begins: bool,
+    /// What the model wants back with the call.
+    pub(super) beside: Option<Map<String, Value>>,
 }
 
 /// The answer so far.
@@ -170,7 +170,7 @@ impl Answer {
                 self.show_reasoning(text, out);
             }
             Piece::Tool(piece) => self.take_tool(piece, out),
-            Piece::Signed { .. } => {} // no part of the answer
+            Piece::Kept(_) => {} // no part of the answer
             Piece::Finish(reason) => {
                 self.finish = Some(reason);
                 // Said once more, by itself: this time it may be the end.

@@ -17,6 +17,7 @@ use super::{
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
+    state::Kept,
     wire::{Feature, Tell, Wire, below_version, object, put_secret},
 };
 use crate::{
@@ -192,11 +193,7 @@ fn body(ask: &Ask<'_>) -> Body {
     if !output.is_empty() {
         body.insert("output_config".into(), output.into());
     }
-    if let Some(extra) = ask.extra() {
-        for (name, value) in &extra.fields {
-            body.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
+    ask.insert_extra(&mut body);
     body
 }
 
@@ -208,14 +205,15 @@ enum Thinking {
     Budget(u32),
 }
 
-/// Whether thoughts are asked for, and how. Signed thoughts are not kept, and a conversation that
-/// called tools would have to repeat them; a call that is demanded leaves no room for any.
+/// Whether thoughts are asked for, and how. A conversation that called tools has to repeat the signed
+/// thoughts since the person spoke, which may be lost; a call that is demanded leaves no room for
+/// any.
 fn thinking(ask: &Ask<'_>) -> Option<Thinking> {
     let effort = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))?;
     let demanded =
         matches!(ask.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
             && !ask.call.tools.is_empty();
-    if demanded || prompt::has_tool_turns(&ask.call.messages) {
+    if demanded || lacks_blocks(ask) {
         return None;
     }
     let (name, budget) = match effort {
@@ -230,6 +228,21 @@ fn thinking(ask: &Ask<'_>) -> Option<Thinking> {
     }
     let room = ask.call.max_tokens.map_or(budget, |most| most.saturating_sub(1));
     (room >= LEAST_BUDGET).then(|| Thinking::Budget(budget.min(room)))
+}
+
+/// Whether a tool was called since the person spoke, and its turn's signed thoughts are not there.
+fn lacks_blocks(ask: &Ask<'_>) -> bool {
+    let messages = &ask.call.messages;
+    let kept = ask.returns_state();
+    let blocks =
+        |message: &Message| kept && message.state().is_some_and(|state| !state.blocks.is_empty());
+    let since = messages.iter().rev().take_while(|message| message.role != Role::User);
+    let mut calling = since.filter(|message| !message.tool_calls.is_empty()).peekable();
+    match calling.peek() {
+        Some(_) => calling.any(|message| !blocks(message)),
+        // Of earlier turns it is enough that they were its own.
+        None => !messages.iter().all(|message| message.tool_calls.is_empty() || blocks(message)),
+    }
 }
 
 /// Thoughts count too, so our own limit leaves room for them.
@@ -311,7 +324,15 @@ fn blocks(message: &Message) -> Vec<Value> {
     let mut blocks: Vec<Value> = message.parts.iter().filter_map(part).collect();
     if message.role == Role::Tool {
         let id = usable_id(message.tool_call_id.as_deref().unwrap_or_default());
-        return vec![json!({"type": "tool_result", "tool_use_id": id, "content": blocks})];
+        let mut result = json!({"type": "tool_result", "tool_use_id": id});
+        if let (Value::Object(fields), false) = (&mut result, blocks.is_empty()) {
+            fields.insert("content".into(), blocks.into());
+        }
+        return vec![result];
+    }
+    // They come first.
+    if let Some(state) = message.state() {
+        blocks.splice(0..0, state.blocks.iter().cloned());
     }
     blocks.extend(message.tool_calls.iter().map(tool_use));
     blocks
@@ -329,6 +350,7 @@ fn part(part: &Part) -> Option<Value> {
         Part::Image(Image::Url { url, .. }) => {
             Some(json!({"type": "image", "source": {"type": "url", "url": url}}))
         }
+        Part::Other(_) => None, // refused before this
     }
 }
 
@@ -361,7 +383,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
             value.pointer("/message/usage").map(|usage| counts(usage, None)).map(Piece::Usage),
         ),
         Some("content_block_start") => {
-            pieces.extend(value.get("content_block").and_then(|start| block(start, index)));
+            pieces.extend(value.get("content_block").into_iter().flat_map(|it| block(it, index)));
         }
         Some("content_block_delta") => {
             pieces.extend(value.get("delta").and_then(|more| delta(more, index)));
@@ -372,7 +394,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         Some("message_stop") => pieces.push(Piece::End),
         Some("message") | None => {
             let blocks = value.get("content").and_then(Value::as_array).into_iter().flatten();
-            pieces.extend((0..).zip(blocks).filter_map(|(index, whole)| block(whole, Some(index))));
+            pieces.extend((0..).zip(blocks).flat_map(|(index, whole)| block(whole, Some(index))));
             pieces.extend(finish(value.get("stop_reason"))?);
         }
         Some(_) => {}
@@ -381,23 +403,31 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
 }
 
 /// A content block, whole or as it starts; a tool's input is an empty object until it comes.
-fn block(block: &Value, index: Option<u64>) -> Option<Piece<'_>> {
+fn block(block: &Value, index: Option<u64>) -> Vec<Piece<'_>> {
     let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
-    match block.get("type").and_then(Value::as_str)? {
-        "text" => Some(Piece::Text(text("text").into())),
-        "thinking" => Some(Piece::Reasoning(text("thinking").into())),
+    match block.get("type").and_then(Value::as_str).unwrap_or_default() {
+        "text" => vec![Piece::Text(text("text").into())],
+        "thinking" => {
+            // Its text is put into it as it is read.
+            let mut begun = block.clone();
+            begun.as_object_mut().and_then(|fields| fields.insert("thinking".into(), "".into()));
+            let text = Piece::Reasoning(text("thinking").into());
+            vec![Piece::Kept(Kept::Block(begun)), text]
+        }
+        "redacted_thinking" => vec![Piece::Kept(Kept::Block(block.clone()))],
         "tool_use" => {
             let input = block.get("input").and_then(Value::as_object);
             let arguments = input.filter(|input| !input.is_empty()).map(|input| json!(input));
-            Some(Piece::Tool(ToolPiece {
+            vec![Piece::Tool(ToolPiece {
                 index,
                 id: Some(text("id").to_owned()),
                 name: Some(text("name").to_owned()),
                 arguments: arguments.map(|input| input.to_string()).unwrap_or_default(),
                 begins: true,
-            }))
+                beside: None,
+            })]
         }
-        _ => None,
+        _ => Vec::new(),
     }
 }
 
@@ -406,6 +436,7 @@ fn delta(delta: &Value, index: Option<u64>) -> Option<Piece<'_>> {
     match delta.get("type").and_then(Value::as_str)? {
         "text_delta" => Some(Piece::Text(text("text").into())),
         "thinking_delta" => Some(Piece::Reasoning(text("thinking").into())),
+        "signature_delta" => Some(Piece::Kept(Kept::Signature(text("signature").to_owned()))),
         "input_json_delta" => {
             let arguments = text("partial_json").to_owned();
             Some(Piece::Tool(ToolPiece { index, arguments, ..ToolPiece::default() }))

@@ -1,7 +1,7 @@
 //! What is really asked of a model: a call, bent to the model's configuration and to what it has
 //! refused before. Pure; the protocols turn it into a body.
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{
     Call,
@@ -9,11 +9,15 @@ use super::{
     conversation::Form,
     prompt,
     repair::{Parameter, Refused, format_ceiling, needs_tools},
+    shape,
     wire::{Feature, wire},
 };
 use crate::{
     config::{self, Mode, StructuredOutput},
-    types::{Extra, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition},
+    types::{
+        Extra, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition, TurnExtras,
+        TurnState, UnknownFields, overlay,
+    },
 };
 
 /// A call of this model, knowing what it refused.
@@ -44,7 +48,7 @@ impl Ask<'_> {
         let mut images = self.call.messages.iter().flat_map(|message| {
             message.parts.iter().filter_map(|part| match part {
                 Part::Image(image) => Some(image),
-                Part::Text(_) => None,
+                Part::Text(_) | Part::Other(_) => None,
             })
         });
         if self.call.messages.iter().any(Message::has_image) {
@@ -141,12 +145,58 @@ impl Ask<'_> {
         let own = self.call.format != OutputFormat::Text
             || self.call.appendix.is_some()
             || self.must_be_told_to_call()
-            || (form == Form::Linked && wire.signs());
+            || shape::is_refused(self.refused)
+            || !self.may_send(Parameter::StandInSignature)
+            || (self.returns_anything()
+                && self.call.messages.iter().any(|one| one.extras.is_some()));
         let messages = &self.call.messages;
         let shared = if own { None } else { messages.written(self.config.protocol, form, fields) };
         match shared {
             Some(written) => body.splice(written),
             None => body.extend(fields()),
+        }
+    }
+
+    /// Whether the model gets back what it left on its turns.
+    pub(super) fn returns_state(&self) -> bool {
+        self.call.turns_of.is_some() && self.may_send(Parameter::TurnState) && !self.is_plain()
+    }
+
+    /// Whether anything goes with the turns that not every model is shown.
+    fn returns_anything(&self) -> bool {
+        self.returns_state() || self.extra().is_some()
+    }
+
+    /// Takes what this model is not shown off the turns.
+    fn keep_own(&self, messages: &mut [Message]) {
+        let (own, fields) = (self.returns_state(), self.extra().is_some());
+        for message in messages {
+            if let Some(extras) = &mut message.extras {
+                if !own {
+                    extras.state = TurnState::default();
+                }
+                if !fields {
+                    extras.unknown = UnknownFields::default();
+                }
+            }
+            if message.extras.as_deref() == Some(&TurnExtras::default()) {
+                message.extras = None;
+            }
+        }
+    }
+
+    /// Puts in what the client sent that nobody here knows, when it is spelled in the model's protocol.
+    pub(super) fn insert_extra(&self, body: &mut Map<String, Value>) {
+        let Some(extra) = self.extra() else { return };
+        for (name, value) in &extra.fields {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        for (name, within) in &extra.within {
+            if let (Some(Value::Object(field)), Value::Object(within)) =
+                (body.get_mut(name), within)
+            {
+                overlay(field, within);
+            }
         }
     }
 
@@ -176,6 +226,8 @@ impl Ask<'_> {
     /// the form of the answer.
     pub(super) fn messages(&self) -> Vec<Message> {
         let mut messages = self.call.messages.to_vec();
+        self.keep_own(&mut messages);
+        shape::tidy(&mut messages);
         match self.form() {
             Form::Toolless => {}
             Form::Linked => prompt::link_tools(&mut messages),
@@ -192,6 +244,7 @@ impl Ask<'_> {
         if let Some(instruction) = self.instruction(&messages) {
             prompt::add_to_system(&mut messages, &instruction);
         }
+        shape::mend(&mut messages, self.refused);
         messages
     }
 

@@ -1,7 +1,7 @@
 //! From a config to models that can be called, and from one config to the next.
 //!
 //! What a reload keeps is what belongs to an upstream and not to the text of the config: open
-//! connections, whether it is in service, how fast it is, what it refuses, what it signed, and how
+//! connections, whether it is in service, how fast it is, what it refuses, what it left on its turns, and how
 //! many of its permits are taken.
 
 use std::sync::Arc;
@@ -58,15 +58,17 @@ impl Llm {
             let built = endpoints(config, model, before, |key| clients.get(key, former, base))?;
             prepared.push((model, before, built));
         }
+        let states = previous.map(|previous| Arc::clone(&previous.states)).unwrap_or_default();
         let model = |(model, before, built): (&Arc<config::Model>, Option<&Arc<Model>>, _)| {
             let (balance, sticky) = (model.balance, model.sticky);
             let pool = Pool::keeping(&model.name, built, balance, sticky, config.health);
             let before = before.map(|before| &**before);
-            let it = Model::new(Arc::clone(model), pool, config.retry, log_payloads, before);
+            let config = (Arc::clone(model), config.retry);
+            let it = Model::new(config, pool, Arc::clone(&states), log_payloads, before);
             (model.name.clone(), Arc::new(it))
         };
         let models = prepared.into_iter().map(model).collect();
-        Ok(Self { models, clients, probe_interval: config.health.probe_interval })
+        Ok(Self { models, clients, states, probe_interval: config.health.probe_interval })
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     redact,
     repair::{Parameter, Repair, diagnose},
     retry::Advice,
+    state::resolve,
     wire::wire,
 };
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
 /// up and gives its permits back.
 pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
     Box::pin(stream! {
+        let call = resolve(call, &model.states, model.writer);
         let mut refusal = model.unsupported(&call);
         let takes = |endpoint: &Endpoint| endpoint.unsupported(&call).is_none();
         let mut journey = Journey::new(&model, &takes, call.affinity, call.avoid);
@@ -207,7 +209,6 @@ impl<'a> Try<'a> {
     /// Sends the request; a refusal is examined for a parameter it names.
     async fn open(&mut self) -> Result<Box<Exchange>, Failure> {
         let wire = wire(self.model.config.protocol);
-        wire.sign(&mut self.prepared.body, &|call| self.model.signatures.of(call));
         self.log_request();
         let (endpoint, prepared) = (self.lease.endpoint(), &mut self.prepared);
         let opened = exchange::open(self.model, endpoint, prepared, self.call).await;
@@ -282,6 +283,7 @@ impl<'a> Try<'a> {
         let usage = answer.usage(self.prompt_bytes(), first - self.begun, ended - first);
         self.log_answer(exchange, reason);
         self.lease.report(Report::Answered, Some(first - self.begun));
+        exchange.recorder().remember(&self.model.states, self.model.writer);
         Ok((self.ended("ok"), Completion { reason, usage }))
     }
 
@@ -376,6 +378,7 @@ impl<'a> Try<'a> {
     fn texts(&self) -> Vec<&str> {
         let of_part = |part: &'a Part| match part {
             Part::Text(text) => text.as_str(),
+            Part::Other(_) => "",
             Part::Image(Image::Url { url, .. }) => url,
             Part::Image(Image::Inline { base64, .. }) => base64,
         };

@@ -68,6 +68,7 @@ impl Conversation {
             Part::Text(text) => hash(text),
             Part::Image(Image::Url { url, .. }) => hash(url),
             Part::Image(Image::Inline { base64, .. }) => hash(base64),
+            Part::Other(value) => hash(&value.to_string()),
         };
         let message = |message: &Message| {
             let parts: Vec<u64> = message.parts.iter().map(part).collect();

@@ -1,7 +1,7 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
 //! delta by delta.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -23,7 +23,7 @@ use super::{
     http::{self, MOST_HEADERS},
     refusal::Refusal,
     reply::{CUT, ReplyReader},
-    signatures::Signatures,
+    state::{Keys, Recorder},
     warm::Use,
     wire::{Wire, wire},
 };
@@ -95,7 +95,7 @@ pub(super) async fn open(
         return Err(Failure::refused(refusal, &headers, endpoint));
     }
     let answer = Answer::to(call, &model.config, model.log_payloads);
-    let mut exchange = Exchange::new(wire, response, answer, Arc::clone(&model.signatures));
+    let mut exchange = Exchange::new(wire, response, answer, Recorder::new(Keys::of(call)));
     exchange.using = Some(using);
     exchange.answering = answering;
     Ok(Box::new(exchange))
@@ -107,10 +107,10 @@ impl Exchange {
         wire: &'static dyn Wire,
         response: Response,
         answer: Answer,
-        signatures: Arc<Signatures>,
+        recorder: Recorder,
     ) -> Self {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let reader = ReplyReader::new(wire, kind.unwrap_or_default(), answer, signatures);
+        let reader = ReplyReader::new(wire, kind.unwrap_or_default(), answer, recorder);
         Self {
             response,
             reader,
@@ -220,6 +220,11 @@ impl Exchange {
     /// The books of the answer.
     pub(super) fn answer(&self) -> &Answer {
         self.reader.answer()
+    }
+
+    /// What the answer leaves for its model.
+    pub(super) fn recorder(&self) -> &Recorder {
+        self.reader.recorder()
     }
 
     /// Reads the rest of a complete answer's body, as far as it has come already.

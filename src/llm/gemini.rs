@@ -12,7 +12,7 @@ use super::{
     answer::{Counts, Piece, ToolPiece, call_id},
     ask::{Ask, number},
     body::Body,
-    ending,
+    ending, openai,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -106,26 +106,6 @@ impl Wire for Gemini {
         fields
     }
 
-    fn signs(&self) -> bool {
-        true
-    }
-
-    fn sign(&self, body: &mut Map<String, Value>, known: &dyn Fn(&str) -> Option<String>) {
-        let turns = body.get_mut("contents").and_then(Value::as_array_mut).into_iter().flatten();
-        let parts = turns.filter_map(|turn| turn.get_mut("parts")?.as_array_mut()).flatten();
-        for part in parts.filter_map(Value::as_object_mut) {
-            let id = part.get("functionCall").and_then(|call| call.get("id")?.as_str());
-            match id.and_then(known) {
-                // As it came: without one.
-                Some(signature) if signature.is_empty() => drop(part.remove("thoughtSignature")),
-                Some(signature) => {
-                    part.insert("thoughtSignature".into(), signature.into());
-                }
-                None => {}
-            }
-        }
-    }
-
     fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
         usual::read(frame, tell)
     }
@@ -213,11 +193,7 @@ fn body(ask: &Ask<'_>) -> Body {
     if !config.is_empty() {
         body.insert("generationConfig".into(), config.into());
     }
-    if let Some(extra) = ask.extra() {
-        for (name, value) in &extra.fields {
-            body.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
+    ask.insert_extra(&mut body);
     body
 }
 
@@ -326,11 +302,21 @@ fn content(turn: &Turn, stand_in: bool) -> Value {
     let mut parts: Vec<Value> = turn.messages.iter().flat_map(self::parts).collect();
     // Of several calls in one turn only the first is signed.
     let mut calls = parts.iter_mut().filter_map(Value::as_object_mut);
-    if let Some(first) = calls.find(|part| part.contains_key("functionCall")).filter(|_| stand_in) {
-        first.insert("thoughtSignature".into(), STAND_IN.into());
+    if let Some(first) = calls.find(|part| part.contains_key("functionCall"))
+        && stand_in
+        && first.shift_remove(UNKNOWN).is_some()
+    {
+        first.insert(SIGNATURE.into(), STAND_IN.into());
+    }
+    for part in parts.iter_mut().filter_map(Value::as_object_mut) {
+        part.shift_remove(UNKNOWN);
     }
     json!({"role": if turn.by_model { "model" } else { "user" }, "parts": parts})
 }
+
+const SIGNATURE: &str = "thoughtSignature";
+/// Marks a call, while its turn is written, of which nobody knows whether it was signed.
+const UNKNOWN: &str = "unknown";
 
 fn parts(message: &Message) -> Vec<Value> {
     if message.role == Role::Tool {
@@ -342,9 +328,23 @@ fn parts(message: &Message) -> Vec<Value> {
     }
     let calls = message.tool_calls.iter().map(|call| {
         let args = prompt::arguments(&call.arguments);
-        json!({"functionCall": {"id": call.id, "name": call.name, "args": args}})
+        let function = json!({"id": call.id, "name": call.name, "args": args});
+        let mut part = Map::from_iter([("functionCall".to_owned(), function)]);
+        match message.state().and_then(|state| state.beside(&call.id)) {
+            // As it came: signed, or without.
+            Some(beside) => part.extend(signature(beside).map(|it| (SIGNATURE.into(), it))),
+            None => drop(part.insert(UNKNOWN.into(), true.into())),
+        }
+        Value::Object(part)
     });
     message.parts.iter().filter_map(part).chain(calls).collect()
+}
+
+/// The signature beside a call, in the form of Google's endpoint for OpenAI's protocol, which clients
+/// of that know.
+fn signature(beside: &Map<String, Value>) -> Option<Value> {
+    let signature = beside.get("extra_content")?.pointer("/google/thought_signature")?;
+    signature.as_str().filter(|text| !text.is_empty()).map(Value::from)
 }
 
 fn part(part: &Part) -> Option<Value> {
@@ -354,7 +354,7 @@ fn part(part: &Part) -> Option<Value> {
         Part::Image(Image::Inline { media_type, base64 }) => {
             Some(json!({"inlineData": {"mimeType": media_type, "data": base64}}))
         }
-        Part::Image(Image::Url { .. }) => None, // refused before this
+        Part::Image(Image::Url { .. }) | Part::Other(_) => None, // refused before this
     }
 }
 
@@ -401,9 +401,9 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
     if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let id = text(call.get("id")).filter(|id| !id.is_empty()).unwrap_or_else(call_id);
-        let signature = text(part.get("thoughtSignature")).unwrap_or_default();
+        let signature = text(part.get(SIGNATURE)).filter(|text| !text.is_empty());
+        let beside = signature.map(|signature| json!({"google": {"thought_signature": signature}}));
         let arguments = call.get("args").filter(|args| args.is_object()).map(Value::to_string);
-        pieces.push(Piece::Signed { call: id.clone(), signature });
         // Calls arrive whole, so each is one of its own.
         pieces.push(Piece::Tool(ToolPiece {
             index: None,
@@ -411,6 +411,7 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
             name: text(call.get("name")),
             arguments: arguments.unwrap_or_else(|| "{}".to_owned()),
             begins: true,
+            beside: beside.as_ref().map(openai::extra_content),
         }));
     }
 }

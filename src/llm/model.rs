@@ -11,8 +11,10 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Call, CallStream, LlmError, LlmErrorKind, call, endpoint::Endpoint, pool::Pool,
-    signatures::Signatures,
+    Call, CallStream, LlmError, LlmErrorKind, call,
+    endpoint::Endpoint,
+    pool::Pool,
+    state::{TurnStates, Writer},
 };
 use crate::config::{self, Retry};
 
@@ -23,8 +25,10 @@ pub struct Model {
     pub(super) retry: Retry,
     /// `max_concurrency`: over all requests.
     pub(super) permits: Option<Arc<Semaphore>>,
-    /// What it signed its latest tool calls with, whichever endpoint made them.
-    pub(super) signatures: Arc<Signatures>,
+    /// Under which its turns are known, whichever endpoint made them.
+    pub(super) writer: Writer,
+    /// What models left on their latest turns.
+    pub(super) states: Arc<TurnStates>,
     /// It called a tool that it was only shown, whichever endpoint did.
     calls_unasked: Arc<AtomicBool>,
     /// `CHORUS_LOG_PAYLOADS=1`.
@@ -37,9 +41,9 @@ pub struct Model {
 impl Model {
     /// A model that follows on the same of the config `before`, if there was one.
     pub(super) fn new(
-        config: Arc<config::Model>,
+        (config, retry): (Arc<config::Model>, Retry),
         pool: Pool<Endpoint>,
-        retry: Retry,
+        states: Arc<TurnStates>,
         log_payloads: bool,
         before: Option<&Self>,
     ) -> Self {
@@ -55,7 +59,8 @@ impl Model {
             pool,
             retry,
             permits,
-            signatures: before.map(|before| Arc::clone(&before.signatures)).unwrap_or_default(),
+            writer: before.map_or_else(Writer::fresh, |before| before.writer),
+            states,
             calls_unasked: before
                 .map(|before| Arc::clone(&before.calls_unasked))
                 .unwrap_or_default(),

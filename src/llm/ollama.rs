@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{self, StructuredOutput},
-    types::{Effort, Image, Message, OutputFormat, Part},
+    types::{Effort, Image, Message, OutputFormat, Part, overlay},
 };
 
 /// The protocol.
@@ -65,6 +65,10 @@ impl Wire for Ollama {
     fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
         let messages = messages.iter().map(message).collect();
         [("messages".to_owned(), messages)].into_iter().collect()
+    }
+
+    fn thoughts_field(&self, _frame: &Value) -> &'static str {
+        "thinking"
     }
 
     fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
@@ -145,14 +149,11 @@ fn body(ask: &Ask<'_>) -> Body {
     }
     let tools = ask.tools();
     if !tools.is_empty() {
-        body.insert("tools".into(), tools.into_iter().map(openai::tool).collect());
+        let write = if ask.extra().is_some() { openai::own_tool } else { openai::tool };
+        body.insert("tools".into(), tools.into_iter().map(write).collect());
     }
     body.insert("options".into(), Value::Object(options(ask)));
-    if let Some(extra) = ask.extra() {
-        for (name, value) in &extra.fields {
-            body.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
+    ask.insert_extra(&mut body);
     body
 }
 
@@ -196,6 +197,7 @@ fn think(effort: Effort) -> Value {
 }
 
 fn message(message: &Message) -> Value {
+    let unknown = message.extras.as_ref().map(|extras| &extras.unknown);
     let mut fields = Map::new();
     fields.insert("role".into(), message.role.as_str().into());
     fields.insert("content".into(), message.joined_text().into());
@@ -204,19 +206,30 @@ fn message(message: &Message) -> Value {
         .iter()
         .filter_map(|part| match part {
             Part::Image(Image::Inline { base64, .. }) => Some(base64.clone().into()),
-            Part::Image(Image::Url { .. }) | Part::Text(_) => None, // refused before this
+            // Refused before this.
+            Part::Image(Image::Url { .. }) | Part::Text(_) | Part::Other(_) => None,
         })
         .collect();
     if !images.is_empty() {
         fields.insert("images".into(), images.into());
     }
     if !message.tool_calls.is_empty() {
-        let calls = message.tool_calls.iter().map(|call| {
-            json!({"function": {"name": call.name, "arguments": prompt::arguments(&call.arguments)}})
+        let calls = message.tool_calls.iter().enumerate().map(|(place, call)| {
+            let arguments = prompt::arguments(&call.arguments);
+            let mut fields = Map::new();
+            let function = json!({"name": call.name, "arguments": arguments});
+            fields.insert("function".into(), function);
+            let own = unknown.and_then(|unknown| openai::at(&unknown.calls, place));
+            own.into_iter().for_each(|own| overlay(&mut fields, own));
+            Value::Object(fields)
         });
         fields.insert("tool_calls".into(), calls.collect());
     }
+    if let Some(state) = message.state().filter(|state| !state.thoughts.is_empty()) {
+        fields.insert("thinking".into(), state.thoughts.clone().into());
+    }
     fields.extend(message.tool_name.clone().map(|name| ("tool_name".into(), name.into())));
+    unknown.into_iter().for_each(|unknown| overlay(&mut fields, &unknown.message));
     Value::Object(fields)
 }
 
@@ -259,6 +272,7 @@ fn tool_piece(call: &Value) -> ToolPiece {
         name: text(call.pointer("/function/name")),
         arguments,
         begins: true,
+        beside: None,
     }
 }
 
@@ -321,8 +335,7 @@ mod tests {
     fn unknown_fields_are_merged_deep() {
         let fields = json!({"keep_alive": "5m", "model": "no",
             "options": {"num_ctx": 4096, "mirostat": 1, "temperature": 9}});
-        let extra =
-            Extra { protocol: Protocol::Ollama, fields: fields.as_object().unwrap().clone() };
+        let extra = Extra::new(Protocol::Ollama, fields.as_object().unwrap().clone());
         let mut call = Call { extra: Some(extra), ..testing::call("hi") };
         call.sampling.temperature = Some(0.5);
         let body = body_of(&config(), &call, &[]);
@@ -445,6 +458,7 @@ mod tests {
                     name: Some("f".into()),
                     arguments: "{\"a\":1}".into(),
                     begins: true,
+                    beside: None,
                 })],
             ),
             (

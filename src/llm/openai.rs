@@ -13,14 +13,18 @@ use super::{
     answer::{Counts, Piece, ToolPiece},
     ask::{Ask, MOST_STOPS, number},
     body::Body,
-    ending,
+    ending, prompt,
     refusal::Refusal,
     repair::{Field, Parameter, field},
+    state::Kept,
     wire::{Feature, Tell, Wire, below, object},
 };
 use crate::{
     config::{self, StructuredOutput},
-    types::{Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition},
+    types::{
+        Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition, TurnState,
+        UnknownFields, overlay,
+    },
 };
 
 /// The protocol.
@@ -61,6 +65,15 @@ impl Wire for OpenAi {
         [("messages".to_owned(), messages)].into_iter().collect()
     }
 
+    fn thoughts_field(&self, frame: &Value) -> &'static str {
+        let choice = frame.pointer("/choices/0");
+        let said = choice.and_then(|choice| choice.get("delta").or_else(|| choice.get("message")));
+        let filled = |name: &&&str| {
+            said.and_then(|said| said.get(**name)?.as_str()).is_some_and(|text| !text.is_empty())
+        };
+        THOUGHTS.iter().find(|name| filled(&name)).copied().unwrap_or_default()
+    }
+
     fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
         usual::read(frame, tell)
     }
@@ -90,6 +103,9 @@ impl Wire for OpenAi {
         &FIELDS
     }
 }
+
+/// The names thoughts go by; a server that sends two means the same by both.
+const THOUGHTS: [&str; 2] = ["reasoning_content", "reasoning"];
 
 const FIELDS: [Field; 15] = [
     field("/max_completion_tokens", Parameter::MaxCompletionTokens, &["max_completion_tokens"]),
@@ -132,7 +148,9 @@ fn body(ask: &Ask<'_>) -> Body {
         body.insert("stop".into(), stop.into());
     }
     if !ask.is_plain() {
-        if let Some(effort) = effort(ask) {
+        // The client's own object says it all.
+        let said = ask.extra().is_some_and(|extra| extra.fields.contains_key("reasoning"));
+        if let Some(effort) = effort(ask).filter(|_| !said) {
             body.insert("reasoning_effort".into(), effort.into());
         }
         if let Some(format) = response_format(ask) {
@@ -140,11 +158,7 @@ fn body(ask: &Ask<'_>) -> Body {
         }
         tools(ask, &mut body);
     }
-    if let Some(extra) = ask.extra() {
-        for (name, value) in &extra.fields {
-            body.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
+    ask.insert_extra(&mut body);
     body
 }
 
@@ -211,7 +225,9 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
     if tools.is_empty() {
         return;
     }
-    body.insert("tools".into(), tools.into_iter().map(tool).collect());
+    let own = ask.extra().is_some();
+    let tools = tools.into_iter().map(|one| if own { own_tool(one) } else { tool(one) });
+    body.insert("tools".into(), tools.collect());
     let choice = ask.tool_choice().map(|choice| match choice {
         ToolChoice::None => "none".into(),
         ToolChoice::Auto => "auto".into(),
@@ -234,25 +250,89 @@ pub(super) fn tool(tool: &ToolDefinition) -> Value {
     object([("type", "function".into()), ("function", function.into())])
 }
 
+/// The same with what the client said of it that nobody here knows.
+pub(super) fn own_tool(definition: &ToolDefinition) -> Value {
+    let mut tool = tool(definition);
+    if let Value::Object(fields) = &mut tool {
+        overlay(fields, &definition.unknown);
+    }
+    tool
+}
+
 fn message(message: &Message) -> Value {
+    let unknown = message.extras.as_ref().map(|extras| &extras.unknown);
     let mut fields = Map::new();
     fields.insert("role".into(), message.role.as_str().into());
-    let content: Value = if message.has_image() {
-        message.parts.iter().map(part).collect()
-    } else {
-        message.joined_text().into()
-    };
+    let content = content_of(message, unknown);
     let nothing = content.as_str() == Some("") && !message.tool_calls.is_empty();
     fields.insert("content".into(), if nothing { Value::Null } else { content });
+    if let Some(state) = message.state() {
+        state_fields(state, &mut fields);
+    }
     if !message.tool_calls.is_empty() {
-        let calls = message.tool_calls.iter().map(|call| {
-            let function = json!({"name": call.name, "arguments": call.arguments});
-            json!({"id": call.id, "type": "function", "function": function})
+        let calls = message.tool_calls.iter().enumerate().map(|(place, call)| {
+            let arguments = prompt::arguments_text(&call.arguments);
+            let function = json!({"name": call.name, "arguments": arguments});
+            let mut fields = Map::new();
+            fields.insert("id".into(), call.id.clone().into());
+            fields.insert("type".into(), "function".into());
+            fields.insert("function".into(), function);
+            let beside = message.state().and_then(|state| state.beside(&call.id));
+            beside.into_iter().for_each(|beside| overlay(&mut fields, beside));
+            let own = unknown.and_then(|unknown| at(&unknown.calls, place));
+            own.into_iter().for_each(|own| overlay(&mut fields, own));
+            Value::Object(fields)
         });
         fields.insert("tool_calls".into(), calls.collect());
     }
     fields.extend(message.tool_call_id.clone().map(|id| ("tool_call_id".into(), id.into())));
+    unknown.into_iter().for_each(|unknown| overlay(&mut fields, &unknown.message));
     Value::Object(fields)
+}
+
+/// A text where that says it all, else parts; none of them empty.
+fn content_of(message: &Message, unknown: Option<&UnknownFields>) -> Value {
+    let own = |place| unknown.and_then(|unknown| at(&unknown.parts, place));
+    let in_parts = message.parts.iter().any(|part| !matches!(part, Part::Text(_)));
+    if !in_parts && unknown.is_none_or(|unknown| unknown.parts.is_empty()) {
+        return message.joined_text().into();
+    }
+    let says = |part: &Part| !matches!(part, Part::Text(text) if text.is_empty());
+    let parts = message.parts.iter().enumerate().filter(|(_, part)| says(part));
+    let mut written = parts.map(|(place, part)| {
+        let mut value = self::part(part);
+        if let (Value::Object(fields), Some(own)) = (&mut value, own(place)) {
+            overlay(fields, own);
+        }
+        value
+    });
+    match written.next() {
+        Some(first) => std::iter::once(first).chain(written).collect(),
+        None => "".into(),
+    }
+}
+
+/// Thoughts in the field they came in, or in the one most servers have; details beside them.
+fn state_fields(state: &TurnState, fields: &mut Map<String, Value>) {
+    let field = match state.field.as_deref() {
+        Some("") => None,
+        Some(known) if THOUGHTS.contains(&known) => Some(known),
+        Some(_) | None => THOUGHTS.first().copied(),
+    };
+    if let Some(field) = field.filter(|_| !state.thoughts.is_empty()) {
+        fields.insert(field.into(), state.thoughts.clone().into());
+    }
+    if !state.details.is_empty() {
+        fields.insert("reasoning_details".into(), state.details.clone().into());
+    }
+}
+
+/// The fields at a place.
+pub(super) fn at(
+    fields: &[(usize, Map<String, Value>)],
+    place: usize,
+) -> Option<&Map<String, Value>> {
+    fields.iter().find(|(at, _)| *at == place).map(|(_, fields)| fields)
 }
 
 fn part(part: &Part) -> Value {
@@ -268,6 +348,7 @@ fn part(part: &Part) -> Value {
             image.extend(detail.clone().map(|detail| ("detail".into(), detail.into())));
             json!({"type": "image_url", "image_url": image})
         }
+        Part::Other(part) => part.clone(),
     }
 }
 
@@ -287,6 +368,9 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         let (delta, message) = (choice.get("delta"), choice.get("message"));
         let said = delta.filter(is_said).or(message.filter(is_said));
         if let Some(said) = said {
+            let details = said.get("reasoning_details").and_then(Value::as_array);
+            let details = details.filter(|details| !details.is_empty());
+            pieces.extend(details.cloned().map(Kept::Details).map(Piece::Kept));
             pieces.extend(reasoning(said).map(Piece::Reasoning));
             content(said.get("content"), &mut pieces);
             content(said.get("refusal"), &mut pieces);
@@ -305,9 +389,9 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     Ok(pieces)
 }
 
-/// The names the reasoning goes by; a server that sends two means the same by both.
+/// The thoughts in a field of their own, else those of the details.
 fn reasoning(said: &Value) -> Option<Cow<'_, str>> {
-    let named = ["reasoning_content", "reasoning"]
+    let named = THOUGHTS
         .iter()
         .find_map(|name| said.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty()));
     if let Some(text) = named {
@@ -350,7 +434,14 @@ fn tool_piece(call: &Value) -> ToolPiece {
         name: text(call.pointer("/function/name")),
         arguments,
         begins: false,
+        beside: call.get("extra_content").filter(|value| !value.is_null()).map(extra_content),
     }
+}
+
+/// What Gemini's endpoint for this protocol has beside a call; its own protocol's signatures are
+/// told in the same form.
+pub(super) fn extra_content(value: &Value) -> Map<String, Value> {
+    Map::from_iter([("extra_content".to_owned(), value.clone())])
 }
 
 #[cfg(test)]

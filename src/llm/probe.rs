@@ -343,6 +343,7 @@ async fn call(endpoint: &Endpoint) -> Result<(), Failure> {
         avoid: None,
         hops: 0,
         affinity: None,
+        turns_of: None,
         purpose: Purpose::default(),
     };
     let Some(prepared) = endpoint.prepare(&call, std::iter::empty()) else { return Ok(()) };

@@ -3,6 +3,7 @@
 
 mod turns;
 
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 pub(super) use self::turns::{Turn, Turns, turns};
@@ -33,7 +34,10 @@ pub(super) fn add_to_system(messages: &mut Vec<Message>, text: &str) {
     match messages.first_mut() {
         Some(first) if first.role == Role::System => {
             let joined = first.joined_text();
-            *first = Message::text(Role::System, format!("{joined}\n\n{text}"));
+            match first.extras {
+                None => *first = Message::text(Role::System, format!("{joined}\n\n{text}")),
+                Some(_) => first.parts.push(Part::Text(text.to_owned())),
+            }
         }
         _ => messages.insert(0, Message::text(Role::System, text)),
     }
@@ -60,11 +64,14 @@ pub(super) fn has_tool_turns(messages: &[Message]) -> bool {
 /// Tool calls and results as plain turns, for a model that is shown no tools.
 pub(super) fn flatten_tools(messages: &mut [Message]) {
     link_tools(messages);
-    for message in messages {
-        flatten_calls(message, &[]);
-        if message.role == Role::Tool {
-            flatten_result(message);
-        }
+    messages.iter_mut().for_each(flatten);
+}
+
+/// One turn of tools as plain text.
+pub(super) fn flatten(message: &mut Message) {
+    flatten_calls(message, &[]);
+    if message.role == Role::Tool {
+        flatten_result(message);
     }
 }
 
@@ -75,6 +82,7 @@ fn flatten_calls(message: &mut Message, kept: &[String]) {
     message.tool_calls = kept;
     if !told.is_empty() {
         message.parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        forget_places(message);
         message.parts.extend(told.into_iter().map(|call: ToolCall| {
             Part::Text(format!("[called the tool {} with {}]", call.name, call.arguments))
         }));
@@ -85,17 +93,40 @@ fn flatten_result(message: &mut Message) {
     let name = message.tool_name.take().unwrap_or_else(|| "tool".to_owned());
     message.role = Role::User;
     message.tool_call_id = None;
+    forget_places(message);
     message.parts.insert(0, Part::Text(format!("[result of the tool {name}]")));
 }
 
-/// Arguments for a protocol that wants an object; what is none is kept inside one.
+/// What is unknown of its parts and calls, which are no longer where they were.
+fn forget_places(message: &mut Message) {
+    if let Some(extras) = &mut message.extras {
+        extras.unknown.parts.clear();
+        extras.unknown.calls.clear();
+    }
+}
+
+/// Arguments for a protocol that wants an object; what is none is kept inside one, under `value`: a
+/// conversation that no upstream takes would be stuck for ever. An object that was written as the
+/// text of a JSON string, as some models do, is the object.
 pub(super) fn arguments(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ Value::Object(_)) => value,
+        Ok(Value::String(inner)) => match serde_json::from_str(&inner) {
+            Ok(value @ Value::Object(_)) => value,
+            Ok(_) | Err(_) => json!({"value": inner}),
+        },
         Ok(value) if !value.is_null() => json!({"value": value}),
         Err(_) if !text.trim().is_empty() => json!({"value": text}),
         Ok(_) | Err(_) => json!({}),
     }
+}
+
+/// The same for a protocol that wants text: as it is where it is an object, whose text is part of
+/// what servers have cached.
+pub(super) fn arguments_text(text: &str) -> String {
+    let is_object =
+        text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
+    if is_object { text.to_owned() } else { arguments(text).to_string() }
 }
 
 /// Completes what one protocol leaves out and the other needs: ids of calls, the id and the name
@@ -235,8 +266,14 @@ mod tests {
             ("null", json!({})),
             ("[1]", json!({"value": [1]})),
             ("Rome, now", json!({"value": "Rome, now"})),
+            ("\"Rome\"", json!({"value": "Rome"})),
+            ("\"{\\\"a\\\":1}\"", json!({"a": 1})),
+            ("{\"a\":", json!({"value": "{\"a\":"})),
         ] {
             assert_eq!(arguments(text), want);
+            let written = arguments_text(text);
+            assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), want);
+            assert!(!text.starts_with("{\"a\":1") || written == text);
         }
     }
 

@@ -13,6 +13,7 @@ use self::names::has_word;
 use super::{
     Call,
     refusal::{Refusal, folded, mentions},
+    shape::{self, Shape},
     wire::Wire,
 };
 use crate::{config::StructuredOutput, types::ToolChoice};
@@ -58,6 +59,10 @@ pub(super) enum Parameter {
     LateSystem,
     /// What stands for the signature of a tool call that this model did not sign.
     StandInSignature,
+    /// What the model left on its turns (`reasoning_content` and its like).
+    TurnState,
+    /// Turns of a shape that the model's template does not take; see [`super::shape`].
+    Shape(Shape),
 }
 
 /// What a model has refused so far. Small, cloned for each attempt.
@@ -113,6 +118,9 @@ pub(super) fn diagnose(
     }
     if refuses_streams(refusal, &words, call) {
         return Some(Repair::Without(Parameter::Stream));
+    }
+    if let Some(parameter) = shape::refused(refusal, &words, &call.messages) {
+        return Some(Repair::Without(parameter));
     }
     if !matches!(refusal.meant_status(), 400 | 422) || !mentions(&refusal.complaint(), &COMPLAINTS)
     {

@@ -2,8 +2,9 @@
 //! Pure.
 
 mod frame;
+mod tell;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde_json::{Deserializer, Value};
@@ -15,12 +16,13 @@ use super::{
     lines::{JsonLines, LINE_LIMIT},
     mould::{Cast, Mould},
     refusal::Refusal,
-    signatures::Signatures,
     sse::SseReader,
+    state::Recorder,
     wire::{Wire, wire},
 };
 use crate::types::Protocol;
 use frame::{DONE, bare, is_keep_alive, named_error};
+use tell::tell;
 
 /// Most bytes of a reply that is read as a whole.
 const REPLY_LIMIT: usize = 32 * 1024 * 1024;
@@ -34,7 +36,9 @@ pub struct ReplyReader {
     /// It was announced as a web page, and nothing of it was read yet.
     may_be_page: bool,
     answer: Answer,
-    signatures: Arc<Signatures>,
+    recorder: Recorder,
+    /// Told after what had to come before it.
+    held: Option<Delta>,
     ready: VecDeque<Delta>,
     mould: Mould,
     /// Found behind the deltas that are ready.
@@ -56,7 +60,7 @@ impl ReplyReader {
     /// Of a stream in this protocol, as benchmarks read it.
     #[must_use]
     pub fn of_stream(protocol: Protocol) -> Self {
-        Self::new(wire(protocol), "", Answer::new(false, false), Arc::default())
+        Self::new(wire(protocol), "", Answer::new(false, false), Recorder::default())
     }
 
     /// Of a response with this content type. Servers mislabel, so the first byte tells how it is
@@ -65,7 +69,7 @@ impl ReplyReader {
         wire: &'static dyn Wire,
         content_type: &str,
         answer: Answer,
-        signatures: Arc<Signatures>,
+        recorder: Recorder,
     ) -> Self {
         let html = "text/html";
         let label = content_type.get(..html.len());
@@ -75,7 +79,8 @@ impl ReplyReader {
             head: Vec::new(),
             may_be_page: label.is_some_and(|label| label.eq_ignore_ascii_case(html)),
             answer,
-            signatures,
+            recorder,
+            held: None,
             ready: VecDeque::new(),
             mould: Mould::default(),
             failure: None,
@@ -150,7 +155,17 @@ impl ReplyReader {
 
     /// The next delta of what was pushed so far.
     pub fn next_delta(&mut self) -> Option<Delta> {
-        self.ready.pop_front()
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        let delta = self.ready.pop_front()?;
+        if self.recorder.is_on()
+            && let Some(before) = self.recorder.see(&delta)
+        {
+            self.held = Some(delta);
+            return Some(before);
+        }
+        Some(delta)
     }
 
     /// How many deltas there are.
@@ -166,6 +181,11 @@ impl ReplyReader {
     /// Whether the answer is over: more of the body changes nothing.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// What the answer leaves for its model.
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// The books of the answer.
@@ -231,23 +251,36 @@ impl ReplyReader {
         if !is_told {
             self.read_any(data, is_error);
         }
+        self.look_for_field(data);
         self.look_for_end();
+    }
+
+    /// The first frame with thoughts tells the field that this model has them in.
+    fn look_for_field(&mut self, frame: &str) {
+        let (_, reasoning_bytes, _) = self.answer.lengths();
+        if reasoning_bytes > 0 && self.recorder.wants_field() {
+            let frame = serde_json::from_str(frame).unwrap_or(Value::Null);
+            self.recorder.field(self.wire.thoughts_field(&frame));
+        }
     }
 
     /// Reads a frame that differs in nothing but its text from one before.
     fn read_like_before(&mut self, data: &str) -> bool {
         let Some(piece) = self.mould.piece(data) else { return false };
+        if let Piece::Reasoning(text) = &piece {
+            self.recorder.block_text(text);
+        }
         self.answer.take(piece, &mut self.ready);
         true
     }
 
     /// Reads a frame, or a whole reply, in which nothing is out of the ordinary.
     fn read_usual(&mut self, data: &str) -> bool {
-        let Self { wire, answer, ready, signatures, mould, .. } = self;
+        let Self { wire, answer, ready, recorder, mould, .. } = self;
         let mut cast = Cast::new(data);
         let is_usual = wire.usual(data, &mut |piece| {
             cast.see(&piece);
-            tell(piece, answer, ready, signatures);
+            tell(piece, answer, ready, recorder);
         });
         mould.fill(cast);
         is_usual
@@ -290,6 +323,7 @@ impl ReplyReader {
         self.may_be_page = false;
         let text = String::from_utf8_lossy(body);
         if self.read_usual(&text) {
+            self.look_for_field(&text);
             return self.end_whole();
         }
         let mut values = Deserializer::from_str(&text).into_iter::<Value>();
@@ -329,6 +363,9 @@ impl ReplyReader {
     fn read_reply(&mut self, value: &Value) {
         if self.wire.is_reply(value) {
             self.read_value(value);
+            if self.recorder.wants_field() {
+                self.recorder.field(self.wire.thoughts_field(value));
+            }
             return self.end_whole();
         }
         match Refusal::instead_of_answer(value) {
@@ -349,7 +386,7 @@ impl ReplyReader {
     }
 
     fn tell(&mut self, piece: Piece<'_>) {
-        tell(piece, &mut self.answer, &mut self.ready, &self.signatures);
+        tell(piece, &mut self.answer, &mut self.ready, &mut self.recorder);
     }
 
     /// Whether the last frame ended the answer, or should have.
@@ -389,18 +426,6 @@ impl ReplyReader {
     fn refuse(&mut self, refusal: Refusal) {
         self.closed = true;
         self.failure = Some(Failure::in_band(refusal));
-    }
-}
-
-fn tell(
-    piece: Piece<'_>,
-    answer: &mut Answer,
-    ready: &mut VecDeque<Delta>,
-    signatures: &Signatures,
-) {
-    match piece {
-        Piece::Signed { call, signature } => signatures.remember(call, signature),
-        piece => answer.take(piece, ready),
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) fn call(text: &str) -> Call {
         hops: 0,
         affinity: None,
         purpose: Purpose::default(),
+        turns_of: None,
     }
 }
 
@@ -85,6 +86,7 @@ pub(super) fn call_with_tools() -> Call {
         description: Some("does f".into()),
         parameters: Some(json!({"type": "object"})),
         strict: None,
+        unknown: serde_json::Map::new(),
     };
     Call { tools: Arc::from([tool]), ..call("use f") }
 }

@@ -52,6 +52,7 @@ async fn outcome(mut stream: CallStream) -> Outcome {
             Ok(CallEvent::Delta(Delta::Text(text))) => outcome.text.push_str(&text),
             Ok(CallEvent::Delta(Delta::Reasoning(text))) => outcome.reasoning.push_str(&text),
             Ok(CallEvent::Delta(Delta::ToolCall(call))) => outcome.tool_calls.push(call),
+            Ok(CallEvent::Delta(Delta::State(_))) => {}
             Ok(CallEvent::Finished(completion)) => outcome.finished = Some(completion),
             Err(error) => outcome.error = Some(error),
         }

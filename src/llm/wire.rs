@@ -95,22 +95,19 @@ pub(super) trait Wire: Sync {
     fn body(&self, ask: &Ask<'_>) -> Body;
 
     /// The fields of a chat request that hold these messages; of the call they depend on nothing
-    /// but signatures, where the protocol has them.
+    /// but what was refused before.
     fn conversation(&self, ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value>;
-
-    /// Whether tool calls in a conversation are signed by the model that made them.
-    fn signs(&self) -> bool {
-        false
-    }
 
     /// The temperature in that body.
     fn temperature(&self, ask: &Ask<'_>) -> Option<f32> {
         ask.temperature()
     }
 
-    /// Puts what the model signed its earlier tool calls with back into a body; `known` gives it by
-    /// the call's id, empty when the call came unsigned.
-    fn sign(&self, _body: &mut Map<String, Value>, _known: &dyn Fn(&str) -> Option<String>) {}
+    /// The field of a message that a frame or whole reply has its thoughts in; empty for none, or
+    /// where they stand in blocks.
+    fn thoughts_field(&self, _frame: &Value) -> &'static str {
+        ""
+    }
 
     /// Reads a frame of a stream, or a whole reply, when nothing in it is out of the ordinary, and
     /// without building a tree of it. `false` with nothing told when [`Wire::pieces`] has to say

@@ -1,18 +1,22 @@
 //! Chat-style messages, as `/v1/chat/completions` and `/api/chat` send them (their API
 //! references): strictly about what is there, leniently about how it is spelled.
 
+mod assistant;
 mod image;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub(super) use assistant::arguments_text;
+use assistant::{DETAILS, RawCall, RawFunction, read_call, take_thoughts};
 pub(super) use image::inline as inline_image;
 
-use super::error::AppError;
-use crate::types::{Image, Message, Part, Role, ToolCall};
+use super::{error::AppError, extract::Parted};
+use crate::types::{Image, Message, OnlyThere, Part, Role, TurnExtras, TurnState, UnknownFields};
 
-/// One message as it is sent. `thinking`, `reasoning_content` and `reasoning` of earlier answers
-/// are dropped like every unknown field: no model is shown another's chain of thought.
+/// One message as it is sent.
 #[derive(Deserialize)]
 pub(super) struct RawMessage {
     role: Option<String>,
@@ -21,84 +25,122 @@ pub(super) struct RawMessage {
     content: Value,
     /// Raw base64 (Ollama).
     images: Option<Vec<String>>,
-    tool_calls: Option<Vec<RawCall>>,
+    tool_calls: Option<Vec<Parted<RawCall>>>,
     /// OpenAI's form before `tool_calls`.
-    function_call: Option<RawFunction>,
+    function_call: Option<Parted<RawFunction>>,
     /// Of a tool's result (OpenAI).
     tool_call_id: Option<String>,
     /// Of a tool's result (Ollama).
     tool_name: Option<String>,
-    /// Of a tool's result (OpenAI's `function` role); otherwise a participant's, which is dropped.
+    /// Of a tool's result (OpenAI's `function` role); otherwise a participant's.
     name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawCall {
-    id: Option<String>,
-    function: Option<RawFunction>,
-}
-
-#[derive(Deserialize)]
-struct RawFunction {
-    name: Option<String>,
-    /// JSON text (OpenAI) or the value itself (Ollama).
-    #[serde(default)]
-    arguments: Value,
+    /// A chain of thought, by the names it goes by; the first that says something counts.
+    reasoning_content: Option<Value>,
+    reasoning: Option<Value>,
+    thinking: Option<Value>,
+    /// OpenRouter's.
+    reasoning_details: Option<Value>,
 }
 
 /// The conversation of a `messages` array.
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood.
-pub(super) fn conversation(messages: Vec<RawMessage>) -> Result<Vec<Message>, AppError> {
+pub(super) fn conversation(messages: Vec<Parted<RawMessage>>) -> Result<Vec<Message>, AppError> {
     let read = messages
         .into_iter()
         .enumerate()
-        .map(|(seat, message)| message.read(seat, &format!("messages[{seat}]")));
+        .map(|(seat, message)| read(message, seat, &format!("messages[{seat}]")));
     let mut messages = read.collect::<Result<Vec<_>, _>>()?;
     link_tool_results(&mut messages);
     Ok(messages)
 }
 
-impl RawMessage {
-    /// The message at `path`; `seat` is its number in the conversation, for ids of its calls.
-    ///
-    /// # Errors
-    /// 400 with the path of what cannot be understood.
-    pub(super) fn read(self, seat: usize, path: &str) -> Result<Message, AppError> {
-        let role = role(self.role.as_deref(), path)?;
-        let mut parts = parts(self.content, &format!("{path}.content"))?;
-        for (index, image) in self.images.unwrap_or_default().iter().enumerate() {
-            let image = inline_image(image, &format!("{path}.images[{index}]"))?;
-            parts.push(Part::Image(image));
-        }
-        let legacy =
-            self.function_call.map(|function| RawCall { id: None, function: Some(function) });
-        let mut tool_calls = Vec::new();
-        for call in self.tool_calls.unwrap_or_default().into_iter().chain(legacy) {
-            tool_calls.push(call.read(seat, tool_calls.len(), path)?);
-        }
-        let tool_name = self.tool_name.or(self.name).filter(|_| role == Role::Tool);
-        Ok(Message { role, parts, tool_calls, tool_call_id: self.tool_call_id, tool_name })
-    }
+/// The first part of a kind that Chorus does not know, which only an upstream of the client's own
+/// protocol can take.
+pub(super) fn unknown_part(messages: &[Message]) -> Option<OnlyThere> {
+    messages.iter().enumerate().find_map(|(seat, message)| {
+        let mut parts = message.parts.iter().enumerate();
+        parts.find_map(|(index, part)| match part {
+            Part::Other(part) => {
+                Some(unsupported(part, &format!("messages[{seat}].content[{index}]")))
+            }
+            Part::Text(_) | Part::Image(_) => None,
+        })
+    })
 }
 
-impl RawCall {
-    fn read(self, seat: usize, index: usize, path: &str) -> Result<ToolCall, AppError> {
-        let path = format!("{path}.tool_calls[{index}].function.name");
-        let function = self.function.and_then(|call| Some((call.name?, call.arguments)));
-        let Some((name, arguments)) = function else {
-            return Err(AppError::field(path.as_str(), format!("{path}: missing")));
-        };
-        let arguments = match arguments {
-            Value::Null => "{}".to_owned(),
-            Value::String(text) => text,
-            value => value.to_string(),
-        };
-        // Ollama's clients send no ids, and OpenAI's upstreams want them.
-        let id = self.id.filter(|id| !id.is_empty());
-        Ok(ToolCall { id: id.unwrap_or_else(|| format!("call_{seat}_{index}")), name, arguments })
+/// What is said of a part of another kind where it cannot be sent on.
+pub(super) fn unsupported(part: &Value, path: &str) -> OnlyThere {
+    let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind: String = kind.chars().take(40).collect();
+    let param = format!("{path}.type");
+    let message = format!("{param}: parts of type '{kind}' are not supported");
+    OnlyThere { param, message }
+}
+
+/// The message at `path`; `seat` is its number in the conversation, for ids of its calls.
+///
+/// # Errors
+/// 400 with the path of what cannot be understood.
+pub(super) fn read(
+    message: Parted<RawMessage>,
+    seat: usize,
+    path: &str,
+) -> Result<Message, AppError> {
+    let Parted { known: raw, rest } = message;
+    let role = role(raw.role.as_deref(), path)?;
+    let mut unknown = UnknownFields { message: rest, ..UnknownFields::default() };
+    let mut parts = parts(raw.content, &format!("{path}.content"), &mut unknown.parts)?;
+    for (index, image) in raw.images.unwrap_or_default().iter().enumerate() {
+        let image = inline_image(image, &format!("{path}.images[{index}]"))?;
+        parts.push(Part::Image(image));
     }
+    let legacy = raw.function_call.map(|function| Parted {
+        known: RawCall { id: None, function: Some(function), extra_content: None },
+        rest: Map::new(),
+    });
+    let (mut state, mut tool_calls) = (TurnState::default(), Vec::new());
+    for call in raw.tool_calls.unwrap_or_default().into_iter().chain(legacy) {
+        let index = tool_calls.len();
+        let (call, beside, rest) = read_call(call, seat, index, path)?;
+        state.calls.extend(beside.map(|fields| (call.id.clone(), fields)));
+        if !rest.is_empty() {
+            unknown.calls.push((index, rest));
+        }
+        tool_calls.push(call);
+    }
+    let mut tool_name = raw.tool_name;
+    if role == Role::Tool {
+        tool_name = tool_name.or(raw.name);
+    } else if let Some(name) = raw.name {
+        unknown.message.insert("name".to_owned(), name.into());
+    }
+    let thoughts = [
+        ("reasoning_content", raw.reasoning_content),
+        ("reasoning", raw.reasoning),
+        ("thinking", raw.thinking),
+        (DETAILS, raw.reasoning_details),
+    ];
+    if role == Role::Assistant {
+        take_thoughts(thoughts, &mut state, &mut unknown.message);
+        unknown.message.retain(|name, value| !is_blank_of_an_answer(name, value));
+    }
+    let extras = TurnExtras { state, unknown };
+    Ok(Message {
+        role,
+        parts,
+        tool_calls,
+        tool_call_id: raw.tool_call_id,
+        tool_name: tool_name.filter(|_| role == Role::Tool),
+        extras: (extras != TurnExtras::default()).then(|| Box::new(extras)),
+    })
+}
+
+/// Answers hold these, and clients send them back as they came, to servers that refuse them.
+fn is_blank_of_an_answer(name: &str, value: &Value) -> bool {
+    matches!(name, "refusal" | "audio" | "annotations")
+        && (value.is_null() || value.as_array().is_some_and(Vec::is_empty))
 }
 
 fn role(role: Option<&str>, path: &str) -> Result<Role, AppError> {
@@ -115,56 +157,75 @@ fn role(role: Option<&str>, path: &str) -> Result<Role, AppError> {
     }
 }
 
-fn parts(content: Value, path: &str) -> Result<Vec<Part>, AppError> {
-    match content {
-        Value::Null => Ok(Vec::new()),
-        Value::String(text) => Ok(vec![Part::Text(text)]),
-        Value::Array(items) => items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| part(item, &format!("{path}[{index}]")))
-            .collect(),
-        _ => Err(AppError::field(path, format!("{path}: expected text or an array of parts"))),
+fn parts(
+    content: Value,
+    path: &str,
+    unknown: &mut Vec<(usize, Map<String, Value>)>,
+) -> Result<Vec<Part>, AppError> {
+    let items = match content {
+        Value::Null => return Ok(Vec::new()),
+        Value::String(text) => return Ok(vec![Part::Text(text)]),
+        Value::Array(items) => items,
+        _ => {
+            let message = format!("{path}: expected text or an array of parts");
+            return Err(AppError::field(path, message));
+        }
+    };
+    let mut parts = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let (part, rest) = part(item, &format!("{path}[{index}]"))?;
+        parts.push(part);
+        if !rest.is_empty() {
+            unknown.push((index, rest));
+        }
     }
+    Ok(parts)
 }
 
-/// One part of a content array.
+/// One part of a content array, and its fields that nobody knows.
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood.
-pub(super) fn part(item: Value, path: &str) -> Result<Part, AppError> {
+pub(super) fn part(item: Value, path: &str) -> Result<(Part, Map<String, Value>), AppError> {
     let mut fields = match item {
-        Value::String(text) => return Ok(Part::Text(text)),
+        Value::String(text) => return Ok((Part::Text(text), Map::new())),
         Value::Object(fields) => fields,
         _ => return Err(AppError::field(path, format!("{path}: expected a part or text"))),
     };
-    let kind = fields.remove("type").unwrap_or_default();
-    match kind.as_str().unwrap_or_default() {
+    let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let part = match kind.as_str() {
         "text" | "input_text" | "output_text" => {
-            text(fields.remove("text"), &format!("{path}.text"))
+            text(fields.shift_remove("text"), &format!("{path}.text"))?
         }
-        "refusal" => text(fields.remove("refusal"), &format!("{path}.refusal")),
-        "image_url" | "input_image" => {
-            let path = format!("{path}.image_url");
-            let (url, detail) = match fields.remove("image_url") {
-                Some(Value::String(url)) => (Some(url), fields.remove("detail")),
-                Some(Value::Object(mut image)) => {
-                    (image.remove("url").and_then(owned_text), image.remove("detail"))
-                }
-                _ => (None, None),
-            };
-            let Some(url) = url else {
-                return Err(AppError::field(path.as_str(), format!("{path}: expected a URL")));
-            };
-            image(url, detail.and_then(owned_text), &path).map(Part::Image)
+        "refusal" => text(fields.shift_remove("refusal"), &format!("{path}.refusal"))?,
+        "image_url" | "input_image" => image_part(&mut fields, &format!("{path}.image_url"))?,
+        "" => {
+            return Err(AppError::field(format!("{path}.type"), format!("{path}.type: missing")));
         }
-        "" => Err(AppError::field(format!("{path}.type"), format!("{path}.type: missing"))),
-        other => {
-            let other: String = other.chars().take(40).collect();
-            let message = format!("{path}.type: parts of type '{other}' are not supported");
-            Err(AppError::field(format!("{path}.type"), message))
+        _ => return Ok((Part::Other(fields.into()), Map::new())),
+    };
+    fields.shift_remove("type");
+    Ok((part, fields))
+}
+
+/// The picture that `fields` name, which then hold what else there is.
+fn image_part(fields: &mut Map<String, Value>, path: &str) -> Result<Part, AppError> {
+    let (url, detail) = match fields.shift_remove("image_url") {
+        Some(Value::String(url)) => (Some(url), fields.shift_remove("detail")),
+        Some(Value::Object(mut image)) => {
+            let found =
+                (image.shift_remove("url").and_then(owned_text), image.shift_remove("detail"));
+            if !image.is_empty() {
+                fields.insert("image_url".to_owned(), image.into());
+            }
+            found
         }
-    }
+        _ => (None, None),
+    };
+    let Some(url) = url else {
+        return Err(AppError::field(path, format!("{path}: expected a URL")));
+    };
+    image(url, detail.and_then(owned_text), path).map(Part::Image)
 }
 
 fn text(value: Option<Value>, path: &str) -> Result<Part, AppError> {
@@ -212,169 +273,6 @@ pub(super) fn link_tool_results(messages: &mut [Message]) {
                 message.tool_name.get_or_insert(name);
             }
             Role::System | Role::User => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::{super::test_support::any_json, *};
-
-    fn read(messages: Value) -> Result<Vec<Message>, AppError> {
-        conversation(serde_json::from_value(messages).unwrap())
-    }
-
-    fn one(message: Value) -> Message {
-        read(json!([message])).unwrap().remove(0)
-    }
-
-    #[test]
-    fn content_is_read_in_every_spelling() {
-        let png = "iVBORw0KGgoAAAANSUhEUgAA";
-        let picture = Part::Image(Image::Inline {
-            media_type: "image/png".to_owned(),
-            base64: png.to_owned(),
-        });
-        let words = |text: &str| Part::Text(text.to_owned());
-        let linked = |detail: Option<&str>| {
-            Part::Image(Image::Url {
-                url: "https://a.example/b.png".to_owned(),
-                detail: detail.map(str::to_owned),
-            })
-        };
-        let data = format!("data:image/png;base64,{png}");
-        for (content, want) in [
-            (json!("hi"), vec![words("hi")]),
-            (json!(null), vec![]),
-            (json!(["a", {"type": "text", "text": "b"}]), vec![words("a"), words("b")]),
-            (json!([{"type": "input_text", "text": "a"}]), vec![words("a")]),
-            (json!([{"type": "output_text", "text": "a"}]), vec![words("a")]),
-            (json!([{"type": "refusal", "refusal": "no"}]), vec![words("no")]),
-            (
-                json!([{"type": "image_url", "image_url": {"url": data}}, "x"]),
-                vec![picture.clone(), words("x")],
-            ),
-            (json!([{"type": "image_url", "image_url": data}]), vec![picture]),
-            (
-                json!([{"type": "image_url",
-                        "image_url": {"url": "https://a.example/b.png", "detail": "low"}}]),
-                vec![linked(Some("low"))],
-            ),
-            (
-                json!([{"type": "input_image", "image_url": "https://a.example/b.png"}]),
-                vec![linked(None)],
-            ),
-        ] {
-            assert_eq!(one(json!({"role": "user", "content": content})).parts, want, "{content}");
-        }
-    }
-
-    #[test]
-    fn roles_are_read_in_every_spelling() {
-        for (name, want) in [
-            ("system", Role::System),
-            ("developer", Role::System),
-            ("User", Role::User),
-            ("ASSISTANT", Role::Assistant),
-            ("tool", Role::Tool),
-            ("function", Role::Tool),
-        ] {
-            assert_eq!(one(json!({"role": name, "content": ""})).role, want);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_understood_is_named() {
-        for (message, param, words) in [
-            (json!({"content": "x"}), "messages[0].role", "messages[0].role: missing"),
-            (
-                json!({"role": "robot"}),
-                "messages[0].role",
-                "messages[0].role: expected system, developer, user, assistant, tool or function",
-            ),
-            (
-                json!({"role": "user", "content": 5}),
-                "messages[0].content",
-                "messages[0].content: expected text or an array of parts",
-            ),
-            (
-                json!({"role": "user", "content": ["a", {"type": "input_audio"}]}),
-                "messages[0].content[1].type",
-                "messages[0].content[1].type: parts of type 'input_audio' are not supported",
-            ),
-            (
-                json!({"role": "user", "content": [{"type": "text", "text": 1}]}),
-                "messages[0].content[0].text",
-                "messages[0].content[0].text: expected text",
-            ),
-            (
-                json!({"role": "user", "content": [{"type": "image_url"}]}),
-                "messages[0].content[0].image_url",
-                "messages[0].content[0].image_url: expected a URL",
-            ),
-            (
-                json!({"role": "user", "content": [{"type": "image_url", "image_url": "ftp://a"}]}),
-                "messages[0].content[0].image_url",
-                "messages[0].content[0].image_url: expected a data, http or https URL",
-            ),
-            (
-                json!({"role": "assistant", "tool_calls": [{"function": {}}]}),
-                "messages[0].tool_calls[0].function.name",
-                "messages[0].tool_calls[0].function.name: missing",
-            ),
-        ] {
-            let Err(AppError::Invalid { message: got, param: at }) = read(json!([message])) else {
-                panic!("accepted: {message}");
-            };
-            assert_eq!((at.as_deref(), got.as_str()), (Some(param), words));
-        }
-    }
-
-    #[test]
-    fn tool_results_find_their_calls() {
-        let call = |name: &str| json!({"function": {"name": name, "arguments": {"a": 1}}});
-        let messages = read(json!([
-            {"role": "assistant", "tool_calls": [call("f"), call("g"), call("f")]},
-            {"role": "tool", "tool_name": "g", "content": "1"},
-            {"role": "tool", "content": "2"},
-            {"role": "tool", "tool_name": "f", "content": "3"},
-            {"role": "assistant", "content": null,
-             "tool_calls": [{"id": "x", "type": "function",
-                             "function": {"name": "h", "arguments": "{\"b\":2}"}}]},
-            {"role": "tool", "tool_call_id": "x", "content": "4"},
-            {"role": "tool", "tool_call_id": "unknown", "content": "5"},
-        ]))
-        .unwrap();
-        let links: Vec<_> = messages
-            .iter()
-            .filter(|message| message.role == Role::Tool)
-            .map(|m| (m.tool_call_id.as_deref().unwrap(), m.tool_name.as_deref()))
-            .collect();
-        assert_eq!(
-            links,
-            [
-                ("call_0_1", Some("g")),
-                ("call_0_0", Some("f")),
-                ("call_0_2", Some("f")),
-                ("x", Some("h")),
-                ("unknown", None),
-            ]
-        );
-        assert_eq!(messages[0].tool_calls[0].arguments, r#"{"a":1}"#);
-        assert_eq!(messages[4].tool_calls[0].arguments, r#"{"b":2}"#);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
-        #[test]
-        fn no_content_makes_it_panic(content in any_json(), calls in any_json()) {
-            let message = json!({"role": "user", "content": content, "tool_calls": calls});
-            if let Ok(message) = serde_json::from_value::<RawMessage>(message) {
-                let _ = message.read(0, "messages[0]");
-            }
         }
     }
 }

@@ -179,8 +179,8 @@ impl AppError {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::UnknownModel(_) => Some("model"),
             Self::UnknownResponse(_) => Some("previous_response_id"),
-            Self::Run { failed, .. } => match failed.error {
-                WorkflowError::Invalid { param, .. } => param,
+            Self::Run { failed, .. } => match &failed.error {
+                WorkflowError::Invalid { param, .. } => param.as_deref(),
                 WorkflowError::TooLong { .. } => Some("messages"),
                 _ => None,
             },

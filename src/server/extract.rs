@@ -20,6 +20,8 @@ use serde::{
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+pub(super) use parted::Parted;
+
 use super::{App, error::AppError, observe::Caller};
 
 /// How long a client may pause while it sends its body.

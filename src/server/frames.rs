@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::Progress,
-    llm::ToolCallDelta,
+    llm::{StatePiece, ToolCallDelta},
     types::{Request, WorkflowId},
     workflow::{Answer, Event, Finished, Route, Run, RunStatus},
 };
@@ -73,6 +73,9 @@ pub(super) trait Encoder: Send + Unpin + 'static {
 
     /// A piece of a tool call.
     fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames);
+
+    /// Something the model wants back with the turn; nothing where the form has no place for it.
+    fn state(&mut self, _piece: &StatePiece, _frames: &mut Frames) {}
 
     /// The end of a complete answer, without the framing's own terminator.
     ///
@@ -211,6 +214,7 @@ async fn whole<E: Encoder>(
     for (run, (mut answer, finished)) in folded.into_iter().enumerate() {
         if !channel.reasoning {
             answer.reasoning.clear();
+            answer.state.details.clear();
         }
         encoder.turn_to(run);
         object = encoder.whole(answer, &finished)?;

@@ -16,7 +16,7 @@ pub(super) use completions::{completions, plain_reply as completion_reply};
 use reply::ChatReply;
 pub(super) use reply::random_id;
 use request::ChatRequest;
-pub(super) use request::{Stop, named_effort, schema_name, stop_sequences};
+pub(super) use request::{Stop, named_effort, stop_sequences};
 
 use super::{
     App,

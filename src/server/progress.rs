@@ -10,6 +10,7 @@ pub(super) use words::Language;
 
 use crate::{
     config::Progress,
+    types::marked,
     workflow::{Event, Fallback, StageKind, StageReport, StageStatus, Successor},
 };
 
@@ -54,12 +55,14 @@ impl Reporter {
             | Event::Token(_)
             | Event::Reasoning(_)
             | Event::ToolCallDelta(_)
+            | Event::State(_)
             | Event::Finished(_)
             | Event::Failed(_) => {}
         }
     }
 
-    /// The lines that wait, each with its line break; nothing when there are none.
+    /// The lines that wait, each with its line break, and marked, since clients send them back as if
+    /// a model had thought them; nothing when there are none.
     pub(super) fn flush(&mut self) -> Option<String> {
         if self.waiting.is_empty() {
             return None;
@@ -71,8 +74,7 @@ impl Reporter {
                 Entry::Ended { report, names } => self.language.ended(&report, &names),
                 Entry::Line(line) => line,
             };
-            text.push_str(&line);
-            text.push('\n');
+            text.push_str(&marked(&line));
         }
         Some(text)
     }
@@ -149,7 +151,7 @@ fn joined<'n>(names: &'n [String], separator: &str) -> Cow<'n, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workflow::DraftsCut;
+    use crate::{types::without_progress, workflow::DraftsCut};
 
     fn report(stage: StageKind, name: &str, status: StageStatus, ms: u64) -> StageReport {
         StageReport {
@@ -174,7 +176,10 @@ mod tests {
     fn told(language: Language, events: &[Event]) -> String {
         let mut reporter = Reporter::new(Progress::Drafts, language);
         events.iter().for_each(|event| reporter.take(event));
-        reporter.flush().unwrap_or_default()
+        let text = reporter.flush().unwrap_or_default();
+        assert_eq!(without_progress(&text), "", "{text}");
+        // What marks it shows nothing.
+        text.replace("\n\u{2063}\n", "\n").replace('\u{2063}', "")
     }
 
     /// Every kind of line, in both languages.
@@ -270,7 +275,7 @@ mod tests {
             reporter.take(&analysed(language));
             drop(reporter.flush());
             reporter.take(&starts(StageKind::Synthesizer, "w"));
-            assert_eq!(reporter.flush().as_deref(), Some(want), "{language}");
+            assert_eq!(reporter.flush(), Some(marked(want)), "{language}");
         }
     }
 

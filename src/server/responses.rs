@@ -29,9 +29,9 @@ pub(super) async fn create(
     headers: HeaderMap,
     inbound: Inbound<CreateRequest>,
 ) -> Result<Response, AppError> {
-    let Inbound { body, caller, .. } = inbound;
+    let Inbound { body, caller, rest } = inbound;
     let client = auth::client(&headers);
-    let asked = body.read(client, &app.responses)?;
+    let asked = body.read(client, &app.responses, &rest)?;
     let Asked { request, stream, include_workflow, reasoning, store, context, resource } = asked;
     let (route, model) = app.route(&caller, &request.model)?;
     let include_workflow = include_workflow || caller.include_workflow;

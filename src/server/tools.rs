@@ -1,9 +1,9 @@
 //! Tools and the choice of them, in the forms of chat completions, responses and Ollama.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::error::AppError;
+use super::{error::AppError, extract::Parted};
 use crate::types::{ToolChoice, ToolDefinition};
 
 /// A function tool: nested as in chat and Ollama, or flat as in Responses.
@@ -11,7 +11,7 @@ use crate::types::{ToolChoice, ToolDefinition};
 pub(super) struct RawTool {
     #[serde(rename = "type")]
     kind: Option<String>,
-    function: Option<RawDefinition>,
+    function: Option<Parted<RawDefinition>>,
     name: Option<String>,
     description: Option<String>,
     parameters: Option<Value>,
@@ -31,45 +31,56 @@ pub(super) struct RawDefinition {
 ///
 /// # Errors
 /// 400 for a tool that is no function, or has no name.
-pub(super) fn definitions(tools: Vec<RawTool>) -> Result<Vec<ToolDefinition>, AppError> {
-    tools.into_iter().enumerate().map(|(index, tool)| tool.read(index)).collect()
+pub(super) fn definitions(tools: Vec<Parted<RawTool>>) -> Result<Vec<ToolDefinition>, AppError> {
+    tools.into_iter().enumerate().map(|(index, tool)| read_tool(tool, index)).collect()
 }
 
 /// The functions of a `functions` array.
 ///
 /// # Errors
 /// 400 for one without a name.
-pub(super) fn functions(functions: Vec<RawDefinition>) -> Result<Vec<ToolDefinition>, AppError> {
-    let read = |(index, function): (usize, RawDefinition)| {
-        function.read(&format!("functions[{index}].name"))
+pub(super) fn functions(
+    functions: Vec<Parted<RawDefinition>>,
+) -> Result<Vec<ToolDefinition>, AppError> {
+    let read = |(index, function): (usize, Parted<RawDefinition>)| {
+        function.known.read(&format!("functions[{index}].name"), within_function(function.rest))
     };
     functions.into_iter().enumerate().map(read).collect()
 }
 
 impl RawDefinition {
     /// `path` is where its name should be.
-    fn read(self, path: &str) -> Result<ToolDefinition, AppError> {
+    fn read(self, path: &str, unknown: Map<String, Value>) -> Result<ToolDefinition, AppError> {
         let Self { name, description, parameters, strict } = self;
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Err(AppError::field(path, format!("{path}: missing")));
         };
-        Ok(ToolDefinition { name, description, parameters, strict })
+        Ok(ToolDefinition { name, description, parameters, strict, unknown })
     }
 }
 
-impl RawTool {
-    fn read(self, index: usize) -> Result<ToolDefinition, AppError> {
-        if self.kind.as_deref().is_some_and(|kind| kind != "function") {
-            let path = format!("tools[{index}].type");
-            let message = format!("{path}: unsupported tool type; only functions are");
-            return Err(AppError::field(path, message));
-        }
-        if let Some(nested) = self.function {
-            return nested.read(&format!("tools[{index}].function.name"));
-        }
-        let Self { name, description, parameters, strict, .. } = self;
-        let flat = RawDefinition { name, description, parameters, strict };
-        flat.read(&format!("tools[{index}].name"))
+fn read_tool(tool: Parted<RawTool>, index: usize) -> Result<ToolDefinition, AppError> {
+    let Parted { known: tool, rest } = tool;
+    if tool.kind.as_deref().is_some_and(|kind| kind != "function") {
+        let path = format!("tools[{index}].type");
+        let message = format!("{path}: unsupported tool type; only functions are");
+        return Err(AppError::field(path, message));
+    }
+    if let Some(Parted { known: nested, rest: within }) = tool.function {
+        let mut unknown = rest;
+        unknown.extend(within_function(within));
+        return nested.read(&format!("tools[{index}].function.name"), unknown);
+    }
+    let RawTool { name, description, parameters, strict, .. } = tool;
+    let flat = RawDefinition { name, description, parameters, strict };
+    flat.read(&format!("tools[{index}].name"), within_function(rest))
+}
+
+/// Unknown fields of a function as those of the tool that it is in.
+fn within_function(fields: Map<String, Value>) -> Map<String, Value> {
+    match fields.is_empty() {
+        true => fields,
+        false => Map::from_iter([("function".to_owned(), fields.into())]),
     }
 }
 
@@ -178,6 +189,7 @@ mod tests {
             description: Some("d".to_owned()),
             parameters: Some(schema.clone()),
             strict: Some(true),
+            unknown: Map::new(),
         };
         assert_eq!(read(nested).unwrap(), std::slice::from_ref(&want));
         assert_eq!(read(flat).unwrap(), [want]);

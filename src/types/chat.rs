@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
+use super::{TurnExtras, TurnState};
+
 /// Who said a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -41,6 +45,8 @@ pub struct Message {
     pub tool_call_id: Option<String>,
     /// For a tool turn: the name of the tool it answers (Ollama).
     pub tool_name: Option<String>,
+    /// What came with it beside that; `None` for nothing.
+    pub extras: Option<Box<TurnExtras>>,
 }
 
 impl Message {
@@ -52,7 +58,14 @@ impl Message {
             tool_calls: Vec::new(),
             tool_call_id: None,
             tool_name: None,
+            extras: None,
         }
+    }
+
+    /// What its model wants back with it, where that is anything.
+    #[must_use]
+    pub fn state(&self) -> Option<&TurnState> {
+        self.extras.as_ref().map(|extras| &extras.state).filter(|state| !state.is_empty())
     }
 
     /// All text parts, joined by a newline.
@@ -63,7 +76,7 @@ impl Message {
             .iter()
             .filter_map(|part| match part {
                 Part::Text(text) => Some(text.as_str()),
-                Part::Image(_) => None,
+                Part::Image(_) | Part::Other(_) => None,
             })
             .collect();
         texts.join("\n")
@@ -83,6 +96,8 @@ pub enum Part {
     Text(String),
     /// A picture.
     Image(Image),
+    /// A part of a kind Chorus does not know, for an upstream of the protocol it is spelled in.
+    Other(Value),
 }
 
 impl fmt::Debug for Part {
@@ -93,6 +108,7 @@ impl fmt::Debug for Part {
                 write!(f, "Image({media_type}, {} bytes of base64)", base64.len())
             }
             Self::Image(Image::Url { .. }) => f.write_str("Image(url)"),
+            Self::Other(_) => f.write_str("Other"),
         }
     }
 }

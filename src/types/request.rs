@@ -127,6 +127,14 @@ impl Request {
         (wanted > 0).then_some(wanted)
     }
 
+    /// A number of who asks, the same for all their requests.
+    #[must_use]
+    pub fn caller_number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.caller.hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The same for every request of a conversation: of who asks, and of what it began with, up to
     /// the first user message.
     #[must_use]
@@ -141,6 +149,7 @@ impl Request {
                     Part::Image(Image::Inline { base64, .. }) => {
                         beginning(base64).hash(&mut hasher);
                     }
+                    Part::Other(value) => beginning(&value.to_string()).hash(&mut hasher),
                 }
             }
             if message.role == Role::User {
@@ -241,6 +250,9 @@ pub struct ToolDefinition {
     pub parameters: Option<Value>,
     /// OpenAI's `strict`.
     pub strict: Option<bool>,
+    /// Fields Chorus does not know, for an upstream of the protocol that the client speaks; those of
+    /// the function are under `function`.
+    pub unknown: Map<String, Value>,
 }
 
 impl fmt::Debug for ToolDefinition {
@@ -269,6 +281,37 @@ pub struct Extra {
     pub protocol: Protocol,
     /// Top-level fields; for Ollama, unknown options are under `options`.
     pub fields: Map<String, Value>,
+    /// What is unknown within fields that are known, sent where those are.
+    pub within: Map<String, Value>,
+    /// The first thing of the request that nobody but an upstream of this protocol can take.
+    pub only_there: Option<OnlyThere>,
+}
+
+impl Extra {
+    /// Whether one of the fields is another server's way to ask for a form of the answer.
+    #[must_use]
+    pub fn asks_for_form(&self) -> bool {
+        FORM_FIELDS.iter().any(|name| self.fields.get(*name).is_some_and(|value| !value.is_null()))
+    }
+
+    /// These fields, and nothing else that is unknown.
+    #[must_use]
+    pub fn new(protocol: Protocol, fields: Map<String, Value>) -> Self {
+        Self { protocol, fields, within: Map::new(), only_there: None }
+    }
+}
+
+/// Fields that other servers have beside OpenAI's to ask for a form of the answer.
+pub const FORM_FIELDS: [&str; 5] =
+    ["response_format", "guided_json", "structured_outputs", "json_schema", "format"];
+
+/// Something that only an upstream of the client's own protocol can take, in words for all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnlyThere {
+    /// The field.
+    pub param: String,
+    /// What a caller is told.
+    pub message: String,
 }
 
 impl fmt::Debug for Extra {
@@ -300,9 +343,10 @@ mod tests {
             description: Some("SECRET".to_owned()),
             parameters: Some(json!("SECRET")),
             strict: None,
+            unknown: Map::new(),
         }]);
         let fields = [("user".to_owned(), json!("SECRET"))].into_iter().collect();
-        request.extra = Some(Extra { protocol: Protocol::OpenAi, fields });
+        request.extra = Some(Extra::new(Protocol::OpenAi, fields));
         request.stop = vec!["SECRET".to_owned()];
         let shown = format!("{request:?}");
         assert!(!shown.contains("SECRET") && shown.contains("user"), "{shown}");

@@ -183,6 +183,7 @@ impl RunContext {
             hops: self.request.hops,
             affinity: Some(self.affinity),
             purpose: Purpose { retractable: true, ..self.purpose() },
+            turns_of: None,
         }
     }
 }

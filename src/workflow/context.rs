@@ -40,6 +40,8 @@ pub(super) struct RunContext {
     pub(super) affinity: u64,
     /// Its workers that are drafting.
     pub(super) crowd: Crowd,
+    /// A number of who asks.
+    pub(super) caller: u64,
     tally: Mutex<Tally>,
 }
 
@@ -97,6 +99,7 @@ impl RunContext {
             engine,
             affinity: request.affinity(),
             context_wanted: request.context_wanted(),
+            caller: request.caller_number(),
             conversation: Arc::clone(&request.messages).into(),
             toolless: OnceLock::new(),
             request,

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{LimitKind, Progress},
     llm::{Call, CallEvent, Limit, LlmError, Model},
-    types::{FinishReason, Sampling, Usage},
+    types::{FinishReason, OutputFormat, Sampling, Usage},
 };
 
 /// Pauses of a call that are still to be told; more are left out.
@@ -49,7 +49,7 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
         let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
         let temperature = chosen.map(|chosen| chosen.value);
         let turn =
-            |(): &()| Turn::new(&model, chosen, whole(&run, temperature, Limit::Gap(limit)));
+            |(): &()| Turn::new(&model, chosen, whole(&run, &model, temperature, Limit::Gap(limit)));
         // Boxed, as it is over long before the answer is.
         let mut spare = VecDeque::new();
         let mut racing = Box::pin(race((), &mut spare, turn, &tracker));
@@ -114,8 +114,14 @@ pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) ->
 }
 
 /// The request as it is, for one model.
-fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
+fn whole(run: &RunContext, model: &Model, temperature: Option<f32>, limit: Limit) -> Call {
     let request = &run.request;
+    // Its upstream is asked for the form in the client's own words.
+    let said = request
+        .extra
+        .as_ref()
+        .is_some_and(|extra| extra.protocol == model.config().protocol && extra.asks_for_form());
+    let format = if said { OutputFormat::Text } else { request.format.clone() };
     Call {
         messages: run.conversation.clone(),
         appendix: None,
@@ -123,7 +129,7 @@ fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
         sampling: Sampling { temperature, ..request.sampling.clone() },
         max_tokens: request.max_tokens,
         stop: request.stop.clone(),
-        format: request.format.clone(),
+        format,
         effort: request.effort,
         tools: Arc::clone(&request.tools),
         tool_choice: request.tool_choice.clone(),
@@ -138,6 +144,7 @@ fn whole(run: &RunContext, temperature: Option<f32>, limit: Limit) -> Call {
         hops: run.request.hops,
         affinity: Some(run.affinity),
         purpose: run.purpose(),
+        turns_of: Some(run.caller),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a run has no answer.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use indexmap::IndexMap;
 
@@ -49,7 +49,7 @@ pub enum WorkflowError {
         /// What is wrong and what to do.
         message: String,
         /// The field, where one is to blame.
-        param: Option<&'static str>,
+        param: Option<Cow<'static, str>>,
     },
     /// The answering stage failed and nothing could stand in, or it broke after its first token.
     #[error("{0}")]

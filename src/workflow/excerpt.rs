@@ -61,6 +61,7 @@ fn turn(message: &Message) -> String {
         .map(|part| match part {
             Part::Text(text) => text.clone(),
             Part::Image(_) => "[image]".to_owned(),
+            Part::Other(_) => "[attachment]".to_owned(),
         })
         .collect();
     pieces.extend(message.tool_calls.iter().map(|call| format!("[calls {}]", call.name)));
@@ -82,7 +83,7 @@ pub(super) fn weight(messages: &[Message]) -> usize {
 fn part_weight(part: &Part) -> usize {
     match part {
         Part::Text(text) => text.len(),
-        Part::Image(_) => 1000 * BYTES_PER_TOKEN,
+        Part::Image(_) | Part::Other(_) => 1000 * BYTES_PER_TOKEN,
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Plan, UsageScope, Workflow},
     llm::{LlmError, LlmErrorKind, Model},
-    types::{FinishReason, Request, RequestId, WorkflowId},
+    types::{FinishReason, OnlyThere, Request, RequestId, WorkflowId},
 };
 
 /// What a warning shows of a name that a client made up.
@@ -114,12 +114,15 @@ impl Engine {
     }
 
     fn way(&self, route: Route, request: &Request) -> Way {
+        if let Some(error) = elsewhere(&route, request) {
+            return Way::Refused(error);
+        }
         match route {
             Route::Direct(model) | Route::Task(model, _) => Way::Direct(model, Instead::default()),
             Route::Workflow(_) if request.raw => Way::Refused(WorkflowError::Invalid {
                 message: "raw prompts need a model of their own: name a configured model"
                     .to_owned(),
-                param: Some("raw"),
+                param: Some("raw".into()),
             }),
             Route::Workflow(Workflow { plan, .. })
                 if plan.synthesizer.is_none() && !request.tools.is_empty() =>
@@ -136,6 +139,23 @@ impl Engine {
                 }
             }
             Route::Workflow(workflow) => Way::Level(workflow.plan),
+        }
+    }
+}
+
+/// What of a request only an upstream of the client's own protocol can take, when it goes to none.
+fn elsewhere(route: &Route, request: &Request) -> Option<WorkflowError> {
+    let extra = request.extra.as_ref()?;
+    let OnlyThere { param, message } = extra.only_there.as_ref()?;
+    match route {
+        Route::Direct(model) | Route::Task(model, _)
+            if model.config().protocol == extra.protocol =>
+        {
+            None
+        }
+        Route::Direct(_) | Route::Task(..) | Route::Workflow(_) => {
+            let param = Some(param.clone().into());
+            Some(WorkflowError::Invalid { message: message.clone(), param })
         }
     }
 }

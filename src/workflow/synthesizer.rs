@@ -167,7 +167,7 @@ impl Output {
             return Said::End;
         }
         if self.reader.is_client() {
-            self.spoke |= !matches!(delta, Delta::Reasoning(_));
+            self.spoke |= !matches!(delta, Delta::Reasoning(_) | Delta::State(_));
             return Said::Delta(delta);
         }
         if let Delta::Text(piece) = delta {
@@ -326,6 +326,7 @@ impl Assignment {
             hops: run.request.hops,
             affinity: Some(run.affinity),
             purpose: run.purpose(),
+            turns_of: to_client.then_some(run.caller),
         }
     }
 
@@ -404,6 +405,7 @@ impl From<Delta> for Event {
             Delta::Text(text) => Self::Token(text),
             Delta::Reasoning(text) => Self::Reasoning(text),
             Delta::ToolCall(call) => Self::ToolCallDelta(call),
+            Delta::State(piece) => Self::State(piece),
         }
     }
 }

@@ -140,7 +140,7 @@ fn system(request: &Request) -> Option<String> {
 fn first_text(message: &Message) -> Option<&str> {
     message.parts.iter().find_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
-        Part::Image(_) => None,
+        Part::Image(_) | Part::Other(_) => None,
     })
 }
 
@@ -171,7 +171,13 @@ mod tests {
 
     fn tool() -> ToolDefinition {
         let parameters = Some(json!({"type": "object"}));
-        ToolDefinition { name: "read_file".to_owned(), description: None, parameters, strict: None }
+        ToolDefinition {
+            name: "read_file".to_owned(),
+            description: None,
+            parameters,
+            strict: None,
+            unknown: serde_json::Map::new(),
+        }
     }
 
     #[test]

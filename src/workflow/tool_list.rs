@@ -76,6 +76,7 @@ mod tests {
             description: Some(description.to_owned()),
             parameters: None,
             strict: None,
+            unknown: serde_json::Map::new(),
         }
     }
 

@@ -341,7 +341,7 @@ impl Tracker {
                     entry.speaks = Some(Instant::now());
                     self.spoke.notify_one();
                 }
-                let speaks = !matches!(delta, Delta::Reasoning(_));
+                let speaks = !matches!(delta, Delta::Reasoning(_) | Delta::State(_));
                 if speaks && entry.record.first_token_ms.is_none() {
                     let began = entry.began.map(|began| millis(began.elapsed()));
                     entry.record.first_token_ms = began;
@@ -496,5 +496,6 @@ pub(super) fn size(delta: &Delta) -> usize {
     match delta {
         Delta::Text(text) | Delta::Reasoning(text) => text.len(),
         Delta::ToolCall(call) => call.arguments.len(),
+        Delta::State(_) => 0,
     }
 }

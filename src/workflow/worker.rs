@@ -211,6 +211,7 @@ impl Assignment {
             hops: run.request.hops,
             affinity: Some(run.affinity),
             purpose: Purpose { spare: self.spare.clone(), ..run.purpose() },
+            turns_of: None,
         }
     }
 }

@@ -10,6 +10,7 @@ fn tool(index: Option<u64>, id: &str, name: &str, arguments: &str) -> Piece<'sta
         name: some(name),
         arguments: arguments.into(),
         begins: false,
+        beside: None,
     })
 }
 
@@ -213,6 +214,7 @@ fn folded_texts_that_are_shown_together_are_one_delta() {
         let texts = out.into_iter().map(|delta| match delta {
             Delta::Text(text) | Delta::Reasoning(text) => text,
             Delta::ToolCall(call) => call.arguments,
+            Delta::State(_) => String::new(),
         });
         (texts.collect::<Vec<_>>(), answer.lengths())
     };

@@ -87,8 +87,13 @@ fn tool_choices_are_mapped() {
         };
         assert_eq!(body_of(&call, &[])["tool_choice"], want, "{choice:?} {parallel:?}");
     }
-    let bare =
-        ToolDefinition { name: "g".into(), description: None, parameters: None, strict: None };
+    let bare = ToolDefinition {
+        name: "g".into(),
+        description: None,
+        parameters: None,
+        strict: None,
+        unknown: Default::default(),
+    };
     assert_eq!(tool(&bare), json!({"name": "g", "input_schema": {"type": "object"}}));
 }
 
@@ -138,7 +143,7 @@ fn conversations_are_mapped() {
                 {"type": "tool_use", "id": "functions_f_0", "name": "f", "input": {"a": 1}},
                 {"type": "tool_use", "id": "two", "name": "f", "input": {}}]},
             {"role": "user", "content": [
-                {"type": "tool_result", "tool_use_id": "two", "content": []},
+                {"type": "tool_result", "tool_use_id": "two"},
                 {"type": "tool_result", "tool_use_id": "functions_f_0", "content": [text("42")]},
                 text("well?")]},
             {"role": "assistant", "content": [text("It is")]},
@@ -266,7 +271,7 @@ fn events_and_replies_are_read() {
     let tool = |index, id: Option<&str>, name: Option<&str>, arguments: &str| {
         let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
         let (begins, arguments) = (id.is_some(), arguments.into());
-        Piece::Tool(ToolPiece { index: Some(index), id, name, arguments, begins })
+        Piece::Tool(ToolPiece { index: Some(index), id, name, arguments, begins, beside: None })
     };
     let counts = |prompt, completion, cached| {
         Piece::Usage(Counts { prompt, completion, cached, ..Counts::default() })
@@ -305,7 +310,7 @@ fn events_and_replies_are_read() {
         (
             json!({"type": "content_block_delta", "index": 0,
                 "delta": {"type": "signature_delta", "signature": "x"}}),
-            vec![],
+            vec![Piece::Kept(Kept::Signature("x".into()))],
         ),
         (json!({"type": "content_block_stop", "index": 0}), vec![]),
         (json!({"type": "ping"}), vec![]),
@@ -324,7 +329,9 @@ fn events_and_replies_are_read() {
                 "stop_reason": "max_tokens", "usage": {"input_tokens": 4, "output_tokens": 2}}),
             vec![
                 counts(Some(4), Some(2), None),
+                Piece::Kept(Kept::Block(json!({"type": "thinking", "thinking": ""}))),
                 Piece::Reasoning("hm".into()),
+                Piece::Kept(Kept::Block(json!({"type": "redacted_thinking", "data": "x"}))),
                 text("hi"),
                 tool(3, Some("t"), Some("f"), "{\"a\":1}"),
                 Piece::Finish(FinishReason::Length),

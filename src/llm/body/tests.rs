@@ -46,6 +46,7 @@ fn message() -> impl Strategy<Value = Message> {
             tool_calls: if role == Role::Assistant { calls } else { Vec::new() },
             tool_call_id: id.filter(|_| role == Role::Tool),
             tool_name: None,
+            extras: None,
         },
     )
 }

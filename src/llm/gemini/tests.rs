@@ -145,11 +145,17 @@ fn calls_go_back_as_they_were_signed() {
         (vec![("one", ""), ("two", "sig2"), ("three", "")], [None, Some("sig2"), None]),
         (vec![], [Some(STAND_IN), None, Some(STAND_IN)]),
     ] {
-        let mut body = body_of(&calls_and_results(), &[]);
-        let by_id = |id: &str| {
-            known.iter().find(|(call, _)| *call == id).map(|(_, signature)| (*signature).to_owned())
-        };
-        Gemini.sign(body.as_object_mut().unwrap(), &by_id);
+        let call = calls_and_results();
+        let mut messages = call.messages.to_vec();
+        for message in messages.iter_mut().filter(|message| !message.tool_calls.is_empty()) {
+            let calls = known.iter().map(|(id, signature)| {
+                let beside = json!({"google": {"thought_signature": signature}});
+                ((*id).to_owned(), openai::extra_content(&beside))
+            });
+            message.extras.get_or_insert_default().state.calls = calls.collect();
+        }
+        let call = Call { messages: messages.into(), turns_of: Some(1), ..call };
+        let body = body_of(&call, &[]);
         let parts = ["/contents/1/parts/0", "/contents/1/parts/1", "/contents/3/parts/0"];
         let signed = parts.map(|at| body.pointer(at).unwrap().get("thoughtSignature"));
         assert_eq!(signed.map(|value| value.and_then(Value::as_str)), want);
@@ -254,21 +260,23 @@ fn chunks_and_replies_are_read() {
             say(json!([{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}},
                 "thoughtSignature": "sig"}, {"functionCall": {"id": "d", "name": "g"}}])),
             vec![
-                Piece::Signed { call: "c".into(), signature: "sig".into() },
                 Piece::Tool(ToolPiece {
                     index: None,
                     id: Some("c".into()),
                     name: Some("f".into()),
                     arguments: "{\"a\":1}".into(),
                     begins: true,
+                    beside: Some(openai::extra_content(
+                        &json!({"google": {"thought_signature": "sig"}}),
+                    )),
                 }),
-                Piece::Signed { call: "d".into(), signature: String::new() },
                 Piece::Tool(ToolPiece {
                     index: None,
                     id: Some("d".into()),
                     name: Some("g".into()),
                     arguments: "{}".into(),
                     begins: true,
+                    beside: None,
                 }),
             ],
         ),
@@ -300,13 +308,11 @@ fn chunks_and_replies_are_read() {
     ] {
         assert_eq!(pieces(&value).ok().unwrap(), want, "{value}");
     }
-    // Without an id one is made up, the same for the call and what it was signed with.
+    // Without an id one is made up.
     let nameless = say(json!([{"functionCall": {"name": "f"}}]));
     let made = pieces(&nameless).ok().unwrap();
-    let [Piece::Signed { call, .. }, Piece::Tool(ToolPiece { id, .. })] = &made[..] else {
-        panic!("{made:?}")
-    };
-    assert!(id.as_ref() == Some(call) && call.starts_with("call_"));
+    let [Piece::Tool(ToolPiece { id: Some(id), .. })] = &made[..] else { panic!("{made:?}") };
+    assert!(id.starts_with("call_"));
 }
 
 #[test]
@@ -340,9 +346,6 @@ proptest! {
     #[test]
     fn no_json_panics(value in testing::any_json()) {
         let _ = pieces(&value);
-        let mut body = value.as_object().cloned().unwrap_or_default();
-        body.insert("contents".into(), value.clone());
-        Gemini.sign(&mut body, &|_| Some("s".into()));
         let _ = Gemini.is_reply(&value);
     }
 }

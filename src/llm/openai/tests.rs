@@ -195,7 +195,7 @@ fn unknown_fields_reach_only_their_own_protocol() {
     for (protocol, want) in
         [(Protocol::OpenAi, Some(&fields["logit_bias"])), (Protocol::Ollama, None)]
     {
-        let extra = Some(Extra { protocol, fields: fields.as_object().unwrap().clone() });
+        let extra = Some(Extra::new(protocol, fields.as_object().unwrap().clone()));
         let body = body_of(&plain_model(), &Call { extra, ..testing::call("hi") }, &[]);
         assert_eq!(body.get("logit_bias"), want);
         assert_eq!((&body["model"], &body["stream"]), (&json!("up"), &json!(true)));
@@ -213,6 +213,7 @@ fn tools_are_hidden_from_a_model_without_them() {
 
 #[test]
 fn chunks_and_replies_are_read() {
+    let details = |list: Value| Piece::Kept(Kept::Details(list.as_array().unwrap().clone()));
     let text = |text: &'static str| Piece::Text(text.into());
     let thought = |text: &'static str| Piece::Reasoning(text.into());
     let delta =
@@ -223,9 +224,12 @@ fn chunks_and_replies_are_read() {
         (delta(json!({"content": null, "reasoning_content": "hm"})), vec![thought("hm")]),
         (
             delta(json!({"reasoning": "a", "reasoning_details": [{"text": "a"}]})),
-            vec![thought("a")],
+            vec![details(json!([{"text": "a"}])), thought("a")],
         ),
-        (delta(json!({"reasoning_details": [{"text": "a"}, {"text": "b"}]})), vec![thought("ab")]),
+        (
+            delta(json!({"reasoning_details": [{"text": "a"}, {"text": "b"}]})),
+            vec![details(json!([{"text": "a"}, {"text": "b"}])), thought("ab")],
+        ),
         (delta(json!({"content": [{"type": "text", "text": "a"}]})), vec![text("a")]),
         (
             delta(
@@ -243,6 +247,7 @@ fn chunks_and_replies_are_read() {
                 name: Some("f".into()),
                 arguments: "{".into(),
                 begins: false,
+                beside: None,
             })],
         ),
         (json!({"choices": []}), vec![]),

@@ -124,7 +124,7 @@ fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
     let Object(said) = delta.or(message).unwrap_or(Object(Said::default()));
     let reasoning = said.reasoning_content.filter(Text::is_filled);
     let reasoning = reasoning.or(said.reasoning.filter(Text::is_filled));
-    if said.tool_calls.0 || (reasoning.is_none() && said.reasoning_details.0) {
+    if said.tool_calls.0 || said.reasoning_details.0 {
         return None;
     }
     let reason = reason.filter(|reason| !matches!(*reason, "" | "null"));

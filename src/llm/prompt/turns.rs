@@ -1,6 +1,6 @@
 //! Conversations in turns that alternate, each tool call followed by its result. Pure.
 
-use super::{flatten_calls, flatten_result};
+use super::{super::shape::MODEL_OPENS, flatten_calls, flatten_result};
 use crate::types::{Message, Part, Role};
 
 /// A conversation in turns that alternate.
@@ -18,9 +18,6 @@ pub(in crate::llm) struct Turn {
     /// At least one, none of them empty; results of tools before everything else.
     pub(in crate::llm) messages: Vec<Message>,
 }
-
-/// What stands before a conversation that the model opened.
-const MODEL_OPENS: &str = "(The assistant speaks first.)";
 
 /// Sorts messages into turns that alternate, for protocols that take no others: neighbours of one
 /// side are merged, empty messages left out. A conversation of nothing but instructions is asked as

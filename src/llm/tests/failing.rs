@@ -264,6 +264,7 @@ async fn errors_hold_no_prompt_and_no_key() {
         description: Some("looks up the secret plans of the acme company".into()),
         parameters: None,
         strict: None,
+        unknown: serde_json::Map::new(),
     }]
     .into();
     let words = "f: 'looks up the secret plans of the acme company' is too vague";

@@ -8,7 +8,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     llm::{
-        answer::Answer, endpoint::Endings, exchange::Exchange, signatures::Signatures, wire::wire,
+        answer::Answer,
+        endpoint::Endings,
+        exchange::Exchange,
+        state::{Keys, Recorder, TurnStates, Writer},
+        wire::wire,
     },
     types::{Effort, Image, Message, Part, Role, ToolCall, ToolChoice},
 };
@@ -124,15 +128,23 @@ async fn deltas(protocol: Protocol, pieces: Vec<Bytes>) -> (Vec<Delta>, FinishRe
         .body(reqwest::Body::wrap_stream(body))
         .unwrap();
     let answer = Answer::new(false, false);
-    let signatures = Arc::new(Signatures::default());
-    let mut exchange = Exchange::new(wire, response.into(), answer, Arc::clone(&signatures));
+    let call = Call { turns_of: Some(1), ..testing::call("hi") };
+    let recorder = Recorder::new(Keys::of(&call));
+    let mut exchange = Exchange::new(wire, response.into(), answer, recorder);
     let mut deltas = Vec::new();
     while exchange.read_on().await.ok().expect("a complete answer") {
         deltas.extend(std::iter::from_fn(|| exchange.next_delta()));
+        deltas.retain(|delta| !matches!(delta, Delta::State(_)));
     }
     let usage = exchange.answer().usage(0, Duration::ZERO, Duration::ZERO);
-    let signed = signatures.of("c").unwrap_or_default();
-    assert_eq!(signed, if protocol == Protocol::Gemini { "sig" } else { "" });
+    let (states, writer) = (TurnStates::default(), Writer::fresh());
+    exchange.recorder().remember(&states, writer);
+    let arguments = json!({"city": "罗马"}).to_string();
+    let made = ToolCall { id: "c".into(), name: "f".into(), arguments };
+    let turn = Message { tool_calls: vec![made], ..Message::text(Role::Assistant, "") };
+    let later = state::resolve(Call { messages: vec![turn].into(), ..call }, &states, writer);
+    let beside = later.messages[0].state().and_then(|state| state.beside("c").cloned());
+    assert_eq!(beside.map(|fields| fields.len()), Some(usize::from(protocol == Protocol::Gemini)));
     let counts = (usage.prompt_tokens, usage.completion_tokens);
     (deltas, exchange.answer().reason(&Endings::default()).unwrap(), counts)
 }
@@ -150,6 +162,7 @@ fn joined(deltas: &[Delta]) -> BTreeMap<&'static str, String> {
                 add("name", call.name.as_deref().unwrap_or_default());
                 add("arguments", &call.arguments);
             }
+            Delta::State(_) => {}
         }
     }
     joined
@@ -216,7 +229,7 @@ proptest! {
         let kind = if whole { "application/json" } else { wire.streams_as() };
         let response = hyper::http::Response::builder().header("content-type", kind);
         let response = response.body(reqwest::Body::from(body)).unwrap().into();
-        let mut exchange = Exchange::new(wire, response, Answer::new(false, false), Arc::default());
+        let mut exchange = Exchange::new(wire, response, Answer::new(false, false), Default::default());
         let mut read = 0;
         runtime.block_on(async {
             while let Ok(true) = exchange.read_on().await {
@@ -331,19 +344,21 @@ async fn a_signature_goes_back_with_its_call() {
     ])
     .await;
     let model = gemini(&upstream);
-    let first = outcome(model.call(Call { stream: false, ..call_with_tools() })).await;
+    let own = || Call { stream: false, turns_of: Some(1), ..call_with_tools() };
+    let first = outcome(model.call(own())).await;
     assert_eq!(first.finished.unwrap().reason, FinishReason::ToolCalls);
     let id = first.tool_calls[0].id.clone().unwrap();
-    for (id, signature) in
-        [(id.as_str(), "c2lnbmF0dXJl"), ("call_of_another", "skip_thought_signature_validator")]
-    {
+    for (id, arguments, signature) in [
+        (id.as_str(), "{\"a\":1}", "c2lnbmF0dXJl"),
+        ("call_of_another", "{}", "skip_thought_signature_validator"),
+    ] {
         let mut calling = Message::text(Role::Assistant, "");
-        let (name, arguments) = ("f".to_owned(), "{\"a\":1}".to_owned());
+        let (name, arguments) = ("f".to_owned(), arguments.to_owned());
         calling.tool_calls = vec![ToolCall { id: id.to_owned(), name, arguments }];
         let mut result = Message::text(Role::Tool, "42");
         result.tool_call_id = Some(id.to_owned());
         let messages = vec![Message::text(Role::User, "go"), calling, result].into();
-        let got = outcome(model.call(Call { messages, stream: false, ..call_with_tools() })).await;
+        let got = outcome(model.call(Call { messages, ..own() })).await;
         assert_eq!(got.text, "42");
         let body = upstream.seen().pop().unwrap().body;
         assert_eq!(body["contents"][1]["parts"][0]["thoughtSignature"], signature);

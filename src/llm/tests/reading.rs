@@ -224,7 +224,7 @@ async fn told_together(pause: Duration) -> Vec<usize> {
     });
     let response = hyper::http::Response::new(reqwest::Body::wrap_stream(chunks)).into();
     let answer = Answer::new(true, false);
-    let mut exchange = Exchange::new(wire(Protocol::OpenAi), response, answer, Arc::default());
+    let mut exchange = Exchange::new(wire(Protocol::OpenAi), response, answer, Default::default());
     let mut told = Vec::new();
     while exchange.read_on().await.ok().expect("a complete answer") {
         told.push(std::iter::from_fn(|| exchange.next_delta()).count());

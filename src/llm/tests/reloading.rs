@@ -123,7 +123,7 @@ async fn permits_are_one_set_while_the_limit_is_the_same() {
 }
 
 #[tokio::test]
-async fn refusals_and_signatures_are_remembered() {
+async fn refusals_and_what_was_left_on_turns_are_remembered() {
     let refusal = Reply::json(
         400,
         &json!({"error": {"message": "Unsupported parameter: 'temperature' is not supported with \
@@ -134,11 +134,15 @@ async fn refusals_and_signatures_are_remembered() {
     let mut warm = call("q");
     warm.sampling.temperature = Some(1.0);
     assert_eq!(asked(&before, warm.clone()).await.attempts, ["upstream_rejected", "ok"]);
-    before.model("m").unwrap().signatures.remember("call_1".into(), "signed".into());
+    let (old, other) = (before.model("m").unwrap(), state::Writer::fresh());
+    let left = state::Written { writer: other, state: Arc::default() };
+    old.states.remember([7], &left);
     let same = before.successor(&config_of(plain(&upstream))).unwrap();
     assert_eq!(asked(&same, warm.clone()).await.attempts, ["ok"]);
     assert!(upstream.seen()[2].body.get("temperature").is_none());
-    assert_eq!(same.model("m").unwrap().signatures.of("call_1").as_deref(), Some("signed"));
+    let new = same.model("m").unwrap();
+    assert_eq!(new.states.of(7).map(|left| left.writer), Some(other));
+    assert_eq!(new.writer, old.writer);
     // Who writes that it can do something wants it tried.
     let told = config::Model { max_temperature: 1.5, ..plain(&upstream) };
     let told = same.successor(&config_of(told)).unwrap();

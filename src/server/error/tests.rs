@@ -22,7 +22,7 @@ fn passed_on(kind: LlmErrorKind) -> AppError {
 #[test]
 fn every_error_has_its_status_code_and_type() {
     let message = || "why".to_owned();
-    let invalid = || WorkflowError::Invalid { message: message(), param: Some("raw") };
+    let invalid = || WorkflowError::Invalid { message: message(), param: Some("raw".into()) };
     let all = || WorkflowError::AllWorkersFailed {
         workers: vec![("a".to_owned(), "timeout".to_owned())],
         needed: 1,

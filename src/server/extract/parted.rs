@@ -22,6 +22,21 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, Map<String, 
     Some((body, rest))
 }
 
+/// A struct within a body and, beside it, the fields it does not know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in super::super) struct Parted<T> {
+    pub(in super::super) known: T,
+    pub(in super::super) rest: Map<String, Value>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Parted<T> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let mut rest = Map::new();
+        let known = T::deserialize(Parting { json, rest: &mut rest })?;
+        Ok(Self { known, rest })
+    }
+}
+
 /// Gives a struct its fields; anything but a struct is refused by the JSON below.
 struct Parting<'a, D> {
     json: D,

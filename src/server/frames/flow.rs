@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::Progress,
+    llm::StatePiece,
     workflow::{Event, RunStatus, StageKind, StageStatus},
 };
 
@@ -154,6 +155,10 @@ impl<E: Encoder> Flow<E> {
                 self.delta(|encoder, frames| {
                     pieces(&text).for_each(|piece| encoder.reasoning(piece, frames));
                 })
+            }
+            Some(Event::State(StatePiece::Details(_))) if !self.channel.reasoning => Step::Nothing,
+            Some(Event::State(piece)) => {
+                self.delta(|encoder, frames| encoder.state(&piece, frames))
             }
             Some(Event::ToolCallDelta(delta)) => {
                 self.settle();

@@ -172,7 +172,7 @@ async fn headers_go_out_with_the_first_delta_and_progress_waits_for_it() {
     assert_eq!(headers.get("x-chorus-status"), None);
     assert_eq!(
         writes(response, start).await,
-        seen(&[(3, "open"), (3, "(analyzer small: ok, 0.4 s)"), (3, "Hi"), (4, "end")])
+        seen(&[(3, "open"), (3, "(analyzer small: ok, 0.4 s\u{2063})"), (3, "Hi"), (4, "end")])
     );
 }
 
@@ -213,7 +213,11 @@ async fn headers_go_out_when_a_worker_has_answered_or_has_begun_to_a_second_ago(
             assert_eq!(at(start), want, "{said}");
             let first: Vec<_> = writes(response, start).await.into_iter().take(2).collect();
             assert_eq!(first[0], (want, "open".to_owned()), "{said}");
-            assert_eq!(first[1] == (want, "(asking a, b)".to_owned()), lines, "{said} {first:?}");
+            assert_eq!(
+                first[1] == (want, "(asking a, b\u{2063})".to_owned()),
+                lines,
+                "{said} {first:?}"
+            );
         }
     }
 }
@@ -236,9 +240,9 @@ async fn what_happens_together_is_told_in_one_line() {
         writes(response, start).await,
         seen(&[
             (1, "open"),
-            (1, "(worker a: ok, 2.0 s)"),
-            (2, "(asking b, c)"),
-            (3, "(worker b, c: timeout (timeout), 2.0 s)"),
+            (1, "(worker a: ok, 2.0 s\u{2063})"),
+            (2, "(asking b, c\u{2063})"),
+            (3, "(worker b, c: timeout (timeout), 2.0 s\u{2063})"),
             (3, "Hi"),
             (3, "end"),
         ])
@@ -261,8 +265,8 @@ async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
         writes(response, start).await,
         seen(&[
             (5, "open"),
-            (5, "(analyzer small: ok, 0.4 s)"),
-            (7, "(worker b: ok, 2.0 s)"),
+            (5, "(analyzer small: ok, 0.4 s\u{2063})"),
+            (7, "(worker b: ok, 2.0 s\u{2063})"),
             (17, "beat"),
             (27, "Hi"),
             (27, "end"),

@@ -1,8 +1,6 @@
 //! The bodies of `POST /api/chat` and `POST /api/generate` (Ollama's API documentation) to a
 //! [`Request`].
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -10,13 +8,15 @@ use super::{
     super::{
         content::{self, RawMessage},
         error::AppError,
+        extract::Parted,
+        form,
         tools::{self, RawTool},
     },
     duration,
     options::Options,
 };
 use crate::{
-    types::{Effort, Extra, Message, OutputFormat, Part, Protocol, Request, Role},
+    types::{Effort, Extra, Message, OnlyThere, OutputFormat, Part, Protocol, Request, Role},
     workflow::DEFAULT_WORKFLOW,
 };
 
@@ -26,8 +26,8 @@ pub(in super::super) struct ChatRequest {
     /// Missing = `chorus`.
     model: Option<String>,
     /// Empty asks to load the model.
-    messages: Option<Vec<RawMessage>>,
-    tools: Option<Vec<RawTool>>,
+    messages: Option<Vec<Parted<RawMessage>>>,
+    tools: Option<Vec<Parted<RawTool>>>,
     /// Default true.
     stream: Option<bool>,
     format: Option<Value>,
@@ -88,6 +88,9 @@ impl ChatRequest {
     /// 400 with the field to blame.
     pub(super) fn read(self, rest: Map<String, Value>) -> Result<Asked, AppError> {
         let messages = content::conversation(self.messages.unwrap_or_default())?;
+        if let Some(OnlyThere { param, message }) = content::unknown_part(&messages) {
+            return Err(AppError::field(param, message)); // its contents are text
+        }
         let tools = tools::definitions(self.tools.unwrap_or_default())?;
         let common = Common::read(self.format, self.options, self.keep_alive, self.think, rest)?;
         let mut asked = common.ask(self.model, messages, true);
@@ -175,8 +178,9 @@ impl Common {
             let rest = std::mem::take(&mut options.rest);
             fields.insert("options".to_owned(), Value::Object(rest));
         }
-        let extra = (!fields.is_empty()).then_some(Extra { protocol: Protocol::Ollama, fields });
-        Ok(Self { format: output_format(format)?, options, effort: effort(think)?, unloads, extra })
+        let format = output_format(format, &mut fields)?;
+        let extra = Some(Extra::new(Protocol::Ollama, fields));
+        Ok(Self { format, options, effort: effort(think)?, unloads, extra })
     }
 
     /// `shows` is what an absent `think` means for the reasoning channel.
@@ -202,20 +206,23 @@ impl Common {
     }
 }
 
-/// `format`: nothing, `"json"`, or a schema.
-fn output_format(format: Option<Value>) -> Result<OutputFormat, AppError> {
-    match format {
-        None | Some(Value::Null) => Ok(OutputFormat::Text),
-        Some(Value::String(text)) if text.is_empty() => Ok(OutputFormat::Text),
-        Some(Value::String(text)) if text == "json" => Ok(OutputFormat::Json),
-        Some(schema @ Value::Object(_)) => Ok(OutputFormat::Schema {
-            name: "response".to_owned(),
-            schema: Arc::new(schema.into()),
-            strict: None,
-            description: None,
-        }),
-        Some(_) => Err(AppError::field("format", "format: expected \"json\" or a JSON schema")),
-    }
+/// `format`: nothing, `"json"`, or a schema; or OpenAI's `response_format`, and what else there is.
+fn output_format(
+    format: Option<Value>,
+    beside: &mut Map<String, Value>,
+) -> Result<OutputFormat, AppError> {
+    let Some(format) = format.filter(|format| !format.is_null()) else {
+        let format = form::read_beside(beside)?;
+        // It is no field of Ollama's.
+        beside.shift_remove("response_format");
+        return Ok(format);
+    };
+    let known = match form::read(&format, "format")? {
+        // Whatever else an object says, here it is the schema itself.
+        None if format.is_object() => Some(form::bare(format)),
+        known => known,
+    };
+    known.ok_or_else(|| AppError::field("format", "format: expected \"json\" or a JSON schema"))
 }
 
 fn effort(think: Option<Value>) -> Result<Option<Effort>, AppError> {

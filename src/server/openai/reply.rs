@@ -1,9 +1,13 @@
 //! Answers of `POST /v1/chat/completions`: events to the shapes of [`super::wire`].
 
-use std::{cell::OnceCell, collections::HashSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, HashSet},
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
 use super::{
     super::{
@@ -18,7 +22,7 @@ use super::{
 };
 use crate::{
     config::ReasoningField,
-    llm::ToolCallDelta,
+    llm::{StatePiece, ToolCallDelta},
     types::FinishReason,
     workflow::{Answer, Finished},
 };
@@ -37,6 +41,8 @@ pub(in super::super) struct ChatReply {
     include_workflow: bool,
     /// Tool calls whose opener was sent.
     announced: HashSet<u32>,
+    /// What belongs beside calls that were not told yet.
+    beside: BTreeMap<u32, Map<String, Value>>,
     text: OnceCell<Stencil>,
     reasoning: OnceCell<Stencil>,
     arguments: OnceCell<Stencil>,
@@ -58,6 +64,7 @@ impl ChatReply {
             include_usage,
             include_workflow,
             announced: HashSet::new(),
+            beside: BTreeMap::new(),
             text: OnceCell::new(),
             reasoning: OnceCell::new(),
             arguments: OnceCell::new(),
@@ -126,7 +133,8 @@ impl Encoder for ChatReply {
         if self.announced.insert(index) {
             let id = delta.id.clone().unwrap_or_else(|| random_id("call_"));
             let name = delta.name.as_deref().unwrap_or_default();
-            let opener = Some([CallPiece::opener(index, &id, name)]);
+            let beside = self.beside.remove(&index);
+            let opener = Some([CallPiece::opener(index, &id, name, beside.as_ref())]);
             self.push(Delta { tool_calls: opener, ..Delta::default() }, frames);
         }
         if !delta.arguments.is_empty() {
@@ -137,6 +145,22 @@ impl Encoder for ChatReply {
             });
             let gaps = [Gap::Number(index.into()), Gap::Text(&delta.arguments)];
             frames.push_filled(stencil, &gaps);
+        }
+    }
+
+    fn state(&mut self, piece: &StatePiece, frames: &mut Frames) {
+        match piece {
+            StatePiece::Details(details) => {
+                self.push(Delta { reasoning_details: details, ..Delta::default() }, frames);
+            }
+            StatePiece::Call { index, fields } if self.announced.contains(index) => {
+                let piece = Some([CallPiece::beside(*index, fields)]);
+                self.push(Delta { tool_calls: piece, ..Delta::default() }, frames);
+            }
+            // Clients look for it on the first piece of a call.
+            StatePiece::Call { index, fields } => {
+                self.beside.entry(*index).or_default().extend(fields.clone());
+            }
         }
     }
 
@@ -162,7 +186,11 @@ impl Encoder for ChatReply {
             refusal: None,
             annotations: [],
             reasoning: Reasoning::named(self.reasoning_field, &answer.reasoning),
-            tool_calls: answer.tool_calls.iter().map(WholeCall::from).collect(),
+            reasoning_details: &answer.state.details,
+            tool_calls: (0..)
+                .zip(&answer.tool_calls)
+                .map(|(index, call)| WholeCall::new(call, answer.state.calls.get(&index)))
+                .collect(),
         };
         let finish_reason = finish_reason(finished.reason, called);
         object_bytes(&ChatCompletion {
@@ -238,7 +266,7 @@ mod tests {
         insta::assert_snapshot!(streamed(reply(false, false), events), @r#"
         data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}
 
-        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"reasoning_content":"worker b: ok, 2.0 s\n"},"logprobs":null,"finish_reason":null}]}
+        data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"reasoning_content":"worker b: ok, 2.0 s⁣\n"},"logprobs":null,"finish_reason":null}]}
 
         data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"delta":{"reasoning_content":"hm"},"logprobs":null,"finish_reason":null}]}
 
@@ -310,7 +338,7 @@ mod tests {
     #[test]
     fn a_plain_answer_is_one_object() {
         let answer =
-            Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), tool_calls: Vec::new() };
+            Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), ..Answer::default() };
         let object = reply(false, false).whole(answer, &degraded()).unwrap();
         insta::assert_snapshot!(text_of(object), @r#"{"id":"chatcmpl-1","object":"chat.completion","created":1767323045,"created_at":"2026-01-02T03:04:05.123456Z","model":"m","system_fingerprint":"fp_chorus","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,"annotations":[],"reasoning_content":"hm"},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":12,"total_tokens":38,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":3}},"warnings":[{"stage":"worker","name":"b","code":"timeout"}],"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}"#);
     }

@@ -3,17 +3,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{
     content::{self, RawMessage},
     error::AppError,
+    extract::Parted,
+    form,
     tools::{self, RawDefinition, RawTool},
 };
-use crate::types::{Effort, Extra, OutputFormat, Protocol, Request, Sampling};
+use crate::types::{Effort, Extra, OnlyThere, OutputFormat, Protocol, Request, Sampling};
 
 /// The fields Chorus reads. All may be null or missing; the others (`logprobs`, `logit_bias`,
 /// `user`, `metadata` and so on) are kept for a direct call.
@@ -22,10 +22,10 @@ pub(in super::super) struct ChatRequest {
     /// Missing = `chorus`.
     model: Option<String>,
     /// Not empty.
-    messages: Option<Vec<RawMessage>>,
+    messages: Option<Vec<Parted<RawMessage>>>,
     /// Default false.
     stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
+    stream_options: Option<Parted<StreamOptions>>,
     /// Wins over `max_tokens`.
     max_completion_tokens: Option<i64>,
     max_tokens: Option<i64>,
@@ -39,23 +39,23 @@ pub(in super::super) struct ChatRequest {
     stop: Option<Stop>,
     /// Only 1.
     n: Option<i64>,
-    tools: Option<Vec<RawTool>>,
+    tools: Option<Vec<Parted<RawTool>>>,
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
     /// OpenAI's form before `tools`, which win.
-    functions: Option<Vec<RawDefinition>>,
+    functions: Option<Vec<Parted<RawDefinition>>>,
     /// The `tool_choice` of `functions`.
     function_call: Option<Value>,
-    response_format: Option<ResponseFormat>,
+    response_format: Option<Value>,
     reasoning_effort: Option<String>,
     /// OpenRouter's form of `reasoning_effort`.
-    reasoning: Option<Reasoning>,
+    reasoning: Option<Parted<Reasoning>>,
     /// Chorus: whether the record of the run is wanted.
     include_workflow: Option<bool>,
 }
 
 /// How a stream is to be told.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct StreamOptions {
     /// Whether a chunk of its own tells the usage.
     pub(super) include_usage: Option<bool>,
@@ -72,22 +72,6 @@ pub(in super::super) enum Stop {
 #[derive(Deserialize)]
 struct Reasoning {
     effort: Option<String>,
-}
-
-/// `response_format`.
-#[derive(Deserialize)]
-struct ResponseFormat {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    json_schema: Option<JsonSchema>,
-}
-
-#[derive(Deserialize)]
-struct JsonSchema {
-    name: Option<String>,
-    schema: Option<Value>,
-    strict: Option<bool>,
-    description: Option<String>,
 }
 
 /// A chat request, read.
@@ -114,6 +98,9 @@ impl ChatRequest {
         if messages.is_empty() {
             return Err(AppError::field("messages", "messages: at least one message is needed"));
         }
+        let mut extra = Extra::new(Protocol::OpenAi, rest);
+        extra.only_there = content::unknown_part(&messages);
+        let format = format(self.response_format, &mut extra)?;
         let temperature = self.temperature;
         if temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
             return Err(AppError::field("temperature", "temperature: must be between 0 and 2"));
@@ -122,12 +109,18 @@ impl ChatRequest {
             Some(tools) => tools::definitions(tools)?,
             None => tools::functions(self.functions.unwrap_or_default())?,
         };
+        if let Some(choice @ Value::Object(_)) = &self.tool_choice {
+            extra.within.insert("tool_choice".to_owned(), choice.clone());
+        }
         let tool_choice = match (self.tool_choice, self.function_call) {
             (Some(choice), _) => tools::choice(choice, &mut tools)?,
             (None, Some(choice)) => tools::function_call(choice, &tools)?,
             (None, None) => None,
         };
-        let effort = effort(self.reasoning_effort, self.reasoning)?;
+        let effort = effort(self.reasoning_effort, self.reasoning, &mut extra)?;
+        let (options, within) =
+            self.stream_options.map_or_else(Default::default, |o| (o.known, o.rest));
+        extra.within.insert("stream_options".to_owned(), within.into());
         let request = Request {
             sampling: Sampling {
                 temperature,
@@ -139,18 +132,18 @@ impl ChatRequest {
             },
             stop: stop_sequences(self.stop),
             max_tokens: max_tokens(self.max_completion_tokens, self.max_tokens)?,
-            format: format(self.response_format)?,
+            format,
             effort,
             tools: tools.into(),
             tool_choice,
             parallel_tool_calls: self.parallel_tool_calls,
-            extra: (!rest.is_empty()).then_some(Extra { protocol: Protocol::OpenAi, fields: rest }),
+            extra: Some(extra),
             ..Request::new(self.model.unwrap_or_default(), messages)
         };
         Ok(Asked {
             request,
             stream: self.stream.unwrap_or(false),
-            include_usage: self.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            include_usage: options.include_usage.unwrap_or(false),
             include_workflow: self.include_workflow.unwrap_or(false),
             reasoning: effort != Some(Effort::None),
         })
@@ -193,51 +186,48 @@ pub(super) fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Optio
     }
 }
 
-fn format(format: Option<ResponseFormat>) -> Result<OutputFormat, AppError> {
-    let Some(ResponseFormat { kind, json_schema }) = format else { return Ok(OutputFormat::Text) };
-    match kind.as_deref() {
-        Some("text") => Ok(OutputFormat::Text),
-        Some("json_object") => Ok(OutputFormat::Json),
-        Some("json_schema") => {
-            let missing = || {
-                let path = "response_format.json_schema.schema";
-                AppError::field(path, format!("{path}: missing"))
-            };
-            let JsonSchema { name, schema, strict, description } =
-                json_schema.ok_or_else(missing)?;
-            Ok(OutputFormat::Schema {
-                name: schema_name(name, "response_format.json_schema.name")?,
-                schema: Arc::new(schema.ok_or_else(missing)?.into()),
-                strict,
-                description,
-            })
+/// The form of the answer. One that Chorus does not know is for an upstream of the same protocol.
+fn format(format: Option<Value>, extra: &mut Extra) -> Result<OutputFormat, AppError> {
+    let Some(value) = format else { return form::read_beside(&extra.fields) };
+    let known = form::read(&value, "response_format")?;
+    match (&known, value) {
+        (Some(_), Value::Object(mut fields)) => {
+            // Only what is beside the schema is left to be unknown.
+            for name in ["schema", "value"] {
+                fields.shift_remove(name);
+            }
+            if let Some(Value::Object(nested)) = fields.get_mut("json_schema") {
+                nested.shift_remove("schema");
+            }
+            extra.within.insert("response_format".to_owned(), fields.into());
         }
-        _ => Err(AppError::field(
-            "response_format.type",
-            "response_format.type: expected text, json_object or json_schema",
-        )),
+        (Some(_), _) => {}
+        (None, value) => {
+            let message = "response_format.type: expected text, json_object or json_schema";
+            let param = "response_format.type".to_owned();
+            let only = OnlyThere { param, message: message.to_owned() };
+            extra.only_there.get_or_insert(only);
+            extra.fields.insert("response_format".to_owned(), value);
+        }
     }
+    Ok(known.unwrap_or_default())
 }
 
-/// The name of a schema at `path`; `response` when there is none.
-///
-/// # Errors
-/// 400 for characters that upstreams do not take.
-pub(in super::super) fn schema_name(name: Option<String>, path: &str) -> Result<String, AppError> {
-    let name = name.unwrap_or_else(|| "response".to_owned());
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
-        return Ok(name);
-    }
-    let message = format!("{path}: 1 to 64 letters, digits, underscores and dashes are allowed");
-    Err(AppError::field(path, message))
-}
-
+/// An object that says more than the effort goes on as it is.
 fn effort(
     effort: Option<String>,
-    reasoning: Option<Reasoning>,
+    reasoning: Option<Parted<Reasoning>>,
+    extra: &mut Extra,
 ) -> Result<Option<Effort>, AppError> {
-    let (path, effort) = match (effort, reasoning.and_then(|reasoning| reasoning.effort)) {
+    let mut within = None;
+    if let Some(Parted { known: Reasoning { effort }, mut rest }) = reasoning {
+        if !rest.is_empty() {
+            rest.extend(effort.clone().map(|effort| ("effort".to_owned(), effort.into())));
+            extra.fields.insert("reasoning".to_owned(), rest.into());
+        }
+        within = effort;
+    }
+    let (path, effort) = match (effort, within) {
         (Some(effort), _) => ("reasoning_effort", effort),
         (None, Some(effort)) => ("reasoning.effort", effort),
         (None, None) => return Ok(None),

@@ -2,6 +2,7 @@
 //! object" and "The chat completion chunk object"), field by field.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::super::wire::{Microseconds, Never, Record};
 use crate::{
@@ -71,6 +72,9 @@ pub(super) struct AnswerMessage<'a> {
     pub(super) annotations: [Never; 0],
     #[serde(flatten)]
     pub(super) reasoning: Reasoning<'a>,
+    /// OpenRouter's, which its models want back; absent when there are none.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) reasoning_details: &'a [Value],
     /// Absent when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool_calls: Vec<WholeCall<'a>>,
@@ -96,6 +100,8 @@ pub(super) struct Delta<'a> {
     pub(super) content: Option<&'a str>,
     #[serde(flatten)]
     pub(super) reasoning: Reasoning<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) reasoning_details: &'a [Value],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_calls: Option<[CallPiece<'a>; 1]>,
 }
@@ -129,6 +135,9 @@ pub(super) struct WholeCall<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: CalledFunction<'a>,
+    /// `extra_content`, which Gemini's endpoint wants back.
+    #[serde(flatten)]
+    beside: Option<&'a Map<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -138,10 +147,10 @@ struct CalledFunction<'a> {
     arguments: &'a str,
 }
 
-impl<'a> From<&'a ToolCall> for WholeCall<'a> {
-    fn from(call: &'a ToolCall) -> Self {
+impl<'a> WholeCall<'a> {
+    pub(super) fn new(call: &'a ToolCall, beside: Option<&'a Map<String, Value>>) -> Self {
         let function = CalledFunction { name: &call.name, arguments: &call.arguments };
-        Self { id: &call.id, kind: "function", function }
+        Self { id: &call.id, kind: "function", function, beside }
     }
 }
 
@@ -154,6 +163,9 @@ pub(super) struct CallPiece<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     function: FunctionPiece<'a>,
+    /// `extra_content`, which Gemini's endpoint wants back.
+    #[serde(flatten)]
+    beside: Option<&'a Map<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -165,15 +177,25 @@ struct FunctionPiece<'a> {
 
 impl<'a> CallPiece<'a> {
     /// The first piece of a call.
-    pub(super) fn opener(index: u32, id: &'a str, name: &'a str) -> Self {
+    pub(super) fn opener(
+        index: u32,
+        id: &'a str,
+        name: &'a str,
+        beside: Option<&'a Map<String, Value>>,
+    ) -> Self {
         let function = FunctionPiece { name: Some(name), arguments: "" };
-        Self { index, id: Some(id), kind: Some("function"), function }
+        Self { index, id: Some(id), kind: Some("function"), function, beside }
     }
 
     /// A further piece.
     pub(super) fn arguments(index: u32, arguments: &'a str) -> Self {
         let function = FunctionPiece { name: None, arguments };
-        Self { index, id: None, kind: None, function }
+        Self { index, id: None, kind: None, function, beside: None }
+    }
+
+    /// What came beside a call that was told already.
+    pub(super) fn beside(index: u32, fields: &'a Map<String, Value>) -> Self {
+        Self { beside: Some(fields), ..Self::arguments(index, "") }
     }
 }
 

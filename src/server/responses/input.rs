@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 use super::super::{
     content::{self, RawMessage},
     error::AppError,
-    extract::typed,
+    extract::{Parted, typed},
 };
-use crate::types::{Message, Part, Role, ToolCall};
+use crate::types::{Message, OnlyThere, Part, Role, ToolCall, without_progress};
 
 /// The contract's words, to the letter.
 const NOTHING: &str = "invalid request: missing input/messages/prompt/instructions";
@@ -44,6 +44,8 @@ pub(super) enum Item {
     Call(ToolCall),
     /// What a call gave (`function_call_output`).
     Output(Message),
+    /// What the model thought before what follows, for that model alone.
+    Thoughts(String),
 }
 
 /// An item, and the id by which `item_reference` can name it.
@@ -74,7 +76,7 @@ pub(super) fn conversation(
     stored: &dyn Fn() -> HashMap<String, Entry>,
 ) -> Result<Conversation, AppError> {
     let Sources { instructions, messages, input, prompt } = sources;
-    if matches!(prompt, Some(Value::Object(_))) {
+    if matches!(&prompt, Some(Value::Object(fields)) if !holds_more(fields)) {
         let message = "prompt: stored prompts are not supported; send the text itself";
         return Err(AppError::field("prompt", message));
     }
@@ -88,12 +90,14 @@ pub(super) fn conversation(
     }
     let mut context = reader.context;
     let mut leading = None;
+    let mut new = context.iter().skip(first_new);
+    let nothing_said = new.all(|entry| matches!(*entry.item, Item::Thoughts(_)));
     match &instructions {
-        Some(text) if context.len() == first_new => {
+        Some(text) if nothing_said => {
             context.push(Entry::anonymous(Item::Message(Message::text(Role::User, text))));
         }
         Some(text) => leading = Some(Message::text(Role::System, text)),
-        None if context.len() == first_new => return Err(AppError::invalid(NOTHING)),
+        None if nothing_said => return Err(AppError::invalid(NOTHING)),
         None => {}
     }
     let messages = leading.into_iter().chain(turns::messages(&context)?).collect();
@@ -168,9 +172,12 @@ impl Reader<'_> {
             None if fields.contains_key("text") => read_part(fields, path, &mut self.loose),
             Some("function_call") => self.call(fields, path),
             Some("function_call_output") => self.output(fields, path),
-            // No model is shown another's chain of thought.
-            Some("reasoning") => Ok(()),
+            Some("reasoning") => {
+                self.thoughts(&mut fields);
+                Ok(())
+            }
             Some("item_reference") => self.reference(&mut fields, path),
+            _ if holds_more(&fields) => self.holder(fields, path),
             None if fields.contains_key("id") => self.reference(&mut fields, path),
             None => {
                 let path = format!("{path}.type");
@@ -186,11 +193,18 @@ impl Reader<'_> {
 
     fn message(&mut self, mut fields: Map<String, Value>, path: &str) -> Result<(), AppError> {
         let id = taken_text(&mut fields, "id");
-        let content = fields.remove("content").unwrap_or_default();
-        let raw: RawMessage = typed(Value::Object(fields), path)?;
-        let mut message = raw.read(self.context.len(), path)?;
+        let named = ["content", "parts"].into_iter().find_map(|name| {
+            fields.remove(name).filter(|value| !value.is_null()).map(|value| (name, value))
+        });
+        let (name, content) = named.unwrap_or(("content", Value::Null));
+        // Gemini's word, whose parts are read as well.
+        if fields.get("role").is_some_and(|role| role == "model") {
+            fields.insert("role".to_owned(), "assistant".into());
+        }
+        let raw: Parted<RawMessage> = typed(Value::Object(fields), path)?;
+        let mut message = content::read(raw, self.context.len(), path)?;
         let mut parts = Vec::new();
-        read_parts(content, &format!("{path}.content"), &mut parts)?;
+        read_parts(content, &format!("{path}.{name}"), &mut parts)?;
         parts.append(&mut message.parts);
         message.parts = parts;
         self.close_loose();
@@ -206,11 +220,7 @@ impl Reader<'_> {
         let call = ToolCall {
             id: needed_text(&mut fields, "call_id", path)?,
             name: needed_text(&mut fields, "name", path)?,
-            arguments: match fields.remove("arguments") {
-                None | Some(Value::Null) => "{}".to_owned(),
-                Some(Value::String(text)) => text,
-                Some(value) => value.to_string(),
-            },
+            arguments: content::arguments_text(fields.remove("arguments").unwrap_or_default()),
         };
         self.close_loose();
         self.push(id, Item::Call(call));
@@ -233,11 +243,43 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// What stands in an object that only holds messages, input or parts, in any nesting.
+    fn holder(&mut self, mut fields: Map<String, Value>, path: &str) -> Result<(), AppError> {
+        for name in ["instructions", "system"] {
+            let said = fields.remove(name).map(instruction_text).transpose()?.flatten();
+            if let Some(text) = said {
+                self.close_loose();
+                self.push(None, Item::Message(Message::text(Role::System, text)));
+            }
+        }
+        for name in HOLDING {
+            self.read(fields.remove(name).unwrap_or_default(), &format!("{path}.{name}"))?;
+        }
+        Ok(())
+    }
+
+    /// The content where there is one, else the summary; what is encrypted is for its maker only, who
+    /// is not reached this way.
+    fn thoughts(&mut self, fields: &mut Map<String, Value>) {
+        let mut text = |name: &str| {
+            let parts = fields.remove(name);
+            let parts = parts.iter().filter_map(Value::as_array).flatten();
+            let texts = parts.filter_map(|part| part.get("text").unwrap_or(part).as_str());
+            without_progress(&texts.collect::<Vec<_>>().join("\n"))
+        };
+        let thoughts = Some(text("content")).filter(|text| !text.is_empty());
+        let thoughts = thoughts.unwrap_or_else(|| text("summary"));
+        if !thoughts.is_empty() {
+            self.close_loose();
+            self.push(None, Item::Thoughts(thoughts));
+        }
+    }
+
     fn reference(&mut self, fields: &mut Map<String, Value>, path: &str) -> Result<(), AppError> {
         let id = needed_text(fields, "id", path)?;
         self.close_loose();
         // Clients may refer to what `previous_response_id` brought along already, and to
-        // reasoning, which is not kept and would be dropped.
+        // reasoning, which is kept by the calls that it led to.
         if self.known.contains(&id) || id.starts_with("rs_") {
             return Ok(());
         }
@@ -266,11 +308,18 @@ impl Reader<'_> {
     }
 }
 
+/// The fields of an object that only holds others.
+const HOLDING: [&str; 7] = ["messages", "input", "prompt", "contents", "content", "parts", "items"];
+
+fn holds_more(fields: &Map<String, Value>) -> bool {
+    HOLDING.iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()))
+}
+
 /// White space alone counts as missing.
 fn says_something(parts: &[Part]) -> bool {
     parts.iter().any(|part| match part {
         Part::Text(text) => !text.trim().is_empty(),
-        Part::Image(_) => true,
+        Part::Image(_) | Part::Other(_) => true,
     })
 }
 
@@ -313,8 +362,12 @@ fn read_part(
             let message = format!("{path}.image_url: send the picture; file ids are not supported");
             return Err(AppError::field(format!("{path}.image_url"), message));
         }
-        _ => content::part(Value::Object(fields), path)?,
+        _ => content::part(Value::Object(fields), path)?.0,
     };
+    if let Part::Other(part) = &part {
+        let OnlyThere { param, message } = content::unsupported(part, path);
+        return Err(AppError::field(param, message));
+    }
     parts.push(part);
     Ok(())
 }

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         error::AppError,
+        extract::Parted,
+        form,
         openai::{Stop, named_effort, stop_sequences},
         tools::{self, RawTool},
     },
@@ -20,7 +22,7 @@ use super::{
     },
     store::{Client, Store},
 };
-use crate::types::{Effort, Request, Sampling, ToolChoice, ToolDefinition};
+use crate::types::{Effort, OutputFormat, Request, Sampling, ToolChoice, ToolDefinition};
 use text::TextOptions;
 
 /// The fields Chorus reads. All may be null or missing; the others are ignored.
@@ -56,7 +58,7 @@ pub(in super::super) struct CreateRequest {
     /// A string or an array of strings. Not of the reference, where no such field is; honoured, as
     /// what a client means by it is plain.
     stop: Option<Stop>,
-    tools: Option<Vec<RawTool>>,
+    tools: Option<Vec<Parted<RawTool>>>,
     tool_choice: Option<Value>,
     /// Default true.
     parallel_tool_calls: Option<bool>,
@@ -107,14 +109,23 @@ pub(super) struct Asked {
 }
 
 impl CreateRequest {
-    /// Checks and converts; `kept` are the earlier responses of which `client` sees its own.
+    /// Checks and converts; `kept` are the earlier responses of which `client` sees its own, `rest`
+    /// the fields that are not of this endpoint.
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(mut self, client: Client, kept: &Store) -> Result<Asked, AppError> {
+    pub(super) fn read(
+        mut self,
+        client: Client,
+        kept: &Store,
+        rest: &Map<String, Value>,
+    ) -> Result<Asked, AppError> {
         self.refuse_unsupported()?;
-        let format = text::format(self.text.as_ref())?;
-        let mut resource = self.echo()?;
+        let format = match text::format(self.text.as_ref())? {
+            OutputFormat::Text => form::read_beside(rest)?,
+            format => format,
+        };
+        let mut resource = self.echo(&format)?;
         let sampling = self.sampling()?;
 
         let mut tools = tools::definitions(self.tools.take().unwrap_or_default())?;
@@ -205,7 +216,7 @@ impl CreateRequest {
 
     /// The answer's frame with the fields that are repeated as they are, or as what they mean
     /// when they are missing.
-    fn echo(&mut self) -> Result<Resource, AppError> {
+    fn echo(&mut self, format: &OutputFormat) -> Result<Resource, AppError> {
         let blank = Resource::default();
         let truncation = self.truncation.take().unwrap_or(blank.truncation);
         if !matches!(truncation.as_str(), "auto" | "disabled") {
@@ -218,7 +229,7 @@ impl CreateRequest {
         Ok(Resource {
             truncation,
             parallel_tool_calls: self.parallel_tool_calls.unwrap_or(blank.parallel_tool_calls),
-            text: text::told(self.text.as_ref())?,
+            text: text::told(self.text.as_ref(), format)?,
             top_p: self.top_p.unwrap_or(blank.top_p),
             presence_penalty: self.presence_penalty.unwrap_or(blank.presence_penalty),
             frequency_penalty: self.frequency_penalty.unwrap_or(blank.frequency_penalty),

@@ -79,7 +79,7 @@ pub(super) struct ToolObject {
 
 impl From<&ToolDefinition> for ToolObject {
     fn from(tool: &ToolDefinition) -> Self {
-        let ToolDefinition { name, description, parameters, strict } = tool.clone();
+        let ToolDefinition { name, description, parameters, strict, .. } = tool.clone();
         Self { kind: "function", name, description, parameters, strict }
     }
 }

@@ -105,6 +105,7 @@ fn size(entry: &Entry) -> usize {
     let own = match &*entry.item {
         Item::Message(message) | Item::Output(message) => message_size(message),
         Item::Call(call) => call.name.len() + call.arguments.len(),
+        Item::Thoughts(text) => text.len(),
     };
     own.saturating_add(ENTRY_OVERHEAD)
 }
@@ -114,6 +115,7 @@ fn message_size(message: &Message) -> usize {
         Part::Text(text) => text.len(),
         Part::Image(Image::Inline { base64, .. }) => base64.len(),
         Part::Image(Image::Url { url, .. }) => url.len(),
+        Part::Other(part) => part.to_string().len(),
     });
     let calls = message.tool_calls.iter();
     let calls = calls.map(|call| call.name.len() + call.arguments.len() + ENTRY_OVERHEAD);

@@ -79,8 +79,13 @@ async fn a_run_keeps_its_name_when_one_model_answers_alone() {
     let cast = Cast::default().model("a", says(5, "x"));
     let plan = json!({ "workers": ["a", "a"], "selector": { "ref": "a" } });
     let plan = json!({ "workers": [{ "ref": "a", "samples": 2 }], "selector": plan["selector"] });
-    let tool =
-        ToolDefinition { name: "f".to_owned(), description: None, parameters: None, strict: None };
+    let tool = ToolDefinition {
+        name: "f".to_owned(),
+        description: None,
+        parameters: None,
+        strict: None,
+        unknown: Default::default(),
+    };
     let told = run(&cast.engine(&plan, ""), Request { tools: Arc::from([tool]), ..ask() }).await;
     let trace = told.trace();
     assert_eq!((&trace["name"], &trace["mode"]), (&json!("chorus"), &json!("workflow")));

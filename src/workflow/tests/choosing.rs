@@ -203,8 +203,13 @@ async fn candidates_that_agree_need_neither_judge_nor_writer() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agreed_answer_has_to_satisfy_the_request() {
-    let tool =
-        ToolDefinition { name: "f".to_owned(), description: None, parameters: None, strict: None };
+    let tool = ToolDefinition {
+        name: "f".to_owned(),
+        description: None,
+        parameters: None,
+        strict: None,
+        unknown: Default::default(),
+    };
     let tools = |choice| Request { tools: Arc::from([tool.clone()]), tool_choice: choice, ..ask() };
     let json = || Request { format: OutputFormat::Json, ..ask() };
     for (workers, request, agree) in [

@@ -293,8 +293,13 @@ async fn a_model_that_answers_for_a_workflow_has_its_deadline() {
         pieces.chain([Cue::End]).collect()
     };
     let cast = cast().model("trickles", trickles);
-    let tool =
-        ToolDefinition { name: "f".to_owned(), description: None, parameters: None, strict: None };
+    let tool = ToolDefinition {
+        name: "f".to_owned(),
+        description: None,
+        parameters: None,
+        strict: None,
+        unknown: Default::default(),
+    };
     for worker in ["never", "trickles"] {
         let plan = json!({ "workers": [worker], "selector": "judge",
             "policy": { "deadline_secs": 5 } });

@@ -165,8 +165,13 @@ fn plan() -> impl Strategy<Value = Value> {
 
 /// What bears on who may answer.
 fn request() -> impl Strategy<Value = Request> {
-    let tool =
-        ToolDefinition { name: "f".to_owned(), description: None, parameters: None, strict: None };
+    let tool = ToolDefinition {
+        name: "f".to_owned(),
+        description: None,
+        parameters: None,
+        strict: None,
+        unknown: Default::default(),
+    };
     let tools = prop_oneof![
         3 => Just(None),
         1 => Just(Some(ToolChoice::Auto)),

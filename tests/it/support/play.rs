@@ -67,6 +67,10 @@ impl Exchange {
             exchange.fail(400, &wire.error_body(400, words, None).to_string());
             return exchange;
         }
+        if let Some(words) = script.objections.iter().find_map(|objection| objection.0(seen)) {
+            exchange.fail(400, &wire.error_body(400, &words, None).to_string());
+            return exchange;
+        }
         match &script.content {
             Content::Failure { status, body } => {
                 let words = format!("failing with {status}");

@@ -31,6 +31,7 @@ pub struct Script {
     pub(super) usage: Option<(u64, u64)>,
     pub(super) refusals: Vec<(String, String)>,
     pub(super) template: Option<(fn(&Seen) -> bool, String)>,
+    pub(super) objections: Vec<Objection>,
     pub(super) split: Split,
     pub(super) linger: Duration,
     pub(super) headers: Vec<(String, String)>,
@@ -101,6 +102,16 @@ pub enum Beat {
     Hang,
 }
 
+/// What a model may have against a request.
+#[derive(Clone)]
+pub(super) struct Objection(pub(super) Arc<dyn Fn(&Seen) -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Objection")
+    }
+}
+
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -157,6 +168,7 @@ impl Script {
             usage: Some((11, 7)),
             refusals: Vec::new(),
             template: None,
+            objections: Vec::new(),
             split: Split::AsFramed,
             linger: Duration::ZERO,
             headers: Vec::new(),
@@ -357,6 +369,15 @@ impl Script {
     /// Answers 400 with these words to any conversation that its chat template does not take.
     pub fn takes_only(mut self, takes: fn(&Seen) -> bool, else_says: &str) -> Self {
         self.template = Some((takes, else_says.to_owned()));
+        self
+    }
+
+    /// Answers 400 with what the objection says of a request, where it says anything.
+    pub fn objects(
+        mut self,
+        objection: impl Fn(&Seen) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.objections.push(Objection(Arc::new(objection)));
         self
     }
 

@@ -6,7 +6,14 @@ use super::*;
 
 fn piece(index: Option<u64>, id: &str, name: &str, arguments: &str) -> ToolPiece {
     let some = |text: &str| Some(text.to_owned());
-    ToolPiece { index, id: some(id), name: some(name), arguments: arguments.into(), begins: false }
+    ToolPiece {
+        index,
+        id: some(id),
+        name: some(name),
+        arguments: arguments.into(),
+        begins: false,
+        beside: None,
+    }
 }
 
 /// `name arguments` of every call, from the deltas, and whether something was wrong.

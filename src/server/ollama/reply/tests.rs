@@ -35,7 +35,7 @@ fn story() -> Vec<Event> {
 #[test]
 fn generate_streams_lines() {
     insta::assert_snapshot!(streamed(Form::Generate, Dialect::Ollama, story()), @r#"
-    {"model":"m","created_at":"[time]","response":"","thinking":"worker b: ok, 2.0 s\n","done":false}
+    {"model":"m","created_at":"[time]","response":"","thinking":"worker b: ok, 2.0 s⁣\n","done":false}
     {"model":"m","created_at":"[time]","response":"","thinking":"hm","done":false}
     {"model":"m","created_at":"[time]","response":"Hel","done":false}
     {"model":"m","created_at":"[time]","response":"lo","done":false}
@@ -46,7 +46,7 @@ fn generate_streams_lines() {
 #[test]
 fn generate_streams_events_for_scripts() {
     insta::assert_snapshot!(streamed(Form::Generate, Dialect::Script, story()), @r#"
-    data: {"model":"m","created_at":"[time]","response":"","thinking":"worker b: ok, 2.0 s\n","done":false}
+    data: {"model":"m","created_at":"[time]","response":"","thinking":"worker b: ok, 2.0 s⁣\n","done":false}
 
     data: {"model":"m","created_at":"[time]","response":"","thinking":"hm","done":false}
 
@@ -63,7 +63,7 @@ fn generate_streams_events_for_scripts() {
 #[test]
 fn chat_streams_lines() {
     insta::assert_snapshot!(streamed(Form::Chat, Dialect::Ollama, story()), @r#"
-    {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","thinking":"worker b: ok, 2.0 s\n"},"done":false}
+    {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","thinking":"worker b: ok, 2.0 s⁣\n"},"done":false}
     {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"","thinking":"hm"},"done":false}
     {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"Hel"},"done":false}
     {"model":"m","created_at":"[time]","message":{"role":"assistant","content":"lo"},"done":false}
@@ -116,7 +116,7 @@ fn arguments_that_are_no_object_are_an_error() {
 #[test]
 fn a_plain_answer_is_the_last_object_with_the_text() {
     let answer =
-        Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), tool_calls: Vec::new() };
+        Answer { text: "Hello".to_owned(), reasoning: "hm".to_owned(), ..Answer::default() };
     let object = whole(Form::Generate, answer, &finished(FinishReason::Length));
     insta::assert_snapshot!(without_times(&object), @r#"{"model":"m","created_at":"[time]","response":"Hello","thinking":"hm","done":true,"done_reason":"length","context":[],"total_duration":1500000000,"load_duration":1000,"prompt_eval_count":26,"prompt_eval_duration":1000000,"eval_count":12,"eval_duration":900000000,"chorus":{"total_usage":{"prompt_tokens":104,"completion_tokens":12,"total_tokens":116},"cost_usd":0.5,"calls":5}}"#);
     let answer = Answer { text: "Hello".to_owned(), ..Answer::default() };

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{
-    super::error::AppError,
+    super::{error::AppError, extract::Parted, form},
     request::{Stop, StreamOptions, finite, max_tokens, stop_sequences},
 };
 use crate::types::{Extra, Message, Protocol, Request, Role, Sampling};
@@ -22,7 +22,7 @@ pub(in super::super::super) struct CompletionRequest {
     prompt: Option<Value>,
     /// Default false.
     stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
+    stream_options: Option<Parted<StreamOptions>>,
     /// Absent = the model's own limit; OpenAI's default of 16 tokens would cut every answer.
     max_tokens: Option<i64>,
     /// 0 to 2.
@@ -84,6 +84,10 @@ impl CompletionRequest {
             return refuse("temperature", "must be between 0 and 2");
         }
         let (first, others) = prompts(self.prompt)?;
+        let mut extra = Extra::new(Protocol::OpenAi, rest);
+        let (options, within) =
+            self.stream_options.map_or_else(Default::default, |o| (o.known, o.rest));
+        extra.within.insert("stream_options".to_owned(), within.into());
         let conversation = |prompt: String| vec![Message::text(Role::User, prompt)];
         let request = Request {
             sampling: Sampling {
@@ -96,7 +100,8 @@ impl CompletionRequest {
             },
             stop: stop_sequences(self.stop),
             max_tokens: max_tokens(None, self.max_tokens)?,
-            extra: (!rest.is_empty()).then_some(Extra { protocol: Protocol::OpenAi, fields: rest }),
+            format: form::read_beside(&extra.fields)?,
+            extra: Some(extra),
             ..Request::new(self.model.unwrap_or_default(), conversation(first))
         };
         let alike = |prompt| Request { messages: conversation(prompt).into(), ..request.clone() };
@@ -104,7 +109,7 @@ impl CompletionRequest {
             further: others.into_iter().map(alike).collect(),
             request,
             stream: self.stream.unwrap_or(false),
-            include_usage: self.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            include_usage: options.include_usage.unwrap_or(false),
             include_workflow: self.include_workflow.unwrap_or(false),
         })
     }

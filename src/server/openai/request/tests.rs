@@ -22,7 +22,8 @@ fn an_empty_request_leaves_everything_open() {
     assert_eq!(request.sampling, Sampling::default());
     assert_eq!((request.max_tokens, request.effort, request.tool_choice), (None, None, None));
     assert_eq!(request.format, OutputFormat::Text);
-    assert!(request.stop.is_empty() && request.tools.is_empty() && request.extra.is_none());
+    assert!(request.stop.is_empty() && request.tools.is_empty());
+    assert!(request.extra.is_some_and(|extra| extra.fields.is_empty()));
 }
 
 #[test]
@@ -125,7 +126,6 @@ fn what_cannot_be_done_names_its_field() {
         (json!({"tools": [{"type": "mcp"}]}), "tools[0].type"),
         (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
         (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
-        (json!({"response_format": {"type": "xml"}}), "response_format.type"),
         (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema.schema"),
         (
             json!({"response_format": {"type": "json_schema",
@@ -148,6 +148,23 @@ fn unknown_fields_are_kept_in_their_protocol() {
     let extra = request.read(rest).unwrap().request.extra.unwrap();
     assert_eq!(extra.protocol, Protocol::OpenAi);
     assert_eq!(extra.fields["logprobs"], true);
+}
+
+#[test]
+fn a_form_that_nobody_knows_is_for_the_same_protocol() {
+    let form = json!({"type": "grammar", "grammar": "root ::= x"});
+    let request = read(json!({"response_format": form})).unwrap().request;
+    let extra = request.extra.unwrap();
+    assert_eq!(extra.only_there.unwrap().param, "response_format.type");
+    assert_eq!((&extra.fields["response_format"], request.format), (&form, OutputFormat::Text));
+}
+
+#[test]
+fn reasoning_that_says_more_goes_on_as_it_is() {
+    let reasoning = json!({"max_tokens": 2000, "effort": "low"});
+    let request = read(json!({"reasoning": reasoning})).unwrap().request;
+    assert_eq!(request.effort, Some(Effort::Low));
+    assert_eq!(request.extra.unwrap().fields["reasoning"], reasoning);
 }
 
 proptest! {

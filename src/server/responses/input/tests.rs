@@ -33,7 +33,7 @@ fn line(message: &Message) -> String {
     for part in &message.parts {
         match part {
             Part::Text(text) => line.push_str(&format!(" {text}")),
-            Part::Image(_) => line.push_str(" <image>"),
+            Part::Image(_) | Part::Other(_) => line.push_str(" <image>"),
         }
     }
     for ToolCall { id, name, arguments } in &message.tool_calls {

@@ -23,13 +23,20 @@ pub(super) fn messages(context: &[Entry]) -> Result<Vec<Message>, AppError> {
     let mut turns: Vec<Turn> = Vec::new();
     let mut outputs = Vec::new();
     let mut called: HashMap<&str, (usize, &str)> = HashMap::new();
+    let mut thoughts = Vec::new();
     for entry in context {
         match &*entry.item {
             Item::Message(message) => {
                 let calls = message.tool_calls.iter();
                 called.extend(calls.map(|c| (c.id.as_str(), (turns.len(), c.name.as_str()))));
-                turns.push(Turn { message: message.clone(), outputs: Vec::new() });
+                let mut message = message.clone();
+                if message.role == Role::Assistant {
+                    give_thoughts(&mut message, &mut thoughts);
+                }
+                thoughts.clear();
+                turns.push(Turn { message, outputs: Vec::new() });
             }
+            Item::Thoughts(text) => thoughts.push(text.as_str()),
             Item::Call(call) => {
                 match turns.last_mut() {
                     Some(turn)
@@ -46,6 +53,9 @@ pub(super) fn messages(context: &[Entry]) -> Result<Vec<Message>, AppError> {
                     }
                 }
                 let at = turns.len().saturating_sub(1);
+                if let Some(turn) = turns.get_mut(at) {
+                    give_thoughts(&mut turn.message, &mut thoughts);
+                }
                 called.insert(&call.id, (at, &call.name));
             }
             Item::Output(output) => {
@@ -67,6 +77,18 @@ pub(super) fn messages(context: &[Entry]) -> Result<Vec<Message>, AppError> {
     }
     content::link_tool_results(&mut messages);
     Ok(messages)
+}
+
+/// What was thought before a turn belongs to it.
+fn give_thoughts(message: &mut Message, thoughts: &mut Vec<&str>) {
+    if thoughts.is_empty() {
+        return;
+    }
+    let state = &mut message.extras.get_or_insert_default().state;
+    if !state.thoughts.is_empty() {
+        state.thoughts.push('\n');
+    }
+    state.thoughts.push_str(&std::mem::take(thoughts).join("\n"));
 }
 
 /// Puts a result behind its call; `false` if that is not known (yet).

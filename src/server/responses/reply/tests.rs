@@ -120,18 +120,18 @@ fn progress_and_reasoning_are_a_summary_that_ends_before_the_answer() {
     {"type":"response.in_progress","sequence_number":1,"response":{"id":"resp_0","completed_at":null,"status":"in_progress"}}
     {"type":"response.output_item.added","sequence_number":2,"output_index":0,"item":{"type":"reasoning","id":"rs_1","status":"in_progress","summary":[]}}
     {"type":"response.reasoning_summary_part.added","sequence_number":3,"item_id":"rs_1","output_index":0,"summary_index":0,"part":{"type":"summary_text","text":""}}
-    {"type":"response.reasoning_summary_text.delta","sequence_number":4,"item_id":"rs_1","output_index":0,"summary_index":0,"delta":"worker b: ok, 2.0 s\n"}
+    {"type":"response.reasoning_summary_text.delta","sequence_number":4,"item_id":"rs_1","output_index":0,"summary_index":0,"delta":"worker b: ok, 2.0 s⁣\n"}
     {"type":"response.reasoning_summary_text.delta","sequence_number":5,"item_id":"rs_1","output_index":0,"summary_index":0,"delta":"hm"}
-    {"type":"response.reasoning_summary_text.done","sequence_number":6,"item_id":"rs_1","output_index":0,"summary_index":0,"text":"worker b: ok, 2.0 s\nhm"}
-    {"type":"response.reasoning_summary_part.done","sequence_number":7,"item_id":"rs_1","output_index":0,"summary_index":0,"part":{"type":"summary_text","text":"worker b: ok, 2.0 s\nhm"}}
-    {"type":"response.output_item.done","sequence_number":8,"output_index":0,"item":{"type":"reasoning","id":"rs_1","status":"completed","summary":[{"type":"summary_text","text":"worker b: ok, 2.0 s\nhm"}]}}
+    {"type":"response.reasoning_summary_text.done","sequence_number":6,"item_id":"rs_1","output_index":0,"summary_index":0,"text":"worker b: ok, 2.0 s⁣\nhm"}
+    {"type":"response.reasoning_summary_part.done","sequence_number":7,"item_id":"rs_1","output_index":0,"summary_index":0,"part":{"type":"summary_text","text":"worker b: ok, 2.0 s⁣\nhm"}}
+    {"type":"response.output_item.done","sequence_number":8,"output_index":0,"item":{"type":"reasoning","id":"rs_1","status":"completed","summary":[{"type":"summary_text","text":"worker b: ok, 2.0 s⁣\nhm"}]}}
     {"type":"response.output_item.added","sequence_number":9,"output_index":1,"item":{"type":"message","id":"msg_2","status":"in_progress","role":"assistant","content":[]}}
     {"type":"response.content_part.added","sequence_number":10,"item_id":"msg_2","output_index":1,"content_index":0,"part":{"type":"output_text","text":"","annotations":[],"logprobs":[]}}
     {"type":"response.output_text.delta","sequence_number":11,"item_id":"msg_2","output_index":1,"content_index":0,"delta":"Hi","logprobs":[]}
     {"type":"response.output_text.done","sequence_number":12,"item_id":"msg_2","output_index":1,"content_index":0,"text":"Hi","logprobs":[]}
     {"type":"response.content_part.done","sequence_number":13,"item_id":"msg_2","output_index":1,"content_index":0,"part":{"type":"output_text","text":"Hi","annotations":[],"logprobs":[]}}
     {"type":"response.output_item.done","sequence_number":14,"output_index":1,"item":{"type":"message","id":"msg_2","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Hi","annotations":[],"logprobs":[]}]}}
-    {"type":"response.completed","sequence_number":15,"response":{"id":"resp_0","completed_at":"[time]","status":"completed","output":[{"type":"reasoning","id":"rs_1","status":"completed","summary":[{"type":"summary_text","text":"worker b: ok, 2.0 s\nhm"}]},{"type":"message","id":"msg_2","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Hi","annotations":[],"logprobs":[]}]}],"usage":{"input_tokens":26,"input_tokens_details":{"cached_tokens":4},"output_tokens":12,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":38},"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}}
+    {"type":"response.completed","sequence_number":15,"response":{"id":"resp_0","completed_at":"[time]","status":"completed","output":[{"type":"reasoning","id":"rs_1","status":"completed","summary":[{"type":"summary_text","text":"worker b: ok, 2.0 s⁣\nhm"}]},{"type":"message","id":"msg_2","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Hi","annotations":[],"logprobs":[]}]}],"usage":{"input_tokens":26,"input_tokens_details":{"cached_tokens":4},"output_tokens":12,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":38},"warnings":[{"stage":"worker","name":"b","code":"timeout"}]}}
     "#);
 }
 
@@ -232,6 +232,7 @@ fn a_plain_answer_is_the_resource_alone() {
             name: "f".to_owned(),
             arguments: String::new(),
         }],
+        ..Answer::default()
     };
     let mut object = json_of(&reply(None, false).whole(answer, &degraded()).unwrap());
     checker::check_resource(&object).unwrap();

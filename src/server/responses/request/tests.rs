@@ -9,7 +9,7 @@ const CLIENT: Client = [0; 32];
 fn read_with(mut body: Value, kept: &Store) -> Result<Asked, AppError> {
     let fields = body.as_object_mut().unwrap();
     fields.entry("input").or_insert(json!("hi"));
-    serde_json::from_value::<CreateRequest>(body).unwrap().read(CLIENT, kept)
+    serde_json::from_value::<CreateRequest>(body).unwrap().read(CLIENT, kept, &Map::new())
 }
 
 fn read(body: Value) -> Result<Asked, AppError> {
@@ -204,7 +204,7 @@ proptest! {
         let mut body = json!({"input": input});
         body[field] = value;
         let Ok(request) = serde_json::from_value::<CreateRequest>(body) else { return Ok(()) };
-        if let Err(error) = request.read(CLIENT, &Store::default()) {
+        if let Err(error) = request.read(CLIENT, &Store::default(), &Map::new()) {
             prop_assert_eq!(error.status().as_u16(), 400);
         }
     }

@@ -1,13 +1,11 @@
 //! `text`: the form of the answer (OpenAI's API reference), flat as only this endpoint writes
 //! it.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::{
-    super::{error::AppError, openai::schema_name},
+    super::{error::AppError, form},
     resource::{FormatObject, TextObject},
 };
 use crate::types::OutputFormat;
@@ -15,19 +13,9 @@ use crate::types::OutputFormat;
 /// The `text` field.
 #[derive(Deserialize)]
 pub(super) struct TextOptions {
-    format: Option<TextFormat>,
+    format: Option<Value>,
     /// `low`, `medium` or `high`; repeated only.
     verbosity: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct TextFormat {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    name: Option<String>,
-    schema: Option<Value>,
-    strict: Option<bool>,
-    description: Option<String>,
 }
 
 /// The form the answer must have.
@@ -38,33 +26,21 @@ pub(super) fn format(text: Option<&TextOptions>) -> Result<OutputFormat, AppErro
     let Some(format) = text.and_then(|text| text.format.as_ref()) else {
         return Ok(OutputFormat::Text);
     };
-    match format.kind.as_deref() {
-        Some("text") => Ok(OutputFormat::Text),
-        Some("json_object") => Ok(OutputFormat::Json),
-        Some("json_schema") => {
-            let path = "text.format.schema";
-            let schema = format.schema.clone();
-            let schema = schema.ok_or_else(|| AppError::field(path, format!("{path}: missing")))?;
-            Ok(OutputFormat::Schema {
-                name: schema_name(format.name.clone(), "text.format.name")?,
-                schema: Arc::new(schema.into()),
-                strict: format.strict,
-                description: format.description.clone(),
-            })
-        }
-        _ => Err(AppError::field(
-            "text.format.type",
-            "text.format.type: expected text, json_object or json_schema",
-        )),
-    }
+    form::read(format, "text.format")?.ok_or_else(|| {
+        let message = "text.format.type: expected text, json_object or json_schema";
+        AppError::field("text.format.type", message)
+    })
 }
 
 /// `text` as the answer repeats it.
 ///
 /// # Errors
-/// 400 for what [`format`] does not take, and for a verbosity that does not exist.
-pub(super) fn told(text: Option<&TextOptions>) -> Result<TextObject, AppError> {
-    let format = match format(text)? {
+/// 400 for a verbosity that does not exist.
+pub(super) fn told(
+    text: Option<&TextOptions>,
+    format: &OutputFormat,
+) -> Result<TextObject, AppError> {
+    let format = match format.clone() {
         OutputFormat::Text => FormatObject::Text,
         OutputFormat::Json => FormatObject::JsonObject,
         OutputFormat::Schema { name, schema, strict, description } => {
