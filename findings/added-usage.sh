@@ -25,7 +25,7 @@ const server = http.createServer((request, response) => {
   response.end(chunk('a', 1) + chunk('b', 2) + chunk('c', 3) + chunk('', 3, 'stop') + 'data: [DONE]\n\n');
 });
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
-setTimeout(() => process.exit(0), 90000);
+setTimeout(() => process.exit(0), 130000);
 NODE
 cat >client.mjs <<'NODE'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';

@@ -38,7 +38,7 @@ const server = http.createServer((request, response) => {
   response.end(request.url.endsWith('/messages') ? anthropic : openai);
 });
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
-setTimeout(() => process.exit(0), 90000);
+setTimeout(() => process.exit(0), 130000);
 NODE
 cat >client.mjs <<'NODE'
 import Anthropic from '@anthropic-ai/sdk';

@@ -34,7 +34,7 @@ const server = http.createServer((request, response) => {
   });
 });
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
-setTimeout(() => process.exit(0), 60000);
+setTimeout(() => process.exit(0), 130000);
 NODE
 cat >client.mjs <<'NODE'
 import OpenAI from 'openai';
