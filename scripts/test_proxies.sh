@@ -143,10 +143,10 @@ start_proxy() { # KIND
         for kind in client_body proxy fastcgi uwsgi scgi; do echo "${kind}_temp_path $own/$kind;"; done
         snippet nginx
         echo "}"; } >"$own/conf"
-      nginx -e stderr -p "$own" -c "$own/conf" ;;
+      exec nginx -e stderr -p "$own" -c "$own/conf" ;;
     haproxy)
       snippet haproxy >"$own/conf"
-      haproxy -db -f "$own/conf" ;;
+      exec haproxy -db -f "$own/conf" ;;
     apache)
       { echo "ServerName localhost"
         echo "DefaultRuntimeDir $own"
@@ -156,13 +156,13 @@ start_proxy() { # KIND
           echo "LoadModule ${module}_module /usr/lib/apache2/modules/mod_$module.so"
         done
         snippet apache; } >"$own/conf"
-      apache2 -D FOREGROUND -d "$own" -f "$own/conf" ;;
+      exec apache2 -D FOREGROUND -d "$own" -f "$own/conf" ;;
     caddy)
       { echo "{"; echo "admin off"; echo "}"; snippet caddy; } >"$own/conf"
-      XDG_CONFIG_HOME=$own XDG_DATA_HOME=$own caddy run --adapter caddyfile --config "$own/conf" ;;
+      exec env XDG_CONFIG_HOME="$own" XDG_DATA_HOME="$own" caddy run --adapter caddyfile --config "$own/conf" ;;
     lighttpd)
       { echo "server.document-root = \"$own\""; snippet lighttpd; } >"$own/conf"
-      lighttpd -D -f "$own/conf" ;;
+      exec lighttpd -D -f "$own/conf" ;;
   esac >"$own/log" 2>&1 &
   proxy=$!
   running+=("$proxy")
