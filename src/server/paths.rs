@@ -127,12 +127,12 @@ fn in_our_case(path: &str) -> Option<String> {
         return Some(path.to_owned());
     }
     let lower = path.to_ascii_lowercase();
-    let named = ["/v1/models/", "/api/blobs/", "/ollama/api/blobs/"].into_iter();
-    for start in named.filter(|start| lower.starts_with(start)) {
-        let whole = format!("{start}{}", path.get(start.len()..).unwrap_or_default());
-        return is_known(&whole).then_some(whole);
-    }
-    is_known(&lower).then_some(lower)
+    let mut named = ["/v1/models/", "/api/blobs/", "/ollama/api/blobs/"].into_iter();
+    let ours = match named.find(|start| lower.starts_with(start)) {
+        Some(start) => format!("{start}{}", path.get(start.len()..).unwrap_or_default()),
+        None => lower,
+    };
+    is_known(&ours).then_some(ours)
 }
 
 /// The endpoint that was probably meant: one that goes on where the path ends or ends as it does, or
