@@ -71,7 +71,7 @@ impl Wire for OpenAi {
         let filled = |name: &&&str| {
             said.and_then(|said| said.get(**name)?.as_str()).is_some_and(|text| !text.is_empty())
         };
-        THOUGHTS.iter().find(|name| filled(&name)).copied().unwrap_or_default()
+        THOUGHTS.iter().find(|name| filled(name)).copied().unwrap_or_default()
     }
 
     fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {

@@ -44,7 +44,7 @@ fn is_progress(line: &str) -> bool {
     let line = line.trim_end();
     let begins =
         |stage: &&str| line.strip_prefix(*stage).is_some_and(|rest| rest.starts_with([' ', ':']));
-    if !STAGES.iter().any(|stage| begins(stage)) {
+    if !STAGES.iter().any(begins) {
         return false;
     }
     // A model's name may hold a colon itself.

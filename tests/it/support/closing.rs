@@ -42,6 +42,7 @@ impl Line {
     }
 
     /// The same after a while, unless another request has come.
+    #[expect(clippy::disallowed_methods, reason = "it ends with the story's runtime")]
     pub fn close_after(&self, pause: Duration) {
         let (line, requests) = (self.clone(), self.requests.load(Ordering::SeqCst));
         tokio::spawn(async move {

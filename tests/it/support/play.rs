@@ -61,12 +61,6 @@ impl Exchange {
             exchange.fail(400, &wire.error_body(400, message, Some(field)).to_string());
             return exchange;
         }
-        if let Some((takes, words)) = &script.template
-            && !takes(seen)
-        {
-            exchange.fail(400, &wire.error_body(400, words, None).to_string());
-            return exchange;
-        }
         if let Some(words) = script.objections.iter().find_map(|objection| objection.0(seen)) {
             exchange.fail(400, &wire.error_body(400, &words, None).to_string());
             return exchange;

@@ -30,7 +30,6 @@ pub struct Script {
     pub(super) finish: &'static str,
     pub(super) usage: Option<(u64, u64)>,
     pub(super) refusals: Vec<(String, String)>,
-    pub(super) template: Option<(fn(&Seen) -> bool, String)>,
     pub(super) objections: Vec<Objection>,
     pub(super) split: Split,
     pub(super) linger: Duration,
@@ -102,9 +101,12 @@ pub enum Beat {
     Hang,
 }
 
+/// What a model says against a request, if anything.
+type Objecting = dyn Fn(&Seen) -> Option<String> + Send + Sync;
+
 /// What a model may have against a request.
 #[derive(Clone)]
-pub(super) struct Objection(pub(super) Arc<dyn Fn(&Seen) -> Option<String> + Send + Sync>);
+pub(super) struct Objection(pub(super) Arc<Objecting>);
 
 impl fmt::Debug for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,7 +169,6 @@ impl Script {
             finish: "stop",
             usage: Some((11, 7)),
             refusals: Vec::new(),
-            template: None,
             objections: Vec::new(),
             split: Split::AsFramed,
             linger: Duration::ZERO,
@@ -367,9 +368,9 @@ impl Script {
     }
 
     /// Answers 400 with these words to any conversation that its chat template does not take.
-    pub fn takes_only(mut self, takes: fn(&Seen) -> bool, else_says: &str) -> Self {
-        self.template = Some((takes, else_says.to_owned()));
-        self
+    pub fn takes_only(self, takes: fn(&Seen) -> bool, else_says: &str) -> Self {
+        let words = else_says.to_owned();
+        self.objects(move |seen| (!takes(seen)).then(|| words.clone()))
     }
 
     /// Answers 400 with what the objection says of a request, where it says anything.

@@ -97,6 +97,7 @@ async fn a_connection_that_is_dead_after_each_stream_is_not_used_again() {
 }
 
 /// Answers every request on its port with these bytes.
+#[expect(clippy::disallowed_methods, reason = "it ends with the story's runtime")]
 async fn raw(head: String) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("an address");

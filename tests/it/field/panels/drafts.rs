@@ -176,7 +176,8 @@ async fn a_template_without_late_system_turns_gets_the_drafts_from_the_person_an
         let roles: Vec<_> = roles(seen).into_iter().skip_while(|role| role == "system").collect();
         roles.iter().enumerate().all(|(at, role)| role == ["user", "assistant"][at % 2])
     };
-    let templates: [(fn(&Seen) -> bool, &str); 2] = [
+    type Takes = fn(&Seen) -> bool;
+    let templates: [(Takes, &str); 2] = [
         (no_late_system, "System message must be at the beginning."),
         (alternating, "Conversation roles must alternate user/assistant/user/assistant/..."),
     ];
