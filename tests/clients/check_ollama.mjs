@@ -219,7 +219,8 @@ check("/api/show", "show", async () => {
 });
 
 check("/api/show", "a name nobody knows", async () => {
-  same(await status(404, () => client.show({ model: "nobody" })), "model 'nobody' not found");
+  const words = "model 'nobody' not found; there are: chorus, talks, ";
+  has(await status(404, () => client.show({ model: "nobody" })), words);
 });
 
 check("/api/ps", "list", async () => {

@@ -12,9 +12,9 @@ export const ANSWER = "The sky is blue: 蓝色.";
 export const FIRST_PIECES = "The sky is blue: ";
 export const THOUGHT = "Blue scatters most.";
 export const VECTOR = [0.25, -0.5, 1];
-// The tokens of a call of the upstream, and of the workflow's three: two workers and the synthesizer.
+// The tokens of a call of the upstream, and what a workflow reports: those of the call that answered.
 export const ALONE = [9, 4];
-export const TOGETHER = [27, 12];
+export const TOGETHER = ALONE;
 export const BOTH = [["talks", ALONE], ["chorus", TOGETHER]];
 
 export const TOOL_RESULT = "21 degrees in Rome";
