@@ -141,7 +141,7 @@ pub(super) fn diagnose(
     match field.means {
         // The value is wrong, not the name.
         Parameter::MaxTokens | Parameter::MaxCompletionTokens
-            if !words.contains("max_completion_tokens") && mentions(&words, &RANGE_WORDS) =>
+            if !words.contains("max_completion_tokens") && is_of_range(&words) =>
         {
             None
         }
@@ -150,7 +150,7 @@ pub(super) fn diagnose(
         {
             Some(Repair::Without(Parameter::LeastEffort))
         }
-        parameter if mentions(&words, &RANGE_WORDS) => Some(Repair::WithoutNow(parameter)),
+        parameter if is_of_range(&words) => Some(Repair::WithoutNow(parameter)),
         parameter => Some(Repair::Without(parameter)),
     }
 }
@@ -254,6 +254,12 @@ const VALUE_WORDS: [&str; 9] = [
     "a value between",
     "only works in thinking mode",
 ];
+
+/// Whether the value is what is wrong, and another one would do. An arrow (`body -> stop`) only leads
+/// to the field.
+fn is_of_range(words: &str) -> bool {
+    mentions(&words.replace("->", " "), &RANGE_WORDS)
+}
 
 /// Said of a value that another one could stand for.
 const RANGE_WORDS: [&str; 17] = [

@@ -19,6 +19,11 @@ pub(super) fn read(value: &Value, path: &str) -> Result<Option<OutputFormat>, Ap
         Value::Null => return Ok(Some(OutputFormat::Text)),
         Value::String(text) => return word(text, path),
         Value::Object(fields) => fields,
+        // OpenAI's own field; what other servers have beside it may be of any kind.
+        _ if path == "response_format" => {
+            let what = format!("{path}: expected an object, as in {{\"type\": \"json_object\"}}");
+            return Err(AppError::field(path, what));
+        }
         _ => return Ok(None),
     };
     let kind = fields.get("type").and_then(Value::as_str);

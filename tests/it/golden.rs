@@ -1,10 +1,9 @@
 //! Every endpoint's bytes, from socket to socket: plain, streamed, with tools, failing and cut
 //! short. Ids, times and durations are replaced; all else is what clients read.
 
-use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::support::{Chorus, Script, Upstream, four_stages, question, soon};
+use crate::support::{Chorus, Script, Upstream, body_of, four_stages, question, soon};
 
 /// Each form an answer has: its name, path and `Accept`.
 const FORMS: [(&str, &str, &str); 7] = [
@@ -91,19 +90,6 @@ fn redacted(body: &str) -> String {
     lines.collect::<Vec<String>>().join("\n")
 }
 
-/// A body as far as it goes, and whether it broke off there.
-async fn read(response: reqwest::Response) -> (String, bool) {
-    let (mut bytes, mut chunks) = (Vec::new(), response.bytes_stream());
-    let broken = loop {
-        match chunks.next().await {
-            Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
-            Some(Err(_)) => break true,
-            None => break false,
-        }
-    };
-    (String::from_utf8(bytes).expect("UTF-8"), broken)
-}
-
 #[tokio::test]
 async fn every_endpoint_answers_to_the_byte() {
     for (name, path, accept) in FORMS {
@@ -123,7 +109,7 @@ async fn every_endpoint_answers_to_the_byte() {
                     }
                 }
                 let begun = response.status() == 200;
-                let (text, broken) = soon("the body", read(response)).await;
+                let (text, broken) = soon("the body", body_of(response)).await;
                 // Only an error line of NDJSON has no end behind it.
                 let ndjson = stream && accept == "application/json" && path.starts_with("/api/");
                 let fails = text.lines().last().is_some_and(|line| line.starts_with("{\"error\""));

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ENDPOINTS, Gate, Script, Setup, Upstream, four_stages, ms, question, soon, text_of,
+    ENDPOINTS, Gate, Script, Setup, Upstream, body_of, four_stages, ms, question, soon, text_of,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -148,7 +148,7 @@ async fn a_draft_stands_in_at_the_deadline_where_it_satisfies_the_request() {
                     let response = soon("an ending", chorus.post(path, &body)).await;
                     let status = response.status().as_u16();
                     let header = response.headers().get("x-chorus-status").cloned();
-                    let got = response.text().await.unwrap();
+                    let got = body_of(response).await.0;
                     let Some(text) = text else {
                         assert_eq!(status, if stream { 200 } else { 504 }, "{path} {body}: {got}");
                         assert!(got.contains(r#""code":"timeout""#), "{path} {body}: {got}");

@@ -18,7 +18,7 @@ mod wire;
 use std::{future::Future, time::Duration};
 
 pub use chorus::{Chorus, Setup, four_stages};
-pub use client::{Client, ENDPOINTS, Event, Events, question, text_of};
+pub use client::{Client, ENDPOINTS, Event, Events, body_of, question, text_of};
 pub use closing::Closing;
 pub use gate::Gate;
 pub use host::Host;

@@ -92,6 +92,19 @@ pub fn question(path: &str, model: &str, prompt: &str, stream: bool) -> Value {
     json!({"model": model, "messages": messages, "stream": stream})
 }
 
+/// A body as far as it goes, and whether it broke off there.
+pub async fn body_of(response: reqwest::Response) -> (String, bool) {
+    let (mut bytes, mut chunks) = (Vec::new(), response.bytes_stream());
+    let broken = loop {
+        match chunks.next().await {
+            Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
+            Some(Err(_)) => break true,
+            None => break false,
+        }
+    };
+    (String::from_utf8(bytes).expect("UTF-8"), broken)
+}
+
 /// The answer's text in one object of any endpoint, streamed or not; empty when it has none.
 pub fn text_of(object: &Value) -> &str {
     let choice = &object["choices"][0];

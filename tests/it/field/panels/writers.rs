@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Script, Upstream, four_stages, question, text_of};
+use crate::support::{Client, Script, Upstream, body_of, four_stages, question, text_of};
 
 /// A tool, as an endpoint takes it.
 fn tools(path: &str) -> Value {
@@ -19,7 +19,7 @@ fn tools(path: &str) -> Value {
 async fn asked(client: &Client, path: &str, body: &Value) -> (u16, String) {
     let response = client.post(path, body).await;
     let status = response.status().as_u16();
-    (status, response.text().await.unwrap())
+    (status, body_of(response).await.0)
 }
 
 fn body(path: &str, stream: bool) -> Value {
