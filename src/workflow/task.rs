@@ -13,7 +13,7 @@ pub enum Task {
     Title,
     /// Tags for it.
     Tags,
-    /// Questions that the user may ask next.
+    /// What the user may ask or say next.
     FollowUps,
     /// Queries for a search.
     Query,
@@ -71,7 +71,7 @@ const FORMS: [Form; 7] = [
     Form {
         task: Task::FollowUps,
         shape: Shape::Headed,
-        words: &["follow-up", "follow up", "追问"],
+        words: &["follow-up", "follow up", "send next", "ask next", "say next", "追问"],
     },
     Form { task: Task::Query, shape: Shape::Headed, words: &["search quer", "搜索查询"] },
     Form { task: Task::Completion, shape: Shape::Headed, words: &["autocomplet", "自动补全"] },
@@ -187,6 +187,8 @@ mod tests {
             ("Create a concise, 3-5 word title with an emoji.", Task::Title),
             ("Generate 1-3 broad tags for the main themes.", Task::Tags),
             ("Suggest 3-5 relevant follow-up questions.", Task::FollowUps),
+            // Open WebUI 0.12
+            ("Predict 3-5 messages this user might naturally send next.", Task::FollowUps),
             ("Determine the necessity of generating search queries.", Task::Query),
             ("You are an autocompletion system.", Task::Completion),
             ("为这段对话生成标题。", Task::Title),

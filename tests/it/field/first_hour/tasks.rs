@@ -44,6 +44,7 @@ async fn background_tasks_of_clients_cost_one_small_call_instead_of_a_panel() {
             "Generate a concise title summarizing it.",
             "Generate 1-3 broad tags.",
             "Suggest 3-5 follow-up questions.",
+            "Predict 3-5 useful messages this user might naturally send next.",
             "Determine whether generating search queries is needed.",
             "You are an autocompletion system.",
         ] {
