@@ -37,10 +37,12 @@ pub(super) fn room(context_tokens: u32, answer_tokens: usize, used: usize, draft
 
 /// How many bytes each draft gets of the room, best first; nothing for one that is left out. When
 /// they do not all fit, the best one is given first, and the others share what it leaves, less
-/// those whose share would be of no use.
+/// those whose share would be of no use. What is of use is given even where no room is left: sizes
+/// are estimates, and short drafts are all shown.
 pub(super) fn shares(lengths: &[usize], room: usize) -> Vec<usize> {
     let Some((best, others)) = lengths.split_first() else { return Vec::new() };
-    let best = (*best).min(room.max(USEFUL_BYTES));
+    let room = room.max(USEFUL_BYTES);
+    let best = (*best).min(room);
     let left = room.saturating_sub(best);
     let mut others = others.to_vec();
     let others = loop {
@@ -136,6 +138,9 @@ mod tests {
             (vec![9000, 9000], 4000, vec![4000, 0]),
             (vec![9000, 9000], 0, vec![1000, 0]),
             (vec![20, 9000], 0, vec![20, 0]),
+            // Short ones cost next to nothing.
+            (vec![20, 30], 0, vec![20, 30]),
+            (vec![20, 9000, 30], 0, vec![20, 0, 30]),
             (vec![], 100, vec![]),
         ] {
             assert_eq!(shares(&lengths, room), want, "{lengths:?} in {room}");

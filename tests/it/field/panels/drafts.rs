@@ -151,6 +151,28 @@ async fn drafts_that_do_not_fit_are_never_cut_in_silence_and_the_best_one_is_cut
     }
 }
 
+/// An agent's tools fill a small context, by the estimate; a few words more do not matter then.
+#[tokio::test]
+async fn short_drafts_are_all_shown_even_where_no_room_is_left() {
+    for protocol in ["openai", "ollama", "anthropic", "gemini"] {
+        let upstream = Upstream::start([
+            ("judge", Script::judges_for("what b has")),
+            ("writer", Script::says("the answer")),
+            ("a", Script::says("It is what a has.")),
+            ("b", Script::says("It is what b has.")),
+            ("c", Script::says("It is what c has.")),
+        ])
+        .await;
+        let chorus = panel(protocol, "context_tokens = 8192").over(&upstream).await;
+        let body =
+            json!({"model": "chorus", "include_workflow": true, "messages": history(30_000)});
+        let (status, answer) = chorus.ask("/v1/chat/completions", &body).await;
+        assert_eq!(status, 200, "{protocol}: {answer}");
+        assert_eq!(upstream.seen_by("writer").pop().unwrap().drafts().len(), 3, "{protocol}");
+        assert_eq!(answer["workflow"]["warnings"], Value::Null, "{protocol}");
+    }
+}
+
 #[tokio::test]
 async fn a_larger_context_of_the_request_is_the_one_of_its_run() {
     for (wanted, used, cut) in [(32_768, 32_768, false), (2048, 8192, true)] {
