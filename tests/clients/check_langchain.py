@@ -48,10 +48,10 @@ def joined(parts):
     return whole
 
 
-def answered(message, usage, reasoning):
+def answered(message, reasoning):
     same(message.text, ANSWER)
     used = message.usage_metadata
-    same((used["input_tokens"], used["output_tokens"]), usage)
+    same((used["input_tokens"], used["output_tokens"]), TOKENS)
     if reasoning:
         has(reasoning(message), THOUGHT)
 
@@ -59,14 +59,14 @@ def answered(message, usage, reasoning):
 def add(name, path, of, reasoning, broken):
     @check(path, f"{name}: plain")
     def plain(prompt):
-        for model, usage in (("talks", ALONE), ("chorus", TOGETHER)):
-            answered(of(model).invoke(prompt), usage, reasoning)
+        for model in BOTH:
+            answered(of(model).invoke(prompt), reasoning)
 
     @check(path, f"{name}: streamed")
     def streamed(prompt):
-        for model, usage in (("talks", ALONE), ("chorus", TOGETHER)):
+        for model in BOTH:
             whole = joined(list(of(model).stream(prompt)))
-            answered(whole, usage, reasoning)
+            answered(whole, reasoning)
             if reasoning and model == "chorus":
                 has(reasoning(whole), "worker talks: ok")
 

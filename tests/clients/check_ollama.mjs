@@ -219,8 +219,8 @@ check("/api/show", "show", async () => {
 });
 
 check("/api/show", "a name nobody knows", async () => {
-  const words = "model 'nobody' not found; there are: chorus, talks, ";
-  has(await status(404, () => client.show({ model: "nobody" })), words);
+  const said = await status(404, () => client.show({ model: "nobody" }));
+  has(said, "model 'nobody' not found; there are: chorus, talks");
 });
 
 check("/api/ps", "list", async () => {

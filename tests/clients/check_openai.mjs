@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 import {
-  ALONE, ANSWER, BOTH, CHORUS, FIRST_PIECES, SCHEMA, THOUGHT, TOGETHER, TOOL, TOOL_ANSWER,
+  TOKENS, ANSWER, BOTH, CHORUS, FIRST_PIECES, SCHEMA, THOUGHT, TOGETHER, TOOL, TOOL_ANSWER,
   TOOL_RESULT, VECTOR, WEATHER, check, collect, endings, has, hungUpOn, run, same, seen, thrown,
 } from "./checks.mjs";
 
@@ -64,7 +64,7 @@ check(CHAT, "plain", async (prompt) => {
   const [{ message, finish_reason }] = reply.choices;
   same([message.content, message.reasoning_content, finish_reason], [ANSWER, THOUGHT, "stop"]);
   same([reply.object, reply.model], ["chat.completion", "talks"]);
-  sameUsage(reply.usage, ALONE);
+  sameUsage(reply.usage, TOKENS);
 });
 
 check(CHAT, "plain, the workflow", async (prompt) => {
@@ -72,7 +72,9 @@ check(CHAT, "plain, the workflow", async (prompt) => {
   const reply = await client.chat.completions.create(body);
   same(reply.choices[0].message.content, ANSWER);
   same(reply.workflow.mode, "workflow");
-  sameUsage(reply.usage, TOGETHER);
+  sameUsage(reply.usage, TOKENS);
+  const { total_usage, calls } = reply.chorus;
+  same([total_usage.prompt_tokens, total_usage.completion_tokens, calls], [...TOGETHER, 3]);
 });
 
 check(CHAT, "streamed", async (prompt) => {
@@ -151,6 +153,13 @@ check(CHAT, "a failure before the stream", (prompt) => refused(prompt, () =>
 check(CHAT, "a failure during the stream", (prompt) => brokeOff(
   client.chat.completions.create({ model: "cuts", messages: asks(prompt), stream: true }),
   deltaOf, "upstream_error"));
+
+check(CHAT, "a wait that nobody sits out", async (prompt) => {
+  const error = await thrown(OpenAI.RateLimitError, () =>
+    client.chat.completions.create({ model: "busy", messages: asks(prompt) }));
+  same(error.headers.get("x-should-retry"), "false");
+  has(error.message, "300 s");
+});
 
 check(CHAT, "a caller who leaves the stream", async (prompt) => leaves(prompt,
   await client.chat.completions.create({ model: "hangs", messages: asks(prompt), stream: true }),

@@ -22,12 +22,12 @@ def asks(prompt):
     return [{"role": "user", "content": prompt}]
 
 
-def same_usage(usage, wanted):
+def same_usage(usage, wanted=TOKENS):
     same((usage.prompt_tokens, usage.completion_tokens, usage.total_tokens), (*wanted, sum(wanted)))
 
 
-def same_responses_usage(usage, wanted):
-    same((usage.input_tokens, usage.output_tokens, usage.total_tokens), (*wanted, sum(wanted)))
+def same_responses_usage(usage):
+    same((usage.input_tokens, usage.output_tokens, usage.total_tokens), (*TOKENS, sum(TOKENS)))
 
 
 def refused(prompt, action):
@@ -62,7 +62,7 @@ def chat_plain(prompt):
     same(reply.choices[0].message.reasoning_content, THOUGHT)
     same((reply.object, reply.model), ("chat.completion", "talks"))
     same(reply.choices[0].finish_reason, "stop")
-    same_usage(reply.usage, ALONE)
+    same_usage(reply.usage)
 
 
 @check(CHAT, "plain, the workflow")
@@ -71,7 +71,9 @@ def chat_plain_workflow(prompt):
         model="chorus", messages=asks(prompt), extra_body={"include_workflow": True}
     )
     same(reply.choices[0].message.content, ANSWER)
-    same_usage(reply.usage, TOGETHER)
+    same_usage(reply.usage)
+    total = reply.chorus["total_usage"]
+    same((total["prompt_tokens"], total["completion_tokens"], reply.chorus["calls"]), (*TOGETHER, 3))
     same(reply.workflow["mode"], "workflow")
 
 
@@ -95,7 +97,7 @@ def read_chat_stream(prompt, model):
 def chat_streamed(prompt):
     reasoning, usage = read_chat_stream(prompt, "talks")
     same(reasoning, THOUGHT)
-    same_usage(usage, ALONE)
+    same_usage(usage)
 
 
 @check(CHAT, "streamed, the workflow")
@@ -103,7 +105,7 @@ def chat_streamed_workflow(prompt):
     reasoning, usage = read_chat_stream(prompt, "chorus")
     has(reasoning, THOUGHT)
     has(reasoning, "worker talks: ok")
-    same_usage(usage, TOGETHER)
+    same_usage(usage)
 
 
 @check(CHAT, "streamed without usage")
@@ -215,6 +217,27 @@ def chat_broke_off(prompt):
     same(broke_off(pieces, read).code, "upstream_error")
 
 
+@check(CHAT, "a wait that nobody sits out")
+def chat_busy(prompt):
+    error = raised(
+        openai.RateLimitError,
+        lambda: client.chat.completions.create(model="busy", messages=asks(prompt)),
+    )
+    same(error.response.headers["x-should-retry"], "false")
+    has(error.message, "300 s")
+
+
+@check(CHAT, "one connection for stream after stream")
+def chat_keeps_its_connection(prompt):
+    def connections_after(model):
+        list(client.chat.completions.create(model=model, messages=asks(prompt), stream=True))
+        return client._client._transport._pool.connections
+
+    kept = connections_after("talks")
+    for model in BOTH:
+        same(connections_after(model), kept)
+
+
 @check(CHAT, "a caller who leaves the stream")
 def chat_aborted(prompt):
     stream = client.chat.completions.create(model="hangs", messages=asks(prompt), stream=True)
@@ -239,11 +262,11 @@ def chat_timed_out(prompt):
 
 @check(COMPLETIONS, "plain")
 def completion_plain(prompt):
-    for model, usage in (("talks", ALONE), ("chorus", TOGETHER)):
+    for model in BOTH:
         reply = client.completions.create(model=model, prompt=prompt)
         same((reply.choices[0].text, reply.choices[0].finish_reason), (ANSWER, "stop"))
         same((reply.object, reply.model), ("text_completion", model))
-        same_usage(reply.usage, usage)
+        same_usage(reply.usage)
 
 
 @check(COMPLETIONS, "plain, two prompts")
@@ -255,7 +278,7 @@ def completion_two_prompts(prompt):
 
 @check(COMPLETIONS, "streamed")
 def completion_streamed(prompt):
-    for model, wanted in (("talks", ALONE), ("chorus", TOGETHER)):
+    for model in BOTH:
         text, reasons, usage = "", [], None
         for chunk in client.completions.create(
             model=model, prompt=prompt, stream=True, stream_options={"include_usage": True}
@@ -266,7 +289,7 @@ def completion_streamed(prompt):
                 text += choice.text
                 reasons += [choice.finish_reason] if choice.finish_reason else []
         same((text, reasons), (ANSWER, ["stop"]))
-        same_usage(usage, wanted)
+        same_usage(usage)
 
 
 @check(COMPLETIONS, "a failure before the answer")
@@ -303,17 +326,17 @@ def completion_aborted(prompt):
 
 @check(RESPONSES, "plain")
 def response_plain(prompt):
-    for model, usage in (("talks", ALONE), ("chorus", TOGETHER)):
+    for model in BOTH:
         reply = client.responses.create(model=model, instructions="Be brief.", input=prompt)
         same((reply.output_text, reply.status, reply.model), (ANSWER, "completed", model))
         same([item.type for item in reply.output], ["reasoning", "message"])
         has(reply.output[0].summary[0].text, THOUGHT)
-        same_responses_usage(reply.usage, usage)
+        same_responses_usage(reply.usage)
 
 
 @check(RESPONSES, "streamed")
 def response_streamed(prompt):
-    for model, usage in (("talks", ALONE), ("chorus", TOGETHER)):
+    for model in BOTH:
         events = list(client.responses.create(model=model, input=prompt, stream=True))
         same([event.sequence_number for event in events], list(range(len(events))))
         kinds = [event.type for event in events]
@@ -324,7 +347,7 @@ def response_streamed(prompt):
         thoughts = [e.delta for e in events if e.type == "response.reasoning_summary_text.delta"]
         has("".join(thoughts), THOUGHT)
         same(events[-1].response.output_text, ANSWER)
-        same_responses_usage(events[-1].response.usage, usage)
+        same_responses_usage(events[-1].response.usage)
 
 
 @check(RESPONSES, "streamed by the helper")

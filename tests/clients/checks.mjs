@@ -12,10 +12,11 @@ export const ANSWER = "The sky is blue: 蓝色.";
 export const FIRST_PIECES = "The sky is blue: ";
 export const THOUGHT = "Blue scatters most.";
 export const VECTOR = [0.25, -0.5, 1];
-// The tokens of a call of the upstream, and what a workflow reports: those of the call that answered.
-export const ALONE = [9, 4];
-export const TOGETHER = ALONE;
-export const BOTH = [["talks", ALONE], ["chorus", TOGETHER]];
+// The tokens of a call of the upstream. A workflow tells those of its last call as the answer's, and
+// those of all three, two workers and the synthesizer, in its `chorus` object.
+export const TOKENS = [9, 4];
+export const TOGETHER = [27, 12];
+export const BOTH = [["talks", TOKENS], ["chorus", TOKENS]];
 
 export const TOOL_RESULT = "21 degrees in Rome";
 export const TOOL_ANSWER = `The tool said: ${TOOL_RESULT}`;

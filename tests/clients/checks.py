@@ -15,8 +15,10 @@ ANSWER = "The sky is blue: 蓝色."
 FIRST_PIECES = "The sky is blue: "
 THOUGHT = "Blue scatters most."
 VECTOR = [0.25, -0.5, 1.0]
-# The tokens of a call of the upstream, and what a workflow reports: those of the call that answered.
-ALONE = TOGETHER = (9, 4)
+# The tokens of a call of the upstream. A workflow tells those of its last call as the answer's, and
+# those of all three, two workers and the synthesizer, in its `chorus` object.
+TOKENS, TOGETHER = (9, 4), (27, 12)
+BOTH = ("talks", "chorus")
 
 TOOL_RESULT = "21 degrees in Rome"
 TOOL_ANSWER = f"The tool said: {TOOL_RESULT}"

@@ -92,7 +92,7 @@ started+=($!)
 UPSTREAM_URL=$(address "$folder/upstream" "${started[0]}")
 
 {
-  for model in talks also-talks refuses cuts hangs silent embeds lab/talks:8b; do
+  for model in talks also-talks refuses busy cuts hangs silent embeds lab/talks:8b; do
     upstream_model=$model
     [[ $model != *talks* ]] || upstream_model=talks
     printf '[[model]]\nname = "%s"\nupstream_model = "%s"\napi_base = "%s/v1"\nprotocol = "openai"\n\n' \

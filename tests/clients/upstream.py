@@ -5,6 +5,7 @@ It speaks OpenAI's protocol under /v1, and of Ollama's what embeddings need.
   talks     answers: a tool call where tools are offered and no result is there yet, JSON where a
             format is asked for, else the ANSWER
   refuses   says 500 before anything else
+  busy      says 429, to be asked again in five minutes
   cuts      says the first pieces of the ANSWER, then drops the connection
   hangs     says the first pieces, then nothing until it is hung up on
   silent    says nothing at all until it is hung up on
@@ -174,6 +175,10 @@ class Handler(BaseHTTPRequestHandler):
         if body["model"] == "refuses":
             self.reply(500, {"error": {"message": "the model is on strike", "type": "server_error"}})
             return "refused"
+        if body["model"] == "busy":
+            error = {"message": "too many requests", "type": "rate_limit_error"}
+            self.reply(429, {"error": error}, {"Retry-After": "300"})
+            return "refused"
         if body["model"] == "silent":
             return self.wait_for_hang_up()
         if not body.get("stream"):
@@ -195,11 +200,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
         return "answered"
 
-    def reply(self, status, value):
+    def reply(self, status, value, headers={}):
         payload = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
+        for name, text in headers.items():
+            self.send_header(name, text)
         self.end_headers()
         self.wfile.write(payload)
 
