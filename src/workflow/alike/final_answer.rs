@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     numbers::canonical,
     tokens::{Token, tokens},
+    words,
 };
 
 /// A last line that is longer is a paragraph and no answer.
@@ -84,6 +85,7 @@ impl FinalAnswer {
     }
 
     fn text(text: &str) -> Option<Self> {
+        let text = &plain(text);
         let mut words: Vec<String> =
             tokens(text).into_iter().map(|token| token.text.to_lowercase()).collect();
         if words.is_empty() {
@@ -95,11 +97,45 @@ impl FinalAnswer {
     }
 }
 
-/// The last `\boxed{…}`, with the braces inside it.
-fn boxed(text: &str) -> Option<FinalAnswer> {
-    let (_, rest) = text.rsplit_once("\\boxed{").or_else(|| text.rsplit_once("\\fbox{"))?;
+/// An answer without what only sets it in type: `$…$`, `\text{…}`, and the verb that ends a sentence of
+/// Japanese or Korean. A plain fraction is written with a stroke.
+fn plain(text: &str) -> String {
+    let is_end = |one: char| one.is_whitespace() || matches!(one, '.' | '。' | '!' | ',');
+    let mut text = text.trim().trim_end_matches(is_end);
+    for ending in ["です", "である", "だ", "입니다", "이다"] {
+        text = text.strip_suffix(ending).unwrap_or(text).trim_end();
+    }
+    for sign in ["$$", "$"] {
+        let inside = text.strip_prefix(sign).and_then(|rest| rest.strip_suffix(sign));
+        text = inside.filter(|inside| !inside.contains('$')).unwrap_or(text);
+    }
+    let mut out = text.to_owned();
+    for command in ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mathit{"] {
+        while let Some((before, rest)) = out.split_once(command)
+            && let Some((inside, after)) = group(rest)
+        {
+            out = format!("{before}{inside}{after}");
+        }
+    }
+    for command in ["\\frac{", "\\dfrac{", "\\tfrac{"] {
+        while let Some((before, rest)) = out.split_once(command)
+            && let Some((over, rest)) = group(rest)
+            && let Some((under, after)) = rest.strip_prefix('{').and_then(group)
+        {
+            let part = |part: &str| match part.chars().all(char::is_alphanumeric) {
+                true => part.to_owned(),
+                false => format!("({part})"),
+            };
+            out = format!("{before}{}/{}{after}", part(over), part(under));
+        }
+    }
+    out
+}
+
+/// What is inside a group that has begun, and what stands behind its bracket.
+fn group(text: &str) -> Option<(&str, &str)> {
     let mut depth = 1_usize;
-    let end = rest.char_indices().find_map(|(at, one)| {
+    let end = text.char_indices().find_map(|(at, one)| {
         match one {
             '{' => depth = depth.saturating_add(1),
             '}' => depth = depth.saturating_sub(1),
@@ -107,24 +143,45 @@ fn boxed(text: &str) -> Option<FinalAnswer> {
         }
         (depth == 0).then_some(at)
     })?;
-    FinalAnswer::text(rest.get(..end)?)
+    Some((text.get(..end)?, text.get(end.saturating_add(1)..)?))
 }
 
-/// What stands behind the last marker, on its line or on the next one.
+/// The last `\boxed{…}`, with the braces inside it.
+fn boxed(text: &str) -> Option<FinalAnswer> {
+    let (_, rest) = text.rsplit_once("\\boxed{").or_else(|| text.rsplit_once("\\fbox{"))?;
+    FinalAnswer::text(group(rest)?.0)
+}
+
+/// What stands behind a marker in the last line, or in that line when the marker is all there is
+/// before it. What is told further up may have been taken back since.
 fn marked(text: &str) -> Option<FinalAnswer> {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.iter().enumerate().rev().find_map(|(at, line)| {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
+    let (last, before) = (lines.next()?, lines.next());
+    let behind = |line: &str| {
         let line = line.replace('：', ":").replace('*', "").to_lowercase();
-        let behind = MARKERS
-            .iter()
-            .filter_map(|marker| line.rfind(marker).map(|at| at.saturating_add(marker.len())))
-            .max()?;
-        let behind = line.get(behind..)?.trim();
-        let answer = if behind.is_empty() { lines.get(at.saturating_add(1))? } else { behind };
-        let answer = answer.split_once(". ").map_or(answer, |(sentence, _)| sentence);
-        let answer = answer.split_once('。').map_or(answer, |(sentence, _)| sentence);
-        (answer.len() <= MARKED_LIMIT).then(|| FinalAnswer::text(answer))?
-    })
+        let found = MARKERS.iter().filter_map(|marker| Some(line.rfind(marker)? + marker.len()));
+        let found = found.max()?;
+        // A heading is none, unless it holds the answer.
+        line.get(found..).map(|answer| answer.trim().to_owned())
+    };
+    let answer = match (behind(last), before.and_then(behind)) {
+        (Some(answer), _) if !answer.is_empty() => answer,
+        (_, Some(empty)) if empty.is_empty() => last.replace('*', ""),
+        _ => return None,
+    };
+    let (answer, rest) = first_sentence(&answer);
+    let takes_back =
+        tokens(rest).iter().any(|token| words::is_verdict(&token.text) || token.is_number());
+    (answer.len() <= MARKED_LIMIT && !takes_back).then(|| FinalAnswer::text(answer))?
+}
+
+/// The first sentence, and the others. An option's letter with a full stop is none.
+fn first_sentence(text: &str) -> (&str, &str) {
+    let ends = text.match_indices(". ").map(|(at, end)| (at, end.len()));
+    let ends = ends.chain(text.match_indices('。').map(|(at, end)| (at, end.len())));
+    let first = ends.filter(|(at, _)| *at > 2).min();
+    let split = first.and_then(|(at, len)| Some((text.get(..at)?, text.get(at + len..)?)));
+    split.unwrap_or((text, ""))
 }
 
 /// A text that is one JSON object or array, in a fence or not.
@@ -181,9 +238,8 @@ fn of_last_line(text: &str) -> Option<FinalAnswer> {
         return Some(FinalAnswer::Text(vec![option]));
     }
     let words = tokens(line);
-    let is_number = |token: &Token| token.text.starts_with(|one: char| one.is_ascii_digit());
-    let at = words.iter().position(is_number)?;
-    if words.iter().filter(|token| is_number(token)).count() != 1 {
+    let at = words.iter().position(Token::is_number)?;
+    if words.iter().filter(|token| token.is_number()).count() != 1 {
         return None;
     }
     // With the signs and the variable before it and its unit: -5 is not 5, x = 5 is not y = 5, and

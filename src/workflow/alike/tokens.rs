@@ -1,18 +1,20 @@
-//! A text as a list of tokens, each with whether it can carry what the text says.
+//! A text as a list of tokens, in one spelling for what is written in several.
 
 use std::iter::Peekable;
 
 use super::{numbers::number, words};
 
-/// A last line that is longer is a paragraph, of which the last sentence counts.
-const LINE_LIMIT: usize = 120;
-
 /// A word, number, sign or piece of code, normalised so that equal ones have equal texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) text: String,
-    /// A text that has another one here, or none, may say something else.
-    pub(super) carries_meaning: bool,
+}
+
+impl Token {
+    /// Whether it begins with a digit.
+    pub(super) fn is_number(&self) -> bool {
+        self.text.starts_with(|one: char| one.is_ascii_digit())
+    }
 }
 
 /// What a character is to its neighbours.
@@ -21,36 +23,26 @@ pub(super) type Characters<'t> = Peekable<std::str::Chars<'t>>;
 /// Reads a text. Fillers, punctuation, emphasis and list markers are dropped.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let text = plain(text);
-    let conclusion = conclusion_at(&text);
     let mut reader = Reader { out: Vec::new(), starts_sentence: true };
     let mut in_code = false;
-    let (mut block, mut at) = (String::new(), 0_usize);
+    let mut block = String::new();
     for line in text.split_inclusive('\n') {
         let fence = line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~");
         match (in_code, fence) {
             (false, true) => in_code = true,
             (true, true) => {
-                reader.push(std::mem::take(&mut block), true);
+                reader.push(std::mem::take(&mut block));
                 in_code = false;
             }
             (true, false) => {
                 block.push_str(line.trim_end());
                 block.push('\n');
             }
-            (false, false) => {
-                let split = conclusion.saturating_sub(at).min(line.len());
-                let (before, concluding) = line.split_at_checked(split).unwrap_or((line, ""));
-                reader.read(before, split > 0);
-                let from = reader.out.len();
-                reader.read(concluding, split == 0);
-                let concluding = reader.out.get_mut(from..).unwrap_or_default();
-                concluding.iter_mut().for_each(|token| token.carries_meaning = true);
-            }
+            (false, false) => reader.read(line),
         }
-        at = at.saturating_add(line.len());
     }
     if in_code {
-        reader.push(block, true);
+        reader.push(block);
     }
     reader.out
 }
@@ -82,28 +74,6 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Where the last sentence begins: the last line, or its last sentence when it is a paragraph.
-fn conclusion_at(text: &str) -> usize {
-    let line = text.rfind('\n').map_or(0, |at| at.saturating_add(1));
-    let last = text.get(line..).unwrap_or_default();
-    if last.len() <= LINE_LIMIT && line > 0 {
-        return line;
-    }
-    let body = last.trim_end_matches(|one: char| !one.is_alphanumeric());
-    let mut sentence = 0;
-    let mut characters = body.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        let ends = matches!(character, '.' | '!' | '?' | ';');
-        let breaks = characters.peek().is_none_or(|(_, next)| {
-            next.is_whitespace() || matches!(u32::from(*next), 0x3000..=0x9fff)
-        });
-        if ends && breaks {
-            sentence = at.saturating_add(character.len_utf8());
-        }
-    }
-    line.saturating_add(sentence)
-}
-
 /// Reads lines outside code blocks.
 struct Reader {
     out: Vec<Token>,
@@ -111,18 +81,15 @@ struct Reader {
 }
 
 impl Reader {
-    fn push(&mut self, text: String, carries_meaning: bool) {
+    fn push(&mut self, text: String) {
         if !text.is_empty() {
-            self.out.push(Token { text, carries_meaning });
+            self.out.push(Token { text });
         }
     }
 
-    fn read(&mut self, line: &str, whole: bool) {
-        let line = if whole { without_marker(line) } else { line };
-        if whole {
-            self.starts_sentence = true;
-        }
-        let mut characters = line.chars().peekable();
+    fn read(&mut self, line: &str) {
+        self.starts_sentence = true;
+        let mut characters = without_marker(line).chars().peekable();
         let mut before = ' ';
         while let Some(character) = characters.next() {
             let last = match character {
@@ -137,12 +104,11 @@ impl Reader {
                 one if is_lone(one) => {
                     let text = one.to_string();
                     if !words::is_filler(&text) {
-                        let carries_meaning = words::is_verdict(&text);
-                        self.push(text, carries_meaning);
+                        self.push(text);
                     }
                     one
                 }
-                one if one.is_alphabetic() => self.word(one, before, &mut characters),
+                one if one.is_alphabetic() => self.word(one, &mut characters),
                 one => self.sign(one, before, &mut characters),
             };
             before = last;
@@ -152,7 +118,7 @@ impl Reader {
     /// Code between backticks counts as it is.
     fn code(&mut self, characters: &mut Characters<'_>) -> char {
         let code: String = characters.by_ref().take_while(|one| *one != '`').collect();
-        self.push(code.trim().to_owned(), true);
+        self.push(code.trim().to_owned());
         self.starts_sentence = false;
         '`'
     }
@@ -164,13 +130,14 @@ impl Reader {
             name.push(one);
         }
         let text = match name.as_str() {
-            "" => {
-                characters.next(); // an escaped sign: `\(`, `\,`, `\$`
-                return '\\';
-            }
-            "text" | "mathrm" | "mathbf" | "displaystyle" | "left" | "right" | "quad" | "boxed" => {
-                return ' ';
-            }
+            // Of escaped signs two say something; the others are typography: `\(`, `\,`.
+            "" => match characters.next() {
+                Some('%') => "%",
+                Some('$') => "$",
+                _ => return '\\',
+            },
+            "displaystyle" | "left" | "right" | "quad" | "boxed" | "text" | "textbf" | "mathrm"
+            | "mathbf" | "mathit" | "operatorname" => return ' ',
             "le" | "leq" | "leqslant" => "<=",
             "ge" | "geq" | "geqslant" => ">=",
             "ne" | "neq" => "!=",
@@ -178,20 +145,21 @@ impl Reader {
             "div" => "/",
             "lt" => "<",
             "gt" => ">",
+            "dfrac" | "tfrac" => "frac",
             other => other,
         };
-        self.push(text.to_owned(), true);
+        self.push(text.to_owned());
         ' '
     }
 
     fn number(&mut self, first: char, characters: &mut Characters<'_>) -> char {
         let (number, last) = number(first, characters);
-        self.push(number, true);
+        self.push(number);
         self.starts_sentence = false;
         last
     }
 
-    fn word(&mut self, first: char, before: char, characters: &mut Characters<'_>) -> char {
+    fn word(&mut self, first: char, characters: &mut Characters<'_>) -> char {
         let mut word = String::from(first);
         while let Some(one) = characters.peek().copied() {
             let after = characters.clone().nth(1);
@@ -208,32 +176,20 @@ impl Reader {
         }
         let next = following_word(characters);
         let starts_sentence = std::mem::replace(&mut self.starts_sentence, false);
-        let counted = self.out.last().is_some_and(|last| {
-            last.text.starts_with(|one: char| one.is_ascii_digit()) && last.carries_meaning
-        }) && before.is_whitespace();
-        self.classify(&word, next.as_deref(), starts_sentence, counted);
+        self.classify(&word, next.as_deref(), starts_sentence);
         word.chars().next_back().unwrap_or(first)
     }
 
-    /// Decides what a word is to the text. `counted`: it stands behind a number.
-    fn classify(&mut self, word: &str, next: Option<&str>, starts_sentence: bool, counted: bool) {
+    /// Puts a word into the form that is compared.
+    fn classify(&mut self, word: &str, next: Option<&str>, starts_sentence: bool) {
         let lower = word.to_lowercase();
-        if let Some((root, _)) = lower.rsplit_once("n't").filter(|(_, rest)| rest.is_empty()) {
-            let root = match root {
-                "ca" => "can",
-                "wo" => "will",
-                root => root,
-            };
-            self.classify(root, None, false, counted);
-            return self.push("not".to_owned(), true);
-        }
-        if lower == "cannot" {
-            self.push("can".to_owned(), true);
-            return self.push("not".to_owned(), true);
+        if let Some(root) = words::negated(&lower) {
+            self.classify(root, None, false);
+            return self.push("not".to_owned());
         }
         let lower = lower.strip_suffix("'s").map_or(lower.clone(), str::to_owned);
         if let Some(value) = words::value(&lower) {
-            return self.push(value.to_owned(), true);
+            return self.push(value.to_owned());
         }
         let mut characters = word.chars();
         if let (Some(letter), None) = (characters.next(), characters.next()) {
@@ -243,26 +199,26 @@ impl Reader {
             if (article && (letter == 'a' || starts_sentence)) || speaker {
                 return;
             }
-            return self.push(word.to_owned(), true);
+            return self.push(word.to_owned());
         }
         if words::is_filler(&lower) {
             return;
         }
-        let lower = words::common(&lower).to_owned();
-        let carries_meaning = counted
-            || words::is_verdict(&lower)
-            || is_identifier(word)
-            || lower.len() < 3
-            || (word.starts_with(char::is_uppercase)
-                && !(starts_sentence && next.is_some_and(begins_an_object)));
-        self.push(lower, carries_meaning);
+        // A name of a program's says what it says.
+        let plain = lower.is_ascii() && !is_identifier(word) && !words::is_verdict(&lower);
+        let common = words::common(&lower);
+        self.push(if plain { words::stem(common) } else { common.to_owned() });
     }
 
     fn sign(&mut self, sign: char, before: char, characters: &mut Characters<'_>) -> char {
         let next = characters.peek().copied().unwrap_or(' ');
         let near_word = before.is_alphanumeric() || next.is_alphanumeric();
         match sign {
-            '.' | '?' | ';' => self.starts_sentence = true,
+            '?' => {
+                self.starts_sentence = true;
+                self.operator('?');
+            }
+            '.' | ';' => self.starts_sentence = true,
             '!' if next == '=' || before.is_ascii_digit() || next.is_alphanumeric() => {
                 self.operator(sign);
             }
@@ -295,12 +251,12 @@ impl Reader {
         let ends_word = before.is_alphanumeric() || matches!(before, ')' | ']');
         let begins_word = after.is_alphanumeric() || matches!(after, '(' | '[');
         if (ends_word && begins_word) || (before.is_whitespace() && after.is_whitespace()) {
-            self.push(run, true);
+            self.push(run);
         }
     }
 
     fn operator(&mut self, sign: char) {
-        self.push(sign.to_string(), true);
+        self.push(sign.to_string());
     }
 
     /// Whether a bracket ends what [`is_bracketed_option`] began, or a list's label: `b)`.
@@ -339,16 +295,6 @@ fn is_identifier(word: &str) -> bool {
     word.chars()
         .skip(1)
         .any(|one| one.is_uppercase() || one.is_ascii_digit() || matches!(one, '.' | '_' | '@'))
-}
-
-/// Whether a word is likely to follow a verb at the head of a sentence ("Compute the"), rather than
-/// a name ("Paris is").
-fn begins_an_object(next: &str) -> bool {
-    const DETERMINERS: [&str; 22] = [
-        "the", "a", "an", "this", "that", "these", "those", "it", "them", "both", "each", "all",
-        "our", "your", "how", "what", "we", "you", "by", "with", "us", "for",
-    ];
-    DETERMINERS.contains(&next)
 }
 
 /// The next word on the line, lower-cased, if nothing but space is before it.

@@ -1,21 +1,20 @@
-//! Words that carry a verdict, and words that carry none, in the languages Chorus knows of.
+//! Words that carry a verdict, words that say nothing, and words that say the same. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::LazyLock,
 };
 
-/// Dropped before texts are compared: they say how something is told, not what.
-const FILLERS: &str = "a an the so thus hence therefore then now well next first firstly finally \
-    lastly also here there just simply really very quite indeed actually basically clearly \
-    obviously of in on at by for with as and that which this these those it its we us our you your \
-    i me my let lets please sure okay ok certainly is are be been being was were will would do does \
-    did have has had to can could";
+/// Dropped before texts are compared: they say how something is told, not what. No preposition, no
+/// pronoun and no form of a verb is among them.
+const FILLERS: &str = "a an the so thus hence therefore then well finally lastly also simply really \
+    very quite indeed actually basically clearly obviously carefully and as that which let please \
+    sure okay ok certainly";
 
 /// Characters of Chinese that do the same.
 const FILLER_CHARACTERS: &str = "的了吧呢啊呀嘛地得就也着所以因此于那么而且";
 
-/// Whoever changes, adds or leaves out one of these says something else.
+/// Of these the ending counts, too.
 const VERDICTS: &str = "no not never none nor neither nothing nobody nowhere without hardly barely \
     rarely seldom scarcely unless except excluding cannot lack lacks lacking absent fail fails \
     failed failure false true yes wrong right invalid valid maybe perhaps or \
@@ -41,16 +40,6 @@ const VERDICTS: &str = "no not never none nor neither nothing nobody nowhere wit
     ne pas non jamais sans aucun aucune oui vrai faux plus moins nunca sin ningún ninguna sí si \
     verdadero falso más menos não sem nenhum sim mais mai senza nessuno vero не нет ни да без \
     никогда верно неверно больше меньше";
-
-/// Characters of Chinese (and of Japanese, written with them) of that kind, numerals among them.
-const VERDICT_CHARACTERS: &str = "不没沒無无未非否别勿莫毋弗是有对對错錯真假正负負大小多少高低长短長快慢\
-    上下左右前后後内外里東东西南北增减減加乘除升降涨跌买卖進进出入开关開關生死男女危强弱胜负输赢优劣\
-    好坏善恶先早晚新旧难易轻重深浅远近冷热奇偶全每各只仅必须须禁止允许或但若如果最更很太曾将已\
-    零〇一二两兩三四五六七八九十百千万萬亿億半倍双単单几第";
-
-/// Where Korean and Japanese negate inside a word.
-const NEGATING_PARTS: [&str; 13] =
-    ["않", "없", "못", "아니", "안", "ない", "なく", "なか", "ません", "ぬ", "ず", "無", "不"];
 
 /// English numerals and their values.
 const NUMERALS: [(&str, &str); 31] = [
@@ -91,12 +80,8 @@ const NUMERALS: [(&str, &str); 31] = [
 const COUNTS: &str = "billion trillion dozen once twice thrice double triple quarter second third \
     fourth fifth sixth seventh eighth ninth tenth single pair";
 
-/// What makes another word its opposite.
-const NEGATING_PREFIXES: [&str; 12] =
-    ["un", "in", "im", "ir", "il", "dis", "non", "de", "anti", "a", "mis", "counter"];
-
 /// Words for the same, of which the first is what is compared.
-const SYNONYMS: [&str; 19] = [
+const SYNONYMS: [&str; 29] = [
     "large big huge",
     "larger bigger",
     "small little tiny",
@@ -116,12 +101,31 @@ const SYNONYMS: [&str; 19] = [
     "equals equal",
     "stop halt",
     "many numerous",
+    "quick brief",
+    "trip journey",
+    "reasonable sensible",
+    "let lets",
+    "bounded limited",
+    "find determine",
+    "compute calculate",
+    "shows demonstrates",
+    "need require",
+    "needs requires",
 ];
+
+/// Auxiliary verbs with "not" written in one, with their apostrophe or without, and what is left.
+const NEGATED: &str = "isnt is arent are wasnt was werent were dont do doesnt does didnt did cant can \
+    cannot can couldnt could wont will wouldnt would shouldnt should mustnt must hasnt has havent \
+    have hadnt had neednt need";
 
 static FILLER_WORDS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| FILLERS.split_whitespace().collect());
 static VERDICT_WORDS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| VERDICTS.split_whitespace().chain(COUNTS.split_whitespace()).collect());
+static NEGATED_WORDS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+    let mut words = NEGATED.split_whitespace();
+    std::iter::from_fn(|| Some((words.next()?, words.next()?))).collect()
+});
 static FIRST_OF: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     let of_row = |row: &'static str| {
         let first = row.split(' ').next().unwrap_or(row);
@@ -139,16 +143,15 @@ pub(super) fn is_filler(word: &str) -> bool {
     }
 }
 
-/// Whether a lower-case word (or a character of Chinese) can turn what is said into its opposite.
+/// Whether a lower-case word can turn what is said into its opposite.
 pub(super) fn is_verdict(word: &str) -> bool {
-    let mut characters = word.chars();
-    match (characters.next(), characters.next()) {
-        (Some(one), None) if !one.is_ascii() && VERDICT_CHARACTERS.contains(one) => true,
-        _ => {
-            VERDICT_WORDS.contains(word)
-                || (!word.is_ascii() && NEGATING_PARTS.iter().any(|part| word.contains(part)))
-        }
-    }
+    VERDICT_WORDS.contains(word)
+}
+
+/// What is left of a lower-case verb without the "not" that is written in one with it.
+pub(super) fn negated(word: &str) -> Option<&'static str> {
+    let bare = word.replace('\'', "");
+    NEGATED_WORDS.iter().find(|(whole, _)| *whole == bare).map(|(_, verb)| *verb)
 }
 
 /// The word that is compared for this one.
@@ -161,25 +164,13 @@ pub(super) fn value(word: &str) -> Option<&'static str> {
     NUMERALS.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
 }
 
-/// Whether one of two words is the other with a prefix (or ending) that negates.
-pub(super) fn is_negated(one: &str, other: &str) -> bool {
-    let negates = |long: &str, short: &str| {
-        long.strip_suffix(short).is_some_and(|prefix| NEGATING_PREFIXES.contains(&prefix))
-            || long.strip_prefix(short).is_some_and(|ending| ending == "less")
-    };
-    let opposite_endings = |one: &str, other: &str| {
-        one.strip_suffix("less").is_some_and(|root| other.strip_suffix("ful") == Some(root))
-    };
-    negates(one, other)
-        || negates(other, one)
-        || opposite_endings(one, other)
-        || opposite_endings(other, one)
-}
-
-/// A word without its ending and in one of the two spellings of English, to tell wording from a
-/// letter that matters.
+/// A word without its ending and in one of the two spellings of English.
 pub(super) fn stem(word: &str) -> String {
-    let word = word.replace("our", "or").replace("is", "iz").replace("ll", "l");
+    let word = word.replace("our", "or").replace("isation", "ization").replace("ll", "l");
+    let word = ["ise", "ises", "ised", "ising"]
+        .iter()
+        .find_map(|ending| Some(format!("{}iz{}", word.strip_suffix(ending)?, &ending.get(2..)?)))
+        .unwrap_or(word);
     let endings = ["ations", "ation", "ings", "ing", "ied", "ies", "ed", "es", "ly", "s", "e", "y"];
     let stem =
         endings.iter().find_map(|ending| word.strip_suffix(ending).filter(|rest| rest.len() >= 3));

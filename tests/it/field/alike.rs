@@ -9,7 +9,7 @@ const WORKING: &str = "We add the number of tickets that were sold on each of th
     is left over is shared among all members of the club, as they decided when they met in the old library. ";
 
 /// Two drafts that contradict each other in nearly the same words.
-fn opposites() -> [(String, String); 6] {
+fn opposites() -> [(String, String); 9] {
     let ends = |one: &str, other: &str| (format!("{WORKING}{one}"), format!("{WORKING}{other}"));
     let begins =
         |one: &str, other: &str| (format!("{one} {WORKING}"), format!("{other} {WORKING}"));
@@ -19,6 +19,12 @@ fn opposites() -> [(String, String); 6] {
         ends("So $x \\le 3$ holds.", "So $x \\ge 3$ holds."),
         ends("It is legal.", "It is illegal."),
         ends("\n(B)", "\n(C)"),
+        ends(
+            "It is measured in miles. So much for that.",
+            "It is measured in metres. So much for that.",
+        ),
+        ends("Sie ist möglich. So viel dazu.", "Sie ist unmöglich. So viel dazu."),
+        ends("The former is right. So much for that.", "The latter is right. So much for that."),
         ends("结论：这样做是安全的。", "结论：这样做不安全。"),
     ]
 }
