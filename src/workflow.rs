@@ -52,7 +52,7 @@ use serde_json::{Map, Value};
 
 pub use crate::config::DEFAULT_WORKFLOW;
 pub use drafts::DraftsCut;
-pub use error::WorkflowError;
+pub use error::{WorkflowError, in_words};
 pub use failures::Failures;
 pub use task::Task;
 pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};

@@ -36,7 +36,16 @@ impl Blame {
             {
                 Self::Endpoint
             }
-            (403, LlmErrorKind::Unauthorized) if is_about_content(&words) => Self::Request,
+            (403 | 404, LlmErrorKind::Unauthorized | LlmErrorKind::NotFound)
+                if is_passing(&words) =>
+            {
+                Self::Request
+            }
+            (403, LlmErrorKind::Unauthorized)
+                if is_about_content(&words) || mentions(&words, &REQUEST_WORDS) =>
+            {
+                Self::Request
+            }
             (403, LlmErrorKind::Unauthorized) if mentions(&words, &KEY_WORDS) => Self::Endpoint,
             (403, LlmErrorKind::Unauthorized | LlmErrorKind::Upstream { .. }) => Self::Unclear,
             (404, LlmErrorKind::NotFound) if mentions(&words, &ROUTE_WORDS) => Self::Request,
@@ -47,10 +56,45 @@ impl Blame {
     }
 }
 
+/// Whether these words say that it will be otherwise in a while.
+pub(super) fn is_passing(words: &str) -> bool {
+    mentions(words, &PASSING_WORDS)
+}
+
+/// Whether a 403 with these words is about the key.
+pub(super) fn is_about_key(words: &str) -> bool {
+    mentions(words, &KEY_WORDS)
+}
+
 /// Whether these words are about what was asked, and not about who asks.
 pub(super) fn is_about_content(words: &str) -> bool {
     mentions(words, &CONTENT_WORDS)
 }
+
+/// A request that is too large, or that asks for what is not allowed in it.
+const REQUEST_WORDS: [&str; 9] = [
+    "too large",
+    "too long",
+    "this request",
+    "your request",
+    "request blocked",
+    "request was blocked",
+    "tool use",
+    "waf",
+    "firewall",
+];
+
+/// What passes, whatever else is said.
+const PASSING_WORDS: [&str; 8] = [
+    "overload",
+    "try again",
+    "temporarily",
+    "currently unavailable",
+    "currently not available",
+    "busy",
+    "at capacity",
+    "is loading",
+];
 
 const CONTENT_WORDS: [&str; 25] = [
     "flagged",
@@ -80,7 +124,7 @@ const CONTENT_WORDS: [&str; 25] = [
     "违规",
 ];
 
-const KEY_WORDS: [&str; 38] = [
+const KEY_WORDS: [&str; 34] = [
     "api key",
     "api_key",
     "apikey",
@@ -114,15 +158,11 @@ const KEY_WORDS: [&str; 38] = [
     "not been used in project",
     "billing",
     "model_not_found",
-    "unsupported_country",
-    "country, region",
-    "location is not supported",
-    "ip address",
     "whitelist",
 ];
 
 /// What a route is looked up by beside the model: other requests find theirs.
-const ROUTE_WORDS: [&str; 19] = [
+const ROUTE_WORDS: [&str; 21] = [
     "no endpoints found that",
     "no endpoints found matching",
     "no endpoints available",
@@ -132,6 +172,8 @@ const ROUTE_WORDS: [&str; 19] = [
     "guardrail",
     "support tool",
     "tool use",
+    "tool not found",
+    "function not found",
     "support image",
     "support input",
     "requested parameters",
@@ -193,6 +235,21 @@ mod tests {
             (403, r#"{"error":{"type":"permission_error","message":"no"}}"#, Endpoint),
             (403, r#"{"error":{"message":"Project does not have access to model `m`"}}"#, Endpoint),
             (403, r#"{"detail":"Forbidden"}"#, Unclear),
+            (
+                403,
+                r#"{"error":{"message":"Country, region, or territory not supported","code":"unsupported_country_region_territory"}}"#,
+                Unclear,
+            ),
+            (403, r#"{"error":{"message":"Tool use is disabled for this request"}}"#, Request),
+            (403, r#"{"error":{"message":"Request body too large for this account"}}"#, Request),
+            (403, "Request blocked by WAF: SQL injection detected", Request),
+            (404, r#"{"error":{"message":"The model is overloaded"}}"#, Request),
+            (
+                404,
+                r#"{"error":{"message":"model m is currently unavailable, try again later"}}"#,
+                Request,
+            ),
+            (404, r#"{"error":{"message":"tool not found: the model cannot call f"}}"#, Request),
             (404, "", Unclear),
             (404, "404 page not found", Unclear),
             (404, r#"{"detail":"Not Found"}"#, Unclear),

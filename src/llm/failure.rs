@@ -172,6 +172,8 @@ impl Failure {
                 (LlmErrorKind::RateLimited { .. }, Some(wait)) => Advice::After(wait),
                 _ => Advice::Never,
             },
+            // Not there for the moment.
+            LlmErrorKind::Upstream { status: 404 } => advice(503, headers, wait),
             _ => advice(refusal.status, headers, wait),
         };
         let blame = Blame::of(&refusal, kind);

@@ -16,7 +16,12 @@ use url::Url;
 use self::body::Body;
 pub(super) use self::body::folded;
 pub(super) use self::context::listed_context;
-use super::{LlmErrorKind, blame::is_about_content, error_frame::error_in, redact};
+use super::{
+    LlmErrorKind,
+    blame::{is_about_content, is_about_key, is_passing},
+    error_frame::error_in,
+    redact,
+};
 
 /// Texts of one error that are shown.
 const MOST_SHOWN: usize = 3;
@@ -188,6 +193,7 @@ impl Refusal {
             403 if is_about_content(&words) => LlmErrorKind::ContentFilter,
             403 if self.is_page() => LlmErrorKind::Upstream { status }, // a firewall's
             401 | 403 => LlmErrorKind::Unauthorized,
+            404 if is_passing(&words) => LlmErrorKind::Upstream { status },
             404 => LlmErrorKind::NotFound,
             407 => LlmErrorKind::Connect, // the proxy's answer to a plain http request
             429 => LlmErrorKind::RateLimited { retry_after },
@@ -236,6 +242,14 @@ impl Refusal {
         let status = self.told_status();
         match kind {
             LlmErrorKind::Connect => format!("the proxy refused the request ({status})"),
+            // A 403 may be about where we are, or about what was asked.
+            LlmErrorKind::Unauthorized
+                if self.meant_status() == 403
+                    && !self.body.texts.is_empty()
+                    && !is_about_key(&self.words()) =>
+            {
+                format!("refused access ({status})")
+            }
             LlmErrorKind::Unauthorized => format!("does not accept the configured key ({status})"),
             LlmErrorKind::NotFound => format!("no such model or path ({status})"),
             LlmErrorKind::Quota => format!("the quota or credit is used up ({status})"),

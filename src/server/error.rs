@@ -16,7 +16,7 @@ use super::dialect::Dialect;
 use crate::{
     llm::{LlmError, LlmErrorKind},
     types::WorkflowId,
-    workflow::{Failed, WorkflowError, WorkflowExecutionDetails},
+    workflow::{Failed, WorkflowError, WorkflowExecutionDetails, in_words},
 };
 pub(super) use body::ErrorBody;
 
@@ -242,7 +242,9 @@ impl AppError {
 
     /// What went wrong and what to do, for the caller.
     pub(super) fn message(&self) -> String {
-        match self.long_wait() {
+        let names_it = matches!(self, Self::Run { failed, .. }
+            if matches!(failed.error, WorkflowError::RateLimited { .. }));
+        match self.long_wait().filter(|_| !names_it) {
             Some(wait) => format!("{self} (in {})", in_words(wait)),
             None => self.to_string(),
         }
@@ -303,16 +305,6 @@ impl IntoResponse for AppError {
         self.write_headers(response.headers_mut());
         response.extensions_mut().insert(Arc::new(self));
         response
-    }
-}
-
-/// A wait of more than a minute as people say it.
-fn in_words(wait: Duration) -> String {
-    let secs = wait.as_secs_f64().ceil();
-    match secs {
-        ..600.0 => format!("{secs} seconds"),
-        ..7200.0 => format!("{} minutes", (secs / 60.0).ceil()),
-        _ => format!("{:.1} hours", secs / 3600.0),
     }
 }
 

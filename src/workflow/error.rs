@@ -19,7 +19,7 @@ pub enum WorkflowError {
         needed: usize,
     },
     /// Every worker was rate-limited, or the one model of a direct call.
-    #[error("every model asked is rate-limited upstream; try again later")]
+    #[error("every model asked is rate-limited upstream; try again {}", when(*.retry_after))]
     RateLimited {
         /// The smallest wait an upstream asked for.
         retry_after: Option<Duration>,
@@ -56,6 +56,22 @@ pub enum WorkflowError {
     Upstream(LlmError),
 }
 
+fn when(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(|| "later".to_owned(), |wait| format!("in {}", in_words(wait)))
+}
+
+/// A wait as people say it: `30 seconds`, `12 minutes`, `2.5 hours`.
+#[must_use]
+pub fn in_words(wait: Duration) -> String {
+    let secs = wait.as_secs_f64().ceil().max(1.0);
+    match secs {
+        ..=1.0 => "1 second".to_owned(),
+        ..600.0 => format!("{secs} seconds"),
+        ..7200.0 => format!("{} minutes", (secs / 60.0).ceil()),
+        _ => format!("{:.1} hours", secs / 3600.0),
+    }
+}
+
 fn all_failed(workers: &[(String, String)], needed: usize) -> String {
     let each = by_reason(workers.iter().map(|(name, why)| (name.as_str(), why.as_str())));
     if needed > 1 {
@@ -73,4 +89,25 @@ pub(super) fn by_reason<'a>(failures: impl Iterator<Item = (&'a str, &'a str)>) 
     let told: Vec<String> =
         reasons.iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
     told.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_limit_names_its_wait() {
+        for (millis, want) in [
+            (None, "later"),
+            (Some(0), "in 1 second"),
+            (Some(2_500), "in 3 seconds"),
+            (Some(30_000), "in 30 seconds"),
+            (Some(1_800_000), "in 30 minutes"),
+            (Some(9_000_000), "in 2.5 hours"),
+        ] {
+            let retry_after = millis.map(Duration::from_millis);
+            let said = WorkflowError::RateLimited { retry_after }.to_string();
+            assert!(said.ends_with(&format!("; try again {want}")), "{said}");
+        }
+    }
 }
