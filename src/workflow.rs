@@ -22,6 +22,7 @@ mod hedge;
 mod lenient;
 mod level;
 mod lineup;
+mod queued;
 mod reranker;
 mod run;
 pub mod selector;
@@ -124,6 +125,13 @@ pub struct RunSummary {
 pub enum Event {
     /// A stage began.
     StageStarted {
+        /// Which.
+        stage: StageKind,
+        /// The worker's name; the stage's model otherwise.
+        name: String,
+    },
+    /// A stage has been waiting for its permits for a while; at most once for a stage.
+    StageQueued {
         /// Which.
         stage: StageKind,
         /// The worker's name; the stage's model otherwise.
@@ -304,6 +312,7 @@ impl Answer {
                 self.state.calls.entry(*index).or_default().extend(fields.clone());
             }
             Event::StageStarted { .. }
+            | Event::StageQueued { .. }
             | Event::StageFinished(_)
             | Event::DraftBegun
             | Event::Draft { .. }

@@ -55,8 +55,8 @@ pub struct Options {
     pub err: Look,
 }
 
-/// Loads the config at `path` and shows it: every expanded workflow as a tree, the models, what one
-/// request to each can cost, then notices and warnings. Problems go to `err`, and in JSON to `out` like
+/// Loads the config at `path` and shows it: warnings, every expanded workflow as a tree, the models,
+/// what one request to each can cost, then notices. Problems go to `err`, and in JSON to `out` like
 /// all the rest. Returns the exit code: 1 when the config is good and a probed endpoint is not.
 ///
 /// # Errors

@@ -111,7 +111,7 @@ fn screen(config: &Config, address: SocketAddr, opening: Opening) -> String {
 
 fn lines(config: &Config, address: SocketAddr, opening: Opening, most: usize) -> Vec<String> {
     let title = format!("Chorus {} is ready; Ctrl-C ends it.", env!("CARGO_PKG_VERSION"));
-    let mut lines = vec![title, String::new()];
+    let mut lines = vec![String::new()];
     lines.extend(addresses(address));
     lines.push(fact("API key", &access(config)));
     if let Some(path) = &config.path {
@@ -129,8 +129,12 @@ fn lines(config: &Config, address: SocketAddr, opening: Opening, most: usize) ->
     lines.extend([String::new(), "Models".to_owned()]);
     let models = config.models.values().map(|model| (model.name.clone(), whereabouts(model)));
     lines.extend(some(models.collect(), most));
-    lines.extend(remarked(config, HEIGHT.saturating_sub(lines.len())));
-    lines
+    let remarks = remarked(config, HEIGHT.saturating_sub(lines.len() + 1));
+    // Warnings come first, for nobody reads to the end of what is ready.
+    match config.warnings.is_empty() {
+        true => [vec![title], lines, remarks].concat(),
+        false => [vec![title], remarks, lines].concat(),
+    }
 }
 
 fn access(config: &Config) -> String {
@@ -321,6 +325,12 @@ worker_timeout_secs = 90000
         insta::assert_snapshot!(screen, @r#"
     Chorus 0.1.0 is ready; Ctrl-C ends it.
 
+    Warnings and notices
+      config.toml:11: model `a-name-that-goes-on-and-on-for-very-long`:
+        [[model.endpoint]]: `api_key` is a placeholder; write the real one, or
+        env:NAME
+      and 4 more; `chorus check` shows them
+
       OpenAI clients    http://127.0.0.1:8080/v1
       Ollama clients    http://127.0.0.1:8080
       Listens on        every address of this machine, port 8080
@@ -336,12 +346,6 @@ worker_timeout_secs = 90000
       a-name-that-goes-on-and-o...  openai at api.a-host-whose-name-is-as-long-as...
       m0                            openai at gpu-0.lan:8000
       and 94 more; `chorus check` shows them
-
-    Warnings and notices
-      config.toml:11: model `a-name-that-goes-on-and-on-for-very-long`:
-        [[model.endpoint]]: `api_key` is a placeholder; write the real one, or
-        env:NAME
-      and 4 more; `chorus check` shows them
     "#);
     }
 

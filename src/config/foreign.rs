@@ -24,6 +24,13 @@ pub(super) fn is_plain_reference(text: &str) -> bool {
         .all(|word| word == name || SPELLING.contains(&word.to_ascii_lowercase().as_str()))
 }
 
+/// Whether a text names a file in the spelling of another tool.
+pub(super) fn is_file(text: &str) -> bool {
+    let is_ours = text.starts_with("file:");
+    let names_one = text.to_ascii_lowercase().starts_with("file:");
+    (names_one && !is_ours) || ["@/", "@./", "@~/"].iter().any(|start| text.starts_with(start))
+}
+
 fn is_reference(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let around = |open: &str, close: &str| {
@@ -49,6 +56,13 @@ fn is_reference(text: &str) -> bool {
             .any(|word| after(word))
         || (after("env") && !ours)
         || after("getenv")
+        // Of keyrings.
+        || ["op://", "vault:", "keyring:", "secret:", "sops:", "doppler:", "aws-sm:", "bws:"]
+            .iter()
+            .any(|scheme| lower.starts_with(scheme))
+        || is_file(text)
+        || around("`", "`")
+        || around("#{", "}")
         // A name alone that can only be a variable's.
         || (identifier(text)
             && text.contains('_')
@@ -112,8 +126,22 @@ mod tests {
             "secrets.OPENAI_API_KEY",
             "Bearer $OPENAI_API_KEY",
             "OPENAI_API_KEY",
+            "vault:OPENAI_API_KEY",
+            "op://keys/OPENAI_API_KEY",
+            "#{OPENAI_API_KEY}",
+            "`echo OPENAI_API_KEY`",
         ] {
             assert_eq!(variable(text).as_deref(), Some("OPENAI_API_KEY"), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_of_other_tools_are_known() {
+        for text in ["FILE:/run/key", "File:key.txt", "@/run/key", "@./key", "@~/key"] {
+            assert!(is_file(text) && variable(text).is_some(), "{text}");
+        }
+        for text in ["file:/run/key", "@key", "files"] {
+            assert!(!is_file(text), "{text}");
         }
     }
 

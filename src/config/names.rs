@@ -120,8 +120,14 @@ fn near<'n>(asked: &str, names: &[&'n str]) -> Option<&'n str> {
         let rest = longer.strip_prefix(shorter).filter(|_| !shorter.is_empty());
         rest.is_some_and(|rest| rest.starts_with([':', '-', '/', '@']))
     };
-    let last = asked.rsplit('/').next().unwrap_or(asked);
-    let either = |name: &&&str| goes_on(name, asked) || goes_on(asked, name) || **name == last;
+    let asked = asked.trim();
+    let asked = asked.strip_suffix(":latest").unwrap_or(asked);
+    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let (lower, bare) = (asked.to_lowercase(), last(asked));
+    let either = |name: &&&str| {
+        let name = name.to_lowercase();
+        goes_on(&name, &lower) || goes_on(&lower, &name) || last(&name) == bare
+    };
     did_you_mean(asked, names.iter().copied()).or_else(|| names.iter().find(either).copied())
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Reporter {
 #[derive(Debug)]
 enum Entry {
     Begins { stage: StageKind, names: Vec<String> },
+    Queued { stage: StageKind, names: Vec<String> },
     Ended { report: StageReport, names: Vec<String> },
     Line(String),
 }
@@ -43,6 +44,7 @@ impl Reporter {
         }
         match event {
             Event::StageStarted { stage, name } => self.begins(*stage, name),
+            Event::StageQueued { stage, name } => self.queued(*stage, name),
             Event::StageFinished(report) => self.ended(report),
             Event::Fallback(fallback) => self.falls_back(fallback),
             Event::DraftsCut(cut) => self.waiting.push(Entry::Line(self.language.cut(cut))),
@@ -71,6 +73,7 @@ impl Reporter {
         for entry in std::mem::take(&mut self.waiting) {
             let line = match entry {
                 Entry::Begins { stage, names } => self.language.begins(stage, &names),
+                Entry::Queued { stage, names } => self.language.queued(stage, &names),
                 Entry::Ended { report, names } => self.language.ended(&report, &names),
                 Entry::Line(line) => line,
             };
@@ -89,6 +92,16 @@ impl Reporter {
         self.waiting.push(Entry::Begins { stage, names: vec![name.to_owned()] });
     }
 
+    fn queued(&mut self, stage: StageKind, name: &str) {
+        if let Some(Entry::Queued { stage: last, names }) = self.waiting.last_mut()
+            && *last == stage
+        {
+            names.push(name.to_owned());
+            return;
+        }
+        self.waiting.push(Entry::Queued { stage, names: vec![name.to_owned()] });
+    }
+
     /// Those that did not succeed for the same reason at the same time share a line.
     fn ended(&mut self, report: &StageReport) {
         if let Some(language) = &report.language {
@@ -103,7 +116,9 @@ impl Reporter {
                 other.duration_ms = other.duration_ms.max(report.duration_ms);
                 Some(names)
             }
-            Entry::Begins { .. } | Entry::Ended { .. } | Entry::Line(_) => None,
+            Entry::Begins { .. } | Entry::Queued { .. } | Entry::Ended { .. } | Entry::Line(_) => {
+                None
+            }
         });
         match alike {
             Some(names) => names.push(report.name.clone()),
@@ -201,6 +216,8 @@ mod tests {
             starts(Analyzer, "small"),
             starts(Worker, "qwen3:8b"),
             starts(Worker, "llama3.2:3b"),
+            Event::StageQueued { stage: Worker, name: "qwen3:8b".to_owned() },
+            Event::StageQueued { stage: Worker, name: "llama3.2:3b".to_owned() },
             because("code", report(Analyzer, "small", Ok, 49)),
             Event::StageFinished(report(Worker, "qwen#1", Ok, 1980)),
             because("timeout", report(Worker, "b", Timeout, 60_000)),
@@ -220,6 +237,7 @@ mod tests {
         insta::assert_snapshot!(told(Language::English, &events), @r"
         analyzing with small
         asking qwen3:8b, llama3.2:3b
+        worker qwen3:8b, llama3.2:3b: queued, waiting for a free place
         analyzer small: ok (code), 0.0 s
         worker qwen#1: ok, 2.0 s
         worker b, c: timeout (timeout), 60.4 s
@@ -240,6 +258,7 @@ mod tests {
         insta::assert_snapshot!(told(Language::Chinese, &events), @r"
         正在用 small 分析问题
         正在询问 qwen3:8b、llama3.2:3b
+        worker qwen3:8b、llama3.2:3b：排队中，等待空闲名额
         分析器 small：完成（code），0.0 秒
         worker qwen#1：完成，2.0 秒
         worker b、c：超时（timeout），60.4 秒

@@ -42,7 +42,16 @@ pub(super) async fn listen(
     tracker: &Tracker,
     rest: &mut Vec<CallStream>,
 ) -> Result<Reply, LlmError> {
-    listen_into(&mut String::new(), model, stream, tracker, rest).await
+    listen_into(&mut String::new(), model, stream, tracker, rest, UncalledFor::Nothing).await
+}
+
+/// What a call of a tool counts as that a stage was not to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UncalledFor {
+    /// No output.
+    Nothing,
+    /// What the model would do, said in words, where it says nothing else.
+    Words,
 }
 
 /// The same, leaving what was heard in `text` when it fails.
@@ -52,7 +61,9 @@ pub(super) async fn listen_into(
     mut stream: CallStream,
     tracker: &Tracker,
     rest: &mut Vec<CallStream>,
+    uncalled_for: UncalledFor,
 ) -> Result<Reply, LlmError> {
+    let mut calls = String::new();
     while let Some(item) = tracker.next(&mut stream).await {
         match item? {
             CallEvent::Delta(Delta::Text(piece)) if text.len() + piece.len() > MAX_OUTPUT_BYTES => {
@@ -66,7 +77,10 @@ pub(super) async fn listen_into(
                     return Err(error(model, LlmErrorKind::ContentFilter, what));
                 }
                 // No stage is shown another one's thoughts.
-                let text = without_thoughts(std::mem::take(text));
+                let mut text = without_thoughts(std::mem::take(text));
+                if text.trim().is_empty() && uncalled_for == UncalledFor::Words {
+                    text = calls;
+                }
                 if text.trim().is_empty() {
                     return Err(error(model, LlmErrorKind::Empty, "it answered without any text"));
                 }
@@ -74,8 +88,22 @@ pub(super) async fn listen_into(
                 let reason = plain(completion.reason);
                 return Ok(Reply { text, completion: Completion { reason, ..completion } });
             }
+            CallEvent::Delta(Delta::ToolCall(call)) => {
+                if calls.len() + call.name.as_ref().map_or(0, String::len) + call.arguments.len()
+                    > MAX_OUTPUT_BYTES
+                {
+                    return Err(too_large(model));
+                }
+                if let Some(name) = &call.name {
+                    calls.push_str(&format!("\nThe tool {name} should be called with "));
+                }
+                calls.push_str(&call.arguments);
+            }
             // What an attempt said that was broken off is taken back.
-            CallEvent::Started { .. } => text.clear(),
+            CallEvent::Started { .. } => {
+                text.clear();
+                calls.clear();
+            }
             CallEvent::Attempt(_) | CallEvent::Waiting { .. } | CallEvent::Delta(_) => {}
         }
     }

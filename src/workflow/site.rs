@@ -14,6 +14,7 @@ use super::{
     critical::{Chain, later},
     cut::cuttable,
     level::{Position, run_level},
+    queued::telling_of_queues,
     reranker, selector,
     stand_in::Reader,
     step::{Candidate, Failure, Known, LevelOutcome, MemberOutcome, Step, Steps},
@@ -24,7 +25,7 @@ use super::{
     worker::{self, Draft},
 };
 use crate::{
-    config::{Leaf, Member, Plan, Reranker, Schedule, Stage},
+    config::{Leaf, Member, Plan, Progress, Reranker, Schedule, Stage},
     llm::{CallStream, Completion, LlmErrorKind},
 };
 
@@ -51,6 +52,7 @@ impl Site {
     /// The level's own analyzer; `crew` are the workers it may choose among.
     pub(super) fn analyze(&self, stage: &Stage, crew: Vec<String>) -> (Steps, Running) {
         let tracker = Tracker::new(&self.run, self.window.analysis, &stage.model);
+        let model = stage.model.clone();
         let (run, stage, own) = (Arc::clone(&self.run), stage.clone(), tracker.clone());
         let before = self.before.clone();
         let steps = stream! {
@@ -59,7 +61,7 @@ impl Site {
             let analysis = analyzer::analyze(&run, &stage, &crew, &own).await;
             yield Step::Analyzed(Box::new(analysis));
         };
-        running(Box::pin(steps), tracker)
+        self.calling(Box::pin(steps), tracker, StageKind::Analyzer, &model)
     }
 
     pub(super) fn member(&self, seat: usize, member: &Member) -> (Steps, Running) {
@@ -122,7 +124,7 @@ impl Site {
             yield Step::Member { seat, outcome: Box::new(outcome) };
             drain(rest).await;
         };
-        running(Box::pin(steps), tracker)
+        self.calling(Box::pin(steps), tracker, StageKind::Worker, &leaf.name)
     }
 
     fn nested(&self, seat: usize, plan: &Plan) -> (Steps, Running) {
@@ -173,6 +175,7 @@ impl Site {
     ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let tracker = Tracker::new(&run, self.window.end, &reranker.stage.model);
+        let model = reranker.stage.model.clone();
         let own = tracker.clone();
         let steps = stream! {
             own.begin(before);
@@ -180,7 +183,7 @@ impl Site {
             let reranking = reranker::rerank(&run, &reranker, &shown, &own).await;
             yield Step::Reranked(Box::new(reranking));
         };
-        running(Box::pin(steps), tracker)
+        self.calling(Box::pin(steps), tracker, StageKind::Reranker, &model)
     }
 
     pub(super) fn judge(
@@ -191,6 +194,7 @@ impl Site {
     ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let tracker = Tracker::new(&run, self.window.end, &stage.model);
+        let model = stage.model.clone();
         let own = tracker.clone();
         let steps = stream! {
             own.begin(before);
@@ -198,7 +202,7 @@ impl Site {
             let selection = selector::select(&run, &stage, &candidates, &own).await;
             yield Step::Selected(Box::new(selection));
         };
-        running(Box::pin(steps), tracker)
+        self.calling(Box::pin(steps), tracker, StageKind::Selector, &model)
     }
 
     /// The writer, once it knows what it has to wait for.
@@ -211,6 +215,7 @@ impl Site {
     ) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let tracker = Tracker::new(&run, self.window.end, &stage.model);
+        let model = stage.model.clone();
         let (analyzer, reader, end) = (self.analyzer.clone(), self.reader, self.window.end);
         let (mut analysis, own) = (self.analysis.clone(), tracker.clone());
         let steps = stream! {
@@ -232,7 +237,25 @@ impl Site {
                 yield step;
             }
         };
-        running(Box::pin(steps), tracker)
+        self.calling(Box::pin(steps), tracker, StageKind::Synthesizer, &model)
+    }
+}
+
+impl Site {
+    /// A stage that makes calls of its own.
+    fn calling(
+        &self,
+        steps: Steps,
+        tracker: Tracker,
+        stage: StageKind,
+        name: &str,
+    ) -> (Steps, Running) {
+        let is_told = self.run.engine.config.server.progress != Progress::Off;
+        let steps = match is_told {
+            true => telling_of_queues(steps, tracker.clone(), stage, name),
+            false => steps,
+        };
+        running(steps, tracker)
     }
 }
 

@@ -371,6 +371,19 @@ impl Tracker {
         self.entry().called
     }
 
+    /// Whether a call has got its permits, or the stage is over.
+    pub(super) fn was_sent(&self) -> bool {
+        let entry = self.entry();
+        let in_flight = entry.flight.as_ref().is_some_and(|flight| flight.attempt.is_some());
+        in_flight || entry.record.attempts > 0 || entry.ended.is_some()
+    }
+
+    /// How long the call that is being made has waited for its permits.
+    pub(super) fn waits_for(&self) -> Duration {
+        let since = self.entry().flight.as_ref().and_then(|flight| flight.waiting);
+        since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     /// How long the calls waited for permits so far.
     pub(super) fn queued(&self) -> Duration {
         Duration::from_millis(self.entry().record.queued_ms)

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    ask::{Reply, listen_into, without_thoughts},
+    ask::{Reply, UncalledFor, listen_into, without_thoughts},
     context::RunContext,
     excerpt,
     step::Advice,
@@ -159,7 +159,13 @@ impl Assignment {
         let (begun, queued) = (Instant::now(), tracker.queued());
         let call = self.call(run, model, chosen, limit);
         let was_shown = !call.tools.is_empty();
-        let reply = listen_into(text, model, tracker.call(model, call), tracker, rest).await;
+        // A call that is made without tools to call is what the writer is shown of it.
+        let words = match run.request.tools.is_empty() || self.answers {
+            true => UncalledFor::Nothing,
+            false => UncalledFor::Words,
+        };
+        let first = if was_shown { UncalledFor::Nothing } else { words };
+        let reply = listen_into(text, model, tracker.call(model, call), tracker, rest, first).await;
         let is_empty = |error: &LlmError| error.kind == LlmErrorKind::Empty;
         let called = was_shown && tracker.called_tool() && reply.as_ref().is_err_and(is_empty);
         if !called {
@@ -170,7 +176,7 @@ impl Assignment {
         let left = limit.saturating_sub(begun.elapsed().saturating_sub(waited));
         text.clear();
         let call = self.call(run, model, chosen, left);
-        listen_into(text, model, tracker.call(model, call), tracker, rest).await
+        listen_into(text, model, tracker.call(model, call), tracker, rest, words).await
     }
 
     fn record(&self, call: super::trace::CallRecord, response: Option<String>) -> WorkerRecord {

@@ -102,7 +102,7 @@ pub(super) fn show(
 ) -> io::Result<()> {
     let config = loaded.ok();
     let diagnostics: Vec<&Diagnostic> = match loaded {
-        Ok(config) => config.notices.iter().chain(&config.warnings).collect(),
+        Ok(config) => config.warnings.iter().chain(&config.notices).collect(),
         Err(error) => error.diagnostics().iter().collect(),
     };
     let count = |severity| diagnostics.iter().filter(|one| one.severity == severity).count();

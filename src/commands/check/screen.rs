@@ -155,6 +155,13 @@ fn show_counting(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Counted too, since they hedge: a second call of {late}.")?;
     }
     writeln!(out, "Not counted: {}repairs of refused parameters.", further_attempts(config))?;
+    if config.workflows().any(|workflow| workflow.plan.synthesizer.is_some()) {
+        writeln!(
+            out,
+            "Nor counted, where tools may be called: one call of the best draft's model, which \
+             writes when every writer has failed."
+        )?;
+    }
     writeln!(
         out,
         "Assumed: a prompt of {PROMPT_TOKENS} tokens; answers of {ANSWER_TOKENS}, or of `max_tokens` \

@@ -110,6 +110,7 @@ worker_timeout_secs = 9
 
     Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
     Not counted: up to 2 retries of each call that fails, and repairs of refused parameters.
+    Nor counted, where tools may be called: one call of the best draft's model, which writes when every writer has failed.
     Assumed: a prompt of 1000 tokens; answers of 1000, or of `max_tokens` where a stage has it; whoever judges or writes reads the prompt and all candidates, as far as its `context_tokens` reach.
 
     Notices
@@ -263,6 +264,7 @@ json = '{{ "workers": ["small", "small"], "selector": "small", "policy": {{ "quo
 
     Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with less when its context is too small); a selector three times (that, and to repair its verdict); a fallback like what it stands in for.
     Not counted: up to 2 retries of each call that fails, and repairs of refused parameters.
+    Nor counted, where tools may be called: one call of the best draft's model, which writes when every writer has failed.
     Assumed: a prompt of 1000 tokens; answers of 1000, or of `max_tokens` where a stage has it; whoever judges or writes reads the prompt and all candidates, as far as its `context_tokens` reach.
     ");
 }

@@ -35,10 +35,13 @@ impl<'a, 't> Secrets<'a, 't> {
         let (span, text) = (value.span(), value.get_ref().trim());
         if let Some(name) = foreign::variable(text) {
             let name = if name.is_empty() { "NAME" } else { &name };
-            let what = format!(
-                "{what} is taken as the key itself: this is how other tools write a variable"
-            );
-            self.report.warn(self.report.place(&span), what, format!("write env:{name}"));
+            let (thing, remedy) = match foreign::is_file(text) {
+                true => ("a file", "write file:PATH".to_owned()),
+                false => ("a variable", format!("write env:{name}")),
+            };
+            let what =
+                format!("{what} is taken as the key itself: this is how other tools write {thing}");
+            self.report.warn(self.report.place(&span), what, remedy);
         }
         let key = if let Some(name) = text.strip_prefix("env:").filter(|_| is_ours(text)) {
             self.variable(name.trim(), what, &span)?

@@ -59,8 +59,9 @@ impl Plan {
     /// for the context's length); a selector three times (that, and its one repair try). A
     /// `fallback` model is asked as often as the one it stands in for. Once more counts each model
     /// that may be asked a second time elsewhere (`hedge_after_ms`; a fallback that is asked early is
-    /// counted already). Not counted are retries, which `[workflow.retry]` bounds per call, and
-    /// repairs of refused parameters. In the order in which the plan names the models.
+    /// counted already). Not counted are retries, which `[workflow.retry]` bounds per call,
+    /// repairs of refused parameters, and the model of the best draft, which writes in the place of
+    /// writers that failed where tools may be called. In the order in which the plan names the models.
     ///
     /// Tokens are an estimate: a prompt has [`PROMPT_TOKENS`], an answer its stage's `max_tokens` or
     /// [`ANSWER_TOKENS`], and who judges or writes reads the prompt and all candidates, as far as its

@@ -98,6 +98,8 @@ fn a_wrong_name_is_told_the_right_one() {
         ("fsat", Some("fast")),
         ("choruss", Some("chorus")),
         ("ollama/fast", Some("fast")),
+        ("Deep", Some("org/deep")),
+        ("qwen3:latest", Some("qwen3:8b")),
         ("claude-opus", None),
         ("judgee", None),
     ] {

@@ -124,6 +124,7 @@ impl<E: Encoder> Flow<E> {
         match event {
             Some(
                 event @ (Event::StageStarted { .. }
+                | Event::StageQueued { .. }
                 | Event::StageFinished(_)
                 | Event::DraftBegun
                 | Event::Draft { .. }

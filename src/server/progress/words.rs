@@ -76,6 +76,17 @@ impl Language {
         }
     }
 
+    /// Waiting for the permits of a model, or of the request.
+    pub(super) fn queued(self, stage: StageKind, names: &[String]) -> String {
+        let names = self.names(names);
+        match self {
+            Self::English => {
+                format!("{} {names}: queued, waiting for a free place", stage.as_str())
+            }
+            Self::Chinese => format!("{} {names}：排队中，等待空闲名额", chinese_stage(stage)),
+        }
+    }
+
     /// `worker qwen#1: ok, 2.0 s` and the like.
     pub(super) fn ended(self, report: &StageReport, names: &[String]) -> String {
         let StageReport { stage, status, duration_ms, detail, .. } = report;

@@ -245,6 +245,8 @@ proptest! {
         let mut plan = plan;
         plan["policy"]["deadline_secs"] = json!(Duration::from_millis(deadline_ms).as_secs_f64());
         let cast = cast_of(&habits);
+        // Where tools are called, a worker's model may write too: not counted, and said so.
+        let stand_in = u64::from(!request.tools.is_empty());
         let (told, open) = block_on(async {
             let hedging = if hedges { HEDGING } else { "" };
             let limits = "[workflow.timeouts]\nworker_timeout_secs = 80000\n";
@@ -261,6 +263,7 @@ proptest! {
             let config = engine.config();
             for (model, most) in config.workflow.plan.worst_case_calls(&config.models) {
                 let asked = cast.asked(&model).len() as u64;
+                let most = most + stand_in;
                 assert!(asked <= most, "{model}: {asked} calls, and {most} were foretold");
             }
             (told.expect("it hangs"), cast.open.load(Ordering::SeqCst))

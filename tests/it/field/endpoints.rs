@@ -48,6 +48,12 @@ async fn a_fault_of_the_request_is_not_booked_on_the_endpoint() {
         (404, r#"{"error":{"message":"No endpoints found that support tool use."}}"#),
         (404, r#"{"error":{"message":"No endpoints found matching your data policy."}}"#),
         (404, "nothing here"),
+        (403, r#"{"error":{"message":"Country, region, or territory not supported"}}"#),
+        (403, r#"{"error":{"message":"Tool use is disabled for this request"}}"#),
+        (403, "Request blocked by WAF: SQL injection detected"),
+        (404, r#"{"error":{"message":"The model is overloaded"}}"#),
+        (404, r#"{"error":{"message":"model m is currently unavailable"}}"#),
+        (404, r#"{"error":{"message":"tool not found: the model cannot call f"}}"#),
         (413, r#"{"error":{"message":"too large"}}"#),
     ];
     let stories = faults.iter().flat_map(|fault| PROTOCOLS.map(|protocol| (fault, protocol)));

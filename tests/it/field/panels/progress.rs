@@ -206,3 +206,26 @@ async fn workers_that_failed_for_the_same_reason_are_named_together() {
         assert_eq!(message.matches("failing with").count(), 1, "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_stage_that_waits_for_its_permits_is_told() {
+    for path in PATHS {
+        // Two workers of one model that takes one call at a time.
+        let slow = Script::says("The first draft.").after(ms(2000));
+        let upstream = Upstream::start([
+            ("judge", Script::judges_for("first")),
+            ("writer", Script::says("the answer")),
+            ("a", slow),
+        ])
+        .await;
+        let mut setup = four_stages(&["a"]).without_retries();
+        setup.plan()["workers"] = json!([{"ref": "a", "samples": 2}]);
+        let chorus = setup.model_keys("a", "max_concurrency = 1").over(&upstream).await;
+        let (progress, answer) = told(&chorus, path, "why?").await;
+        assert!(!answer.is_empty(), "{path}");
+        let queued = progress.lines().filter(|line| line.contains("queued, waiting"));
+        let queued: Vec<&str> = queued.collect();
+        assert_eq!(queued.len(), 1, "{path}: {progress}");
+        assert!(queued.iter().all(|line| line.starts_with("worker a#")), "{path}: {progress}");
+    }
+}

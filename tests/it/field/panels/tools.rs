@@ -138,3 +138,40 @@ async fn a_worker_that_calls_a_tool_though_told_not_to_is_asked_again_without_an
         }
     }
 }
+
+#[tokio::test]
+async fn a_worker_that_does_nothing_but_call_a_tool_drafts_that_call() {
+    for protocol in PROTOCOLS {
+        for policy in [json!({}), json!({"worker_tools": "schemas"})] {
+            let calls = || Script::calls_tool("tool_3", json!({"path": "a.txt"}));
+            let upstream = Upstream::start([
+                ("judge", Script::judges_for("of b")),
+                ("writer", Script::says("the answer")),
+                ("a", calls()),
+                ("b", calls()),
+            ])
+            .await;
+            let mut setup = panel(protocol);
+            setup.plan()["policy"] = policy.clone();
+            let chorus = setup.over(&upstream).await;
+            let body =
+                json!({"model": "chorus", "messages": conversation(), "tools": many_tools()});
+            let (status, answer) = chorus.ask("/v1/chat/completions", &body).await;
+            assert_eq!(status, 200, "{protocol} {policy}: {answer}");
+            let seen = upstream.seen_by("writer").pop().unwrap();
+            assert!(seen.text().contains("The tool tool_3 should be called with"), "{protocol}");
+        }
+    }
+    // Where there are no tools, it is no answer.
+    let upstream = Upstream::start([
+        ("judge", Script::judges_for("of b")),
+        ("writer", Script::says("the answer")),
+        ("a", Script::calls_tool("tool_3", json!({}))),
+        ("b", Script::calls_tool("tool_3", json!({}))),
+    ])
+    .await;
+    let chorus = panel("openai").over(&upstream).await;
+    let body = json!({"model": "chorus", "messages": [{"role": "user", "content": "hi"}]});
+    let (status, answer) = chorus.ask("/v1/chat/completions", &body).await;
+    assert_eq!(status, 502, "{answer}");
+}
