@@ -75,7 +75,7 @@ impl Failure {
             | LlmErrorKind::Garbled
             | LlmErrorKind::Truncated
             | LlmErrorKind::Redirected
-            | LlmErrorKind::Upstream { status: 500.. } => Report::Failed { code, rest },
+            | LlmErrorKind::Upstream { status: 499.. } => Report::Failed { code, rest },
             LlmErrorKind::InBand if self.advice != Advice::Never => Report::Failed { code, rest },
             LlmErrorKind::RateLimited { retry_after } => {
                 Report::Limited { rest: retry_after.or(rest) }

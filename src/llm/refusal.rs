@@ -4,6 +4,7 @@
 mod body;
 mod context;
 mod meaning;
+mod overflow;
 #[cfg(test)]
 mod tests;
 
@@ -108,7 +109,10 @@ impl Refusal {
 
     /// Whether a web page came instead of an error.
     fn is_page(&self) -> bool {
-        self.body.texts.first().is_some_and(|text| text.trim_start().starts_with('<'))
+        self.body.texts.first().is_some_and(|text| {
+            let text = text.trim_start();
+            text.starts_with('<') || text.starts_with("error code: ") // Cloudflare's, in short
+        })
     }
 
     /// The wait that its body asks for.
@@ -178,7 +182,7 @@ impl Refusal {
         if meaning::is_capacity(&words) {
             return LlmErrorKind::Capacity;
         }
-        if meaning::is_overflow(&words) {
+        if overflow::is_overflow(&words) {
             return LlmErrorKind::ContextLength;
         }
         // Gemini says "quota" of every limit, also of those that a wait cures; then it names one.
@@ -201,7 +205,8 @@ impl Refusal {
                 LlmErrorKind::RateLimited { retry_after }
             }
             0 | 408 | 409 | 425 | 500.. if self.in_band => LlmErrorKind::InBand,
-            408 | 409 | 425 | 500.. => LlmErrorKind::Upstream { status },
+            // 444, 460 and 499 are what proxies say of connections that were closed before an answer.
+            408 | 409 | 425 | 444 | 460 | 499.. => LlmErrorKind::Upstream { status },
             status => LlmErrorKind::Rejected { status },
         }
     }

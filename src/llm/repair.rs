@@ -213,7 +213,8 @@ fn is_least(value: &Value) -> bool {
     matches!(value.as_str(), Some("none" | "minimal")) || value.as_u64() == Some(0)
 }
 
-const COMPLAINTS: [&str; 26] = [
+const COMPLAINTS: [&str; 27] = [
+    "should not",
     "not accept",
     "not recognized",
     "not recognised",

@@ -101,7 +101,7 @@ pub(super) fn says_to_retry(headers: &HeaderMap) -> Option<bool> {
 
 /// Statuses that another try may cure.
 pub(super) fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 529)
+    matches!(status, 408 | 409 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 520..=524 | 529)
 }
 
 /// `retry-after-ms`, else `retry-after`: seconds, possibly a fraction, or an HTTP date. Of LiteLLM

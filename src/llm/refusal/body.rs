@@ -9,8 +9,17 @@ use serde_json::{Map, Value};
 const MESSAGES: [&str; 7] =
     ["message", "msg", "errormessage", "errormsg", "detail", "statusmsg", "raw"];
 /// The same where nothing else says anything.
-const LAST_RESORTS: [&str; 6] =
-    ["errordescription", "errmsg", "statusmessage", "description", "reason", "title"];
+const LAST_RESORTS: [&str; 9] = [
+    "errordescription",
+    "errmsg",
+    "statusmessage",
+    "faultstring",
+    "exception",
+    "failure",
+    "description",
+    "reason",
+    "title",
+];
 /// Names of fields that hold a code or a kind of error.
 const CODES: [&str; 8] =
     ["code", "errorcode", "errcode", "statuscode", "httpcode", "httpstatus", "status", "errortype"];
@@ -108,10 +117,10 @@ impl Body {
         self.take_codes(fields);
         self.take_place(fields);
         for wanted in MESSAGES {
-            for (name, value) in fields.iter().filter(|(name, _)| folded(name) == wanted) {
+            for (_, value) in fields.iter().filter(|(name, _)| folded(name) == wanted) {
                 match value {
                     Value::String(text) => self.take_text(&located(fields, text), depth),
-                    Value::Array(_) if name == "detail" => self.take_list(value, depth),
+                    Value::Array(_) => self.take_list(value, depth),
                     other => self.visit(other, depth + 1),
                 }
             }
@@ -233,7 +242,8 @@ impl Body {
         let is_info = field("@type").is_some_and(|kind| kind.ends_with("google.rpc.ErrorInfo"));
         let reason = field("reason").filter(|_| is_info);
         let violation = field("field").filter(|_| fields.contains_key("description"));
-        let Some(place) = field("param").or(reason).or(violation) else { return };
+        let extra = field("additionalProperty");
+        let Some(place) = field("param").or(extra).or(reason).or(violation) else { return };
         if self.param.is_empty() {
             place.clone_into(&mut self.param);
         }

@@ -8,7 +8,7 @@ use super::{
 
 /// Codes and types of errors with the status they stand for, folded and without the ending `error`
 /// or `exception`.
-const CODES: [(&str, u16); 40] = [
+const CODES: [(&str, u16); 42] = [
     ("authentication", 401),
     ("invalidauthentication", 401),
     ("invalidapikey", 401),
@@ -25,6 +25,8 @@ const CODES: [(&str, u16); 40] = [
     ("accessdenied", 403),
     ("forbidden", 403),
     ("notfound", 404),
+    ("invalidmodel", 404),
+    ("modeldecommissioned", 404),
     ("modelnotfound", 404),
     ("modelnotexist", 404),
     ("modelnotsupported", 404),
@@ -54,15 +56,21 @@ const CODES: [(&str, u16); 40] = [
 /// So say many of every error, also of their own.
 const SAID_OF_ALL: &str = "invalidrequesterror";
 
+/// Of some proxies: the key is not valid. Groq says so where it has no capacity left.
+const INVALID_TOKEN: u16 = 498;
+
 /// The status that an error stands for.
 pub(super) fn status(http: u16, in_band: bool, body: &Body) -> u16 {
     // Most say what they are, Anthropic's 529 too. A 400 or another 5xx may be anything.
-    let may_hide = in_band || matches!(http, 400 | 422 | 500..=528 | 530..);
+    let may_hide = in_band || matches!(http, 400 | 422 | INVALID_TOKEN | 500..=528 | 530..);
     if !may_hide {
         return http;
     }
     let prose = body.texts.join("\n");
     let lower = prose.to_lowercase();
+    if http == INVALID_TOKEN {
+        return if lower.contains("token") { 401 } else { 503 };
+    }
     let codes = body.codes().filter(|code| folded(code) != SAID_OF_ALL).filter_map(of_code);
     let named = body.status.filter(|status| *status < 500);
     let said = named.into_iter().chain(codes).chain(of_code(&body.param));
@@ -117,7 +125,10 @@ fn of_phrases(words: &str) -> Option<u16> {
         "invalid bearer token",
         "invalid proxy server token",
     ];
-    const MODEL: [&str; 7] = [
+    const MODEL: [&str; 10] = [
+        "invalid model:",
+        "model identifier is invalid",
+        "has been decommissioned",
         "model not found",
         "no such model",
         "unknown model",
@@ -136,7 +147,8 @@ fn of_phrases(words: &str) -> Option<u16> {
         "rate limited",
         "too many requests",
     ];
-    let table: [(&[&str], u16); 3] = [(&KEY, 401), (&MODEL, 404), (&LIMIT, 429)];
+    const PARAMETER: [&str; 2] = ["unsupported param", "unsupported argument"];
+    let table: [(&[&str], u16); 4] = [(&KEY, 401), (&MODEL, 404), (&LIMIT, 429), (&PARAMETER, 400)];
     table.iter().find(|(phrases, _)| mentions(words, phrases)).map(|(_, status)| *status)
 }
 
@@ -246,92 +258,6 @@ fn ends_in_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     is_own.then_some(rest)
 }
 
-/// Said of nothing but a conversation that is too long.
-const PLAIN: [&str; 11] = [
-    "context_length_exceeded",
-    "context_length_error",
-    "context_window_exceeded",
-    "contextwindowexceeded",
-    "model_context_window",
-    "exceed_context",
-    "prompt is too long",
-    "prompt too long",
-    "input is too long",
-    "input too long",
-    "input length too long",
-];
-
-/// What can be too short, or too long for it.
-const OF_CONTEXT: [&str; 22] = [
-    "context length",
-    "context_length",
-    "context size",
-    "context window",
-    "context_window",
-    "context limit",
-    "maximum context",
-    "max context",
-    "model length",
-    "max_model_len",
-    "n_ctx",
-    "sequence length",
-    "max_seq_len",
-    "input token",
-    "prompt token",
-    "input length",
-    "prompt length",
-    "number of tokens allowed",
-    "maximum number of tokens",
-    "input prompt",
-    "上下文",
-    "输入长度",
-];
-
-/// That it is.
-const OVER: [&str; 17] = [
-    "exceed",
-    "too long",
-    "too many tokens",
-    "longer than",
-    "larger than",
-    "greater than",
-    "more than",
-    "context length is",
-    "context size is",
-    "context window is",
-    "reduce the length",
-    "over the",
-    "overflow",
-    "not fit",
-    "n't fit",
-    "超过",
-    "超出",
-];
-
-/// A limit of tokens in a time is another one, and so is what a server has room for.
-const OTHER: [&str; 10] = [
-    "per minute",
-    "per min",
-    "per day",
-    "per hour",
-    "tokens_per",
-    "(tpm)",
-    "rate limit",
-    "rate_limit",
-    "quota",
-    "system memory",
-];
-
-/// Whether the prompt (and the answer asked for) is longer than the model's context.
-pub(super) fn is_overflow(words: &str) -> bool {
-    let speaks_of_it = mentions(words, &OF_CONTEXT) && mentions(words, &OVER);
-    mentions(words, &PLAIN)
-        || (speaks_of_it && !mentions(words, &OTHER))
-        || (words.contains("too many tokens")
-            && !mentions(words, &["wait", "throttl"])
-            && !mentions(words, &OTHER))
-}
-
 /// Whether the server's memory for all its requests together is used up.
 pub(super) fn is_capacity(words: &str) -> bool {
     const PHRASES: [&str; 10] = [
@@ -357,7 +283,15 @@ pub(super) fn is_used_up(words: &str) -> bool {
 
 /// Whether money or a quota is used up.
 pub(super) fn is_money(words: &str) -> bool {
-    const PHRASES: [&str; 16] = [
+    const PHRASES: [&str; 24] = [
+        "exceeded_current_quota",
+        "spending limit",
+        "spend limit reached",
+        "arrearage",
+        "in good standing",
+        "have any credits",
+        "out of credits",
+        "no credits",
         "insufficient_quota",
         "insufficient quota",
         "billing_",
@@ -380,7 +314,13 @@ pub(super) fn is_money(words: &str) -> bool {
 
 /// Whether the caller's own text was refused.
 pub(super) fn is_filtered(words: &str) -> bool {
-    const PHRASES: [&str; 10] = [
+    const PHRASES: [&str; 16] = [
+        "content exists risk",
+        "flagged as",
+        "violating our usage polic",
+        "violates usage guidelines",
+        "敏感内容",
+        "inappropriate content",
         "content_filter",
         "content filter",
         "content_policy",
