@@ -17,9 +17,8 @@ use crate::{
     types::{Effort, FinishReason, Role, ToolChoice, Usage},
 };
 use calls::ToolCalls;
-pub(super) use calls::call_id;
-pub(super) use counts::Counts;
-pub(super) use gate::partial_suffix;
+pub(super) use calls::{arguments, call_id};
+pub(super) use counts::{Counts, count};
 use gate::{Gate, Passed};
 
 mod calls;
@@ -28,8 +27,8 @@ mod gate;
 
 /// After a finish reason behind the last piece: how long usage and the terminator may take.
 const FINISH_WAIT: Duration = Duration::from_secs(5);
-/// The same once usage has come, too.
-const USAGE_WAIT: Duration = Duration::from_millis(250);
+/// The same once usage has come, too; text may still follow where a server ends each part so.
+const USAGE_WAIT: Duration = Duration::from_secs(2);
 
 /// What one frame (or whole reply) of any protocol can say. Texts are lent from the frame where
 /// they stand in it as they are.
@@ -139,10 +138,16 @@ impl Answer {
         Self {
             think: if is_open { ThinkSplitter::opened() } else { answer.think },
             gate: Gate::new(opening.as_deref(), &call.stop),
+            calls: ToolCalls::among(&call.messages),
             demand: call.tool_choice.clone().filter(is_demand),
             folded: call.folded,
             ..answer
         }
+    }
+
+    /// The number of the tool call that the last piece of one belongs to, once it was told.
+    pub(super) fn last_call(&self) -> Option<u32> {
+        self.calls.last()
     }
 
     /// A frame is about to be read.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    answer::{Counts, Piece, ToolPiece},
+    answer::{Counts, Piece, ToolPiece, arguments, count},
     ask::{Ask, number},
     body::Body,
     ending,
@@ -373,10 +373,15 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     if let Some(refusal) = Refusal::in_band(value) {
         return Err(refusal);
     }
-    let index = value.get("index").and_then(Value::as_u64);
+    let index = value.get("index").and_then(count);
     let mut pieces = Vec::new();
-    // Some compatible servers count at the very end only.
-    pieces.extend(value.get("usage").filter(|usage| usage.is_object()).map(usage));
+    // Some compatible servers count at the very end only, or where nobody else does.
+    let usages = ["/usage", "/delta/usage", "/amazon-bedrock-invocationMetrics"];
+    for told in usages.iter().filter_map(|place| value.pointer(place)) {
+        if told.is_object() {
+            pieces.push(usage(told));
+        }
+    }
     match value.get("type").and_then(Value::as_str) {
         // What it counts as written is the beginning only.
         Some("message_start") => pieces.extend(
@@ -416,13 +421,11 @@ fn block(block: &Value, index: Option<u64>) -> Vec<Piece<'_>> {
         }
         "redacted_thinking" => vec![Piece::Kept(Kept::Block(block.clone()))],
         "tool_use" => {
-            let input = block.get("input").and_then(Value::as_object);
-            let arguments = input.filter(|input| !input.is_empty()).map(|input| json!(input));
             vec![Piece::Tool(ToolPiece {
                 index,
                 id: Some(text("id").to_owned()),
                 name: Some(text("name").to_owned()),
-                arguments: arguments.map(|input| input.to_string()).unwrap_or_default(),
+                arguments: arguments(block.get("input"), true),
                 begins: true,
                 beside: None,
             })]
@@ -451,15 +454,16 @@ fn finish<'v>(reason: Option<&Value>) -> Result<Option<Piece<'v>>, Refusal> {
 }
 
 fn usage(usage: &Value) -> Piece<'static> {
-    Piece::Usage(counts(usage, usage.get("output_tokens").and_then(Value::as_u64)))
+    let written = usage.get("output_tokens").or(usage.get("outputTokenCount"));
+    Piece::Usage(counts(usage, written.and_then(count)))
 }
 
 /// What was read from the cache or written to it is not among the `input_tokens`.
 fn counts(usage: &Value, completion: Option<u64>) -> Counts {
-    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
-    let cached = count("cache_read_input_tokens");
-    let prompt = count("input_tokens").map(|fresh| {
-        let written = count("cache_creation_input_tokens").unwrap_or(0);
+    let found = |name: &str| usage.get(name).and_then(count);
+    let cached = found("cache_read_input_tokens");
+    let prompt = found("input_tokens").or_else(|| found("inputTokenCount")).map(|fresh| {
+        let written = found("cache_creation_input_tokens").unwrap_or(0);
         fresh.saturating_add(cached.unwrap_or(0)).saturating_add(written)
     });
     Counts { prompt, completion, cached, ..Counts::default() }

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
+use super::refusal::folded;
+
 /// Where an error's words stand, in a frame that is nothing else.
-const WORDS: [&str; 6] = ["message", "msg", "error_message", "error_msg", "detail", "errors"];
+const WORDS: [&str; 7] =
+    ["message", "msg", "error_message", "error_msg", "detail", "errors", "reason"];
 /// What a frame that is a part of an answer holds, in one protocol or another.
 const PARTS: [&str; 8] = [
     "candidates",
@@ -45,7 +48,9 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
     {
         return Some(value);
     }
-    value.pointer("/choices/0").filter(|choice| holds_error(choice))
+    ["/choices/0", "/choices/0/delta", "/choices/0/message"]
+        .iter()
+        .find_map(|place| value.pointer(place).filter(|part| holds_error(part)))
 }
 
 /// An `error` that says something.
@@ -67,8 +72,16 @@ fn is_part(value: &Value) -> bool {
         || value.pointer("/choices/0").is_some()
 }
 
-/// Whether a frame without any part of an answer has a bad code, or words that tell of trouble.
+/// Whether a frame without any part of an answer has a bad code, or words that tell of trouble, or a
+/// field that is an error by its name: AWS's `throttlingException`, Tencent's `Response.Error`.
 fn tells_failure(value: &Value) -> bool {
+    let fields = |value: &Value| {
+        let has_name = |(name, value): (&String, &Value)| is_error_name(name) && is_filled(value);
+        value.as_object().is_some_and(|fields| fields.iter().any(has_name))
+    };
+    if fields(value) || value.get("Response").is_some_and(fields) {
+        return true;
+    }
     let base = value.get("base_resp");
     if base.and_then(|base| base.get("status_code")).is_some_and(is_bad_code) {
         return true;
@@ -83,12 +96,26 @@ fn tells_failure(value: &Value) -> bool {
     else {
         return false;
     };
-    let codes = ["code", "status", "status_code", "error_code"];
+    let codes = ["code", "status", "status_code", "error_code", "__type"];
     let is_bad = codes.iter().filter_map(|name| value.get(name)).any(is_bad_code)
         || value.get("success").and_then(Value::as_bool) == Some(false);
     is_bad
-        || !matches!(name, "message" | "msg")
+        || !matches!(name, "message" | "msg" | "reason")
         || TROUBLE.iter().any(|trouble| words.contains(trouble))
+}
+
+fn is_error_name(name: &str) -> bool {
+    let name = folded(name);
+    let ends = ["exception", "error", "errormsg", "fault", "failure"];
+    ends.iter().any(|end| name.ends_with(end))
+}
+
+fn is_filled(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => false,
+    }
 }
 
 /// A status of HTTP's or a provider's own that is not success.
@@ -100,7 +127,7 @@ fn is_bad_code(code: &Value) -> bool {
             Ok(number) => is_bad(number),
             Err(_) => {
                 let word = text.to_lowercase();
-                ["error", "fail", "invalid", "exceed", "denied", "limit"]
+                ["error", "exception", "fail", "invalid", "exceed", "denied", "limit"]
                     .iter()
                     .any(|bad| word.contains(bad))
             }
@@ -135,6 +162,16 @@ mod tests {
             (json!({"errors": [{"message": "boom"}]}), true),
             (json!({"choices": null, "error_message": "boom"}), true),
             (json!({"base_resp": {"status_code": 1004, "status_msg": "boom"}}), true),
+            (json!({"choices": [{"delta": {"error": {"message": "boom"}}}]}), true),
+            (json!({"__type": "InternalServerException", "message": "boom"}), true),
+            (json!({"internalServerException": {"message": "boom"}}), true),
+            (json!({"exception": "boom"}), true),
+            (json!({"fault": {"faultstring": "boom"}}), true),
+            (json!({"Response": {"Error": {"Code": "InternalError", "Message": "boom"}}}), true),
+            (json!({"ErrorMsg": {"Msg": "boom", "Code": 500}, "Choices": []}), true),
+            (json!({"status": "failed", "reason": "boom"}), true),
+            (json!({"lastError": null, "id": "x"}), false),
+            (json!({"type": "ping", "reason": "idle"}), false),
             (json!({"error": null, "choices": []}), false),
             (json!({"error": "", "choices": [{"delta": {}}]}), false),
             (json!({"error": {}, "message": {"content": "hi"}}), false),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use reqwest::{
     Method, Request, Response,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use tokio::{
     task::yield_now,
@@ -93,6 +93,12 @@ pub(super) async fn open(
         let refusal = Refusal::of_response(status.as_u16(), &body);
         let refusal = refusal.with_headers(&headers, &prepared.url, &endpoint.config.api_base);
         return Err(Failure::refused(refusal, &headers, endpoint));
+    }
+    if let Some(coding) = coding(response.headers()) {
+        let words = format!(
+            "its answer is compressed ({coding}), which nobody asked for; a proxy before it may do so"
+        );
+        return Err(Failure::new(LlmErrorKind::Garbled, words));
     }
     let answer = Answer::to(call, &model.config, model.log_payloads);
     let mut exchange = Exchange::new(wire, response, answer, Recorder::new(Keys::of(call)));
@@ -264,6 +270,13 @@ impl Exchange {
             answering.ended();
         }
     }
+}
+
+/// How an answer is compressed.
+fn coding(headers: &HeaderMap) -> Option<&str> {
+    let coding = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim();
+    let is_word = !coding.is_empty() && coding.len() <= 20 && coding.is_ascii();
+    (is_word && !coding.eq_ignore_ascii_case("identity")).then_some(coding)
 }
 
 /// The body of a refusal, as far as it comes in time.

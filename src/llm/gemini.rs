@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    answer::{Counts, Piece, ToolPiece, call_id},
+    answer::{Counts, Piece, ToolPiece, arguments, call_id, count},
     ask::{Ask, number},
     body::Body,
     ending, openai,
@@ -376,13 +376,19 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         return Err(refusal);
     }
     let mut pieces = Vec::new();
-    pieces.extend(value.get("usageMetadata").filter(|usage| usage.is_object()).map(usage));
+    pieces.extend(
+        either(value, "usageMetadata", "usage_metadata")
+            .filter(|usage| usage.is_object())
+            .map(usage),
+    );
     let candidate = value.pointer("/candidates/0");
     let parts = candidate.and_then(|candidate| candidate.pointer("/content/parts")?.as_array());
     for part in parts.into_iter().flatten() {
         read_part(part, &mut pieces);
     }
-    if let Some(reason) = candidate.and_then(|candidate| candidate.get("finishReason")?.as_str()) {
+    if let Some(reason) =
+        candidate.and_then(|candidate| either(candidate, "finishReason", "finish_reason")?.as_str())
+    {
         pieces.extend(finish(reason)?.map(Piece::Finish));
     }
     let blocked = value.pointer("/promptFeedback/blockReason").is_some_and(Value::is_string);
@@ -392,18 +398,24 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     Ok(pieces)
 }
 
+/// A field by its name, or as Google's libraries in other languages write it.
+fn either<'v>(value: &'v Value, name: &str, other: &str) -> Option<&'v Value> {
+    value.get(name).or_else(|| value.get(other))
+}
+
 fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
     if let Some(text) = part.get("text").and_then(Value::as_str) {
         let is_thought = part.get("thought").and_then(Value::as_bool) == Some(true);
         let text = text.into();
         pieces.push(if is_thought { Piece::Reasoning(text) } else { Piece::Text(text) });
     }
-    if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
+    if let Some(call) = either(part, "functionCall", "function_call").filter(|it| it.is_object()) {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let id = text(call.get("id")).filter(|id| !id.is_empty()).unwrap_or_else(call_id);
-        let signature = text(part.get(SIGNATURE)).filter(|text| !text.is_empty());
+        let signature =
+            text(either(part, SIGNATURE, "thought_signature")).filter(|text| !text.is_empty());
         let beside = signature.map(|signature| json!({"google": {"thought_signature": signature}}));
-        let arguments = call.get("args").filter(|args| args.is_object()).map(Value::to_string);
+        let arguments = Some(arguments(call.get("args"), false)).filter(|text| !text.is_empty());
         // Calls arrive whole, so each is one of its own.
         pieces.push(Piece::Tool(ToolPiece {
             index: None,
@@ -431,13 +443,15 @@ fn written(answer: Option<u64>, thoughts: Option<u64>) -> Option<u64> {
 }
 
 fn usage(usage: &Value) -> Piece<'static> {
-    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
-    let reasoning = count("thoughtsTokenCount");
-    Piece::Usage(Counts {
-        prompt: count("promptTokenCount"),
-        completion: written(count("candidatesTokenCount"), reasoning),
-        cached: count("cachedContentTokenCount"),
+    let found = |name: &str, other: &str| either(usage, name, other).and_then(count);
+    let reasoning = found("thoughtsTokenCount", "thoughts_token_count");
+    let answer = found("candidatesTokenCount", "candidates_token_count");
+    let counts = Counts {
+        prompt: found("promptTokenCount", "prompt_token_count"),
+        completion: written(answer, reasoning),
+        cached: found("cachedContentTokenCount", "cached_content_token_count"),
         reasoning,
         ..Counts::default()
-    })
+    };
+    Piece::Usage(counts.within(found("totalTokenCount", "total_token_count")))
 }

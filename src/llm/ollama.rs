@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    answer::{Counts, Piece, ToolPiece, call_id},
+    answer::{Counts, Piece, ToolPiece, arguments, call_id, count},
     ask::{Ask, number},
     body::Body,
     ending, openai, prompt,
@@ -250,7 +250,10 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     let calls = said.get("tool_calls").and_then(Value::as_array);
     pieces.extend(calls.into_iter().flatten().map(tool_piece).map(Piece::Tool));
     if value.get("done").and_then(Value::as_bool) == Some(true) {
-        pieces.push(Piece::Usage(counts(value)));
+        // Servers that pretend to be one count as they do elsewhere.
+        let mut usage = openai::counts(value).unwrap_or_default();
+        usage.update(&counts(value));
+        pieces.push(Piece::Usage(usage));
         let reason = ending::word(value.get("done_reason")).map(ending::finish_reason);
         pieces.extend(reason.transpose()?.map(Piece::Finish));
         pieces.push(Piece::End);
@@ -261,11 +264,8 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
 /// Ollama's calls arrive whole, so each is one of its own, whatever its index says.
 fn tool_piece(call: &Value) -> ToolPiece {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let arguments = match call.pointer("/function/arguments") {
-        None | Some(Value::Null) => "{}".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
-    };
+    let written = Some(arguments(call.pointer("/function/arguments"), false));
+    let arguments = written.filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".to_owned());
     ToolPiece {
         index: None,
         id: text(call.get("id")).filter(|id| !id.is_empty()).or_else(|| Some(call_id())),
@@ -277,11 +277,11 @@ fn tool_piece(call: &Value) -> ToolPiece {
 }
 
 fn counts(line: &Value) -> Counts {
-    let count = |name: &str| line.get(name).and_then(Value::as_u64);
-    let time = |name: &str| count(name).filter(|nanos| *nanos > 0).map(Duration::from_nanos);
+    let found = |name: &str| line.get(name).and_then(count);
+    let time = |name: &str| found(name).filter(|nanos| *nanos > 0).map(Duration::from_nanos);
     Counts {
-        prompt: count("prompt_eval_count"),
-        completion: count("eval_count"),
+        prompt: found("prompt_eval_count"),
+        completion: found("eval_count"),
         cached: None,
         reasoning: None,
         prompt_time: time("prompt_eval_duration"),

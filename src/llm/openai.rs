@@ -4,13 +4,15 @@
 mod usage;
 mod usual;
 
+pub(in crate::llm) use usage::read as counts;
+
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    answer::{Counts, Piece, ToolPiece},
+    answer::{Counts, Piece, ToolPiece, arguments, count},
     ask::{Ask, MOST_STOPS, number},
     body::Body,
     ending, prompt,
@@ -376,10 +378,10 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
             content(said.get("refusal"), &mut pieces);
             // In a message each call is whole, in a delta it may be a piece of one.
             let begins = delta.filter(is_said).is_none();
-            let calls = said.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
-            let calls = calls.map(|call| ToolPiece { begins, ..tool_piece(call) });
-            pieces.extend(calls.map(Piece::Tool));
+            pieces.extend(calls(said).map(|call| Piece::Tool(tool_piece(call, begins))));
         }
+        // Some servers' delta is the text itself.
+        content(delta.filter(|delta| delta.is_string()), &mut pieces);
         content(choice.get("text"), &mut pieces);
         let native = ["/native_finish_reason", "/provider_specific_fields/native_finish_reason"];
         let native = native.iter().find_map(|path| ending::word(choice.pointer(path)));
@@ -421,19 +423,28 @@ fn content<'v>(content: Option<&'v Value>, pieces: &mut Vec<Piece<'v>>) {
     }
 }
 
-fn tool_piece(call: &Value) -> ToolPiece {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let arguments = match call.pointer("/function/arguments") {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
+/// The calls in a list; a lone one, also in the field that came before the list.
+fn calls(said: &Value) -> impl Iterator<Item = &Value> {
+    let (list, lone) = match said.get("tool_calls") {
+        Some(Value::Array(calls)) => (calls.as_slice(), None),
+        call => (&[][..], call.or(said.get("function_call")).filter(|call| call.is_object())),
     };
+    list.iter().chain(lone)
+}
+
+/// A call, or a piece of one unless it `begins` with it. Some have no `function` around name and
+/// arguments.
+fn tool_piece(call: &Value, begins: bool) -> ToolPiece {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let function = call.get("function").filter(|function| function.is_object()).unwrap_or(call);
+    let name = text(function.get("name"));
+    let written = function.get("arguments");
     ToolPiece {
-        index: call.get("index").and_then(Value::as_u64),
+        index: call.get("index").and_then(count),
         id: text(call.get("id")),
-        name: text(call.pointer("/function/name")),
-        arguments,
-        begins: false,
+        arguments: arguments(written, !begins),
+        name,
+        begins,
         beside: call.get("extra_content").filter(|value| !value.is_null()).map(extra_content),
     }
 }

@@ -3,6 +3,7 @@
 
 mod frame;
 mod tell;
+mod whole;
 
 use std::collections::VecDeque;
 
@@ -128,9 +129,7 @@ impl ReplyReader {
                 self.fail(Failure::new(LlmErrorKind::Garbled, GOT_HTML));
                 return None;
             }
-            Some(b'{' | b'[') if self.wire.streams_lines() => {
-                Framing::Lines(JsonLines::new(LINE_LIMIT))
-            }
+            Some(b'{') if self.wire.streams_lines() => Framing::Lines(JsonLines::new(LINE_LIMIT)),
             Some(b'{' | b'[') => Framing::Whole(Vec::new()),
             _ => Framing::Sse(SseReader::new(LINE_LIMIT)),
         };
@@ -240,7 +239,7 @@ impl ReplyReader {
     /// Reads one frame of a stream.
     fn read(&mut self, data: &str, is_error: bool) {
         let data = data.trim();
-        if is_keep_alive(data) {
+        if is_keep_alive(data) && !is_error {
             return;
         }
         self.may_be_page = false;
@@ -292,6 +291,9 @@ impl ReplyReader {
         while !self.closed {
             rest = bare(rest);
             if rest.is_empty() {
+                if is_error && data.is_empty() {
+                    self.refuse(Refusal::wordless());
+                }
                 return;
             }
             if let Some(more) = rest.strip_prefix(DONE) {
@@ -316,73 +318,6 @@ impl ReplyReader {
             Ok(pieces) => pieces.into_iter().for_each(|piece| self.tell(piece)),
             Err(refusal) => self.refuse(refusal),
         }
-    }
-
-    /// Reads a body that came as a whole, though it may be a stream after all.
-    fn read_whole(&mut self, body: &[u8]) {
-        self.may_be_page = false;
-        let text = String::from_utf8_lossy(body);
-        if self.read_usual(&text) {
-            self.look_for_field(&text);
-            return self.end_whole();
-        }
-        let mut values = Deserializer::from_str(&text).into_iter::<Value>();
-        match values.next() {
-            Some(Ok(value)) => {
-                let rest = bare(text.get(values.byte_offset()..).unwrap_or_default());
-                if !matches!(rest, "" | DONE) {
-                    self.read_any(&text, false);
-                    self.look_for_end();
-                } else if let Value::Array(frames) = &value {
-                    self.read_list(frames);
-                } else {
-                    self.read_reply(&value);
-                }
-            }
-            Some(Err(error)) if error.is_eof() => {
-                self.fail(Failure::new(LlmErrorKind::Truncated, "the reply was cut off"));
-            }
-            _ => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is not JSON")),
-        }
-    }
-
-    /// Reads a stream that came as one list, as Gemini sends it when it is not asked for events.
-    fn read_list(&mut self, frames: &[Value]) {
-        if !frames.iter().any(|frame| self.wire.is_reply(frame)) {
-            return self.read_reply(frames.first().unwrap_or(&Value::Null));
-        }
-        for frame in frames {
-            if !self.closed {
-                self.read_value(frame);
-            }
-        }
-        self.look_for_end();
-    }
-
-    /// Reads a whole reply, or the error that came instead.
-    fn read_reply(&mut self, value: &Value) {
-        if self.wire.is_reply(value) {
-            self.read_value(value);
-            if self.recorder.wants_field() {
-                self.recorder.field(self.wire.thoughts_field(value));
-            }
-            return self.end_whole();
-        }
-        match Refusal::instead_of_answer(value) {
-            Some(refusal) => self.refuse(refusal),
-            None => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply has no answer")),
-        }
-    }
-
-    /// A whole reply was read.
-    fn end_whole(&mut self) {
-        if self.closed {
-            return;
-        }
-        if self.wire.ends_with_body() {
-            self.answer.end(); // a whole body has no other terminator
-        }
-        self.look_for_end();
     }
 
     fn tell(&mut self, piece: Piece<'_>) {

@@ -36,6 +36,8 @@ pub struct SseReader {
 #[derive(Debug)]
 struct OpenEvent {
     is_error: bool,
+    /// It was named a sign of life: nothing in it is part of an answer.
+    is_idle: bool,
     data: Option<String>,
     /// Follows the data: JSON that has ended waits for no blank line.
     scan: Scanner,
@@ -46,7 +48,13 @@ impl SseReader {
     /// With the longest event that is read, in bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        let open = OpenEvent { is_error: false, data: None, scan: Scanner::default(), limit };
+        let open = OpenEvent {
+            is_error: false,
+            is_idle: false,
+            data: None,
+            scan: Scanner::default(),
+            limit,
+        };
         Self { lines: LineReader::new(limit), open, at_start: true }
     }
 
@@ -61,7 +69,7 @@ impl SseReader {
     /// When an event is longer than the limit.
     pub fn next_event(&mut self) -> Result<Option<SseEvent<'_>>, TooLong> {
         while let Some(line) = self.lines.find()? {
-            let is_data = self.open.data.is_none() && self.lines.bytes(&line).starts_with(b"data:");
+            let is_data = self.open.takes_whole() && self.lines.bytes(&line).starts_with(b"data:");
             if is_data && self.lines.skip_empty() {
                 self.at_start = false;
                 let is_error = std::mem::take(&mut self.open.is_error);
@@ -74,15 +82,20 @@ impl SseReader {
             let text = self.lines.text(&line);
             let text = if self.at_start { text.trim_start_matches('\u{feff}') } else { &text };
             self.at_start = false;
-            let (field, value) = match field(text) {
+            let is_inside = self.open.scan.is_inside();
+            let (name, value) = field(text);
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            let (field, value) = match name {
                 _ if text.is_empty() => (Field::End, ""),
-                ("data", value) => (Field::Data, value),
-                ("error", value) => (Field::Error, value),
-                ("event", value) => (Field::Name, value),
+                _ if is("data") => (Field::Data, value),
+                _ if is("error") => (Field::Error, value),
+                _ if is("event") => (Field::Name, value),
                 _ if is_bare(text) => (Field::Data, text),
-                ("" | "id" | "retry", _) => (Field::Other, ""),
+                "" | "id" | "retry" => (Field::Other, ""),
                 // Laid out over several lines, of which the first alone has a name, if any.
-                _ if self.open.scan.is_inside() => (Field::More, text),
+                _ if is_inside => (Field::More, text),
+                // A page, in the middle of a stream.
+                _ if name.starts_with('<') => (Field::Data, text),
                 _ => (Field::Other, ""),
             };
             if let Some(event) = self.open.take(field, value)? {
@@ -110,7 +123,7 @@ impl OpenEvent {
         match field {
             Field::End => {
                 event = self.complete();
-                self.is_error = false;
+                (self.is_error, self.is_idle) = (false, false);
             }
             Field::Data | Field::Error => {
                 if self.scan.is_ended() {
@@ -122,20 +135,26 @@ impl OpenEvent {
             Field::More => self.add(value)?,
             Field::Name => {
                 // A name stands before its data as a rule; behind it only an error's is believed.
-                if self.scan.is_ended() && value != "error" {
+                let is_error = names_error(value);
+                if self.scan.is_ended() && !is_error {
                     event = self.complete();
                 }
-                self.is_error = value == "error";
+                (self.is_error, self.is_idle) = (is_error, names_life(value));
             }
             Field::Other => {}
         }
         Ok(event)
     }
 
+    /// Whether a line of data may be the whole of it.
+    fn takes_whole(&self) -> bool {
+        self.data.is_none() && !self.is_idle
+    }
+
     /// The event that was put together.
     fn complete(&mut self) -> Option<SseEvent<'static>> {
         self.scan = Scanner::default();
-        let data = self.data.take()?;
+        let data = self.data.take().filter(|_| !self.is_idle)?;
         Some(SseEvent { is_error: std::mem::take(&mut self.is_error), data: data.into() })
     }
 
@@ -170,6 +189,18 @@ enum Field {
     Other,
 }
 
+/// Whether an event is one by its name.
+fn names_error(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    ["error", "exception", "failed", "failure"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether an event is a sign of life by its name.
+fn names_life(name: &str) -> bool {
+    const NAMES: [&str; 5] = ["ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"];
+    NAMES.iter().any(|known| name.trim().eq_ignore_ascii_case(known))
+}
+
 /// Whether a line is JSON without a field's name.
 fn is_bare(line: &str) -> bool {
     line.trim_ascii_start().starts_with(['{', '['])
@@ -184,7 +215,7 @@ fn data(line: &str) -> &str {
 /// A line's field and value.
 fn field(line: &str) -> (&str, &str) {
     let (field, value) = line.split_once(':').unwrap_or((line, ""));
-    (field, value.strip_prefix(' ').unwrap_or(value))
+    (field.trim_ascii(), value.strip_prefix(' ').unwrap_or(value))
 }
 
 #[cfg(test)]
@@ -231,6 +262,9 @@ mod tests {
             ("error: {\"code\":500}\n\n", true),
             ("event: error\ndata: {\"code\":500}\n\n", true),
             ("data: {\"code\":500}\nevent: error\n\n", true),
+            ("event: exception\ndata: {\"code\":500}\n\n", true),
+            (" event: Error\n Data: {\"code\":500}\n\n", true),
+            ("event: ping\ndata: now\n\ndata: {\"code\":500}\n\n", false),
             ("event: error\n\ndata: {\"code\":500}\n\n", false),
             ("event: message\ndata: {\"code\":500}\n\n", false),
         ] {

@@ -6,15 +6,20 @@
 //! configured to begin inside a thought.
 
 pub(super) mod folded;
+mod tag;
 
-use super::answer::partial_suffix;
+use tag::{Found, Match, Opening, find, matches, opening_tag};
 
 /// The tags that thoughts stand between: of most models, Mistral's, ByteDance's Seed, Kimi's,
-/// OpenThoughts', and Gemma's channel.
-const PAIRS: [(&str, &str); 8] = [
+/// OpenThoughts', Cohere's, and Gemma's channel. They count in any case, with attributes and white
+/// space in them.
+const PAIRS: [(&str, &str); 11] = [
     ("<think>", THINK_END),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<reason>", "</reason>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
     ("◁think▷", "◁/think▷"),
@@ -147,21 +152,31 @@ impl ThinkSplitter {
             self.held = self.held.trim_start().to_owned();
         }
         let trimmed = self.held.trim_start();
-        if let Some((close, rest)) = open_tag(trimmed) {
-            (self.state, self.held) = (State::Opened(Close::Tag(close)), rest.to_owned());
+        let opened = opening_tag(trimmed);
+        if let Opening::Tag(close, length) = opened {
+            let rest = trimmed.get(length..).unwrap_or_default().to_owned();
+            (self.state, self.held) = (State::Opened(Close::Tag(close)), rest);
             return true;
         }
-        if let Some(rest) = close_tags().find_map(|close| trimmed.strip_prefix(close)) {
-            (self.state, self.held) = (State::Closed, rest.to_owned());
-            return true;
+        let closed = close_tags().map(|close| matches(trimmed, close));
+        let mut is_begun = matches!(opened, Opening::Begun);
+        for found in closed {
+            match found {
+                Match::Whole(length) => {
+                    let rest = trimmed.get(length..).unwrap_or_default().to_owned();
+                    (self.state, self.held) = (State::Closed, rest);
+                    return true;
+                }
+                Match::Begun => is_begun = true,
+                Match::None => {}
+            }
         }
         if HEADS.iter().any(|head| trimmed.starts_with(head)) {
             (self.state, self.held) = (State::Head, trimmed.to_owned());
             return true;
         }
-        let opens = PAIRS.iter().map(|(open, _)| *open);
-        let mut tags = opens.chain(close_tags()).chain(HEADS);
-        if tags.any(|tag| tag.starts_with(trimmed)) && self.held.len() <= MOST_SPACE {
+        is_begun |= HEADS.iter().any(|head| head.starts_with(trimmed));
+        if is_begun && self.held.len() <= MOST_SPACE {
             return false; // nothing, or the beginning of a tag
         }
         self.state = State::Answer;
@@ -176,12 +191,14 @@ impl ThinkSplitter {
             return false;
         }
         if close == Close::Any {
-            if let Some((close, rest)) = open_tag(&self.held) {
-                (self.state, self.held) = (State::Opened(Close::Tag(close)), rest.to_owned());
-                return true;
-            }
-            if PAIRS.iter().any(|(open, _)| open.starts_with(&self.held)) {
-                return false;
+            match opening_tag(&self.held) {
+                Opening::Tag(close, length) => {
+                    let rest = self.held.get(length..).unwrap_or_default().to_owned();
+                    (self.state, self.held) = (State::Opened(Close::Tag(close)), rest);
+                    return true;
+                }
+                Opening::Begun if self.held.len() <= MOST_SPACE => return false,
+                Opening::Begun | Opening::None => {}
             }
         }
         self.state = State::Inside(close);
@@ -197,18 +214,27 @@ impl ThinkSplitter {
             Close::Any => close_tags().collect(),
             Close::Message => ENDS.into_iter().chain(HEADS).collect(),
         };
-        let found = tags.iter().filter_map(|tag| Some((self.held.find(tag)?, *tag))).min();
-        if let Some((at, tag)) = found {
+        let found = tags.iter().map(|tag| (find(&self.held, tag), *tag));
+        let (mut first, mut begun) = (None::<(usize, usize, &str)>, self.held.len());
+        for (found, tag) in found {
+            match found {
+                Found::At(at, length) if first.is_none_or(|(known, ..)| at < known) => {
+                    first = Some((at, length, tag));
+                }
+                Found::Begun(at) => begun = begun.min(at),
+                Found::At(..) | Found::Nowhere => {}
+            }
+        }
+        if let Some((at, length, tag)) = first {
             let rest = self.held.split_off(at);
             out.extend(kind(std::mem::replace(&mut self.held, rest)));
             if !HEADS.contains(&tag) {
-                self.held.drain(..tag.len());
+                self.held.drain(..length);
             }
             self.state = State::Closed;
             return true;
         }
-        let keep = tags.iter().map(|tag| partial_suffix(&self.held, tag)).max().unwrap_or(0);
-        let held = self.held.split_off(self.held.len().saturating_sub(keep));
+        let held = self.held.split_off(begun);
         out.extend(kind(std::mem::replace(&mut self.held, held)));
         false
     }
@@ -227,11 +253,6 @@ impl ThinkSplitter {
         self.held = rest.to_owned();
         true
     }
-}
-
-/// The closing tag and the rest of a text that begins with an opening one.
-fn open_tag(text: &str) -> Option<(&'static str, &str)> {
-    PAIRS.iter().find_map(|(open, close)| Some((*close, text.strip_prefix(open)?)))
 }
 
 fn close_tags() -> impl Iterator<Item = &'static str> {
@@ -279,6 +300,13 @@ mod tests {
             ("<think>a</think></think>c", "a", "c"),
             ("<thinking>a</think>b</thinking>c", "a</think>b", "c"),
             ("<thought>a</thought>c", "a", "c"),
+            ("<think foo=\"b\">a</think>c", "a", "c"),
+            ("<THINK>a</Think>\nc", "a", "c"),
+            ("<think >a</think >c", "a", "c"),
+            ("<think>a </thin> </think\n>c", "a </thin> ", "c"),
+            ("<thinker>c", "", "<thinker>c"),
+            ("<think a<b>c", "", "<think a<b>c"),
+            ("<|START_THINKING|>a<|END_THINKING|>c", "a", "c"),
             ("[THINK]a[/THINK]c", "a", "c"),
             ("[1, 2]", "", "[1, 2]"),
             ("<seed:think>a</seed:think>c", "a", "c"),

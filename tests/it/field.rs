@@ -7,4 +7,5 @@ mod endpoints;
 mod errors;
 mod first_hour;
 mod panels;
+mod spellings;
 mod turns;

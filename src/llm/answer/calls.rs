@@ -2,12 +2,14 @@
 //! What belongs to none is a fault of the answer: a call must never run with arguments that nobody
 //! wrote. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+
+use serde_json::Value;
 
 use super::ToolPiece;
 use crate::{
     llm::{Delta, ToolCallDelta, lines::LINE_LIMIT, scan::Scanner},
-    types::FinishReason,
+    types::{FinishReason, Message},
 };
 
 /// No answer has so many tool calls.
@@ -22,6 +24,10 @@ pub(super) struct ToolCalls {
     unnamed_bytes: usize,
     /// There was a piece that belongs to no call.
     is_misplaced: bool,
+    /// Ids that the conversation has already.
+    known_ids: HashSet<String>,
+    /// The number of the call that the last piece belongs to, once that was announced.
+    last: Option<u32>,
 }
 
 /// One call being put together.
@@ -53,9 +59,21 @@ enum Place {
 }
 
 impl ToolCalls {
+    /// Behind these turns, which may have calls of their own.
+    pub(super) fn among(turns: &[Message]) -> Self {
+        let calls = turns.iter().flat_map(|turn| &turn.tool_calls);
+        Self { known_ids: calls.map(|call| call.id.clone()).collect(), ..Self::default() }
+    }
+
+    /// The number of the call that the last piece belongs to, once that was announced.
+    pub(super) fn last(&self) -> Option<u32> {
+        self.last
+    }
+
     /// Takes a piece; what can be shown of it goes to `out`.
     pub(super) fn take(&mut self, piece: ToolPiece, out: &mut VecDeque<Delta>) {
         let piece = ToolPiece { id: filled(piece.id), name: filled(piece.name), ..piece };
+        self.last = None;
         let place = if piece.begins { Place::New } else { self.place(&piece) };
         let mut next = match place {
             Place::At(at) => self.add(at, piece, out),
@@ -221,7 +239,10 @@ impl ToolCalls {
         call.index = call.index.or(piece.index);
         call.id = call.id.take().or_else(|| piece.id.clone());
         call.name = call.name.take().or_else(|| piece.name.clone());
-        let mut arguments = piece.arguments;
+        let mut arguments = match call.arguments.is_empty() {
+            true => unwrapped(piece.arguments),
+            false => piece.arguments,
+        };
         let end = call.scan.feed(&arguments).unwrap_or(arguments.len());
         let rest = match arguments.get(end..).is_some_and(|rest| !rest.trim().is_empty()) {
             true => arguments.split_off(end),
@@ -236,8 +257,12 @@ impl ToolCalls {
                 out.push_back(more(index, arguments));
             }
         } else {
-            // Results are told apart by the ids of their calls.
-            let is_used = |id: &String| before.iter().any(|call| call.id.as_ref() == Some(id));
+            // Results are told apart by the ids of their calls, and some clients end where an id
+            // comes again in a later turn.
+            let is_used = |id: &String| {
+                self.known_ids.contains(id)
+                    || before.iter().any(|call| call.id.as_ref() == Some(id))
+            };
             let id = call.id.clone().filter(|id| !is_used(id)).unwrap_or_else(call_id);
             call.number = Some(self.announced);
             out.push_back(Delta::ToolCall(ToolCallDelta {
@@ -248,6 +273,7 @@ impl ToolCalls {
             }));
             self.announced = self.announced.saturating_add(1);
         }
+        self.last = self.last.or(call.number);
         self.is_misplaced |= !rest.is_empty() && piece.name.is_none();
         let is_next = !rest.is_empty() && piece.name.is_some();
         is_next.then_some(ToolPiece { arguments: rest, ..piece })
@@ -268,6 +294,30 @@ fn more(index: u32, arguments: String) -> Delta {
 
 fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
+}
+
+/// The arguments of a call, as a text or as JSON. In a `piece` of a call an empty object holds the
+/// place for the pieces that follow.
+pub(in crate::llm) fn arguments(written: Option<&Value>, piece: bool) -> String {
+    match written {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(fields)) if piece && fields.is_empty() => String::new(),
+        Some(value) => value.to_string(),
+    }
+}
+
+/// What arguments begin with that were written as JSON twice over, or as no JSON object at all:
+/// `null` is nothing.
+fn unwrapped(text: String) -> String {
+    if !text.trim_start().starts_with(['"', 'n']) {
+        return text;
+    }
+    match serde_json::from_str(&text) {
+        Ok(Value::Null) => String::new(),
+        Ok(Value::String(inner)) if inner.trim_start().starts_with('{') => inner,
+        _ => text,
+    }
 }
 
 /// An id for a call whose upstream gave none.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::types::Usage;
 
 /// What an upstream says of cost; what it leaves out is estimated or measured.
@@ -35,6 +37,19 @@ impl Counts {
         }
     }
 
+    /// What the prompt and the answer cost together says what one of them is, where only the other
+    /// is known.
+    pub(in crate::llm) fn within(mut self, total: Option<u64>) -> Self {
+        let Some(total) = total else { return self };
+        let known = |count: Option<u64>| count.filter(|count| *count > 0);
+        match (known(self.prompt), known(self.completion)) {
+            (Some(prompt), None) => self.completion = total.checked_sub(prompt),
+            (None, Some(completion)) => self.prompt = total.checked_sub(completion),
+            _ => {}
+        }
+        self
+    }
+
     /// Later counts win, but never a zero over a number.
     pub(in crate::llm) fn update(&mut self, later: &Self) {
         let newer = |known: &mut Option<u64>, later: Option<u64>| {
@@ -46,6 +61,21 @@ impl Counts {
         newer(&mut self.reasoning, later.reasoning);
         self.prompt_time = later.prompt_time.or(self.prompt_time);
         self.completion_time = later.completion_time.or(self.completion_time);
+    }
+}
+
+/// A count, or an index. Some write 7.0, some "7".
+pub(in crate::llm) fn count(value: &Value) -> Option<u64> {
+    let of_float = |number: f64| {
+        let number = Some(number).filter(|number| number.is_finite() && *number >= 0.0)?;
+        format!("{number:.0}").parse().ok()
+    };
+    match value {
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| of_float(text.parse().ok()?))
+        }
+        number => number.as_u64().or_else(|| of_float(number.as_f64()?)),
     }
 }
 

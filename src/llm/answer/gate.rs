@@ -97,7 +97,7 @@ impl Echo {
 }
 
 /// How many bytes at the end of `text` may be the beginning of `whole`.
-pub(in crate::llm) fn partial_suffix(text: &str, whole: &str) -> usize {
+fn partial_suffix(text: &str, whole: &str) -> usize {
     (1..whole.len())
         .rev()
         .find(|length| whole.get(..*length).is_some_and(|head| text.ends_with(head)))

@@ -14,6 +14,8 @@ struct Chunk<'a> {
     usage_metadata: Option<Object<Usage>>,
     #[serde(default)]
     error: (),
+    #[serde(default, rename = "usage_metadata")]
+    other_usage: (),
     /// It has neither, but servers that pretend to be it tell errors in them.
     #[serde(default)]
     object: (),
@@ -26,7 +28,7 @@ struct Chunk<'a> {
 struct Candidate<'a> {
     #[serde(borrow)]
     content: Object<Content<'a>>,
-    #[serde(default)]
+    #[serde(default, alias = "finish_reason")]
     finish_reason: (),
 }
 
@@ -43,7 +45,7 @@ struct Part<'a> {
     text: Text<'a>,
     #[serde(default)]
     thought: bool,
-    #[serde(default)]
+    #[serde(default, alias = "function_call")]
     function_call: (),
 }
 
@@ -63,8 +65,14 @@ struct Usage {
 /// What the chunk says, when all of it is as usual.
 pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(chunk) = usual::read(chunk) else { return false };
-    let Chunk { candidates: First(candidate), usage_metadata, error: (), object: (), choices: () } =
-        chunk;
+    let Chunk {
+        candidates: First(candidate),
+        usage_metadata,
+        other_usage: (),
+        error: (),
+        object: (),
+        choices: (),
+    } = chunk;
     let Some(Object(Candidate { content: Object(content), finish_reason: () })) = candidate else {
         return false;
     };

@@ -2,12 +2,23 @@
 
 use serde_json::Value;
 
-use super::Counts;
+use super::{Counts, count};
 
-/// Beside the choices, inside of the first (Moonshot), or in Groq's own object.
-const PLACES: [&str; 3] = ["/usage", "/choices/0/usage", "/x_groq/usage"];
-const PROMPT: [&str; 2] = ["/prompt_tokens", "/input_tokens"];
-const COMPLETION: [&str; 2] = ["/completion_tokens", "/output_tokens"];
+/// Beside the choices, inside of the first (Moonshot) or of what it says, in a list, in Groq's own
+/// object, or in Cohere's.
+const PLACES: [&str; 7] = [
+    "/usage",
+    "/usage/0",
+    "/choices/0/usage",
+    "/choices/0/delta/usage",
+    "/choices/0/message/usage",
+    "/x_groq/usage",
+    "/meta/billed_units",
+];
+const PROMPT: [&str; 4] = ["/prompt_tokens", "/input_tokens", "/promptTokens", "/inputTokens"];
+const COMPLETION: [&str; 4] =
+    ["/completion_tokens", "/output_tokens", "/completionTokens", "/outputTokens"];
+const TOTAL: [&str; 2] = ["/total_tokens", "/totalTokens"];
 /// DeepSeek, Moonshot, and those that speak of `input` have names of their own.
 const CACHED: [&str; 5] = [
     "/prompt_tokens_details/cached_tokens",
@@ -23,7 +34,7 @@ const REASONING: [&str; 3] = [
 ];
 
 /// The counts of a chunk or a reply, if it has any.
-pub(super) fn read(value: &Value) -> Option<Counts> {
+pub(in crate::llm) fn read(value: &Value) -> Option<Counts> {
     let usages = PLACES.iter().filter_map(|path| value.pointer(path));
     let told = usages.filter(|usage| usage.is_object()).map(counts);
     told.reduce(|mut counts, other| {
@@ -35,39 +46,31 @@ pub(super) fn read(value: &Value) -> Option<Counts> {
 
 fn counts(usage: &Value) -> Counts {
     // A zero is often said by those that do not know; a number beside it does.
-    let count = |paths: &[&str]| {
-        let counts = paths.iter().filter_map(|path| usage.pointer(path).and_then(number));
+    let found = |paths: &[&str]| {
+        let counts = paths.iter().filter_map(|path| usage.pointer(path).and_then(count));
         counts.reduce(|one, other| if one == 0 { other } else { one })
     };
-    Counts {
-        prompt: count(&PROMPT),
-        completion: count(&COMPLETION),
-        cached: count(&CACHED),
-        reasoning: count(&REASONING),
+    let counts = Counts {
+        prompt: found(&PROMPT),
+        completion: found(&COMPLETION),
+        cached: found(&CACHED),
+        reasoning: found(&REASONING),
         prompt_time: None,
         completion_time: None,
-    }
+    };
+    counts.within(found(&TOTAL))
 }
 
 /// llama.cpp's, where usage was not asked for; what it had cached is not among the prompt's.
 fn timings(timings: &Value) -> Option<Counts> {
-    let count = |name: &str| timings.get(name).and_then(number);
-    let (fresh, cached) = (count("prompt_n")?, count("cache_n"));
+    let found = |name: &str| timings.get(name).and_then(count);
+    let (fresh, cached) = (found("prompt_n")?, found("cache_n"));
     Some(Counts {
         prompt: Some(fresh.saturating_add(cached.unwrap_or(0))),
-        completion: count("predicted_n"),
+        completion: found("predicted_n"),
         cached,
         ..Counts::default()
     })
-}
-
-/// Some write counts as 7.0.
-fn number(value: &Value) -> Option<u64> {
-    let whole = || {
-        let number = value.as_f64().filter(|number| number.is_finite())?;
-        format!("{number:.0}").parse().ok()
-    };
-    value.as_u64().or_else(whole)
 }
 
 #[cfg(test)]
@@ -102,6 +105,13 @@ mod tests {
                     "choices": [{"usage": {"prompt_tokens": 9, "completion_tokens": 4}}]}),
                 (9, 4, None, None),
             ),
+            (json!({"usage": {"promptTokens": "9", "completionTokens": "4"}}), (9, 4, None, None)),
+            (json!({"usage": [{"prompt_tokens": 9, "total_tokens": 13}]}), (9, 4, None, None)),
+            (
+                json!({"choices": [{"message": {"usage": {"prompt_tokens": 9,
+                    "completion_tokens": "4.0"}}}]}),
+                (9, 4, None, None),
+            ),
             (
                 json!({"timings": {"prompt_n": 7, "cache_n": 2, "predicted_n": 4}}),
                 (9, 4, Some(2), None),
@@ -111,7 +121,12 @@ mod tests {
             let got = (got.prompt.unwrap(), got.completion.unwrap(), got.cached, got.reasoning);
             assert_eq!(got, want, "{chunk}");
         }
-        for chunk in [json!({"usage": null}), json!({"choices": []}), json!({"usage": 7})] {
+        for chunk in [
+            json!({"usage": null}),
+            json!({"choices": []}),
+            json!({"usage": 7}),
+            json!({"usage": []}),
+        ] {
             assert_eq!(read(&chunk), None, "{chunk}");
         }
     }

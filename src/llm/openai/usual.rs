@@ -19,7 +19,7 @@ struct Chunk<'a> {
     #[serde(default)]
     error: (),
     /// Other places for usage.
-    #[serde(default, alias = "x_groq", alias = "timings")]
+    #[serde(default, alias = "x_groq", alias = "timings", alias = "meta")]
     unusual: (),
 }
 
@@ -63,6 +63,12 @@ struct Said<'a> {
     reasoning_details: Seen,
     #[serde(default)]
     tool_calls: Seen,
+    #[serde(default)]
+    function_call: (),
+    #[serde(default)]
+    error: (),
+    #[serde(default)]
+    usage: (),
 }
 
 #[derive(Deserialize)]
@@ -85,7 +91,11 @@ struct Usage {
         alias = "cached_tokens",
         alias = "prompt_cache_hit_tokens",
         alias = "cache_read_input_tokens",
-        alias = "reasoning_tokens"
+        alias = "reasoning_tokens",
+        alias = "promptTokens",
+        alias = "completionTokens",
+        alias = "inputTokens",
+        alias = "outputTokens"
     )]
     unusual: (),
 }
@@ -122,6 +132,7 @@ fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
         return None;
     }
     let Object(said) = delta.or(message).unwrap_or(Object(Said::default()));
+    let Said { function_call: (), error: (), usage: (), .. } = &said;
     let reasoning = said.reasoning_content.filter(Text::is_filled);
     let reasoning = reasoning.or(said.reasoning.filter(Text::is_filled));
     if said.tool_calls.0 || said.reasoning_details.0 {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value};
 
 use crate::llm::{
-    Delta, StatePiece, ToolCallDelta,
+    Delta, StatePiece,
     answer::{Answer, Piece},
     state::{Kept, Recorder},
 };
@@ -26,11 +26,11 @@ pub(super) fn tell(
         }
         Piece::Tool(mut piece) => {
             let beside = piece.beside.take().filter(|_| recorder.is_on());
-            let before = ready.len();
-            let id = piece.id.clone().filter(|id| beside.is_some() && !id.is_empty());
             answer.take(Piece::Tool(piece), ready);
-            if let Some(fields) = beside {
-                tell_beside(fields, id, before, ready, recorder);
+            match (beside, answer.last_call()) {
+                (Some(fields), Some(index)) => tell_beside(fields, index, ready),
+                (Some(fields), None) => recorder.await_call(fields),
+                (None, _) => {}
             }
         }
         piece => {
@@ -42,28 +42,9 @@ pub(super) fn tell(
     }
 }
 
-/// Tells what came beside a tool call: before the call, where that is not told yet.
-fn tell_beside(
-    fields: Map<String, Value>,
-    id: Option<String>,
-    before: usize,
-    ready: &mut VecDeque<Delta>,
-    recorder: &mut Recorder,
-) {
-    let is_this = |call: &ToolCallDelta| id.is_none() || call.id == id;
-    let opener = |delta: &Delta| match delta {
-        Delta::ToolCall(call) if call.id.is_some() && is_this(call) => Some(call.index),
-        _ => None,
-    };
-    if let Some((at, index)) =
-        (before..).zip(ready.iter().skip(before)).find_map(|(at, it)| Some((at, opener(it)?)))
-    {
-        ready.insert(at, Delta::State(StatePiece::Call { index, fields }));
-        return;
-    }
-    let waiting = ready.iter().rev().find_map(opener);
-    match waiting.or_else(|| recorder.number_of(id.as_deref())) {
-        Some(index) => ready.push_back(Delta::State(StatePiece::Call { index, fields })),
-        None => recorder.await_call(id, fields),
-    }
+/// Tells what came beside the tool call of this number: before the call, where that is not told yet.
+fn tell_beside(fields: Map<String, Value>, index: u32, ready: &mut VecDeque<Delta>) {
+    let opens = |delta: &Delta| matches!(delta, Delta::ToolCall(call) if call.id.is_some() && call.index == index);
+    let at = ready.iter().position(opens).unwrap_or(ready.len());
+    ready.insert(at, Delta::State(StatePiece::Call { index, fields }));
 }

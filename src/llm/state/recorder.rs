@@ -1,6 +1,6 @@
 //! What an answer leaves for its model, noted while the answer is read. Pure.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -33,8 +33,8 @@ pub(in crate::llm) struct Recorder {
     calls: Vec<ToolCall>,
     /// What came beside them, by their number.
     beside: Vec<(u32, Map<String, Value>)>,
-    /// What came beside calls that were not told yet.
-    waiting: Vec<(Option<String>, Map<String, Value>)>,
+    /// What came beside a call that was not told yet.
+    waiting: VecDeque<Map<String, Value>>,
 }
 
 impl Recorder {
@@ -78,16 +78,9 @@ impl Recorder {
         }
     }
 
-    /// What came beside a tool call that was not told yet, for the one of this id, or the next.
-    pub(in crate::llm) fn await_call(&mut self, id: Option<String>, fields: Map<String, Value>) {
-        self.waiting.push((id, fields));
-    }
-
-    /// The number of the call with this id, or of the last one.
-    pub(in crate::llm) fn number_of(&self, id: Option<&str>) -> Option<u32> {
-        let of_id = |id| self.calls.iter().position(|call| call.id == id);
-        let at = id.map_or_else(|| self.calls.len().checked_sub(1), of_id)?;
-        u32::try_from(at).ok()
+    /// What came beside a tool call that was not told yet, for the next one that is.
+    pub(in crate::llm) fn await_call(&mut self, fields: Map<String, Value>) {
+        self.waiting.push_back(fields);
     }
 
     /// Takes note of what is told; what has to be told before it is given back.
@@ -116,9 +109,7 @@ impl Recorder {
                     }),
                 }
                 piece.id.as_ref()?;
-                let is_its = |(id, _): &(Option<String>, _)| id.is_none() || *id == piece.id;
-                let at = self.waiting.iter().position(is_its)?;
-                let (_, fields) = self.waiting.remove(at);
+                let fields = self.waiting.pop_front()?;
                 self.beside.push((piece.index, fields.clone()));
                 Some(Delta::State(StatePiece::Call { index: piece.index, fields }))
             }

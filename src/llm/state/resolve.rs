@@ -124,7 +124,7 @@ mod tests {
     fn answered(states: &TurnStates, writer: Writer) {
         let mut recorder = Recorder::new(Keys::of(&call(Vec::new())));
         recorder.field("reasoning");
-        recorder.await_call(None, Map::from_iter([("extra_content".to_owned(), json!({"s": 1}))]));
+        recorder.await_call(Map::from_iter([("extra_content".to_owned(), json!({"s": 1}))]));
         recorder.see(&Delta::Reasoning("hm".into()));
         let told = recorder.see(&Delta::ToolCall(ToolCallDelta {
             index: 0,

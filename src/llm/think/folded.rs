@@ -5,7 +5,10 @@
 //! before, and when it stands neither in code (a fence, or behind an odd number of backticks in its
 //! line), nor in quotes, nor in a text that is JSON as a whole.
 
-use super::{FINAL, HEAD_END, PAIRS, Split, ThinkSplitter};
+use super::{
+    FINAL, HEAD_END, PAIRS, Split, ThinkSplitter,
+    tag::{Found, find},
+};
 
 /// Thoughts and answer of a whole text; `None` where no tag stands alone.
 #[must_use]
@@ -29,13 +32,19 @@ pub(crate) fn split_folded(text: &str) -> Option<(String, String)> {
 
 /// What stands before and behind the first tag that ends a thought.
 fn at_lone_tag(text: &str) -> Option<(&str, &str)> {
+    let opens = |before: &str, open: &str| matches!(find(before, open), Found::At(..));
     let lone = |(open, close): &(&str, &str)| {
-        let is_end = |at: &usize| {
-            let (before, behind) = text.split_at_checked(*at).unwrap_or_default();
-            !before.contains(open) && !is_mention(before, behind.strip_prefix(close).unwrap_or(""))
-        };
-        let at = text.match_indices(close).map(|(at, _)| at).find(is_end)?;
-        Some((at, at.saturating_add(close.len()), at))
+        let mut from = 0;
+        while let Found::At(at, length) = find(text.get(from..)?, close) {
+            let (at, end) =
+                (from.saturating_add(at), from.saturating_add(at).saturating_add(length));
+            let (before, behind) = (text.get(..at)?, text.get(end..)?);
+            if !opens(before, open) && !is_mention(before, behind) {
+                return Some((at, end, at));
+            }
+            from = end;
+        }
+        None
     };
     // Harmony's answer behind a thought whose header stood in the prompt.
     let channel = text.find(FINAL).and_then(|at| {
@@ -75,6 +84,7 @@ mod tests {
         for (text, thought, answer) in [
             ("plan\n</think>\n\nanswer", "plan", "answer"),
             ("plan</think>answer", "plan", "answer"),
+            ("plan</THINK >answer", "plan", "answer"),
             ("plan </think> {\"a\":1}", "plan", "{\"a\":1}"),
             ("plan</think>\n", "plan", ""),
             ("计划\n</think>\n答案", "计划", "答案"),

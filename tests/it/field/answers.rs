@@ -9,18 +9,18 @@ use crate::support::{
     Beat, Chorus, ENDPOINTS, Event, Script, Setup, Upstream, four_stages, question, text_of,
 };
 
-const CHAT: &str = "/v1/chat/completions";
+pub(super) const CHAT: &str = "/v1/chat/completions";
 /// Longer than a moment, shorter than what an end is waited for.
 const PAUSE: Duration = Duration::from_millis(1300);
-const PROTOCOLS: [&str; 4] = ["openai", "ollama", "anthropic", "gemini"];
+pub(super) const PROTOCOLS: [&str; 4] = ["openai", "ollama", "anthropic", "gemini"];
 
 /// The upstream's model `m` alone, `d` beside it, and a workflow of both that `writer` fuses.
-fn setup(protocol: &str) -> Setup {
+pub(super) fn setup(protocol: &str) -> Setup {
     let setup = four_stages(&["m", "d"]).without_retries();
     setup.model_keys("m", &format!("protocol = \"{protocol}\""))
 }
 
-async fn cast(m: Script) -> Upstream {
+pub(super) async fn cast(m: Script) -> Upstream {
     Upstream::start([
         ("judge", Script::judges_for("draft")),
         ("writer", Script::fuses()),
@@ -32,18 +32,18 @@ async fn cast(m: Script) -> Upstream {
 
 /// What a client is told.
 #[derive(Debug, Default)]
-struct Told {
-    status: u16,
-    text: String,
-    thoughts: String,
-    reason: Option<String>,
-    calls: Vec<(String, String)>,
-    error: Option<Value>,
-    usage: Value,
-    all: Vec<Value>,
+pub(super) struct Told {
+    pub(super) status: u16,
+    pub(super) text: String,
+    pub(super) thoughts: String,
+    pub(super) reason: Option<String>,
+    pub(super) calls: Vec<(String, String)>,
+    pub(super) error: Option<Value>,
+    pub(super) usage: Value,
+    pub(super) all: Vec<Value>,
 }
 
-async fn told(chorus: &Chorus, path: &str, body: &Value) -> Told {
+pub(super) async fn told(chorus: &Chorus, path: &str, body: &Value) -> Told {
     let events = chorus.stream(path, body).await;
     let mut told = Told { status: events.status, ..Told::default() };
     for event in events.all().await {
@@ -88,7 +88,7 @@ async fn told(chorus: &Chorus, path: &str, body: &Value) -> Told {
     told
 }
 
-async fn asked(chorus: &Chorus, path: &str, model: &str, stream: bool) -> Told {
+pub(super) async fn asked(chorus: &Chorus, path: &str, model: &str, stream: bool) -> Told {
     let mut body = question(path, model, "hi", stream);
     body["include_workflow"] = json!(true);
     if stream && path == CHAT {
@@ -97,32 +97,32 @@ async fn asked(chorus: &Chorus, path: &str, model: &str, stream: bool) -> Told {
     told(chorus, path, &body).await
 }
 
-fn trace(told: &Told) -> &Value {
+pub(super) fn trace(told: &Told) -> &Value {
     told.all.iter().find_map(|object| object.get("workflow")).unwrap_or(&Value::Null)
 }
 
-fn text(text: &str) -> Beat {
+pub(super) fn text(text: &str) -> Beat {
     Beat::Text(text.to_owned())
 }
 
-fn raw(bytes: &str) -> Beat {
+pub(super) fn raw(bytes: &str) -> Beat {
     Beat::Raw(bytes.to_owned())
 }
 
 /// An answer of one frame, in OpenAI's protocol.
-fn chunk(choice: Value) -> String {
+pub(super) fn chunk(choice: Value) -> String {
     format!("data: {}\n\n", json!({"choices": [choice]}))
 }
 
-fn says(text: &str) -> String {
+pub(super) fn says(text: &str) -> String {
     chunk(json!({"index": 0, "delta": {"content": text}}))
 }
 
-fn ends(reason: &str) -> String {
+pub(super) fn ends(reason: &str) -> String {
     chunk(json!({"index": 0, "delta": {}, "finish_reason": reason}))
 }
 
-const DONE: &str = "data: [DONE]\n\n";
+pub(super) const DONE: &str = "data: [DONE]\n\n";
 
 #[tokio::test]
 async fn a_finish_reason_before_or_between_texts_ends_nothing() {
