@@ -46,6 +46,19 @@ impl Plan {
         self.members.iter().map(of).sum()
     }
 
+    /// The models that get the conversation whole, here and below: the synthesizers' and the workers'.
+    #[must_use]
+    pub fn readers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.synthesizer.iter().map(|one| one.model.as_str()).collect();
+        for member in &self.members {
+            match member {
+                Member::Leaf(leaf) => names.push(&leaf.stage.model),
+                Member::Nested(plan) => names.extend(plan.readers()),
+            }
+        }
+        names
+    }
+
     /// The first worker that is one model, here or below: its model answers alone when tools are
     /// asked for and no synthesizer is there to call them.
     #[must_use]

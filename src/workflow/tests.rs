@@ -31,8 +31,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    config::Config,
     llm::{
-        Attempt, Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind,
+        Attempt, Call, CallEvent, CallStream, Completion, Delta, Llm, LlmError, LlmErrorKind,
         testing::Script,
     },
     types::{Message, OutputFormat, Request, RequestId, Role, ToolDefinition},

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::{App, error::AppError, extract::Inbound};
-use crate::config::{Config, Member, Model, Named, Plan, Progress};
+use crate::config::{Config, Model, Named, Progress};
 
 /// The answer of `GET /api/tags` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
@@ -132,6 +132,7 @@ pub(in super::super) async fn show(
     let Some(named) = config.named(&asked) else {
         return Err(AppError::UnknownModel(config.about_unknown(&asked)));
     };
+    let context_length = app.engine.context_tokens(&asked).unwrap_or_default();
     Ok(Json(Shown {
         modelfile: "# chorus",
         parameters: "",
@@ -141,7 +142,7 @@ pub(in super::super) async fn show(
         model_info: ModelInfo {
             architecture: "chorus",
             basename: asked,
-            context_length: context_length(named, config),
+            context_length, // agents begin to compact by it
         },
         capabilities: capabilities(named, config),
         modified_at: modified_at(&app),
@@ -157,18 +158,6 @@ fn digest(name: &str) -> String {
     Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How long a conversation may be, in tokens: of a workflow as long as the smallest context of those
-/// who get it whole, its workers and its writer. Agents begin to compact by it.
-fn context_length(named: Named<'_>, config: &Config) -> u32 {
-    match named {
-        Named::Model(model) => model.context_tokens,
-        Named::Workflow(workflow) => {
-            let models = plan_models(&workflow.plan, config);
-            models.iter().map(|model| model.context_tokens).min().unwrap_or_default()
-        }
-    }
-}
-
 /// What clients may switch on for a name: tools and pictures unless the config says that the
 /// model which would have to take them cannot.
 pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&'static str> {
@@ -179,10 +168,11 @@ pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&
             let leaf = || plan.first_leaf().map(|leaf| &leaf.stage);
             let answering = plan.synthesizer.as_ref().or_else(leaf);
             let answering = answering.and_then(|stage| config.models.get(&stage.model));
-            let models = plan_models(plan, config);
+            let readers = plan.readers();
+            let mut models = readers.iter().filter_map(|name| config.models.get(*name));
             (
                 answering.is_none_or(|model| takes_tools(model)),
-                models.iter().any(|model| takes_images(model)),
+                models.any(|model| takes_images(model)),
             )
         }
     };
@@ -201,21 +191,4 @@ fn takes_tools(model: &Model) -> bool {
 
 fn takes_images(model: &Model) -> bool {
     model.vision != Some(false)
-}
-
-/// The models of a plan's synthesizers and workers.
-fn plan_models<'a>(plan: &Plan, config: &'a Config) -> Vec<&'a Model> {
-    let mut names = Vec::new();
-    collect_names(plan, &mut names);
-    names.into_iter().filter_map(|name| config.models.get(name).map(AsRef::as_ref)).collect()
-}
-
-fn collect_names<'a>(plan: &'a Plan, names: &mut Vec<&'a str>) {
-    names.extend(plan.synthesizer.iter().map(|stage| stage.model.as_str()));
-    for member in &plan.members {
-        match member {
-            Member::Leaf(leaf) => names.push(&leaf.stage.model),
-            Member::Nested(plan) => collect_names(plan, names),
-        }
-    }
 }
