@@ -42,6 +42,8 @@ pub(super) enum Piece<'f> {
     Tool(ToolPiece),
     /// What the model wants back with the turn, to be kept for its next one.
     Kept(Kept),
+    /// A message where a delta is expected: a piece as any other, or all that was said in deltas, again.
+    Message(Vec<Piece<'f>>),
     /// Why the answer ended. A frame's comes behind its other pieces.
     Finish(FinishReason),
     /// Counts, of which later ones win. A frame's come before its other pieces.
@@ -88,6 +90,9 @@ pub(super) struct Answer {
     pieces: u64,
     counts: Counts,
     text_bytes: usize,
+    /// Something was said in a delta, so that a message would only repeat it.
+    spoke_in_deltas: bool,
+    in_message: bool,
     reasoning_bytes: usize,
     tool_bytes: usize,
     /// The first bytes of the text, when payloads are logged.
@@ -114,6 +119,8 @@ impl Answer {
             pieces: 0,
             counts: Counts::default(),
             text_bytes: 0,
+            spoke_in_deltas: false,
+            in_message: false,
             reasoning_bytes: 0,
             tool_bytes: 0,
             excerpt: keep_excerpt.then(String::new),
@@ -161,6 +168,8 @@ impl Answer {
             return;
         }
         self.pieces = self.pieces.wrapping_add(1);
+        let speaks = matches!(piece, Piece::Text(_) | Piece::Reasoning(_) | Piece::Tool(_));
+        self.spoke_in_deltas |= speaks && !self.in_message;
         match piece {
             Piece::Text(text) if text.is_empty() => {}
             Piece::Text(text) if self.think.is_answer() => self.pass_text(text, out),
@@ -176,6 +185,12 @@ impl Answer {
             }
             Piece::Tool(piece) => self.take_tool(piece, out),
             Piece::Kept(_) => {} // no part of the answer
+            Piece::Message(pieces) => {
+                if self.begin_message() {
+                    pieces.into_iter().for_each(|piece| self.take(piece, out));
+                    self.end_message();
+                }
+            }
             Piece::Finish(reason) => {
                 self.finish = Some(reason);
                 // Said once more, by itself: this time it may be the end.
@@ -187,6 +202,17 @@ impl Answer {
             }
             Piece::End => (self.ended, self.terminated) = (true, true),
         }
+    }
+
+    /// A message is about to be taken piece by piece, if it is news.
+    pub(super) fn begin_message(&mut self) -> bool {
+        self.in_message = !self.spoke_in_deltas;
+        self.in_message
+    }
+
+    /// All of the message was taken.
+    pub(super) fn end_message(&mut self) {
+        self.in_message = false;
     }
 
     /// It was whole, and so is the answer.

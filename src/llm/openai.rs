@@ -370,15 +370,12 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         let (delta, message) = (choice.get("delta"), choice.get("message"));
         let said = delta.filter(is_said).or(message.filter(is_said));
         if let Some(said) = said {
-            let details = said.get("reasoning_details").and_then(Value::as_array);
-            let details = details.filter(|details| !details.is_empty());
-            pieces.extend(details.cloned().map(Kept::Details).map(Piece::Kept));
-            pieces.extend(reasoning(said).map(Piece::Reasoning));
-            content(said.get("content"), &mut pieces);
-            content(said.get("refusal"), &mut pieces);
-            // In a message each call is whole, in a delta it may be a piece of one.
-            let begins = delta.filter(is_said).is_none();
-            pieces.extend(calls(said).map(|call| Piece::Tool(tool_piece(call, begins))));
+            let in_message = delta.filter(is_said).is_none();
+            let spoken = spoken(said, in_message);
+            match in_message && delta.is_some() {
+                true => pieces.push(Piece::Message(spoken)),
+                false => pieces.extend(spoken),
+            }
         }
         // Some servers' delta is the text itself.
         content(delta.filter(|delta| delta.is_string()), &mut pieces);
@@ -389,6 +386,20 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         pieces.extend(reason.map(Piece::Finish));
     }
     Ok(pieces)
+}
+
+/// What a delta or a message says. In a message each call is whole, in a delta it may be a piece of
+/// one.
+fn spoken(said: &Value, in_message: bool) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let details = said.get("reasoning_details").and_then(Value::as_array);
+    let details = details.filter(|details| !details.is_empty());
+    pieces.extend(details.cloned().map(Kept::Details).map(Piece::Kept));
+    pieces.extend(reasoning(said).map(Piece::Reasoning));
+    content(said.get("content"), &mut pieces);
+    content(said.get("refusal"), &mut pieces);
+    pieces.extend(calls(said).map(|call| Piece::Tool(tool_piece(call, in_message))));
+    pieces
 }
 
 /// The thoughts in a field of their own, else those of the details.

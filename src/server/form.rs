@@ -205,13 +205,13 @@ mod tests {
             (json!({"type": "json_object", "schema": null}), Some(OutputFormat::Json)),
             (json!({"type": "grammar", "grammar": "root ::= x"}), None),
             (json!("xml"), None),
-            (json!(5), None),
             (json!({}), None),
         ] {
             assert_eq!(read(&value, "response_format").unwrap(), want, "{value}");
         }
         let missing = read(&json!({"type": "json_schema"}), "response_format").unwrap_err();
         assert_eq!(missing.to_string(), "response_format.json_schema.schema: missing");
+        assert!(read(&json!(5), "response_format").is_err());
         let missing = read(&json!({"type": "json_schema"}), "text.format").unwrap_err();
         assert_eq!(missing.to_string(), "text.format.schema: missing");
     }

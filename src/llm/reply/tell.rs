@@ -33,6 +33,12 @@ pub(super) fn tell(
                 (None, _) => {}
             }
         }
+        Piece::Message(pieces) => {
+            if answer.begin_message() {
+                pieces.into_iter().for_each(|piece| tell(piece, answer, ready, recorder));
+                answer.end_message();
+            }
+        }
         piece => {
             if let Piece::Reasoning(text) = &piece {
                 recorder.block_text(text);

@@ -464,6 +464,9 @@ async fn a_stream_that_begins_inside_a_thought_is_split_where_a_model_key_says_s
 #[tokio::test]
 async fn any_framing_is_read() {
     let whole = json!({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]});
+    let delta = json!({"choices": [{"delta": {"content": "hi"}}]});
+    let again =
+        json!({"choices": [{"delta": {}, "message": {"content": "hi"}, "finish_reason": "stop"}]});
     let both = json!({"choices": [{"delta": null, "message": {"content": "hi"}, "finish_reason": "stop"}]});
     let usual = [says("hi"), ends("stop"), DONE.to_owned()].concat();
     let sse = "text/event-stream";
@@ -483,6 +486,7 @@ async fn any_framing_is_read() {
         ("a terminator behind a line", "application/json", format!("{whole}\n\n{DONE}")),
         ("a delta of null", sse, format!("data: {both}\n\n{DONE}")),
         ("a delta of null, whole", "application/json", both.to_string()),
+        ("a message behind deltas", sse, format!("data: {delta}\n\ndata: {again}\n\n{DONE}")),
         ("choices of null", sse, format!("data: {{\"choices\":null}}\n\n{usual}")),
         ("no space", sse, usual.replace("data: ", "data:")),
         ("no blank lines", sse, glued),
