@@ -8,6 +8,7 @@ mod alike;
 mod analyzer;
 mod ask;
 mod board;
+mod callers;
 mod consensus;
 mod context;
 mod critical;
@@ -23,6 +24,7 @@ mod hedge;
 mod lenient;
 mod level;
 mod lineup;
+mod output;
 mod queued;
 mod reranker;
 mod run;
@@ -208,7 +210,7 @@ pub struct StageReport {
     pub language: Option<String>,
 }
 
-/// Who follows on a writer that failed. The run counts as degraded from here on.
+/// Who follows on a model that failed to answer. The run counts as degraded from here on.
 #[derive(Clone, Debug)]
 pub struct Fallback {
     /// The models that failed and their errors' codes; at least one.

@@ -59,14 +59,24 @@ impl Plan {
         names
     }
 
-    /// The first worker that is one model, here or below: its model answers alone when tools are
-    /// asked for and no synthesizer is there to call them.
+    /// Who answers alone when tools are asked for and no synthesizer is there to call them: the models
+    /// of the workers, here and below, in the order in which they are tried, each with the stage that
+    /// names it first.
     #[must_use]
-    pub fn first_leaf(&self) -> Option<&Leaf> {
-        self.members.iter().find_map(|member| match member {
-            Member::Leaf(leaf) => Some(leaf),
-            Member::Nested(plan) => plan.first_leaf(),
-        })
+    pub fn tool_callers(&self) -> Vec<(&str, &Stage)> {
+        let mut found: Vec<(&str, &Stage)> = Vec::new();
+        for member in &self.members {
+            let callers = match member {
+                Member::Leaf(leaf) => leaf.stage.names().map(|name| (name, &leaf.stage)).collect(),
+                Member::Nested(plan) => plan.tool_callers(),
+            };
+            for caller in callers {
+                if !found.iter().any(|(name, _)| *name == caller.0) {
+                    found.push(caller);
+                }
+            }
+        }
+        found
     }
 
     /// The stages that wait for one call, here and below, with whose time limit they have: those

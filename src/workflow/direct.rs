@@ -1,116 +1,116 @@
-//! A direct call: one model alone, through the same client, retries and limits as in a workflow.
+//! Models that get the request as it is, through the same client, retries and limits as in a
+//! workflow: one alone, or one after the other until one answers.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_stream::stream;
-use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::{
-    Event, StageKind,
-    ask::{MAX_OUTPUT_BYTES, ended_early, too_large},
+    Event,
+    ask::{drain, ended_early},
+    callers::Callers,
     context::RunContext,
     critical::timed,
-    hedge::{Turn, race},
-    step::{Candidate, Failure, LevelOutcome, Step, Steps, report},
+    hedge::{Race, Turn, race},
+    output::{Output, Said},
+    stand_in::Reader,
+    step::{Step, Steps},
     temperature,
-    trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord},
-    tracker::{Tracker, Wait, size},
+    tracker::{Tracker, Wait},
     window::Deadline,
 };
 use crate::{
     config::{LimitKind, Progress},
-    llm::{Call, CallEvent, Limit, LlmError, Model},
-    types::{FinishReason, OutputFormat, Sampling, Usage},
+    llm::{Call, Limit, Model},
+    types::{OutputFormat, Sampling},
 };
 
 /// Pauses of a call that are still to be told; more are left out.
 const MOST_WAITS: usize = 4;
 
-/// What a call stands for, where a workflow was asked and one model answers.
+/// What a call stands for, where a workflow was asked and its models answer alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Instead {
     /// Why, for the trace.
-    pub(super) note: Option<String>,
+    pub(super) why: Option<&'static str>,
     /// The workflow's.
     pub(super) deadline: Option<Duration>,
 }
 
-/// Calls the model and streams what it says.
-pub(super) fn call(run: Arc<RunContext>, model: Arc<Model>, instead: Instead) -> Steps {
+/// Calls the models in order until one speaks, and streams what it says.
+pub(super) fn call(
+    run: Arc<RunContext>,
+    first: Arc<Model>,
+    others: Vec<Arc<Model>>,
+    instead: Instead,
+) -> Steps {
     let until = instead.deadline.and_then(Deadline::after);
     let (to, mut waits) = mpsc::channel(MOST_WAITS);
-    let tracker = Tracker::new(&run, until, &model.config().name).telling_of_waits(to);
+    let tracker = Tracker::new(&run, until, &first.config().name).telling_of_waits(to);
     let stopwatch = tracker.stopwatch();
     let steps = Box::pin(stream! {
-        let config = model.config();
-        let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
         tracker.begin(None);
-        let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
-        let temperature = chosen.map(|chosen| chosen.value);
-        let turn =
-            |(): &()| Turn::new(&model, chosen, whole(&run, &model, temperature, Limit::Gap(limit)));
-        // Boxed, as it is over long before the answer is.
-        let mut spare = VecDeque::new();
-        let mut racing = Box::pin(race((), &mut spare, turn, &tracker));
-        let mut asked = loop {
-            let wait = tokio::select! {
-                biased;
-                asked = &mut racing => break asked,
-                Some(wait) = waits.recv() => wait,
-            };
-            if run.engine.config.server.progress != Progress::Off {
-                let (model, Wait { pause, code }) = (config.name.clone(), wait);
-                yield Step::Event(Event::Waiting { model, pause, code });
+        let mut callers = Callers::of(first, others, tracker.clone());
+        let mut rest = Vec::new();
+        let mut ending = None;
+        while let Some(model) = callers.next() {
+            if let Some(fallback) = callers.successor() {
+                yield Step::Event(Event::Fallback(fallback));
             }
-        };
-        drop(racing);
-        let mut ending: Result<FinishReason, LlmError> =
-            Err(asked.failed.pop().map_or_else(|| ended_early(&model), |(_, error)| error));
-        let mut stream =
-            asked.heard.map_or_else(|| futures::stream::empty().boxed(), |heard| heard.stream);
-        let mut bytes = 0;
-        while let Some(item) = tracker.next(&mut stream).await {
-            let event = match item {
-                Ok(event) => event,
-                Err(error) => {
-                    ending = Err(error);
-                    break;
+            // Boxed, as it is over long before the answer is.
+            let mut asking = Box::pin(ask(&run, &model, &tracker));
+            let mut asked = loop {
+                let Wait { pause, code } = tokio::select! {
+                    biased;
+                    asked = &mut asking => break asked,
+                    Some(wait) = waits.recv() => wait,
+                };
+                if run.engine.config.server.progress != Progress::Off {
+                    let model = model.config().name.clone();
+                    yield Step::Event(Event::Waiting { model, pause, code });
                 }
             };
-            match event {
-                CallEvent::Delta(delta) => {
-                    bytes += size(&delta);
-                    if bytes > MAX_OUTPUT_BYTES {
-                        ending = Err(too_large(&model));
-                        break;
-                    }
-                    yield Step::Event(delta.into());
+            drop(asking);
+            let Some(heard) = asked.heard else {
+                let failed = asked.failed.pop();
+                callers.failed(failed.map_or_else(|| ended_early(&model), |(_, error)| error));
+                continue;
+            };
+            let (mut stream, mut output) = (heard.stream, Output::new(Reader::Client, &model));
+            while let Some(item) = tracker.next(&mut stream).await {
+                match output.take(item) {
+                    Said::Nothing => {}
+                    Said::Delta(delta) => yield Step::Event(delta.into()),
+                    Said::End => break,
                 }
-                CallEvent::Finished(completion) => {
-                    ending = Ok(completion.reason);
+            }
+            rest.extend(output.ending.is_ok().then_some(stream));
+            match callers.ended(output) {
+                Ok(ended) => {
+                    ending = Some(ended);
                     break;
                 }
-                CallEvent::Started { .. }
-                | CallEvent::Attempt(_)
-                | CallEvent::Waiting { .. } => {}
+                Err(error) => callers.failed(error),
             }
         }
-        let (usage, finished) = (tracker.answering(), ending.is_ok());
-        let call = match &ending {
-            Ok(_) => tracker.ok(),
-            Err(error) => tracker.failed(error),
-        };
-        let (status, ms) = (call.status, call.duration_ms);
-        yield Step::Event(report(StageKind::Synthesizer, &config.name, status, ms, None, false));
-        let chain = tracker.chain(StageKind::Synthesizer, &config.name, None);
-        let outcome = outcome(&run, &model, call, ending, usage, instead.note);
-        yield Step::Done(Box::new(LevelOutcome { chain, ..outcome }));
-        if finished {
-            while stream.next().await.is_some() {}
-        }
+        let (event, outcome) = callers.outcome(&run, ending, instead.why);
+        yield Step::Event(event);
+        yield Step::Done(Box::new(outcome));
+        drain(rest).await;
     });
     timed(steps, stopwatch)
+}
+
+/// Asks one of them, as its config says a second time elsewhere when it is late.
+async fn ask(run: &RunContext, model: &Arc<Model>, tracker: &Tracker) -> Race<()> {
+    let config = model.config();
+    let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
+    let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
+    let temperature = chosen.map(|chosen| chosen.value);
+    let turn =
+        |(): &()| Turn::new(model, chosen, whole(run, model, temperature, Limit::Gap(limit)));
+    race((), &mut VecDeque::new(), turn, tracker).await
 }
 
 /// The request as it is, for one model.
@@ -146,37 +146,4 @@ fn whole(run: &RunContext, model: &Model, temperature: Option<f32>, limit: Limit
         purpose: run.purpose(),
         turns_of: Some(run.caller),
     }
-}
-
-fn outcome(
-    run: &RunContext,
-    model: &Model,
-    call: CallRecord,
-    ending: Result<FinishReason, LlmError>,
-    answer_usage: Usage,
-    note: Option<String>,
-) -> LevelOutcome {
-    let name = model.config().name.clone();
-    let record = LevelRecord {
-        name: name.clone(),
-        status: if ending.is_ok() { RunStatus::Ok } else { RunStatus::Failed },
-        total_ms: run.elapsed_ms(),
-        first_token_ms: None,
-        usage: call.usage,
-        analyzer: None,
-        workers: Vec::new(),
-        reranker: None,
-        selector: None,
-        synthesizer: Some(SynthesizerRecord { call, fallback: false, fallback_reason: None }),
-        note,
-    };
-    let result = match ending {
-        Ok(reason) => {
-            let usage = answer_usage;
-            let (path, model, text) = (name.clone(), name.clone(), String::new());
-            Ok(vec![Candidate { seat: 0, name, path, model, text, reason, usage }])
-        }
-        Err(error) => Err(Failure::of(&error)),
-    };
-    LevelOutcome { record, result, answer_usage, chain: None }
 }

@@ -79,7 +79,7 @@ impl RunWatch {
 /// Who answers, once the plan and the request were looked at together.
 enum Way {
     Level(Arc<Plan>),
-    Direct(Arc<Model>, Instead),
+    Direct(Arc<Model>, Vec<Arc<Model>>, Instead),
     Refused(WorkflowError),
 }
 
@@ -118,7 +118,9 @@ impl Engine {
             return Way::Refused(error);
         }
         match route {
-            Route::Direct(model) | Route::Task(model, _) => Way::Direct(model, Instead::default()),
+            Route::Direct(model) | Route::Task(model, _) => {
+                Way::Direct(model, Vec::new(), Instead::default())
+            }
             Route::Workflow(_) if request.raw => Way::Refused(WorkflowError::Invalid {
                 message: "raw prompts need a model of their own: name a configured model"
                     .to_owned(),
@@ -127,13 +129,13 @@ impl Engine {
             Route::Workflow(Workflow { plan, .. })
                 if plan.synthesizer.is_none() && !request.tools.is_empty() =>
             {
-                match plan.first_leaf().and_then(|leaf| self.llm.model(&leaf.stage.model)) {
-                    Some(model) => {
-                        let note = "tools in a plan without a synthesizer: the first worker's model \
-                                    answered alone";
-                        let note = Some(note.to_owned());
-                        let instead = Instead { note, deadline: plan.policy.deadline };
-                        Way::Direct(Arc::clone(model), instead)
+                let callers = plan.tool_callers();
+                let mut models = callers.iter().filter_map(|(name, _)| self.llm.model(name));
+                match models.next() {
+                    Some(first) => {
+                        let why = Some("tools in a plan without a synthesizer");
+                        let instead = Instead { why, deadline: plan.policy.deadline };
+                        Way::Direct(Arc::clone(first), models.cloned().collect(), instead)
                     }
                     None => Way::Level(plan),
                 }
@@ -171,7 +173,7 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
     let run = Arc::clone(&ending.run);
     let (direct, mut steps): (bool, Steps) = match way {
         Way::Level(plan) => (false, run_level(run, plan, Position::top())),
-        Way::Direct(model, instead) => (true, direct::call(run, model, instead)),
+        Way::Direct(first, others, instead) => (true, direct::call(run, first, others, instead)),
         Way::Refused(error) => {
             let failed = Event::Failed(Box::new(ending.refused(error)));
             return Box::pin(futures::stream::iter([failed]));
@@ -282,7 +284,9 @@ impl LevelRecord {
 fn run_error(failure: Failure, direct: bool) -> WorkflowError {
     match &failure.kind {
         FailureKind::Model(error) => model_error(error, direct),
-        FailureKind::Members { members, needed, .. } => members_error(&failure, members, *needed),
+        FailureKind::Members { members, needed, .. } => {
+            members_error(&failure, members, *needed, direct)
+        }
     }
 }
 
@@ -322,7 +326,12 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
     }
 }
 
-fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize) -> WorkflowError {
+fn members_error(
+    failure: &Failure,
+    members: &[(String, Failure)],
+    needed: usize,
+    direct: bool,
+) -> WorkflowError {
     let each = || members.iter().map(|(name, one)| (name.as_str(), one.message.as_str()));
     let listed = || by_reason(each());
     if failure.is_by_deadline() {
@@ -346,6 +355,11 @@ fn members_error(failure: &Failure, members: &[(String, Failure)], needed: usize
     if failure.is_wholly(|kind| kind == LlmErrorKind::ContextLength) {
         let message = format!("the conversation is too long for every worker: {}", listed());
         return WorkflowError::TooLong { message };
+    }
+    // They got the request as it is: what all of them refuse is the caller's.
+    if direct && failure.is_wholly(|kind| matches!(kind, LlmErrorKind::Rejected { .. })) {
+        let message = format!("no worker takes this request: {}", listed());
+        return WorkflowError::Invalid { message, param: None };
     }
     let workers = members.iter().map(|(name, one)| (name.clone(), one.message.clone())).collect();
     WorkflowError::AllWorkersFailed { workers, needed }

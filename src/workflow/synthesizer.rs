@@ -7,26 +7,24 @@ use async_stream::stream;
 
 use super::{
     Event, StageKind, Successor,
-    ask::{
-        MAX_OUTPUT_BYTES, drain, ended_early, error as stage_error, plain, too_large,
-        without_thoughts,
-    },
+    ask::drain,
     context::RunContext,
     drafts::{self, DraftsCut},
     excerpt,
     hedge::{Turn, race},
+    output::{Output, Said},
     stand_in::{Reader, has_form, may_call, pieces, satisfies},
     step::{Advice, Answered, Candidate, Step, Steps},
     temperature::{self, Chosen, Voices},
     trace::{CallRecord, SynthesizerRecord},
-    tracker::{Tracker, size},
+    tracker::Tracker,
     worker::{least, with_system},
-    writers::{Attempt, Writers},
+    writers::{Attempt, Writers, telling},
 };
 use crate::{
     config::{LimitKind, Stage},
-    llm::{Call, CallEvent, Conversation, Delta, Limit, LlmError, LlmErrorKind, Model},
-    types::{FinishReason, OutputFormat, Sampling, ToolDefinition},
+    llm::{Call, Conversation, Delta, Limit, LlmError, LlmErrorKind, Model},
+    types::{OutputFormat, Sampling, ToolDefinition},
 };
 
 /// Kept free in the writer's context for its answer when nobody says how long it may be, in tokens.
@@ -96,7 +94,7 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
                     let record = SynthesizerRecord {
                         call: tracker.ok(),
                         fallback: !overcome.is_empty(),
-                        fallback_reason: first_reason(&overcome, &task.stage),
+                        fallback_reason: first_reason(&overcome, &task.stage.model),
                     };
                     let answered =
                         Answered { record, result: Ok(reason), text, usage, overcome };
@@ -120,79 +118,9 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
     })
 }
 
-/// What a writer says, as far as it was heard.
-struct Output {
-    reader: Reader,
-    model: Arc<Model>,
-    text: String,
-    bytes: usize,
-    /// The client has a piece of the answer.
-    spoke: bool,
-    ending: Result<FinishReason, LlmError>,
-}
-
-/// What an item of its call means.
-enum Said {
-    Nothing,
-    /// For the client.
-    Delta(Delta),
-    End,
-}
-
-impl Output {
-    fn new(reader: Reader, model: &Arc<Model>) -> Self {
-        let ending = Err(ended_early(model));
-        let model = Arc::clone(model);
-        Self { reader, model, text: String::new(), bytes: 0, spoke: false, ending }
-    }
-
-    fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
-        let delta = match item {
-            Ok(CallEvent::Delta(delta)) => delta,
-            Ok(CallEvent::Started { .. } | CallEvent::Attempt(_) | CallEvent::Waiting { .. }) => {
-                return Said::Nothing;
-            }
-            Ok(CallEvent::Finished(completion)) => {
-                self.ending = Ok(completion.reason);
-                return Said::End;
-            }
-            Err(error) => {
-                self.ending = Err(error);
-                return Said::End;
-            }
-        };
-        self.bytes = self.bytes.saturating_add(size(&delta));
-        if self.bytes > MAX_OUTPUT_BYTES {
-            self.ending = Err(too_large(&self.model));
-            return Said::End;
-        }
-        if self.reader.is_client() {
-            self.spoke |= !matches!(delta, Delta::Reasoning(_) | Delta::State(_));
-            return Said::Delta(delta);
-        }
-        if let Delta::Text(piece) = delta {
-            self.text.push_str(&piece);
-        }
-        Said::Nothing
-    }
-
-    /// How it ended, with the text for a parent.
-    fn ending(self) -> Result<(FinishReason, String), LlmError> {
-        let reason = self.ending?;
-        if self.reader.is_client() {
-            // Drafts are there, so nothing is no answer, whatever reason came with it.
-            let is_told = self.spoke;
-            let reason = if is_told { reason } else { as_draft(reason, "", &self.model)? };
-            return Ok((reason, self.text));
-        }
-        let text = without_thoughts(self.text);
-        Ok((as_draft(reason, &text, &self.model)?, text))
-    }
-}
-
-/// Why another model answered: the failure of the stage's own, where it failed.
-fn first_reason(overcome: &[LlmError], stage: &Stage) -> Option<String> {
-    let own = overcome.iter().find(|error| error.model == stage.model);
+/// Why another model answered: the failure of the one to be asked first, where it failed.
+pub(super) fn first_reason(overcome: &[LlmError], own: &str) -> Option<String> {
+    let own = overcome.iter().find(|error| error.model == own);
     own.or(overcome.first()).map(ToString::to_string)
 }
 
@@ -239,26 +167,6 @@ fn stand_in(
             record, result: Ok(best.reason), text: best.text, usage: best.usage, overcome,
         }));
     }
-}
-
-/// The failure that says why there is no answer: the last one, but not that of a model which could
-/// not take the request anyway.
-fn telling(failures: &[LlmError]) -> Option<usize> {
-    let failed = |error: &LlmError| error.kind != LlmErrorKind::UnsupportedInput;
-    failures.iter().rposition(failed).or(failures.len().checked_sub(1))
-}
-
-/// How the output ended as a draft for the parent, which takes neither nothing nor what was
-/// withheld.
-fn as_draft(reason: FinishReason, text: &str, model: &Model) -> Result<FinishReason, LlmError> {
-    let (kind, what) = match reason {
-        FinishReason::ContentFilter => {
-            (LlmErrorKind::ContentFilter, "the upstream withheld the answer")
-        }
-        _ if text.trim().is_empty() => (LlmErrorKind::Empty, "it answered without any text"),
-        reason => return Ok(plain(reason)),
-    };
-    Err(stage_error(model, kind, what))
 }
 
 fn failed_record(call: CallRecord) -> SynthesizerRecord {

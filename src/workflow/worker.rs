@@ -12,6 +12,7 @@ use super::{
     temperature::{self, Chosen, Voices},
     trace::WorkerRecord,
     tracker::Tracker,
+    writers::telling,
 };
 use crate::{
     config::{Leaf, LimitKind, Stage, WorkerTools},
@@ -89,11 +90,9 @@ impl Assignment {
                 Err(error) => failures.push(error),
             }
         }
-        // A model that cannot take the input explains nothing when another one was asked and failed.
-        let telling = failures.iter().rposition(|one| one.kind != LlmErrorKind::UnsupportedInput);
-        let last = telling.or(failures.len().checked_sub(1));
         // A checked plan has at least one model, so there is a last failure.
-        let error = last.map_or_else(|| no_model(&self.leaf), |at| failures.remove(at));
+        let error =
+            telling(&failures).map_or_else(|| no_model(&self.leaf), |at| failures.remove(at));
         let record = self.record(tracker.failed(&error), None);
         Draft { result: Err(error), record, overcome: failures, rest }
     }

@@ -32,9 +32,7 @@ pub(super) struct Writers {
     /// Of the drafts, best first; only one of them is asked that can take the request.
     drafters: VecDeque<Attempt>,
     is_drafter: bool,
-    overcome: Vec<LlmError>,
-    /// How many of those were told.
-    told: usize,
+    overcome: Overcome,
 }
 
 impl Writers {
@@ -57,8 +55,7 @@ impl Writers {
             own: attempts(own),
             drafters: attempts(drafters),
             is_drafter: false,
-            overcome: Vec::new(),
-            told: 0,
+            overcome: Overcome::default(),
         }
     }
 
@@ -68,7 +65,7 @@ impl Writers {
             self.is_drafter = true;
             self.drafters.pop_front()
         })?;
-        let is_first = self.overcome.is_empty() || next.halved;
+        let is_first = self.overcome.errors.is_empty() || next.halved;
         (is_first || !tracker.is_over()).then_some(next)
     }
 
@@ -87,7 +84,7 @@ impl Writers {
             if self.is_drafter && error.kind != LlmErrorKind::UnsupportedInput {
                 self.drafters.clear();
             }
-            self.overcome.push(error);
+            self.overcome.errors.push(error);
         }
     }
 
@@ -98,15 +95,37 @@ impl Writers {
 
     /// What is told once, when this follows on models that failed.
     pub(super) fn falls_to(&mut self, to: Successor) -> Option<Fallback> {
-        let fresh = self.overcome.get(self.told..)?;
-        let failed: Vec<_> =
-            fresh.iter().map(|error| (error.model.clone(), error.kind.code())).collect();
-        self.told = self.overcome.len();
-        (!failed.is_empty()).then_some(Fallback { failed, to })
+        self.overcome.falls_to(to)
     }
 
     /// Everything that failed so far.
     pub(super) fn overcome(&mut self) -> Vec<LlmError> {
-        std::mem::take(&mut self.overcome)
+        std::mem::take(&mut self.overcome.errors)
     }
+}
+
+/// Models that failed before another one was asked.
+#[derive(Default)]
+pub(super) struct Overcome {
+    pub(super) errors: Vec<LlmError>,
+    /// How many of those were told.
+    told: usize,
+}
+
+impl Overcome {
+    /// What is told once, when this follows on them.
+    pub(super) fn falls_to(&mut self, to: Successor) -> Option<Fallback> {
+        let fresh = self.errors.get(self.told..)?;
+        let failed: Vec<_> =
+            fresh.iter().map(|error| (error.model.clone(), error.kind.code())).collect();
+        self.told = self.errors.len();
+        (!failed.is_empty()).then_some(Fallback { failed, to })
+    }
+}
+
+/// The failure that says why there is no answer: the last one, but not that of a model which could
+/// not take the request anyway.
+pub(super) fn telling(failures: &[LlmError]) -> Option<usize> {
+    let failed = |error: &LlmError| error.kind != LlmErrorKind::UnsupportedInput;
+    failures.iter().rposition(failed).or(failures.len().checked_sub(1))
 }

@@ -57,7 +57,8 @@ impl Plan {
     /// What one request comes to by model when everything that can be needed is needed: an analyzer
     /// and a worker once; a reranker and a synthesizer twice (once more with less, after a refusal
     /// for the context's length); a selector three times (that, and its one repair try). A
-    /// `fallback` model is asked as often as the one it stands in for. Once more counts each model
+    /// `fallback` model is asked as often as the one it stands in for, and each worker's model once where
+    /// tools are asked for and no synthesizer is there to call them. Once more counts each model
     /// that may be asked a second time elsewhere (`hedge_after_ms`; a fallback that is asked early is
     /// counted already). Not counted are retries, which `[workflow.retry]` bounds per call,
     /// repairs of refused parameters, and the model of the best draft, which writes in the place of
@@ -70,14 +71,16 @@ impl Plan {
     pub fn worst_case(&self, models: &IndexMap<String, Arc<Model>>) -> IndexMap<String, Spending> {
         let mut found = IndexMap::new();
         self.count(models, &mut found);
-        // A model that answers alone is waited for, as the synthesizer would be.
-        if let Some(leaf) = self.first_leaf().filter(|_| self.synthesizer.is_none())
-            && let Some(model) = models.get(&leaf.stage.model)
-            && model.hedges_elsewhere()
-            && let Some(spending) = found.get_mut(&leaf.stage.model)
-            && spending.calls < 2
-        {
-            spending.add(calls(&leaf.stage, Some(model), PROMPT_TOKENS, 1));
+        // Those that answer alone, one after the other, are waited for, as the synthesizer would be.
+        let alone = if self.synthesizer.is_none() { self.tool_callers() } else { Vec::new() };
+        for (name, stage) in alone {
+            if let Some(model) = models.get(name)
+                && model.hedges_elsewhere()
+                && let Some(spending) = found.get_mut(name)
+                && spending.calls < 2
+            {
+                spending.add(calls(stage, Some(model), PROMPT_TOKENS, 1));
+            }
         }
         found
     }

@@ -165,15 +165,14 @@ pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&
         Named::Model(model) => (takes_tools(model), takes_images(model)),
         Named::Workflow(workflow) => {
             let plan = &workflow.plan;
-            let leaf = || plan.first_leaf().map(|leaf| &leaf.stage);
-            let answering = plan.synthesizer.as_ref().or_else(leaf);
-            let answering = answering.and_then(|stage| config.models.get(&stage.model));
+            let answering = match &plan.synthesizer {
+                Some(stage) => vec![stage.model.as_str()],
+                None => plan.tool_callers().into_iter().map(|(name, _)| name).collect(),
+            };
+            let mut answering = answering.into_iter().filter_map(|name| config.models.get(name));
             let readers = plan.readers();
             let mut models = readers.iter().filter_map(|name| config.models.get(*name));
-            (
-                answering.is_none_or(|model| takes_tools(model)),
-                models.any(|model| takes_images(model)),
-            )
+            (answering.any(|model| takes_tools(model)), models.any(|model| takes_images(model)))
         }
     };
     let optional = [

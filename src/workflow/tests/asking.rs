@@ -87,3 +87,101 @@ async fn model_names_route_as_the_design_says() {
     let warning = json!({ "stage": "request", "name": "gpt-9", "code": "unknown_model" });
     assert_eq!(told.trace()["warnings"], json!([warning]));
 }
+
+fn with_tools() -> Request {
+    let tool = ToolDefinition {
+        name: "f".to_owned(),
+        description: None,
+        parameters: None,
+        strict: None,
+        unknown: Default::default(),
+    };
+    Request { tools: [tool].into(), ..ask() }
+}
+
+/// Without a synthesizer the workers' models get the tools, one after the other until one answers.
+#[tokio::test(start_paused = true)]
+async fn without_a_synthesizer_the_next_worker_gets_the_tools_when_one_fails() {
+    let broken = LlmErrorKind::Upstream { status: 500 };
+    let ends = |reason| move |_: &Call| vec![Cue::Think("hm"), Cue::EndAs(reason)];
+    for (first, code) in [
+        (
+            Box::new(fails(10, broken)) as Box<dyn Fn(&Call) -> Vec<Cue> + Send + Sync>,
+            "upstream_error",
+        ),
+        (Box::new(fails(10, LlmErrorKind::ContextLength)), "context_length_exceeded"),
+        (Box::new(fails(10, LlmErrorKind::UnsupportedInput)), ""),
+        (Box::new(ends(FinishReason::Stop)), "empty_answer"),
+        (Box::new(ends(FinishReason::ContentFilter)), "content_filter"),
+    ] {
+        let cast = Cast::default()
+            .model("a", first)
+            .model("spare", fails(10, broken))
+            .model("b", |_| vec![Cue::Wait(10), Cue::Tool, Cue::EndAs(FinishReason::ToolCalls)])
+            .model("judge", says(10, VERDICT));
+        let plan = json!({ "workers": [{ "ref": "a", "fallback": ["spare"] }, { "workers": ["b"] }, "a"],
+            "selector": { "ref": "judge" } });
+        let engine = cast.engine(&plan, "");
+        let told = run(&engine, with_tools()).await;
+        let trace = told.trace();
+        let finished = told.ending.as_ref().unwrap_or_else(|failed| panic!("{code}: {failed:?}"));
+        assert_eq!(finished.reason, FinishReason::ToolCalls);
+        assert_eq!(["a", "spare", "b", "judge"].map(|name| cast.asked(name).len()), [1, 1, 1, 0]);
+        let writer = &trace["synthesizer"];
+        assert_eq!((&writer["model"], &writer["attempts"]), (&json!("b"), &json!(3)), "{trace}");
+        assert_eq!((&writer["fallback"], &trace["status"]), (&json!(true), &json!("degraded")));
+        let codes: Vec<&str> = trace["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|warning| warning["code"].as_str().unwrap())
+            .collect();
+        let want: Vec<&str> =
+            [code, "upstream_error"].into_iter().filter(|code| !code.is_empty()).collect();
+        assert_eq!(codes, want, "{trace}");
+        // What came to nothing was paid for all the same, and what a client reads is the answer's.
+        let paid = if matches!(code, "empty_answer" | "content_filter") { 30 } else { 15 };
+        assert_eq!(trace["usage"]["total_tokens"], paid, "{trace}");
+        assert_eq!(finished.usage.total_tokens(), 15);
+        assert!(trace["note"].as_str().unwrap().contains("b answered alone"), "{trace}");
+        let counted = engine.config().workflow.plan.worst_case_calls(&engine.config().models);
+        assert!(["a", "spare", "b"].iter().all(|name| counted[*name] >= 1), "{counted:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_synthesizer_tools_fail_only_when_every_workers_model_has() {
+    use LlmErrorKind::{ContextLength, Rejected, Timeout, UnsupportedInput};
+    let broken = LlmErrorKind::Upstream { status: 500 };
+    let rejected = Rejected { status: 400 };
+    for (kinds, want) in [
+        ([broken, Timeout], "no worker succeeded: a: scripted failure; b: "),
+        ([ContextLength, ContextLength], "the conversation is too long for every worker: a, b: "),
+        ([UnsupportedInput, ContextLength], "the conversation is too long for every worker: "),
+        ([UnsupportedInput, UnsupportedInput], "no worker can take this input: a, b: "),
+        ([rejected, rejected], "no worker takes this request: a, b: "),
+        ([Timeout, Timeout], "every worker timed out: a, b: "),
+    ] {
+        let cast = Cast::default().model("a", fails(10, kinds[0])).model("b", fails(10, kinds[1]));
+        let plan = json!({ "workers": ["a", "b"], "selector": "a" });
+        let told = run(&cast.engine(&plan, ""), with_tools()).await;
+        let failed = told.ending.unwrap_err();
+        let said = failed.error.to_string();
+        assert!(said.starts_with(want) || kinds[0] != kinds[1], "{kinds:?}: {said}");
+        assert!(said.contains("scripted failure"), "{said}");
+    }
+    // After its first word nobody else speaks, nor after the deadline.
+    let cast = Cast::default()
+        .model("a", |_| vec![Cue::Say("half"), Cue::Fail(LlmErrorKind::Truncated)])
+        .model("b", says(10, "whole"));
+    let plan = json!({ "workers": ["a", "b"], "selector": "b" });
+    let told = run(&cast.engine(&plan, ""), with_tools()).await;
+    assert_eq!(
+        (told.text.as_str(), told.ending.is_err(), cast.asked("b").len()),
+        ("half", true, 0)
+    );
+    let cast = Cast::default().model("a", says(5_000, "late")).model("b", says(10, "in time"));
+    let plan = json!({ "workers": ["a", "b"], "selector": "b", "policy": { "deadline_secs": 1 } });
+    let told = run(&cast.engine(&plan, ""), with_tools()).await;
+    assert_eq!((told.ending.is_err(), cast.asked("b").len(), told.total), (true, 0, ms(1_000)));
+}

@@ -246,7 +246,8 @@ proptest! {
         plan["policy"]["deadline_secs"] = json!(Duration::from_millis(deadline_ms).as_secs_f64());
         let cast = cast_of(&habits);
         // Where tools are called, a worker's model may write too: not counted, and said so.
-        let stand_in = u64::from(!request.tools.is_empty());
+        let has_writer = plan.get("synthesizer").is_some();
+        let stand_in = u64::from(has_writer && !request.tools.is_empty());
         let (told, open) = block_on(async {
             let hedging = if hedges { HEDGING } else { "" };
             let limits = "[workflow.timeouts]\nworker_timeout_secs = 80000\n";

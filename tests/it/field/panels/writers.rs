@@ -122,3 +122,28 @@ async fn a_draft_stands_in_where_no_tool_may_be_called() {
         }
     }
 }
+
+/// A plan without a synthesizer: the workers' models get the tools alone, the next one where one fails.
+#[tokio::test]
+async fn without_a_writer_the_next_worker_gets_the_tools_when_the_first_one_fails() {
+    for path in PATHS {
+        for stream in [true, false] {
+            let upstream = Upstream::start([
+                ("judge", Script::judges_for("any")),
+                ("a", Script::fails(500)),
+                ("b", Script::calls_tool("weather", json!({"city": "Oslo"}))),
+            ])
+            .await;
+            let mut setup = four_stages(&["a", "b"]).without_retries();
+            setup.plan().as_object_mut().unwrap().remove("synthesizer");
+            let chorus = setup.over(&upstream).await;
+            let (status, told) = asked(&chorus, path, &body(path, stream)).await;
+            assert_eq!(status, 200, "{path} {stream}: {told}");
+            assert!(told.contains("Oslo"), "{path} {stream}: {told}");
+            assert!(told.contains(r#""status":"degraded""#), "{path} {stream}: {told}");
+            assert!(told.contains(r#""attempts":2"#), "{path} {stream}: {told}");
+            assert_eq!(["a", "b"].map(|name| upstream.seen_by(name).len()), [1, 1], "{path}");
+            assert!(upstream.seen_by("b")[0].has("tools"), "{path} {stream}");
+        }
+    }
+}
