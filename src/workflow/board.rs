@@ -232,12 +232,12 @@ impl Board {
     }
 
     pub(super) fn member_ended(&mut self, seat: usize, mut outcome: MemberOutcome) -> Event {
-        self.chain = outcome.chain.take();
         let name = outcome.record.name.clone();
-        let call = &outcome.record.call;
-        let (status, ms) = (call.status, call.duration_ms);
-        let mut detail = None;
-        let mut degrades = false;
+        let (status, ms) = (outcome.record.call.status, outcome.record.call.duration_ms);
+        if status != StageStatus::Cut || self.waits_for_stragglers() {
+            self.chain = outcome.chain.take();
+        }
+        let (mut detail, mut degrades) = (None, false);
         // A model that cannot take the input was left out, which is no failure.
         let failed = |error: &&LlmError| error.kind != LlmErrorKind::UnsupportedInput;
         for error in outcome.overcome.iter().filter(failed) {

@@ -107,8 +107,7 @@ impl Board {
                     events.push(self.member_ended(seat, outcome));
                 }
                 None => {
-                    // Without a grace nobody was waited for after the quorum.
-                    if !self.plan.policy.grace.is_zero() {
+                    if self.waits_for_stragglers() {
                         self.chain = chain;
                     }
                     events.push(self.leave_out(seat, record, None));
@@ -116,6 +115,12 @@ impl Board {
             }
         }
         events
+    }
+
+    /// Whether those that are cut were waited for: not after the quorum, where there is no grace. A
+    /// level that is stopped leaves it to the one above to say what was waited for there.
+    pub(super) fn waits_for_stragglers(&self) -> bool {
+        self.stopping || !self.plan.policy.grace.is_zero()
     }
 
     /// The chain of a member that the level ends before it could begin: it waited for an analysis

@@ -42,6 +42,7 @@ fn cast() -> Cast {
 async fn the_critical_path_is_the_chain_that_the_answer_waited_for() {
     let advised = |name: &str| json!({ "ref": name, "auto_temperature": true });
     let panel = json!({ "name": "panel", "workers": [advised("a"), "b"], "selector": "judge" });
+    let slow_panel = json!({ "name": "slow", "workers": ["never", "a"], "selector": "judge" });
     for (plan, want) in [
         (
             json!({ "workers": ["a", "b"], "selector": "judge", "synthesizer": "w" }),
@@ -91,6 +92,17 @@ async fn the_critical_path_is_the_chain_that_the_answer_waited_for() {
             json!({ "workers": ["a", "b", "never"], "synthesizer": "w",
                 "policy": { "quorum": 2, "grace_ms": 40 } }),
             "worker never 90, synthesizer w 30",
+        ),
+        // The same of a panel that is cut, one member of which had answered.
+        (
+            json!({ "workers": ["a", "b", slow_panel], "synthesizer": "w",
+                "policy": { "quorum": 2 } }),
+            "worker b 50, synthesizer w 30",
+        ),
+        (
+            json!({ "workers": ["a", "b", slow_panel], "synthesizer": "w",
+                "policy": { "quorum": 2, "grace_ms": 40 } }),
+            "worker slow/never 90, synthesizer w 30",
         ),
         (
             json!({ "workers": ["a", "never"], "synthesizer": "w", "policy": { "deadline_secs": 1 } }),

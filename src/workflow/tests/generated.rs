@@ -245,9 +245,10 @@ proptest! {
         let mut plan = plan;
         plan["policy"]["deadline_secs"] = json!(Duration::from_millis(deadline_ms).as_secs_f64());
         let cast = cast_of(&habits);
-        // Where tools are called, a worker's model may write too: not counted, and said so.
-        let has_writer = plan.get("synthesizer").is_some();
-        let stand_in = u64::from(has_writer && !request.tools.is_empty());
+        // Where tools are called, a worker's model may write too: not counted, and said so. Its call
+        // is hedged as any other.
+        let has_stand_in = plan.get("synthesizer").is_some() && !request.tools.is_empty();
+        let stand_in = if has_stand_in { 1 + u64::from(hedges) } else { 0 };
         let (told, open) = block_on(async {
             let hedging = if hedges { HEDGING } else { "" };
             let limits = "[workflow.timeouts]\nworker_timeout_secs = 80000\n";
