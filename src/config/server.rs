@@ -23,7 +23,8 @@ pub struct Server {
     pub max_in_flight: usize,
     /// How long a shutdown waits for streams; default 30 s.
     pub shutdown_grace: Duration,
-    /// How long a stream's headers wait at most for the first answer delta or draft; default 5 s.
+    /// How long a stream's headers wait at most for the first answer delta or draft, while no stage
+    /// ends; default 5 s.
     pub header_hold: Duration,
     /// Pause between heartbeats of a silent stream; default 10 s.
     pub heartbeat: Duration,

@@ -47,8 +47,8 @@ pub(super) use tests::{written, written_of};
 use write::Framing;
 pub(super) use write::{Frames, object_bytes};
 
-/// How long a stream's headers wait once a worker has begun its draft.
-const DRAFT_HOLD: Duration = Duration::from_secs(1);
+/// How long a stream's headers wait, at most, once a stage has ended or a worker has begun its draft.
+const SIGN_HOLD: Duration = Duration::from_secs(1);
 
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
 
@@ -225,9 +225,9 @@ async fn whole<E: Encoder>(
     Ok(response)
 }
 
-/// Waits for the first answer delta or the first finished draft, at most for the header hold, and
-/// then sends headers. Until then a failure has a real status. Progress waits too: other lines never
-/// open the stream.
+/// Waits for the first answer delta or the first finished draft, at most for the header hold, or for
+/// [`SIGN_HOLD`] once anything has happened, and then sends headers. Until then a failure has a real
+/// status. Progress waits too, so that what fails at once has one.
 async fn streamed<E: Encoder>(
     events: Events,
     mut flow: Flow<E>,
@@ -243,13 +243,18 @@ async fn streamed<E: Encoder>(
             event = events.next() => event,
             () = &mut hold => {
                 flow.open();
+                flow.settle();
+                // Some show nothing before the first bytes, and some proxies hold headers back.
+                if flow.frames.len() == 0 {
+                    flow.heartbeat();
+                }
                 break false;
             }
         };
         match flow.take(event) {
             Step::Nothing => {}
-            Step::DraftBegun => {
-                let due = Instant::now() + DRAFT_HOLD;
+            Step::SignOfLife => {
+                let due = Instant::now() + SIGN_HOLD;
                 if due < hold.deadline() {
                     hold.as_mut().reset(due);
                 }

@@ -3,6 +3,9 @@
 //!
 //! A form is described by a few words that stand where only the client writes, never by what stands
 //! somewhere in a text: a question with a file around it may quote any of them.
+//!
+//! What the answer to come depends on is no background task, whatever client sends it: the choice of a
+//! tool, the summary that a long conversation goes on with, the merging of answers.
 
 use crate::types::{Message, Part, Request, Role};
 
@@ -19,6 +22,10 @@ pub enum Task {
     Query,
     /// The rest of what the user is typing.
     Completion,
+    /// A description for a model that draws.
+    ImagePrompt,
+    /// An emoji for the tone of a message.
+    Emoji,
     /// Notes of what to remember of it.
     Memory,
 }
@@ -33,6 +40,8 @@ impl Task {
             Self::FollowUps => "follow_ups",
             Self::Query => "query",
             Self::Completion => "completion",
+            Self::ImagePrompt => "image_prompt",
+            Self::Emoji => "emoji",
             Self::Memory => "memory",
         }
     }
@@ -60,6 +69,9 @@ enum Shape {
     /// Open WebUI: whole, one user message without tools, `### Task:` with the sentence below it and
     /// the chat between marks.
     Headed,
+    /// Open WebUI's emojis: whole, one user message without tools that begins with these words, in
+    /// lower case, and quotes the message behind the sentence.
+    Quoting(&'static str),
     /// opencode: the sentence is the system message's first, and the conversation comes behind a
     /// user message that begins with these words; no tools.
     Introduced(&'static str),
@@ -67,7 +79,7 @@ enum Shape {
     Agent,
 }
 
-const FORMS: [Form; 7] = [
+const FORMS: [Form; 9] = [
     Form {
         task: Task::FollowUps,
         shape: Shape::Headed,
@@ -77,6 +89,16 @@ const FORMS: [Form; 7] = [
     Form { task: Task::Completion, shape: Shape::Headed, words: &["autocomplet", "自动补全"] },
     Form { task: Task::Title, shape: Shape::Headed, words: &[" title", "标题"] },
     Form { task: Task::Tags, shape: Shape::Headed, words: &[" tags", "标签"] },
+    Form {
+        task: Task::ImagePrompt,
+        shape: Shape::Headed,
+        words: &["image generation", "图像生成"],
+    },
+    Form {
+        task: Task::Emoji,
+        shape: Shape::Quoting("your task is to reflect"),
+        words: &["fitting emoji"],
+    },
     Form {
         task: Task::Title,
         shape: Shape::Introduced("generate a title for this conversation"),
@@ -101,6 +123,10 @@ impl Shape {
         let asks = |sentence: &str| words.iter().any(|word| sentence.contains(word));
         match self {
             Self::Headed => headed(request).is_some_and(|sentence| asks(&sentence)),
+            Self::Quoting(beginning) => alone(request)
+                .filter(|text| text.contains("\nMessage: ```") && text.trim_end().ends_with("```"))
+                .map(first_line)
+                .is_some_and(|sentence| sentence.starts_with(beginning) && asks(&sentence)),
             Self::Introduced(beginning) => {
                 let mut users = request.messages.iter().filter(|one| one.role == Role::User);
                 let first = users.next().and_then(first_text);
@@ -112,8 +138,8 @@ impl Shape {
     }
 }
 
-/// The sentence below the heading of a request that is nothing but a task about a chat.
-fn headed(request: &Request) -> Option<String> {
+/// The text of a request that is nothing but one message, to be answered whole and without tools.
+fn alone(request: &Request) -> Option<&str> {
     if request.stream || !request.tools.is_empty() {
         return None;
     }
@@ -122,7 +148,12 @@ fn headed(request: &Request) -> Option<String> {
     if said.next().is_some() {
         return None;
     }
-    let text = first_text(only)?.trim_start();
+    first_text(only)
+}
+
+/// The sentence below the heading of a request that is nothing but a task about a chat.
+fn headed(request: &Request) -> Option<String> {
+    let text = alone(request)?.trim_start();
     let task = text.strip_prefix(HEADING)?;
     if !(text.contains("<chat_history>") && text.contains("</chat_history>")) {
         return None;
@@ -190,21 +221,63 @@ mod tests {
             // Open WebUI 0.12
             ("Predict 3-5 messages this user might naturally send next.", Task::FollowUps),
             ("Determine the necessity of generating search queries.", Task::Query),
+            ("Predict 3-5 useful messages this user might send next to get on.", Task::FollowUps),
             ("You are an autocompletion system.", Task::Completion),
+            ("Generate a detailed prompt for am image generation task.", Task::ImagePrompt),
             ("为这段对话生成标题。", Task::Title),
         ] {
-            let request = headed(sentence);
-            assert_eq!(Task::of(&request), Some(want), "{sentence}");
-            let text = first_text(&request.messages[0]).unwrap();
-            let with_system = whole(&[(Role::System, "Be kind."), (Role::User, text)]);
-            assert_eq!(Task::of(&with_system), Some(want), "{sentence}");
-            // Somebody reads along, offers tools, or has said something before.
-            assert_eq!(Task::of(&Request { stream: true, ..request.clone() }), None);
-            let tools: std::sync::Arc<[_]> = [tool()].into();
-            assert_eq!(Task::of(&Request { tools, ..request.clone() }), None);
-            let later = whole(&[(Role::User, "hi"), (Role::Assistant, "yes"), (Role::User, text)]);
-            assert_eq!(Task::of(&later), None);
-            assert_eq!(Task::of(&Request { raw: true, ..request }), None);
+            is_recognised_alone(&headed(sentence), want);
+        }
+    }
+
+    fn is_recognised_alone(request: &Request, want: Task) {
+        let text = first_text(&request.messages[0]).unwrap();
+        assert_eq!(Task::of(request), Some(want), "{text}");
+        let with_system = whole(&[(Role::System, "Be kind."), (Role::User, text)]);
+        assert_eq!(Task::of(&with_system), Some(want), "{text}");
+        // Somebody reads along, offers tools, or has said something before.
+        assert_eq!(Task::of(&Request { stream: true, ..request.clone() }), None);
+        let tools: std::sync::Arc<[_]> = [tool()].into();
+        assert_eq!(Task::of(&Request { tools, ..request.clone() }), None);
+        let later = whole(&[(Role::User, "hi"), (Role::Assistant, "yes"), (Role::User, text)]);
+        assert_eq!(Task::of(&later), None);
+        assert_eq!(Task::of(&Request { raw: true, ..request.clone() }), None);
+    }
+
+    #[test]
+    fn an_emoji_for_a_message_is_recognised_by_its_beginning_and_its_quote() {
+        let sentence = "Your task is to reflect the speaker's mood through a fitting emoji.";
+        let emoji = format!("{sentence}\n\nMessage: ```what a day\nindeed```");
+        is_recognised_alone(&whole(&[(Role::User, &emoji)]), Task::Emoji);
+        for text in [
+            sentence.to_owned(),
+            format!("Improve this prompt: {emoji}"),
+            format!("{emoji}\nHow can this prompt be improved?"),
+            emoji.replace("a fitting emoji", "a poem"),
+        ] {
+            assert_eq!(Task::of(&whole(&[(Role::User, &text)])), None, "{text}");
+        }
+    }
+
+    /// Open WebUI asks for these by prompts of the same kind.
+    #[test]
+    fn what_the_answer_depends_on_is_no_background_task() {
+        let choice =
+            "Available Tools: [{\"name\": \"title\"}]\n\nYour task is to choose the tools.";
+        let voice = "You are a friendly voice assistant.";
+        for messages in [
+            vec![(Role::System, choice), (Role::User, "Query: generate a title")],
+            vec![(Role::System, voice), (Role::User, "Generate tags for it.")],
+            vec![(
+                Role::User,
+                "### Task:\nSummarize the history that will be compacted.\n\n<chat_history>\n</chat_history>",
+            )],
+            vec![(
+                Role::User,
+                "You have been provided with a set of responses from various models",
+            )],
+        ] {
+            assert_eq!(Task::of(&whole(&messages)), None, "{messages:?}");
         }
     }
 
@@ -219,6 +292,7 @@ mod tests {
             format!("You have been given a set of responses from various models.\n{file}"),
             format!("### Task:\nYou have been given a set of responses to a query.\n{file}"),
             "### Task:\nGenerate a title for my book.".to_owned(),
+            "### Task:\nGenerate a prompt for an image generation task.".to_owned(),
             "Generate a title for this conversation:".to_owned(),
             "generate tags".to_owned(),
             String::new(),

@@ -33,8 +33,9 @@ pub(super) struct Server {
     /// Seconds that a shutdown (SIGTERM, Ctrl-C) lets running answers finish.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 30))]
     shutdown_grace_secs: Option<f64>,
-    /// Seconds that a stream's headers wait for the first piece of the answer or the first draft, so
-    /// that a failure before it has a real status.
+    /// Seconds that a stream's headers wait for the first piece of the answer or the first draft while
+    /// nothing happens, so that a failure before it has a real status. Once a stage has ended or a
+    /// worker has begun to answer, they wait one more second at most.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 5))]
     header_hold_secs: Option<f64>,
     /// Seconds between signs of life on a stream that is silent.
@@ -57,8 +58,8 @@ pub(super) struct Server {
     #[schemars(extend("default" = "reasoning_content"))]
     reasoning_field: Option<ReasoningField>,
     /// The `[[model]]` that answers clients' background tasks (a chat's title, tags, follow-up
-    /// questions, search queries, memory notes), recognised by their form, instead of a workflow.
-    /// None: they are questions like any other.
+    /// questions, search queries, completions, image prompts, emojis, memory notes), recognised by
+    /// their form, instead of a workflow. None: they are questions like any other.
     #[schemars(example = &"a")]
     task_model: Option<String>,
     /// What `/api/version` says: two to four numbers, each below 65536; clients want 0.6.4 or more.

@@ -63,8 +63,8 @@ pub(in super::super) struct Flow<E> {
 pub(in super::super) enum Step {
     /// Nothing that could open a stream.
     Nothing,
-    /// A worker has begun to answer: a stream may be opened soon.
-    DraftBegun,
+    /// A stage has ended, or a worker has begun to answer: a stream is opened soon.
+    SignOfLife,
     /// A worker has answered: a stream may be opened.
     DraftFinished,
     /// A piece of the answer is waiting to be written.
@@ -195,14 +195,18 @@ impl<E: Encoder> Flow<E> {
         match event {
             Event::StageFinished(report) => {
                 self.degraded |= report.degrades;
-                let drafted = (report.stage, report.status) == (StageKind::Worker, StageStatus::Ok);
-                if drafted { Step::DraftFinished } else { Step::Nothing }
+                match (report.stage, report.status) {
+                    (StageKind::Worker, StageStatus::Ok) => Step::DraftFinished,
+                    // It never began.
+                    (_, StageStatus::Skipped) => Step::Nothing,
+                    _ => Step::SignOfLife,
+                }
             }
             Event::Fallback(_) => {
                 self.degraded = true;
                 Step::Nothing
             }
-            Event::DraftBegun => Step::DraftBegun,
+            Event::DraftBegun => Step::SignOfLife,
             _ => Step::Nothing,
         }
     }

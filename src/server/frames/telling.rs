@@ -143,7 +143,7 @@ impl<E: Encoder> Telling<E> {
     /// Encodes an event; tells whether it was the last one.
     fn take(&mut self, event: Option<Told>) -> bool {
         match self.flow.take(event) {
-            Step::Nothing | Step::DraftBegun | Step::DraftFinished | Step::Delta => return false,
+            Step::Nothing | Step::SignOfLife | Step::DraftFinished | Step::Delta => return false,
             Step::Finished => {}
             Step::Failed(error) => self.fail(error),
         }

@@ -87,6 +87,33 @@ impl Encoder for Plain {
     }
 }
 
+/// One whose streams begin with nothing of their own.
+struct Bare;
+
+impl Encoder for Bare {
+    fn text(&mut self, text: &str, frames: &mut Frames) {
+        Plain.text(text, frames);
+    }
+
+    fn reasoning(&mut self, text: &str, frames: &mut Frames) {
+        Plain.reasoning(text, frames);
+    }
+
+    fn tool_call(&mut self, _: &ToolCallDelta, _: &mut Frames) {}
+
+    fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {
+        Plain.finished(finished, frames)
+    }
+
+    fn heartbeat(&self, frames: &mut Frames) {
+        Plain.heartbeat(frames);
+    }
+
+    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
+        Plain.whole(answer, finished)
+    }
+}
+
 const SHOWN: Channel = Channel::SHOWN;
 
 fn live() -> Live {
@@ -160,7 +187,7 @@ fn seen(list: &[(u64, &str)]) -> Vec<(u64, String)> {
 async fn headers_go_out_with_the_first_delta_and_progress_waits_for_it() {
     let start = Instant::now();
     let response =
-        respond(vec![(1, analyzer()), (2, token("Hi")), (1, end(finished(FinishReason::Stop)))])
+        respond(vec![(3, analyzer()), (0, token("Hi")), (1, end(finished(FinishReason::Stop)))])
             .await
             .unwrap();
     assert_eq!(at(start), 3);
@@ -191,18 +218,23 @@ async fn however_many_events_are_ready_none_is_lost() {
     }
 }
 
-/// Nobody looks at nothing until the first token: a draft is a sign that the run will succeed.
+/// Nobody looks at nothing until the first token.
 #[tokio::test(start_paused = true)]
-async fn headers_go_out_when_a_worker_has_answered_or_has_begun_to_a_second_ago() {
+async fn headers_go_out_with_a_draft_and_a_second_after_any_other_sign_of_life() {
     for (channel, lines) in [(SHOWN, true), (Channel::QUIET, false)] {
         for (events, want) in [
             (vec![(2, worker("a", StageStatus::Ok))], 2),
             (vec![(2, Event::DraftBegun)], 3),
             (vec![(2, Event::DraftBegun), (0, worker("a", StageStatus::Ok))], 2),
             (vec![(2, Event::DraftBegun), (5, Event::DraftBegun)], 3),
-            (vec![(2, worker("a", StageStatus::Timeout))], 5),
+            (vec![(2, analyzer())], 3),
+            (vec![(2, analyzer()), (2, analyzer())], 3),
+            (vec![(2, analyzer()), (0, worker("a", StageStatus::Ok))], 2),
+            (vec![(2, worker("a", StageStatus::Timeout))], 3),
+            (vec![(2, worker("a", StageStatus::Failed)), (0, worker("b", StageStatus::Cut))], 3),
             (vec![(2, worker("a", StageStatus::Skipped))], 5),
-            (vec![(2, analyzer())], 5),
+            (vec![(5, analyzer())], 5),
+            (vec![], 5),
             (vec![(5, Event::DraftBegun)], 5),
         ] {
             let start = Instant::now();
@@ -219,6 +251,24 @@ async fn headers_go_out_when_a_worker_has_answered_or_has_begun_to_a_second_ago(
                 "{said} {first:?}"
             );
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_opens_with_nothing_to_tell_begins_with_a_heartbeat() {
+    for (channel, first) in
+        [(Channel::QUIET, "beat"), (SHOWN, "(analyzer small: ok, 0.4 s\u{2063})")]
+    {
+        let start = Instant::now();
+        let events =
+            paced(vec![(1, analyzer()), (5, token("Hi")), (0, end(finished(FinishReason::Stop)))]);
+        let flow = Flow::new(Bare, Dialect::Ollama, channel, false);
+        let response = streamed(events, flow, live()).await.unwrap();
+        assert_eq!(
+            writes(response, start).await,
+            seen(&[(2, first), (6, "Hi"), (6, "end")]),
+            "and no second one"
+        );
     }
 }
 
@@ -253,8 +303,8 @@ async fn what_happens_together_is_told_in_one_line() {
 async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
     let start = Instant::now();
     let response = respond(vec![
-        (1, analyzer()),
-        (6, worker("b", StageStatus::Ok)),
+        (0, started("b")),
+        (7, worker("b", StageStatus::Ok)),
         (20, token("Hi")),
         (0, end(finished(FinishReason::Stop))),
     ])
@@ -265,7 +315,7 @@ async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
         writes(response, start).await,
         seen(&[
             (5, "open"),
-            (5, "(analyzer small: ok, 0.4 s\u{2063})"),
+            (5, "(asking b\u{2063})"),
             (7, "(worker b: ok, 2.0 s\u{2063})"),
             (17, "beat"),
             (27, "Hi"),
@@ -278,7 +328,7 @@ async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
 async fn a_failure_before_the_headers_has_a_real_status() {
     for kind in [LlmErrorKind::Connect, LlmErrorKind::Timeout] {
         let failure = Event::Failed(failed(upstream(kind)));
-        let error = respond(vec![(1, worker("a", StageStatus::Timeout)), (3, failure)]).await;
+        let error = respond(vec![(4, worker("a", StageStatus::Timeout)), (0, failure)]).await;
         let want = match kind {
             LlmErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,

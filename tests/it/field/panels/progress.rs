@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Chorus, Event, Gate, Script, Setup, Upstream, four_stages, ms};
+use crate::support::{
+    Chorus, Event, Gate, Script, Setup, Upstream, four_stages, ms, question, soon,
+};
 
 const PATHS: [&str; 3] = ["/v1/chat/completions", "/api/chat", "/v1/responses"];
 
@@ -145,6 +148,65 @@ async fn drafts_that_were_cut_are_told() {
     }
 }
 
+/// Every form of stream.
+const FORMS: [&str; 5] =
+    ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/api/chat", "/api/generate"];
+
+/// What each of them is asked by.
+fn asked(path: &str) -> Value {
+    match path {
+        "/v1/responses" => body(path, "why?"),
+        _ => question(path, "chorus", "why?", true),
+    }
+}
+
+/// Nobody looks at nothing until the writer speaks, or a worker begins to.
+#[tokio::test]
+async fn a_stream_opens_soon_after_the_first_stage_whatever_it_is() {
+    let hold = "[server]\nheader_hold_secs = 3600";
+    let cases = [hold.to_owned(), format!("{hold}\nprogress = \"off\"")].map(|keys| {
+        [
+            (keys.clone(), Script::judges_for(""), Script::hangs()),
+            (keys.clone(), Script::fails(500), Script::hangs()),
+            (keys, Script::hangs(), Script::fails(500)),
+        ]
+    });
+    join_all(cases.into_iter().flatten().map(async |(keys, judge, a)| {
+        let cast =
+            [("judge", judge), ("writer", Script::hangs()), ("a", a), ("b", Script::hangs())];
+        let upstream = Upstream::start(cast).await;
+        let chorus = panel().with(&keys).over(&upstream).await;
+        // They would wait for ever.
+        join_all(FORMS.map(async |path| {
+            let mut response = chorus.post(path, &asked(path)).await;
+            assert_eq!(response.status(), 200, "{path}");
+            let first = soon("a sign of life", response.chunk()).await.unwrap();
+            assert!(first.is_some_and(|bytes| !bytes.is_empty()), "{path}");
+        }))
+        .await;
+    }))
+    .await;
+}
+
+/// What fails before a second has passed since then has a real status.
+#[tokio::test]
+async fn a_failure_right_behind_the_first_stage_has_its_status() {
+    for path in FORMS {
+        for status in [500, 400] {
+            let upstream = Upstream::start([
+                ("judge", Script::judges_for("")),
+                ("writer", Script::hangs()),
+                ("a", Script::fails(status)),
+                ("b", Script::fails(status).after(ms(50))),
+            ])
+            .await;
+            let chorus = panel().over(&upstream).await;
+            let (told, error) = chorus.ask(path, &asked(path)).await;
+            assert!(told >= 400, "{path}: {told} {error}");
+        }
+    }
+}
+
 /// Nobody looks at nothing until the writer speaks.
 #[tokio::test]
 async fn a_stream_opens_when_a_worker_has_answered_or_has_begun() {
@@ -170,19 +232,13 @@ async fn a_stream_opens_when_a_worker_has_answered_or_has_begun() {
             let event = events.next().await;
             assert!(matches!(event, Some(Event::Object(_) | Event::Broken(_))), "{path}");
         }
-        let upstream = Upstream::start([
-            ("judge", Script::judges_for("")),
-            ("writer", Script::hangs()),
-            ("a", Script::hangs()),
-            ("b", Script::fails(500)),
-        ])
-        .await;
+        let hanging = ["judge", "writer", "a", "b"].map(|name| (name, Script::hangs()));
+        let upstream = Upstream::start(hanging).await;
         let chorus = panel().with(hold).over(&upstream).await;
-        let body = body(path, "why?");
-        let body = if path == "/api/generate" { json!({"prompt": "why?"}) } else { body };
+        let body = asked(path);
         let waiting = chorus.try_post(path, &body, &[]);
         let opened = tokio::time::timeout(Duration::from_millis(1500), waiting).await;
-        assert!(opened.is_err(), "{path}: nobody has begun, and a failure has a real status");
+        assert!(opened.is_err(), "{path}: nothing has ended, and a failure has a real status");
     }
 }
 
