@@ -169,10 +169,14 @@ pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&
                 Some(stage) => vec![stage.model.as_str()],
                 None => plan.tool_callers().into_iter().map(|(name, _)| name).collect(),
             };
-            let mut answering = answering.into_iter().filter_map(|name| config.models.get(name));
+            let answering: Vec<_> =
+                answering.into_iter().filter_map(|name| config.models.get(name)).collect();
             let readers = plan.readers();
             let mut models = readers.iter().filter_map(|name| config.models.get(*name));
-            (answering.any(|model| takes_tools(model)), models.any(|model| takes_images(model)))
+            (
+                answering.is_empty() || answering.iter().any(|model| takes_tools(model)),
+                models.any(|model| takes_images(model)),
+            )
         }
     };
     let optional = [
