@@ -257,7 +257,7 @@ pub struct Answer {
     pub text: String,
     /// The answering model's chain of thought.
     pub reasoning: String,
-    /// The calls it wants made, whole.
+    /// The calls it wants made, whole but for those that [`Answer::whole_calls`] leaves out.
     pub tool_calls: Vec<ToolCall>,
     /// What it wants back with the turn: `details`, and by the calls' numbers what is beside them.
     pub state: AnswerState,
@@ -279,6 +279,13 @@ impl Answer {
             self.text = text;
             self.reasoning.push_str(&thoughts);
         }
+    }
+
+    /// The calls that can be made, with their numbers: of an answer that ended for its length not the
+    /// one that it ended in.
+    pub fn whole_calls(&self, reason: FinishReason) -> impl Iterator<Item = (u32, &ToolCall)> {
+        let numbered = (0..).zip(&self.tool_calls);
+        numbered.filter(move |(_, call)| reason != FinishReason::Length || call.is_whole())
     }
 
     /// Takes a delta in; other events change nothing.

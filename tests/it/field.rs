@@ -3,6 +3,7 @@
 mod alike;
 mod answers;
 mod clients;
+mod cuts;
 mod endpoints;
 mod errors;
 mod first_hour;

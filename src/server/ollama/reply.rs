@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     llm::ToolCallDelta,
+    types::FinishReason,
     workflow::{Answer, Event, Finished},
 };
 
@@ -140,9 +141,12 @@ impl OllamaReply {
         &self,
         answer: &'a Answer,
         said: bool,
+        reason: FinishReason,
     ) -> Result<Vec<CallObject<'a>>, AppError> {
         match self.form {
-            Form::Chat | Form::ScriptChat => CallObject::all(&answer.tool_calls),
+            Form::Chat | Form::ScriptChat => {
+                CallObject::all(answer.whole_calls(reason).map(|(_, call)| call))
+            }
             Form::Generate if said || answer.tool_calls.is_empty() => Ok(Vec::new()),
             Form::Generate => Err(AppError::OnlyToolCalls),
         }
@@ -173,7 +177,7 @@ impl Encoder for OllamaReply {
     }
 
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {
-        let tool_calls = self.tellable(&self.calls, self.said)?;
+        let tool_calls = self.tellable(&self.calls, self.said, finished.reason)?;
         if !tool_calls.is_empty() {
             self.push(Said { tool_calls: &tool_calls, ..Said::default() }, frames);
         }
@@ -186,7 +190,8 @@ impl Encoder for OllamaReply {
     }
 
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
-        let tool_calls = self.tellable(&answer, !answer.text.trim().is_empty())?;
+        let said = !answer.text.trim().is_empty();
+        let tool_calls = self.tellable(&answer, said, finished.reason)?;
         object_bytes(&self.object(Said {
             text: &answer.text,
             thinking: &answer.reasoning,

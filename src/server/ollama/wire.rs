@@ -80,8 +80,8 @@ impl<'a> CallObject<'a> {
     ///
     /// # Errors
     /// When the arguments of one are no JSON object.
-    pub(super) fn all(calls: &'a [ToolCall]) -> Result<Vec<Self>, AppError> {
-        let told = calls.iter().enumerate().map(|(index, call)| {
+    pub(super) fn all(calls: impl Iterator<Item = &'a ToolCall>) -> Result<Vec<Self>, AppError> {
+        let told = calls.enumerate().map(|(index, call)| {
             let arguments = arguments(&call.arguments)
                 .ok_or_else(|| AppError::UnusableToolCall { tool: call.name.clone() })?;
             let function = CalledFunction { index, name: &call.name, arguments };

@@ -179,7 +179,11 @@ impl Encoder for ChatReply {
     }
 
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
-        let called = !answer.tool_calls.is_empty();
+        let tool_calls: Vec<WholeCall<'_>> = answer
+            .whole_calls(finished.reason)
+            .map(|(number, call)| WholeCall::new(call, answer.state.calls.get(&number)))
+            .collect();
+        let called = !tool_calls.is_empty();
         let message = AnswerMessage {
             role: "assistant",
             content: (!called || !answer.text.is_empty()).then_some(&answer.text),
@@ -187,10 +191,7 @@ impl Encoder for ChatReply {
             annotations: [],
             reasoning: Reasoning::named(self.reasoning_field, &answer.reasoning),
             reasoning_details: &answer.state.details,
-            tool_calls: (0..)
-                .zip(&answer.tool_calls)
-                .map(|(index, call)| WholeCall::new(call, answer.state.calls.get(&index)))
-                .collect(),
+            tool_calls,
         };
         let finish_reason = finish_reason(finished.reason, called);
         object_bytes(&ChatCompletion {

@@ -49,10 +49,12 @@ impl OutputItem {
         Self { id, kind, text: String::new(), status: ItemStatus::InProgress }
     }
 
-    /// A whole item.
-    pub(super) fn closed(kind: Kind, text: String) -> Self {
+    /// An item of an answer that is over; a call may lack its end, when that was `cut`.
+    pub(super) fn closed(kind: Kind, text: String, cut: bool) -> Self {
         let mut item = Self { text, status: ItemStatus::Completed, ..Self::new(kind) };
-        if item.lacks_arguments() {
+        if cut && item.is_half_call() {
+            item.status = ItemStatus::Incomplete;
+        } else if item.lacks_arguments() {
             item.text.push_str("{}");
         }
         item
@@ -61,6 +63,17 @@ impl OutputItem {
     /// No arguments at all are no JSON; clients parse them.
     pub(super) fn lacks_arguments(&self) -> bool {
         matches!(self.kind, Kind::Call { .. }) && self.text.trim().is_empty()
+    }
+
+    /// Whether it is a call whose arguments do not go to their end.
+    pub(super) fn is_half_call(&self) -> bool {
+        self.call().is_some_and(|call| !call.is_whole())
+    }
+
+    fn call(&self) -> Option<ToolCall> {
+        let Kind::Call { call_id, name, .. } = &self.kind else { return None };
+        let arguments = self.text.clone();
+        Some(ToolCall { id: call_id.clone(), name: name.clone(), arguments })
     }
 
     /// Whether more of it may come.
@@ -106,16 +119,13 @@ impl OutputItem {
         }
     }
 
-    /// As an item of the conversation; reasoning is no part of it.
+    /// As an item of the conversation; reasoning is no part of it, nor is half a call: no upstream takes
+    /// its arguments.
     pub(super) fn entry(&self) -> Option<Entry> {
         let item = match &self.kind {
             Kind::Reasoning => return None,
             Kind::Message => Item::Message(Message::text(Role::Assistant, &self.text)),
-            Kind::Call { call_id, name, .. } => Item::Call(ToolCall {
-                id: call_id.clone(),
-                name: name.clone(),
-                arguments: self.text.clone(),
-            }),
+            Kind::Call { .. } => Item::Call(self.call().filter(ToolCall::is_whole)?),
         };
         Some(Entry { id: Some(self.id.clone()), item: Arc::new(item) })
     }

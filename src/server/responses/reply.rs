@@ -122,17 +122,21 @@ impl ResponseReply {
         self.sequence.push_delta(stencil, text, frames);
     }
 
-    /// Closes an item. Its events tell the same text as its deltas did.
-    fn close(&mut self, place: usize, status: ItemStatus, frames: &mut Frames) {
+    /// Closes an item. Its events tell the same text as its deltas did. Of half a call, in an answer
+    /// that was `cut`, nobody is told that its arguments are done.
+    fn close(&mut self, place: usize, status: ItemStatus, cut: bool, frames: &mut Frames) {
         let open = self.resource.output.get(place).filter(|item| item.is_open());
-        let Some(lacks_arguments) = open.map(OutputItem::lacks_arguments) else { return };
-        if lacks_arguments {
+        let Some(item) = open else { return };
+        let is_half = cut && item.is_half_call();
+        if !is_half && item.lacks_arguments() {
             self.delta(place, "{}", frames);
         }
         let Some(item) = self.resource.output.get_mut(place) else { return };
-        item.status = status;
-        let (_, text_done) = item.kind.text_events();
-        self.sequence.push(text_done, item.event(place, item.whole()), frames);
+        item.status = if is_half { ItemStatus::Incomplete } else { status };
+        if !is_half {
+            let (_, text_done) = item.kind.text_events();
+            self.sequence.push(text_done, item.event(place, item.whole()), frames);
+        }
         if let Some((_, part_done)) = item.kind.part_events() {
             let part = item.event(place, TextPiece::Part(item.kind.part(&item.text)));
             self.sequence.push(part_done, part, frames);
@@ -146,7 +150,7 @@ impl ResponseReply {
             items.iter().position(|item| item.is_open() && wanted(&item.kind))
         };
         while let Some(place) = open(&self.resource.output) {
-            self.close(place, ItemStatus::Completed, frames);
+            self.close(place, ItemStatus::Completed, false, frames);
         }
     }
 
@@ -198,10 +202,11 @@ impl Encoder for ResponseReply {
 
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {
         let status = status(finished.reason);
+        let cut = finished.reason == FinishReason::Length;
         let last = self.resource.output.len().saturating_sub(1);
         for place in 0..self.resource.output.len() {
             let own = if place == last { status.of_last_item() } else { ItemStatus::Completed };
-            self.close(place, own, frames);
+            self.close(place, own, cut, frames);
         }
         self.end(status, finished);
         let event = match status {
@@ -234,8 +239,9 @@ impl Encoder for ResponseReply {
             let ToolCall { id, name, arguments } = call;
             (Kind::Call { index, call_id: call_id(id), name }, arguments)
         });
+        let cut = finished.reason == FinishReason::Length;
         self.resource.output =
-            texts.chain(calls).map(|(kind, text)| OutputItem::closed(kind, text)).collect();
+            texts.chain(calls).map(|(kind, text)| OutputItem::closed(kind, text, cut)).collect();
         self.end(status(finished.reason), finished);
         let record = Record::of(finished, self.include_workflow);
         object_bytes(&ResponseObject { resource: &self.resource, record })

@@ -108,7 +108,7 @@ pub(super) enum ItemObject<'a> {
 pub(super) enum ItemStatus {
     InProgress,
     Completed,
-    /// Only the last one can be.
+    /// Only the last one can be, and calls that lack their end.
     Incomplete,
 }
 

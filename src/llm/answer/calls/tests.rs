@@ -150,11 +150,11 @@ fn what_begins_a_call_is_one_of_its_own() {
 
 #[test]
 fn a_cut_at_the_length_limit_makes_no_arguments_up() {
-    for (arguments, is_fault) in [("", true), ("{\"a\"", false)] {
+    for arguments in ["", "{\"a\""] {
         let (mut calls, mut out) = (ToolCalls::default(), VecDeque::new());
         calls.take(piece(Some(0), "a", "f", arguments), &mut out);
         calls.close(Some(FinishReason::Length), &mut out);
-        assert_eq!(calls.fault(FinishReason::Length).is_some(), is_fault, "{arguments:?}");
+        assert_eq!(calls.fault(FinishReason::Length), None, "the reason tells it: {arguments:?}");
         assert_eq!(out.len(), 1, "nothing was added");
     }
 }
