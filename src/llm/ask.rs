@@ -234,7 +234,7 @@ impl Ask<'_> {
             Form::Flattened => prompt::flatten_tools(&mut messages),
         }
         if let Some(appendix) = &self.call.appendix {
-            let late = !self.lacks(Feature::LateSystem) && self.may_send(Parameter::LateSystem);
+            let late = !self.lacks(Feature::LateSystem) && shape::takes_late_system(self.refused);
             let role = if late { Role::System } else { Role::User };
             prompt::append(&mut messages, role, appendix);
         }

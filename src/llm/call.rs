@@ -74,9 +74,6 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
             attempt.hand_over(clock.remaining());
             // Boxed, as it is over long before the answer is.
             let opened = clock.bound(Box::pin(attempt.open())).await;
-            if opened.is_ok() {
-                attempt.learn(&repaired);
-            }
             let mut failure = match opened {
                 Err(failure) => failure,
                 Ok(mut exchange) => loop {
@@ -87,7 +84,7 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                     match more {
                         Err(failure) => break failure,
                         Ok(true) => {
-                            attempt.note_delta();
+                            attempt.note_delta(&repaired);
                             // What came together is told together: nothing is awaited between.
                             while let Some(delta) = exchange.next_delta() {
                                 yield Ok(CallEvent::Delta(delta));
@@ -98,7 +95,7 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                         Ok(false) => {
                             // What has come is read even if nobody polls after `Finished`.
                             exchange.drain_ready();
-                            match attempt.completion(&exchange) {
+                            match attempt.completion(&exchange, &repaired) {
                                 Err(failure) => break failure,
                                 Ok((done, completion)) => {
                                     drop(permits);
@@ -113,6 +110,7 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                 },
             };
             drop(permits);
+            attempt.diagnose(&mut failure);
             attempt.weigh_context(&mut failure);
             attempt.confirm(&mut failure, clock).await;
             attempt.report(&failure, clock);
@@ -206,29 +204,27 @@ impl<'a> Try<'a> {
         self.lease.endpoint()
     }
 
-    /// Sends the request; a refusal is examined for a parameter it names.
+    /// Sends the request.
     async fn open(&mut self) -> Result<Box<Exchange>, Failure> {
-        let wire = wire(self.model.config.protocol);
         self.log_request();
         let (endpoint, prepared) = (self.lease.endpoint(), &mut self.prepared);
-        let opened = exchange::open(self.model, endpoint, prepared, self.call).await;
-        let mut failure = match opened {
-            Ok(exchange) => {
-                self.prepared.body.clear(); // images are large, and answers take long
-                return Ok(exchange);
-            }
-            Err(failure) => failure,
-        };
+        exchange::open(self.model, endpoint, prepared, self.call).await
+    }
+
+    /// Examines a refusal for a parameter that it names, also one that came under a 200 in the place
+    /// of an answer.
+    fn diagnose(&self, failure: &mut Failure) {
         if let Words::Upstream(refusal) = &failure.words
             && failure.kind != LlmErrorKind::ContextLength
+            && self.first_delta.is_none()
         {
+            let wire = wire(self.model.config.protocol);
             failure.repair = diagnose(refusal, wire, &self.prepared.body, self.call);
         }
         if let Some(Repair::Unsupported(_)) = failure.repair {
             failure.kind = LlmErrorKind::UnsupportedInput;
             failure.advice = Advice::Never;
         }
-        Err(failure)
     }
 
     /// Tells a gateway that knows such words how long there is, and to leave the retries to us.
@@ -258,26 +254,33 @@ impl<'a> Try<'a> {
         }
     }
 
-    /// The request was taken as it is.
+    /// The request was taken as it is: an answer has come.
     fn learn(&self, repaired: &[Repaired]) {
         let here = repaired.iter().filter(|one| one.endpoint == self.lease.number() && one.lasts);
         here.for_each(|one| self.endpoint().remember(one.parameter));
     }
 
-    fn note_delta(&mut self) {
+    fn note_delta(&mut self, repaired: &[Repaired]) {
         if self.first_delta.is_none() {
             self.first_delta = Some(Instant::now());
             self.lease.spoke();
+            self.learn(repaired);
+            self.prepared.body.clear(); // images are large, and answers take long
         }
     }
 
     /// A complete answer's events, or why it is none.
-    fn completion(&mut self, exchange: &Exchange) -> Result<(Attempt, Completion), Failure> {
+    fn completion(
+        &mut self,
+        exchange: &Exchange,
+        repaired: &[Repaired],
+    ) -> Result<(Attempt, Completion), Failure> {
         let answer = exchange.answer();
         let endings = &self.lease.endpoint().endings;
         let reason: FinishReason =
             answer.reason(endings).map_err(|(kind, words)| Failure::new(kind, words))?;
         answer.shows(endings);
+        self.learn(repaired);
         let ended = Instant::now();
         let first = self.first_delta.unwrap_or(ended);
         let usage = answer.usage(self.prompt_bytes(), first - self.begun, ended - first);

@@ -7,6 +7,7 @@ mod meaning;
 mod overflow;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use super::{
     redact,
 };
 
+/// What takes longer to come back is no rate limit but a quota.
+const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// Texts of one error that are shown.
 const MOST_SHOWN: usize = 3;
 
@@ -115,9 +118,9 @@ impl Refusal {
         })
     }
 
-    /// The wait that its body asks for.
+    /// The wait that its body asks for, in a field or in words.
     pub(super) fn wait(&self) -> Option<Duration> {
-        self.body.wait
+        self.body.wait.or_else(|| self.body.texts.iter().find_map(|text| wait::in_words(text)))
     }
 
     /// The context that it says the model has, in tokens.
@@ -168,6 +171,14 @@ impl Refusal {
         meaning::status(self.status, self.in_band, &self.body)
     }
 
+    /// The status by which it refuses a part of the request: an error under a 200 need not name one.
+    pub(super) fn refused_status(&self) -> u16 {
+        match self.meant_status() {
+            0 if self.in_band => 400,
+            status => status,
+        }
+    }
+
     /// Whether the response's status hides what it is about.
     pub(super) fn is_hidden(&self) -> bool {
         !self.in_band && self.meant_status() != self.status
@@ -187,7 +198,8 @@ impl Refusal {
         }
         // Gemini says "quota" of every limit, also of those that a wait cures; then it names one.
         let status = self.meant_status();
-        if (meaning::is_money(&words) && self.body.wait.is_none()) || status == 402 {
+        let is_cured = self.wait().is_some_and(|wait| wait <= LONGEST_LIMIT);
+        if (meaning::is_money(&words) && !is_cured) || status == 402 {
             return LlmErrorKind::Quota;
         }
         match status {

@@ -1,4 +1,4 @@
-//! Refused parameters: which one a 400 or 422 names, and what is remembered of it. Pure.
+//! Refused parameters: which one a 400 or 422 names (or an error under another status that means one), and what is remembered of it. Pure.
 //!
 //! A repaired call is sent again without the parameter (or with its other name, or with a weaker
 //! form of it); that is no retry, and each parameter is repaired at most once per call.
@@ -55,8 +55,6 @@ pub(super) enum Parameter {
     Images,
     /// Tools: left out when none may be called, else the call fails.
     Tools,
-    /// A system turn behind the conversation: then the person says it.
-    LateSystem,
     /// What stands for the signature of a tool call that this model did not sign.
     StandInSignature,
     /// What the model left on its turns (`reasoning_content` and its like).
@@ -113,16 +111,14 @@ pub(super) fn diagnose(
             false => Repair::Without(Parameter::Tools),
         });
     }
-    if refuses_late_system(refusal, &words, body, call) {
-        return Some(Repair::Without(Parameter::LateSystem));
-    }
     if refuses_streams(refusal, &words, call) {
         return Some(Repair::Without(Parameter::Stream));
     }
-    if let Some(parameter) = shape::refused(refusal, &words, &call.messages) {
+    if let Some(parameter) = shape::refused(refusal, &words, &call.messages, body) {
         return Some(Repair::Without(parameter));
     }
-    if !matches!(refusal.meant_status(), 400 | 422) || !mentions(&refusal.complaint(), &COMPLAINTS)
+    if !matches!(refusal.refused_status(), 400 | 422)
+        || !mentions(&refusal.complaint(), &COMPLAINTS)
     {
         return None;
     }
@@ -344,7 +340,7 @@ fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {
         "image format",
         "formats",
     ];
-    may_refuse_input(refusal.meant_status())
+    may_refuse_input(refusal.refused_status())
         && call.messages.iter().any(crate::types::Message::has_image)
         && mentions(words, &NAMES)
         && mentions(words, &WHY)
@@ -369,37 +365,9 @@ fn refuses_tools(refusal: &Refusal, words: &str, body: &Map<String, Value>) -> b
     // What is said of the choice is not said of the tools.
     let words = words.replace("tool_choice", "").replace("toolchoice", "");
     let blamed = refusal.blames("tools") && words.contains("support");
-    may_refuse_input(refusal.meant_status())
+    may_refuse_input(refusal.refused_status())
         && body.contains_key("tools")
         && (blamed || mentions(&words, &PHRASES))
-}
-
-/// Whether a chat template does not take the system turn that stands behind the conversation.
-fn refuses_late_system(
-    refusal: &Refusal,
-    words: &str,
-    body: &Map<String, Value>,
-    call: &Call,
-) -> bool {
-    const PHRASES: [&str; 10] = [
-        "at the beginning",
-        "must be the first",
-        "should be the first",
-        "only one system message",
-        "multiple system messages",
-        "more than one system",
-        "unexpected role",
-        "must alternate",
-        "should alternate",
-        "alternating",
-    ];
-    let messages = body.get("messages").and_then(Value::as_array);
-    // A beginning of the answer may stand behind it.
-    let mut last = messages.into_iter().flatten().rev().take(2);
-    matches!(refusal.status, 400 | 422 | 500)
-        && call.appendix.is_some()
-        && last.any(|message| message.get("role").is_some_and(|role| role == "system"))
-        && mentions(words, &PHRASES)
 }
 
 /// Whether a model is told not to stream. Options of streams are parameters of their own.
@@ -416,7 +384,7 @@ fn refuses_streams(refusal: &Refusal, words: &str, call: &Call) -> bool {
     ];
     let about = |name: &str| has_word(words, name);
     call.stream
-        && matches!(refusal.status, 400 | 403 | 404 | 405 | 422 | 500 | 501)
+        && matches!(refusal.refused_status(), 400 | 403 | 404 | 405 | 422 | 500 | 501)
         && (refusal.blames("stream") || about("stream") || about("streaming"))
         && !words.contains("stream_options")
         && !mentions(words, &["streamoptions", "non-stream", "non stream", "nonstream"])

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
+
 use super::{
     prompt,
     refusal::{Refusal, mentions},
@@ -123,6 +125,12 @@ pub(super) fn is_refused(refused: &Refused) -> bool {
     shapes(refused).next().is_some()
 }
 
+/// Whether a system turn may stand behind the conversation; else the person says it.
+pub(super) fn takes_late_system(refused: &Refused) -> bool {
+    let against = [Shape::OneSystem, Shape::NoSystem, Shape::Alternating];
+    !shapes(refused).any(|shape| against.contains(&shape))
+}
+
 fn shapes(refused: &BTreeSet<Parameter>) -> impl Iterator<Item = Shape> {
     refused.iter().filter_map(|parameter| match parameter {
         Parameter::Shape(shape) => Some(*shape),
@@ -218,17 +226,22 @@ fn has_thoughts(message: &Message) -> bool {
     })
 }
 
-/// What a refusal says of the shape of a conversation, or of what goes with its turns.
-pub(super) fn refused(refusal: &Refusal, words: &str, sent: &[Message]) -> Option<Parameter> {
-    // llama.cpp tells what a template raises as a fault of its own.
-    if !matches!(refusal.status, 400 | 422 | 500) {
+/// What a refusal says of the shape of a conversation, or of what goes with its turns, which were sent
+/// in this body.
+pub(super) fn refused(
+    refusal: &Refusal,
+    words: &str,
+    sent: &[Message],
+    body: &Map<String, Value>,
+) -> Option<Parameter> {
+    // llama.cpp tells what a template raises as a fault of its own, gateways as one of theirs.
+    if !matches!(refusal.refused_status(), 400 | 422 | 500 | 502 | 503) {
         return None;
     }
     let thoughts = mentions(words, &THOUGHTS);
-    let has_system = sent.iter().any(|message| message.role == Role::System);
+    let later = has_late_system(sent, body);
+    let has_system = later || sent.iter().any(|message| message.role == Role::System);
     let calls = sent.iter().any(|message| !message.tool_calls.is_empty() && !has_thoughts(message));
-    let leading = sent.iter().take_while(|message| message.role == Role::System).count();
-    let later = sent.iter().skip(leading).any(|message| message.role == Role::System);
     if thoughts && mentions(words, &DEMANDED) && calls {
         Some(Parameter::Shape(Shape::ThoughtfulCalls))
     } else if thoughts && sent.iter().any(|message| message.state().is_some()) {
@@ -243,6 +256,20 @@ pub(super) fn refused(refusal: &Refusal, words: &str, sent: &[Message]) -> Optio
         Some(Parameter::Shape(Shape::Alternating))
     } else {
         None
+    }
+}
+
+/// Whether a system message was sent behind other turns: of the conversation, or with what is said
+/// behind it.
+fn has_late_system(sent: &[Message], body: &Map<String, Value>) -> bool {
+    let is_late = |roles: &mut dyn Iterator<Item = bool>| {
+        roles.skip_while(|is_system| *is_system).any(|is_system| is_system)
+    };
+    let is_system = |message: &Value| message.get("role").is_some_and(|role| role == "system");
+    match body.get("messages").and_then(Value::as_array) {
+        Some(written) => is_late(&mut written.iter().map(is_system)),
+        // It was written for other calls, too.
+        None => is_late(&mut sent.iter().map(|message| message.role == Role::System)),
     }
 }
 
@@ -284,18 +311,15 @@ const NO_SYSTEM: [&str; 7] = [
     "developer instruction is not enabled",
 ];
 
-const ONE_SYSTEM: [&str; 12] = [
-    "system message must be at the beginning",
-    "system messages must be at the beginning",
-    "system message must be the first",
-    "system message should be the first",
+const ONE_SYSTEM: [&str; 9] = [
+    "at the beginning",
+    "must be the first",
+    "should be the first",
     "system role must be",
     "only one system message",
     "multiple system messages",
     "more than one system",
-    "unexpected role 'system'",
-    "unexpected role system",
-    "system message at the beginning",
+    "unexpected role",
     "first message can be",
 ];
 

@@ -8,5 +8,6 @@ mod endpoints;
 mod errors;
 mod first_hour;
 mod panels;
+mod refusals;
 mod spellings;
 mod turns;

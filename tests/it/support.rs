@@ -24,7 +24,7 @@ pub use gate::Gate;
 pub use host::Host;
 pub use process::Process;
 pub use proxy::Proxy;
-pub use script::{Beat, Dice, Script, fenced};
+pub use script::{Beat, Dice, Script, Veil, fenced};
 pub use tls::{TlsUpstream, trusting};
 pub use upstream::{Seen, Upstream};
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::wait;
+
 /// Names of fields that hold the words of an error, the most telling first. Names are compared
 /// without case and separators.
 const MESSAGES: [&str; 7] =
@@ -200,8 +202,7 @@ impl Body {
             if !is_kind && !CODES.contains(&name.as_str()) {
                 match (name.as_str(), value) {
                     ("nctx", value) => self.context = self.context.or(value.as_u64()),
-                    ("retrydelay", Value::String(text)) => self.wait = self.wait.or(seconds(text)),
-                    _ => {}
+                    (name, value) => self.wait = self.wait.or_else(|| wait::of_field(name, value)),
                 }
                 continue;
             }
@@ -302,10 +303,4 @@ fn embedded(text: &str) -> Option<(&str, Value)> {
         value => value.is_object(),
     };
     is_body.then_some((before, value))
-}
-
-/// `12s` or `0.25s`.
-fn seconds(text: &str) -> Option<Duration> {
-    let seconds = text.strip_suffix('s')?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
 }

@@ -6,11 +6,12 @@ use axum::{
     body::{Body, Bytes},
     http::Response,
 };
+use serde_json::{Value, json};
 
 use super::{
     Gate, Seen,
     closing::Line,
-    script::{Beat, Content, Ending, Place, Script, Split},
+    script::{Beat, Content, Ending, Place, Script, Split, Veil},
     socket::Fuse,
     upstream::Guard,
     wire::{Block, Whole, Wire},
@@ -58,11 +59,11 @@ impl Exchange {
         }
         let refused = script.refusals.iter().find(|(field, _)| seen.has(field));
         if let Some((field, message)) = refused {
-            exchange.fail(400, &wire.error_body(400, message, Some(field)).to_string());
+            exchange.refuse(script.veil, seen, wire, &wire.error_body(400, message, Some(field)));
             return exchange;
         }
         if let Some(words) = script.objections.iter().find_map(|objection| objection.0(seen)) {
-            exchange.fail(400, &wire.error_body(400, &words, None).to_string());
+            exchange.refuse(script.veil, seen, wire, &wire.error_body(400, &words, None));
             return exchange;
         }
         match &script.content {
@@ -94,6 +95,26 @@ impl Exchange {
 
     fn header(&mut self, name: &str, value: &str) {
         self.headers.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Refuses with this body, which has the status in it only where its protocol has a place for it.
+    fn refuse(&mut self, veil: Veil, seen: &Seen, wire: Wire, body: &Value) {
+        match veil {
+            Veil::None => self.fail(400, &body.to_string()),
+            Veil::Frame if wire.streams(&seen.body) => {
+                self.header("content-type", wire.stream_type());
+                let framed = match wire.stream_type() {
+                    "text/event-stream" => format!("data: {body}\n\n"),
+                    _ => format!("{body}\n"),
+                };
+                self.body.push(Step::Send(framed.into()));
+            }
+            Veil::Body | Veil::Frame => self.fail(200, &body.to_string()),
+            Veil::Gateway(status) => {
+                let words = format!("upstream: Error code: 400 - {body}");
+                self.fail(status, &json!({"error": {"message": words}}).to_string());
+            }
+        }
     }
 
     fn fail(&mut self, status: u16, body: &str) {

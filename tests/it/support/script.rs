@@ -31,6 +31,7 @@ pub struct Script {
     pub(super) usage: Option<(u64, u64)>,
     pub(super) refusals: Vec<(String, String)>,
     pub(super) objections: Vec<Objection>,
+    pub(super) veil: Veil,
     pub(super) split: Split,
     pub(super) linger: Duration,
     pub(super) headers: Vec<(String, String)>,
@@ -40,6 +41,19 @@ pub struct Script {
     when_asked: Vec<(String, Script)>,
     next: Option<(usize, Arc<AtomicUsize>, Box<Script>)>,
     moods: Option<Arc<Moods>>,
+}
+
+/// How a refusal comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Veil {
+    /// As a 400.
+    None,
+    /// As the body of a 200.
+    Body,
+    /// As the first frame of a stream; whole answers as a body.
+    Frame,
+    /// Quoted in the prose of a gateway's error of this status.
+    Gateway(u16),
 }
 
 /// Other behaviours that a model falls into now and then.
@@ -170,6 +184,7 @@ impl Script {
             usage: Some((11, 7)),
             refusals: Vec::new(),
             objections: Vec::new(),
+            veil: Veil::None,
             split: Split::AsFramed,
             linger: Duration::ZERO,
             headers: Vec::new(),
@@ -379,6 +394,12 @@ impl Script {
         objection: impl Fn(&Seen) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         self.objections.push(Objection(Arc::new(objection)));
+        self
+    }
+
+    /// What it refuses it says in this way.
+    pub fn behind(mut self, veil: Veil) -> Self {
+        self.veil = veil;
         self
     }
 
