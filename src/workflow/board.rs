@@ -212,7 +212,7 @@ impl Board {
     /// The stage that was asked has ended.
     fn has_asked(&mut self, stage: StageKind, name: &str) {
         if let Some(ended) = self.asking.take() {
-            self.chain = self.link(stage, name, &ended);
+            self.decides(self.link(stage, name, &ended));
         }
     }
 
@@ -235,7 +235,7 @@ impl Board {
         let name = outcome.record.name.clone();
         let (status, ms) = (outcome.record.call.status, outcome.record.call.duration_ms);
         if status != StageStatus::Cut || self.waits_for_stragglers() {
-            self.chain = outcome.chain.take();
+            self.decides(outcome.chain.take());
         }
         let (mut detail, mut degrades) = (None, false);
         // A model that cannot take the input was left out, which is no failure.

@@ -64,7 +64,7 @@ impl Board {
             let tracker = running.tracker.clone();
             let call = cut(running);
             let stage = self.unfinished();
-            self.chain = tracker.chain(stage, &call.model, self.path.as_ref());
+            self.decides(tracker.chain(stage, &call.model, self.path.as_ref()));
             self.record_unfinished(stage, call);
         }
         self.cut_stragglers()

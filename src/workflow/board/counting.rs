@@ -108,7 +108,7 @@ impl Board {
                 }
                 None => {
                     if self.waits_for_stragglers() {
-                        self.chain = chain;
+                        self.decides(chain);
                     }
                     events.push(self.leave_out(seat, record, None));
                 }
@@ -121,6 +121,11 @@ impl Board {
     /// level that is stopped leaves it to the one above to say what was waited for there.
     pub(super) fn waits_for_stragglers(&self) -> bool {
         self.stopping || !self.plan.policy.grace.is_zero()
+    }
+
+    /// A stage ended that was waited for; one that had not begun decided nothing.
+    pub(super) fn decides(&mut self, chain: Chain) {
+        self.chain = chain.or_else(|| self.chain.take());
     }
 
     /// The chain of a member that the level ends before it could begin: it waited for an analysis

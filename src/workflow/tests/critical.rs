@@ -43,6 +43,8 @@ async fn the_critical_path_is_the_chain_that_the_answer_waited_for() {
     let advised = |name: &str| json!({ "ref": name, "auto_temperature": true });
     let panel = json!({ "name": "panel", "workers": [advised("a"), "b"], "selector": "judge" });
     let slow_panel = json!({ "name": "slow", "workers": ["never", "a"], "selector": "judge" });
+    let slowly_judged = json!({ "name": "slow", "workers": ["a", "b", "c"], "selector": "judge",
+        "reranker": { "ref": "never", "top_k": 2 } });
     for (plan, want) in [
         (
             json!({ "workers": ["a", "b"], "selector": "judge", "synthesizer": "w" }),
@@ -103,6 +105,12 @@ async fn the_critical_path_is_the_chain_that_the_answer_waited_for() {
             json!({ "workers": ["a", "b", slow_panel], "synthesizer": "w",
                 "policy": { "quorum": 2, "grace_ms": 40 } }),
             "worker slow/never 90, synthesizer w 30",
+        ),
+        // One that is cut in the moment in which its judge's turn comes.
+        (
+            json!({ "workers": ["a", "b", slowly_judged], "synthesizer": "w",
+                "policy": { "quorum": 2, "grace_ms": 550, "deadline_secs": 1 } }),
+            "worker slow/c 200, reranker slow/never 400, synthesizer w 30",
         ),
         (
             json!({ "workers": ["a", "never"], "synthesizer": "w", "policy": { "deadline_secs": 1 } }),
