@@ -74,10 +74,16 @@ pub(super) fn did_you_mean<'w>(
 ) -> Option<&'w str> {
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
     let typed = plain(typed);
-    let distance = |word: &str| strsim::osa_distance(&typed, &plain(word));
-    let (near, word) = words.into_iter().map(|word| (distance(word), word)).min()?;
-    let length = word.chars().count();
-    (near < length && near <= (length / 3).max(1)).then_some(word)
+    let letters = typed.chars().count();
+    let distance = |word: &'w str| {
+        let length = word.chars().count();
+        let most = (length / 3).max(1).min(length.saturating_sub(1));
+        // Reckoning it is dear, and a word of another length is as far at least.
+        let near = (length.abs_diff(letters) <= most)
+            .then(|| strsim::osa_distance(&typed, &plain(word)))?;
+        (near <= most).then_some((near, word))
+    };
+    words.into_iter().filter_map(distance).min().map(|(_, word)| word)
 }
 
 #[cfg(test)]

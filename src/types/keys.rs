@@ -20,8 +20,8 @@ pub fn without_keys(text: &str) -> String {
 }
 
 /// The stretches of a text that look like keys, in their order and in bytes: words that begin as
-/// well-known keys do, words with a long run of letters and digits, what follows `Bearer`, and user
-/// and password of a URL.
+/// well-known keys do, words with a long run of letters and digits, what follows `Bearer`, and user,
+/// password and parameters of a path (`;k=v`) of a URL.
 #[must_use]
 pub fn keys_in(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -49,6 +49,16 @@ pub fn keys_in(text: &str) -> Vec<Range<usize>> {
             let end = start.saturating_add(user);
             found.retain(|word| word.end <= start || word.start >= end);
             found.push(start..end);
+        }
+        let ends = |letter: char| letter.is_whitespace() || "?#\\\"'`<>".contains(letter);
+        let url = rest.split(ends).next().unwrap_or_default();
+        for (mark, _) in url.match_indices(';') {
+            let behind = url.get(mark.saturating_add(1)..).unwrap_or_default();
+            let parameter = behind.split(['/', ';']).next().unwrap_or_default();
+            let from = start.saturating_add(mark).saturating_add(1);
+            let to = from.saturating_add(parameter.len());
+            found.retain(|word| word.end <= from || word.start >= to);
+            found.extend((from < to).then_some(from..to));
         }
     }
     found.sort_by_key(|range| range.start);
@@ -98,6 +108,8 @@ mod tests {
                 "https://x.example/@me and @cf/meta/llama",
             ),
             ("https://x.example/sk-abc123def/v1", "https://x.example/***/v1"),
+            ("http://h.example/v1;k=pa55;l/x;pa55?y at", "http://h.example/v1;***;***/x;***?y at"),
+            ("see https://x.example/v1; a;b", "see https://x.example/v1; a;b"),
             ("", ""),
         ] {
             assert_eq!(without_keys(text), want, "{text}");

@@ -118,6 +118,29 @@ fn of_a_file_that_cannot_be_read_the_words_tell_what_is_secret() {
     "#);
 }
 
+/// One slip of the hand each: a quote, a sign, half of a key, a line that broke in two.
+#[test]
+fn of_a_file_that_cannot_be_read_nothing_is_a_key_where_a_value_belongs() {
+    let text = "name = \"qwen3:8b\nca_cert = \"pa55-word\nprotocol = \"pa55-word=\n\
+                unknown_\"key_id = \"pa55\"\ntemperatu\"re = \"pa55-word\"\nkey = \"pa\n\
+                55-word\"\nmode = \"7-pa\"pa-55\"\nworker_timout_secs = 60\ncolour = blue\n\
+                api_base = \"http://h.example/v1\ntemperature 0.5\n";
+    insta::assert_snapshot!(shown(&toml(text), text), @r#"
+    name = "qwen3:8b
+    ca_cert = "***
+    protocol = "***=
+    unknown_"key_id = "***"
+    temperatu"re = "***"
+    key = "***
+    ***"
+    mode = "***"***"
+    worker_timout_secs = 60
+    colour = blue
+    api_base = "http://h.example/v1
+    temperature 0.5
+    "#);
+}
+
 /// Names are shown, but not a key that somebody put where a name belongs.
 #[test]
 fn what_looks_like_a_key_is_hidden_wherever_it_stands() {

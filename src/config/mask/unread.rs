@@ -13,7 +13,8 @@ use crate::config::fullwidth;
 
 /// The stretches to hide, within `range`.
 pub(super) fn hidden(text: &str, range: Range<usize>) -> Vec<(Range<usize>, String)> {
-    let mut scan = Scan { hidden: Vec::new(), use_: None, depth: 0, secret: Secret::No };
+    let (hidden, secret) = (Vec::new(), Secret::No);
+    let mut scan = Scan { hidden, use_: None, is_behind_sign: false, depth: 0, secret };
     let mut at = range.start;
     for line in text.get(range).unwrap_or_default().split_inclusive('\n') {
         scan.line(line, at);
@@ -38,6 +39,8 @@ struct Scan {
     hidden: Vec<(Range<usize>, String)>,
     /// What the key before is for.
     use_: Option<Use>,
+    /// Whether a value comes next, if anything is where it belongs.
+    is_behind_sign: bool,
     depth: usize,
     secret: Secret,
 }
@@ -47,8 +50,13 @@ impl Scan {
         let quotes = ["\"\"\"", "'''"].map(|three| line.matches(three).count());
         let opens_quotes = quotes.iter().any(|count| count % 2 == 1);
         let depth = self.depth;
-        if depth == 0 && self.secret != Secret::Quoted {
-            (self.use_, self.secret) = (None, Secret::No);
+        let is_rest = self.use_ == Some(Use::Key) && goes_on(line);
+        if depth == 0 && self.secret != Secret::Quoted && !is_rest {
+            (self.use_, self.is_behind_sign, self.secret) = (None, false, Secret::No);
+        }
+        if is_key(line) {
+            // Its key was cut off.
+            self.use_ = None;
         }
         let was_quoted = self.secret == Secret::Quoted;
         let mut from = None;
@@ -67,7 +75,11 @@ impl Scan {
                 self.word(line, start, from..offset);
             }
             match fullwidth::ascii(letter).unwrap_or(letter) {
-                '{' | '[' => self.depth = self.depth.saturating_add(1),
+                '{' | '[' => {
+                    self.depth = self.depth.saturating_add(1);
+                    self.is_behind_sign = false;
+                }
+                ',' if self.depth > 0 => self.is_behind_sign = false,
                 '}' | ']' => {
                     self.depth = self.depth.saturating_sub(1);
                     if matches!(self.secret, Secret::Deeper(deep) if self.depth < deep) {
@@ -92,7 +104,7 @@ impl Scan {
     fn word(&mut self, line: &str, start: usize, range: Range<usize>) {
         let word = line.get(range.clone()).unwrap_or_default();
         let is_sign = is_key(line.get(range.end..).unwrap_or_default());
-        let is_key = is_sign && word.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+        let is_key = is_sign && !self.is_behind_sign && word.chars().all(is_part_of_key);
         let is_known = words::use_of(word).is_some();
         if self.secret != Secret::No {
             // Anything but the name of a key may be a part of the secret.
@@ -105,11 +117,13 @@ impl Scan {
             self.hide(start, range, &instead);
         }
         if is_sign {
-            self.use_ = words::meant(word);
+            // What is only like a name may be the rest of another one.
+            self.use_ = words::use_of(word);
+            self.is_behind_sign = true;
         }
         // Also without a sign behind it, which may be what is missing.
-        if words::is_secret(word) || (is_sign && self.use_ == Some(Use::Key)) {
-            self.secret = Secret::Line;
+        if words::is_secret(word) || (is_sign && words::meant(word) == Some(Use::Key)) {
+            (self.use_, self.secret) = (Some(Use::Key), Secret::Line);
         }
     }
 
@@ -132,6 +146,23 @@ fn is_plain(letter: char, before: char, rest: &str) -> bool {
         }
         plain => plain.is_whitespace() || "[]{}=,\"'`".contains(plain),
     }
+}
+
+fn is_part_of_key(letter: char) -> bool {
+    letter.is_alphanumeric() || "_-.".contains(letter)
+}
+
+/// Whether a line begins with what no line begins with, neither a key nor a table: it is the rest
+/// of the one before.
+fn goes_on(line: &str) -> bool {
+    let line = fullwidth::folded(line);
+    let line = line.trim();
+    let is_key = line.split_once(['=', ':']).is_some_and(|(key, _)| {
+        let key = key.trim_end();
+        !key.is_empty()
+            && key.chars().all(|letter| is_part_of_key(letter) || "\"'".contains(letter))
+    });
+    !(line.is_empty() || line.starts_with(['[', '{', '#']) || is_key)
 }
 
 /// Whether what follows a word makes it a key: `=` or `:`, behind its quote and blanks.

@@ -62,7 +62,7 @@ fn is_variable(name: &str) -> bool {
             || (name.contains('_') && digits <= 2))
 }
 
-/// A number with or without a unit, or one short word.
+/// A number with or without a unit, or a short text of letters.
 fn is_word(text: &str) -> bool {
     let folded = fullwidth::folded(text);
     let text = folded.trim();
@@ -72,23 +72,37 @@ fn is_word(text: &str) -> bool {
     let letters = |letter: char| letter.is_alphabetic() || matches!(letter, '-' | '_' | ' ');
     let number = text.trim_start_matches(['-', '+']);
     let unit = number.trim_start_matches(|c: char| c.is_ascii_digit() || ".,_".contains(c));
-    text.chars().all(letters) || (unit.len() < number.len() && unit.chars().all(letters))
+    let is_unit = unit.trim_start().chars().all(char::is_alphabetic);
+    text.chars().all(letters) || (unit.len() < number.len() && is_unit)
 }
 
-/// A path, or the name of a file: no part of it looks like a key.
+/// A path, or the name of a file: one with an ending, one that begins where paths begin, or one of
+/// letters alone, since a secret may hold a slash. No part of it looks like a key.
 fn is_path(text: &str) -> bool {
-    let folder = text.contains(['/', '\\']);
     let ending = text.rsplit_once('.').is_some_and(|(name, ending)| {
         !name.is_empty()
             && (2..=5).contains(&ending.len())
             && ending.bytes().all(|byte| byte.is_ascii_alphabetic())
     });
     let plain = |letter: char| letter.is_alphabetic() || matches!(letter, '-' | '_');
-    let is_name = text.chars().count() <= NAME && text.chars().all(plain);
-    (folder || ending || is_name)
+    let parts = || text.split(['/', '\\']);
+    let is_name = parts().all(|part| part.chars().count() <= NAME && part.chars().all(plain));
+    (begins_a_path(text) || ending || is_name)
         && !text.contains("://")
         && !text.contains(['+', '=', '?', '@', '"', '\''])
-        && text.split(['/', '\\']).all(|part| !is_keylike(part))
+        && parts().all(|part| !is_keylike(part))
+}
+
+/// `./`, `~/`, a drive, or a folder of the root.
+fn begins_a_path(text: &str) -> bool {
+    let is_drive = || {
+        text.split_once(":\\").or_else(|| text.split_once(":/")).is_some_and(|(drive, _)| {
+            drive.len() == 1 && drive.bytes().all(|letter| letter.is_ascii_alphabetic())
+        })
+    };
+    ["./", "../", "~/"].iter().any(|start| text.starts_with(start))
+        || text.strip_prefix('/').is_some_and(|rest| rest.contains('/'))
+        || is_drive()
 }
 
 /// A part of a path that may be a key: a long run of letters and digits, or one as keys begin.
@@ -182,6 +196,8 @@ mod tests {
             (None, "plans/a.json", None),
             (None, "hunter2", hidden),
             (None, "correct horse battery staple", hidden),
+            (None, "7-seas-of-rhye", hidden),
+            (None, "250ms", None),
             (None, "", None),
             (Some(Use::Word), "opnai", None),
             (Some(Use::Word), "64 parsecs", None),
@@ -202,6 +218,14 @@ mod tests {
             (Some(Use::Key), "${OPENAI_API_KEY:-hunter2}", hidden),
             (Some(Use::Path), "certs/ca.pem", None),
             (Some(Use::Path), "pa55-word", hidden),
+            (Some(Use::Path), "pa55\\word", hidden),
+            (Some(Use::Path), "pa55/word", hidden),
+            (Some(Use::Path), "/pa55word", hidden),
+            (Some(Use::Path), "certs\\ca2.pem", None),
+            (Some(Use::Path), "certs/of/us", None),
+            (Some(Use::Path), "C:\\certs\\ca2", None),
+            (Some(Use::Path), "./ca2", None),
+            (Some(Use::Path), "/etc/ca2/bundle", None),
             (Some(Use::Address), "localhost:8080", None),
             (Some(Use::Address), "api.example.com/v1", None),
             (Some(Use::Address), "10.0.0.7:8000/v1", None),

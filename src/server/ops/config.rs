@@ -216,11 +216,12 @@ fn endpoint(endpoint: &Endpoint) -> Value {
     })
 }
 
-/// Without user, password, query and fragment, and what looks like a key in its path.
+/// Without user, password, query and fragment, and what could be a key in its path.
 fn address(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{host}{port}{}", url.scheme(), without_keys(url.path().trim_end_matches('/')))
+    let path = url.path().trim_end_matches('/');
+    without_keys(&format!("{}://{host}{port}{path}", url.scheme()))
 }
 
 fn workflow_of(workflow: &Workflow) -> Value {
