@@ -216,6 +216,32 @@ mod tests {
         }
     }
 
+    /// What their last lines have in common is no answer to anything.
+    #[test]
+    fn drafts_that_end_with_the_same_reference_do_not_agree() {
+        for last in [
+            "Source: page 3",
+            "1.",
+            "[1]",
+            "- 3 eggs",
+            "© 2024",
+            "Last updated in 2024.",
+            "#### Step 3",
+            "p. 3",
+            "Would you like 3 more examples?",
+            "见第3页",
+            "So see page 3.",
+            "b)",
+        ] {
+            for answers in [["Answer: 5", "Answer: 6"], ["Take the bus.", "Go by train."]] {
+                let texts = answers.map(|answer| format!("{answer}\n\n{last}"));
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                assert!(consensus(&texts).unwrap().agreement < 0.01, "{texts:?}");
+                assert!(!are_alike(&texts), "{texts:?}");
+            }
+        }
+    }
+
     #[test]
     fn one_candidate_agrees_with_itself_and_none_has_no_consensus() {
         assert_eq!(consensus(&["x"]), Some(Consensus { best: 0, agreement: 1.0 }));

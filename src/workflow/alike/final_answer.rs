@@ -2,11 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    numbers::canonical,
-    tokens::{Token, tokens},
-    words,
-};
+use super::{last_number, numbers::canonical, tokens::tokens, words};
 
 /// A last line that is longer is a paragraph and no answer.
 const LINE_LIMIT: usize = 120;
@@ -43,10 +39,17 @@ const MARKERS: [&str; 30] = [
     "risposta:",
     "risposta è",
     "ответ:",
-    "####",
+    HEADING,
     "result:",
     "结果:",
 ];
+
+/// What data sets of sums put before their answers; also a heading.
+const HEADING: &str = "####";
+
+/// With one of these before the marker, what stands behind it is not the answer.
+const DENIALS: [&str; 11] =
+    ["not", "never", "neither", "wrong", "false", "nicht", "kein", "pas", "не", "不", "没"];
 
 /// A last line of one of these words alone is an answer.
 const VERDICTS: [&str; 14] = [
@@ -54,8 +57,8 @@ const VERDICTS: [&str; 14] = [
 ];
 
 /// The answer of a text that has one: the last `\boxed{}`, what stands behind "answer:" or its like,
-/// a text that is one JSON value, an option's letter, or the only number of a short last line. Prose
-/// has none.
+/// a text that is one JSON value, an option's letter, or the only number of a short last line that
+/// states it. Prose has none.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::workflow) enum FinalAnswer {
     /// Equal when the values are, whatever the order of keys and the spaces.
@@ -159,10 +162,14 @@ fn marked(text: &str) -> Option<FinalAnswer> {
     let (last, before) = (lines.next()?, lines.next());
     let behind = |line: &str| {
         let line = line.replace('：', ":").replace('*', "").to_lowercase();
-        let found = MARKERS.iter().filter_map(|marker| Some(line.rfind(marker)? + marker.len()));
-        let found = found.max()?;
-        // A heading is none, unless it holds the answer.
-        line.get(found..).map(|answer| answer.trim().to_owned())
+        let found = MARKERS.iter().filter_map(|marker| Some((line.rfind(marker)?, *marker)));
+        let (at, marker) = found.max_by_key(|(at, marker)| at + marker.len())?;
+        let (before, answer) = (line.get(..at)?, line.get(at + marker.len()..)?.trim());
+        // A heading is none, unless it is the answer; and no answer is what somebody does not give.
+        let is_heading =
+            marker == HEADING && !answer.is_empty() && last_number::stated(answer, true).is_none();
+        let is_denied = tokens(before).iter().any(|token| DENIALS.contains(&token.text.as_str()));
+        (!is_heading && !is_denied).then(|| answer.to_owned())
     };
     let answer = match (behind(last), before.and_then(behind)) {
         (Some(answer), _) if !answer.is_empty() => answer,
@@ -231,26 +238,15 @@ fn of_last_line(text: &str) -> Option<FinalAnswer> {
         .iter()
         .find_map(|word| bare.to_lowercase().strip_prefix(word).map(str::to_owned))
         .unwrap_or_else(|| bare.to_lowercase());
-    if option.len() == 1 && option.starts_with(|one: char| one.is_ascii_alphabetic()) {
+    // What is left of a list, its last item's label: `b)`.
+    let is_label = line.ends_with(['.', ')']) && line.starts_with(|one: char| one.is_lowercase());
+    let is_letter = option.len() == 1 && option.starts_with(|one: char| one.is_ascii_alphabetic());
+    let is_number = option.len() < bare.len() && option.bytes().all(|one| one.is_ascii_digit());
+    if (is_letter && !(is_label && option.len() == bare.len())) || is_number {
         return Some(FinalAnswer::Text(vec![option]));
     }
     if VERDICTS.contains(&option.as_str()) {
         return Some(FinalAnswer::Text(vec![option]));
     }
-    let words = tokens(line);
-    let at = words.iter().position(Token::is_number)?;
-    if words.iter().filter(|token| token.is_number()).count() != 1 {
-        return None;
-    }
-    // With the signs and the variable before it and its unit: -5 is not 5, x = 5 is not y = 5, and
-    // 25 minutes are not 25 hours.
-    let belongs = |token: &&Token| {
-        token.text.chars().nth(1).is_none() || token.text.chars().all(|one| !one.is_alphanumeric())
-    };
-    let before = words.get(..at)?.iter().rev().take_while(belongs).count();
-    let unit = words.len().min(at.saturating_add(2));
-    let answer = words.get(at.saturating_sub(before)..unit)?.iter();
-    Some(FinalAnswer::Text(
-        answer.map(|token| token.text.to_lowercase()).filter(|text| text != "=").collect(),
-    ))
+    last_number::stated(line, line == text.trim()).map(FinalAnswer::Text)
 }
