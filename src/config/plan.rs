@@ -79,6 +79,24 @@ impl Plan {
         found
     }
 
+    /// Every stage, here and below, with its key in the plan; workers are `worker`.
+    #[must_use]
+    pub fn stages(&self) -> Vec<(&'static str, &Stage)> {
+        let reranker = self.reranker.as_ref().map(|reranker| &reranker.stage);
+        let own = [
+            ("analyzer", self.analyzer.as_ref()),
+            ("reranker", reranker),
+            ("selector", self.selector.as_ref()),
+            ("synthesizer", self.synthesizer.as_ref()),
+        ];
+        let own = own.into_iter().filter_map(|(key, stage)| Some((key, stage?)));
+        let below = self.members.iter().flat_map(|member| match member {
+            Member::Leaf(leaf) => vec![("worker", &leaf.stage)],
+            Member::Nested(plan) => plan.stages(),
+        });
+        own.chain(below).collect()
+    }
+
     /// The stages that wait for one call, here and below, with whose time limit they have: those
     /// that can be hedged.
     #[must_use]

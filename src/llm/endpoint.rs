@@ -23,7 +23,7 @@ use super::{
     ask::Ask,
     body::Body,
     connections::{Answering, Connections, Habits},
-    refusal::listed_context,
+    refusal::{entry_context, listed_context},
     repair::{Parameter, Refused},
     warm::Warmth,
     wire::{Wire, below, wire},
@@ -295,10 +295,13 @@ impl Endpoint {
     /// The context to count on, in tokens: the configured one, or a smaller one that the server said
     /// it has.
     pub(super) fn context_tokens(&self) -> u32 {
-        match self.context.load(Ordering::Relaxed) {
-            0 => self.model.context_tokens,
-            known => known.min(self.model.context_tokens),
-        }
+        let configured = self.model.context_tokens;
+        self.told_context().map_or(configured, |told| told.min(configured))
+    }
+
+    /// The context that the server said it has, in tokens.
+    pub(super) fn told_context(&self) -> Option<u32> {
+        Some(self.context.load(Ordering::Relaxed)).filter(|tokens| *tokens > 0)
     }
 
     /// The server has said how long its context is.
@@ -319,6 +322,13 @@ impl Endpoint {
     /// Looks for the model's context in the server's model list.
     pub(super) fn learn_from_list(&self, list: &Value) {
         if let Some(tokens) = listed_context(list, self.wire(), &self.model.upstream_model) {
+            self.learn_context(tokens);
+        }
+    }
+
+    /// The same in what the server says of this model alone.
+    pub(super) fn learn_from_page(&self, page: &Value) {
+        if let Some(tokens) = entry_context(page) {
             self.learn_context(tokens);
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod about;
 mod names;
+mod remarks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,11 +27,9 @@ use super::{
     redact,
     refusal::Refusal,
 };
-use crate::{
-    config,
-    types::{Message, OutputFormat, Role, Sampling},
-};
+use crate::types::{Message, OutputFormat, Role, Sampling};
 use about::Capacity;
+use remarks::{behind, capacity, note_capacity};
 
 /// Endpoints that are asked at the same time.
 const AT_ONCE: usize = 32;
@@ -62,6 +61,10 @@ pub struct Probed {
     /// From asking to the head of its answer, in milliseconds, the opening of the connection
     /// included; `None` when none came.
     pub latency_ms: Option<u64>,
+    /// The context that it says the model has, in tokens, prompt and answer together; `None`: it
+    /// does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u32>,
     /// The gateway that it is, by its headers: a list of its own proves nothing of what is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<&'static str>,
@@ -121,6 +124,7 @@ impl Probed {
             known: Known::Unknown,
             near: Vec::new(),
             latency_ms: None,
+            context_tokens: None,
             gateway: None,
             notes: Vec::new(),
             problem: None,
@@ -231,7 +235,10 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
         if wire.takes_any_name(&list) || listed.iter().any(is_it) {
             found.known = Known::Yes;
             let capacity = capacity(endpoint, &headers, &list).await;
-            found.notes.extend(remarks(model, capacity));
+            if let Some(tokens) = capacity.context {
+                endpoint.learn_context(tokens);
+            }
+            note_capacity(endpoint, capacity, found);
             return Ok(());
         }
         names.extend(listed.into_iter().map(str::to_owned));
@@ -241,8 +248,10 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
         let further = get(endpoint, next, endpoint.plain_headers()).await?;
         response = answered(endpoint, further).await?;
     }
-    if has_page_of_its_own(endpoint).await {
+    if let Some(page) = page_of_its_own(endpoint).await {
         found.known = Known::Yes;
+        endpoint.learn_from_page(&page);
+        note_capacity(endpoint, Capacity::default(), found);
         return Ok(());
     }
     found.known = Known::No;
@@ -253,65 +262,6 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
     found.near = near.into_iter().map(shown).collect();
     let words = names::unknown(&model.upstream_model, names.len(), &found.near);
     Err(Failure::new(LlmErrorKind::NotFound, words))
-}
-
-/// What it can take, as far as it says. llama.cpp's server says how many slots it has elsewhere.
-async fn capacity(endpoint: &Endpoint, headers: &HeaderMap, list: &Value) -> Capacity {
-    let (wire, wanted) = (endpoint.wire(), &endpoint.model().upstream_model);
-    let entry = about::entry(list, &|name| wire.is_named(name, wanted));
-    let mut url = endpoint.config.api_base.clone();
-    let path = url.path().trim_end_matches('/').trim_end_matches("/v1").to_owned();
-    url.set_path(&format!("{path}/props"));
-    let props = match about::is_llama_cpp(headers, list) {
-        true => get(endpoint, url, endpoint.plain_headers()).await.ok(),
-        false => None,
-    };
-    let props = match props.filter(|response| response.status().is_success()) {
-        Some(response) => json(response, &mut { LIST_LIMIT }).await.ok(),
-        None => None,
-    };
-    Capacity::of(entry, props.as_ref())
-}
-
-/// What does not fit what a server can take.
-fn remarks(model: &config::Model, capacity: Capacity) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if let Some(real) = capacity.context.filter(|real| model.context_tokens > *real) {
-        remarks.push(format!(
-            "`context_tokens` is {}, and it takes {real}: write `context_tokens = {real}`",
-            model.context_tokens
-        ));
-    }
-    let Some(slots) = capacity.slots.filter(|slots| *slots > 1) else { return remarks };
-    let most = model.max_concurrency;
-    let set = match most {
-        None => "`max_concurrency` is not set".to_owned(),
-        Some(most) => format!("`max_concurrency` is {most}"),
-    };
-    if capacity.shared && most != Some(1) {
-        remarks.push(format!(
-            "{set}, and its {slots} slots share one context, so that answers side by side can break \
-             off: start it with `-np {slots}`, or write `max_concurrency = 1`"
-        ));
-    } else if most.is_none_or(|most| most > slots) {
-        remarks.push(format!(
-            "{set}, and it has {slots} slots: write `max_concurrency = {slots}`, and start it with \
-             `-np {slots}`, without which they share one context"
-        ));
-    }
-    remarks
-}
-
-/// What it means that a gateway answered.
-fn behind(gateway: &str, spend: Spend) -> String {
-    let retries = "it may try failed calls again by itself, which multiplies with `max_retries`";
-    match spend {
-        Spend::Nothing => format!(
-            "it is {gateway}: {retries}; the list proves nothing of what is behind it, a call does \
-             (--spend)"
-        ),
-        Spend::OneToken => format!("it is {gateway}: {retries}"),
-    }
 }
 
 fn a_chorus() -> Failure {
@@ -395,17 +345,16 @@ async fn without_key(endpoint: &Endpoint) -> Key {
     }
 }
 
-/// Whether the endpoint tells about the model though its list does not have it: aliases are often
-/// left out there.
-async fn has_page_of_its_own(endpoint: &Endpoint) -> bool {
-    let page = endpoint.wire().model_page(&endpoint.config.api_base, endpoint.model());
-    let Some(url) = page else { return false };
-    let Ok(response) = get(endpoint, url, endpoint.plain_headers()).await else { return false };
+/// What the endpoint tells about the model though its list does not have it: aliases are often left
+/// out there.
+async fn page_of_its_own(endpoint: &Endpoint) -> Option<Value> {
+    let url = endpoint.wire().model_page(&endpoint.config.api_base, endpoint.model())?;
+    let response = get(endpoint, url, endpoint.plain_headers()).await.ok()?;
     if !response.status().is_success() {
-        return false;
+        return None;
     }
-    let page = json(response, &mut { LIST_LIMIT }).await;
-    page.is_ok_and(|page| page.is_object() && Refusal::in_band(&page).is_none())
+    let page = json(response, &mut { LIST_LIMIT }).await.ok()?;
+    (page.is_object() && Refusal::in_band(&page).is_none()).then_some(page)
 }
 
 fn page(list: &Url, first: Option<(&str, &str)>) -> Url {

@@ -1,6 +1,7 @@
 //! `chorus check --probe`: every endpoint asked side by side, and a table of what was found.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     time::Duration,
 };
@@ -61,7 +62,36 @@ pub async fn ask(config: &Config, limit: Duration, spend: Spend) -> Result<Vec<P
     }
     bar.finish_and_clear();
     found.sort_by_key(|(number, _)| *number);
-    Ok(found.into_iter().map(|(_, one)| one).collect())
+    let mut found: Vec<Probed> = found.into_iter().map(|(_, one)| one).collect();
+    note_crowded(config, &mut found);
+    Ok(found)
+}
+
+/// Notes which stages ask for answers that leave no room for a prompt in the context that an endpoint
+/// says it has. Those that do not fit the configured one are told of by the check itself.
+fn note_crowded(config: &Config, found: &mut [Probed]) {
+    for one in found {
+        let configured = config.models.get(&one.model).map(|model| model.context_tokens);
+        let real = one.context_tokens.filter(|real| configured.is_some_and(|own| own > *real));
+        let (Some(real), Some(configured)) = (real, configured) else { continue };
+        let mut told = BTreeSet::new();
+        for workflow in config.workflows() {
+            for (key, stage) in workflow.plan.stages() {
+                let most = stage.max_tokens.filter(|most| (real..configured).contains(most));
+                let Some(most) = most.filter(|_| stage.names().any(|name| name == one.model))
+                else {
+                    continue;
+                };
+                if told.insert((&workflow.plan.name, key, most)) {
+                    one.notes.push(format!(
+                        "`max_tokens` of a {key} of `{}` is {most}, which leaves no room for a \
+                         prompt: it takes {real} tokens with the answer",
+                        workflow.plan.name.escape_debug()
+                    ));
+                }
+            }
+        }
+    }
 }
 
 /// Drawn on a terminal only.
@@ -172,6 +202,7 @@ mod tests {
             known: Known::Yes,
             near: Vec::new(),
             latency_ms: Some(3),
+            context_tokens: None,
             gateway: None,
             notes: Vec::new(),
             problem: None,

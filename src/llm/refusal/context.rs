@@ -121,7 +121,7 @@ pub(in crate::llm) fn listed_context(list: &Value, wire: &dyn Wire, wanted: &str
 }
 
 /// What is loaded comes before what the model could have.
-fn entry_context(entry: &Value) -> Option<u32> {
+pub(in crate::llm) fn entry_context(entry: &Value) -> Option<u32> {
     const PLACES: [&str; 12] = [
         "/loaded_context_length",
         "/meta/n_ctx",

@@ -159,7 +159,7 @@ pub(super) fn stated(line: &str, is_all: bool) -> Option<Vec<String>> {
         return None;
     }
     let before = words.get(..at)?;
-    let near = before.iter().rev().take_while(|token| belongs(token)).count();
+    let near = before.iter().rev().take_while(belongs).count();
     let (far, near) = before.split_at_checked(before.len().saturating_sub(near))?;
     let has_relation = near.iter().any(|token| RELATIONS.contains(&token.text.as_str()));
     let has_name = near.iter().any(|token| token.text.chars().any(char::is_alphanumeric));

@@ -12,7 +12,7 @@ use axum::{Json, Router, body::Body, http::Uri, response::Response};
 use chorus::{
     commands::{check::probe, init},
     config::Config,
-    llm::probe::{Probed, Spend},
+    llm::probe::{Known, Probed, Spend},
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -63,9 +63,13 @@ impl Fake {
     }
 
     async fn probed(&self, keys: &str, spend: Spend) -> Probed {
+        self.probed_with(keys, &json!({"workers": ["m"], "selector": "m"}), spend).await
+    }
+
+    async fn probed_with(&self, keys: &str, plan: &Value, spend: Spend) -> Probed {
         let text = format!(
             "[[model]]\nname = \"m\"\napi_base = \"http://{}/v1\"\n{keys}\n[workflow-integration]\n\
-             json = '{{\"workers\":[\"m\"],\"selector\":\"m\"}}'\n",
+             json = '{plan}'\n",
             self.address
         );
         let config = Config::parse(&text, None, &|_| None).unwrap();
@@ -102,6 +106,66 @@ async fn a_probe_compares_the_config_with_slots_and_context() {
     let vllm = Fake::with(&[], vec![("/v1/models", list)]).await;
     let found = vllm.probed("", Spend::Nothing).await;
     assert!(found.notes.join("").contains("context_tokens = 2048"), "{found:?}");
+}
+
+/// Whatever words an endpoint has for it, and also where an alias has a page of its own alone.
+#[tokio::test]
+async fn a_probe_compares_the_config_with_any_context_that_is_told() {
+    let listed = |entry: Value| vec![("/v1/models", json!({"data": [entry]}))];
+    for (pages, context) in [
+        (listed(json!({"id": "m", "context_length": 4096})), Some(4096)),
+        (listed(json!({"id": "m", "context_window": 4096})), Some(4096)),
+        (listed(json!({"id": "m", "top_provider": {"context_length": 4096}})), Some(4096)),
+        (
+            listed(json!({"id": "m", "loaded_context_length": 4096, "max_context_length": 99_999})),
+            Some(4096),
+        ),
+        (listed(json!({"id": "m", "context_length": 99_999})), Some(99_999)),
+        (
+            vec![
+                ("/v1/models", json!({"data": [{"id": "a"}, {"id": "b"}]})),
+                ("/v1/models/m", json!({"id": "m-2", "context_length": 4096})),
+            ],
+            Some(4096),
+        ),
+        (listed(json!({"id": "m"})), None),
+    ] {
+        let server = Fake::with(&[], pages).await;
+        let found = server.probed("", Spend::Nothing).await;
+        assert_eq!((found.known, found.context_tokens), (Known::Yes, context), "{found:?}");
+        let want = "`context_tokens` is 32768, and it takes 4096: write `context_tokens = 4096`";
+        let notes: &[&str] = if context == Some(4096) { &[want] } else { &[] };
+        assert_eq!(found.notes, notes);
+        let fitting = server.probed("context_tokens = 4096", Spend::Nothing).await;
+        assert_eq!(fitting.notes, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_probe_names_stages_that_ask_for_more_than_there_is() {
+    let list = json!({"data": [{"id": "m", "context_length": 4096}]});
+    let server = Fake::with(&[], vec![("/v1/models", list)]).await;
+    for (most, keys, crowded) in [
+        (4096, "", true),
+        (8000, "", true),
+        (4095, "", false),
+        // The check itself tells of what does not fit the config.
+        (8000, "context_tokens = 4096", false),
+    ] {
+        let nested = json!({"name": "panel", "workers": [{"ref": "m", "max_tokens": most}]});
+        let plan = json!({"workers": [nested, "m"],
+            "synthesizer": {"ref": "m", "max_tokens": most}});
+        let found = server.probed_with(keys, &plan, Spend::Nothing).await;
+        let said = found.notes.join("\n");
+        for stage in ["worker", "synthesizer"] {
+            let words = format!(
+                "`max_tokens` of a {stage} of `chorus` is {most}, which leaves no room for a prompt: \
+                 it takes 4096 tokens with the answer"
+            );
+            assert_eq!(said.contains(&words), crowded, "{most} {keys}: {said}");
+        }
+        assert_eq!(said.contains("leaves no room"), crowded, "{said}");
+    }
 }
 
 #[tokio::test]
