@@ -223,7 +223,7 @@ impl Answer {
     /// Gives out what was held back. Called once, when the answer is over.
     pub(super) fn close(&mut self, out: &mut VecDeque<Delta>) {
         self.ended = true;
-        if let Some(split) = self.think.finish() {
+        for split in self.think.finish() {
             self.show(split, out);
         }
         if let Some(mut gate) = self.gate.take() {

@@ -5,9 +5,11 @@
 //! tag stands is known only of one that has come to its end ([`folded`]), or when the model is
 //! configured to begin inside a thought.
 
+mod closing;
 pub(super) mod folded;
 mod tag;
 
+use closing::{Closing, closing};
 use tag::{Found, Match, Opening, find, matches, opening_tag};
 
 /// The tags that thoughts stand between: of most models, Mistral's, ByteDance's Seed, Kimi's,
@@ -38,6 +40,9 @@ const LONGEST_HEAD: usize = 512;
 /// What ends a message of harmony.
 const ENDS: [&str; 3] = ["<|end|>", "<|return|>", "<|call|>"];
 
+/// Between which Cohere's models put their answer.
+const RESPONSE: (&str, &str) = ("<|START_RESPONSE|>", "<|END_RESPONSE|>");
+
 /// So many bytes of white space before the answer are held back; with more they are the answer.
 const MOST_SPACE: usize = 4096;
 
@@ -63,8 +68,8 @@ enum State {
     Closed,
     /// In a header of harmony's.
     Head,
-    /// In harmony's answer, which has an end.
-    Final,
+    /// In an answer that has an end: harmony's, or Cohere's.
+    Final(Close),
     /// In the answer.
     Answer,
 }
@@ -85,21 +90,28 @@ enum Close {
 pub(super) struct ThinkSplitter {
     state: State,
     held: String,
+    /// What stood before that, of the thought.
+    last: Option<char>,
+    is_over: bool,
 }
 
 impl ThinkSplitter {
     pub(super) fn new() -> Self {
-        Self { state: State::Start, held: String::new() }
+        Self::at(State::Start)
     }
 
     /// Of an answer that begins inside a thought.
     pub(super) fn opened() -> Self {
-        Self { state: State::Opened(Close::Any), held: String::new() }
+        Self::at(State::Opened(Close::Any))
     }
 
     /// Never splits: for output that was asked for verbatim.
     pub(super) fn verbatim() -> Self {
-        Self { state: State::Answer, held: String::new() }
+        Self::at(State::Answer)
+    }
+
+    fn at(state: State) -> Self {
+        Self { state, held: String::new(), last: None, is_over: false }
     }
 
     /// Whether the answer has begun: all that comes is text of it, and need not be pushed.
@@ -123,13 +135,16 @@ impl ThinkSplitter {
     }
 
     /// What was held back, once the answer is over. White space alone is no answer.
-    pub(super) fn finish(&mut self) -> Option<Split> {
+    pub(super) fn finish(&mut self) -> Vec<Split> {
+        self.is_over = true;
+        let mut out = self.push("");
         let held = std::mem::take(&mut self.held);
-        match self.state {
+        out.extend(match self.state {
             State::Opened(_) | State::Inside(_) => reasoning(held),
             _ if held.trim().is_empty() => None,
             _ => text(held),
-        }
+        });
+        out
     }
 
     /// One transition; `false` when nothing more can be said before more text comes.
@@ -137,9 +152,9 @@ impl ThinkSplitter {
         match self.state {
             State::Start | State::Closed => self.at_start(out),
             State::Opened(close) => self.opening(close),
-            State::Inside(close) => self.inside(close, out),
+            State::Inside(Close::Tag(tag)) => self.thought(tag, out),
+            State::Inside(close) | State::Final(close) => self.inside(close, out),
             State::Head => self.head(out),
-            State::Final => self.inside(Close::Message, out),
             State::Answer => {
                 out.extend(text(std::mem::take(&mut self.held)));
                 false
@@ -175,7 +190,11 @@ impl ThinkSplitter {
             (self.state, self.held) = (State::Head, trimmed.to_owned());
             return true;
         }
-        is_begun |= HEADS.iter().any(|head| head.starts_with(trimmed));
+        if let Some(rest) = trimmed.strip_prefix(RESPONSE.0) {
+            (self.state, self.held) = (State::Final(Close::Tag(RESPONSE.1)), rest.to_owned());
+            return true;
+        }
+        is_begun |= HEADS.iter().chain([&RESPONSE.0]).any(|head| head.starts_with(trimmed));
         if is_begun && self.held.len() <= MOST_SPACE {
             return false; // nothing, or the beginning of a tag
         }
@@ -190,7 +209,7 @@ impl ThinkSplitter {
         if self.held.is_empty() {
             return false;
         }
-        if close == Close::Any {
+        if close != Close::Message {
             match opening_tag(&self.held) {
                 Opening::Tag(close, length) => {
                     let rest = self.held.get(length..).unwrap_or_default().to_owned();
@@ -201,13 +220,30 @@ impl ThinkSplitter {
                 Opening::Begun | Opening::None => {}
             }
         }
-        self.state = State::Inside(close);
+        (self.state, self.last) = (State::Inside(close), None);
         true
     }
 
-    /// In what ends with a tag: a thought, or harmony's answer.
+    /// In a thought whose opening tag is known.
+    fn thought(&mut self, tag: &str, out: &mut Vec<Split>) -> bool {
+        let (at, is_closed, length) = match closing(&self.held, tag, self.last, self.is_over) {
+            Closing::At(at, length) => (at, true, length),
+            Closing::NotBefore(at) => (at, false, 0),
+        };
+        let rest = self.held.split_off(at);
+        let piece = std::mem::replace(&mut self.held, rest);
+        self.last = piece.chars().next_back().or(self.last);
+        out.extend(reasoning(piece));
+        if is_closed {
+            self.held.drain(..length);
+            self.state = State::Closed;
+        }
+        is_closed
+    }
+
+    /// In what ends with one of several tags: a thought, or an answer.
     fn inside(&mut self, close: Close, out: &mut Vec<Split>) -> bool {
-        let is_final = self.state == State::Final;
+        let is_final = matches!(self.state, State::Final(_));
         let kind = |piece: String| if is_final { text(piece) } else { reasoning(piece) };
         let tags: Vec<&str> = match close {
             Close::Tag(tag) => vec![tag],
@@ -249,7 +285,8 @@ impl ThinkSplitter {
             return self.step(out);
         };
         let is_final = head.contains(FINAL) || !head.contains("<|channel|>");
-        self.state = if is_final { State::Final } else { State::Opened(Close::Message) };
+        let end = Close::Message;
+        self.state = if is_final { State::Final(end) } else { State::Opened(end) };
         self.held = rest.to_owned();
         true
     }
@@ -268,130 +305,4 @@ fn reasoning(text: String) -> Option<Split> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Reasoning and answer of a text fed in these pieces.
-    fn split(pieces: &[&str]) -> (String, String) {
-        let mut splitter = ThinkSplitter::new();
-        let mut all: Vec<Split> = pieces.iter().flat_map(|piece| splitter.push(piece)).collect();
-        all.extend(splitter.finish());
-        let (mut reasoning, mut text) = (String::new(), String::new());
-        for one in all {
-            match one {
-                Split::Text(piece) => text.push_str(&piece),
-                Split::Reasoning(piece) => reasoning.push_str(&piece),
-            }
-        }
-        (reasoning, text)
-    }
-
-    #[test]
-    fn only_the_start_is_split_whatever_the_pieces() {
-        for (input, reasoning, answer) in [
-            ("hello", "", "hello"),
-            ("<think>先想\n</think>\n\n好的", "先想\n", "好的"),
-            ("\n<think>\na < b </thin</think>c", "a < b </thin", "c"),
-            ("<think></think>hi", "", "hi"),
-            ("</think>\nhi", "", "hi"),
-            ("use <think>x</think> tags", "", "use <think>x</think> tags"),
-            ("<think>a</think>b <think>c</think>", "a", "b <think>c</think>"),
-            ("<think>a</think>\n\n<think>b</think>\nc", "ab", "c"),
-            ("<think>a</think></think>c", "a", "c"),
-            ("<thinking>a</think>b</thinking>c", "a</think>b", "c"),
-            ("<thought>a</thought>c", "a", "c"),
-            ("<think foo=\"b\">a</think>c", "a", "c"),
-            ("<THINK>a</Think>\nc", "a", "c"),
-            ("<think >a</think >c", "a", "c"),
-            ("<think>a </thin> </think\n>c", "a </thin> ", "c"),
-            ("<thinker>c", "", "<thinker>c"),
-            ("<think a<b>c", "", "<think a<b>c"),
-            ("<|START_THINKING|>a<|END_THINKING|>c", "a", "c"),
-            ("[THINK]a[/THINK]c", "a", "c"),
-            ("[1, 2]", "", "[1, 2]"),
-            ("<seed:think>a</seed:think>c", "a", "c"),
-            ("◁think▷想◁/think▷好", "想", "好"),
-            ("<|channel>thought\na\n<channel|>c", "a\n", "c"),
-            ("<|channel>thought\n<channel|>c", "", "c"),
-            (
-                "<|channel|>analysis<|message|>a < b<|end|><|start|>assistant<|channel|>final\
-                 <|message|>c <d><|return|>",
-                "a < b",
-                "c <d>",
-            ),
-            (
-                "<|start|>assistant<|channel|>analysis<|message|>a<|end|><|start|>assistant\
-                 <|channel|>commentary<|message|>b<|end|><|channel|>final<|message|>c",
-                "ab",
-                "c",
-            ),
-            ("<|channel|>analysis<|message|>a", "a", ""),
-            ("<|channel|>no header", "", "<|channel|>no header"),
-            ("<thing>", "", "<thing>"),
-            ("<", "", "<"),
-            ("  \n", "", ""),
-            ("<think>never closed", "never closed", ""),
-            ("<think>a</think>  \n", "a", ""),
-            ("  indented", "", "  indented"),
-        ] {
-            let want = (reasoning.to_owned(), answer.to_owned());
-            assert_eq!(split(&[input]), want, "{input:?} whole");
-            for (at, _) in input.char_indices() {
-                let (head, tail) = input.split_at(at);
-                assert_eq!(split(&[head, tail]), want, "{input:?} at {at}");
-            }
-            let letters: Vec<String> = input.chars().map(String::from).collect();
-            let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
-            assert_eq!(split(&letters), want, "{input:?} by letter");
-        }
-    }
-
-    #[test]
-    fn a_template_may_have_opened_the_thought() {
-        for (input, reasoning, answer) in [
-            ("plan\n</think>\n\nanswer", "plan\n", "answer"),
-            ("<think>plan</think>answer", "plan", "answer"),
-            ("plan[/THINK]answer </think>", "plan", "answer </think>"),
-            ("never closed", "never closed", ""),
-        ] {
-            for (at, _) in input.char_indices() {
-                let (head, tail) = input.split_at(at);
-                let mut splitter = ThinkSplitter::opened();
-                let mut all = splitter.push(head);
-                all.extend(splitter.push(tail));
-                all.extend(splitter.finish());
-                let (mut thought, mut text) = (String::new(), String::new());
-                for one in all {
-                    match one {
-                        Split::Text(piece) => text.push_str(&piece),
-                        Split::Reasoning(piece) => thought.push_str(&piece),
-                    }
-                }
-                assert_eq!(
-                    (thought.as_str(), text.as_str()),
-                    (reasoning, answer),
-                    "{input:?} {at}"
-                );
-            }
-        }
-        let mut splitter = ThinkSplitter::opened();
-        splitter.told_apart();
-        assert_eq!(splitter.push("answer"), [Split::Text("answer".into())]);
-    }
-
-    #[test]
-    fn a_flood_of_white_space_is_not_held_back() {
-        let mut splitter = ThinkSplitter::new();
-        let shown: usize = (0..100).map(|_| splitter.push(&" ".repeat(1000)).len()).sum();
-        assert!(shown > 0 && splitter.held.len() <= MOST_SPACE, "{shown}");
-    }
-
-    #[test]
-    fn an_answer_is_not_held_back() {
-        let mut splitter = ThinkSplitter::new();
-        assert_eq!(splitter.push("H"), [Split::Text("H".into())]);
-        assert_eq!(splitter.push("<think>"), [Split::Text("<think>".into())]);
-        let mut splitter = ThinkSplitter::verbatim();
-        assert_eq!(splitter.push("<think>"), [Split::Text("<think>".into())]);
-    }
-}
+mod tests;
