@@ -51,6 +51,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod think;
+mod tool_schema;
 mod usual;
 mod warm;
 mod wire;

@@ -18,6 +18,7 @@ use super::{
     refusal::Refusal,
     repair::{Field, Parameter, field},
     state::Kept,
+    tool_schema::list_unions,
     wire::{Feature, Tell, Wire, below_version, object, put_secret},
 };
 use crate::{
@@ -300,10 +301,12 @@ fn tool(tool: &ToolDefinition) -> Value {
     let mut schema = tool.parameters.as_ref().and_then(Value::as_object).cloned();
     let schema = schema.get_or_insert_default();
     schema.entry("type").or_insert_with(|| "object".into());
+    let mut schema = Value::Object(schema.clone());
+    list_unions(&mut schema);
     let mut fields = Map::new();
     fields.insert("name".into(), tool.name.clone().into());
     fields.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
-    fields.insert("input_schema".into(), schema.clone().into());
+    fields.insert("input_schema".into(), schema);
     fields.into()
 }
 

@@ -16,6 +16,7 @@ use super::{
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
+    tool_schema::list_unions,
     wire::{Feature, Tell, Wire, below_version, names, put_secret},
 };
 use crate::{
@@ -293,7 +294,8 @@ fn tool(tool: &ToolDefinition) -> Value {
     let mut fields = Map::new();
     fields.insert("name".into(), tool.name.clone().into());
     fields.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
-    let schema = tool.parameters.clone();
+    let mut schema = tool.parameters.clone();
+    schema.iter_mut().for_each(list_unions);
     fields.extend(schema.map(|schema| ("parametersJsonSchema".into(), schema)));
     fields.into()
 }

@@ -19,6 +19,7 @@ use super::{
     refusal::Refusal,
     repair::{Field, Parameter, field},
     state::Kept,
+    tool_schema::list_unions,
     wire::{Feature, Tell, Wire, below, object},
 };
 use crate::{
@@ -228,7 +229,11 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
         return;
     }
     let own = ask.extra().is_some();
-    let tools = tools.into_iter().map(|one| if own { own_tool(one) } else { tool(one) });
+    let tools = tools.into_iter().map(|one| {
+        let mut tool = if own { own_tool(one) } else { tool(one) };
+        tool.pointer_mut("/function/parameters").into_iter().for_each(list_unions);
+        tool
+    });
     body.insert("tools".into(), tools.collect());
     let choice = ask.tool_choice().map(|choice| match choice {
         ToolChoice::None => "none".into(),

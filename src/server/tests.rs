@@ -381,10 +381,15 @@ fn the_workflows_capabilities_are_those_of_its_models() {
         (Some("blind"), vec!["a"], r#"["completion","vision","thinking"]"#),
         (Some("a"), vec!["blind"], r#"["completion","tools","vision","thinking"]"#),
         (None, vec!["blind"], r#"["completion","thinking"]"#),
+        (Some("plain"), vec!["plain"], r#"["completion","thinking"]"#),
     ] {
         let mut blind = model("blind");
         (blind.vision, blind.tools) = (Some(false), Some(false));
-        let mut config = config(server(), Vec::new(), vec![model("a"), blind]);
+        let mut plain = model("plain");
+        plain.mode = config::Mode::Completion;
+        let mut config = config(server(), Vec::new(), vec![model("a"), blind, plain]);
+        let told = ollama::capabilities(config.named("plain").unwrap(), &config);
+        assert_eq!(told, ["completion"]);
         let mut plan = (*config.workflow.plan).clone();
         plan.synthesizer = synthesizer.map(stage);
         plan.members = workers.into_iter().map(leaf).collect();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::{App, error::AppError, extract::Inbound};
-use crate::config::{Config, Model, Named, Progress};
+use crate::config::{Config, Mode, Model, Named, Progress};
 
 /// The answer of `GET /api/tags` (Ollama's API documentation).
 #[derive(Debug, Serialize)]
@@ -161,6 +161,7 @@ fn digest(name: &str) -> String {
 /// What clients may switch on for a name: tools and pictures unless the config says that the
 /// model which would have to take them cannot.
 pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&'static str> {
+    let can_think = may_think(&named);
     let (tools, vision) = match named {
         Named::Model(model) => (takes_tools(model), takes_images(model)),
         Named::Workflow(workflow) => {
@@ -182,16 +183,21 @@ pub(in super::super) fn capabilities(named: Named<'_>, config: &Config) -> Vec<&
     let optional = [
         ("tools", tools),
         ("vision", vision),
-        ("thinking", config.server.progress != Progress::Off),
+        ("thinking", can_think && config.server.progress != Progress::Off),
     ];
     let optional = optional.into_iter().filter_map(|(name, has)| has.then_some(name));
     std::iter::once("completion").chain(optional).collect()
 }
 
 fn takes_tools(model: &Model) -> bool {
-    model.tools != Some(false)
+    model.mode == Mode::Chat && model.tools != Some(false)
 }
 
 fn takes_images(model: &Model) -> bool {
-    model.vision != Some(false)
+    model.mode == Mode::Chat && model.vision != Some(false)
+}
+
+/// A plain completion has no channel for thoughts, and a direct call no progress.
+fn may_think(named: &Named<'_>) -> bool {
+    !matches!(named, Named::Model(model) if model.mode != Mode::Chat)
 }

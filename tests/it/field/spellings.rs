@@ -258,9 +258,15 @@ async fn thoughts_are_told_apart_in_any_spelling_of_their_tags() {
         "<think>plan</think >the draft",
         "<reasoning>plan</reasoning>the draft",
         "<|START_THINKING|>plan<|END_THINKING|>the draft",
+        "<|START_THINKING|>plan<|END_THINKING|><|START_RESPONSE|>the draft<|END_RESPONSE|>",
+        "<think><think>plan</think></think>the draft",
+        "<think>plan</thinking>the draft",
     ] {
-        let thought =
-            if thought.ends_with('>') { format!("{thought}the draft") } else { thought.to_owned() };
+        let thought = if thought.contains("draft") {
+            thought.to_owned()
+        } else {
+            format!("{thought}the draft")
+        };
         for protocol in PROTOCOLS {
             let letters: Vec<String> = thought.chars().map(String::from).collect();
             let beats = letters.iter().map(|letter| text(letter));
@@ -276,6 +282,7 @@ async fn thoughts_are_told_apart_in_any_spelling_of_their_tags() {
                 let told = asked(&chorus, path, model, stream).await;
                 let shown = format!("{protocol} {thought} {path} {model} {stream}: {told:?}");
                 assert!(told.text.contains("the draft") && !told.text.contains("plan"), "{shown}");
+                assert!(model != "m" || told.text == "the draft", "{shown}");
                 assert!(model != "m" || told.thoughts == "plan", "{shown}");
             }
         }

@@ -375,6 +375,30 @@ async fn a_schema_is_enforced_wherever_it_stands() {
     }
 }
 
+/// Ollama's Python client writes a union of types as one text, which only Ollama takes.
+#[tokio::test]
+async fn a_union_of_types_is_a_list_for_every_upstream_but_ollama() {
+    let tool = json!({"type": "function", "function": {"name": "f", "parameters": {
+        "type": "object", "properties": {"day": {"type": "integer, string"}}}}});
+    for protocol in PROTOCOLS {
+        let upstream = Upstream::start([("m", Script::says("ok"))]).await;
+        let setup = alone().with_models(&["m"]);
+        let chorus = setup.model_keys("m", &of(protocol)).over(&upstream).await;
+        for path in [CHAT, "/api/chat"] {
+            let body = json!({"model": "m", "stream": false, "tools": [tool],
+                "messages": [{"role": "user", "content": "hi"}]});
+            let (status, answer) = chorus.ask(path, &body).await;
+            assert_eq!(status, 200, "{answer}");
+            let seen = upstream.seen().pop().unwrap().body["tools"].to_string();
+            let want = match protocol {
+                "ollama" => r#"{"day":{"type":"integer, string"}}"#,
+                _ => r#"{"day":{"type":["integer","string"]}}"#,
+            };
+            assert!(seen.contains(want), "{protocol} {path}: {seen}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn arguments_in_the_history_are_json_for_every_upstream() {
     let broken = ["", " ", "null", "not JSON", "{\"a\":", "[1]", "\"{\\\"a\\\":1}\""];
