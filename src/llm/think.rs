@@ -167,6 +167,10 @@ impl ThinkSplitter {
             self.held = self.held.trim_start().to_owned();
         }
         let trimmed = self.held.trim_start();
+        if self.held.len().saturating_sub(trimmed.len()) > MOST_SPACE {
+            self.state = State::Answer;
+            return self.step(out);
+        }
         let opened = opening_tag(trimmed);
         if let Opening::Tag(close, length) = opened {
             let rest = trimmed.get(length..).unwrap_or_default().to_owned();
@@ -195,7 +199,7 @@ impl ThinkSplitter {
             return true;
         }
         is_begun |= HEADS.iter().chain([&RESPONSE.0]).any(|head| head.starts_with(trimmed));
-        if is_begun && self.held.len() <= MOST_SPACE {
+        if is_begun {
             return false; // nothing, or the beginning of a tag
         }
         self.state = State::Answer;
@@ -216,8 +220,8 @@ impl ThinkSplitter {
                     (self.state, self.held) = (State::Opened(Close::Tag(close)), rest);
                     return true;
                 }
-                Opening::Begun if self.held.len() <= MOST_SPACE => return false,
-                Opening::Begun | Opening::None => {}
+                Opening::Begun => return false,
+                Opening::None => {}
             }
         }
         (self.state, self.last) = (State::Inside(close), None);
@@ -277,8 +281,9 @@ impl ThinkSplitter {
 
     /// In `<|start|>assistant<|channel|>analysis<|message|>`, or a part of it.
     fn head(&mut self, out: &mut Vec<Split>) -> bool {
-        let Some((head, rest)) = self.held.split_once(HEAD_END) else {
-            if self.held.len() <= LONGEST_HEAD {
+        let found = self.held.split_once(HEAD_END);
+        let Some((head, rest)) = found.filter(|(head, _)| head.len() <= LONGEST_HEAD) else {
+            if self.held.len() < LONGEST_HEAD.saturating_add(HEAD_END.len()) {
                 return false;
             }
             self.state = State::Answer;

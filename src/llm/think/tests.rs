@@ -169,5 +169,7 @@ fn piece() -> impl Strategy<Value = String> {
         [RESPONSE.0, RESPONSE.1, "<|start|>assistant", "<|channel|>final", HEAD_END, "</th"];
     let texts = ["a", "\n", " ", "`", "想", "\"", "</think", ">", "<"].into_iter();
     let all: Vec<String> = tags.chain(others).chain(ENDS).chain(texts).map(String::from).collect();
-    prop_oneof![8 => prop::sample::select(all), 1 => (900..1200_usize).prop_map(|n| "b".repeat(n))]
+    let spaces = (4000..4200_usize).prop_map(|n| " ".repeat(n));
+    let letters = (900..1200_usize).prop_map(|n| "b".repeat(n));
+    prop_oneof![16 => prop::sample::select(all), 2 => letters, 1 => spaces]
 }
