@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts Chorus behind each proxy of docs/proxies.md, with the page's own configuration, and watches
+# Puts Chorus behind each proxy of docs/en/src/howto/proxies.md, with the page's own configuration, and watches
 # what comes through: whether a stream arrives piece by piece, whether Chorus and with it the model
 # notice that a client left, and whether an answer that was cut is told from a whole one.
 #
@@ -11,7 +11,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
-page=$here/docs/proxies.md
+page=$here/docs/en/src/howto/proxies.md
 chorus=${CHORUS:-$here/target/release/chorus}
 [ -x "$chorus" ] || { echo "no program at $chorus: build it, or set CHORUS" >&2; exit 2; }
 folder=$(mktemp -d)

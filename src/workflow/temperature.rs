@@ -84,10 +84,24 @@ fn first<const N: usize>(voices: [(Option<f32>, Source); N]) -> Option<Chosen> {
 mod tests {
     use super::*;
 
-    /// The rows of the `table`th table of the examples in `TEMPERATURE_CONFIG.md`.
-    fn documented(table: usize) -> Vec<Vec<&'static str>> {
-        let page = include_str!("../../TEMPERATURE_CONFIG.md");
-        let (_, rest) = page.split_once("\n## 例子 · Examples\n").unwrap();
+    macro_rules! page {
+        ($language:literal) => {
+            include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/docs/",
+                $language,
+                "/src/temperature.md"
+            ))
+        };
+    }
+
+    /// The manual's page in each language, the heading of its examples, and how it says "not sent".
+    const PAGES: [(&str, &str, &str); 2] =
+        [(page!("zh"), "\n## 例子\n", "不发送"), (page!("en"), "\n## Examples\n", "not sent")];
+
+    /// The rows of the `table`th table of a page's examples.
+    fn documented(page: &'static str, heading: &str, table: usize) -> Vec<Vec<&'static str>> {
+        let (_, rest) = page.split_once(heading).unwrap();
         let (section, _) = rest.split_once("```").unwrap();
         let tables = section.split("\n\n").filter(|part| part.starts_with("| "));
         let rows = tables.skip(table).take(1).flat_map(|table| table.lines().skip(2));
@@ -104,8 +118,13 @@ mod tests {
 
     /// Every stage that anybody gives a voice, and what the page says of it.
     #[test]
-    fn the_examples_of_the_page_are_what_is_done() {
-        let rows = documented(0);
+    fn the_examples_of_the_manual_are_what_is_done() {
+        for (page, heading, unsent) in PAGES {
+            examples_hold(&documented(page, heading, 0), unsent);
+        }
+    }
+
+    fn examples_hold(rows: &[Vec<&str>], unsent: &str) {
         let (node, auto, request, model) = (Some(0.2), Some(0.9), Some(0.5), Some(0.7));
         let cases = [
             (node, auto, request, model),
@@ -120,10 +139,9 @@ mod tests {
             let said = |value: Option<f32>| value.map_or_else(String::new, |it| it.to_string());
             let voices = Voices { node, auto, request, model };
             let alone = node.is_none() && auto.is_none();
-            let unsent = "不发送 not sent".to_owned();
             let direct = match direct(request, model) {
                 _ if !alone => String::new(), // there is neither a node nor an analyzer
-                None => unsent,
+                None => unsent.to_owned(),
                 chosen => cell(chosen),
             };
             let want = [
@@ -142,9 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn advice_is_wanted_as_the_page_says() {
-        let rows = documented(1);
-        assert_eq!(rows.len(), 6);
+    fn advice_is_wanted_as_the_manual_says() {
+        let rows = PAGES.iter().flat_map(|(page, heading, _)| documented(page, heading, 1));
+        let rows: Vec<_> = rows.collect();
+        assert_eq!(rows.len(), 12);
         for row in rows {
             let word = |cell: &str| cell.trim_matches('`').parse::<bool>().ok();
             let mut model = Model::plain("m", "http://127.0.0.1:1/v1");

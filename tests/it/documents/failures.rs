@@ -1,19 +1,19 @@
-//! The table of failures in the READMEs against the failures that there are.
+//! The table of failures in the manual against the failures that there are.
 
 use std::fs;
 
-use super::markdown::{READMES, code, files, read, root, row, section};
+use super::markdown::{code, files, pages, read, root, row, split};
 
-const HEADINGS: [&str; 2] = ["## 故障排除", "## Troubleshooting"];
+const PAGE: &str = "operations/troubleshooting.md";
 
 /// Words of libraries, which no file of ours holds.
 const BORROWED: [&str; 4] =
     ["invalid peer certificate", "received corrupt message", "tunnel error", "verloaded"];
 
 /// What stands in the first cells: messages and codes.
-fn shown(readme: &str) -> Vec<String> {
-    let text = read(readme);
-    let rows = section(&text, &HEADINGS).into_iter().filter_map(row).skip(1);
+fn shown(page: &str) -> Vec<String> {
+    let text = read(page);
+    let rows = split(&text).1.into_iter().filter_map(|(_, line)| row(line)).skip(1);
     rows.flat_map(|cells| code(cells[0]).into_iter().map(str::to_owned).collect::<Vec<_>>())
         .collect()
 }
@@ -27,10 +27,10 @@ fn every_failure_of_a_model_has_a_row() {
         .filter(|code| *code != "client_setup") // told at the start, as a mistake in the config
         .collect();
     assert!(codes.len() >= 17, "{codes:?}");
-    for readme in READMES {
-        let shown = shown(readme);
+    for page in pages(PAGE) {
+        let shown = shown(&page);
         for code in &codes {
-            assert!(shown.iter().any(|span| span == code), "{readme}: `{code}` has no row");
+            assert!(shown.iter().any(|span| span == code), "{page}: `{code}` has no row");
         }
     }
 }
@@ -45,9 +45,9 @@ fn the_messages_are_those_of_the_program() {
     for (index, part) in sources.split("\\\n").enumerate() {
         source.push_str(if index == 0 { part } else { part.trim_start() });
     }
-    for readme in READMES {
+    for page in pages(PAGE) {
         let (mut checked, mut unknown) = (0, Vec::new());
-        for message in shown(readme).iter().filter(|span| span.contains(' ')) {
+        for message in shown(&page).iter().filter(|span| span.contains(' ')) {
             let is_word = |one: char| one.is_ascii_lowercase() || " '_".contains(one);
             let pieces = message.split(|one| !is_word(one)).map(str::trim);
             for piece in pieces.filter(|piece| piece.len() > 7 && !BORROWED.contains(piece)) {
@@ -57,7 +57,7 @@ fn the_messages_are_those_of_the_program() {
                 }
             }
         }
-        assert!(unknown.is_empty(), "{readme}: no file says {unknown:?}");
-        assert!(checked > 30, "{readme}: {checked}");
+        assert!(unknown.is_empty(), "{page}: no file says {unknown:?}");
+        assert!(checked > 30, "{page}: {checked}");
     }
 }

@@ -1,4 +1,4 @@
-//! Every key the READMEs describe is one the parser knows, and every key of the example is
+//! Every key the manual describes is one the parser knows, and every key of the example is
 //! described.
 
 use std::collections::BTreeSet;
@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use chorus::config::{Config, schema};
 use serde_json::{Value, json};
 
-use super::markdown::{READMES, code, read, row, section};
+use super::markdown::{code, level, pages, read, row, section};
 
-/// The subsections on keys, in both languages.
-const KEYS: [&str; 2] = ["### 全部键", "### Keys"];
-const PLAN_KEYS: [&str; 2] = ["### 计划的键", "### Keys of the plan"];
+const PAGE: &str = "reference/config.md";
+/// Its section on keys, and that of the plan's page, in both languages.
+const KEYS: [&str; 2] = ["## 全部键", "## Keys"];
+const PLAN_PAGE: &str = "reference/plan.md";
+const PLAN_KEYS: [&str; 2] = ["# 计划的键", "# Keys of the plan"];
 
 type Key = (String, String);
 
@@ -26,31 +28,16 @@ fn table(header: &str) -> String {
     }
 }
 
-/// (table, key) for each key of the tables below a line that names the table, and of such a line.
-fn described(readme: &str) -> BTreeSet<Key> {
-    let (mut found, mut tables, mut fresh) = (BTreeSet::new(), Vec::new(), true);
-    for line in section(readme, &KEYS) {
-        let words = match row(line) {
-            Some(cells) => code(cells[0]),
-            None if line.starts_with("`[") => {
-                tables.clear();
-                code(line)
-            }
-            None => continue,
-        };
-        for word in words {
-            // `format = "pretty"` describes `format`.
-            let key = word.split(" = ").next().unwrap();
-            if word.starts_with('[') && word.ends_with(']') && word != "[]" {
-                if !fresh {
-                    tables.clear();
-                }
-                tables.push(table(word));
-                fresh = true;
-            } else if is_key(key) {
-                found.extend(tables.iter().map(|table| (table.clone(), key.to_owned())));
-                fresh = false;
-            }
+/// (table, key) for each key of the rows below a heading that names the table, or several.
+fn described(page: &str) -> BTreeSet<Key> {
+    let (mut found, mut tables) = (BTreeSet::new(), Vec::new());
+    for line in section(page, &KEYS) {
+        if level(line) > 0 {
+            tables = code(line).into_iter().map(table).collect();
+        }
+        let keys = row(line).map(|cells| code(cells[0])).unwrap_or_default();
+        for key in keys.into_iter().filter(|word| is_key(word)) {
+            found.extend(tables.iter().map(|table| (table.clone(), key.to_owned())));
         }
     }
     found
@@ -78,11 +65,11 @@ fn report((table, key): &Key) -> String {
 }
 
 #[test]
-fn every_key_of_the_readmes_is_known_and_every_key_of_the_example_is_in_them() {
+fn every_key_of_the_manual_is_known_and_every_key_of_the_example_is_in_them() {
     let wanted = exemplified(&read("config-example.toml"));
     assert!(wanted.len() > 45, "{wanted:?}");
-    for file in READMES {
-        let keys = described(&read(file));
+    for file in pages(PAGE) {
+        let keys = described(&read(&file));
         let missing: Vec<&Key> = wanted.difference(&keys).collect();
         assert!(missing.is_empty(), "{file} does not describe {missing:?}");
         for key in &keys {
@@ -126,14 +113,14 @@ fn told(definition: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn the_readmes_describe_the_keys_of_the_schema_and_no_others() {
+fn the_manual_describes_the_keys_of_the_schema_and_no_others() {
     let keys = |(table, definition): (&str, &str)| -> Vec<Key> {
         told(definition).into_iter().map(|(key, _)| (table.to_owned(), key)).collect()
     };
     let wanted: BTreeSet<Key> = TABLES.into_iter().flat_map(keys).collect();
     assert!(wanted.len() > 70, "{}", wanted.len());
-    for file in READMES {
-        let text = read(file);
+    for file in pages(PAGE) {
+        let text = read(&file);
         let described = described(&text);
         let missing: Vec<&Key> = wanted.difference(&described).collect();
         let invented: Vec<&Key> = described.difference(&wanted).collect();
@@ -142,10 +129,11 @@ fn the_readmes_describe_the_keys_of_the_schema_and_no_others() {
         for (key, _) in told("Price") {
             assert!(section(&text, &KEYS).iter().any(|line| line.contains(&key)), "{file}: {key}");
         }
+        let old_forms = read(&file.replace(PAGE, "operations/old-configs.md"));
         let definitions = schema::config()["$defs"]["Integration"]["properties"].clone();
         for (key, told) in definitions.as_object().unwrap() {
             let old = told.get("deprecated").is_some();
-            assert!(!old || text.contains(&format!("`{key}`")), "{file}: the old key {key}");
+            assert!(!old || old_forms.contains(&format!("`{key}`")), "{file}: the old key {key}");
         }
     }
 }
@@ -158,26 +146,15 @@ fn default_of(tables: &[String], key: &str) -> Option<Value> {
 }
 
 #[test]
-fn the_defaults_of_the_readmes_are_those_of_the_schema() {
-    for file in READMES {
-        let (text, mut tables, mut compared) = (read(file), Vec::new(), 0);
+fn the_defaults_of_the_manual_are_those_of_the_schema() {
+    for file in pages(PAGE) {
+        let (text, mut tables, mut compared) = (read(&file), Vec::new(), 0);
         for line in section(&text, &KEYS) {
-            if line.starts_with("`[") {
-                let heads = code(line).into_iter().filter(|word| word.starts_with('['));
-                tables = heads.map(table).collect();
+            if level(line) > 0 {
+                tables = code(line).into_iter().map(table).collect();
             }
-            // `| key | default |` in a table, `key` 30 in a sentence.
-            let cells = row(line).filter(|cells| cells.len() == 3);
-            let told: Vec<(&str, &str)> = match &cells {
-                Some(cells) => listed(cells[0]).into_iter().zip(listed(cells[1])).collect(),
-                None if line.starts_with("`[") => {
-                    let words: Vec<&str> = line.split('`').collect();
-                    let pairs = words.windows(2).skip(1).step_by(2);
-                    pairs.map(|pair| (pair[0], number(pair[1]))).collect()
-                }
-                None => continue,
-            };
-            for (key, told) in told {
+            let Some(cells) = row(line).filter(|cells| cells.len() == 3) else { continue };
+            for (key, told) in listed(cells[0]).into_iter().zip(listed(cells[1])) {
                 let Ok(told) = serde_json::from_str::<Value>(told) else { continue };
                 let default = default_of(&tables, key);
                 let same = default.as_ref().is_some_and(|default| match told.as_f64() {
@@ -195,14 +172,6 @@ fn the_defaults_of_the_readmes_are_those_of_the_schema() {
 /// What a cell lists, without backticks.
 fn listed(cell: &str) -> Vec<&str> {
     cell.split(['、', ',']).map(|one| one.trim().trim_matches('`')).collect()
-}
-
-/// The number that a text begins with.
-fn number(text: &str) -> &str {
-    let text = text.trim_start();
-    let digits = |letter: char| letter.is_ascii_digit() || letter == '.';
-    let end = text.find(|letter| !digits(letter)).unwrap_or(text.len());
-    text[..end].trim_end_matches('.')
 }
 
 /// What the parser says of a plan whose node of this kind has this key, at a value no key takes.
@@ -223,9 +192,9 @@ fn config_with(plan: &Value) -> Result<Config, String> {
 }
 
 #[test]
-fn every_plan_key_of_the_readmes_is_known() {
-    for file in READMES {
-        let text = read(file);
+fn every_plan_key_of_the_manual_is_known() {
+    for file in pages(PLAN_PAGE) {
+        let text = read(&file);
         let rows = section(&text, &PLAN_KEYS).into_iter().filter_map(row);
         let rows: Vec<Vec<&str>> = rows.skip(1).collect();
         assert_eq!(rows.len(), 4, "{file}: a level, a stage, a worker, a policy");
@@ -257,8 +226,8 @@ fn every_plan_key_of_the_readmes_is_known() {
 
 #[test]
 fn every_key_said_to_be_refused_is_refused_as_not_supported_yet() {
-    for file in READMES {
-        let text = read(file);
+    for file in pages(PAGE) {
+        let text = read(&file);
         let marks = ["**尚不支持，因此拒绝**", "**Refused as not supported yet**"];
         let line = text.lines().find(|line| marks.iter().any(|mark| line.starts_with(mark)));
         let line = line.unwrap_or_else(|| panic!("{file} has no such paragraph"));

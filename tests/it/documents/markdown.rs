@@ -5,8 +5,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The two that say the same, line by line.
+/// The two that say the same, line by line, as do the two books of the manual.
 pub(super) const READMES: [&str; 2] = ["README.md", "README.en.md"];
+
+/// A page of the manual, in Chinese and in English.
+pub(super) fn pages(page: &str) -> [String; 2] {
+    ["zh", "en"].map(|language| format!("docs/{language}/src/{page}"))
+}
+
+/// What is translated inside code.
+const WORDS: [(&str, &str); 5] = [
+    ("天空为什么是蓝色的？", "Why is the sky blue?"),
+    ("为什么？", "Why?"),
+    ("主机", "host"),
+    ("端口", "port"),
+    ("那日落时呢？", "And at sunset?"),
+];
+
+pub(super) fn in_english(text: &str) -> String {
+    WORDS.iter().fold(text.to_owned(), |text, (chinese, english)| text.replace(chinese, english))
+}
 
 pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -85,6 +103,24 @@ pub(super) fn section<'d>(document: &'d str, headings: &[&str]) -> Vec<&'d str> 
     let depth = level(prose[start].1);
     let lines = prose[start + 1..].iter().map(|(_, line)| *line);
     lines.take_while(|line| !(1..=depth).contains(&level(line))).collect()
+}
+
+/// The anchors of a page's headings, as mdBook and GitHub make them.
+pub(super) fn headings(document: &str) -> impl Iterator<Item = String> {
+    let lines = split(document).1.into_iter().filter(|(_, line)| level(line) > 0);
+    lines.map(|(_, line)| {
+        let text = line.trim_start_matches('#').trim();
+        let kept = text.chars().filter_map(|letter| match letter {
+            letter if letter.is_alphanumeric() || "-_".contains(letter) => Some(letter),
+            letter => letter.is_whitespace().then_some('-'),
+        });
+        kept.flat_map(char::to_lowercase).collect()
+    })
+}
+
+/// Targets of `[text](target)` and `![text](target)`.
+pub(super) fn links(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
 /// How many `#` a heading has; 0 for other lines.

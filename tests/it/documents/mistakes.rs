@@ -10,7 +10,7 @@ use chorus::{
     config::Config,
 };
 
-use super::markdown::{blocks, read};
+use super::markdown::{blocks, pages, read};
 
 /// The rest of a file of which a document shows the part with the mistake. It goes behind, so that
 /// line numbers are those of the part.
@@ -28,20 +28,22 @@ fn completed(part: &str) -> String {
 
 #[test]
 fn every_mistake_gets_the_message_that_is_shown() {
-    let text = read("docs/FIXED_CONFIG_ISSUE.md");
-    let blocks = blocks(&text);
-    assert!(blocks.len() >= 30, "{}", blocks.len());
-    for pair in blocks.chunks(2) {
-        let [mistake, message] = pair else { panic!("a mistake and its message") };
-        assert!(matches!(mistake.kind.as_str(), "toml excerpt" | "ini"), "{}", mistake.line);
-        assert_eq!(message.kind, "text", "line {}", message.line);
-        let file = completed(&mistake.text);
-        let refused = Config::parse(&file, Some(Path::new("config.toml")), &|_| None);
-        let error = refused.expect_err("it is a mistake");
-        let mut said = Vec::new();
-        diagnostics::refused(&error, Look::PLAIN, &mut said).unwrap();
-        let said = String::from_utf8(said).unwrap();
-        assert_eq!(message.text, said, "line {}", message.line);
+    for page in pages("reference/mistakes.md") {
+        let text = read(&page);
+        let blocks = blocks(&text);
+        assert!(blocks.len() >= 30, "{}", blocks.len());
+        for pair in blocks.chunks(2) {
+            let [mistake, message] = pair else { panic!("a mistake and its message") };
+            assert!(matches!(mistake.kind.as_str(), "toml excerpt" | "ini"), "{}", mistake.line);
+            assert_eq!(message.kind, "text", "line {}", message.line);
+            let file = completed(&mistake.text);
+            let refused = Config::parse(&file, Some(Path::new("config.toml")), &|_| None);
+            let error = refused.expect_err("it is a mistake");
+            let mut said = Vec::new();
+            diagnostics::refused(&error, Look::PLAIN, &mut said).unwrap();
+            let said = String::from_utf8(said).unwrap();
+            assert_eq!(message.text, said, "line {}", message.line);
+        }
     }
 }
 
@@ -56,8 +58,6 @@ fn migrated(folder: &Path) -> String {
 
 #[test]
 fn the_old_file_is_told_of_and_rewritten_as_shown() {
-    let document = read("docs/FIX_SUMMARY.md");
-    let shown: Vec<String> = blocks(&document).into_iter().map(|block| block.text).collect();
     let old = read("test-old-config.toml");
     let config = Config::parse(&old, Some(Path::new("test-old-config.toml")), &|_| None).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -67,5 +67,8 @@ fn the_old_file_is_told_of_and_rewritten_as_shown() {
     diagnostics::show(&config.notices, Look::PLAIN, &mut notices).unwrap();
     let notices = format!("{}\n", String::from_utf8(notices).unwrap().trim_end());
     let said = [notices, migrated(&folder), migrated(&folder)];
-    assert_eq!(shown, said);
+    for page in pages("operations/old-configs.md") {
+        let shown: Vec<String> = blocks(&read(&page)).into_iter().map(|block| block.text).collect();
+        assert_eq!(shown, said, "{page}");
+    }
 }
