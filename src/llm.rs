@@ -26,6 +26,7 @@ mod health;
 mod http;
 mod journey;
 mod lines;
+mod lookup;
 mod model;
 mod mould;
 mod ollama;

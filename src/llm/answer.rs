@@ -62,7 +62,7 @@ pub(super) struct ToolPiece {
     /// It is known to begin a call of its own.
     pub(super) begins: bool,
     /// What the model wants back with the call.
-    pub(super) beside: Option<Map<String, Value>>,
+    pub(super) beside: Option<Box<Map<String, Value>>>,
 }
 
 /// The answer so far.

@@ -14,6 +14,7 @@ use super::{
     ask::{Ask, number},
     body::Body,
     ending,
+    lookup::get_path,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -379,8 +380,8 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     let index = value.get("index").and_then(count);
     let mut pieces = Vec::new();
     // Some compatible servers count at the very end only, or where nobody else does.
-    let usages = ["/usage", "/delta/usage", "/amazon-bedrock-invocationMetrics"];
-    for told in usages.iter().filter_map(|place| value.pointer(place)) {
+    let usages = ["usage", "delta/usage", "amazon-bedrock-invocationMetrics"];
+    for told in usages.iter().filter_map(|place| get_path(value, place)) {
         if told.is_object() {
             pieces.push(usage(told));
         }
@@ -388,7 +389,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     match value.get("type").and_then(Value::as_str) {
         // What it counts as written is the beginning only.
         Some("message_start") => pieces.extend(
-            value.pointer("/message/usage").map(|usage| counts(usage, None)).map(Piece::Usage),
+            get_path(value, "message/usage").map(|usage| counts(usage, None)).map(Piece::Usage),
         ),
         Some("content_block_start") => {
             pieces.extend(value.get("content_block").into_iter().flat_map(|it| block(it, index)));
@@ -397,7 +398,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
             pieces.extend(value.get("delta").and_then(|more| delta(more, index)));
         }
         Some("message_delta") => {
-            pieces.extend(finish(value.pointer("/delta/stop_reason"))?);
+            pieces.extend(finish(get_path(value, "delta/stop_reason"))?);
         }
         Some("message_stop") => pieces.push(Piece::End),
         Some("message") | None => {

@@ -35,8 +35,9 @@ use crate::{
 /// The call as a stream of its events. It owns everything it does: dropped at any point, it hangs
 /// up and gives its permits back.
 pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
+    // Not inside, where there would be room for it as it came and as it goes.
+    let call = resolve(call, &model.states, model.writer);
     Box::pin(stream! {
-        let call = resolve(call, &model.states, model.writer);
         let mut refusal = model.unsupported(&call);
         let takes = |endpoint: &Endpoint| endpoint.unsupported(&call).is_none();
         let mut journey = Journey::new(&model, &takes, call.affinity, call.avoid);
@@ -123,7 +124,7 @@ pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
                     if pause > SHORT_PAUSE {
                         yield Ok(CallEvent::Waiting { pause, code });
                     }
-                    if !call.purpose.pause(pause).await {
+                    if !Box::pin(call.purpose.pause(pause)).await {
                         yield Err(journey.error());
                         return;
                     }

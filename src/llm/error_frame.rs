@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::refusal::folded;
+use super::{lookup::get_path, refusal::folded};
 
 /// Where an error's words stand, in a frame that is nothing else.
 const WORDS: [&str; 7] =
@@ -43,14 +43,14 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
     let is_named = |name: &str| value.get(name).and_then(Value::as_str) == Some("error");
     if holds_error(value)
         || is_named("object")
-        || value.pointer("/0/error").is_some()
+        || get_path(value, "0/error").is_some()
         || (!is_part(value) && (is_named("type") || tells_failure(value)))
     {
         return Some(value);
     }
-    ["/choices/0", "/choices/0/delta", "/choices/0/message"]
+    ["choices/0", "choices/0/delta", "choices/0/message"]
         .iter()
-        .find_map(|place| value.pointer(place).filter(|part| holds_error(part)))
+        .find_map(|place| get_path(value, place).filter(|part| holds_error(part)))
 }
 
 /// An `error` that says something.
@@ -69,7 +69,7 @@ fn is_part(value: &Value) -> bool {
     let is_there = |name: &str| value.get(name).is_some_and(|part| !part.is_null());
     PARTS.iter().any(|name| is_there(name))
         || value.get("message").is_some_and(Value::is_object)
-        || value.pointer("/choices/0").is_some()
+        || get_path(value, "choices/0").is_some()
 }
 
 /// Whether a frame without any part of an answer has a bad code, or words that tell of trouble, or a

@@ -12,7 +12,9 @@ use super::{
     answer::{Counts, Piece, ToolPiece, arguments, call_id, count},
     ask::{Ask, number},
     body::Body,
-    ending, openai,
+    ending,
+    lookup::get_path,
+    openai,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
     repair::{Field, Parameter, field},
@@ -345,7 +347,7 @@ fn parts(message: &Message) -> Vec<Value> {
 /// The signature beside a call, in the form of Google's endpoint for OpenAI's protocol, which clients
 /// of that know.
 fn signature(beside: &Map<String, Value>) -> Option<Value> {
-    let signature = beside.get("extra_content")?.pointer("/google/thought_signature")?;
+    let signature = get_path(beside.get("extra_content")?, "google/thought_signature")?;
     signature.as_str().filter(|text| !text.is_empty()).map(Value::from)
 }
 
@@ -383,8 +385,8 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
             .filter(|usage| usage.is_object())
             .map(usage),
     );
-    let candidate = value.pointer("/candidates/0");
-    let parts = candidate.and_then(|candidate| candidate.pointer("/content/parts")?.as_array());
+    let candidate = get_path(value, "candidates/0");
+    let parts = candidate.and_then(|candidate| get_path(candidate, "content/parts")?.as_array());
     for part in parts.into_iter().flatten() {
         read_part(part, &mut pieces);
     }
@@ -393,7 +395,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     {
         pieces.extend(finish(reason)?.map(Piece::Finish));
     }
-    let blocked = value.pointer("/promptFeedback/blockReason").is_some_and(Value::is_string);
+    let blocked = get_path(value, "promptFeedback/blockReason").is_some_and(Value::is_string);
     if blocked && candidate.is_none() {
         pieces.extend([Piece::Finish(FinishReason::ContentFilter), Piece::End]);
     }
@@ -425,7 +427,7 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
             name: text(call.get("name")),
             arguments: arguments.unwrap_or_else(|| "{}".to_owned()),
             begins: true,
-            beside: beside.as_ref().map(openai::extra_content),
+            beside: beside.as_ref().map(openai::extra_content).map(Box::new),
         }));
     }
 }

@@ -12,7 +12,9 @@ use super::{
     answer::{Counts, Piece, ToolPiece, arguments, call_id, count},
     ask::{Ask, number},
     body::Body,
-    ending, openai, prompt,
+    ending,
+    lookup::get_path,
+    openai, prompt,
     refusal::Refusal,
     repair::{Field, Parameter, field},
     wire::{Feature, Tell, Wire, below, names},
@@ -264,12 +266,12 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
 /// Ollama's calls arrive whole, so each is one of its own, whatever its index says.
 fn tool_piece(call: &Value) -> ToolPiece {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let written = Some(arguments(call.pointer("/function/arguments"), false));
+    let written = Some(arguments(get_path(call, "function/arguments"), false));
     let arguments = written.filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".to_owned());
     ToolPiece {
         index: None,
         id: text(call.get("id")).filter(|id| !id.is_empty()).or_else(|| Some(call_id())),
-        name: text(call.pointer("/function/name")),
+        name: text(get_path(call, "function/name")),
         arguments,
         begins: true,
         beside: None,

@@ -15,7 +15,9 @@ use super::{
     answer::{Counts, Piece, ToolPiece, arguments, count},
     ask::{Ask, MOST_STOPS, number},
     body::Body,
-    ending, prompt,
+    ending,
+    lookup::get_path,
+    prompt,
     refusal::Refusal,
     repair::{Field, Parameter, field},
     state::Kept,
@@ -69,7 +71,7 @@ impl Wire for OpenAi {
     }
 
     fn thoughts_field(&self, frame: &Value) -> &'static str {
-        let choice = frame.pointer("/choices/0");
+        let choice = get_path(frame, "choices/0");
         let said = choice.and_then(|choice| choice.get("delta").or_else(|| choice.get("message")));
         let filled = |name: &&&str| {
             said.and_then(|said| said.get(**name)?.as_str()).is_some_and(|text| !text.is_empty())
@@ -370,7 +372,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     }
     let mut pieces = Vec::new();
     pieces.extend(usage::read(value).map(Piece::Usage));
-    if let Some(choice) = value.pointer("/choices/0") {
+    if let Some(choice) = get_path(value, "choices/0") {
         let is_said = |said: &&Value| said.as_object().is_some_and(|fields| !fields.is_empty());
         let (delta, message) = (choice.get("delta"), choice.get("message"));
         let said = delta.filter(is_said).or(message.filter(is_said));
@@ -385,8 +387,8 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         // Some servers' delta is the text itself.
         content(delta.filter(|delta| delta.is_string()), &mut pieces);
         content(choice.get("text"), &mut pieces);
-        let native = ["/native_finish_reason", "/provider_specific_fields/native_finish_reason"];
-        let native = native.iter().find_map(|path| ending::word(choice.pointer(path)));
+        let native = ["native_finish_reason", "provider_specific_fields/native_finish_reason"];
+        let native = native.iter().find_map(|path| ending::word(get_path(choice, path)));
         let reason = ending::of_gateway(ending::word(choice.get("finish_reason")), native)?;
         pieces.extend(reason.map(Piece::Finish));
     }
@@ -461,7 +463,11 @@ fn tool_piece(call: &Value, begins: bool) -> ToolPiece {
         arguments: arguments(written, !begins),
         name,
         begins,
-        beside: call.get("extra_content").filter(|value| !value.is_null()).map(extra_content),
+        beside: call
+            .get("extra_content")
+            .filter(|value| !value.is_null())
+            .map(extra_content)
+            .map(Box::new),
     }
 }
 

@@ -48,12 +48,12 @@ pub struct ReplyReader {
     closed: bool,
 }
 
-/// How the body is cut into frames.
+/// How the body is cut into frames. Boxed, as it is moved with every chunk.
 enum Framing {
     /// Not known before its first byte.
     Unknown,
-    Sse(SseReader),
-    Lines(JsonLines),
+    Sse(Box<SseReader>),
+    Lines(Box<JsonLines>),
     Whole(Vec<u8>),
 }
 
@@ -129,9 +129,11 @@ impl ReplyReader {
                 self.fail(Failure::new(LlmErrorKind::Garbled, GOT_HTML));
                 return None;
             }
-            Some(b'{') if self.wire.streams_lines() => Framing::Lines(JsonLines::new(LINE_LIMIT)),
+            Some(b'{') if self.wire.streams_lines() => {
+                Framing::Lines(Box::new(JsonLines::new(LINE_LIMIT)))
+            }
             Some(b'{' | b'[') => Framing::Whole(Vec::new()),
-            _ => Framing::Sse(SseReader::new(LINE_LIMIT)),
+            _ => Framing::Sse(Box::new(SseReader::new(LINE_LIMIT))),
         };
         let start = bytes.len().saturating_sub(text.len());
         Some(bytes.slice(start..))

@@ -28,6 +28,8 @@ const PAIRS: [(&str, &str); 11] = [
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|channel>thought", "<channel|>"),
 ];
+/// What every tag begins with: `<`, `[`, or the first byte of `◁`.
+const FIRST: [u8; 3] = [b'<', b'[', 0xe2];
 const THINK_END: &str = "</think>";
 
 /// What begins a header of harmony, the format of gpt-oss, and what ends it.
@@ -168,6 +170,11 @@ impl ThinkSplitter {
         }
         let trimmed = self.held.trim_start();
         if self.held.len().saturating_sub(trimmed.len()) > MOST_SPACE {
+            self.state = State::Answer;
+            return self.step(out);
+        }
+        // Most answers begin with no tag.
+        if trimmed.bytes().next().is_some_and(|first| !FIRST.contains(&first)) {
             self.state = State::Answer;
             return self.step(out);
         }

@@ -266,9 +266,9 @@ fn chunks_and_replies_are_read() {
                     name: Some("f".into()),
                     arguments: "{\"a\":1}".into(),
                     begins: true,
-                    beside: Some(openai::extra_content(
+                    beside: Some(Box::new(openai::extra_content(
                         &json!({"google": {"thought_signature": "sig"}}),
-                    )),
+                    ))),
                 }),
                 Piece::Tool(ToolPiece {
                     index: None,

@@ -2,40 +2,40 @@
 
 use serde_json::Value;
 
-use super::{Counts, count};
+use super::{Counts, count, get_path};
 
 /// Beside the choices, inside of the first (Moonshot) or of what it says, in a list, in Groq's own
 /// object, or in Cohere's.
 const PLACES: [&str; 7] = [
-    "/usage",
-    "/usage/0",
-    "/choices/0/usage",
-    "/choices/0/delta/usage",
-    "/choices/0/message/usage",
-    "/x_groq/usage",
-    "/meta/billed_units",
+    "usage",
+    "usage/0",
+    "choices/0/usage",
+    "choices/0/delta/usage",
+    "choices/0/message/usage",
+    "x_groq/usage",
+    "meta/billed_units",
 ];
-const PROMPT: [&str; 4] = ["/prompt_tokens", "/input_tokens", "/promptTokens", "/inputTokens"];
+const PROMPT: [&str; 4] = ["prompt_tokens", "input_tokens", "promptTokens", "inputTokens"];
 const COMPLETION: [&str; 4] =
-    ["/completion_tokens", "/output_tokens", "/completionTokens", "/outputTokens"];
-const TOTAL: [&str; 2] = ["/total_tokens", "/totalTokens"];
+    ["completion_tokens", "output_tokens", "completionTokens", "outputTokens"];
+const TOTAL: [&str; 2] = ["total_tokens", "totalTokens"];
 /// DeepSeek, Moonshot, and those that speak of `input` have names of their own.
 const CACHED: [&str; 5] = [
-    "/prompt_tokens_details/cached_tokens",
-    "/input_tokens_details/cached_tokens",
-    "/cached_tokens",
-    "/prompt_cache_hit_tokens",
-    "/cache_read_input_tokens",
+    "prompt_tokens_details/cached_tokens",
+    "input_tokens_details/cached_tokens",
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
 ];
 const REASONING: [&str; 3] = [
-    "/completion_tokens_details/reasoning_tokens",
-    "/output_tokens_details/reasoning_tokens",
-    "/reasoning_tokens",
+    "completion_tokens_details/reasoning_tokens",
+    "output_tokens_details/reasoning_tokens",
+    "reasoning_tokens",
 ];
 
 /// The counts of a chunk or a reply, if it has any.
 pub(in crate::llm) fn read(value: &Value) -> Option<Counts> {
-    let usages = PLACES.iter().filter_map(|path| value.pointer(path));
+    let usages = PLACES.iter().filter_map(|path| get_path(value, path));
     let told = usages.filter(|usage| usage.is_object()).map(counts);
     told.reduce(|mut counts, other| {
         counts.update(&other);
@@ -47,7 +47,7 @@ pub(in crate::llm) fn read(value: &Value) -> Option<Counts> {
 fn counts(usage: &Value) -> Counts {
     // A zero is often said by those that do not know; a number beside it does.
     let found = |paths: &[&str]| {
-        let counts = paths.iter().filter_map(|path| usage.pointer(path).and_then(count));
+        let counts = paths.iter().filter_map(|path| get_path(usage, path).and_then(count));
         counts.reduce(|one, other| if one == 0 { other } else { one })
     };
     let counts = Counts {

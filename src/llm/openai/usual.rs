@@ -12,8 +12,9 @@ use crate::llm::{
 struct Chunk<'a> {
     #[serde(borrow)]
     choices: First<Object<Choice<'a>>>,
+    /// Boxed, as few chunks have it, and all are moved.
     #[serde(default)]
-    usage: Option<Object<Usage>>,
+    usage: Option<Box<Object<Usage>>>,
     #[serde(default)]
     object: Option<&'a str>,
     #[serde(default)]
@@ -27,8 +28,9 @@ struct Chunk<'a> {
 struct Choice<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     delta: Option<Object<Said<'a>>>,
+    /// Boxed, as no chunk has it.
     #[serde(borrow, default, deserialize_with = "present")]
-    message: Option<Object<Said<'a>>>,
+    message: Option<Box<Object<Said<'a>>>>,
     #[serde(borrow, default)]
     text: Option<Text<'a>>,
     #[serde(default)]
@@ -78,6 +80,8 @@ struct Usage {
     #[serde(default)]
     completion_tokens: Option<u64>,
     #[serde(default)]
+    total_tokens: Option<u64>,
+    #[serde(default)]
     prompt_tokens_details: Option<Object<PromptDetails>>,
     #[serde(default)]
     completion_tokens_details: Option<Object<CompletionDetails>>,
@@ -95,7 +99,8 @@ struct Usage {
         alias = "promptTokens",
         alias = "completionTokens",
         alias = "inputTokens",
-        alias = "outputTokens"
+        alias = "outputTokens",
+        alias = "totalTokens"
     )]
     unusual: (),
 }
@@ -117,21 +122,25 @@ pub(super) fn read<'f>(frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     usual::read(frame).is_some_and(|chunk| say(chunk, tell).is_some())
 }
 
-/// `None` with nothing told when something in it is unusual after all. Without a choice it may be an
-/// error.
+/// `None` with nothing told when something in it is unusual after all. Without a choice it is the
+/// usage, as most streams end, or it may be an error.
 fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
     let Chunk { choices: First(choice), usage, object, error: (), unusual: () } = chunk;
     if object == Some("error") {
         return None;
     }
-    let Object(choice) = choice?;
+    let Some(Object(choice)) = choice else {
+        tell(Piece::Usage(counts(&usage?.0)));
+        return Some(());
+    };
     let Choice { delta, message, text, finish_reason: reason, error: (), unusual: (), provider } =
         choice;
     let _no_native_reason = provider.map(|Object(Provider { unusual: () })| ());
     if delta.is_some() && message.is_some() {
         return None;
     }
-    let Object(said) = delta.or(message).unwrap_or(Object(Said::default()));
+    let said = delta.or(message.map(|message| *message));
+    let Object(said) = said.unwrap_or(Object(Said::default()));
     let Said { function_call: (), error: (), usage: (), .. } = &said;
     let reasoning = said.reasoning_content.filter(Text::is_filled);
     let reasoning = reasoning.or(said.reasoning.filter(Text::is_filled));
@@ -140,8 +149,8 @@ fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
     }
     let reason = reason.filter(|reason| !matches!(*reason, "" | "null"));
     let reason = reason.map(finish_reason).transpose().ok()?;
-    if let Some(Object(usage)) = usage {
-        tell(Piece::Usage(counts(&usage)));
+    if let Some(usage) = usage {
+        tell(Piece::Usage(counts(&usage.0)));
     }
     if let Some(Text(thought)) = reasoning {
         tell(Piece::Reasoning(thought));
@@ -158,11 +167,12 @@ fn counts(usage: &Usage) -> Counts {
     let Usage { prompt_tokens: prompt, completion_tokens: completion, unusual: (), .. } = *usage;
     let prompt_details = usage.prompt_tokens_details.as_ref();
     let details = usage.completion_tokens_details.as_ref();
-    Counts {
+    let counts = Counts {
         prompt,
         completion,
         cached: prompt_details.and_then(|Object(details)| details.cached_tokens),
         reasoning: details.and_then(|Object(details)| details.reasoning_tokens),
         ..Counts::default()
-    }
+    };
+    counts.within(usage.total_tokens)
 }

@@ -28,8 +28,8 @@ pub(super) fn tell(
             let beside = piece.beside.take().filter(|_| recorder.is_on());
             answer.take(Piece::Tool(piece), ready);
             match (beside, answer.last_call()) {
-                (Some(fields), Some(index)) => tell_beside(fields, index, ready),
-                (Some(fields), None) => recorder.await_call(fields),
+                (Some(fields), Some(index)) => tell_beside(*fields, index, ready),
+                (Some(fields), None) => recorder.await_call(*fields),
                 (None, _) => {}
             }
         }

@@ -6,13 +6,16 @@
 //! line), nor in quotes, nor in a text that is JSON as a whole.
 
 use super::{
-    FINAL, HEAD_END, PAIRS, Split, ThinkSplitter,
+    FINAL, FIRST, HEAD_END, PAIRS, Split, ThinkSplitter,
     tag::{Found, find},
 };
 
 /// Thoughts and answer of a whole text; `None` where no tag stands alone.
 #[must_use]
 pub(crate) fn split_folded(text: &str) -> Option<(String, String)> {
+    // Most texts have none.
+    let [one, two, three] = FIRST;
+    memchr::memchr3(one, two, three, text.as_bytes())?;
     let (thought, rest) = at_lone_tag(text)?;
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     if is_json {
@@ -78,6 +81,19 @@ fn is_mention(before: &str, behind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::llm::think::{HEADS, RESPONSE};
+
+    #[test]
+    fn no_tag_is_overlooked() {
+        let tags = PAIRS
+            .iter()
+            .flat_map(|(open, close)| [*open, *close])
+            .chain([FINAL, RESPONSE.0])
+            .chain(HEADS);
+        for tag in tags {
+            assert!(tag.bytes().next().is_some_and(|first| FIRST.contains(&first)), "{tag}");
+        }
+    }
 
     #[test]
     fn everything_up_to_a_lone_closing_tag_is_a_thought() {
