@@ -40,6 +40,7 @@ mod tests;
 mod tool_list;
 pub mod trace;
 mod tracker;
+mod waits;
 mod window;
 mod worker;
 mod writers;

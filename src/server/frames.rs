@@ -154,14 +154,13 @@ pub(super) fn answer_all<E: Encoder>(
     let request = Request { stream, ..request };
     // Several prompts at once are nobody's background task.
     let route = if further.is_empty() { app.engine.for_task(route, &request) } else { route };
-    let channel = Channel {
-        reasoning,
-        progress: match route {
-            Route::Workflow(_) if reasoning => server.progress,
-            Route::Workflow(_) | Route::Direct(_) | Route::Task(..) => Progress::Off,
-        },
-        language: Language::of(&request.messages),
+    // Only what is streamed tells of its progress.
+    let progress = match route {
+        Route::Workflow(_) if reasoning => server.progress,
+        Route::Workflow(_) | Route::Direct(_) | Route::Task(..) => Progress::Off,
     };
+    let language = if stream { Language::of(&request.messages) } else { Language::English };
+    let channel = Channel { reasoning, progress, language };
     let requests = std::iter::once(request).chain(further);
     let runs: Vec<Run> = requests
         .map(|request| {

@@ -1,19 +1,20 @@
 //! Workers of one run beside each other. A server may have no room for all of them at once: one that
 //! it dropped is asked again when the others have ended, and nobody else with it.
 
-use tokio::sync::{Mutex, MutexGuard, watch};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 /// Who is drafting in a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Crowd {
-    drafting: watch::Sender<usize>,
+    drafting: AtomicUsize,
+    /// The last one has ended.
+    empty: Notify,
     turn: Mutex<()>,
-}
-
-impl Default for Crowd {
-    fn default() -> Self {
-        Self { drafting: watch::Sender::new(0), turn: Mutex::new(()) }
-    }
 }
 
 /// A worker that is drafting, until this is dropped.
@@ -23,23 +24,30 @@ pub(super) struct Drafting<'a>(&'a Crowd);
 impl Crowd {
     /// One more begins.
     pub(super) fn joins(&self) -> Drafting<'_> {
-        self.drafting.send_modify(|count| *count = count.saturating_add(1));
+        self.drafting.fetch_add(1, Ordering::AcqRel);
         Drafting(self)
     }
 
     /// Waits until nobody is drafting, and keeps others who wait for the same back.
     pub(super) async fn alone(&self) -> MutexGuard<'_, ()> {
         let turn = self.turn.lock().await;
-        let mut drafting = self.drafting.subscribe();
-        // The sender is this one's own.
-        let _ended = drafting.wait_for(|count| *count == 0).await;
-        turn
+        loop {
+            let mut empty = pin!(self.empty.notified());
+            // Whoever ends from here on is heard.
+            empty.as_mut().enable();
+            if self.drafting.load(Ordering::Acquire) == 0 {
+                return turn;
+            }
+            empty.await;
+        }
     }
 }
 
 impl Drop for Drafting<'_> {
     fn drop(&mut self) {
-        self.0.drafting.send_modify(|count| *count = count.saturating_sub(1));
+        if self.0.drafting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.empty.notify_waiters();
+        }
     }
 }
 

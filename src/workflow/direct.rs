@@ -4,7 +4,6 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_stream::stream;
-use tokio::sync::mpsc;
 
 use super::{
     Event,
@@ -17,7 +16,8 @@ use super::{
     stand_in::Reader,
     step::{Step, Steps},
     temperature,
-    tracker::{Tracker, Wait},
+    tracker::Tracker,
+    waits::{Wait, Waits},
     window::Deadline,
 };
 use crate::{
@@ -25,9 +25,6 @@ use crate::{
     llm::{Call, Limit, Model},
     types::{OutputFormat, Sampling},
 };
-
-/// Pauses of a call that are still to be told; more are left out.
-const MOST_WAITS: usize = 4;
 
 /// What a call stands for, where a workflow was asked and its models answer alone.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +43,9 @@ pub(super) fn call(
     instead: Instead,
 ) -> Steps {
     let until = instead.deadline.and_then(Deadline::after);
-    let (to, mut waits) = mpsc::channel(MOST_WAITS);
-    let tracker = Tracker::new(&run, until, &first.config().name).telling_of_waits(to);
+    let waits = Arc::new(Waits::default());
+    let tracker = Tracker::new(&run, until, &first.config().name);
+    let tracker = tracker.telling_of_waits(Arc::clone(&waits));
     let stopwatch = tracker.stopwatch();
     let steps = Box::pin(stream! {
         tracker.begin(None);
@@ -64,7 +62,7 @@ pub(super) fn call(
                 let Wait { pause, code } = tokio::select! {
                     biased;
                     asked = &mut asking => break asked,
-                    Some(wait) = waits.recv() => wait,
+                    wait = waits.next() => wait,
                 };
                 if run.engine.config.server.progress != Progress::Off {
                     let model = model.config().name.clone();

@@ -1,6 +1,11 @@
 //! Tells that a stage waits for its permits: nothing else is seen of it for as long as that takes.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use async_stream::stream;
 use futures::StreamExt;
@@ -57,8 +62,13 @@ async fn is_queued(tracker: &Tracker) -> bool {
         if waited >= PATIENCE {
             return true;
         }
-        sleep(PATIENCE.saturating_sub(waited)).await;
-        if tracker.was_sent() {
+        let mut pause = pin!(sleep(PATIENCE.saturating_sub(waited)));
+        // With every step of the stage it is asked again, and as a rule the call is sent by then.
+        let is_sent = poll_fn(|context| match tracker.was_sent() {
+            true => Poll::Ready(true),
+            false => pause.as_mut().poll(context).map(|()| false),
+        });
+        if is_sent.await || tracker.was_sent() {
             return false;
         }
     }

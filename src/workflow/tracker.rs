@@ -7,7 +7,7 @@ use std::{
 
 use futures::StreamExt;
 use tokio::{
-    sync::{Notify, mpsc::Sender},
+    sync::Notify,
     time::{Instant, timeout_at},
 };
 
@@ -18,6 +18,7 @@ use super::{
     excerpt,
     temperature::Chosen,
     trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
+    waits::{Wait, Waits},
     window::Deadline,
 };
 use crate::{
@@ -36,15 +37,7 @@ pub(super) struct Tracker {
     /// Its first piece of output has come.
     spoke: Arc<Notify>,
     /// Who wants to know that a call has to wait.
-    waits: Option<Sender<Wait>>,
-}
-
-/// A pause before the next attempt of a call.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wait {
-    pub(super) pause: Duration,
-    /// The code of the failure before it.
-    pub(super) code: &'static str,
+    waits: Option<Arc<Waits>>,
 }
 
 /// What is known of a stage.
@@ -127,7 +120,7 @@ impl Tracker {
     }
 
     /// The same; what its calls wait for is sent there.
-    pub(super) fn telling_of_waits(self, to: Sender<Wait>) -> Self {
+    pub(super) fn telling_of_waits(self, to: Arc<Waits>) -> Self {
         Self { waits: Some(to), ..self }
     }
 
@@ -350,7 +343,7 @@ impl Tracker {
             CallEvent::Waiting { pause, code } => {
                 if let Some(waits) = &self.waits {
                     // Nobody listens any more once the call has spoken.
-                    let _gone = waits.try_send(Wait { pause: *pause, code });
+                    waits.push(Wait { pause: *pause, code });
                 }
             }
             CallEvent::Finished(Completion { reason, usage }) => {

@@ -1,5 +1,8 @@
 //! What a text comes to, where it says so in a form that can be compared.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::{last_number, numbers::canonical, tokens::tokens, words};
@@ -43,6 +46,10 @@ const MARKERS: [&str; 30] = [
     "result:",
     "结果:",
 ];
+
+/// What finds them: most lines have none, and every draft of a panel is looked through.
+static FINDERS: LazyLock<[Finder<'static>; MARKERS.len()]> =
+    LazyLock::new(|| MARKERS.map(Finder::new));
 
 /// What data sets of sums put before their answers; also a heading.
 const HEADING: &str = "####";
@@ -162,7 +169,9 @@ fn marked(text: &str) -> Option<FinalAnswer> {
     let (last, before) = (lines.next()?, lines.next());
     let behind = |line: &str| {
         let line = line.replace('：', ":").replace('*', "").to_lowercase();
-        let found = MARKERS.iter().filter_map(|marker| Some((line.rfind(marker)?, *marker)));
+        let known = MARKERS.iter().zip(FINDERS.iter());
+        let known = known.filter(|(_, finder)| finder.find(line.as_bytes()).is_some());
+        let found = known.filter_map(|(marker, _)| Some((line.rfind(marker)?, *marker)));
         let (at, marker) = found.max_by_key(|(at, marker)| at + marker.len())?;
         let (before, answer) = (line.get(..at)?, line.get(at + marker.len()..)?.trim());
         // A heading is none, unless it is the answer; and no answer is what somebody does not give.
