@@ -66,7 +66,6 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let app = state.app();
     let (lifecycle, pulse) = (app.lifecycle.clone(), Arc::clone(&app.pulse));
-    let drains = Arc::clone(&app.drains);
     // It belongs to one config; what is left here does not.
     drop(app);
     let grace = || state.engine().config().server.shutdown_grace;
@@ -80,7 +79,6 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
         // Looks after the upstreams, and never ends by itself.
         () = state.tend() => {}
         () = pulse.beat() => {}
-        () = drains.run() => {}
     }
 }
 

@@ -208,7 +208,7 @@ impl<E: Encoder> Telling<E> {
             };
         let rest = self.taken();
         if !is_over {
-            self.live.drains.take_over(rest.for_each(|_| std::future::ready(())).boxed());
+            self.live.drains.take_over(rest.for_each(|_| std::future::ready(())));
         }
         self.end();
     }

@@ -409,7 +409,8 @@ async fn the_last_frame_does_not_wait_for_the_upstreams_to_be_drained() {
         mark.store(true, Ordering::Relaxed);
     };
     let live = live();
-    let drains = Arc::clone(&live.drains);
+    // Of the server, which goes on.
+    let _drains = Arc::clone(&live.drains);
     let mut body = streamed(events.boxed(), flow(SHOWN), live).await.unwrap().into_body();
     let mut last = Bytes::new();
     while !body.is_end_stream() {
@@ -423,7 +424,7 @@ async fn the_last_frame_does_not_wait_for_the_upstreams_to_be_drained() {
     );
     drop(body);
     assert!(!drained.load(Ordering::Relaxed));
-    let _never = timeout(Duration::from_secs(4), drains.run()).await;
+    sleep(Duration::from_secs(4)).await;
     assert!(drained.load(Ordering::Relaxed), "the upstreams were not drained");
 }
 
