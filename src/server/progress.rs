@@ -63,6 +63,12 @@ impl Reporter {
         }
     }
 
+    /// Whether the lines that wait tell of nothing but beginnings.
+    pub(super) fn only_begins(&self) -> bool {
+        let begins = |entry: &Entry| matches!(entry, Entry::Begins { .. });
+        !self.waiting.is_empty() && self.waiting.iter().all(begins)
+    }
+
     /// The lines that wait, each with its line break, and marked, since clients send them back as if
     /// a model had thought them; nothing when there are none.
     pub(super) fn flush(&mut self) -> Option<String> {

@@ -211,6 +211,11 @@ impl<E: Encoder> Flow<E> {
         }
     }
 
+    /// Whether all there is to write is that stages have begun.
+    pub(super) fn only_begins(&self) -> bool {
+        self.frames.len() == 0 && !self.answering && self.reporter.only_begins()
+    }
+
     /// Encodes the lines of progress that wait: nothing more happens now, or the answer begins.
     pub(super) fn settle(&mut self) {
         let Some(lines) = self.reporter.flush() else { return };

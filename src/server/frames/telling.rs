@@ -34,6 +34,8 @@ use crate::workflow::{Event, Run};
 const WRITE_BYTES: usize = 8 * 1024;
 /// How long a body that breaks off waits after its last line, which has to leave before.
 const BEFORE_THE_BREAK: Duration = Duration::from_millis(100);
+/// The line that a stage has begun waits for so long at most for what is told next.
+const BEGINNING_HOLD: Duration = Duration::from_millis(50);
 
 /// The events of a response's runs.
 pub(super) enum Events {
@@ -83,6 +85,8 @@ pub(super) struct Telling<E> {
     ending: BoxFuture<'static, ()>,
     /// Some time between the last write and when a silence has to be broken.
     beat: Pin<Box<Sleep>>,
+    /// Until when lines wait that only tell of beginnings.
+    begun_until: Option<Instant>,
     /// Whom both wake.
     waiter: Option<Waker>,
     written_at: Instant,
@@ -110,6 +114,7 @@ impl<E: Encoder> Telling<E> {
             broken: false,
             ending: live.lifecycle.ending().boxed(),
             beat: Box::pin(sleep_until(written_at + live.heartbeat)),
+            begun_until: None,
             waiter: None,
             written_at,
             live,
@@ -130,6 +135,9 @@ impl<E: Encoder> Telling<E> {
                     }
                 }
                 Poll::Pending => {
+                    if self.waits_for_more() {
+                        return self.idle(context);
+                    }
                     self.flow.settle();
                     match self.flow.frames.len() {
                         0 => return self.idle(context),
@@ -138,6 +146,26 @@ impl<E: Encoder> Telling<E> {
                 }
             }
         }
+    }
+
+    /// Whether stages have begun so lately that it is not worth a write of its own: what ends within a
+    /// moment is told with its beginning.
+    fn waits_for_more(&mut self) -> bool {
+        if !self.flow.only_begins() {
+            self.begun_until = None;
+            return false;
+        }
+        let now = Instant::now();
+        let until = *self.begun_until.get_or_insert(now + BEGINNING_HOLD);
+        if now >= until {
+            self.begun_until = None;
+            return false;
+        }
+        if self.beat.deadline() > until {
+            self.beat.as_mut().reset(until);
+            self.waiter = None;
+        }
+        true
     }
 
     /// Encodes an event; tells whether it was the last one.
@@ -175,7 +203,8 @@ impl<E: Encoder> Telling<E> {
             let now = Instant::now();
             let due = self.written_at + self.live.heartbeat;
             if now < due {
-                self.beat.as_mut().reset(due);
+                let next = self.begun_until.map_or(due, |until| until.min(due));
+                self.beat.as_mut().reset(next);
                 continue;
             }
             self.flow.heartbeat();

@@ -300,6 +300,32 @@ async fn what_happens_together_is_told_in_one_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_ends_within_a_moment_is_told_in_one_write_with_its_beginning() {
+    let moment = Duration::from_millis(20);
+    let events = stream! {
+        yield worker("a", StageStatus::Ok);
+        sleep(Duration::from_secs(1)).await;
+        yield started("b");
+        sleep(moment).await;
+        yield worker("b", StageStatus::Ok);
+        sleep(moment).await;
+        yield started("c");
+        sleep(Duration::from_secs(1)).await;
+        yield worker("c", StageStatus::Ok);
+        yield end(finished(FinishReason::Stop));
+    };
+    let start = Instant::now();
+    let flow = Flow::new(Plain, Dialect::OpenAi, SHOWN, false);
+    let response = streamed(events.boxed(), flow, live()).await.unwrap();
+    let chunks = response.into_body().into_data_stream().map(|chunk| {
+        let text = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
+        (start.elapsed().as_millis(), text.matches("data: ").count())
+    });
+    // Behind the opening two events at a time, but for what takes longer than a moment.
+    assert_eq!(chunks.collect::<Vec<_>>().await, [(0, 1), (0, 1), (1020, 2), (1090, 1), (2040, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn headers_go_out_after_the_hold_with_the_progress_there_is() {
     let start = Instant::now();
     let response = respond(vec![
