@@ -15,7 +15,7 @@ pub(super) use final_answer::FinalAnswer;
 use tokens::tokens;
 
 /// Whether both texts come to the same: their final answers are equal, and so is everything else in
-/// them, word by word, but for endings, fillers, words known to mean the same, emphasis and spaces.
+/// them, word by word, but for fillers, words known to mean the same, emphasis and spaces.
 /// Which other words could be exchanged without harm (one unit, city or medicine for another?) no
 /// list can tell.
 pub(super) fn say_the_same(one: &str, other: &str) -> bool {

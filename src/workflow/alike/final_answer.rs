@@ -5,7 +5,11 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde_json::Value;
 
-use super::{last_number, numbers::canonical, tokens::tokens, words};
+use super::{
+    last_number,
+    numbers::shortest,
+    tokens::{Token, tokens},
+};
 
 /// A last line that is longer is a paragraph and no answer.
 const LINE_LIMIT: usize = 120;
@@ -70,7 +74,7 @@ const VERDICTS: [&str; 14] = [
 pub(in crate::workflow) enum FinalAnswer {
     /// Equal when the values are, whatever the order of keys and the spaces.
     Json(Json),
-    /// Compared token by token, without case and punctuation.
+    /// Compared token by token, without case, quotes around it and a full stop behind it.
     Text(Vec<String>),
 }
 
@@ -96,10 +100,16 @@ impl FinalAnswer {
 
     fn text(text: &str) -> Option<Self> {
         let text = &plain(text);
-        let mut words: Vec<String> =
-            tokens(text).into_iter().map(|token| token.text.to_lowercase()).collect();
+        let mut is_amount = true;
+        let of_token = |token: Token| {
+            let word = token.text.to_lowercase();
+            // Behind a name a number is no amount: Python 3.10.
+            is_amount &= token.is_number() || !word.chars().any(char::is_alphabetic);
+            if is_amount { shortest(&word) } else { word }
+        };
+        let mut words: Vec<String> = tokens(text).into_iter().map(of_token).collect();
         if words.is_empty() {
-            // An article or a filler alone is somebody's answer, too: option A.
+            // A filler alone is somebody's answer, too.
             let bare = text.trim_matches(|one: char| !one.is_alphanumeric()).to_lowercase();
             words.extend((!bare.is_empty()).then_some(bare));
         }
@@ -110,16 +120,18 @@ impl FinalAnswer {
 /// An answer without what only sets it in type: `$…$`, `\text{…}`, and the verb that ends a sentence of
 /// Japanese or Korean. A plain fraction is written with a stroke.
 fn plain(text: &str) -> String {
-    let is_end = |one: char| one.is_whitespace() || matches!(one, '.' | '。' | '!' | ',');
+    let is_end = |one: char| one.is_whitespace() || matches!(one, '.' | '。' | ',');
     let mut text = text.trim().trim_end_matches(is_end);
     for ending in ["です", "である", "だ", "입니다", "이다"] {
         text = text.strip_suffix(ending).unwrap_or(text).trim_end();
     }
-    for sign in ["$$", "$"] {
-        let inside = text.strip_prefix(sign).and_then(|rest| rest.strip_suffix(sign));
-        text = inside.filter(|inside| !inside.contains('$')).unwrap_or(text);
+    for (open, close) in [("\"", "\""), ("“", "”"), ("「", "」"), ("$$", "$$"), ("$", "$")] {
+        let inside = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        text = inside
+            .filter(|inside| !(inside.contains(open) || inside.contains(close)))
+            .unwrap_or(text);
     }
-    let mut out = text.to_owned();
+    let mut out = without_label(text);
     for command in ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mathit{"] {
         while let Some((before, rest)) = out.split_once(command)
             && let Some((inside, after)) = group(rest)
@@ -140,6 +152,22 @@ fn plain(text: &str) -> String {
         }
     }
     out
+}
+
+/// An option without what only sets its letter off: `(B)`, `B.`, `b)`.
+fn without_label(text: &str) -> String {
+    let bare = text.strip_prefix('(').unwrap_or(text);
+    let mut rest = bare.chars();
+    let letter = rest.next().filter(|one| one.is_alphanumeric());
+    let ends: &[char] = if bare.len() < text.len() { &[')'] } else { &['.', ')'] };
+    let rest = rest
+        .as_str()
+        .strip_prefix(ends)
+        .filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+    match (letter, rest) {
+        (Some(letter), Some(rest)) => format!("{letter}{rest}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// What is inside a group that has begun, and what stands behind its bracket.
@@ -186,8 +214,7 @@ fn marked(text: &str) -> Option<FinalAnswer> {
         _ => return None,
     };
     let (answer, rest) = first_sentence(&answer);
-    let takes_back =
-        tokens(rest).iter().any(|token| words::is_verdict(&token.text) || token.is_number());
+    let takes_back = tokens(rest).iter().any(|token| token.is_verdict() || token.is_number());
     (answer.len() <= MARKED_LIMIT && !takes_back).then(|| FinalAnswer::text(answer))?
 }
 
@@ -215,17 +242,20 @@ fn json(text: &str) -> Option<FinalAnswer> {
     let mut numbers: Vec<String> = bare
         .split(|one: char| !(one.is_ascii_digit() || matches!(one, '.' | '-' | '+' | 'e' | 'E')))
         .filter(|piece| piece.contains(|one: char| one.is_ascii_digit()))
-        .map(canonical)
+        .map(shortest)
         .collect();
     numbers.sort_unstable();
     Some(FinalAnswer::Json(Json { value, numbers }))
 }
 
-/// Texts inside JSON are compared as texts are: without case and punctuation.
+/// Texts inside JSON are compared as texts are, and without case.
 fn normalise(value: &mut Value) {
     match value {
         Value::String(text) => {
-            let words: Vec<String> = tokens(text).into_iter().map(|token| token.text).collect();
+            let words: Vec<String> = tokens(without_exclamation(text))
+                .into_iter()
+                .map(|token| token.text.to_lowercase())
+                .collect();
             if !words.is_empty() {
                 *text = words.join(" ");
             }
@@ -234,6 +264,17 @@ fn normalise(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(normalise),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// A sentence without its exclamation mark. Behind a name or a formula the mark is an operator.
+fn without_exclamation(text: &str) -> &str {
+    let is_word = |word: &str| {
+        let word = word.trim_end_matches(',');
+        word.len() > 1 && word.chars().all(char::is_alphabetic)
+    };
+    text.strip_suffix('!')
+        .filter(|rest| rest.split(' ').count() > 2 && rest.split(' ').all(is_word))
+        .unwrap_or(text)
 }
 
 /// An option's letter alone, or the only number, of a short last line.

@@ -2,8 +2,8 @@
 //! a page, a year, a footnote, the label of a list. Where this errs, it errs towards no answer. Pure.
 
 use super::{
+    numbers::shortest,
     tokens::{Token, tokens},
-    words,
 };
 
 /// Behind the number, more than this is a sentence that goes on.
@@ -142,13 +142,20 @@ const BEFORE_A_YEAR: [&str; 9] = ["in", "by", "of", "im", "em", "en", "nel", "в
 /// Characters that turn a line of Chinese, Japanese or Korean into its opposite, or into a bound.
 const TURNS: [&str; 13] =
     ["不", "没", "無", "无", "未", "非", "否", "超", "少", "多", "ない", "않", "아니"];
+/// Before a number these are no part of it.
+const PUNCTUATION: [&str; 5] = [",", ".", ":", ";", "\""];
 const RELATIONS: [&str; 8] = ["=", "≈", "<", ">", "<=", ">=", "!=", "~"];
 
 /// The number of a line that states it, with its sign, variable and unit, since -5 is not 5, x = 5 is
 /// not y = 5, and 25 minutes are not 25 hours; `None` for any other line. `is_all`: there is no more
 /// of the text, so that the line is nobody's list or footer.
 pub(super) fn stated(line: &str, is_all: bool) -> Option<Vec<String>> {
-    let words = tokens(line);
+    let mut words = tokens(line);
+    let mut is_before = true;
+    words.retain(|token| {
+        is_before &= !token.is_number();
+        !(is_before && PUNCTUATION.contains(&token.text.as_str()))
+    });
     let at = words.iter().position(Token::is_number)?;
     let is_sole = words.iter().filter(|token| token.is_number()).count() == 1;
     let rest = words.get(at.saturating_add(1)..)?;
@@ -173,7 +180,7 @@ pub(super) fn stated(line: &str, is_all: bool) -> Option<Vec<String>> {
         }
         _ => return None,
     };
-    let words = answer.iter().map(|token| token.text.to_lowercase());
+    let words = answer.iter().map(|token| shortest(&token.text.to_lowercase()));
     Some(words.filter(|text| text != "=").collect())
 }
 
@@ -228,7 +235,7 @@ fn is_named(line: &str, before: &[Token], rest: &[Token]) -> bool {
         .map_or(number, |end| number.get(..end).unwrap_or_default());
     let is_year = digits.parse::<u32>().is_ok_and(|year| (1000..=2100).contains(&year))
         && (BEFORE_A_YEAR.contains(&last) || rest.first().is_some_and(|next| next.text == "年"));
-    let turns = before.iter().any(|token| words::is_verdict(&token.text))
-        || TURNS.iter().any(|turn| line.contains(turn));
+    let turns =
+        before.iter().any(Token::is_verdict) || TURNS.iter().any(|turn| line.contains(turn));
     is_year || turns || LABELS.contains(&last) || last.ends_with('第')
 }

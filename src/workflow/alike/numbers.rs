@@ -2,8 +2,8 @@
 
 use super::tokens::Characters;
 
-/// A number in its shortest form: `1,499` is `1499`, `.50` is `0.5`. Leading zeros stay, since
-/// what has them is no quantity.
+/// A number without separators of thousands: `1,499` is `1499`, `.50` is `0.50`. Other zeros stay: what
+/// begins with them is no quantity, and what ends with them may be a version.
 pub(super) fn number(first: char, characters: &mut Characters<'_>) -> (String, char) {
     let mut text = String::from(first);
     let mut last = first;
@@ -26,24 +26,36 @@ pub(super) fn number(first: char, characters: &mut Characters<'_>) -> (String, c
     (canonical(&text), last)
 }
 
-/// A number without separators of thousands and without zeros behind the point. What is no plain
-/// number (a version, a date) stays as it is.
-pub(super) fn canonical(number: &str) -> String {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+/// A number without separators of thousands and with a digit before the point. What is no plain number
+/// (a version, a date) stays as it is.
+fn canonical(number: &str) -> String {
+    let (whole, fraction) =
+        number.split_once('.').map_or((number, None), |(whole, rest)| (whole, Some(rest)));
     let groups: Vec<&str> = whole.split([',', '_', '\'']).collect();
     let grouped = groups.len() > 1
         && groups.first().is_some_and(|first| (1..=3).contains(&first.len()) && *first != "0")
         && groups.iter().skip(1).all(|group| group.len() == 3);
-    let is_plain =
-        (groups.len() == 1 || grouped) && fraction.bytes().all(|one| one.is_ascii_digit());
+    let is_plain = (groups.len() == 1 || grouped)
+        && fraction.is_none_or(|fraction| fraction.bytes().all(|one| one.is_ascii_digit()));
     if !is_plain {
         return number.to_owned();
     }
     let whole = groups.concat();
     let whole = if whole.is_empty() { "0" } else { whole.as_str() };
-    match fraction.trim_end_matches('0') {
-        "" => whole.to_owned(),
-        fraction => format!("{whole}.{fraction}"),
+    fraction.map_or_else(|| whole.to_owned(), |fraction| format!("{whole}.{fraction}"))
+}
+
+/// A quantity in its shortest form: `1,499.00` is `1499`. Other texts stay as they are.
+pub(super) fn shortest(text: &str) -> String {
+    let number = canonical(text);
+    match number.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|one| one.is_ascii_digit()) => {
+            match fraction.trim_end_matches('0') {
+                "" => whole.to_owned(),
+                fraction => format!("{whole}.{fraction}"),
+            }
+        }
+        _ => number,
     }
 }
 

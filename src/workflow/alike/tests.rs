@@ -1,139 +1,10 @@
+mod tables;
+
 use proptest::prelude::*;
 
+use self::tables::{CHINESE, CODE, DIFFERENT, ENGLISH, MATHS, Pair, SAME, SHORT};
+
 use super::{super::consensus::are_alike, *};
-
-const ENGLISH: &str = "To find out how far the train travels we multiply its speed by the time it needs. \
-    The train from Leeds runs at 120 km per hour and it does not stop on the way. It leaves at 9:15 and is \
-    there after 2.5 hours, so the distance is the product of both. A quick look at the map shows that this \
-    is a reasonable distance for the trip, and the engine is safe at that speed. Ann takes option B because \
-    more than 40 people want to travel with her, which is legal in every carriage of that line.\n\
-    The train covers 300 km.";
-
-const CHINESE: &str = "要求出火车行驶的路程，我们用速度乘以时间。火车从利兹出发，时速为120公里，途中不停车。\
-    它在上午九点十五分出发，行驶时间为2.5小时，所以路程等于速度与时间的乘积。从地图上可以看出，这个距离对于这次旅行来说是合理的，\
-    而且发动机在这个速度下是安全的。乘客人数大于40人时，需要增加一节车厢，这样做在这条线路上是合法的，铁路公司也同意这个安排，\
-    并且已经通知了沿线的各个车站做好准备，请旅客们放心乘坐。\n火车一共行驶了300公里。";
-
-const CODE: &str = "The function walks through the list and keeps the largest value that it has seen on its way.\n\
-    ```python\ndef largest(items, limit):\n    best = None\n    for index, item in enumerate(items):\n        \
-    if item >= limit and not item.hidden:\n            best = item if best is None else max(best, item)\n    \
-    return best + 1\n```\nIt looks at every item once, so that the time it takes grows with the length of the \
-    list, and it needs no further memory. Call it as `largest(items, 10)` and check the result before you go \
-    on with it, since a list without a fitting item gives None.";
-
-const MATHS: &str = "We solve the equation step by step and keep both sides in balance all the way through.\n\
-    $3x + 12 = 27$ gives $3x = 15$ once we subtract 12 on each side of it.\n\
-    Dividing by 3 shows that $x = 5$, and with $y \\le 7$ the sum $x + y$ is bounded by 12.\n\
-    A short check of the result: $3 \\cdot 5 + 12 = 27$ holds, and $-x < 0$ is satisfied as well, as is \
-    $x^2 - 1 = 24$ and $(x + 2) * 4 = 28$.\n\
-    The solution is therefore \\boxed{x = 5}.";
-
-const JSON: &str = r#"{"name": "Leeds", "distance": 300, "unit": "km", "direct": true, "stops": [], "price": -12.50,
-    "rule": "x >= 3", "notes": "The train does not stop on its way and the engine is safe at that speed."}"#;
-
-/// A text, what is replaced in it, and by what.
-type Pair = (&'static str, &'static str, &'static str);
-
-const DIFFERENT: [Pair; 66] = [
-    // one word for another that could stand there as well
-    (ENGLISH, "120 km per hour", "120 km per day"),
-    (ENGLISH, "the train travels", "the bus travels"),
-    (ENGLISH, "on the way", "off the way"),
-    (ENGLISH, "want to travel", "wanted to leave"),
-    (ENGLISH, "multiply its speed", "divide its speed"),
-    (ENGLISH, "its speed by the time", "the time by its speed"),
-    (ENGLISH, "with her", "without her"),
-    (ENGLISH, "that speed", "that height"),
-    (ENGLISH, "there after", "there within"),
-    (ENGLISH, "the trip,", "the trip?"),
-    (ENGLISH, "Ann takes", "Eva takes"),
-    (ENGLISH, "engine is safe", "engine isnt safe"),
-    (ENGLISH, "is a reasonable", "was a reasonable"),
-    (CHINESE, "利兹", "巴黎"),
-    (CHINESE, "上午", "下午"),
-    (CHINESE, "公里", "英里"),
-    (CODE, "keeps the largest", "drops the largest"),
-    (MATHS, "both sides", "one of its sides"),
-    // digits and numbers
-    (ENGLISH, "300 km.", "400 km."),
-    (ENGLISH, "120 km", "130 km"),
-    (ENGLISH, "9:15", "9:45"),
-    (ENGLISH, "2.5 hours", "3.5 hours"),
-    (ENGLISH, "40 people", "four people"),
-    (CHINESE, "300公里", "400公里"),
-    (CHINESE, "九点", "八点"),
-    (CHINESE, "2.5小时", "25小时"),
-    (CODE, "+ 1", "+ 2"),
-    (CODE, "`largest(items, 10)`", "`largest(items, 11)`"),
-    (MATHS, "\\boxed{x = 5}", "\\boxed{x = 6}"),
-    (MATHS, "x^2", "x^3"),
-    (JSON, "300", "301"),
-    (JSON, "12.50", "12.05"),
-    // signs and operators
-    (ENGLISH, "more than 40", "> 40"),
-    (MATHS, "$-x", "$x"),
-    (MATHS, "3x + 12", "3x - 12"),
-    (MATHS, "-x < 0", "-x > 0"),
-    (MATHS, "\\le 7", "\\ge 7"),
-    (MATHS, "(x + 2) * 4", "(x + 2) / 4"),
-    (MATHS, "$x + y$", "$x * y$"),
-    (CODE, ">= limit", "> limit"),
-    (CODE, "+ 1", "- 1"),
-    (CODE, "and not", "or not"),
-    (JSON, "-12.50", "12.50"),
-    (JSON, ">= 3", "<= 3"),
-    // negations
-    (ENGLISH, "does not stop", "does stop"),
-    (ENGLISH, "is safe", "is not safe"),
-    (ENGLISH, "is safe", "is unsafe"),
-    (ENGLISH, "is legal", "is illegal"),
-    (ENGLISH, "is a reasonable", "isn't a reasonable"),
-    (ENGLISH, "is a reasonable", "is never a reasonable"),
-    (CHINESE, "途中不停车", "途中停车"),
-    (CHINESE, "是安全的", "不是安全的"),
-    (CHINESE, "合法", "非法"),
-    (CHINESE, "大于", "小于"),
-    (CHINESE, "增加", "减少"),
-    (CODE, "needs no further", "needs further"),
-    (CODE, "not item.hidden", "item.hidden"),
-    (JSON, "true", "false"),
-    // letters, names, units
-    (ENGLISH, "option B", "option C"),
-    (ENGLISH, "Leeds", "Luton"),
-    (ENGLISH, "300 km.", "300 m."),
-    (ENGLISH, "more than", "less than"),
-    (CODE, "max(best", "min(best"),
-    (MATHS, "y \\le", "z \\le"),
-    (MATHS, "\\boxed{x", "\\boxed{y"),
-    (JSON, "Leeds", "Luton"),
-];
-
-const SAME: [Pair; 24] = [
-    (ENGLISH, "A quick look", "A brief look"),
-    (ENGLISH, "reasonable distance", "sensible distance"),
-    (ENGLISH, "the product of both", "simply the product of both"),
-    (ENGLISH, "which is legal", "which is also legal"),
-    (ENGLISH, "does not stop", "doesn't stop"),
-    (ENGLISH, "more than 40 people", "more than forty people"),
-    (ENGLISH, "120 km", "**120** km"),
-    (ENGLISH, "shows that this", "shows this"),
-    (ENGLISH, "The train covers", "Thus the train covers"),
-    (ENGLISH, "for the trip,", "for the journey,"),
-    (ENGLISH, "300 km.", "300 km"),
-    (CHINESE, "合理的", "合理"),
-    (CHINESE, "，所以路程", "，因此路程"),
-    (CODE, "largest value that it has seen", "largest value it has seen"),
-    (CODE, "so that the time it takes grows", "so the time it takes grows"),
-    (CODE, "```python", "```py"),
-    (MATHS, "We solve", "Then we solve"),
-    (MATHS, "step by step", "carefully step by step"),
-    (MATHS, "\\le 7", "\\leq 7"),
-    (MATHS, "3 \\cdot 5", "3 \\times 5"),
-    (MATHS, "is bounded by", "is limited by"),
-    (JSON, "\"direct\": true, \"stops\": []", "\"stops\": [], \"direct\": true"),
-    (JSON, "\"distance\": 300", "\"distance\":300"),
-    (JSON, "-12.50", "-12.5"),
-];
 
 fn replaced((text, old, new): Pair) -> String {
     assert!(text.contains(old), "{old:?} is not in the text");
@@ -142,10 +13,55 @@ fn replaced((text, old, new): Pair) -> String {
 
 #[test]
 fn what_differs_in_a_digit_a_sign_a_negation_a_letter_or_an_operator_is_not_alike() {
-    for pair in DIFFERENT {
+    for &pair in DIFFERENT {
         let other = replaced(pair);
         assert!(!are_alike(&[pair.0, &other]), "{:?} and {:?}", pair.1, pair.2);
         assert!(!are_alike(&[&other, pair.0]), "{:?} and {:?}", pair.2, pair.1);
+    }
+}
+
+#[test]
+fn what_differs_in_a_picture_a_sign_or_an_ending_is_not_alike_wherever_it_stands() {
+    let mut alike = Vec::new();
+    for (one, other) in SHORT {
+        let around = |short: &str| {
+            let in_a_line = format!("{ENGLISH} {short} {ENGLISH}");
+            [format!("{ENGLISH}\n{short}"), format!("{short}\n{ENGLISH}"), in_a_line]
+        };
+        for (one, other) in around(one).iter().zip(&around(other)) {
+            if say_the_same(one, other) || say_the_same(other, one) {
+                alike.push((other.len(), one.replace(ENGLISH, "…"), other.replace(ENGLISH, "…")));
+            }
+            assert!(are_alike(&[one, one]));
+        }
+    }
+    assert!(alike.is_empty(), "{alike:?}");
+}
+
+#[test]
+fn final_answers_that_differ_in_a_sign_are_not_equal() {
+    for (one, other) in [
+        ("n!", "n"),
+        ("5!", "5"),
+        ("f'(x)", "f(x)"),
+        ("5'", "5\""),
+        ("—5", "5"),
+        ("👍", "👎"),
+        ("3 : 4", "3 4"),
+        ("x-y", "x y"),
+        ("factor", "factory"),
+        ("Python 3.10", "Python 3.1"),
+    ] {
+        for form in ["work\nAnswer: %", "work\n\\boxed{%}", "{\"a\": \"%\"}"] {
+            let of = |answer: &str| FinalAnswer::of(&form.replace('%', &answer.replace('"', "''")));
+            assert_ne!(of(one), of(other), "{one:?} and {other:?}");
+        }
+    }
+    for (one, other) in
+        [("\"Paris\"", "Paris."), ("(B)", "B."), ("$2.50$", "2.5"), ("\\(7\\)", "7")]
+    {
+        let of = |answer: &str| FinalAnswer::of(&format!("work\nAnswer: {answer}"));
+        assert_eq!(of(one), of(other));
     }
 }
 
@@ -279,6 +195,12 @@ fn final_answers_are_found_and_normalised() {
     assert_ne!(FinalAnswer::of(&long(1)), FinalAnswer::of(&long(2)));
 }
 
+/// Where small letters stand.
+fn letters() -> Vec<usize> {
+    let places = ENGLISH.char_indices().filter(|(_, one)| one.is_ascii_lowercase());
+    places.map(|(at, _)| at).collect()
+}
+
 /// Places in the texts where something of meaning stands, as pieces between them.
 fn meaningful() -> impl Strategy<Value = (String, String)> {
     let texts = prop::sample::select(vec![ENGLISH, CHINESE, CODE, MATHS]);
@@ -317,6 +239,44 @@ proptest! {
         let (before, after) = words.split_at(at.index(words.len()));
         let other = format!("{} {word} {}", before.join(" "), after.join(" "));
         prop_assert!(!are_alike(&[ENGLISH, &other]));
+    }
+
+    #[test]
+    fn a_changed_letter_never_leaves_a_text_alike(at in any::<prop::sample::Index>(), letter in "[a-z]") {
+        let mut other = ENGLISH.to_owned();
+        let at = *at.get(&letters());
+        other.replace_range(at..=at, &letter);
+        prop_assume!(other != ENGLISH);
+        prop_assert!(!are_alike(&[ENGLISH, &other]));
+        prop_assert!(!are_alike(&[&other, ENGLISH]));
+    }
+
+    #[test]
+    fn a_letter_put_behind_a_word_or_taken_from_it_never_leaves_a_text_alike(
+        at in any::<prop::sample::Index>(), letter in "[a-z]",
+    ) {
+        let mut words: Vec<&str> = ENGLISH.split(' ').collect();
+        let at = at.index(words.len());
+        let word = words[at];
+        let longer = format!("{word}{letter}");
+        prop_assume!(word.len() > 1);
+        for changed in [longer.as_str(), &word[1..]] {
+            words[at] = changed;
+            prop_assert!(!are_alike(&[ENGLISH, &words.join(" ")]), "{}", changed);
+        }
+    }
+
+    #[test]
+    fn a_sign_or_a_picture_put_before_a_word_never_leaves_a_text_alike(
+        at in any::<prop::sample::Index>(),
+        sign in prop::sample::select("+-–—−*/:=<>~^'\"!?.,;|&%$#@_({[👍👎🟢🔴☑☐✅♂♀♯♭♠🇫".chars().collect::<Vec<_>>()),
+        glue in prop::sample::select(vec!["", " "]),
+    ) {
+        let words: Vec<&str> = ENGLISH.split(' ').collect();
+        let (before, after) = words.split_at(at.index(words.len()));
+        let other = format!("{} {sign}{glue}{}", before.join(" "), after.join(" "));
+        prop_assert!(!are_alike(&[ENGLISH, &other]));
+        prop_assert!(!are_alike(&[&other, ENGLISH]));
     }
 
     #[test]

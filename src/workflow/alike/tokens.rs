@@ -15,15 +15,21 @@ impl Token {
     pub(super) fn is_number(&self) -> bool {
         self.text.starts_with(|one: char| one.is_ascii_digit())
     }
+
+    /// Whether it can turn what is said into its opposite.
+    pub(super) fn is_verdict(&self) -> bool {
+        words::is_verdict(&self.text.to_lowercase())
+    }
 }
 
 /// What a character is to its neighbours.
 pub(super) type Characters<'t> = Peekable<std::str::Chars<'t>>;
 
-/// Reads a text. Fillers, punctuation, emphasis and list markers are dropped.
+/// Reads a text. Dropped are fillers, emphasis, what sets formulas in type, and a last full stop. Every
+/// other sign counts: which of them is only punctuation depends on what the text is about.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let text = plain(text);
-    let mut reader = Reader { out: Vec::new(), starts_sentence: true };
+    let mut reader = Reader { out: Vec::new(), starts_sentence: true, open: Vec::new() };
     let mut in_code = false;
     let mut block = String::new();
     for line in text.split_inclusive('\n') {
@@ -44,6 +50,12 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     if in_code {
         reader.push(block);
     }
+    if let [.., before, last] = reader.out.as_slice()
+        && last.text == "."
+        && before.text != "."
+    {
+        reader.out.pop();
+    }
     reader.out
 }
 
@@ -58,6 +70,7 @@ fn plain(text: &str) -> String {
             }
             '−' | '–' | '‐' | '‑' => out.push('-'),
             '’' | '‘' => out.push('\''),
+            '“' | '”' => out.push('"'),
             '。' => out.push('.'),
             '、' => out.push(','),
             '²' => out.push_str("^2"),
@@ -78,6 +91,8 @@ fn plain(text: &str) -> String {
 struct Reader {
     out: Vec<Token>,
     starts_sentence: bool,
+    /// Marks of emphasis and of formulas whose other half is still to come in the line.
+    open: Vec<String>,
 }
 
 impl Reader {
@@ -89,25 +104,20 @@ impl Reader {
 
     fn read(&mut self, line: &str) {
         self.starts_sentence = true;
-        let mut characters = without_marker(line).chars().peekable();
+        self.open.clear();
+        let mut characters = line.chars().peekable();
         let mut before = ' ';
         while let Some(character) = characters.next() {
             let last = match character {
                 '`' => self.code(&mut characters),
-                '\\' => self.command(&mut characters),
+                '\\' => self.command(before, &mut characters),
                 '0'..='9' => self.number(character, &mut characters),
                 '.' if characters.peek().is_some_and(char::is_ascii_digit)
                     && !before.is_alphanumeric() =>
                 {
                     self.number('.', &mut characters)
                 }
-                one if is_lone(one) => {
-                    let text = one.to_string();
-                    if !words::is_filler(&text) {
-                        self.push(text);
-                    }
-                    one
-                }
+                one if is_lone(one) => self.lone(one, before, &mut characters),
                 one if one.is_alphabetic() => self.word(one, &mut characters),
                 one => self.sign(one, before, &mut characters),
             };
@@ -115,26 +125,57 @@ impl Reader {
         }
     }
 
+    /// A word of one character, or a conjunction at the beginning of a clause.
+    fn lone(&mut self, one: char, before: char, characters: &mut Characters<'_>) -> char {
+        let next = characters.peek().copied().unwrap_or(' ');
+        if !is_lone(before) && words::is_therefore(one, next) {
+            characters.next();
+            self.push(words::THEREFORE.to_owned());
+            return next;
+        }
+        let mut last = self.out.iter().rev().map(|token| token.text.as_str());
+        let (second, first) = (last.next().unwrap_or_default(), last.next().unwrap_or_default());
+        let is_ending = one == '的' && !next.is_alphanumeric() && words::is_quality(first, second);
+        if !is_ending {
+            self.push(one.to_string());
+        }
+        one
+    }
+
     /// Code between backticks counts as it is.
     fn code(&mut self, characters: &mut Characters<'_>) -> char {
-        let code: String = characters.by_ref().take_while(|one| *one != '`').collect();
+        let mut code = String::new();
+        let is_closed = characters.by_ref().any(|one| {
+            let ends = one == '`';
+            if !ends {
+                code.push(one);
+            }
+            ends
+        });
+        if !is_closed || code.trim().is_empty() {
+            code.insert(0, '`');
+        }
         self.push(code.trim().to_owned());
         self.starts_sentence = false;
         '`'
     }
 
     /// A command of LaTeX; those that only set type are dropped.
-    fn command(&mut self, characters: &mut Characters<'_>) -> char {
+    fn command(&mut self, before: char, characters: &mut Characters<'_>) -> char {
         let mut name = String::new();
         while let Some(one) = characters.next_if(char::is_ascii_alphabetic) {
             name.push(one);
         }
         let text = match name.as_str() {
-            // Of escaped signs two say something; the others are typography: `\(`, `\,`.
+            // Formulas' brackets and spaces are typography. What is called with one is none.
             "" => match characters.next() {
-                Some('%') => "%",
-                Some('$') => "$",
-                _ => return '\\',
+                Some('(' | '[') if !before.is_alphanumeric() => return '\\',
+                Some(')' | ']' | ',' | ' ') => return '\\',
+                Some(escaped) => {
+                    self.operator(escaped);
+                    return '\\';
+                }
+                None => "\\",
             },
             "displaystyle" | "left" | "right" | "quad" | "boxed" | "text" | "textbf" | "mathrm"
             | "mathbf" | "mathit" | "operatorname" => return ' ',
@@ -174,83 +215,66 @@ impl Reader {
             characters.next();
             word.push(one);
         }
-        let next = following_word(characters);
         let starts_sentence = std::mem::replace(&mut self.starts_sentence, false);
-        self.classify(&word, next.as_deref(), starts_sentence);
+        self.classify(&word, starts_sentence);
         word.chars().next_back().unwrap_or(first)
     }
 
-    /// Puts a word into the form that is compared.
-    fn classify(&mut self, word: &str, next: Option<&str>, starts_sentence: bool) {
+    /// Puts a word into the form that is compared. Capitals count (US is not us) but where a sentence
+    /// begins.
+    fn classify(&mut self, word: &str, starts_sentence: bool) {
         let lower = word.to_lowercase();
         if let Some(root) = words::negated(&lower) {
-            self.classify(root, None, false);
+            self.push(root.to_owned());
             return self.push("not".to_owned());
         }
-        let lower = lower.strip_suffix("'s").map_or(lower.clone(), str::to_owned);
         if let Some(value) = words::value(&lower) {
             return self.push(value.to_owned());
         }
-        let mut characters = word.chars();
-        if let (Some(letter), None) = (characters.next(), characters.next()) {
-            // Articles and the speaker are none of the letters that name an option or a variable.
-            let article = matches!(letter, 'a' | 'A') && next.is_some_and(|next| next.len() > 1);
-            let speaker = letter == 'I' && next.is_some_and(|next| next.len() > 1);
-            if (article && (letter == 'a' || starts_sentence)) || speaker {
-                return;
-            }
-            return self.push(word.to_owned());
+        let is_short = word.chars().nth(1).is_none();
+        let is_cased = word.chars().skip(1).any(char::is_uppercase) || is_identifier(word);
+        let word = if starts_sentence && !is_cased && !is_short { &lower } else { word };
+        // Not simply harmful is not the same as not harmful.
+        let is_turned = self.out.last().is_some_and(Token::is_verdict);
+        if !words::is_filler(word) || is_turned {
+            self.push(words::common(word).to_owned());
         }
-        if words::is_filler(&lower) {
-            return;
-        }
-        // A name of a program's says what it says.
-        let plain = lower.is_ascii() && !is_identifier(word) && !words::is_verdict(&lower);
-        let common = words::common(&lower);
-        self.push(if plain { words::stem(common) } else { common.to_owned() });
     }
 
     fn sign(&mut self, sign: char, before: char, characters: &mut Characters<'_>) -> char {
-        let next = characters.peek().copied().unwrap_or(' ');
-        let near_word = before.is_alphanumeric() || next.is_alphanumeric();
         match sign {
-            '?' => {
+            '.' | '?' | '!' => {
                 self.starts_sentence = true;
-                self.operator('?');
-            }
-            '.' | ';' => self.starts_sentence = true,
-            '!' if next == '=' || before.is_ascii_digit() || next.is_alphanumeric() => {
                 self.operator(sign);
             }
-            '!' => self.starts_sentence = true,
-            ':' if before.is_ascii_digit() && next.is_ascii_digit() => self.operator(sign),
-            ',' | ':' | '"' | '\'' | '“' | '”' | '「' | '」' | '《' | '》' | '—' | '…' | '•' =>
-                {}
-            '*' | '_' => self.stars(sign, before, characters),
-            // A hyphen inside a word.
-            '-' if before.is_alphabetic() && next.is_alphabetic() => {}
-            // Around a single letter or number brackets are typography: `(B)`.
-            '(' if is_bracketed_option(characters) => {}
-            ')' if self.closes_option(before, characters) => {}
-            '$' if !next.is_ascii_digit() => {}
-            one if one.is_whitespace() || is_invisible(one) => {}
-            one if near_word || !one.is_ascii_control() => self.operator(one),
-            _ => {}
+            '*' | '$' => self.mark(sign, before, characters),
+            one if one.is_whitespace() || one.is_ascii_control() || is_invisible(one) => {}
+            one => self.operator(one),
         }
         sign
     }
 
-    /// Stars between two words, or standing alone, are operators. Emphasis, which has a word on one
-    /// side only, is none.
-    fn stars(&mut self, sign: char, before: char, characters: &mut Characters<'_>) {
+    /// Stars around words are emphasis, and dollars around a formula set it in type. Those without
+    /// their other half are operators, footnotes or money.
+    fn mark(&mut self, sign: char, before: char, characters: &mut Characters<'_>) {
         let mut run = String::from(sign);
         while characters.next_if_eq(&sign).is_some() {
             run.push(sign);
         }
         let after = characters.peek().copied().unwrap_or(' ');
-        let ends_word = before.is_alphanumeric() || matches!(before, ')' | ']');
-        let begins_word = after.is_alphanumeric() || matches!(after, '(' | '[');
-        if (ends_word && begins_word) || (before.is_whitespace() && after.is_whitespace()) {
+        if self.open.contains(&run) && !before.is_whitespace() && !after.is_alphanumeric() {
+            self.open.retain(|open| *open != run);
+            return;
+        }
+        let begins = match run.as_str() {
+            "**" | "***" => !after.is_whitespace(),
+            "*" | "$" => after.is_alphabetic() || matches!(after, '\\' | '-' | '('),
+            _ => false,
+        };
+        let is_free = !before.is_alphanumeric() && !matches!(before, ')' | ']');
+        if begins && is_free && !self.open.contains(&run) && is_closed(&run, sign, characters) {
+            self.open.push(run);
+        } else {
             self.push(run);
         }
     }
@@ -258,14 +282,26 @@ impl Reader {
     fn operator(&mut self, sign: char) {
         self.push(sign.to_string());
     }
+}
 
-    /// Whether a bracket ends what [`is_bracketed_option`] began, or a list's label: `b)`.
-    fn closes_option(&self, before: char, characters: &mut Characters<'_>) -> bool {
-        let last_is_short = self.out.last().is_some_and(|last| last.text.chars().nth(1).is_none());
-        let ends = characters.peek().is_none_or(|next| !next.is_alphanumeric());
-        let open = self.out.iter().rev().take(8).any(|token| token.text == "(");
-        before.is_alphanumeric() && last_is_short && ends && !open
+/// Whether the line goes on to a mark that ends what this one begins.
+fn is_closed(run: &str, sign: char, characters: &Characters<'_>) -> bool {
+    let mut ahead = characters.clone();
+    let mut before = ' ';
+    while let Some(one) = ahead.next() {
+        if one == sign {
+            let mut length = 1_usize;
+            while ahead.next_if_eq(&sign).is_some() {
+                length = length.saturating_add(1);
+            }
+            let after = ahead.peek().copied().unwrap_or(' ');
+            if length == run.len() {
+                return !before.is_whitespace() && !after.is_alphanumeric();
+            }
+        }
+        before = one;
     }
+    false
 }
 
 /// A character that is a word by itself.
@@ -277,17 +313,9 @@ fn is_lone_next(after: Option<char>) -> bool {
     after.is_some_and(is_lone)
 }
 
-/// Marks without a meaning of their own, pictures included. Ticks and crosses are signs.
+/// Marks that nobody sees. Pictures are seen.
 fn is_invisible(character: char) -> bool {
-    let is_picture = matches!(u32::from(character), 0x1f000..=0x1faff | 0x2600..=0x26ff);
-    is_picture
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{2060}' | '\u{fe0f}')
-}
-
-/// Whether brackets hold one letter or number alone.
-fn is_bracketed_option(characters: &Characters<'_>) -> bool {
-    let mut ahead = characters.clone();
-    ahead.next().is_some_and(char::is_alphanumeric) && ahead.next() == Some(')')
+    matches!(character, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' | '\u{2060}' | '\u{fe0f}')
 }
 
 /// A name of a program's: capitals inside, digits, dots or underscores.
@@ -295,25 +323,4 @@ fn is_identifier(word: &str) -> bool {
     word.chars()
         .skip(1)
         .any(|one| one.is_uppercase() || one.is_ascii_digit() || matches!(one, '.' | '_' | '@'))
-}
-
-/// The next word on the line, lower-cased, if nothing but space is before it.
-fn following_word(characters: &Characters<'_>) -> Option<String> {
-    let mut ahead = characters.clone().peekable();
-    while ahead.next_if(|one| matches!(one, ',' | ' ' | '*')).is_some() {}
-    let word: String = ahead.take_while(|one| one.is_alphabetic()).collect();
-    (!word.is_empty()).then(|| word.to_lowercase())
-}
-
-/// The line without a heading's, list's or table's marker.
-fn without_marker(line: &str) -> &str {
-    let trimmed = line.trim_start();
-    let rest = trimmed.trim_start_matches('#');
-    if rest.len() < trimmed.len() && rest.starts_with(' ') {
-        return rest;
-    }
-    ["- ", "* ", "+ ", "• "]
-        .iter()
-        .find_map(|marker| trimmed.strip_prefix(marker))
-        .unwrap_or(trimmed)
 }

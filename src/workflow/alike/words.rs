@@ -5,16 +5,20 @@ use std::{
     sync::LazyLock,
 };
 
-/// Dropped before texts are compared: they say how something is told, not what. No preposition, no
-/// pronoun and no form of a verb is among them.
-const FILLERS: &str = "a an the so thus hence therefore then well finally lastly also simply really \
-    very quite indeed actually basically clearly obviously carefully and as that which let please \
-    sure okay ok certainly";
+/// Dropped before texts are compared: they say how something is told, not what. No article, preposition
+/// or pronoun and no form of a verb is among them.
+const FILLERS: &str = "so thus hence therefore then finally lastly also simply really indeed \
+    actually basically clearly obviously carefully that certainly";
 
-/// Characters of Chinese that do the same.
-const FILLER_CHARACTERS: &str = "的了吧呢啊呀嘛地得就也着所以因此于那么而且";
+/// What stands for the conjunctions of Chinese that say the same.
+pub(super) const THEREFORE: &str = "所以";
 
-/// Of these the ending counts, too.
+/// Behind these qualities, at the end of a clause, 的 adds nothing. Behind a noun or a pronoun it says
+/// whose something is.
+const QUALITIES: &str = "合理 正确 错误 安全 危险 合法 非法 可能 必要 重要 有效 无效 可行 简单 困难 相同 \
+    不同";
+
+/// What can turn an answer into its opposite, or into a bound.
 const VERDICTS: &str = "no not never none nor neither nothing nobody nowhere without hardly barely \
     rarely seldom scarcely unless except excluding cannot lack lacks lacking absent fail fails \
     failed failure false true yes wrong right invalid valid maybe perhaps or \
@@ -34,7 +38,8 @@ const VERDICTS: &str = "no not never none nor neither nothing nobody nowhere wit
     denies permit permits forbid forbids enable enables disable disables include includes exclude \
     excludes import export buy sell buys sells pass passes success succeed succeeds alive dead \
     private public static dynamic mutable immutable sync async \
-    must should may shall necessary sufficient red green blue yellow \
+    around nearly almost approximately roughly often typically generally big bigger huge \
+    little tiny difficult simple correct incorrect numerous might must should may shall necessary sufficient red green blue yellow \
     black white orange purple pink brown grey gray male female man woman he she his her north \
     nicht kein keine keinen keiner nie niemals ohne weder nein ja falsch richtig mehr weniger \
     ne pas non jamais sans aucun aucune oui vrai faux plus moins nunca sin ningún ninguna sí si \
@@ -81,36 +86,28 @@ const COUNTS: &str = "billion trillion dozen once twice thrice double triple qua
     fourth fifth sixth seventh eighth ninth tenth single pair";
 
 /// Words for the same, of which the first is what is compared.
-const SYNONYMS: [&str; 29] = [
-    "large big huge",
+const SYNONYMS: [&str; 21] = [
+    "large big",
     "larger bigger",
-    "small little tiny",
+    "small tiny",
     "hard difficult",
     "easy simple",
     "start begin",
     "starts begins",
-    "about approximately roughly around nearly almost",
-    "usually often typically generally",
+    "about approximately roughly",
+    "usually typically",
     "maximum max",
     "minimum min",
-    "right correct",
     "wrong incorrect",
-    "may might",
     "maybe perhaps",
-    "dangerous harmful",
-    "equals equal",
     "stop halt",
     "many numerous",
     "quick brief",
     "trip journey",
     "reasonable sensible",
-    "let lets",
     "bounded limited",
     "find determine",
     "compute calculate",
-    "shows demonstrates",
-    "need require",
-    "needs requires",
 ];
 
 /// Auxiliary verbs with "not" written in one, with their apostrophe or without, and what is left.
@@ -134,13 +131,20 @@ static FIRST_OF: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     SYNONYMS.into_iter().flat_map(of_row).collect()
 });
 
-/// Whether a lower-case word is dropped.
+/// Whether a word is dropped.
 pub(super) fn is_filler(word: &str) -> bool {
-    let mut characters = word.chars();
-    match (characters.next(), characters.next()) {
-        (Some(one), None) if !one.is_ascii() => FILLER_CHARACTERS.contains(one),
-        _ => FILLER_WORDS.contains(word),
-    }
+    FILLER_WORDS.contains(word)
+}
+
+/// Whether both characters are a conjunction that [`THEREFORE`] stands for.
+pub(super) fn is_therefore(first: char, second: char) -> bool {
+    matches!((first, second), ('所', '以') | ('因', '此'))
+}
+
+/// Whether both characters name a quality.
+pub(super) fn is_quality(first: &str, second: &str) -> bool {
+    let is_one = |word: &str| word.strip_prefix(first).is_some_and(|rest| rest == second);
+    !first.is_empty() && QUALITIES.split_whitespace().any(is_one)
 }
 
 /// Whether a lower-case word can turn what is said into its opposite.
@@ -162,17 +166,4 @@ pub(super) fn common(word: &str) -> &str {
 /// The value of an English numeral.
 pub(super) fn value(word: &str) -> Option<&'static str> {
     NUMERALS.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
-}
-
-/// A word without its ending and in one of the two spellings of English.
-pub(super) fn stem(word: &str) -> String {
-    let word = word.replace("our", "or").replace("isation", "ization").replace("ll", "l");
-    let word = ["ise", "ises", "ised", "ising"]
-        .iter()
-        .find_map(|ending| Some(format!("{}iz{}", word.strip_suffix(ending)?, &ending.get(2..)?)))
-        .unwrap_or(word);
-    let endings = ["ations", "ation", "ings", "ing", "ied", "ies", "ed", "es", "ly", "s", "e", "y"];
-    let stem =
-        endings.iter().find_map(|ending| word.strip_suffix(ending).filter(|rest| rest.len() >= 3));
-    stem.unwrap_or(&word).to_owned()
 }
