@@ -7,50 +7,130 @@ use super::{lookup::get_path, refusal::folded};
 /// Where an error's words stand, in a frame that is nothing else.
 const WORDS: [&str; 7] =
     ["message", "msg", "error_message", "error_msg", "detail", "errors", "reason"];
-/// What a frame that is a part of an answer holds, in one protocol or another.
-const PARTS: [&str; 8] = [
-    "candidates",
-    "content",
-    "content_block",
-    "delta",
-    "done",
-    "response",
-    "usage",
-    "usageMetadata",
+/// Where a status or a code of one's own stands.
+const CODES: [&str; 9] = [
+    "code",
+    "status",
+    "status_code",
+    "statusCode",
+    "error_code",
+    "errorCode",
+    "err_code",
+    "errcode",
+    "__type",
 ];
+/// What a frame that is a part of an answer holds, in one protocol or another.
+const PARTS: [&str; 6] = ["candidates", "content", "content_block", "delta", "done", "response"];
+/// What stands beside words without telling anything of an answer.
+const BOOKKEEPING: [&str; 9] =
+    ["choices", "created", "id", "model", "object", "requestid", "time", "timestamp", "traceid"];
 /// What an error's message speaks of where no code tells that it is one.
-const TROUBLE: [&str; 14] = [
+const TROUBLE: [&str; 47] = [
     "abort",
+    "broken",
+    "busy",
+    "cannot",
+    "closed",
+    "crash",
     "denied",
     "disconnect",
     "error",
     "exceed",
     "exception",
+    "expired",
     "fail",
+    "forbidden",
+    "gateway",
+    "insufficient",
+    "interrupt",
     "invalid",
     "limit",
-    "not found",
+    "n't ",
+    "no healthy",
+    "not ",
     "overload",
+    "panic",
+    "quota",
     "refused",
+    "reset",
+    "restart",
+    "shut",
+    "terminat",
     "timed out",
+    "timeout",
+    "too many",
+    "traceback",
+    "unable",
+    "unauthorized",
     "unavailable",
+    "unsuccess",
+    "不足",
+    "中断",
+    "失败",
+    "异常",
+    "繁忙",
+    "超时",
+    "错误",
+    "重试",
+    "限",
 ];
+/// How words begin that tell of an answer on its way, or of success.
+const CALM: [&str; 16] = [
+    "alive",
+    "complete",
+    "connected",
+    "done",
+    "finish",
+    "generat",
+    "loading",
+    "processing",
+    "progress",
+    "queue",
+    "ready",
+    "start",
+    "success",
+    "thinking",
+    "wait",
+    "welcome",
+];
+/// The same in Chinese, which has no gaps between words.
+const CALM_ZH: [&str; 7] = ["完成", "成功", "排队", "处理中", "加载中", "生成中", "等待"];
+/// So deep an error stands in objects that are no part of an answer.
+const DEEPEST: usize = 4;
 
 /// The part of a frame (or body under a 200) that is an error, if it is one: a top-level `error`,
-/// vLLM's `"object": "error"`, OpenRouter's error inside the choice, or a code and words where an
+/// vLLM's `"object": "error"`, OpenRouter's error inside the choice, or a code or words where an
 /// answer should stand.
 pub(super) fn error_in(value: &Value) -> Option<&Value> {
     let is_named = |name: &str| value.get(name).and_then(Value::as_str) == Some("error");
+    let is_text = value.as_str().is_some_and(is_failure_in_words);
     if holds_error(value)
+        || is_text
         || is_named("object")
         || get_path(value, "0/error").is_some()
-        || (!is_part(value) && (is_named("type") || tells_failure(value)))
+        || (is_named("type") && !is_part(value))
+        || tells_failure(value, 0)
     {
         return Some(value);
     }
     ["choices/0", "choices/0/delta", "choices/0/message"]
         .iter()
         .find_map(|place| get_path(value, place).filter(|part| holds_error(part)))
+}
+
+/// Whether a text that stands where a frame belongs tells of a failure: it speaks of trouble, or says
+/// something that is neither a sign of life nor of success. One word alone says nothing.
+pub(super) fn is_failure_in_words(text: &str) -> bool {
+    let are_words = || {
+        let is_word = |word: &&str| word.chars().any(char::is_alphabetic);
+        let has_gap = text.split_whitespace().filter(is_word).nth(1).is_some();
+        has_gap || text.chars().any(|character| !character.is_ascii() && character.is_alphabetic())
+    };
+    match Tone::of(text) {
+        Tone::Trouble => true,
+        Tone::Plain => are_words(),
+        Tone::Calm => false,
+    }
 }
 
 /// An `error` that says something.
@@ -72,36 +152,73 @@ fn is_part(value: &Value) -> bool {
         || get_path(value, "choices/0").is_some()
 }
 
-/// Whether a frame without any part of an answer has a bad code, or words that tell of trouble, or a
+/// Whether that is more than an empty frame of it.
+fn is_said(value: &Value) -> bool {
+    let says = |name: &str| value.get(name).is_some_and(is_filled);
+    let message = value.get("message").filter(|message| message.is_object());
+    let in_choice = get_path(value, "choices/0").is_some_and(|choice| {
+        ["delta", "message", "text", "finish_reason"]
+            .iter()
+            .any(|name| choice.get(*name).is_some_and(is_filled))
+    });
+    PARTS.into_iter().any(says) || message.is_some_and(is_filled) || in_choice
+}
+
+/// Whether something stands in a value; that it is the assistant's is nothing yet.
+fn is_filled(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(fields) => {
+            fields.iter().any(|(name, value)| name != "role" && is_filled(value))
+        }
+        Value::Array(items) => items.iter().any(is_filled),
+        Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+/// Whether a frame has a bad code, or words that tell of trouble where an answer should stand, or a
 /// field that is an error by its name: AWS's `throttlingException`, Tencent's `Response.Error`.
-fn tells_failure(value: &Value) -> bool {
-    let fields = |value: &Value| {
-        let has_name = |(name, value): (&String, &Value)| is_error_name(name) && is_filled(value);
-        value.as_object().is_some_and(|fields| fields.iter().any(has_name))
-    };
-    if fields(value) || value.get("Response").is_some_and(fields) {
+fn tells_failure(value: &Value, depth: usize) -> bool {
+    let Value::Object(fields) = value else { return false };
+    // MiniMax has its codes beside whatever the frame says.
+    let base = value.get("base_resp").and_then(|base| base.get("status_code"));
+    if base.is_some_and(|code| !matches!(code_of(code), Code::None | Code::Fine)) {
         return true;
     }
-    let base = value.get("base_resp");
-    if base.and_then(|base| base.get("status_code")).is_some_and(is_bad_code) {
-        return true;
+    let (is_part, is_said) = (is_part(value), is_said(value));
+    let words = Words::of(value);
+    // A kind of its own: what an agent tells of its tools on the way, for one.
+    let is_kind = ["type", "event"].iter().any(|name| value.get(*name).is_some_and(is_filled));
+    let by_code = match (code(value), &words) {
+        (Code::Bad, Some(words)) => !is_said || words.tone != Tone::Calm,
+        (Code::Bad, None) => !is_said && !is_kind && depth == 0,
+        (Code::Odd { is_failure }, None) => is_failure && !is_said && !is_kind && depth == 0,
+        (Code::Odd { .. }, Some(words)) => !is_said && words.tone != Tone::Calm,
+        (Code::Fine | Code::None, _) => false,
+    };
+    if by_code || is_part {
+        return by_code;
     }
-    let words = |name: &str| match value.get(name) {
-        Some(Value::String(text)) if !text.is_empty() => Some(text.to_lowercase()),
-        Some(Value::Array(list)) if !list.is_empty() => Some(String::new()),
-        Some(Value::Object(fields)) if !fields.is_empty() => Some(String::new()),
-        _ => None,
+    let by_words = words.is_some_and(|words| match words.tone {
+        _ if !matches!(words.name, "message" | "msg" | "reason") => true,
+        Tone::Trouble => true,
+        Tone::Plain => words.name != "reason" && is_bare(value),
+        Tone::Calm => false,
+    });
+    let in_depth = || {
+        let is_deeper = |inner: &Value| holds_error(inner) || tells_failure(inner, depth + 1);
+        depth < DEEPEST && !is_kind && fields.values().filter(|one| one.is_object()).any(is_deeper)
     };
-    let Some((name, words)) = WORDS.iter().find_map(|name| words(name).map(|text| (*name, text)))
-    else {
-        return false;
+    names_error(value) || by_words || in_depth()
+}
+
+/// Whether a field is an error by its name.
+fn names_error(value: &Value) -> bool {
+    let has_name = |(name, value): (&String, &Value)| {
+        is_error_name(name) && (value.is_string() || value.is_object()) && is_filled(value)
     };
-    let codes = ["code", "status", "status_code", "error_code", "__type"];
-    let is_bad = codes.iter().filter_map(|name| value.get(name)).any(is_bad_code)
-        || value.get("success").and_then(Value::as_bool) == Some(false);
-    is_bad
-        || !matches!(name, "message" | "msg" | "reason")
-        || TROUBLE.iter().any(|trouble| words.contains(trouble))
+    value.as_object().is_some_and(|fields| fields.iter().any(has_name))
 }
 
 fn is_error_name(name: &str) -> bool {
@@ -110,85 +227,110 @@ fn is_error_name(name: &str) -> bool {
     ends.iter().any(|end| name.ends_with(end))
 }
 
-fn is_filled(value: &Value) -> bool {
-    match value {
-        Value::String(text) => !text.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        _ => false,
+/// Whether there is nothing beside words that tells more of what a frame is.
+fn is_bare(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| {
+        fields.iter().all(|(name, value)| {
+            WORDS.contains(&name.as_str())
+                || BOOKKEEPING.contains(&folded(name).as_str())
+                || !is_filled(value)
+        })
+    })
+}
+
+/// What a frame says in words.
+struct Words {
+    name: &'static str,
+    tone: Tone,
+}
+
+impl Words {
+    fn of(value: &Value) -> Option<Self> {
+        WORDS.iter().find_map(|name| {
+            let tone = match value.get(*name)? {
+                Value::String(text) if !text.is_empty() => Tone::of(text),
+                Value::Array(list) if !list.is_empty() => Tone::Plain,
+                Value::Object(fields) if !fields.is_empty() && *name != "message" => Tone::Plain,
+                _ => return None,
+            };
+            Some(Self { name, tone })
+        })
     }
 }
 
-/// A status of HTTP's or a provider's own that is not success.
-fn is_bad_code(code: &Value) -> bool {
-    let is_bad = |number: i64| number != 0 && !(200..300).contains(&number) && number != 20_000;
+/// What words sound like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Calm,
+    Plain,
+    Trouble,
+}
+
+impl Tone {
+    fn of(text: &str) -> Self {
+        let text = text.to_lowercase();
+        let mentions = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let is_calm = |word: &str| word == "ok" || CALM.iter().any(|start| word.starts_with(start));
+        if mentions(&TROUBLE) {
+            Self::Trouble
+        } else if mentions(&CALM_ZH) || text.split(|c: char| !c.is_alphanumeric()).any(is_calm) {
+            Self::Calm
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+/// What the codes of a frame say.
+enum Code {
+    None,
+    Fine,
+    /// No success as HTTP or most others know it; below 0, and from 400 on, no success anywhere.
+    Odd {
+        is_failure: bool,
+    },
+    /// A failure of HTTP's, or by its name.
+    Bad,
+}
+
+/// The worst of the codes of a frame.
+fn code(value: &Value) -> Code {
+    if value.get("success").and_then(Value::as_bool) == Some(false) {
+        return Code::Bad;
+    }
+    let codes = CODES.iter().filter_map(|name| value.get(*name)).map(code_of);
+    codes.fold(Code::None, |worst, code| match (worst, code) {
+        (Code::Bad, _) | (_, Code::Bad) => Code::Bad,
+        (Code::Odd { is_failure: one }, Code::Odd { is_failure: other }) => {
+            Code::Odd { is_failure: one || other }
+        }
+        (odd @ Code::Odd { .. }, _) | (_, odd @ Code::Odd { .. }) => odd,
+        (Code::Fine, _) | (_, Code::Fine) => Code::Fine,
+        (Code::None, Code::None) => Code::None,
+    })
+}
+
+fn code_of(code: &Value) -> Code {
+    let of_number = |number: i64| match number {
+        0 | 200..300 | 20_000 => Code::Fine,
+        400..600 => Code::Bad,
+        number => Code::Odd { is_failure: !(0..400).contains(&number) },
+    };
     match code {
-        Value::Number(number) => number.as_i64().is_some_and(is_bad),
+        Value::Number(number) => number.as_i64().map_or(Code::None, of_number),
         Value::String(text) => match text.parse::<i64>() {
-            Ok(number) => is_bad(number),
+            Ok(number) => of_number(number),
             Err(_) => {
                 let word = text.to_lowercase();
-                ["error", "exception", "fail", "invalid", "exceed", "denied", "limit"]
+                let is_bad = ["error", "exception", "fail", "invalid", "exceed", "denied", "limit"]
                     .iter()
-                    .any(|bad| word.contains(bad))
+                    .any(|bad| word.contains(bad));
+                if is_bad { Code::Bad } else { Code::None }
             }
         },
-        _ => false,
+        _ => Code::None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn errors_are_told_from_parts_of_an_answer() {
-        for (frame, is_error) in [
-            (json!({"error": {"message": "boom"}}), true),
-            (json!({"error": "boom"}), true),
-            (json!({"object": "error", "message": "boom"}), true),
-            (json!({"type": "error", "message": "boom"}), true),
-            (json!({"choices": [{"error": {"code": 502}}]}), true),
-            (json!([{"error": {"code": 500}}]), true),
-            (json!({"code": 500, "message": "boom"}), true),
-            (json!({"code": "500", "msg": "boom"}), true),
-            (json!({"code": "InternalError", "message": "boom"}), true),
-            (json!({"code": 1301, "message": "boom", "choices": []}), true),
-            (json!({"status": 503, "message": "boom"}), true),
-            (json!({"success": false, "message": "boom"}), true),
-            (json!({"message": "upstream connection failed"}), true),
-            (json!({"detail": "Internal Server Error"}), true),
-            (json!({"errors": [{"message": "boom"}]}), true),
-            (json!({"choices": null, "error_message": "boom"}), true),
-            (json!({"base_resp": {"status_code": 1004, "status_msg": "boom"}}), true),
-            (json!({"choices": [{"delta": {"error": {"message": "boom"}}}]}), true),
-            (json!({"__type": "InternalServerException", "message": "boom"}), true),
-            (json!({"internalServerException": {"message": "boom"}}), true),
-            (json!({"exception": "boom"}), true),
-            (json!({"fault": {"faultstring": "boom"}}), true),
-            (json!({"Response": {"Error": {"Code": "InternalError", "Message": "boom"}}}), true),
-            (json!({"ErrorMsg": {"Msg": "boom", "Code": 500}, "Choices": []}), true),
-            (json!({"status": "failed", "reason": "boom"}), true),
-            (json!({"lastError": null, "id": "x"}), false),
-            (json!({"type": "ping", "reason": "idle"}), false),
-            (json!({"error": null, "choices": []}), false),
-            (json!({"error": "", "choices": [{"delta": {}}]}), false),
-            (json!({"error": {}, "message": {"content": "hi"}}), false),
-            (json!({"code": 500, "message": "x", "choices": [{"delta": {}}]}), false),
-            (json!({"code": 0, "message": "ok"}), false),
-            (json!({"code": 200, "message": "success"}), false),
-            (json!({"status": "queued", "message": "you are third"}), false),
-            (json!({"base_resp": {"status_code": 0, "status_msg": ""}}), false),
-            (json!({"type": "ping"}), false),
-            (json!({"choices": [], "usage": {"prompt_tokens": 1}}), false),
-            (json!({"choices": [{"delta": {"content": "error"}}]}), false),
-            (json!({"message": {"content": "error"}, "done": false}), false),
-            (json!({"candidates": [], "message": "failed"}), false),
-            (json!("error"), false),
-            (Value::Null, false),
-        ] {
-            assert_eq!(error_in(&frame).is_some(), is_error, "{frame}");
-        }
-    }
-}
+mod tests;

@@ -419,7 +419,13 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
         let signature =
             text(either(part, SIGNATURE, "thought_signature")).filter(|text| !text.is_empty());
         let beside = signature.map(|signature| json!({"google": {"thought_signature": signature}}));
-        let arguments = Some(arguments(call.get("args"), false)).filter(|text| !text.is_empty());
+        let goes_on = either(call, "willContinue", "will_continue") == Some(&Value::Bool(true))
+            || either(call, "partialArgs", "partial_args").is_some_and(|parts| !parts.is_null());
+        let arguments = match goes_on {
+            // Nobody asks for arguments path by path. Opened and never closed, they fail the answer.
+            true => Some("{".to_owned()),
+            false => Some(arguments(call.get("args"), false)).filter(|text| !text.is_empty()),
+        };
         // Calls arrive whole, so each is one of its own.
         pieces.push(Piece::Tool(ToolPiece {
             index: None,

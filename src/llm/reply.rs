@@ -22,7 +22,7 @@ use super::{
     wire::{Wire, wire},
 };
 use crate::types::Protocol;
-use frame::{DONE, bare, is_keep_alive, named_error};
+use frame::{DONE, bare, failure_in, is_keep_alive, named_error};
 use tell::tell;
 
 /// Most bytes of a reply that is read as a whole.
@@ -233,7 +233,7 @@ impl ReplyReader {
         // The tail of a stream that was cut is rarely JSON: that is a cut, not nonsense.
         let mut values = Deserializer::from_str(&data).into_iter::<serde::de::IgnoredAny>();
         let whole = data.trim() == DONE || values.next().is_some_and(|value| value.is_ok());
-        if whole && !self.closed {
+        if (whole || failure_in(data.trim()).is_some()) && !self.closed {
             self.read(&data, is_error);
         }
     }
@@ -308,7 +308,10 @@ impl ReplyReader {
                 Some(Ok(value)) if is_error => self.refuse(named_error(&value)),
                 Some(Ok(value)) => self.read_value(&value),
                 _ if is_error => self.refuse(named_error(&rest.into())),
-                _ => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
+                _ => match failure_in(rest) {
+                    Some(refusal) => self.refuse(refusal),
+                    None => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
+                },
             }
             rest = rest.get(values.byte_offset()..).unwrap_or_default();
         }
@@ -369,3 +372,6 @@ impl ReplyReader {
 const GOT_HTML: &str = "a web page came instead of an answer; is api_base right?";
 /// What is said of a body that ends too soon.
 pub(super) const CUT: &str = "the answer was cut off";
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,14 @@
 //! Lenient where upstreams are loose: LF, CRLF or CR, comments (OpenRouter and DeepSeek send them as
 //! keep-alives), several `data:` lines, no space after the colon, events without blank lines between
 //! them, llama.cpp's old `error:` lines, and JSON that stands in lines of its own without `data:`, as
-//! a server writes it that fails in the middle of a stream.
+//! a server writes it that fails in the middle of a stream, or plain words of a failure.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use super::{
+    error_frame::is_failure_in_words,
     lines::{LineReader, TooLong},
     scan::Scanner,
 };
@@ -94,8 +95,8 @@ impl SseReader {
                 "" | "id" | "retry" => (Field::Other, ""),
                 // Laid out over several lines, of which the first alone has a name, if any.
                 _ if is_inside => (Field::More, text),
-                // A page, in the middle of a stream.
-                _ if name.starts_with('<') => (Field::Data, text),
+                // A page or a failure in plain words, in the middle of a stream.
+                _ if name.starts_with('<') || is_failure(name, text) => (Field::Data, text),
                 _ => (Field::Other, ""),
             };
             if let Some(event) = self.open.take(field, value)? {
@@ -204,6 +205,13 @@ fn names_life(name: &str) -> bool {
 /// Whether a line is JSON without a field's name.
 fn is_bare(line: &str) -> bool {
     line.trim_ascii_start().starts_with(['{', '['])
+}
+
+/// Whether a line is no field but words that tell of a failure. A field's name has no gaps, and none
+/// stands alone but for `data`.
+fn is_failure(name: &str, line: &str) -> bool {
+    let is_field = line.contains(':') && !name.contains(char::is_whitespace) && !names_error(name);
+    !is_field && is_failure_in_words(line)
 }
 
 /// The value of a `data:` line.
@@ -318,6 +326,18 @@ mod tests {
                 "[DONE]",
             ];
             assert_eq!(events, want, "split at {split}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_failure_without_a_field_are_looked_at() {
+        let sample = "data: {\"a\":1}\n\nInternal Server Error\n\n: upstream failed\n\
+            x-note: the limit is near\nx-flag\nRuntimeError: boom went it\n\ndata: [DONE]\n\n";
+        for split in 0..=sample.len() {
+            let (head, tail) = sample.as_bytes().split_at(split);
+            let want =
+                ["{\"a\":1}", "Internal Server Error", "RuntimeError: boom went it", "[DONE]"];
+            assert_eq!(read(&[head, tail]), want, "split at {split}");
         }
     }
 

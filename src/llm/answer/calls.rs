@@ -195,6 +195,16 @@ impl ToolCalls {
         match (&call.name, &piece.name) {
             (None, _) if is_whole && !is_blank => Place::Nowhere,
             (None, _) => Place::At(at),
+            // Named again under another id before it had arguments: one call or two?
+            (Some(known), Some(name))
+                if known == name
+                    && call.arguments.trim().is_empty()
+                    && call.id.is_some()
+                    && piece.id.is_some()
+                    && call.id != piece.id =>
+            {
+                Place::Nowhere
+            }
             // Some repeat the name, or make up an id, for every piece.
             (Some(known), Some(name)) if known == name => match is_whole && !is_blank {
                 true => Place::New,

@@ -12,10 +12,23 @@ struct Event<'a> {
     delta: Object<Delta<'a>>,
     #[serde(default)]
     error: (),
-    /// It has neither, but servers that pretend to be it tell errors in them.
+    /// It has none of these, but servers that pretend to be it tell errors in them.
     #[serde(default)]
     object: (),
-    #[serde(default)]
+    #[serde(
+        default,
+        alias = "code",
+        alias = "status",
+        alias = "status_code",
+        alias = "statusCode",
+        alias = "error_code",
+        alias = "errorCode",
+        alias = "err_code",
+        alias = "errcode",
+        alias = "__type",
+        alias = "success",
+        alias = "base_resp"
+    )]
     choices: (),
 }
 

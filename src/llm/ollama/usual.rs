@@ -13,10 +13,23 @@ struct Line<'a> {
     done: bool,
     #[serde(default)]
     error: (),
-    /// Ollama has neither, but servers that pretend to be one tell errors in them.
+    /// Ollama has none of these, but servers that pretend to be one tell errors in them.
     #[serde(default)]
     object: (),
-    #[serde(default)]
+    #[serde(
+        default,
+        alias = "code",
+        alias = "status",
+        alias = "status_code",
+        alias = "statusCode",
+        alias = "error_code",
+        alias = "errorCode",
+        alias = "err_code",
+        alias = "errcode",
+        alias = "__type",
+        alias = "success",
+        alias = "base_resp"
+    )]
     choices: (),
 }
 

@@ -22,6 +22,21 @@ struct Chunk<'a> {
     /// Other places for usage.
     #[serde(default, alias = "x_groq", alias = "timings", alias = "meta")]
     unusual: (),
+    /// Places for errors, as `error_frame` has them.
+    #[serde(
+        default,
+        alias = "status",
+        alias = "status_code",
+        alias = "statusCode",
+        alias = "error_code",
+        alias = "errorCode",
+        alias = "err_code",
+        alias = "errcode",
+        alias = "__type",
+        alias = "success",
+        alias = "base_resp"
+    )]
+    code: (),
 }
 
 #[derive(Deserialize)]
@@ -125,7 +140,7 @@ pub(super) fn read<'f>(frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
 /// `None` with nothing told when something in it is unusual after all. Without a choice it is the
 /// usage, as most streams end, or it may be an error.
 fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
-    let Chunk { choices: First(choice), usage, object, error: (), unusual: () } = chunk;
+    let Chunk { choices: First(choice), usage, object, error: (), unusual: (), code: () } = chunk;
     if object == Some("error") {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::llm::refusal::Refusal;
+use crate::llm::{error_frame::is_failure_in_words, refusal::Refusal};
 
 /// The terminator of streams of events.
 pub(super) const DONE: &str = "[DONE]";
@@ -28,4 +28,23 @@ pub(super) fn is_keep_alive(data: &str) -> bool {
 pub(super) fn bare(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix("data:").map_or(text, str::trim_start)
+}
+
+/// The failure that a text tells of which is no JSON but stands where a frame belongs: in words, as a
+/// page, or by the beginning of an error.
+pub(super) fn failure_in(text: &str) -> Option<Refusal> {
+    let is_page = text.starts_with('<');
+    // `[ERROR] ...` is no list, while the rest of what looks like JSON may be part of an answer.
+    let is_json = text.starts_with('{')
+        || text
+            .strip_prefix('[')
+            .is_some_and(|rest| rest.trim_start().starts_with(['{', '[', '"']));
+    let opens_error = || {
+        let head = text.chars().filter(|character| !character.is_whitespace()).take(9);
+        head.eq("{\"error\":".chars())
+    };
+    match is_json {
+        true => opens_error().then(Refusal::wordless),
+        false => (is_page || is_failure_in_words(text)).then(|| named_error(&text.into())),
+    }
 }

@@ -136,6 +136,11 @@ fn pieces_find_their_call_or_fail_the_answer() {
         ("arguments that end nowhere", vec![piece(Some(0), "a", "f", "{\"a\"")]),
         ("no JSON", vec![piece(Some(0), "a", "f", "{a}")]),
         ("words", vec![piece(Some(0), "a", "f", "what?")]),
+        (
+            "one name at one index under two ids, and nothing yet",
+            vec![piece(Some(0), "a", "f", ""), piece(Some(0), "b", "f", two)],
+        ),
+        ("the same without an index", vec![piece(None, "a", "f", ""), piece(None, "b", "f", "")]),
         ("a name in pieces", vec![piece(Some(0), "a", "get_", ""), piece(Some(0), "", "it", one)]),
     ] {
         assert!(fold(pieces).1, "{kind}");
