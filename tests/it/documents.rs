@@ -17,7 +17,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Script, Upstream, four_stages, question};
-use markdown::{READMES, blocks, code, documents, files, pages, read, row, section, split};
+use markdown::{READMES, blocks, code, documents, files, pages, read, root, row, section, split};
 
 fn parse(text: &str) -> Config {
     assert_eq!(configs::complaints(text), None, "{text}");
@@ -69,6 +69,50 @@ fn files_that_are_named_exist() {
         }
     }
     assert!(named > 10);
+}
+
+#[test]
+fn the_map_shows_what_is_there() {
+    let page = read("ARCHITECTURE.md");
+    let map = section_text(&page, "\n## The map\n");
+    let block = blocks(map).into_iter().next().unwrap();
+    let paths: Vec<&str> = block.text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(paths.len() > 30, "{paths:?}");
+    for path in &paths {
+        assert!(root().join(path).exists(), "{path}");
+    }
+    let size = page.lines().count();
+    assert!(size <= 160, "a page of {size} lines: decisions go into docs/decisions");
+    let shown = split(&page).1.into_iter().flat_map(|(_, line)| code(line));
+    let sources: Vec<&str> = shown.filter(|word| word.starts_with("src/")).collect();
+    assert!(sources.len() > 10, "{sources:?}");
+    for path in sources {
+        assert!(root().join(path).exists(), "{path}");
+    }
+}
+
+/// What follows a heading, blocks included.
+fn section_text<'d>(page: &'d str, heading: &str) -> &'d str {
+    let (_, rest) = page.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
+    rest.split("\n## ").next().unwrap_or(rest)
+}
+
+#[test]
+fn decisions_are_numbered_and_say_what_was_chosen() {
+    let folder = std::path::Path::new("docs/decisions");
+    let mut names: Vec<String> = files()
+        .into_iter()
+        .filter_map(|file| Some(file.strip_prefix(folder).ok()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    for (number, name) in (1..).zip(&names) {
+        assert!(name.starts_with(&format!("{number:04}-")), "{name} is not number {number}");
+        let text = read(&format!("docs/decisions/{name}"));
+        assert!(text.starts_with("# "), "{name}");
+        assert!(number == 1 || text.contains("\n**Chosen.** "), "{name}");
+        assert!(text.lines().count() < 60, "{name} is not short");
+    }
+    assert!(names.len() > 2);
 }
 
 async fn cast() -> Upstream {

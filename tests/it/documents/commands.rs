@@ -13,7 +13,7 @@ use reqwest::Method;
 use tokio::task::JoinSet;
 
 use super::markdown::{READMES, blocks, code, documents, pages, read, split};
-use crate::support::{Client, Event, question};
+use crate::support::{Chorus, Client, Event, Script, Upstream, question, text_of};
 
 /// What `chorus demo` starts, without its screen.
 async fn demo(pace: Pace) -> (JoinSet<()>, Client) {
@@ -159,6 +159,33 @@ async fn the_demo_writes_the_lines_that_are_shown() {
         for line in shown.text.lines() {
             assert!(said.contains(&timeless(line)), "{file}: {line} is not in {said:?}");
         }
+    }
+}
+
+/// What a newcomer has after the READMEs: an answer of an own Ollama, and of a paid API.
+#[tokio::test]
+async fn the_configs_of_the_readmes_answer() {
+    let models = ["qwen3:8b", "llama3.2:3b", "deepseek-chat"];
+    let upstream = Upstream::start(models.map(|name| (name, Script::says("blue")))).await;
+    for file in READMES {
+        let text = read(file);
+        let configs = blocks(&text).into_iter().filter(|block| block.kind == "toml");
+        let bases = [
+            // Known by its port otherwise.
+            ("\"http://127.0.0.1:11434\"", "\"{base}\"\nprotocol = \"ollama\""),
+            ("\"https://api.deepseek.com/v1\"", "\"{base}/v1\""),
+        ];
+        let mut answered = 0;
+        for (config, (there, here)) in configs.zip(bases) {
+            assert!(config.text.contains(there), "{file}:{}", config.line);
+            let config = config.text.replace(there, here);
+            let chorus = Chorus::start_with(&upstream, &config, |_| Some("k".to_owned())).await;
+            let path = "/v1/chat/completions";
+            let (status, answer) = chorus.ask(path, &question(path, "chorus", "why?", false)).await;
+            assert_eq!((status, text_of(&answer)), (200, "blue"), "{answer}");
+            answered += 1;
+        }
+        assert_eq!(answered, 2, "{file}");
     }
 }
 
