@@ -260,7 +260,7 @@ proptest! {
         let word = words[at];
         let longer = format!("{word}{letter}");
         prop_assume!(word.len() > 1);
-        for changed in [longer.as_str(), &word[1..]] {
+        for changed in [longer.as_str(), word.split_at(1).1] {
             words[at] = changed;
             prop_assert!(!are_alike(&[ENGLISH, &words.join(" ")]), "{}", changed);
         }
