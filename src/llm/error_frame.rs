@@ -8,7 +8,7 @@ use super::{lookup::get_path, refusal::folded};
 const WORDS: [&str; 7] =
     ["message", "msg", "error_message", "error_msg", "detail", "errors", "reason"];
 /// Where a status or a code of one's own stands.
-const CODES: [&str; 9] = [
+pub(super) const CODES: [&str; 9] = [
     "code",
     "status",
     "status_code",

@@ -10,6 +10,36 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
+/// A frame's shape, which also refuses the fields that an error may stand in: `error`, and those that
+/// `error_frame` looks at for codes. The aliases have to stand in the attribute, so the shapes share
+/// them by way of this.
+macro_rules! frame {
+    ($(#[$outer:meta])* struct $name:ident<'a> { $($fields:tt)* }) => {
+        #[derive(serde::Deserialize)]
+        $(#[$outer])*
+        struct $name<'a> {
+            $($fields)*
+            #[serde(default)]
+            error: (),
+            #[serde(
+                default,
+                alias = "status",
+                alias = "status_code",
+                alias = "statusCode",
+                alias = "error_code",
+                alias = "errorCode",
+                alias = "err_code",
+                alias = "errcode",
+                alias = "__type",
+                alias = "success",
+                alias = "base_resp"
+            )]
+            code: (),
+        }
+    };
+}
+pub(super) use frame;
+
 /// The frame, when all of it is as usual.
 pub(super) fn read<'de, T: Deserialize<'de>>(frame: &'de str) -> Option<T> {
     serde_json::from_str(frame).ok().map(|Object(frame)| frame)

@@ -195,9 +195,10 @@ impl ToolCalls {
         match (&call.name, &piece.name) {
             (None, _) if is_whole && !is_blank => Place::Nowhere,
             (None, _) => Place::At(at),
-            // Named again under another id before it had arguments: one call or two?
+            // Without an index only the ids tell apart what has no arguments yet: one call or two?
             (Some(known), Some(name))
                 if known == name
+                    && piece.index.is_none()
                     && call.arguments.trim().is_empty()
                     && call.id.is_some()
                     && piece.id.is_some()

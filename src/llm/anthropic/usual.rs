@@ -3,33 +3,19 @@
 use serde::Deserialize;
 
 use super::{Piece, Tell};
-use crate::llm::usual::{self, Object, Text};
+use crate::llm::usual::{self, Object, Text, frame};
 
-#[derive(Deserialize)]
-struct Event<'a> {
-    r#type: &'a str,
-    #[serde(borrow)]
-    delta: Object<Delta<'a>>,
-    #[serde(default)]
-    error: (),
-    /// It has none of these, but servers that pretend to be it tell errors in them.
-    #[serde(default)]
-    object: (),
-    #[serde(
-        default,
-        alias = "code",
-        alias = "status",
-        alias = "status_code",
-        alias = "statusCode",
-        alias = "error_code",
-        alias = "errorCode",
-        alias = "err_code",
-        alias = "errcode",
-        alias = "__type",
-        alias = "success",
-        alias = "base_resp"
-    )]
-    choices: (),
+frame! {
+    struct Event<'a> {
+        r#type: &'a str,
+        #[serde(borrow)]
+        delta: Object<Delta<'a>>,
+        /// It has none of these, but servers that pretend to be it tell errors in them.
+        #[serde(default)]
+        object: (),
+        #[serde(default)]
+        choices: (),
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,7 +30,8 @@ struct Delta<'a> {
 /// What the event says, when all of it is as usual.
 pub(super) fn read<'f>(event: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(event) = usual::read(event) else { return false };
-    let Event { r#type, delta: Object(delta), error: (), object: (), choices: () } = event;
+    let Event { r#type, delta: Object(delta), error: (), object: (), choices: (), code: () } =
+        event;
     let piece = match (r#type, delta.r#type, delta.text, delta.thinking) {
         ("content_block_delta", "text_delta", Some(Text(text)), _) => Piece::Text(text),
         ("content_block_delta", "thinking_delta", _, Some(Text(text))) => Piece::Reasoning(text),

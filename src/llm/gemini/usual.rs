@@ -3,37 +3,23 @@
 use serde::Deserialize;
 
 use super::{Counts, Piece, Tell, written};
-use crate::llm::usual::{self, First, Object, Text};
+use crate::llm::usual::{self, First, Object, Text, frame};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Chunk<'a> {
-    #[serde(borrow)]
-    candidates: First<Object<Candidate<'a>>>,
-    #[serde(default)]
-    usage_metadata: Option<Object<Usage>>,
-    #[serde(default)]
-    error: (),
-    #[serde(default, rename = "usage_metadata")]
-    other_usage: (),
-    /// It has none of these, but servers that pretend to be it tell errors in them.
-    #[serde(default)]
-    object: (),
-    #[serde(
-        default,
-        alias = "code",
-        alias = "status",
-        alias = "status_code",
-        alias = "statusCode",
-        alias = "error_code",
-        alias = "errorCode",
-        alias = "err_code",
-        alias = "errcode",
-        alias = "__type",
-        alias = "success",
-        alias = "base_resp"
-    )]
-    choices: (),
+frame! {
+    #[serde(rename_all = "camelCase")]
+    struct Chunk<'a> {
+        #[serde(borrow)]
+        candidates: First<Object<Candidate<'a>>>,
+        #[serde(default)]
+        usage_metadata: Option<Object<Usage>>,
+        #[serde(default, rename = "usage_metadata")]
+        other_usage: (),
+        /// It has none of these, but servers that pretend to be it tell errors in them.
+        #[serde(default)]
+        object: (),
+        #[serde(default)]
+        choices: (),
+    }
 }
 
 #[derive(Deserialize)]
@@ -85,6 +71,7 @@ pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
         error: (),
         object: (),
         choices: (),
+        code: (),
     } = chunk;
     let Some(Object(Candidate { content: Object(content), finish_reason: () })) = candidate else {
         return false;

@@ -3,34 +3,20 @@
 use serde::Deserialize;
 
 use super::{Piece, Tell};
-use crate::llm::usual::{self, Object, Seen, Text};
+use crate::llm::usual::{self, Object, Seen, Text, frame};
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    message: Object<Said<'a>>,
-    #[serde(default)]
-    done: bool,
-    #[serde(default)]
-    error: (),
-    /// Ollama has none of these, but servers that pretend to be one tell errors in them.
-    #[serde(default)]
-    object: (),
-    #[serde(
-        default,
-        alias = "code",
-        alias = "status",
-        alias = "status_code",
-        alias = "statusCode",
-        alias = "error_code",
-        alias = "errorCode",
-        alias = "err_code",
-        alias = "errcode",
-        alias = "__type",
-        alias = "success",
-        alias = "base_resp"
-    )]
-    choices: (),
+frame! {
+    struct Line<'a> {
+        #[serde(borrow)]
+        message: Object<Said<'a>>,
+        #[serde(default)]
+        done: bool,
+        /// Ollama has none of these, but servers that pretend to be one tell errors in them.
+        #[serde(default)]
+        object: (),
+        #[serde(default)]
+        choices: (),
+    }
 }
 
 #[derive(Deserialize)]
@@ -48,7 +34,7 @@ struct Said<'a> {
 /// What the line says, when all of it is as usual.
 pub(super) fn read<'f>(line: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(line) = usual::read(line) else { return false };
-    let Line { message: Object(said), done, error: (), object: (), choices: () } = line;
+    let Line { message: Object(said), done, error: (), object: (), choices: (), code: () } = line;
     let Said { thinking, content, response: (), tool_calls } = said;
     if done || tool_calls.0 {
         return false;

@@ -5,38 +5,22 @@ use serde::Deserialize;
 use super::{Counts, Piece, Tell};
 use crate::llm::{
     ending::finish_reason,
-    usual::{self, First, Object, Seen, Text, present},
+    usual::{self, First, Object, Seen, Text, frame, present},
 };
 
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow)]
-    choices: First<Object<Choice<'a>>>,
-    /// Boxed, as few chunks have it, and all are moved.
-    #[serde(default)]
-    usage: Option<Box<Object<Usage>>>,
-    #[serde(default)]
-    object: Option<&'a str>,
-    #[serde(default)]
-    error: (),
-    /// Other places for usage.
-    #[serde(default, alias = "x_groq", alias = "timings", alias = "meta")]
-    unusual: (),
-    /// Places for errors, as `error_frame` has them.
-    #[serde(
-        default,
-        alias = "status",
-        alias = "status_code",
-        alias = "statusCode",
-        alias = "error_code",
-        alias = "errorCode",
-        alias = "err_code",
-        alias = "errcode",
-        alias = "__type",
-        alias = "success",
-        alias = "base_resp"
-    )]
-    code: (),
+frame! {
+    struct Chunk<'a> {
+        #[serde(borrow)]
+        choices: First<Object<Choice<'a>>>,
+        /// Boxed, as few chunks have it, and all are moved.
+        #[serde(default)]
+        usage: Option<Box<Object<Usage>>>,
+        #[serde(default)]
+        object: Option<&'a str>,
+        /// Other places for usage.
+        #[serde(default, alias = "x_groq", alias = "timings", alias = "meta")]
+        unusual: (),
+    }
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,7 @@ use crate::{
     llm::{
         answer::Answer,
         endpoint::Endings,
+        error_frame,
         exchange::Exchange,
         state::{Keys, Recorder, TurnStates, Writer},
         wire::wire,
@@ -281,6 +282,19 @@ fn what_is_usual_is_read_without_a_tree() {
             }
         }
         assert!(usual >= 3, "{protocol:?}: the thought and both texts at least, not {usual}");
+    }
+}
+
+/// Where an error may stand there is a closer look: the fast paths know every such place.
+#[test]
+fn what_may_be_an_error_is_not_usual() {
+    let places = error_frame::CODES.into_iter().chain(["error", "success", "base_resp"]);
+    for (place, which) in places.flat_map(|place| Protocol::ALL.map(|which| (place, which))) {
+        for mut frame in frames(which) {
+            change(&mut frame, &[], place, &json!(500));
+            let usual = wire(which).usual(&frame.to_string(), &mut |_| {});
+            assert!(!usual, "{which:?}: {frame}");
+        }
     }
 }
 

@@ -83,6 +83,15 @@ fn pieces_find_their_call_or_fail_the_answer() {
             vec![format!("f {one}")],
         ),
         (
+            "the name and another id on every piece, the first of which is empty",
+            vec![
+                piece(Some(0), "a", "f", ""),
+                piece(Some(0), "b", "f", "{\"a\""),
+                piece(Some(0), "c", "f", ":\"1\"}"),
+            ],
+            vec![format!("f {one}")],
+        ),
+        (
             "the second call named before its arguments",
             vec![
                 piece(Some(0), "a", "f", ""),
@@ -137,10 +146,9 @@ fn pieces_find_their_call_or_fail_the_answer() {
         ("no JSON", vec![piece(Some(0), "a", "f", "{a}")]),
         ("words", vec![piece(Some(0), "a", "f", "what?")]),
         (
-            "one name at one index under two ids, and nothing yet",
-            vec![piece(Some(0), "a", "f", ""), piece(Some(0), "b", "f", two)],
+            "one name without an index under two ids, and nothing yet",
+            vec![piece(None, "a", "f", ""), piece(None, "b", "f", "")],
         ),
-        ("the same without an index", vec![piece(None, "a", "f", ""), piece(None, "b", "f", "")]),
         ("a name in pieces", vec![piece(Some(0), "a", "get_", ""), piece(Some(0), "", "it", one)]),
     ] {
         assert!(fold(pieces).1, "{kind}");
