@@ -6,8 +6,8 @@
 //! Beside that it can rest: it asked to be left alone for a while, and is passed over where another
 //! endpoint can be used.
 //!
-//! A request that makes a server fail is no proof that the server does: failures of one prompt count
-//! once. And where no other endpoint is left, being out is no reason not to ask: see
+//! A request that makes a server fail is no proof that the server does: failures of one prompt, and
+//! of the conversation that goes on from it, count once. And where no other endpoint is left, being out is no reason not to ask: see
 //! [`Breaker::admit_last`].
 
 #[cfg(test)]
@@ -115,17 +115,18 @@ enum Right {
 }
 
 /// What is known of a failure beside its report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cause {
-    /// A hash of the conversation that was sent; `None` when it had no part in the failure.
-    pub prompt: Option<u64>,
+    /// Hashes of the conversation that was sent and of its beginnings, itself last; empty when it
+    /// had no part in the failure.
+    pub prompt: Vec<u64>,
     /// It took long to fail, so that whoever asks next would wait for as long.
     pub is_slow: bool,
 }
 
 impl Cause {
     /// Of an attempt that took so long.
-    pub(super) fn new(prompt: Option<u64>, took: Duration) -> Self {
+    pub(super) fn new(prompt: Vec<u64>, took: Duration) -> Self {
         Self { prompt, is_slow: took >= SLOW }
     }
 }
@@ -296,7 +297,7 @@ impl Breaker {
         }
         match (self.state, report) {
             (State::Closed, Report::Failed { code, .. }) => {
-                if cause.prompt.is_some_and(|prompt| self.blames_again(prompt, now)) {
+                if self.blames_again(&cause.prompt, now) {
                     return;
                 }
                 self.consecutive = self.consecutive.saturating_add(1);
@@ -327,16 +328,19 @@ impl Breaker {
         }
     }
 
-    /// Whether this prompt has failed here a short while ago; if not, it is known from now on.
-    fn blames_again(&mut self, prompt: u64, now: Instant) -> bool {
+    /// Whether this prompt, or one that it goes on from, has failed here a short while ago; if not,
+    /// it is known from now on.
+    fn blames_again(&mut self, prompt: &[u64], now: Instant) -> bool {
         self.blamed.retain(|(_, at)| now.saturating_duration_since(*at) < PROMPT_AGE);
-        if self.blamed.iter().any(|(known, _)| *known == prompt) {
+        if self.blamed.iter().any(|(known, _)| prompt.contains(known)) {
             return true;
         }
-        if self.blamed.len() >= MOST_PROMPTS {
-            self.blamed.pop_front();
+        if let Some(whole) = prompt.last() {
+            if self.blamed.len() >= MOST_PROMPTS {
+                self.blamed.pop_front();
+            }
+            self.blamed.push_back((*whole, now));
         }
-        self.blamed.push_back((prompt, now));
         false
     }
 

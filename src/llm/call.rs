@@ -330,9 +330,9 @@ impl<'a> Try<'a> {
         let first = self.first_delta.map(|first| first - self.begun);
         // A connection that was not made never carried the prompt.
         let sent = failure.kind != LlmErrorKind::Connect;
-        let prompt = || self.call.purpose.origin.as_ref().unwrap_or(&self.call.messages).digest();
+        let prompt = || self.call.purpose.origin.as_ref().unwrap_or(&self.call.messages).digests();
         if let Some(report) = report {
-            let cause = Cause::new(sent.then(prompt), self.begun.elapsed());
+            let cause = Cause::new(sent.then(prompt).unwrap_or_default(), self.begun.elapsed());
             self.lease.report_of(report, cause, first.or(slow));
         }
     }

@@ -13,7 +13,7 @@ use serde_json::{
 };
 
 use super::{prompt, redact, seat::hash};
-use crate::types::{Image, Message, Part, Protocol};
+use crate::types::{Image, Message, Part, Protocol, Role};
 
 /// A conversation, system messages included. Clones share it. `Debug` shows no text.
 #[derive(Clone)]
@@ -61,9 +61,10 @@ impl Conversation {
         messages.into()
     }
 
-    /// A number for it: the same for the same texts, pictures and tool calls. It is for comparing
-    /// in memory only.
-    pub(super) fn digest(&self) -> u64 {
+    /// A number for each of its beginnings, itself last: the same for the same texts, pictures and
+    /// tool calls. System messages have no part in them, since many tell the time. They are for
+    /// comparing in memory only.
+    pub(super) fn digests(&self) -> Vec<u64> {
         let part = |part: &Part| match part {
             Part::Text(text) => hash(text),
             Part::Image(Image::Url { url, .. }) => hash(url),
@@ -75,7 +76,14 @@ impl Conversation {
             let calls = message.tool_calls.iter().map(|call| (&call.name, &call.arguments));
             hash(&(parts, calls.collect::<Vec<_>>()))
         };
-        hash(&self.iter().map(message).collect::<Vec<_>>())
+        let bare = self.iter().all(|message| message.role == Role::System);
+        let turns = self.iter().filter(|message| bare || message.role != Role::System);
+        turns
+            .scan(0, |before, turn| {
+                *before = hash(&(*before, message(turn)));
+                Some(*before)
+            })
+            .collect()
     }
 
     /// What this protocol writes of it in this form: `fields`, which must not depend on anything

@@ -149,8 +149,8 @@ impl Model {
 /// A connection that was not made never carried the request.
 fn cause(failure: &Failure, body: &Map<String, Value>, begun: Instant) -> Cause {
     let sent = failure.kind != LlmErrorKind::Connect;
-    let prompt = || seat::hash(&serde_json::to_string(body).unwrap_or_default());
-    Cause::new(sent.then(prompt), begun.elapsed())
+    let prompt = || vec![seat::hash(&serde_json::to_string(body).unwrap_or_default())];
+    Cause::new(sent.then(prompt).unwrap_or_default(), begun.elapsed())
 }
 
 async fn exchange(

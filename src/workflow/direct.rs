@@ -75,13 +75,17 @@ pub(super) fn call(
                 callers.failed(failed.map_or_else(|| ended_early(&model), |(_, error)| error));
                 continue;
             };
-            let (mut stream, mut output) = (heard.stream, Output::new(Reader::Client, &model));
+            let mut output = Output::new(Reader::Client, &model, &run);
+            let mut stream = heard.stream;
             while let Some(item) = tracker.next(&mut stream).await {
                 match output.take(item) {
                     Said::Nothing => {}
                     Said::Delta(delta) => yield Step::Event(delta.into()),
                     Said::End => break,
                 }
+            }
+            for delta in output.release() {
+                yield Step::Event(delta.into());
             }
             rest.extend(output.ending.is_ok().then_some(stream));
             match callers.ended(output) {

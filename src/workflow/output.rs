@@ -6,6 +6,7 @@ use super::{
     ask::{
         MAX_OUTPUT_BYTES, ended_early, error as stage_error, plain, too_large, without_thoughts,
     },
+    context::RunContext,
     stand_in::Reader,
     tracker::size,
 };
@@ -20,10 +21,20 @@ pub(super) struct Output {
     model: Arc<Model>,
     text: String,
     bytes: usize,
+    /// What a client that waits for the whole answer gets at its end: when the model dies in the
+    /// middle, another one can still answer.
+    held: Option<Held>,
     /// The client has a piece of the answer.
     pub(super) spoke: bool,
     /// As its call tells it.
     pub(super) ending: Result<FinishReason, LlmError>,
+}
+
+struct Held {
+    run: Arc<RunContext>,
+    deltas: Vec<Delta>,
+    /// When the answer began, since the run did.
+    began_ms: Option<u64>,
 }
 
 /// What an item of its call means.
@@ -35,10 +46,15 @@ pub(super) enum Said {
 }
 
 impl Output {
-    pub(super) fn new(reader: Reader, model: &Arc<Model>) -> Self {
+    pub(super) fn new(reader: Reader, model: &Arc<Model>, run: &Arc<RunContext>) -> Self {
         let ending = Err(ended_early(model));
         let model = Arc::clone(model);
-        Self { reader, model, text: String::new(), bytes: 0, spoke: false, ending }
+        let held = (reader.is_client() && !run.request.stream).then(|| Held {
+            run: Arc::clone(run),
+            deltas: Vec::new(),
+            began_ms: None,
+        });
+        Self { reader, model, text: String::new(), bytes: 0, held, spoke: false, ending }
     }
 
     pub(super) fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
@@ -62,13 +78,32 @@ impl Output {
             return Said::End;
         }
         if self.reader.is_client() {
-            self.spoke |= !matches!(delta, Delta::Reasoning(_) | Delta::State(_));
-            return Said::Delta(delta);
+            let speaks = !matches!(delta, Delta::Reasoning(_) | Delta::State(_));
+            let Some(held) = &mut self.held else {
+                self.spoke |= speaks;
+                return Said::Delta(delta);
+            };
+            if speaks && held.began_ms.is_none() {
+                held.began_ms = Some(held.run.elapsed_ms());
+            }
+            held.deltas.push(delta);
+            return Said::Nothing;
         }
         if let Delta::Text(piece) = delta {
             self.text.push_str(&piece);
         }
         Said::Nothing
+    }
+
+    /// What was held back, once it has ended well.
+    pub(super) fn release(&mut self) -> Vec<Delta> {
+        let held = self.held.take().filter(|_| self.ending.is_ok());
+        let Some(Held { run, deltas, began_ms }) = held else { return Vec::new() };
+        if let Some(began_ms) = began_ms {
+            self.spoke = true;
+            run.watch.first_token(began_ms);
+        }
+        deltas
     }
 
     /// How it ended as an answer, with the text for a parent: nothing is none where somebody else can

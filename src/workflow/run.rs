@@ -61,7 +61,7 @@ impl RunWatch {
     }
 
     /// The first content or tool-call delta; later ones change nothing.
-    fn first_token(&self, ms: u64) {
+    pub(super) fn first_token(&self, ms: u64) {
         self.with(|summary| {
             summary.first_token_ms.get_or_insert(ms);
         });

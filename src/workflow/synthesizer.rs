@@ -78,13 +78,16 @@ pub(super) fn write(run: Arc<RunContext>, task: Assignment) -> Steps {
             if let Some(fallback) = writers.successor(attempt.model_name()) {
                 yield Step::Event(Event::Fallback(fallback));
             }
-            let mut output = Output::new(task.reader, &attempt.model);
+            let mut output = Output::new(task.reader, &attempt.model, &run);
             while let Some(item) = tracker.next(&mut call).await {
                 match output.take(item) {
                     Said::Nothing => {}
                     Said::Delta(delta) => yield Step::Event(delta.into()),
                     Said::End => break,
                 }
+            }
+            for delta in output.release() {
+                yield Step::Event(delta.into());
             }
             let usage = tracker.answering();
             let spoke = output.spoke;

@@ -144,6 +144,38 @@ async fn several_failures_of_one_prompt_count_once() {
     }
 }
 
+/// The turn that a server fails over stays in the conversation.
+#[tokio::test]
+async fn a_conversation_that_goes_on_from_a_poisoned_turn_is_the_same_prompt() {
+    for protocol in PROTOCOLS {
+        let way = || Script::judges_for("fine").when_asked("poison", Script::fails(500));
+        let upstream = Upstream::start([("m", way()), ("n", way())]).await;
+        let chorus = alone(protocol).without_retries().over(&upstream).await;
+        for model in ["m", "chorus"] {
+            let mut turns = vec![json!({"role": "user", "content": format!("poison {model}")})];
+            for number in 0..6 {
+                let mut messages = turns.clone();
+                let clock = json!({"role": "system", "content": format!("it is {number} o'clock")});
+                messages.insert(0, clock);
+                let body = json!({"model": model, "messages": messages});
+                let (status, answer) = chorus.ask(CHAT, &body).await;
+                assert_eq!(status, 502, "{answer}");
+                turns.push(json!({"role": "assistant", "content": ""}));
+                turns.push(json!({"role": "user", "content": format!("and now? {number}")}));
+            }
+            let endpoint = health(&chorus).await;
+            assert_eq!(endpoint["state"], "closed", "{protocol} {model}: {endpoint}");
+            let (status, text) = told(&chorus, model, "fine", true).await;
+            assert_eq!(status, 200, "{text}");
+        }
+        // Other conversations are other failures.
+        for number in 0..5 {
+            told(&chorus, "m", &format!("poison {number}"), false).await;
+        }
+        assert_eq!(health(&chorus).await["state"], "open", "{protocol}");
+    }
+}
+
 #[tokio::test]
 async fn the_last_endpoint_in_service_is_tried_all_the_same() {
     for protocol in PROTOCOLS {

@@ -123,6 +123,56 @@ async fn a_draft_stands_in_where_no_tool_may_be_called() {
     }
 }
 
+/// A client that waits for the whole answer has nothing of one that breaks off.
+#[tokio::test]
+async fn a_writer_that_dies_in_the_middle_of_a_whole_answer_is_followed_by_another() {
+    for ending in [Ending::Cut, Ending::Error, Ending::Nothing] {
+        for path in PATHS {
+            let dies = || {
+                let half = Script::says("half of an answer that nobody gets").in_deltas(8);
+                match ending {
+                    Ending::Cut => half.cut_after(4),
+                    Ending::Error => half.errs_after(4, "out of memory"),
+                    Ending::Nothing => half.ends_after(4),
+                }
+            };
+            for (fallback, want) in
+                [(json!([]), "the better draft"), (json!(["other"]), "all of it")]
+            {
+                let upstream = Upstream::start([
+                    ("judge", Script::judges_for("the better")),
+                    ("writer", dies()),
+                    ("other", Script::says("all of it")),
+                    ("a", Script::says("a draft")),
+                    ("b", Script::says("the better draft")),
+                ])
+                .await;
+                let mut setup = four_stages(&["a", "b"]).with_models(&["other"]).without_retries();
+                setup.plan()["synthesizer"]["fallback"] = fallback;
+                let chorus = setup.over(&upstream).await;
+                let mut body = body(path, false);
+                body.as_object_mut().unwrap().remove("tools");
+                let (status, answer) = chorus.ask(path, &body).await;
+                let text = match path {
+                    "/v1/responses" => answer["output"][0]["content"][0]["text"].as_str().unwrap(),
+                    _ => text_of(&answer),
+                };
+                assert_eq!((status, text), (200, want), "{ending:?} {path}: {answer}");
+                assert_eq!(answer["workflow"]["status"], "degraded", "{ending:?} {path}");
+                let first = answer["workflow"]["first_token_ms"].as_u64();
+                assert!(first <= answer["workflow"]["total_ms"].as_u64(), "{path}: {answer}");
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Cut,
+    Error,
+    Nothing,
+}
+
 /// A plan without a synthesizer: the workers' models get the tools alone, the next one where one fails.
 #[tokio::test]
 async fn without_a_writer_the_next_worker_gets_the_tools_when_the_first_one_fails() {
