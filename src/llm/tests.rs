@@ -9,6 +9,7 @@ mod protocols;
 mod reading;
 mod reloading;
 mod upstream;
+mod usual;
 
 use std::{sync::Arc, time::Duration};
 

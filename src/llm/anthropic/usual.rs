@@ -15,6 +15,9 @@ frame! {
         object: (),
         #[serde(default)]
         choices: (),
+        /// Told elsewhere, but here by some.
+        #[serde(default, alias = "amazon-bedrock-invocationMetrics")]
+        usage: (),
     }
 }
 
@@ -25,13 +28,23 @@ struct Delta<'a> {
     text: Option<Text<'a>>,
     #[serde(borrow, default)]
     thinking: Option<Text<'a>>,
+    #[serde(default)]
+    usage: (),
 }
 
 /// What the event says, when all of it is as usual.
 pub(super) fn read<'f>(event: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     let Some(event) = usual::read(event) else { return false };
-    let Event { r#type, delta: Object(delta), error: (), object: (), choices: (), code: () } =
-        event;
+    let Event {
+        r#type,
+        delta: Object(delta),
+        error: (),
+        object: (),
+        choices: (),
+        usage: (),
+        code: (),
+    } = event;
+    let () = delta.usage;
     let piece = match (r#type, delta.r#type, delta.text, delta.thinking) {
         ("content_block_delta", "text_delta", Some(Text(text)), _) => Piece::Text(text),
         ("content_block_delta", "thinking_delta", _, Some(Text(text))) => Piece::Reasoning(text),

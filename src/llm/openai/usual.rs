@@ -84,9 +84,10 @@ struct Usage {
     prompt_tokens_details: Option<Object<PromptDetails>>,
     #[serde(default)]
     completion_tokens_details: Option<Object<CompletionDetails>>,
-    /// Counts by other names.
+    /// Counts by other names, and what is none.
     #[serde(
         default,
+        alias = "error",
         alias = "input_tokens",
         alias = "output_tokens",
         alias = "input_tokens_details",

@@ -10,7 +10,6 @@ use crate::{
     llm::{
         answer::Answer,
         endpoint::Endings,
-        error_frame,
         exchange::Exchange,
         state::{Keys, Recorder, TurnStates, Writer},
         wire::wire,
@@ -43,7 +42,7 @@ fn claude_says(text: &str) -> Reply {
 }
 
 /// The events of a stream that says one thing of each kind, and in which frames they come.
-fn sample(protocol: Protocol) -> String {
+pub(super) fn sample(protocol: Protocol) -> String {
     let sse = |events: Vec<Value>| -> String {
         events.iter().map(|event| format!("data: {event}\n\n")).collect()
     };
@@ -238,112 +237,6 @@ proptest! {
             }
         });
         prop_assert!(read < 1000);
-    }
-}
-
-/// The frames of a stream's sample.
-fn frames(protocol: Protocol) -> Vec<Value> {
-    let text = sample(protocol);
-    let data = text.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
-    data.filter_map(|data| serde_json::from_str(data).ok()).collect()
-}
-
-/// Changes what these steps lead to: an object gets a field of this name, all else is replaced.
-fn change(value: &mut Value, steps: &[prop::sample::Index], name: &str, with: &Value) {
-    let inner: Vec<&mut Value> = match value {
-        Value::Object(fields) => fields.values_mut().collect(),
-        Value::Array(items) => items.iter_mut().collect(),
-        _ => Vec::new(),
-    };
-    if let ([step, rest @ ..], false) = (steps, inner.is_empty()) {
-        let at = step.index(inner.len());
-        return change(inner.into_iter().nth(at).expect("within"), rest, name, with);
-    }
-    match value {
-        Value::Object(fields) if !name.is_empty() => {
-            fields.insert(name.to_owned(), with.clone());
-        }
-        value => *value = with.clone(),
-    }
-}
-
-#[test]
-fn what_is_usual_is_read_without_a_tree() {
-    for protocol in Protocol::ALL {
-        let mut usual = 0;
-        for frame in frames(protocol) {
-            let (text, mut read) = (frame.to_string(), Vec::new());
-            if wire(protocol).usual(&text, &mut |piece| read.push(piece)) {
-                assert_eq!(wire(protocol).pieces(&frame).ok(), Some(read), "{frame}");
-                assert!(wire(protocol).is_reply(&frame) || protocol == Protocol::Anthropic);
-                usual += 1;
-            } else {
-                assert_eq!(read, [], "{frame}");
-            }
-        }
-        assert!(usual >= 3, "{protocol:?}: the thought and both texts at least, not {usual}");
-    }
-}
-
-/// Where an error may stand there is a closer look: the fast paths know every such place.
-#[test]
-fn what_may_be_an_error_is_not_usual() {
-    let places = error_frame::CODES.into_iter().chain(["error", "success", "base_resp"]);
-    for (place, which) in places.flat_map(|place| Protocol::ALL.map(|which| (place, which))) {
-        for mut frame in frames(which) {
-            change(&mut frame, &[], place, &json!(500));
-            let usual = wire(which).usual(&frame.to_string(), &mut |_| {});
-            assert!(!usual, "{which:?}: {frame}");
-        }
-    }
-}
-
-/// What the property below once found: usage that is null says nothing, with and without a tree.
-#[test]
-fn no_usage_is_none_with_or_without_a_tree() {
-    for which in Protocol::ALL {
-        for mut frame in frames(which) {
-            for name in ["usage", "usageMetadata"] {
-                change(&mut frame, &[], name, &Value::Null);
-            }
-            let (text, mut read) = (frame.to_string(), Vec::new());
-            if wire(which).usual(&text, &mut |piece| read.push(piece)) {
-                assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{which:?}: {frame}");
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
-    #[test]
-    fn with_or_without_a_tree_a_frame_says_the_same(
-        which in prop::sample::select(Protocol::ALL.to_vec()),
-        changes in prop::collection::vec(
-            (
-                prop::collection::vec(any::<prop::sample::Index>(), 0..7),
-                prop::sample::select(vec![
-                    "", "error", "object", "choices", "usage", "usageMetadata", "message", "delta",
-                    "text", "content", "response", "finish_reason", "finishReason", "functionCall",
-                    "tool_calls", "reasoning", "reasoning_details", "refusal", "done", "thinking",
-                ]),
-                prop_oneof![any_json(), Just(Value::Null), Just(json!([])), Just(json!("error"))],
-            ),
-            1..3,
-        ),
-    ) {
-        for mut frame in frames(which) {
-            for (steps, name, with) in &changes {
-                change(&mut frame, steps, name, with);
-            }
-            let (text, mut read) = (frame.to_string(), Vec::new());
-            if wire(which).usual(&text, &mut |piece| read.push(piece)) {
-                prop_assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{}", frame);
-            } else {
-                prop_assert_eq!(read, Vec::new());
-            }
-        }
     }
 }
 
