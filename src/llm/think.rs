@@ -13,9 +13,9 @@ use closing::{Closing, closing};
 use tag::{Found, Match, Opening, find, matches, opening_tag};
 
 /// The tags that thoughts stand between: of most models, Mistral's, ByteDance's Seed, Kimi's,
-/// OpenThoughts', Cohere's, and Gemma's channel. They count in any case, with attributes and white
-/// space in them.
-const PAIRS: [(&str, &str); 11] = [
+/// OpenThoughts', Cohere's, Apertus', MedGemma's, and Gemma's channel. They count in any case, with
+/// attributes and white space in them.
+const PAIRS: [(&str, &str); 13] = [
     ("<think>", THINK_END),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -26,6 +26,8 @@ const PAIRS: [(&str, &str); 11] = [
     ("<seed:think>", "</seed:think>"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<unused94>thought", "<unused95>"),
     ("<|channel>thought", "<channel|>"),
 ];
 /// What every tag begins with: `<`, `[`, or the first byte of `◁`.
@@ -42,8 +44,9 @@ const LONGEST_HEAD: usize = 512;
 /// What ends a message of harmony.
 const ENDS: [&str; 3] = ["<|end|>", "<|return|>", "<|call|>"];
 
-/// Between which Cohere's models put their answer.
-const RESPONSE: (&str, &str) = ("<|START_RESPONSE|>", "<|END_RESPONSE|>");
+/// Between which Cohere's models and OpenThoughts' put their answer.
+const RESPONSES: [(&str, &str); 2] =
+    [("<|START_RESPONSE|>", "<|END_RESPONSE|>"), ("<|begin_of_solution|>", "<|end_of_solution|>")];
 
 /// So many bytes of white space before the answer are held back; with more they are the answer.
 const MOST_SPACE: usize = 4096;
@@ -70,7 +73,7 @@ enum State {
     Closed,
     /// In a header of harmony's.
     Head,
-    /// In an answer that has an end: harmony's, or Cohere's.
+    /// In an answer that has an end: harmony's, or one of [`RESPONSES`].
     Final(Close),
     /// In the answer.
     Answer,
@@ -201,11 +204,14 @@ impl ThinkSplitter {
             (self.state, self.held) = (State::Head, trimmed.to_owned());
             return true;
         }
-        if let Some(rest) = trimmed.strip_prefix(RESPONSE.0) {
-            (self.state, self.held) = (State::Final(Close::Tag(RESPONSE.1)), rest.to_owned());
-            return true;
+        for (open, close) in RESPONSES {
+            if let Some(rest) = trimmed.strip_prefix(open) {
+                (self.state, self.held) = (State::Final(Close::Tag(close)), rest.to_owned());
+                return true;
+            }
         }
-        is_begun |= HEADS.iter().chain([&RESPONSE.0]).any(|head| head.starts_with(trimmed));
+        let opening = RESPONSES.iter().map(|(open, _)| open).chain(&HEADS);
+        is_begun |= opening.into_iter().any(|head| head.starts_with(trimmed));
         if is_begun {
             return false; // nothing, or the beginning of a tag
         }

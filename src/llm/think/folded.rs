@@ -81,14 +81,15 @@ fn is_mention(before: &str, behind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::think::{HEADS, RESPONSE};
+    use crate::llm::think::{HEADS, RESPONSES};
 
     #[test]
     fn no_tag_is_overlooked() {
         let tags = PAIRS
             .iter()
             .flat_map(|(open, close)| [*open, *close])
-            .chain([FINAL, RESPONSE.0])
+            .chain([FINAL])
+            .chain(RESPONSES.map(|(open, _)| open))
             .chain(HEADS);
         for tag in tags {
             assert!(tag.bytes().next().is_some_and(|first| FIRST.contains(&first)), "{tag}");

@@ -53,6 +53,13 @@ fn only_the_start_is_split_whatever_the_pieces() {
         ),
         ("<|START_RESPONSE|>c<|END_RESPONSE|>", "", "c"),
         ("<|START_RESPONSE|>cut", "", "cut"),
+        (
+            "<|begin_of_thought|>a<|end_of_thought|>\n\n<|begin_of_solution|>c<|end_of_solution|>",
+            "a",
+            "c",
+        ),
+        ("<|inner_prefix|>a<|inner_suffix|>c", "a", "c"),
+        ("<unused94>thought\na<unused95>c", "a", "c"),
         ("<think foo=\"b\">a</think>c", "a", "c"),
         ("<THINK>a</Think>\nc", "a", "c"),
         ("<think >a</think >c", "a", "c"),
@@ -165,8 +172,14 @@ proptest! {
 /// A tag, a half of one, or a text, which may be as long as what is held back.
 fn piece() -> impl Strategy<Value = String> {
     let tags = PAIRS.iter().flat_map(|(open, close)| [*open, *close]);
-    let others =
-        [RESPONSE.0, RESPONSE.1, "<|start|>assistant", "<|channel|>final", HEAD_END, "</th"];
+    let others = [
+        RESPONSES[0].0,
+        RESPONSES[1].1,
+        "<|start|>assistant",
+        "<|channel|>final",
+        HEAD_END,
+        "</th",
+    ];
     let texts = ["a", "\n", " ", "`", "想", "\"", "</think", ">", "<"].into_iter();
     let all: Vec<String> = tags.chain(others).chain(ENDS).chain(texts).map(String::from).collect();
     let spaces = (4000..4200_usize).prop_map(|n| " ".repeat(n));
