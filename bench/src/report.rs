@@ -78,9 +78,11 @@ const DEFINITIONS: &[Definition] = &[
     gated(at_most("connections.opened", "connections.opened", Of::Itself(CHORUS), 128.0)),
     told(at_most("s1.one.p50_added_bare", "s1.one.p50", Of::AddedOver(BARE, "nginx"), 0.0)),
     at_most("s1.one.p50_added", "s1.one.p50", Of::AddedOver(CHORUS, "nginx"), 3.0),
-    gated(told(at_most("s1.one.p50", "s1.one.p50", Of::Over(CHORUS, "nginx"), 0.0))),
+    told(at_most("s1.one.p50", "s1.one.p50", Of::Over(CHORUS, "nginx"), 0.0)),
+    gated(told(at_most("s1.one.p50_to_bare", "s1.one.p50", Of::Over(CHORUS, BARE), 0.0))),
     told(at_least("s1.64.rate_bare", "s1.64.rate", Of::Over(BARE, "nginx"), 0.0)),
-    gated(at_least("s1.64.rate", "s1.64.rate", Of::Over(CHORUS, "nginx"), 0.5)),
+    at_least("s1.64.rate", "s1.64.rate", Of::Over(CHORUS, "nginx"), 0.5),
+    gated(told(at_least("s1.64.rate_to_bare", "s1.64.rate", Of::Over(CHORUS, BARE), 0.0))),
     told(at_most("s1.64.cpu_bare", "s1.64.cpu", Of::Over(BARE, "nginx"), 0.0)),
     at_most("s1.64.cpu", "s1.64.cpu", Of::Over(CHORUS, "nginx"), 2.5),
     gated(told(at_most("s1.64.cpu_to_bare", "s1.64.cpu", Of::Over(CHORUS, BARE), 0.0))),
@@ -89,7 +91,13 @@ const DEFINITIONS: &[Definition] = &[
     at_most("s2.one.gap.latest_ms", "s2.one.gap.latest", Of::Added(CHORUS), 40.0),
     gated(told(at_most("s2.one.gap.first", "s2.one.gap.first", Of::Over(CHORUS, "nginx"), 0.0))),
     told(at_least("s2.200.ready.rate_bare", "s2.200.ready.rate", Of::Over(BARE, "nginx"), 0.0)),
-    gated(at_least("s2.200.ready.rate", "s2.200.ready.rate", Of::Over(CHORUS, "nginx"), 0.2)),
+    at_least("s2.200.ready.rate", "s2.200.ready.rate", Of::Over(CHORUS, "nginx"), 0.2),
+    gated(told(at_least(
+        "s2.200.ready.rate_to_bare",
+        "s2.200.ready.rate",
+        Of::Over(CHORUS, BARE),
+        0.0,
+    ))),
     told(at_most("s2.200.gap.total_bare", "s2.200.gap.total", Of::Over(BARE, "nginx"), 0.0)),
     gated(at_most("s2.200.gap.total", "s2.200.gap.total", Of::Over(CHORUS, "nginx"), 1.005)),
     told(at_most("s3.1.first_bare", "s3.1.first", Of::Over(BARE, "ideal"), 0.0)),
@@ -314,10 +322,11 @@ mod tests {
 
     #[test]
     fn a_ratio_twice_as_bad_is_found_and_one_without_a_baseline_is_an_error() {
-        let ratios = book(&[("nginx", 1.0), ("chorus", 4.0)]).ratios();
+        let ratios = book(&[("bare", 1.0), ("chorus", 4.0)]).ratios();
         for (before, want) in [(1.9, 1), (2.1, 0)] {
-            let baseline =
-                Baseline { ratios: [("s1.one.p50".to_owned(), before)].into_iter().collect() };
+            let baseline = Baseline {
+                ratios: [("s1.one.p50_to_bare".to_owned(), before)].into_iter().collect(),
+            };
             assert_eq!(worse(&ratios, &baseline).unwrap().len(), want);
         }
         assert!(worse(&ratios, &Baseline { ratios: IndexMap::new() }).is_err());
