@@ -16,11 +16,13 @@ use crate::{
     config,
     types::{Effort, FinishReason, Role, ToolChoice, Usage},
 };
+pub(super) use arguments::{arguments, arguments_of};
 use calls::ToolCalls;
-pub(super) use calls::{arguments, call_id};
+pub(super) use calls::call_id;
 pub(super) use counts::{Counts, count};
 use gate::{Gate, Passed};
 
+mod arguments;
 mod calls;
 mod counts;
 mod gate;
@@ -40,6 +42,8 @@ pub(super) enum Piece<'f> {
     Reasoning(Cow<'f, str>),
     /// Part or whole of a tool call.
     Tool(ToolPiece),
+    /// The upstream itself makes a call, whose pieces will bear this index.
+    Foreign(u64),
     /// What the model wants back with the turn, to be kept for its next one.
     Kept(Kept),
     /// A message where a delta is expected: a piece as any other, or all that was said in deltas, again.
@@ -184,6 +188,7 @@ impl Answer {
                 self.show_reasoning(text, out);
             }
             Piece::Tool(piece) => self.take_tool(piece, out),
+            Piece::Foreign(index) => self.calls.leave(index),
             Piece::Kept(_) => {} // no part of the answer
             Piece::Message(pieces) => {
                 if self.begin_message() {
@@ -398,6 +403,9 @@ impl Answer {
     }
 
     fn take_tool(&mut self, piece: ToolPiece, out: &mut VecDeque<Delta>) {
+        if self.calls.is_left(&piece) {
+            return;
+        }
         self.note_output();
         self.tool_bytes = self.tool_bytes.saturating_add(piece.arguments.len());
         let mut called = VecDeque::new();
@@ -415,8 +423,13 @@ impl Answer {
         }
     }
 
+    /// Whether there is something that an answer can end with: no thoughts, nor calls whose arguments
+    /// are still to come.
     fn has_output(&self) -> bool {
-        self.text_bytes > 0 || self.reasoning_bytes > 0 || self.calls.is_any()
+        match self.calls.is_any() {
+            true => self.calls.are_whole(),
+            false => self.text_bytes > 0,
+        }
     }
 }
 

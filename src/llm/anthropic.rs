@@ -392,7 +392,8 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
             get_path(value, "message/usage").map(|usage| counts(usage, None)).map(Piece::Usage),
         ),
         Some("content_block_start") => {
-            pieces.extend(value.get("content_block").into_iter().flat_map(|it| block(it, index)));
+            let begun = value.get("content_block").into_iter();
+            pieces.extend(begun.flat_map(|it| block(it, index)).map(unfilled));
         }
         Some("content_block_delta") => {
             pieces.extend(value.get("delta").and_then(|more| delta(more, index)));
@@ -411,7 +412,17 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     Ok(pieces)
 }
 
-/// A content block, whole or as it starts; a tool's input is an empty object until it comes.
+/// Of a block that starts: a tool's input is an empty object until it comes.
+fn unfilled(piece: Piece<'_>) -> Piece<'_> {
+    match piece {
+        Piece::Tool(call) if call.arguments == "{}" => {
+            Piece::Tool(ToolPiece { arguments: String::new(), ..call })
+        }
+        piece => piece,
+    }
+}
+
+/// A content block, whole or as it starts.
 fn block(block: &Value, index: Option<u64>) -> Vec<Piece<'_>> {
     let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
     match block.get("type").and_then(Value::as_str).unwrap_or_default() {
@@ -429,11 +440,13 @@ fn block(block: &Value, index: Option<u64>) -> Vec<Piece<'_>> {
                 index,
                 id: Some(text("id").to_owned()),
                 name: Some(text("name").to_owned()),
-                arguments: arguments(block.get("input"), true),
+                arguments: arguments(block.get("input")),
                 begins: true,
                 beside: None,
             })]
         }
+        // The upstream searches, or asks an MCP server, and goes on by itself.
+        kind if kind.ends_with("tool_use") => index.map(Piece::Foreign).into_iter().collect(),
         _ => Vec::new(),
     }
 }

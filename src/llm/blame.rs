@@ -46,10 +46,14 @@ impl Blame {
             {
                 Self::Request
             }
-            (403, LlmErrorKind::Unauthorized) if mentions(&words, &KEY_WORDS) => Self::Endpoint,
+            (403, LlmErrorKind::Unauthorized) if mentions(&words, &SURE_KEY) => Self::Endpoint,
             (403, LlmErrorKind::Unauthorized | LlmErrorKind::Upstream { .. }) => Self::Unclear,
             (404, LlmErrorKind::NotFound) if mentions(&words, &ROUTE_WORDS) => Self::Request,
-            (404, LlmErrorKind::NotFound) if names_model(&words) => Self::Endpoint,
+            (404, LlmErrorKind::NotFound)
+                if mentions(&words, &SURE_MODEL) || words.lines().any(misses_model) =>
+            {
+                Self::Endpoint
+            }
             (404, LlmErrorKind::NotFound) => Self::Unclear,
             _ => Self::Request,
         }
@@ -186,34 +190,44 @@ const ROUTE_WORDS: [&str; 21] = [
     "cached",
 ];
 
-fn names_model(words: &str) -> bool {
-    const THINGS: [&str; 5] = ["model", "deployment", "engine", "no endpoints found for", "模型"];
-    const MISSING: [&str; 22] = [
-        "not found",
-        "not_found",
-        "notfound",
-        "not exist",
-        "not_exist",
-        "doesn't exist",
-        "no such",
-        "unknown",
-        "not available",
-        "unavailable",
-        "not supported",
-        "unsupported",
-        "not have access",
-        "not recognized",
-        "not loaded",
-        "not deployed",
-        "no endpoints found for",
-        "decommissioned",
-        "deprecated",
-        "retired",
-        "invalid model",
-        "不存在",
-    ];
-    mentions(words, &THINGS) && mentions(words, &MISSING)
+/// What can only be about the key. Everyday words as `permission` or `account` also stand in refusals
+/// of a file, a tool or a prompt.
+const SURE_KEY: [&str; 16] = [
+    "invalid api key",
+    "incorrect api key",
+    "invalid_api_key",
+    "api_key_invalid",
+    "api key not valid",
+    "api key is",
+    "api key has",
+    "key has expired",
+    "key is expired",
+    "invalid key",
+    "invalid token",
+    "token has expired",
+    "token is expired",
+    "invalid authentication",
+    "authentication failed",
+    "not have access to model",
+];
+
+/// Whether a line is of the kind "the model `x` does not exist".
+fn misses_model(line: &str) -> bool {
+    const MISSING: [&str; 4] = ["not found", "is not found", "does not exist", "doesn't exist"];
+    let rest = line.strip_prefix("the ").unwrap_or(line).strip_prefix("model ");
+    let behind = rest.and_then(|rest| rest.split_once(' ')).map(|(_name, behind)| behind);
+    behind.is_some_and(|behind| MISSING.iter().any(|words| behind.starts_with(words)))
 }
+
+/// What can only be about the model.
+const SURE_MODEL: [&str; 6] = [
+    "model_not_found",
+    "deploymentnotfound",
+    "try pulling it",
+    "no endpoints found for",
+    "no such model",
+    "unknown model",
+];
 
 #[cfg(test)]
 mod tests {
@@ -231,8 +245,19 @@ mod tests {
             (403, r#"{"error":{"code":"content_policy_violation"}}"#, Request),
             (403, r#"{"error":{"message":"输入内容包含敏感信息"}}"#, Request),
             (403, r#"{"error":{"message":"Invalid API key"}}"#, Endpoint),
-            (403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED"}}"#, Endpoint),
-            (403, r#"{"error":{"type":"permission_error","message":"no"}}"#, Endpoint),
+            (403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED"}}"#, Unclear),
+            (403, r#"{"error":{"type":"permission_error","message":"no"}}"#, Unclear),
+            (403, r#"{"message":"Access Denied","reference":"18.7a1b"}"#, Unclear),
+            (
+                403,
+                r#"{"error":{"message":"Tool web_search is not enabled for your organization"}}"#,
+                Unclear,
+            ),
+            (
+                403,
+                r#"{"error":{"message":"You do not have permission to access the File abc"}}"#,
+                Unclear,
+            ),
             (403, r#"{"error":{"message":"Project does not have access to model `m`"}}"#, Endpoint),
             (403, r#"{"detail":"Forbidden"}"#, Unclear),
             (
@@ -256,6 +281,17 @@ mod tests {
             (404, r#"{"error":"model 'x' not found, try pulling it first"}"#, Endpoint),
             (404, r#"{"error":{"code":"model_not_found","message":"nope"}}"#, Endpoint),
             (404, r#"{"error":{"message":"The model `x` does not exist."}}"#, Endpoint),
+            (404, r#"{"error":"model 'x' not found"}"#, Endpoint),
+            (
+                404,
+                r#"{"error":{"message":"Model m with modality image is not supported"}}"#,
+                Unclear,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"The image URL could not be fetched: 404 not found (model input)"}}"#,
+                Unclear,
+            ),
             (
                 404,
                 r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#,
@@ -264,12 +300,12 @@ mod tests {
             (
                 404,
                 r#"{"type":"error","error":{"type":"not_found_error","message":"model: c"}}"#,
-                Endpoint,
+                Unclear,
             ),
             (
                 404,
                 r#"{"error":{"code":404,"message":"models/x is not found for API version v1beta","status":"NOT_FOUND"}}"#,
-                Endpoint,
+                Unclear,
             ),
             (404, r#"{"error":{"message":"No endpoints found for a/b."}}"#, Endpoint),
             (

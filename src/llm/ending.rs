@@ -29,6 +29,8 @@ pub(super) fn finish_reason(reason: &str) -> Result<FinishReason, Refusal> {
         | "length_limit"
         | "token_limit"
         | "incomplete"
+        | "repetition"
+        | "repetition_truncation"
         | "model_context_window_exceeded" => Ok(FinishReason::Length),
         "tool_calls" | "tool_call" | "tool_use" | "function_call" => Ok(FinishReason::ToolCalls),
         "content_filter"
@@ -64,32 +66,44 @@ pub(super) fn of_gateway(
     })
 }
 
-/// A text that is a reason.
+/// A text that is a reason, or SGLang's object with one.
 pub(super) fn word(value: Option<&Value>) -> Option<&str> {
-    value?.as_str().filter(|reason| !matches!(*reason, "" | "null"))
+    let value = value?;
+    let word = value.as_str().or_else(|| value.get("type")?.as_str());
+    word.filter(|reason| !matches!(*reason, "" | "null"))
 }
 
+/// Whether a reason, in lower case with underscores, says that the answer broke off.
 fn is_failure(word: &str) -> bool {
-    word.contains("error")
-        || word.contains("fail")
+    const BROKEN: [&str; 22] = [
+        "abort",
+        "cancel",
+        "closed",
+        "crash",
+        "disconnect",
+        "error",
+        "exception",
+        "evict",
+        "fail",
+        "insufficient",
+        "interrupt",
+        "killed",
+        "malformed",
+        "overload",
+        "preempt",
+        "quota",
+        "rate_limit",
+        "reset",
+        "shutdown",
+        "timed_out",
+        "timeout",
+        "unavailable",
+    ];
+    BROKEN.iter().any(|broken| word.contains(broken))
         || matches!(
             word,
-            "abort"
-                | "aborted"
-                | "cancel"
-                | "cancelled"
-                | "canceled"
-                | "disconnected"
-                | "insufficient_system_resource"
-                | "interrupted"
-                | "malformed_function_call"
-                | "malformed_response"
-                | "missing_thought_signature"
-                | "overloaded"
-                | "timed_out"
-                | "timeout"
-                | "too_many_tool_calls"
-                | "unexpected_tool_call"
+            // Gemini's, when none of its reasons to stop holds.
+            "other" | "missing_thought_signature" | "too_many_tool_calls" | "unexpected_tool_call"
         )
 }
 
@@ -114,6 +128,14 @@ mod tests {
             ("abort", None),
             ("insufficient_system_resource", None),
             ("MALFORMED_FUNCTION_CALL", None),
+            ("engine_overloaded", None),
+            ("service unavailable", None),
+            ("connection_reset", None),
+            ("rate_limit_exceeded", None),
+            ("OTHER", None),
+            ("repetition_truncation", Some(FinishReason::Length)),
+            ("stop_sequence", Some(FinishReason::Stop)),
+            ("pause_turn", Some(FinishReason::Stop)),
         ] {
             assert_eq!(finish_reason(reason).ok(), want, "{reason}");
         }

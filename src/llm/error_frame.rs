@@ -5,10 +5,25 @@ use serde_json::Value;
 use super::{lookup::get_path, refusal::folded};
 
 /// Where an error's words stand, in a frame that is nothing else.
-const WORDS: [&str; 7] =
-    ["message", "msg", "error_message", "error_msg", "detail", "errors", "reason"];
+pub(super) const WORDS: [&str; 15] = [
+    "message",
+    "msg",
+    "error_message",
+    "error_msg",
+    "errorMessage",
+    "errorMsg",
+    "errmsg",
+    "err_msg",
+    "errMsg",
+    "ret_msg",
+    "retMsg",
+    "resultMsg",
+    "detail",
+    "errors",
+    "reason",
+];
 /// Where a status or a code of one's own stands.
-pub(super) const CODES: [&str; 9] = [
+pub(super) const CODES: [&str; 17] = [
     "code",
     "status",
     "status_code",
@@ -17,6 +32,14 @@ pub(super) const CODES: [&str; 9] = [
     "errorCode",
     "err_code",
     "errcode",
+    "errCode",
+    "errno",
+    "err_no",
+    "ret_code",
+    "retCode",
+    "resultCode",
+    "internal_code",
+    "internalCode",
     "__type",
 ];
 /// What a frame that is a part of an answer holds, in one protocol or another.
@@ -25,7 +48,7 @@ const PARTS: [&str; 6] = ["candidates", "content", "content_block", "delta", "do
 const BOOKKEEPING: [&str; 9] =
     ["choices", "created", "id", "model", "object", "requestid", "time", "timestamp", "traceid"];
 /// What an error's message speaks of where no code tells that it is one.
-const TROUBLE: [&str; 47] = [
+const TROUBLE: [&str; 53] = [
     "abort",
     "broken",
     "busy",
@@ -64,15 +87,21 @@ const TROUBLE: [&str; 47] = [
     "unauthorized",
     "unavailable",
     "unsuccess",
+    "不可用",
     "不足",
     "中断",
     "失败",
     "异常",
+    "拒绝",
+    "无法",
+    "稍后",
     "繁忙",
     "超时",
+    "过载",
     "错误",
     "重试",
     "限",
+    "饱和",
 ];
 /// How words begin that tell of an answer on its way, or of success.
 const CALM: [&str; 16] = [
@@ -95,6 +124,9 @@ const CALM: [&str; 16] = [
 ];
 /// The same in Chinese, which has no gaps between words.
 const CALM_ZH: [&str; 7] = ["完成", "成功", "排队", "处理中", "加载中", "生成中", "等待"];
+/// Fields whose words are none of an error.
+const REMARKS: [&str; 9] =
+    ["warning", "warnings", "notice", "info", "debug", "hint", "deprecation", "metadata", "usage"];
 /// So deep an error stands in objects that are no part of an answer.
 const DEEPEST: usize = 4;
 
@@ -102,7 +134,9 @@ const DEEPEST: usize = 4;
 /// vLLM's `"object": "error"`, OpenRouter's error inside the choice, or a code or words where an
 /// answer should stand.
 pub(super) fn error_in(value: &Value) -> Option<&Value> {
-    let is_named = |name: &str| value.get(name).and_then(Value::as_str) == Some("error");
+    let is_named = |name: &str| {
+        value.get(name).and_then(Value::as_str).is_some_and(|kind| folded(kind).ends_with("error"))
+    };
     let is_text = value.as_str().is_some_and(is_failure_in_words);
     if holds_error(value)
         || is_text
@@ -133,14 +167,26 @@ pub(super) fn is_failure_in_words(text: &str) -> bool {
     }
 }
 
-/// An `error` that says something.
+/// Whether a text speaks of an answer on its way, or of success, and of no trouble.
+pub(super) fn is_calm(text: &str) -> bool {
+    Tone::of(text) == Tone::Calm
+}
+
+/// An `error` that says something. Typed servers have an empty one, or a zero, beside every answer.
 fn holds_error(value: &Value) -> bool {
-    match value.get("error") {
-        None | Some(Value::Null | Value::Bool(false)) => false,
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(Value::Object(fields)) => !fields.is_empty(),
-        Some(Value::Array(items)) => !items.is_empty(),
-        Some(Value::Bool(true) | Value::Number(_)) => true,
+    value.get("error").is_some_and(|error| !is_nothing(error))
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => {
+            matches!(text.as_str(), "" | "0" | "OK" | "ok" | "Success" | "success")
+        }
+        Value::Object(fields) => fields.values().all(is_nothing),
+        Value::Array(items) => items.iter().all(is_nothing),
     }
 }
 
@@ -165,7 +211,7 @@ fn is_said(value: &Value) -> bool {
 }
 
 /// Whether something stands in a value; that it is the assistant's is nothing yet.
-fn is_filled(value: &Value) -> bool {
+pub(super) fn is_filled(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
@@ -208,7 +254,11 @@ fn tells_failure(value: &Value, depth: usize) -> bool {
     });
     let in_depth = || {
         let is_deeper = |inner: &Value| holds_error(inner) || tells_failure(inner, depth + 1);
-        depth < DEEPEST && !is_kind && fields.values().filter(|one| one.is_object()).any(is_deeper)
+        let is_looked_at = |name: &str, inner: &Value| {
+            inner.is_object() && !REMARKS.contains(&folded(name).as_str())
+        };
+        let mut looked_at = fields.iter().filter(|(name, inner)| is_looked_at(name, inner));
+        depth < DEEPEST && !is_kind && looked_at.any(|(_, inner)| is_deeper(inner))
     };
     names_error(value) || by_words || in_depth()
 }
@@ -216,7 +266,7 @@ fn tells_failure(value: &Value, depth: usize) -> bool {
 /// Whether a field is an error by its name.
 fn names_error(value: &Value) -> bool {
     let has_name = |(name, value): (&String, &Value)| {
-        is_error_name(name) && (value.is_string() || value.is_object()) && is_filled(value)
+        is_error_name(name) && (value.is_string() || value.is_object()) && !is_nothing(value)
     };
     value.as_object().is_some_and(|fields| fields.iter().any(has_name))
 }

@@ -156,6 +156,7 @@ impl Failure {
         if kind == (LlmErrorKind::RateLimited { retry_after: None })
             && refusal.status == 429
             && endpoint.wire().rate_limits_say_when()
+            && !refusal.names_a_rate()
             && says_to_retry(headers) != Some(true)
         {
             kind = LlmErrorKind::Quota;

@@ -424,7 +424,7 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
         let arguments = match goes_on {
             // Nobody asks for arguments path by path. Opened and never closed, they fail the answer.
             true => Some("{".to_owned()),
-            false => Some(arguments(call.get("args"), false)).filter(|text| !text.is_empty()),
+            false => Some(arguments(call.get("args"))).filter(|text| !text.is_empty()),
         };
         // Calls arrive whole, so each is one of its own.
         pieces.push(Piece::Tool(ToolPiece {
@@ -456,8 +456,12 @@ fn usage(usage: &Value) -> Piece<'static> {
     let found = |name: &str, other: &str| either(usage, name, other).and_then(count);
     let reasoning = found("thoughtsTokenCount", "thoughts_token_count");
     let answer = found("candidatesTokenCount", "candidates_token_count");
+    // What its own tools found is read as the prompt is.
+    let prompt = found("promptTokenCount", "prompt_token_count");
+    let found_by_tools =
+        found("toolUsePromptTokenCount", "tool_use_prompt_token_count").unwrap_or(0);
     let counts = Counts {
-        prompt: found("promptTokenCount", "prompt_token_count"),
+        prompt: prompt.map(|prompt| prompt.saturating_add(found_by_tools)),
         completion: written(answer, reasoning),
         cached: found("cachedContentTokenCount", "cached_content_token_count"),
         reasoning,

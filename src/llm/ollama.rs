@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    answer::{Counts, Piece, ToolPiece, arguments, call_id, count},
+    answer::{Counts, Piece, ToolPiece, arguments_of, call_id, count},
     ask::{Ask, number},
     body::Body,
     ending,
@@ -266,7 +266,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
 /// Ollama's calls arrive whole, so each is one of its own, whatever its index says.
 fn tool_piece(call: &Value) -> ToolPiece {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let written = Some(arguments(get_path(call, "function/arguments"), false));
+    let written = Some(arguments_of(call.get("function").unwrap_or(&Value::Null)));
     let arguments = written.filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".to_owned());
     ToolPiece {
         index: None,

@@ -12,10 +12,11 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    answer::{Counts, Piece, ToolPiece, arguments, count},
+    answer::{Counts, Piece, ToolPiece, arguments_of, count},
     ask::{Ask, MOST_STOPS, number},
     body::Body,
     ending,
+    error_frame::is_filled,
     lookup::get_path,
     prompt,
     refusal::Refusal,
@@ -373,7 +374,7 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     let mut pieces = Vec::new();
     pieces.extend(usage::read(value).map(Piece::Usage));
     if let Some(choice) = get_path(value, "choices/0") {
-        let is_said = |said: &&Value| said.as_object().is_some_and(|fields| !fields.is_empty());
+        let is_said = |said: &&Value| said.is_object() && is_filled(said);
         let (delta, message) = (choice.get("delta"), choice.get("message"));
         let said = delta.filter(is_said).or(message.filter(is_said));
         if let Some(said) = said {
@@ -456,11 +457,10 @@ fn tool_piece(call: &Value, begins: bool) -> ToolPiece {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let function = call.get("function").filter(|function| function.is_object()).unwrap_or(call);
     let name = text(function.get("name"));
-    let written = function.get("arguments");
     ToolPiece {
         index: call.get("index").and_then(count),
         id: text(call.get("id")),
-        arguments: arguments(written, !begins),
+        arguments: arguments_of(function),
         name,
         begins,
         beside: call

@@ -223,6 +223,13 @@ impl Refusal {
         }
     }
 
+    /// Whether its words are about requests or tokens in a time.
+    pub(super) fn names_a_rate(&self) -> bool {
+        let texts = self.body.texts.iter().map(|text| text.to_lowercase());
+        let texts = texts.collect::<Vec<_>>().join("\n");
+        mentions(&texts, &["rate limit", "too many requests", "per minute", "per second"])
+    }
+
     /// Whether an error inside a stream that names no status would come again.
     pub(super) fn is_final(&self) -> bool {
         self.body.kind == "invalid_request_error"

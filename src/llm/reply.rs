@@ -2,6 +2,7 @@
 //! Pure.
 
 mod frame;
+mod mend;
 mod tell;
 mod whole;
 
@@ -22,7 +23,8 @@ use super::{
     wire::{Wire, wire},
 };
 use crate::types::Protocol;
-use frame::{DONE, bare, failure_in, is_keep_alive, named_error};
+use frame::{DONE, bare, failure_in, is_keep_alive, is_news, named_error};
+use mend::Mender;
 use tell::tell;
 
 /// Most bytes of a reply that is read as a whole.
@@ -42,6 +44,7 @@ pub struct ReplyReader {
     held: Option<Delta>,
     ready: VecDeque<Delta>,
     mould: Mould,
+    mender: Mender,
     /// Found behind the deltas that are ready.
     failure: Option<Failure>,
     /// The answer is over, well or badly; nothing more is read for it.
@@ -84,6 +87,7 @@ impl ReplyReader {
             held: None,
             ready: VecDeque::new(),
             mould: Mould::default(),
+            mender: Mender::default(),
             failure: None,
             closed: false,
         }
@@ -308,12 +312,21 @@ impl ReplyReader {
                 Some(Ok(value)) if is_error => self.refuse(named_error(&value)),
                 Some(Ok(value)) => self.read_value(&value),
                 _ if is_error => self.refuse(named_error(&rest.into())),
-                _ => match failure_in(rest) {
-                    Some(refusal) => self.refuse(refusal),
-                    None => self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON")),
-                },
+                _ => return self.read_odd(rest),
             }
             rest = rest.get(values.byte_offset()..).unwrap_or_default();
+        }
+    }
+
+    /// Reads what is no JSON, or not quite.
+    fn read_odd(&mut self, rest: &str) {
+        let mended = self.mender.mend(rest).and_then(|text| serde_json::from_str(&text).ok());
+        if let Some(value) = mended {
+            self.read_value(&value);
+        } else if let Some(refusal) = failure_in(rest) {
+            self.refuse(refusal);
+        } else if !is_news(rest) {
+            self.fail(Failure::new(LlmErrorKind::Garbled, "a frame is not JSON"));
         }
     }
 

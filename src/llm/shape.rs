@@ -248,8 +248,10 @@ pub(super) fn refused(
         Some(Parameter::TurnState)
     } else if mentions(words, &NO_SYSTEM) && has_system {
         Some(Parameter::Shape(Shape::NoSystem))
-    } else if later && mentions(words, &ONE_SYSTEM) {
+    } else if later && is_about_place(words) {
         Some(Parameter::Shape(Shape::OneSystem))
+    } else if mentions(words, &ONLY_OTHERS) && has_system {
+        Some(Parameter::Shape(Shape::NoSystem))
     } else if ends_with_model(sent) && mentions(words, &PERSON_LAST) {
         Some(Parameter::Shape(Shape::PersonLast))
     } else if mentions(words, &ALTERNATING) && (later || is_uneven(sent)) {
@@ -257,6 +259,14 @@ pub(super) fn refused(
     } else {
         None
     }
+}
+
+/// Whether words are about where a system message stands, once one stands behind other turns.
+fn is_about_place(words: &str) -> bool {
+    let is_system = mentions(words, &["system", "developer"]);
+    mentions(words, &ROLES)
+        || mentions(words, &ONLY_OTHERS)
+        || (is_system && mentions(words, &PLACES))
 }
 
 /// Whether a system message was sent behind other turns: of the conversation, or with what is said
@@ -311,16 +321,48 @@ const NO_SYSTEM: [&str; 7] = [
     "developer instruction is not enabled",
 ];
 
-const ONE_SYSTEM: [&str; 9] = [
-    "at the beginning",
-    "must be the first",
-    "should be the first",
-    "system role must be",
-    "only one system message",
-    "multiple system messages",
-    "more than one system",
+/// Roles that a template knows, the system's not among them: or not there.
+const ONLY_OTHERS: [&str; 6] = [
+    "only user and assistant roles",
+    "only user, assistant",
+    "input should be 'user'",
+    "role must be in [user",
+    "role must be in ['user'",
+    "expected role user",
+];
+
+/// Where a role may stand, of which the refusal need not say whose it is.
+const ROLES: [&str; 7] = [
     "unexpected role",
+    "unexpected message role",
     "first message can be",
+    "expected last role",
+    "invalid role",
+    "role order",
+    "at the beginning",
+];
+
+/// Where a system message has to stand, and how many there may be.
+const PLACES: [&str; 19] = [
+    "first",
+    "at the start",
+    "beginning",
+    "leading",
+    "index 0",
+    "position",
+    "role must be",
+    "only one",
+    "single",
+    "multiple",
+    "more than one",
+    "at most one",
+    "duplicate",
+    "第一",
+    "首",
+    "开头",
+    "最前",
+    "一条",
+    "多条",
 ];
 
 const PERSON_LAST: [&str; 10] = [

@@ -13,9 +13,9 @@ use closing::{Closing, closing};
 use tag::{Found, Match, Opening, find, matches, opening_tag};
 
 /// The tags that thoughts stand between: of most models, Mistral's, ByteDance's Seed, Kimi's,
-/// OpenThoughts', Cohere's, Apertus', MedGemma's, and Gemma's channel. They count in any case, with
+/// OpenThoughts', Cohere's, Apertus', MedGemma's, LongCat's, K2's, and Gemma's channel. They count in any case, with
 /// attributes and white space in them.
-const PAIRS: [(&str, &str); 13] = [
+const PAIRS: [(&str, &str); 17] = [
     ("<think>", THINK_END),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -28,6 +28,10 @@ const PAIRS: [(&str, &str); 13] = [
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<unused94>thought", "<unused95>"),
+    ("<thoughts>", "</thoughts>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("<think_fast>", "</think_fast>"),
+    ("<think_faster>", "</think_faster>"),
     ("<|channel>thought", "<channel|>"),
 ];
 /// What every tag begins with: `<`, `[`, or the first byte of `◁`.

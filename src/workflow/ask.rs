@@ -50,8 +50,10 @@ pub(super) async fn listen(
 pub(super) enum UncalledFor {
     /// No output.
     Nothing,
-    /// What the model would do, said in words, where it says nothing else.
+    /// What the model would do, said in words behind whatever else it says.
     Words,
+    /// The same, but nothing where it says nothing else.
+    Beside,
 }
 
 /// The same, leaving what was heard in `text` when it fails.
@@ -78,8 +80,11 @@ pub(super) async fn listen_into(
                 }
                 // No stage is shown another one's thoughts.
                 let mut text = without_thoughts(std::mem::take(text));
-                if text.trim().is_empty() && uncalled_for == UncalledFor::Words {
-                    text = calls;
+                let is_empty = text.trim().is_empty();
+                if uncalled_for == UncalledFor::Words
+                    || (uncalled_for == UncalledFor::Beside && !is_empty)
+                {
+                    text.push_str(&calls);
                 }
                 if text.trim().is_empty() {
                     return Err(error(model, LlmErrorKind::Empty, "it answered without any text"));

@@ -163,19 +163,30 @@ impl Assignment {
             true => UncalledFor::Nothing,
             false => UncalledFor::Words,
         };
-        let first = if was_shown { UncalledFor::Nothing } else { words };
+        let first = match words {
+            UncalledFor::Words if was_shown => UncalledFor::Beside,
+            words => words,
+        };
         let reply = listen_into(text, model, tracker.call(model, call), tracker, rest, first).await;
         let is_empty = |error: &LlmError| error.kind == LlmErrorKind::Empty;
-        let called = was_shown && tracker.called_tool() && reply.as_ref().is_err_and(is_empty);
-        if !called {
+        // Some servers strip a call that was not to be made, and say nothing at all.
+        let is_empty = reply.as_ref().is_err_and(is_empty);
+        let called = was_shown && tracker.called_tool();
+        if called {
+            model.called_unasked();
+        }
+        if !(was_shown && is_empty) {
             return reply;
         }
-        model.called_unasked();
         let waited = tracker.queued().saturating_sub(queued);
         let left = limit.saturating_sub(begun.elapsed().saturating_sub(waited));
         text.clear();
         let call = self.call(run, model, chosen, left);
-        listen_into(text, model, tracker.call(model, call), tracker, rest, words).await
+        let again = listen_into(text, model, tracker.call(model, call), tracker, rest, words).await;
+        if again.is_ok() {
+            model.called_unasked();
+        }
+        again
     }
 
     fn record(&self, call: super::trace::CallRecord, response: Option<String>) -> WorkerRecord {

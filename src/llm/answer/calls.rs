@@ -4,9 +4,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use serde_json::Value;
-
-use super::ToolPiece;
+use super::{
+    ToolPiece,
+    arguments::{is_empty_object, unwrapped},
+};
 use crate::{
     llm::{Delta, ToolCallDelta, lines::LINE_LIMIT, scan::Scanner},
     types::{FinishReason, Message},
@@ -24,6 +25,8 @@ pub(super) struct ToolCalls {
     unnamed_bytes: usize,
     /// There was a piece that belongs to no call.
     is_misplaced: bool,
+    /// Indices of calls that are the upstream's own.
+    left: HashSet<u64>,
     /// Ids that the conversation has already.
     known_ids: HashSet<String>,
     /// The number of the call that the last piece belongs to, once that was announced.
@@ -42,6 +45,8 @@ struct ToolCall {
     arguments: String,
     /// Follows the arguments to their end.
     scan: Scanner,
+    /// An empty object stood for its arguments, which may only hold the place of what follows.
+    is_told_empty: bool,
     /// It was named once more behind its end, with this id: another call of it begins there.
     again: Option<Option<String>>,
 }
@@ -54,6 +59,8 @@ enum Place {
     New,
     /// To another call of what the one at this place calls.
     Again(usize),
+    /// To a call that has all of it: it is said once more.
+    Known(usize),
     /// Nobody can tell.
     Nowhere,
 }
@@ -70,11 +77,26 @@ impl ToolCalls {
         self.last
     }
 
+    /// Pieces of this index belong to a call that the upstream makes itself.
+    pub(super) fn leave(&mut self, index: u64) {
+        if self.left.len() < MOST_CALLS {
+            self.left.insert(index);
+        }
+    }
+
+    /// Whether it is a piece of such a call.
+    pub(super) fn is_left(&self, piece: &ToolPiece) -> bool {
+        piece.name.is_none() && piece.index.is_some_and(|index| self.left.contains(&index))
+    }
+
     /// Takes a piece; what can be shown of it goes to `out`.
     pub(super) fn take(&mut self, piece: ToolPiece, out: &mut VecDeque<Delta>) {
         let piece = ToolPiece { id: filled(piece.id), name: filled(piece.name), ..piece };
         self.last = None;
-        let place = if piece.begins { Place::New } else { self.place(&piece) };
+        let place = match piece.begins {
+            true => self.known(&piece).map_or(Place::New, Place::Known),
+            false => self.place(&piece),
+        };
         let mut next = match place {
             Place::At(at) => self.add(at, piece, out),
             Place::New => self.begin(piece, out),
@@ -83,6 +105,10 @@ impl ToolCalls {
                 let (name, id) = (call.name.clone(), call.again.take().flatten());
                 let index = piece.index.or(call.index);
                 self.begin(ToolPiece { index, id, name, ..piece }, out)
+            }
+            Place::Known(at) => {
+                self.last = self.calls.get(at).and_then(|call| call.number);
+                None
             }
             Place::Nowhere => {
                 self.is_misplaced = true;
@@ -99,6 +125,12 @@ impl ToolCalls {
     /// Whether there is a call that was named.
     pub(super) fn is_any(&self) -> bool {
         self.announced > 0
+    }
+
+    /// Whether there are calls, and all arguments of each have come.
+    pub(super) fn are_whole(&self) -> bool {
+        let is_whole = |call: &ToolCall| call.is_whole() || call.is_told_empty;
+        self.is_any() && self.calls.iter().all(is_whole)
     }
 
     /// Whether there is a call of this function.
@@ -127,7 +159,9 @@ impl ToolCalls {
 
     /// What is wrong with the calls of a closed answer, in words.
     pub(super) fn fault(&self, reason: FinishReason) -> Option<&'static str> {
-        let is_lost = |call: &ToolCall| call.name.is_none() && !call.arguments.trim().is_empty();
+        let is_lost = |call: &ToolCall| {
+            call.name.is_none() && (call.is_told_empty || !call.arguments.trim().is_empty())
+        };
         if self.is_misplaced || self.calls.iter().any(is_lost) {
             return Some("a piece of a tool call belongs to no call");
         }
@@ -139,6 +173,14 @@ impl ToolCalls {
         let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         let broken = named.any(|call| !is_json(&call.arguments));
         broken.then_some("the arguments of a tool call are not JSON")
+    }
+
+    /// The call that a whole one only says again.
+    fn known(&self, piece: &ToolPiece) -> Option<usize> {
+        let is_same = |call: &ToolCall| {
+            piece.id.is_some() && call.id == piece.id && call.name == piece.name && call.says(piece)
+        };
+        self.calls.iter().position(is_same)
     }
 
     /// The call a piece belongs to.
@@ -176,10 +218,11 @@ impl ToolCalls {
         let is_same = piece.name.is_none() || piece.name == call.name;
         let text = piece.arguments.trim_start();
         let is_rest = call.scan.is_inside() && !text.is_empty() && !text.starts_with('{');
+        let is_whole = call.is_whole() || (call.is_told_empty && piece.name.is_some());
         // A call that has an id is not begun by a piece that has none.
         let lacks_id = call.id.is_some() && piece.id.is_none();
         let is_more = call.index.is_none() || is_rest || piece.name.is_none() || lacks_id;
-        is_same && if call.is_whole() { lacks_id && text.is_empty() } else { is_more }
+        is_same && if is_whole { lacks_id && text.is_empty() } else { is_more }
     }
 
     /// Whether it is what the last call was named once more for.
@@ -191,15 +234,23 @@ impl ToolCalls {
     /// Whether a piece with an id or a name belongs to the call that its index or id leads to.
     fn place_at(&self, at: usize, piece: &ToolPiece) -> Place {
         let Some(call) = self.calls.get(at) else { return Place::New };
-        let (is_blank, is_whole) = (piece.arguments.trim().is_empty(), call.is_whole());
+        let is_blank = piece.arguments.trim().is_empty();
+        // The same id, and not merely none, is the same call, if nothing else speaks against it.
+        let is_same_id = piece.id.is_some() && piece.id == call.id;
+        let is_whole =
+            call.is_whole() || (call.is_told_empty && !is_same_id && piece.name.is_some());
         match (&call.name, &piece.name) {
             (None, _) if is_whole && !is_blank => Place::Nowhere,
+            (Some(known), Some(name)) if known == name && is_same_id && call.says(piece) => {
+                Place::Known(at)
+            }
             (None, _) => Place::At(at),
             // Without an index only the ids tell apart what has no arguments yet: one call or two?
             (Some(known), Some(name))
                 if known == name
                     && piece.index.is_none()
                     && call.arguments.trim().is_empty()
+                    && !call.is_told_empty
                     && call.id.is_some()
                     && piece.id.is_some()
                     && call.id != piece.id =>
@@ -213,7 +264,10 @@ impl ToolCalls {
             },
             // A name in pieces, or another call? That was announced already.
             (Some(_), Some(_))
-                if call.arguments.is_empty() && call.id.is_some() && piece.id.is_none() =>
+                if call.arguments.is_empty()
+                    && !call.is_told_empty
+                    && call.id.is_some()
+                    && piece.id.is_none() =>
             {
                 Place::Nowhere
             }
@@ -243,7 +297,9 @@ impl ToolCalls {
     fn add(&mut self, at: usize, piece: ToolPiece, out: &mut VecDeque<Delta>) -> Option<ToolPiece> {
         let (before, rest) = self.calls.split_at_mut_checked(at)?;
         let call = rest.first_mut()?;
-        if call.is_whole() && piece.name.is_some() {
+        let is_same_id = piece.id.is_some() && piece.id == call.id;
+        let is_over = call.is_whole() || (call.is_told_empty && !is_same_id);
+        if is_over && piece.name.is_some() {
             call.again = Some(piece.id.clone().filter(|id| call.id.as_ref() != Some(id)));
         }
         call.index = call.index.or(piece.index);
@@ -253,6 +309,11 @@ impl ToolCalls {
             true => unwrapped(piece.arguments),
             false => piece.arguments,
         };
+        let is_placeholder = !piece.begins && is_empty_object(&arguments);
+        call.is_told_empty |= call.arguments.is_empty() && is_placeholder;
+        if call.is_told_empty && (is_placeholder || arguments.trim().is_empty()) {
+            arguments.clear();
+        }
         let end = call.scan.feed(&arguments).unwrap_or(arguments.len());
         let rest = match arguments.get(end..).is_some_and(|rest| !rest.trim().is_empty()) {
             true => arguments.split_off(end),
@@ -293,7 +354,13 @@ impl ToolCalls {
 impl ToolCall {
     /// Whether its arguments are there to their end.
     fn is_whole(&self) -> bool {
-        self.scan.is_ended()
+        self.scan.is_ended() || (self.is_told_empty && self.again.is_some())
+    }
+
+    /// Whether its arguments are there to their end, and are those of the piece, at the same index.
+    fn says(&self, piece: &ToolPiece) -> bool {
+        let is_there = piece.index.is_none() || piece.index == self.index;
+        is_there && self.is_whole() && self.arguments.trim() == piece.arguments.trim()
     }
 }
 
@@ -304,30 +371,6 @@ fn more(index: u32, arguments: String) -> Delta {
 
 fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
-}
-
-/// The arguments of a call, as a text or as JSON. In a `piece` of a call an empty object holds the
-/// place for the pieces that follow.
-pub(in crate::llm) fn arguments(written: Option<&Value>, piece: bool) -> String {
-    match written {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Object(fields)) if piece && fields.is_empty() => String::new(),
-        Some(value) => value.to_string(),
-    }
-}
-
-/// What arguments begin with that were written as JSON twice over, or as no JSON object at all:
-/// `null` is nothing.
-fn unwrapped(text: String) -> String {
-    if !text.trim_start().starts_with(['"', 'n']) {
-        return text;
-    }
-    match serde_json::from_str(&text) {
-        Ok(Value::Null) => String::new(),
-        Ok(Value::String(inner)) if inner.trim_start().starts_with('{') => inner,
-        _ => text,
-    }
 }
 
 /// An id for a call whose upstream gave none.

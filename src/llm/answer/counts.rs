@@ -55,7 +55,10 @@ impl Counts {
         let newer = |known: &mut Option<u64>, later: Option<u64>| {
             *known = later.filter(|count| *count > 0).or(*known).or(later);
         };
-        newer(&mut self.prompt, later.prompt);
+        // Where the cached part is said to be nothing now, the prompt lacks it.
+        let lacks_cached = self.cached.is_some() && later.cached == Some(0);
+        let prompt = later.prompt.max(self.prompt.filter(|_| lacks_cached));
+        newer(&mut self.prompt, prompt);
         newer(&mut self.completion, later.completion);
         newer(&mut self.cached, later.cached);
         newer(&mut self.reasoning, later.reasoning);

@@ -56,7 +56,7 @@ fn tool_calls_are_assembled_however_they_come() {
                 tool(Some(1), "b", "g", "{}"),
                 tool(Some(0), "", "", " "),
             ],
-            vec!["a f {} ", "b g {}"],
+            vec!["a f {}", "b g {}"],
         ),
         // no index: by id, else the last
         (
@@ -202,8 +202,8 @@ fn folded_texts_that_are_shown_together_are_one_delta() {
             Piece::Reasoning("m".into()),
             Piece::Text("On".into()),
             Piece::Text("e two".into()),
-            tool(Some(0), "a", "f", "{}"),
-            tool(Some(0), "", "", " "),
+            tool(Some(0), "a", "f", "{"),
+            tool(Some(0), "", "", "}"),
             Piece::Text(" three".into()),
         ]
     };
@@ -218,7 +218,7 @@ fn folded_texts_that_are_shown_together_are_one_delta() {
         });
         (texts.collect::<Vec<_>>(), answer.lengths())
     };
-    assert_eq!(shown(true).0, ["hm", "One two", "{}", " ", " three"]);
-    assert_eq!(shown(false).0, ["h", "m", "On", "e two", "{}", " ", " three"]);
+    assert_eq!(shown(true).0, ["hm", "One two", "{", "}", " three"]);
+    assert_eq!(shown(false).0, ["h", "m", "On", "e two", "{", "}", " three"]);
     assert_eq!(shown(true).1, shown(false).1);
 }

@@ -17,8 +17,29 @@ frame! {
         usage: Option<Box<Object<Usage>>>,
         #[serde(default)]
         object: Option<&'a str>,
-        /// Other places for usage.
-        #[serde(default, alias = "x_groq", alias = "timings", alias = "meta")]
+        /// Other places for usage, and words that are an error's where there is no choice.
+        #[serde(
+            default,
+            alias = "type",
+            alias = "x_groq",
+            alias = "timings",
+            alias = "meta",
+            alias = "message",
+            alias = "msg",
+            alias = "error_message",
+            alias = "error_msg",
+            alias = "errorMessage",
+            alias = "errorMsg",
+            alias = "errmsg",
+            alias = "err_msg",
+            alias = "errMsg",
+            alias = "ret_msg",
+            alias = "retMsg",
+            alias = "resultMsg",
+            alias = "detail",
+            alias = "errors",
+            alias = "reason"
+        )]
         unusual: (),
     }
 }

@@ -11,9 +11,11 @@ use super::wait;
 const MESSAGES: [&str; 7] =
     ["message", "msg", "errormessage", "errormsg", "detail", "statusmsg", "raw"];
 /// The same where nothing else says anything.
-const LAST_RESORTS: [&str; 9] = [
+const LAST_RESORTS: [&str; 11] = [
     "errordescription",
     "errmsg",
+    "retmsg",
+    "resultmsg",
     "statusmessage",
     "faultstring",
     "exception",
@@ -23,8 +25,20 @@ const LAST_RESORTS: [&str; 9] = [
     "title",
 ];
 /// Names of fields that hold a code or a kind of error.
-const CODES: [&str; 8] =
-    ["code", "errorcode", "errcode", "statuscode", "httpcode", "httpstatus", "status", "errortype"];
+const CODES: [&str; 12] = [
+    "code",
+    "errorcode",
+    "errcode",
+    "errno",
+    "retcode",
+    "resultcode",
+    "internalcode",
+    "statuscode",
+    "httpcode",
+    "httpstatus",
+    "status",
+    "errortype",
+];
 /// What an error may quote of the request: none of its own words.
 const QUOTED: [&str; 8] =
     ["messages", "prompt", "input", "request", "tools", "contents", "headers", "ctx"];
@@ -109,11 +123,16 @@ impl Body {
 
     /// An error inside says more than what is around it.
     fn visit_object(&mut self, fields: &Map<String, Value>, depth: usize) {
-        for name in ["error", "errors"] {
-            match fields.get(name) {
-                Some(Value::String(text)) => self.titles.push(text.clone()),
-                Some(inner) => self.visit(inner, depth + 1),
-                None => {}
+        for wanted in ["error", "errors"] {
+            for (_, value) in fields.iter().filter(|(name, _)| folded(name) == wanted) {
+                match value {
+                    Value::String(text) => self.titles.push(text.clone()),
+                    Value::Array(_) => self.take_list(value, depth),
+                    inner => {
+                        self.visit(inner, depth + 1);
+                        self.take_fields(inner);
+                    }
+                }
             }
         }
         self.take_codes(fields);
@@ -127,9 +146,9 @@ impl Body {
                 }
             }
         }
-        if self.texts.is_empty()
-            && let Some(Value::String(text)) = fields.get("error")
-        {
+        let described = fields.get("error_description").and_then(Value::as_str);
+        let named = fields.get("error").and_then(Value::as_str);
+        if let (true, Some(text)) = (self.texts.is_empty(), described.or(named)) {
             self.take_text(text, depth);
         }
         for (name, value) in fields {
@@ -139,6 +158,17 @@ impl Body {
                 || QUOTED.contains(&name.as_str());
             if !is_known {
                 self.visit(value, depth + 1);
+            }
+        }
+    }
+
+    /// Lists of words under the names of fields, as ASP.NET has them.
+    fn take_fields(&mut self, value: &Value) {
+        let fields = value.as_object().into_iter().flatten();
+        for (name, words) in fields.filter_map(|(name, words)| Some((name, words.as_array()?))) {
+            let words = words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; ");
+            if !words.is_empty() && self.texts.is_empty() {
+                self.push_text(&format!("{name}: {words}"));
             }
         }
     }

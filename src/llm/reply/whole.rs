@@ -33,7 +33,10 @@ impl ReplyReader {
             Some(Err(error)) if error.is_eof() => {
                 self.fail(Failure::new(LlmErrorKind::Truncated, "the reply was cut off"));
             }
-            _ => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is not JSON")),
+            _ => match self.mender.mend(&text).and_then(|text| serde_json::from_str(&text).ok()) {
+                Some(value) => self.read_reply(&value),
+                None => self.fail(Failure::new(LlmErrorKind::Garbled, "the reply is not JSON")),
+            },
         }
     }
 

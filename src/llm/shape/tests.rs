@@ -105,6 +105,41 @@ fn refusals_name_the_shape() {
             shape(Shape::PersonLast),
         ),
         (403, "System message must be at the beginning.", "u:a s:b u:c", None),
+        (
+            400,
+            "Expected last role User or Tool (or Assistant with prefix True) for serving but got system",
+            "s:a u:b s:c",
+            shape(Shape::OneSystem),
+        ),
+        (
+            500,
+            "Only user and assistant roles are supported, with the exception of an initial optional \
+             system message!",
+            "s:a u:b s:c",
+            shape(Shape::OneSystem),
+        ),
+        (
+            422,
+            "messages.1.role: Input should be 'user', 'assistant' or 'tool'",
+            "u:a s:b u:c",
+            shape(Shape::OneSystem),
+        ),
+        (
+            400,
+            "messages.0.role: Input should be 'user' or 'assistant'",
+            "s:a u:b",
+            shape(Shape::NoSystem),
+        ),
+        (400, "Only user and assistant roles are supported!", "s:a u:b", shape(Shape::NoSystem)),
+        (
+            400,
+            "This model only supports single system message",
+            "s:a u:b s:c",
+            shape(Shape::OneSystem),
+        ),
+        (400, "system messages are only allowed at the start", "u:b s:c", shape(Shape::OneSystem)),
+        (400, "messages 参数非法：system 消息只能位于首位", "u:b s:c u:d", shape(Shape::OneSystem)),
+        (400, "The system is busy", "u:b s:c u:d", None),
         (400, "the model is asleep", "u:a s:b u:c", None),
     ] {
         assert_eq!(refuse(status, words, text), want, "{words}");

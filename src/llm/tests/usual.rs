@@ -58,75 +58,41 @@ fn what_may_be_an_error_is_not_usual() {
     }
 }
 
+/// What may stand beside, or in the place of, what a frame has.
+const NAMES: &str = "error object choices usage usageMetadata usage_metadata metrics timings delta text \
+    amazon-bedrock-invocationMetrics content response type finish_reason finishReason stop_reason \
+    functionCall tool_calls reasoning reasoning_content reasoning_details refusal done done_reason \
+    thinking thought signature parts x_groq prompt_eval_count eval_count promptFeedback index";
+
 /// Every place in every frame, one change at a time.
 #[test]
 fn wherever_something_else_stands_a_frame_says_the_same_with_and_without_a_tree() {
-    let names = [
-        "",
-        "error",
-        "object",
-        "choices",
-        "usage",
-        "usageMetadata",
-        "usage_metadata",
-        "metrics",
-        "timings",
-        "amazon-bedrock-invocationMetrics",
-        "message",
-        "delta",
-        "text",
-        "content",
-        "response",
-        "type",
-        "finish_reason",
-        "finishReason",
-        "stop_reason",
-        "functionCall",
-        "tool_calls",
-        "reasoning",
-        "reasoning_content",
-        "reasoning_details",
-        "refusal",
-        "done",
-        "done_reason",
-        "thinking",
-        "thought",
-        "signature",
-        "parts",
-        "x_groq",
-        "prompt_eval_count",
-        "eval_count",
-        "promptFeedback",
-        "index",
-    ];
-    let counts = json!({"prompt_tokens": 3, "completion_tokens": 4, "input_tokens": 3, "output_tokens": 4,
-        "promptTokenCount": 3, "candidatesTokenCount": 4, "prompt_eval_count": 3, "eval_count": 4});
-    let values = [
-        counts,
-        json!({}),
-        json!([]),
-        json!(["x"]),
-        json!("x"),
-        json!(""),
-        json!(7),
-        Value::Null,
-        json!(true),
-    ];
+    let names = NAMES.split_whitespace().chain([""]).chain(error_frame::WORDS);
+    let names: Vec<&str> = names.chain(error_frame::CODES).collect();
+    let counts = json!({"prompt_tokens": 3, "completion_tokens": 4, "input_tokens": 3,
+        "output_tokens": 4, "promptTokenCount": 3, "candidatesTokenCount": 4,
+        "prompt_eval_count": 3, "eval_count": 4});
+    let values = json!([counts, {}, [], ["x"], "x", "error", "", 7, null, true]);
     for which in Protocol::ALL {
-        for (frame, name) in frames(which).iter().flat_map(|frame| names.map(|name| (frame, name)))
-        {
-            for (place, with) in
-                (0..places(frame)).flat_map(|at| values.iter().map(move |v| (at, v)))
+        for frame in frames(which) {
+            for (place, name) in
+                (0..places(&frame)).flat_map(|at| names.iter().map(move |n| (at, n)))
             {
-                let mut frame = frame.clone();
-                change_at(&mut frame, &mut { place }, name, with);
-                let (text, mut read) = (frame.to_string(), Vec::new());
-                let usual = wire(which).usual(&text, &mut |piece| read.push(piece));
-                let want = if usual { wire(which).pieces(&frame).ok() } else { Some(Vec::new()) };
-                assert_eq!(want, Some(read), "{which:?} {usual}: {frame}");
+                for with in values.as_array().expect("a list") {
+                    let mut frame = frame.clone();
+                    change_at(&mut frame, &mut { place }, name, with);
+                    same_with_and_without_a_tree(which, &frame);
+                }
             }
         }
     }
+}
+
+fn same_with_and_without_a_tree(which: Protocol, frame: &Value) {
+    let (text, mut read) = (frame.to_string(), Vec::new());
+    let usual = wire(which).usual(&text, &mut |piece| read.push(piece));
+    let want = if usual { wire(which).pieces(frame).ok() } else { Some(Vec::new()) };
+    assert_eq!(want, Some(read), "{which:?} {usual}: {frame}");
 }
 
 fn parts(value: &mut Value) -> Vec<&mut Value> {

@@ -490,6 +490,8 @@ async fn any_framing_is_read() {
     let delta = json!({"choices": [{"delta": {"content": "hi"}}]});
     let again =
         json!({"choices": [{"delta": {}, "message": {"content": "hi"}, "finish_reason": "stop"}]});
+    let empty = json!({"choices": [{"delta": {"role": "assistant", "content": ""},
+        "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]});
     let both = json!({"choices": [{"delta": null, "message": {"content": "hi"}, "finish_reason": "stop"}]});
     let usual = [says("hi"), ends("stop"), DONE.to_owned()].concat();
     let sse = "text/event-stream";
@@ -512,6 +514,30 @@ async fn any_framing_is_read() {
         ("a message behind deltas", sse, format!("data: {delta}\n\ndata: {again}\n\n{DONE}")),
         ("choices of null", sse, format!("data: {{\"choices\":null}}\n\n{usual}")),
         ("no space", sse, usual.replace("data: ", "data:")),
+        ("an empty delta beside a message", sse, format!("data: {empty}\n\n{DONE}")),
+        ("an empty delta beside a message, whole", "application/json", empty.to_string()),
+        ("signs of life in words", sse, format!("data: [START]\n\ndata: connected\n\n{usual}")),
+        (
+            "numbers that are none",
+            sse,
+            format!(
+                "data: {{\"choices\":[{{\"delta\":{{\"content\":\"\"}},\"logprobs\":NaN}}]}}\n\n{usual}"
+            ),
+        ),
+        (
+            "an error that is none",
+            sse,
+            format!(
+                "data: {{\"error\":{{\"code\":0,\"message\":\"\"}},\"choices\":[]}}\n\n{usual}"
+            ),
+        ),
+        (
+            "a remark",
+            sse,
+            format!(
+                "data: {{\"warning\":{{\"message\":\"deprecated\"}},\"choices\":[]}}\n\n{usual}"
+            ),
+        ),
         ("no blank lines", sse, glued),
         (
             "several objects in one event",

@@ -55,6 +55,12 @@ async fn a_fault_of_the_request_is_not_booked_on_the_endpoint() {
         (404, r#"{"error":{"message":"model m is currently unavailable"}}"#),
         (404, r#"{"error":{"message":"tool not found: the model cannot call f"}}"#),
         (413, r#"{"error":{"message":"too large"}}"#),
+        // Everyday words, which the list does not bear out.
+        (403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"no file abc"}}"#),
+        (403, r#"{"message":"Access Denied","reference":"18.7a1b"}"#),
+        (403, r#"{"error":{"message":"credentials detected in the text"}}"#),
+        (403, r#"{"detail":"Image input is not enabled for your account"}"#),
+        (404, r#"{"error":{"message":"Model m with modality image is not supported"}}"#),
     ];
     let stories = faults.iter().flat_map(|fault| PROTOCOLS.map(|protocol| (fault, protocol)));
     let stories = stories.map(|(&(status, body), protocol)| async move {
@@ -79,7 +85,7 @@ async fn what_is_about_key_or_model_puts_an_endpoint_out_at_once() {
     for (status, body) in [
         (401, ""),
         (403, r#"{"error":{"message":"Invalid API key"}}"#),
-        (403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"no"}}"#),
+        (403, r#"{"error":{"code":"invalid_api_key","message":"no"}}"#),
         (404, r#"{"error":{"code":"model_not_found","message":"nope"}}"#),
         (404, r#"{"error":"model 'm' not found, try pulling it first"}"#),
     ] {

@@ -196,6 +196,63 @@ async fn arguments_are_read_however_they_are_written() {
             vec![one],
         ),
         (
+            "a text of an empty object before them, all of it under one name",
+            "openai",
+            vec![
+                call(json!({"index": 0, "id": "x", "function": function("f", json!("{}"))})),
+                call(json!({"index": 0, "id": "x", "function": function("f", json!(one.1))})),
+            ],
+            vec![one],
+        ),
+        (
+            "a call that is said again",
+            "openai",
+            vec![
+                call(json!({"index": 0, "id": "x", "function": function("f", json!(one.1))})),
+                call(json!({"index": 0, "id": "x", "function": function("f", json!(one.1))})),
+            ],
+            vec![one],
+        ),
+        (
+            "under another name",
+            "openai",
+            vec![call(
+                json!({"index": 0, "id": "x", "function": {"name": "f", "parameters": {"a": 1}}}),
+            )],
+            vec![one],
+        ),
+        (
+            "under another name",
+            "ollama",
+            vec![format!(
+                "{}\n",
+                json!({"message": {"content": "", "tool_calls": [
+                    {"function": {"name": "f", "parameters": {"a": 1}}}]},
+                    "done": true, "done_reason": "stop"})
+            )],
+            vec![one],
+        ),
+        (
+            "beside a call that the upstream makes itself",
+            "anthropic",
+            vec![
+                [
+                    json!({"type": "content_block_start", "index": 0, "content_block":
+                    {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}}),
+                    json!({"type": "content_block_delta", "index": 0, "delta":
+                    {"type": "input_json_delta", "partial_json": "{\"query\":\"x\"}"}}),
+                    json!({"type": "content_block_start", "index": 1, "content_block":
+                    {"type": "tool_use", "id": "x", "name": "f", "input": {}}}),
+                    json!({"type": "content_block_delta", "index": 1, "delta":
+                    {"type": "input_json_delta", "partial_json": one.1}}),
+                    json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+                ]
+                .map(|event| format!("data: {event}\n\n"))
+                .concat(),
+            ],
+            vec![one],
+        ),
+        (
             "no function around",
             "openai",
             vec![call(json!({"index": 0, "id": "x", "name": "f", "arguments": one.1}))],
@@ -364,6 +421,12 @@ async fn a_failure_by_another_name_fails_the_call() {
         "data: {\"fault\":{\"faultstring\":\"boom\"}}\n\n",
         "data: {\"status\":\"failed\",\"reason\":\"boom\"}\n\n",
         "<html><body>502 Bad Gateway</body></html>\n\n",
+        "data: {\"message\":\"boom\",\"type\":\"server_error\",\"param\":\"\",\"code\":null}\n\n",
+        "data: {\"message\":\"负载已饱和，请稍后再试\",\"type\":\"new_api_error\"}\n\n",
+        "data: {\"errno\":110,\"errmsg\":\"boom\"}\n\n",
+        "data: {\"ret_code\":-1,\"ret_msg\":\"boom\"}\n\n",
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"engine_overloaded\"}]}\n\n",
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":{\"type\":\"abort\"}}]}\n\n",
     ] {
         let upstream =
             cast(Script::plays([text("half"), raw(failure), raw(DONE), Beat::End])).await;

@@ -133,6 +133,55 @@ fn pieces_find_their_call_or_fail_the_answer() {
             vec![format!("f {one}")],
         ),
         ("no arguments", vec![piece(Some(0), "a", "f", "")], vec!["f {}".to_owned()]),
+        (
+            "a whole call said once more",
+            vec![
+                piece(Some(0), "a", "f", one),
+                piece(Some(0), "a", "f", one),
+                piece(Some(1), "b", "f", one),
+                piece(Some(0), "a", "f", one),
+            ],
+            vec![format!("f {one}"), format!("f {one}")],
+        ),
+        (
+            "all of it once more behind its pieces",
+            vec![
+                piece(Some(0), "a", "f", "{\"a\""),
+                piece(Some(0), "", "", ":\"1\"}"),
+                piece(None, "a", "f", one),
+            ],
+            vec![format!("f {one}")],
+        ),
+        (
+            "an empty object in the place of what follows under the same name",
+            vec![piece(Some(0), "a", "f", "{}"), piece(Some(0), "a", "f", one)],
+            vec![format!("f {one}")],
+        ),
+        (
+            "an empty object in the place of pieces",
+            vec![
+                piece(Some(0), "a", "f", " { }"),
+                piece(Some(0), "", "", "{\"a\""),
+                piece(Some(0), "", "", ":\"1\"}"),
+            ],
+            vec![format!("f {one}")],
+        ),
+        (
+            "calls without arguments",
+            vec![
+                piece(Some(0), "a", "f", "{}"),
+                piece(Some(0), "b", "f", "{}"),
+                piece(Some(0), "", "g", "{}"),
+                piece(Some(1), "", "g", "{}"),
+                piece(Some(1), "", "h", two),
+            ],
+            vec!["f {}".into(), "f {}".into(), "g {}".into(), "g {}".into(), format!("h {two}")],
+        ),
+        (
+            "one without arguments before another, both without ids",
+            vec![piece(Some(0), "", "f", "{}"), piece(Some(0), "", "f", two)],
+            vec!["f {}".to_owned(), format!("f {two}")],
+        ),
     ] {
         assert_eq!(fold(pieces), (want, false), "{kind}");
     }
