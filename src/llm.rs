@@ -229,11 +229,13 @@ pub enum Delta {
 pub enum StatePiece {
     /// OpenRouter's `reasoning_details`, a piece of them perhaps; never empty.
     Details(Vec<Value>),
+    /// Other fields of the message, a piece of them perhaps; never none.
+    Fields(Map<String, Value>),
     /// Fields beside a tool call, never none; as a rule told before its first piece.
     Call {
         /// Which call, from 0.
         index: u32,
-        /// `extra_content`.
+        /// `extra_content` and its like.
         fields: Map<String, Value>,
     },
 }
@@ -266,6 +268,7 @@ impl std::fmt::Debug for StatePiece {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Details(details) => write!(f, "Details({})", details.len()),
+            Self::Fields(fields) => write!(f, "Fields({})", fields.len()),
             Self::Call { index, fields } => write!(f, "Call({index}, {} fields)", fields.len()),
         }
     }

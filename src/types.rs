@@ -21,5 +21,8 @@ pub use request::{
 };
 pub use schema::JsonSchema;
 pub use secret::ApiKey;
-pub use turn::{TurnExtras, TurnState, UnknownFields, overlay};
+pub use turn::{
+    CALL_STATE, MESSAGE_STATE, TurnExtras, TurnState, UnknownFields, join_state, overlay,
+    pick_state, take_state,
+};
 pub use usage::{FinishReason, Usage};

@@ -65,7 +65,7 @@ pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExe
 
 use crate::{
     llm::{StatePiece, ToolCallDelta, split_folded},
-    types::{FinishReason, ToolCall, TurnState, Usage, WorkflowId},
+    types::{FinishReason, ToolCall, TurnState, Usage, WorkflowId, join_state},
 };
 
 /// One execution. Dropping `events` cancels it.
@@ -269,6 +269,8 @@ pub struct Answer {
 pub struct AnswerState {
     /// OpenRouter's `reasoning_details`.
     pub details: Vec<Value>,
+    /// Other fields of the message.
+    pub fields: Map<String, Value>,
     /// Fields beside the tool calls, by the calls' numbers.
     pub calls: BTreeMap<u32, Map<String, Value>>,
 }
@@ -300,6 +302,9 @@ impl Answer {
                 state.details = std::mem::take(&mut self.state.details);
                 details.iter().for_each(|detail| state.add_detail(detail.clone()));
                 self.state.details = state.details;
+            }
+            Event::State(StatePiece::Fields(fields)) => {
+                join_state(&mut self.state.fields, fields.clone());
             }
             Event::State(StatePiece::Call { index, fields }) => {
                 self.state.calls.entry(*index).or_default().extend(fields.clone());

@@ -17,7 +17,7 @@ use super::{
     lookup::get_path,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
-    repair::{Field, Parameter, field},
+    repair::{Field, Parameter, STOP_WORDS, field},
     state::Kept,
     tool_schema::list_unions,
     wire::{Feature, Tell, Wire, below_version, object, put_secret},
@@ -124,7 +124,11 @@ impl Wire for Anthropic {
     fn lacks(&self, what: Feature) -> bool {
         matches!(
             what,
-            Feature::Plain | Feature::JsonMode | Feature::OldToolTurns | Feature::LateSystem
+            Feature::Plain
+                | Feature::JsonMode
+                | Feature::OldToolTurns
+                | Feature::LateSystem
+                | Feature::Silence
         )
     }
 
@@ -149,7 +153,7 @@ impl Wire for Anthropic {
             field("/top_p", Parameter::TopP, &["top_p"]),
             field("/temperature", Parameter::Temperature, &["temperature"]),
             field("/top_k", Parameter::TopK, &["top_k"]),
-            field("/stop_sequences", Parameter::Stop, &["stop_sequences", "stop sequence", "stop"]),
+            field("/stop_sequences", Parameter::Stop, STOP_WORDS),
         ];
         &FIELDS
     }

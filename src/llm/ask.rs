@@ -66,6 +66,11 @@ impl Ask<'_> {
                 return Some(format!("image URLs are not supported by model '{name}'"));
             }
         }
+        if self.lacks(Feature::Silence) && self.says_nothing() {
+            return Some(format!(
+                "messages: nothing is said in them, and model '{name}' needs a text"
+            ));
+        }
         if needs_tools(self.call) {
             if self.is_plain() {
                 return Some(format!(
@@ -77,6 +82,13 @@ impl Ask<'_> {
             }
         }
         None
+    }
+
+    /// Whether not a word would be sent.
+    fn says_nothing(&self) -> bool {
+        self.call.appendix.is_none()
+            && self.call.format == OutputFormat::Text
+            && self.call.messages.iter().all(prompt::is_blank)
     }
 
     fn lacks(&self, what: Feature) -> bool {
@@ -185,10 +197,15 @@ impl Ask<'_> {
         }
     }
 
-    /// Puts in what the client sent that nobody here knows, when it is spelled in the model's protocol.
+    /// Puts in what the client sent that nobody here knows, when it is spelled in the model's protocol,
+    /// but for what the model has refused.
     pub(super) fn insert_extra(&self, body: &mut Map<String, Value>) {
         let Some(extra) = self.extra() else { return };
-        for (name, value) in &extra.fields {
+        let refusable = wire(self.config.protocol).refusable();
+        let is_refused = |name: &str| {
+            refusable.iter().any(|field| field.is(name) && !self.may_send(field.means))
+        };
+        for (name, value) in extra.fields.iter().filter(|(name, _)| !is_refused(name)) {
             body.entry(name.clone()).or_insert_with(|| value.clone());
         }
         for (name, within) in &extra.within {

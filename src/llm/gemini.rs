@@ -17,7 +17,8 @@ use super::{
     openai,
     prompt::{self, Turn, Turns},
     refusal::Refusal,
-    repair::{Field, Parameter, field},
+    repair::{Field, Parameter, STOP_WORDS, field},
+    state::Kept,
     tool_schema::list_unions,
     wire::{Feature, Tell, Wire, below_version, names, put_secret},
 };
@@ -127,7 +128,7 @@ impl Wire for Gemini {
 
     /// A URL would need its media type beside it, which nobody told.
     fn lacks(&self, what: Feature) -> bool {
-        matches!(what, Feature::Plain | Feature::ImageUrl | Feature::LateSystem)
+        matches!(what, Feature::Plain | Feature::ImageUrl | Feature::LateSystem | Feature::Silence)
     }
 
     fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
@@ -173,12 +174,8 @@ const FIELDS: [Field; 12] = [
     field("/generationConfig/temperature", Parameter::Temperature, &["temperature"]),
     field("/generationConfig/topP", Parameter::TopP, &["top_p"]),
     field("/generationConfig/topK", Parameter::TopK, &["top_k"]),
-    field("/generationConfig/seed", Parameter::Seed, &["seed"]),
-    field(
-        "/generationConfig/stopSequences",
-        Parameter::Stop,
-        &["stop", "stop_sequences", "stop sequence"],
-    ),
+    field("/generationConfig/seed", Parameter::Seed, &["seed", "random_seed"]),
+    field("/generationConfig/stopSequences", Parameter::Stop, STOP_WORDS),
     field(
         "/toolConfig",
         Parameter::ToolChoice,
@@ -341,10 +338,17 @@ fn parts(message: &Message) -> Vec<Value> {
         }
         Value::Object(part)
     });
-    message.parts.iter().filter_map(part).chain(calls).collect()
+    let mut said: Vec<Value> = message.parts.iter().filter_map(part).collect();
+    if let Some(signature) = message.state().and_then(|state| signature(&state.fields)) {
+        match said.last_mut().and_then(Value::as_object_mut) {
+            Some(last) => drop(last.insert(SIGNATURE.to_owned(), signature)),
+            None => said.push(json!({"text": "", SIGNATURE: signature})),
+        }
+    }
+    said.into_iter().chain(calls).collect()
 }
 
-/// The signature beside a call, in the form of Google's endpoint for OpenAI's protocol, which clients
+/// The signature beside a call or a text, in the form of Google's endpoint for OpenAI's protocol, which clients
 /// of that know.
 fn signature(beside: &Map<String, Value>) -> Option<Value> {
     let signature = get_path(beside.get("extra_content")?, "google/thought_signature")?;
@@ -412,13 +416,14 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
         let is_thought = part.get("thought").and_then(Value::as_bool) == Some(true);
         let text = text.into();
         pieces.push(if is_thought { Piece::Reasoning(text) } else { Piece::Text(text) });
+        // It is of the turn, in the form of Google's endpoint for OpenAI's protocol.
+        let signature = signature_of(part).filter(|_| part.get("functionCall").is_none());
+        pieces.extend(signature.map(|it| Piece::Kept(Kept::Fields(openai::extra_content(&it)))));
     }
     if let Some(call) = either(part, "functionCall", "function_call").filter(|it| it.is_object()) {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let id = text(call.get("id")).filter(|id| !id.is_empty()).unwrap_or_else(call_id);
-        let signature =
-            text(either(part, SIGNATURE, "thought_signature")).filter(|text| !text.is_empty());
-        let beside = signature.map(|signature| json!({"google": {"thought_signature": signature}}));
+        let beside = signature_of(part);
         let goes_on = either(call, "willContinue", "will_continue") == Some(&Value::Bool(true))
             || either(call, "partialArgs", "partial_args").is_some_and(|parts| !parts.is_null());
         let arguments = match goes_on {
@@ -436,6 +441,12 @@ fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
             beside: beside.as_ref().map(openai::extra_content).map(Box::new),
         }));
     }
+}
+
+/// A part's signature, as Google's endpoint for OpenAI's protocol has it in `extra_content`.
+fn signature_of(part: &Value) -> Option<Value> {
+    let signature = either(part, SIGNATURE, "thought_signature")?.as_str()?;
+    (!signature.is_empty()).then(|| json!({"google": {"thought_signature": signature}}))
 }
 
 fn finish(reason: &str) -> Result<Option<FinishReason>, Refusal> {

@@ -16,7 +16,7 @@ use super::{
     lookup::get_path,
     openai, prompt,
     refusal::Refusal,
-    repair::{Field, Parameter, field},
+    repair::{Field, Parameter, STOP_WORDS, field},
     wire::{Feature, Tell, Wire, below, names},
 };
 use crate::{
@@ -112,13 +112,17 @@ impl Wire for Ollama {
                 Parameter::FrequencyPenalty,
                 &["frequency_penalty"],
             ),
-            field("/options/repeat_penalty", Parameter::RepeatPenalty, &["repeat_penalty"]),
+            field(
+                "/options/repeat_penalty",
+                Parameter::RepeatPenalty,
+                &["repeat_penalty", "repetition_penalty"],
+            ),
             field("/options/temperature", Parameter::Temperature, &["temperature"]),
             field("/options/top_p", Parameter::TopP, &["top_p"]),
             field("/options/top_k", Parameter::TopK, &["top_k"]),
             field("/options/min_p", Parameter::MinP, &["min_p"]),
-            field("/options/seed", Parameter::Seed, &["seed"]),
-            field("/options/stop", Parameter::Stop, &["stop", "stop sequence"]),
+            field("/options/seed", Parameter::Seed, &["seed", "random_seed"]),
+            field("/options/stop", Parameter::Stop, STOP_WORDS),
         ];
         &FIELDS
     }
@@ -169,6 +173,7 @@ fn options(ask: &Ask<'_>) -> Map<String, Value> {
     let stop = ask.stop();
     let most = ask.call.max_tokens.map(|most| ("num_predict".to_owned(), most.into()));
     options.extend(most);
+    let repeat_penalty = sampling.repeat_penalty.or(sampling.repetition_penalty);
     let fields = [
         ("temperature", Parameter::Temperature, ask.temperature().map(number)),
         ("top_p", Parameter::TopP, sampling.top_p.map(number)),
@@ -177,7 +182,7 @@ fn options(ask: &Ask<'_>) -> Map<String, Value> {
         ("seed", Parameter::Seed, sampling.seed.map(Value::from)),
         ("presence_penalty", Parameter::PresencePenalty, sampling.presence_penalty.map(number)),
         ("frequency_penalty", Parameter::FrequencyPenalty, sampling.frequency_penalty.map(number)),
-        ("repeat_penalty", Parameter::RepeatPenalty, sampling.repeat_penalty.map(number)),
+        ("repeat_penalty", Parameter::RepeatPenalty, repeat_penalty.map(number)),
         ("stop", Parameter::Stop, (!stop.is_empty()).then(|| stop.into())),
     ];
     for (name, parameter, value) in fields {

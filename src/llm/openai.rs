@@ -1,12 +1,12 @@
 //! The OpenAI-compatible protocol: bodies, replies and stream chunks of `/chat/completions` and
 //! `/completions`. Pure.
 
+mod refusable;
+mod state;
 mod usage;
 mod usual;
 
 pub(in crate::llm) use usage::read as counts;
-
-use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -20,16 +20,15 @@ use super::{
     lookup::get_path,
     prompt,
     refusal::Refusal,
-    repair::{Field, Parameter, field},
-    state::Kept,
+    repair::{Field, Parameter},
     tool_schema::list_unions,
     wire::{Feature, Tell, Wire, below, object},
 };
 use crate::{
     config::{self, StructuredOutput},
     types::{
-        Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition, TurnState,
-        UnknownFields, overlay,
+        Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition, UnknownFields,
+        overlay,
     },
 };
 
@@ -74,10 +73,7 @@ impl Wire for OpenAi {
     fn thoughts_field(&self, frame: &Value) -> &'static str {
         let choice = get_path(frame, "choices/0");
         let said = choice.and_then(|choice| choice.get("delta").or_else(|| choice.get("message")));
-        let filled = |name: &&&str| {
-            said.and_then(|said| said.get(**name)?.as_str()).is_some_and(|text| !text.is_empty())
-        };
-        THOUGHTS.iter().find(|name| filled(name)).copied().unwrap_or_default()
+        said.and_then(state::thoughts_field).unwrap_or_default()
     }
 
     fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
@@ -106,34 +102,9 @@ impl Wire for OpenAi {
     }
 
     fn refusable(&self) -> &'static [Field] {
-        &FIELDS
+        &refusable::FIELDS
     }
 }
-
-/// The names thoughts go by; a server that sends two means the same by both.
-const THOUGHTS: [&str; 2] = ["reasoning_content", "reasoning"];
-
-const FIELDS: [Field; 15] = [
-    field("/max_completion_tokens", Parameter::MaxCompletionTokens, &["max_completion_tokens"]),
-    field("/max_tokens", Parameter::MaxTokens, &["max_tokens"]),
-    field("/stream_options", Parameter::StreamOptions, &["stream_options"]),
-    field("/parallel_tool_calls", Parameter::ParallelToolCalls, &["parallel_tool_calls"]),
-    field(
-        "/reasoning_effort",
-        Parameter::Effort,
-        &["reasoning_effort", "reasoning.effort", "reasoning"],
-    ),
-    field("/presence_penalty", Parameter::PresencePenalty, &["presence_penalty"]),
-    field("/frequency_penalty", Parameter::FrequencyPenalty, &["frequency_penalty"]),
-    field("/repeat_penalty", Parameter::RepeatPenalty, &["repeat_penalty"]),
-    field("/temperature", Parameter::Temperature, &["temperature"]),
-    field("/top_p", Parameter::TopP, &["top_p"]),
-    field("/top_k", Parameter::TopK, &["top_k"]),
-    field("/min_p", Parameter::MinP, &["min_p"]),
-    field("/seed", Parameter::Seed, &["seed"]),
-    field("/stop", Parameter::Stop, &["stop", "stop_sequences", "stop sequence"]),
-    field("/tool_choice", Parameter::ToolChoice, &["tool_choice"]),
-];
 
 /// The body of a request.
 fn body(ask: &Ask<'_>) -> Body {
@@ -189,6 +160,7 @@ fn sampling(ask: &Ask<'_>, body: &mut Map<String, Value>) {
         ("presence_penalty", Parameter::PresencePenalty, sampling.presence_penalty.map(number)),
         ("frequency_penalty", Parameter::FrequencyPenalty, sampling.frequency_penalty.map(number)),
         ("repeat_penalty", Parameter::RepeatPenalty, sampling.repeat_penalty.map(number)),
+        ("repetition_penalty", Parameter::RepeatPenalty, sampling.repetition_penalty.map(number)),
     ];
     for (name, parameter, value) in fields {
         if let Some(value) = value.filter(|_| ask.may_send(parameter)) {
@@ -228,7 +200,9 @@ fn response_format(ask: &Ask<'_>) -> Option<Value> {
 
 fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
     let tools = ask.tools();
-    if tools.is_empty() {
+    // What are no functions, for an upstream that has such.
+    let others = ask.extra().and_then(|extra| extra.fields.get("tools")?.as_array());
+    if tools.is_empty() && others.is_none() {
         return;
     }
     let own = ask.extra().is_some();
@@ -237,6 +211,7 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
         tool.pointer_mut("/function/parameters").into_iter().for_each(list_unions);
         tool
     });
+    let tools = tools.chain(others.into_iter().flatten().cloned());
     body.insert("tools".into(), tools.collect());
     let choice = ask.tool_choice().map(|choice| match choice {
         ToolChoice::None => "none".into(),
@@ -274,10 +249,14 @@ fn message(message: &Message) -> Value {
     let mut fields = Map::new();
     fields.insert("role".into(), message.role.as_str().into());
     let content = content_of(message, unknown);
+    let content = match message.state() {
+        Some(turn) => state::content(turn, content),
+        None => content,
+    };
     let nothing = content.as_str() == Some("") && !message.tool_calls.is_empty();
     fields.insert("content".into(), if nothing { Value::Null } else { content });
-    if let Some(state) = message.state() {
-        state_fields(state, &mut fields);
+    if let Some(turn) = message.state() {
+        state::write(turn, &mut fields);
     }
     if !message.tool_calls.is_empty() {
         let calls = message.tool_calls.iter().enumerate().map(|(place, call)| {
@@ -319,21 +298,6 @@ fn content_of(message: &Message, unknown: Option<&UnknownFields>) -> Value {
     match written.next() {
         Some(first) => std::iter::once(first).chain(written).collect(),
         None => "".into(),
-    }
-}
-
-/// Thoughts in the field they came in, or in the one most servers have; details beside them.
-fn state_fields(state: &TurnState, fields: &mut Map<String, Value>) {
-    let field = match state.field.as_deref() {
-        Some("") => None,
-        Some(known) if THOUGHTS.contains(&known) => Some(known),
-        Some(_) | None => THOUGHTS.first().copied(),
-    };
-    if let Some(field) = field.filter(|_| !state.thoughts.is_empty()) {
-        fields.insert(field.into(), state.thoughts.clone().into());
-    }
-    if !state.details.is_empty() {
-        fields.insert("reasoning_details".into(), state.details.clone().into());
     }
 }
 
@@ -400,28 +364,12 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
 /// one.
 fn spoken(said: &Value, in_message: bool) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
-    let details = said.get("reasoning_details").and_then(Value::as_array);
-    let details = details.filter(|details| !details.is_empty());
-    pieces.extend(details.cloned().map(Kept::Details).map(Piece::Kept));
-    pieces.extend(reasoning(said).map(Piece::Reasoning));
+    pieces.extend(state::kept(said).map(Piece::Kept));
+    pieces.extend(state::thoughts(said).map(Piece::Reasoning));
     content(said.get("content"), &mut pieces);
     content(said.get("refusal"), &mut pieces);
     pieces.extend(calls(said).map(|call| Piece::Tool(tool_piece(call, in_message))));
     pieces
-}
-
-/// The thoughts in a field of their own, else those of the details.
-fn reasoning(said: &Value) -> Option<Cow<'_, str>> {
-    let named = THOUGHTS
-        .iter()
-        .find_map(|name| said.get(*name).and_then(Value::as_str).filter(|text| !text.is_empty()));
-    if let Some(text) = named {
-        return Some(text.into());
-    }
-    let details = said.get("reasoning_details")?.as_array()?;
-    let text: String =
-        details.iter().filter_map(|detail| detail.get("text").and_then(Value::as_str)).collect();
-    (!text.is_empty()).then_some(text.into())
 }
 
 /// Content is a text, or a list of parts; Mistral's `thinking` parts hold a list of their own.
@@ -430,11 +378,9 @@ fn content<'v>(content: Option<&'v Value>, pieces: &mut Vec<Piece<'v>>) {
         Some(Value::String(text)) if !text.is_empty() => pieces.push(Piece::Text(text.into())),
         Some(Value::Array(parts)) => {
             for part in parts {
-                if let Some(thoughts) = part.get("thinking").and_then(Value::as_array) {
-                    let text = thoughts.iter().filter_map(|one| one.get("text")?.as_str());
-                    pieces.push(Piece::Reasoning(text.collect()));
-                } else {
-                    self::content(part.get("text"), pieces);
+                match state::thoughts_of_part(part) {
+                    Some(thoughts) => pieces.push(Piece::Reasoning(thoughts)),
+                    None => self::content(part.get("text"), pieces),
                 }
             }
         }
@@ -463,11 +409,7 @@ fn tool_piece(call: &Value, begins: bool) -> ToolPiece {
         arguments: arguments_of(function),
         name,
         begins,
-        beside: call
-            .get("extra_content")
-            .filter(|value| !value.is_null())
-            .map(extra_content)
-            .map(Box::new),
+        beside: state::beside(call).map(Box::new),
     }
 }
 

@@ -6,7 +6,7 @@ mod turns;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-pub(super) use self::turns::{Turn, Turns, turns};
+pub(super) use self::turns::{Turn, Turns, is_blank, turns};
 use crate::types::{Message, OutputFormat, Part, Role, ToolCall};
 
 /// What to say of the output's form when the protocol will not enforce it. The word JSON must be

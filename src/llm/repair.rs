@@ -3,13 +3,19 @@
 //! A repaired call is sent again without the parameter (or with its other name, or with a weaker
 //! form of it); that is no retry, and each parameter is repaired at most once per call.
 
+mod input;
 mod names;
+mod streams;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use self::names::has_word;
+use self::{
+    input::{refuses_images, refuses_tools},
+    names::has_word,
+    streams::refuses_streams,
+};
 use super::{
     Call,
     refusal::{Refusal, folded, mentions},
@@ -117,9 +123,7 @@ pub(super) fn diagnose(
     if let Some(parameter) = shape::refused(refusal, &words, &call.messages, body) {
         return Some(Repair::Without(parameter));
     }
-    if !matches!(refusal.refused_status(), 400 | 422)
-        || !mentions(&refusal.complaint(), &COMPLAINTS)
-    {
+    if !complains(refusal) {
         return None;
     }
     let place = place(refusal, body);
@@ -151,6 +155,17 @@ pub(super) fn diagnose(
     }
 }
 
+/// Whether a refusal is about something in the request. Of what calls itself a server's error it has
+/// to be plain.
+fn complains(refusal: &Refusal) -> bool {
+    let words = refusal.complaint();
+    match refusal.refused_status() {
+        400 | 422 => mentions(&words, &COMPLAINTS),
+        500..=503 => mentions(&words, &PLAIN_COMPLAINTS),
+        _ => false,
+    }
+}
+
 /// The field of the body that a refusal points at, when it says where the fault is. Nothing else
 /// is to blame then, whatever words of the conversation it quotes.
 fn place<'a>(refusal: &Refusal, body: &'a Map<String, Value>) -> Option<&'a str> {
@@ -171,6 +186,17 @@ pub(super) struct Field {
     pub(super) words: &'static [&'static str],
 }
 
+/// What stop sequences are called.
+pub(super) const STOP_WORDS: &[&str] = &[
+    "stop",
+    "stop_sequence",
+    "stop_sequences",
+    "stop_word",
+    "stop_words",
+    "stop_token",
+    "stop_tokens",
+];
+
 /// A row of a protocol's table of refusable fields.
 pub(super) const fn field(
     at: &'static str,
@@ -186,6 +212,11 @@ impl Field {
         let mut steps = self.at.split('/').skip(1);
         let first = body.get(steps.next()?)?;
         steps.try_fold(first, |value, step| value.get(step))
+    }
+
+    /// Whether it is the field of this name of the body itself.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.at.strip_prefix('/') == Some(name)
     }
 
     /// The field of the body that it is, or is in.
@@ -209,7 +240,32 @@ fn is_least(value: &Value) -> bool {
     matches!(value.as_str(), Some("none" | "minimal")) || value.as_u64() == Some(0)
 }
 
-const COMPLAINTS: [&str; 27] = [
+const PLAIN_COMPLAINTS: [&str; 11] = [
+    "not support",
+    "unsupported",
+    "unrecognized",
+    "unrecognised",
+    "unknown param",
+    "unknown field",
+    "unknown argument",
+    "not permitted",
+    "not allowed",
+    "不支持",
+    "不允许",
+];
+
+const COMPLAINTS: [&str; 38] = [
+    "can not",
+    "can't",
+    "isn't",
+    "incompatible",
+    "remove",
+    "不允许",
+    "不可用",
+    "不合法",
+    "无效",
+    "无法",
+    "未知",
     "should not",
     "not accept",
     "not recognized",
@@ -307,93 +363,6 @@ fn refused_format(
     let elsewhere = place.is_some_and(|place| place != root(field, '.'));
     let blamed = refusal.blames(field) || named() || (!elsewhere && mentions(words, &NAMES));
     blamed.then_some(if is_schema { Parameter::Schema } else { Parameter::Json })
-}
-
-fn refuses_images(refusal: &Refusal, words: &str, call: &Call) -> bool {
-    const NAMES: [&str; 4] = ["image", "vision", "multimodal", "multi-modal"];
-    const WHY: [&str; 9] = [
-        "support",
-        "unknown variant",
-        "unexpected",
-        "text only",
-        "text-only",
-        "only text",
-        "mmproj",
-        "not a multimodal",
-        "does not have",
-    ];
-    // A picture that is broken or too big says nothing about the next one.
-    const THIS_ONE: [&str; 15] = [
-        "invalid image",
-        "unsupported image",
-        "valid image",
-        "image type",
-        "image_format",
-        "media_type",
-        "mime",
-        "download",
-        "decode",
-        "fetch",
-        "too large",
-        "corrupt",
-        "dimension",
-        "image format",
-        "formats",
-    ];
-    may_refuse_input(refusal.refused_status())
-        && call.messages.iter().any(crate::types::Message::has_image)
-        && mentions(words, &NAMES)
-        && mentions(words, &WHY)
-        && !mentions(words, &THIS_ONE)
-}
-
-fn refuses_tools(refusal: &Refusal, words: &str, body: &Map<String, Value>) -> bool {
-    const PHRASES: [&str; 12] = [
-        "not support tool",
-        "not support function",
-        "support tool use",
-        "support tool call",
-        "tools is not supported",
-        "tools are not supported",
-        "tool use is not supported",
-        "tool calling is not supported",
-        "function calling is not",
-        "requires --jinja",
-        "enable-auto-tool-choice",
-        "unsupported parameter: 'tools'",
-    ];
-    // What is said of the choice is not said of the tools.
-    let words = words.replace("tool_choice", "").replace("toolchoice", "");
-    let blamed = refusal.blames("tools") && words.contains("support");
-    may_refuse_input(refusal.refused_status())
-        && body.contains_key("tools")
-        && (blamed || mentions(&words, &PHRASES))
-}
-
-/// Whether a model is told not to stream. Options of streams are parameters of their own.
-fn refuses_streams(refusal: &Refusal, words: &str, call: &Call) -> bool {
-    const WHY: [&str; 8] = [
-        "not support",
-        "unsupported",
-        "not available",
-        "not allowed",
-        "not enabled",
-        "not implemented",
-        "disabled",
-        "must be false",
-    ];
-    let about = |name: &str| has_word(words, name);
-    call.stream
-        && matches!(refusal.refused_status(), 400 | 403 | 404 | 405 | 422 | 500 | 501)
-        && (refusal.blames("stream") || about("stream") || about("streaming"))
-        && !words.contains("stream_options")
-        && !mentions(words, &["streamoptions", "non-stream", "non stream", "nonstream"])
-        && mentions(words, &WHY)
-}
-
-/// Servers say "I cannot see" with many statuses, llama.cpp even with 500.
-fn may_refuse_input(status: u16) -> bool {
-    matches!(status, 400 | 404 | 415 | 422 | 500 | 501)
 }
 
 #[cfg(test)]

@@ -284,11 +284,15 @@ fn has_late_system(sent: &[Message], body: &Map<String, Value>) -> bool {
 }
 
 /// The names of what goes with turns; everyday words must stand in quotes or as a path.
-const THOUGHTS: [&str; 13] = [
+const THOUGHTS: [&str; 17] = [
     "reasoning_content",
     "reasoning content",
     "reasoning_details",
     "extra_content",
+    "thinking_blocks",
+    "provider_specific_fields",
+    "reasoning_opaque",
+    "reasoning_text",
     "redacted_thinking",
     "`thinking`",
     "'thinking'",

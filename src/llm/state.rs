@@ -98,7 +98,8 @@ impl fmt::Debug for TurnStates {
 
 /// Bytes of a state, about.
 fn size(state: &TurnState) -> usize {
-    let values = state.details.iter().chain(&state.blocks).map(|value| value.to_string().len());
+    let values = state.details.iter().chain(&state.blocks).chain(state.fields.values());
+    let values = values.map(|value| value.to_string().len());
     let calls = state.calls.iter().map(|(id, fields)| {
         id.len().saturating_add(fields.values().map(|value| value.to_string().len()).sum())
     });

@@ -123,5 +123,6 @@ pub(super) fn full_sampling(temperature: f32) -> Sampling {
         presence_penalty: Some(0.1),
         frequency_penalty: Some(0.2),
         repeat_penalty: Some(1.1),
+        repetition_penalty: None,
     }
 }

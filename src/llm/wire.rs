@@ -163,6 +163,8 @@ pub(super) enum Feature {
     JsonMode,
     /// Tool calls and results in the history of a request without tools.
     OldToolTurns,
+    /// A conversation in which nobody says anything.
+    Silence,
     /// A system turn that stays where it is, behind others.
     LateSystem,
 }

@@ -14,7 +14,10 @@ use assistant::{DETAILS, RawCall, RawFunction, read_call, take_thoughts};
 pub(super) use image::inline as inline_image;
 
 use super::{error::AppError, extract::Parted};
-use crate::types::{Image, Message, OnlyThere, Part, Role, TurnExtras, TurnState, UnknownFields};
+use crate::types::{
+    Image, MESSAGE_STATE, Message, OnlyThere, Part, Role, TurnExtras, TurnState, UnknownFields,
+    take_state,
+};
 
 /// One message as it is sent.
 #[derive(Deserialize)]
@@ -37,6 +40,7 @@ pub(super) struct RawMessage {
     /// A chain of thought, by the names it goes by; the first that says something counts.
     reasoning_content: Option<Value>,
     reasoning: Option<Value>,
+    reasoning_text: Option<Value>,
     thinking: Option<Value>,
     /// OpenRouter's.
     reasoning_details: Option<Value>,
@@ -97,7 +101,7 @@ pub(super) fn read(
         parts.push(Part::Image(image));
     }
     let legacy = raw.function_call.map(|function| Parted {
-        known: RawCall { id: None, function: Some(function), extra_content: None },
+        known: RawCall { id: None, function: Some(function) },
         rest: Map::new(),
     });
     let (mut state, mut tool_calls) = (TurnState::default(), Vec::new());
@@ -110,20 +114,22 @@ pub(super) fn read(
         }
         tool_calls.push(call);
     }
-    let mut tool_name = raw.tool_name;
-    if role == Role::Tool {
-        tool_name = tool_name.or(raw.name);
-    } else if let Some(name) = raw.name {
-        unknown.message.insert("name".to_owned(), name.into());
+    // A function's result of old has its name for Chorus, every other message for the model too.
+    let is_function = raw.role.as_deref().is_some_and(|role| role.eq_ignore_ascii_case("function"));
+    if let Some(name) = raw.name.as_ref().filter(|_| !is_function) {
+        unknown.message.insert("name".to_owned(), name.clone().into());
     }
+    let tool_name = raw.tool_name.or(raw.name);
     let thoughts = [
         ("reasoning_content", raw.reasoning_content),
         ("reasoning", raw.reasoning),
+        ("reasoning_text", raw.reasoning_text),
         ("thinking", raw.thinking),
         (DETAILS, raw.reasoning_details),
     ];
     if role == Role::Assistant {
         take_thoughts(thoughts, &mut state, &mut unknown.message);
+        state.fields = take_state(&mut unknown.message, &MESSAGE_STATE);
         unknown.message.retain(|name, value| !is_blank_of_an_answer(name, value));
     }
     let extras = TurnExtras { state, unknown };
@@ -225,7 +231,12 @@ fn image_part(fields: &mut Map<String, Value>, path: &str) -> Result<Part, AppEr
     let Some(url) = url else {
         return Err(AppError::field(path, format!("{path}: expected a URL")));
     };
-    image(url, detail.and_then(owned_text), path).map(Part::Image)
+    let image = image(url, detail.clone().and_then(owned_text), path)?;
+    if let (Image::Inline { .. }, Some(detail)) = (&image, detail) {
+        let within = fields.entry("image_url").or_insert_with(|| Map::new().into());
+        within.as_object_mut().and_then(|within| within.insert("detail".to_owned(), detail));
+    }
+    Ok(Part::Image(image))
 }
 
 fn text(value: Option<Value>, path: &str) -> Result<Part, AppError> {

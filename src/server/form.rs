@@ -1,6 +1,6 @@
 //! The form that an answer must have, read wherever the servers that clients were written for take
 //! it: OpenAI's nested object, the flat one of Responses and Together, llama.cpp's and Fireworks'
-//! `json_object` with a schema, TGI's `value`, Ollama's bare schema, vLLM's own fields.
+//! `json_object` with a schema, LiteLLM's `response_schema`, TGI's `value`, Ollama's bare schema, vLLM's own fields.
 
 use std::sync::Arc;
 
@@ -81,6 +81,7 @@ fn schema_within(fields: &Map<String, Value>) -> Option<Value> {
         .as_ref()
         .and_then(inner)
         .or_else(|| fields.get("schema").and_then(object))
+        .or_else(|| fields.get("response_schema").and_then(object))
         .or_else(|| fields.get("value").and_then(object))
         .or_else(|| nested.and_then(whole))
 }

@@ -214,6 +214,7 @@ async fn whole<E: Encoder>(
         if !channel.reasoning {
             answer.reasoning.clear();
             answer.state.details.clear();
+            answer.state.fields.clear();
         }
         encoder.turn_to(run);
         object = encoder.whole(answer, &finished)?;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{error::AppError, extract::Parted};
-use crate::types::{ToolChoice, ToolDefinition};
+use crate::types::{OnlyThere, ToolChoice, ToolDefinition};
 
 /// A function tool: nested as in chat and Ollama, or flat as in Responses.
 #[derive(Deserialize)]
@@ -33,6 +33,50 @@ pub(super) struct RawDefinition {
 /// 400 for a tool that is no function, or has no name.
 pub(super) fn definitions(tools: Vec<Parted<RawTool>>) -> Result<Vec<ToolDefinition>, AppError> {
     tools.into_iter().enumerate().map(|(index, tool)| read_tool(tool, index)).collect()
+}
+
+/// Takes the tools out of a `tools` array that are no functions: only an upstream of the client's own
+/// protocol can take them, as they are. Also what is said of the first where they cannot be sent on.
+pub(super) fn take_others(tools: &mut Vec<Parted<RawTool>>) -> Option<(Vec<Value>, OnlyThere)> {
+    let first = tools.iter().position(is_other)?;
+    let param = format!("tools[{first}].type");
+    let message = format!("{param}: unsupported tool type; only functions are");
+    let others = tools.extract_if(.., |tool| is_other(tool)).map(as_sent).collect();
+    Some((others, OnlyThere { param, message }))
+}
+
+fn is_other(Parted { known: tool, rest }: &Parted<RawTool>) -> bool {
+    match &tool.kind {
+        Some(kind) => kind != "function",
+        None => tool.function.is_none() && tool.name.is_none() && !rest.is_empty(),
+    }
+}
+
+fn as_sent(Parted { known: tool, rest }: Parted<RawTool>) -> Value {
+    let described = |name: Option<String>, description: Option<String>, parameters, strict| {
+        let strict: Option<bool> = strict;
+        let texts = [("name", name), ("description", description)];
+        let texts = texts.map(|(field, text)| (field, text.map(Value::from)));
+        let others = [("parameters", parameters), ("strict", strict.map(Value::from))];
+        let all = texts.into_iter().chain(others);
+        all.filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()
+    };
+    let mut fields: Map<String, Value> = Map::new();
+    fields.extend(tool.kind.map(|kind| ("type".to_owned(), kind.into())));
+    fields.extend::<Map<String, Value>>(described(
+        tool.name,
+        tool.description,
+        tool.parameters,
+        tool.strict,
+    ));
+    if let Some(Parted { known, rest }) = tool.function {
+        let RawDefinition { name, description, parameters, strict } = known;
+        let mut function: Map<String, Value> = described(name, description, parameters, strict);
+        function.extend(rest);
+        fields.insert("function".to_owned(), function.into());
+    }
+    fields.extend(rest);
+    fields.into()
 }
 
 /// The functions of a `functions` array.
@@ -194,6 +238,23 @@ mod tests {
         assert_eq!(read(nested).unwrap(), std::slice::from_ref(&want));
         assert_eq!(read(flat).unwrap(), [want]);
         assert_eq!(read(json!([{"function": {"name": "f"}}])).unwrap()[0].parameters, None);
+    }
+
+    #[test]
+    fn what_is_no_function_is_kept_as_it_was_sent() {
+        let others = json!([
+            {"type": "builtin_function", "function": {"name": "$web_search", "x": 1}},
+            {"type": "web_search", "web_search": {"enable": true}},
+            {"type": "custom", "name": "patch", "description": "d", "format": {"type": "text"}},
+            {"googleSearch": {}},
+        ]);
+        let mut sent = others.as_array().unwrap().clone();
+        sent.insert(1, json!({"type": "function", "function": {"name": "f"}}));
+        let mut tools: Vec<Parted<RawTool>> = serde_json::from_value(sent.into()).unwrap();
+        let (taken, only) = take_others(&mut tools).unwrap();
+        assert_eq!((json!(taken), only.param.as_str()), (others, "tools[0].type"));
+        assert_eq!(tools.len(), 1);
+        assert!(take_others(&mut tools).is_none());
     }
 
     #[test]

@@ -173,9 +173,9 @@ pub struct Sampling {
     pub temperature: Option<f32>,
     /// Nucleus sampling.
     pub top_p: Option<f32>,
-    /// Ollama and Anthropic only.
+    /// Not of OpenAI's own servers.
     pub top_k: Option<u32>,
-    /// Ollama and llama.cpp only.
+    /// Ollama, llama.cpp, vLLM and the like only.
     pub min_p: Option<f32>,
     /// For reproducible answers; a worker's copies add their number.
     pub seed: Option<i64>,
@@ -185,6 +185,8 @@ pub struct Sampling {
     pub frequency_penalty: Option<f32>,
     /// Ollama's repeat penalty.
     pub repeat_penalty: Option<f32>,
+    /// The same by the name that vLLM, TGI and others have for it.
+    pub repetition_penalty: Option<f32>,
 }
 
 /// The form an answer must have. `Debug` never shows the schema.

@@ -26,9 +26,119 @@ pub struct TurnState {
     pub details: Vec<Value>,
     /// Anthropic's signed `thinking` blocks.
     pub blocks: Vec<Value>,
-    /// What came beside a tool call, by the call's id: `extra_content` with Gemini's signature.
+    /// Other fields of the message that hold such things, by [`MESSAGE_STATE`]: `thinking_blocks`,
+    /// `reasoning_opaque`.
+    pub fields: Map<String, Value>,
+    /// What came beside a tool call, by the call's id: `extra_content` with Gemini's signature, or
+    /// another of [`CALL_STATE`].
     /// Empty for a call that is known to have come with nothing.
     pub calls: Vec<(String, Map<String, Value>)>,
+}
+
+/// Where OpenAI's protocol has what a model wants back with a message beside its thoughts and
+/// OpenRouter's details: LiteLLM's, Copilot's and Gemini's names, and others that servers have.
+pub const MESSAGE_STATE: [&[&str]; 7] = [
+    &["thinking_blocks"],
+    &["provider_specific_fields", "thought_signatures"],
+    &["extra_content"],
+    &["reasoning_opaque"],
+    &["reasoning_signature"],
+    &["reasoning_content_signature"],
+    &["encrypted_content"],
+];
+
+/// The same of a tool call.
+pub const CALL_STATE: [&[&str]; 3] = [
+    &["extra_content"],
+    &["provider_specific_fields", "thought_signature"],
+    &["thought_signature"],
+];
+
+/// What stands at these paths, in an object of the same form; empty for nothing.
+#[must_use]
+pub fn pick_state(from: &Map<String, Value>, paths: &[&[&str]]) -> Map<String, Value> {
+    let mut picked = Map::new();
+    for path in paths {
+        let value = match *path {
+            [name] => from.get(*name).filter(|value| says_something(value)).cloned(),
+            [name, inner] => {
+                from.get(*name).and_then(|within| within.get(inner)).and_then(|value| {
+                    let within = Map::from_iter([((*inner).to_owned(), value.clone())]);
+                    says_something(value).then(|| within.into())
+                })
+            }
+            _ => None,
+        };
+        if let (Some(name), Some(value)) = (path.first(), value) {
+            picked.insert((*name).to_owned(), value);
+        }
+    }
+    picked
+}
+
+/// As [`pick_state`], and what was picked is there no more.
+pub fn take_state(from: &mut Map<String, Value>, paths: &[&[&str]]) -> Map<String, Value> {
+    let picked = pick_state(from, paths);
+    for (name, value) in &picked {
+        let left = match (from.get_mut(name), value) {
+            (Some(Value::Object(within)), Value::Object(taken)) => {
+                taken.keys().for_each(|name| drop(within.shift_remove(name)));
+                !within.is_empty()
+            }
+            _ => false,
+        };
+        if !left {
+            from.shift_remove(name);
+        }
+    }
+    picked
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+/// Takes a piece of such fields: lists go on, blocks that came in pieces are put together, and of
+/// anything else the latest counts.
+pub fn join_state(known: &mut Map<String, Value>, more: Map<String, Value>) {
+    for (name, value) in more {
+        match (known.get_mut(&name), value) {
+            (Some(Value::Object(known)), Value::Object(more)) => join_state(known, more),
+            (Some(Value::Array(known)), Value::Array(more)) => {
+                more.into_iter().for_each(|block| join_block(known, block));
+            }
+            (_, value) => drop(known.insert(name, value)),
+        }
+    }
+}
+
+/// A block goes on until it is signed.
+fn join_block(known: &mut Vec<Value>, block: Value) {
+    let is_signed = |block: &Value| block.get("signature").is_some_and(says_something);
+    let open = known.last_mut().filter(|last| {
+        let kind = last.get("type");
+        kind.is_some_and(|kind| kind == "thinking") && block.get("type") == kind && !is_signed(last)
+    });
+    match (open, block) {
+        (Some(Value::Object(open)), Value::Object(more)) => {
+            for (name, value) in more {
+                match (open.get_mut(&name), value) {
+                    (Some(Value::String(text)), Value::String(more)) if name == "thinking" => {
+                        text.push_str(&more);
+                    }
+                    (Some(_), value) if !says_something(&value) => {}
+                    (_, value) => drop(open.insert(name, value)),
+                }
+            }
+        }
+        (_, block) => known.push(block),
+    }
 }
 
 impl TurnState {
@@ -38,6 +148,7 @@ impl TurnState {
         self.thoughts.is_empty()
             && self.details.is_empty()
             && self.blocks.is_empty()
+            && self.fields.is_empty()
             && self.calls.is_empty()
     }
 
@@ -104,10 +215,11 @@ impl fmt::Debug for TurnState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "TurnState({} bytes, {} details, {} blocks, {} calls)",
+            "TurnState({} bytes, {} details, {} blocks, {} fields, {} calls)",
             self.thoughts.len(),
             self.details.len(),
             self.blocks.len(),
+            self.fields.len(),
             self.calls.len()
         )
     }
@@ -181,6 +293,42 @@ mod tests {
                 {"type": "reasoning.text", "text": "too"},
             ])
         );
+    }
+
+    #[test]
+    fn blocks_are_put_together_until_they_are_signed() {
+        let mut known = Map::new();
+        let block = |text: &str, signature: Value| {
+            let block = json!({"type": "thinking", "thinking": text, "signature": signature});
+            let sent = json!({"thinking_blocks": [block], "content": "no", "extra_content": null});
+            pick_state(sent.as_object().unwrap(), &MESSAGE_STATE)
+        };
+        for piece in [
+            block("I ", Value::Null),
+            block("think", Value::Null),
+            block("", json!("one")),
+            block("more", json!("two")),
+        ] {
+            join_state(&mut known, piece);
+        }
+        let want = json!({"thinking_blocks": [
+            {"type": "thinking", "thinking": "I think", "signature": "one"},
+            {"type": "thinking", "thinking": "more", "signature": "two"},
+        ]});
+        assert_eq!(Value::Object(known), want);
+    }
+
+    #[test]
+    fn what_is_taken_is_there_no_more_and_the_rest_stays() {
+        let mut fields = json!({"provider_specific_fields": {"thought_signature": "s", "x": 1},
+            "extra_content": {"g": 1}, "z": 2});
+        let fields = fields.as_object_mut().unwrap();
+        let taken = take_state(fields, &CALL_STATE);
+        let want = json!({"extra_content": {"g": 1},
+            "provider_specific_fields": {"thought_signature": "s"}});
+        assert_eq!(Value::Object(taken), want);
+        let want = json!({"provider_specific_fields": {"x": 1}, "z": 2});
+        assert_eq!(Value::Object(fields.clone()), want);
     }
 
     #[test]

@@ -10,4 +10,5 @@ mod first_hour;
 mod panels;
 mod refusals;
 mod spellings;
+mod state;
 mod turns;

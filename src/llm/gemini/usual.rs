@@ -46,6 +46,8 @@ struct Part<'a> {
     thought: bool,
     #[serde(default, alias = "function_call")]
     function_call: (),
+    #[serde(default, alias = "thought_signature")]
+    thought_signature: (),
 }
 
 #[derive(Deserialize)]
@@ -85,7 +87,8 @@ pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
             ..Counts::default()
         }));
     }
-    for Object(Part { text: Text(text), thought, function_call: () }) in content.parts {
+    for Object(part) in content.parts {
+        let Part { text: Text(text), thought, function_call: (), thought_signature: () } = part;
         tell(if thought { Piece::Reasoning(text) } else { Piece::Text(text) });
     }
     true

@@ -203,6 +203,21 @@ fn unknown_fields_reach_only_their_own_protocol() {
 }
 
 #[test]
+fn what_was_refused_is_not_put_back() {
+    let fields = json!({"top_k": 5, "repetition_penalty": 1.1, "reasoning": {"max_tokens": 9}});
+    let extra = Some(Extra::new(Protocol::OpenAi, fields.as_object().unwrap().clone()));
+    let call = Call { extra, ..testing::call("hi") };
+    for (refused, name) in [
+        (Parameter::TopK, "top_k"),
+        (Parameter::RepeatPenalty, "repetition_penalty"),
+        (Parameter::Effort, "reasoning"),
+    ] {
+        assert_eq!(body_of(&plain_model(), &call, &[])[name], fields[name]);
+        assert_eq!(body_of(&plain_model(), &call, &[refused]).get(name), None, "{name}");
+    }
+}
+
+#[test]
 fn tools_are_hidden_from_a_model_without_them() {
     let config = Model { tools: Some(false), ..plain_model() };
     let call = Call { tool_choice: Some(ToolChoice::None), ..testing::call_with_tools() };
@@ -213,7 +228,9 @@ fn tools_are_hidden_from_a_model_without_them() {
 
 #[test]
 fn chunks_and_replies_are_read() {
-    let details = |list: Value| Piece::Kept(Kept::Details(list.as_array().unwrap().clone()));
+    let details = |list: Value| {
+        Piece::Kept(crate::llm::state::Kept::Details(list.as_array().unwrap().clone()))
+    };
     let text = |text: &'static str| Piece::Text(text.into());
     let thought = |text: &'static str| Piece::Reasoning(text.into());
     let delta =

@@ -87,6 +87,21 @@ struct Said<'a> {
     tool_calls: Seen,
     #[serde(default)]
     function_call: (),
+    #[serde(default, rename = "provider_specific_fields")]
+    provider: (),
+    /// What is shown and given back by names of its own.
+    #[serde(
+        default,
+        alias = "thinking",
+        alias = "reasoning_text",
+        alias = "thinking_blocks",
+        alias = "extra_content",
+        alias = "reasoning_opaque",
+        alias = "reasoning_signature",
+        alias = "reasoning_content_signature",
+        alias = "encrypted_content"
+    )]
+    unusual: (),
     #[serde(default)]
     error: (),
     #[serde(default)]
@@ -162,7 +177,7 @@ fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
     }
     let said = delta.or(message.map(|message| *message));
     let Object(said) = said.unwrap_or(Object(Said::default()));
-    let Said { function_call: (), error: (), usage: (), .. } = &said;
+    let Said { function_call: (), provider: (), unusual: (), error: (), usage: (), .. } = &said;
     let reasoning = said.reasoning_content.filter(Text::is_filled);
     let reasoning = reasoning.or(said.reasoning.filter(Text::is_filled));
     if said.tool_calls.0 || said.reasoning_details.0 {

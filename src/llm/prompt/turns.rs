@@ -84,7 +84,7 @@ fn said_by_person(text: String) -> Turn {
 }
 
 /// An empty result of a tool says something: that it is done.
-fn is_blank(message: &Message) -> bool {
+pub(in crate::llm) fn is_blank(message: &Message) -> bool {
     message.role != Role::Tool
         && message.tool_calls.is_empty()
         && message

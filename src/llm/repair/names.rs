@@ -20,6 +20,10 @@ pub(super) fn has_word(words: &str, name: &str) -> bool {
     })
 }
 
+fn is_chinese(character: Option<char>) -> bool {
+    character.is_some_and(|character| ('\u{4e00}'..='\u{9fff}').contains(&character))
+}
+
 fn joins(character: Option<char>) -> bool {
     character.is_some_and(|character| character.is_ascii_alphanumeric() || character == '_')
 }
@@ -64,7 +68,7 @@ fn stands_as_parameter(before: &str, after: &str) -> bool {
         "attribute",
         "参数",
     ];
-    const CALLED: [&str; 14] = [
+    const CALLED: [&str; 20] = [
         " parameter",
         " param",
         " argument",
@@ -79,6 +83,12 @@ fn stands_as_parameter(before: &str, after: &str) -> bool {
         " is unsupported",
         " is not allowed",
         " is deprecated",
+        " is not available",
+        " not implemented",
+        " is not implemented",
+        " cannot be",
+        " can not be",
+        " unsupported",
     ];
     let quoted = before.ends_with(QUOTES)
         && after.starts_with(|next| next == '\\' || QUOTES.contains(&next));
@@ -100,7 +110,18 @@ fn stands_as_parameter(before: &str, after: &str) -> bool {
         is_over && (before.ends_with(": ") || before.ends_with(", ") || before.ends_with(" and "));
     let headed = (before.is_empty() || before.ends_with('\n')) && after.starts_with([':', '\n']);
     let named = after.starts_with(" parameter") || after.starts_with(" argument");
-    quoted || bracketed || in_path || noun || listed || headed || named || (begins && called)
+    // A foreign word in a Chinese text is a name.
+    let foreign = is_chinese(before.trim_end().chars().next_back())
+        || is_chinese(after.trim_start().chars().next());
+    foreign
+        || quoted
+        || bracketed
+        || in_path
+        || noun
+        || listed
+        || headed
+        || named
+        || (begins && called)
 }
 
 #[cfg(test)]
@@ -147,6 +168,9 @@ mod tests {
             "the stop parameter is not available",
             "{\"error\": \"\\\"stop\\\" is unknown\"}",
             "invalid: options.stop",
+            "模型不支持stop参数",
+            "该模型不支持 stop",
+            "the stop parameter can not be used with reasoning models",
         ] {
             assert!(has_word(text, "stop"), "{text}");
         }
@@ -161,6 +185,7 @@ mod tests {
         ] {
             assert!(!has_word(text, "stop"), "{text}");
         }
+        assert!(has_word("seed not implemented", "seed"));
         assert!(!has_word("the seed of doubt is not supported", "seed"));
     }
 }

@@ -79,7 +79,11 @@ fn a_named_parameter_is_found() {
         assert_eq!(diagnosis(Protocol::OpenAi, 400, &error, &body), want, "{error}");
     }
     let error = json!({"error": "temperature is not supported"});
-    assert_eq!(diagnosis(Protocol::OpenAi, 500, &error, &body), None, "only 400 and 422");
+    let found = diagnosis(Protocol::OpenAi, 500, &error, &body);
+    assert_eq!(found, Some(Repair::Without(P::Temperature)), "a gateway's 500");
+    assert_eq!(diagnosis(Protocol::OpenAi, 429, &error, &body), None, "another matter");
+    let error = json!({"error": "the temperature probe only works after a restart"});
+    assert_eq!(diagnosis(Protocol::OpenAi, 500, &error, &body), None, "no plain refusal");
     assert_eq!(
         diagnosis(Protocol::OpenAi, 422, &error, &json!({"top_p": 1})),
         None,
@@ -94,7 +98,7 @@ fn refusals_in_other_spellings_are_understood() {
         "max_tokens": 5, "temperature": 1.4, "top_p": 0.9, "top_k": 3, "min_p": 0.1, "seed": 1,
         "presence_penalty": 0.1, "frequency_penalty": 0.1, "stream_options": {}, "stop": ["x"],
         "reasoning_effort": "high", "parallel_tool_calls": true, "messages": [], "tools": [],
-        "tool_choice": "auto",
+        "tool_choice": "auto", "repetition_penalty": 1.1,
     });
     let gemini = json!({"contents": [], "generationConfig": {"topK": 3, "seed": 7,
         "presencePenalty": 0.1, "frequencyPenalty": 0.1, "stopSequences": ["x"]}});
@@ -137,6 +141,21 @@ fn refusals_in_other_spellings_are_understood() {
             P::ToolChoice,
         ),
         (OpenAi, &openai, "maxTokens is not supported, use max_completion_tokens", P::MaxTokens),
+        (OpenAi, &openai, "模型不支持stop参数", P::Stop),
+        (OpenAi, &openai, "The stop parameter can not be used with reasoning models", P::Stop),
+        (OpenAi, &openai, "stop words are not supported", P::Stop),
+        (OpenAi, &openai, "Stop tokens unsupported", P::Stop),
+        (OpenAi, &openai, "seed not implemented", P::Seed),
+        (OpenAi, &openai, "Random seed is not supported", P::Seed),
+        (OpenAi, &openai, "Thinking is not supported by this model", P::Effort),
+        (OpenAi, &openai, "temperature is not supported in thinking mode", P::Temperature),
+        (OpenAi, &openai, "include_usage is not supported", P::StreamOptions),
+        (OpenAi, &openai, "Stream options not supported", P::StreamOptions),
+        (OpenAi, &openai, "repetition_penalty is not supported", P::RepeatPenalty),
+        (OpenAi, &openai, "presence_penalty is unsupported with thinking", P::PresencePenalty),
+        (OpenAi, &openai, "penalty parameters are not supported", P::PresencePenalty),
+        (OpenAi, &openai, "sampling parameters are not supported", P::Temperature),
+        (Ollama, &ollama, "stop sequences are not supported", P::Stop),
         (
             Gemini,
             &gemini,
@@ -174,6 +193,14 @@ fn refusals_in_other_spellings_are_understood() {
     ] {
         let found = diagnosis(OpenAi, 422, &error, &openai);
         assert_eq!(found, Some(Repair::Without(want)), "{error}");
+    }
+    for (message, want) in [
+        ("presence_penalty is incompatible with thinking", P::PresencePenalty),
+        ("please remove presence_penalty", P::PresencePenalty),
+    ] {
+        let error = json!({"error": {"message": message}});
+        let found = diagnosis(OpenAi, 400, &error, &openai);
+        assert_eq!(found, Some(Repair::Without(want)), "{message}");
     }
     for message in [
         "the bus stop of your town is not supported",

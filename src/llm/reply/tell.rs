@@ -19,9 +19,12 @@ pub(super) fn tell(
 ) {
     match piece {
         Piece::Kept(kept) => {
-            if let (Kept::Details(details), true) = (&kept, recorder.is_on()) {
-                ready.push_back(Delta::State(StatePiece::Details(details.clone())));
-            }
+            let shown = match &kept {
+                Kept::Details(details) => Some(StatePiece::Details(details.clone())),
+                Kept::Fields(fields) => Some(StatePiece::Fields(fields.clone())),
+                Kept::Block(_) | Kept::Signature(_) => None,
+            };
+            ready.extend(shown.filter(|_| recorder.is_on()).map(Delta::State));
             recorder.keep(kept);
         }
         Piece::Tool(mut piece) => {

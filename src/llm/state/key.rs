@@ -2,9 +2,12 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{llm::Call, types::ToolCall};
+use crate::{
+    llm::Call,
+    types::{ToolCall, TurnState},
+};
 
 /// Makes the keys of one conversation.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +65,24 @@ impl Thoughts {
                 self.push(detail.get(name).and_then(Value::as_str).unwrap_or_default());
             }
         }
+    }
+
+    /// All that other fields say: for a turn that has nothing else.
+    pub(super) fn push_fields(&mut self, fields: &Map<String, Value>) {
+        for value in fields.values() {
+            self.push(&value.to_string());
+        }
+    }
+
+    /// Those of a turn.
+    pub(super) fn of(state: &TurnState, mut thoughts: Self) -> Self {
+        if thoughts.digest().is_none() {
+            thoughts.push_details(&state.details);
+        }
+        if thoughts.digest().is_none() {
+            thoughts.push_fields(&state.fields);
+        }
+        thoughts
     }
 
     fn digest(&self) -> Option<u64> {

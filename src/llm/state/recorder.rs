@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     llm::{Delta, StatePiece},
-    types::{ToolCall, TurnState},
+    types::{ToolCall, TurnState, join_state},
 };
 
 /// Something that a model wants back and that is neither text nor thought.
@@ -18,6 +18,8 @@ use crate::{
 pub(in crate::llm) enum Kept {
     /// OpenRouter's `reasoning_details`, a piece of them perhaps.
     Details(Vec<Value>),
+    /// Other fields of the message, a piece of them perhaps.
+    Fields(Map<String, Value>),
     /// A `thinking` block of Anthropic's begins; thoughts and signature follow.
     Block(Value),
     /// The signature of the last block.
@@ -70,6 +72,7 @@ impl Recorder {
             Kept::Details(details) => {
                 details.into_iter().for_each(|detail| self.state.add_detail(detail));
             }
+            Kept::Fields(fields) => join_state(&mut self.state.fields, fields),
             Kept::Block(block) => self.state.blocks.push(block),
             Kept::Signature(signature) => {
                 let last = self.state.blocks.last_mut().and_then(Value::as_object_mut);
@@ -92,7 +95,7 @@ impl Recorder {
                 self.state.thoughts.push_str(text);
                 None
             }
-            Delta::State(StatePiece::Details(_)) => None,
+            Delta::State(StatePiece::Details(_) | StatePiece::Fields(_)) => None,
             Delta::State(StatePiece::Call { index, fields }) => {
                 self.beside.push((*index, fields.clone()));
                 None
@@ -121,10 +124,7 @@ impl Recorder {
     pub(in crate::llm) fn remember(&self, states: &TurnStates, writer: Writer) {
         let Some(keys) = self.keys else { return };
         let mut state = self.state.clone();
-        let mut thoughts = self.thoughts.clone();
-        if state.thoughts.is_empty() {
-            thoughts.push_details(&state.details);
-        }
+        let thoughts = Thoughts::of(&state, self.thoughts.clone());
         // What came in a field of its own goes back in it, and only there.
         if !state.blocks.is_empty() || state.field.as_deref() == Some("") {
             state.thoughts.clear();

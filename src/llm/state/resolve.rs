@@ -57,10 +57,8 @@ fn state_of(
     }
     let sent = sent?;
     let mut thoughts = Thoughts::default();
-    match sent.thoughts.is_empty() {
-        true => thoughts.push_details(&sent.details),
-        false => thoughts.push(&sent.thoughts),
-    }
+    thoughts.push(&sent.thoughts);
+    let thoughts = Thoughts::of(sent, thoughts);
     match keys.of_thoughts(&thoughts).and_then(|key| states.of(key)) {
         Some(Written { writer: other, .. }) if other != writer => None,
         Some(Written { state, .. }) => {

@@ -4,14 +4,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{error::AppError, extract::Parted};
-use crate::types::{ToolCall, TurnState, without_progress};
+use crate::types::{CALL_STATE, ToolCall, TurnState, take_state, without_progress};
 
 #[derive(Deserialize)]
 pub(super) struct RawCall {
     pub(super) id: Option<String>,
     pub(super) function: Option<Parted<RawFunction>>,
-    /// What the model wants back with the call (Gemini, over OpenAI's protocol).
-    pub(super) extra_content: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -37,7 +35,8 @@ pub(super) fn take_thoughts<const N: usize>(
                 let text = without_progress(&text);
                 if state.thoughts.is_empty() && !text.is_empty() {
                     state.thoughts = text;
-                    state.field = Some(name.into());
+                    // So Ollama's clients call what they give back of any model.
+                    state.field = (name != "thinking").then(|| name.into());
                 }
             }
             (_, Some(other)) => drop(unknown.insert(name.to_owned(), other)),
@@ -76,8 +75,8 @@ pub(super) fn read_call(
     if !within.is_empty() {
         rest.insert("function".to_owned(), within.into());
     }
-    let beside = call.extra_content.filter(|value| !value.is_null());
-    let beside = beside.map(|value| Map::from_iter([("extra_content".to_owned(), value)]));
+    let beside = take_state(&mut rest, &CALL_STATE);
+    let beside = (!beside.is_empty()).then_some(beside);
     // Ollama's clients send no ids, and OpenAI's upstreams want them.
     let id = call.id.filter(|id| !id.is_empty());
     let id = id.unwrap_or_else(|| format!("call_{seat}_{index}"));

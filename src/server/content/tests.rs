@@ -189,10 +189,13 @@ fn thoughts_are_their_models_and_progress_is_nobodys() {
     for (name, text, want) in [
         ("reasoning_content", "hm", "hm"),
         ("reasoning", "worker a: ok, 1.0 s\nhm", "hm"),
+        ("reasoning_text", "hm", "hm"),
         ("thinking", "hm", "hm"),
     ] {
         let state = state(json!({"role": "assistant", "content": "x", name: text})).unwrap();
-        assert_eq!((state.thoughts.as_str(), state.field.as_deref()), (want, Some(name)));
+        // So Ollama's clients call those of any model.
+        let field = Some(name).filter(|name| *name != "thinking");
+        assert_eq!((state.thoughts.as_str(), state.field.as_deref()), (want, field));
     }
     let progress =
         json!({"role": "assistant", "content": "x", "thinking": "worker a: ok, 1.0 s\n"});
@@ -204,4 +207,8 @@ fn thoughts_are_their_models_and_progress_is_nobodys() {
     let kept = kept.unwrap();
     assert_eq!(kept.details, [json!({"text": "hm"})]);
     assert_eq!(json!(kept.calls), json!([["c", {"extra_content": {"g": 1}}]]));
+    let blocks = json!({"thinking_blocks": [{"type": "thinking"}], "reasoning_opaque": "x"});
+    let mut message = blocks.clone();
+    (message["role"], message["content"]) = (json!("assistant"), json!("x"));
+    assert_eq!(Value::Object(state(message).unwrap().fields), blocks);
 }

@@ -157,7 +157,11 @@ impl<E: Encoder> Flow<E> {
                     pieces(&text).for_each(|piece| encoder.reasoning(piece, frames));
                 })
             }
-            Some(Event::State(StatePiece::Details(_))) if !self.channel.reasoning => Step::Nothing,
+            Some(Event::State(StatePiece::Details(_) | StatePiece::Fields(_)))
+                if !self.channel.reasoning =>
+            {
+                Step::Nothing
+            }
             Some(Event::State(piece)) => {
                 self.delta(|encoder, frames| encoder.state(&piece, frames))
             }

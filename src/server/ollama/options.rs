@@ -35,6 +35,7 @@ impl Options {
             presence_penalty: float("presence_penalty", take("presence_penalty"))?,
             frequency_penalty: float("frequency_penalty", take("frequency_penalty"))?,
             repeat_penalty: float("repeat_penalty", take("repeat_penalty"))?,
+            ..Sampling::default()
         };
         // 0, -1 and -2 mean no limit.
         let max_tokens = int("num_predict", take("num_predict"))?
@@ -115,6 +116,7 @@ mod tests {
             presence_penalty: Some(-1.0),
             frequency_penalty: Some(0.5),
             repeat_penalty: Some(1.5),
+            repetition_penalty: None,
         };
         assert_eq!(options.sampling, sampling);
         assert_eq!((options.max_tokens, options.stop), (Some(128), vec!["a".to_owned()]));

@@ -153,6 +153,9 @@ impl Encoder for ChatReply {
             StatePiece::Details(details) => {
                 self.push(Delta { reasoning_details: details, ..Delta::default() }, frames);
             }
+            StatePiece::Fields(fields) => {
+                self.push(Delta { beside: Some(fields), ..Delta::default() }, frames);
+            }
             StatePiece::Call { index, fields } if self.announced.contains(index) => {
                 let piece = Some([CallPiece::beside(*index, fields)]);
                 self.push(Delta { tool_calls: piece, ..Delta::default() }, frames);
@@ -191,6 +194,7 @@ impl Encoder for ChatReply {
             annotations: [],
             reasoning: Reasoning::named(self.reasoning_field, &answer.reasoning),
             reasoning_details: &answer.state.details,
+            beside: &answer.state.fields,
             tool_calls,
         };
         let finish_reason = finish_reason(finished.reason, called);

@@ -106,7 +106,13 @@ impl ChatRequest {
             return Err(AppError::field("temperature", "temperature: must be between 0 and 2"));
         }
         let mut tools = match self.tools {
-            Some(tools) => tools::definitions(tools)?,
+            Some(mut tools) => {
+                if let Some((others, only)) = tools::take_others(&mut tools) {
+                    extra.fields.insert("tools".to_owned(), others.into());
+                    extra.only_there.get_or_insert(only);
+                }
+                tools::definitions(tools)?
+            }
             None => tools::functions(self.functions.unwrap_or_default())?,
         };
         if let Some(choice @ Value::Object(_)) = &self.tool_choice {
@@ -128,7 +134,7 @@ impl ChatRequest {
                 seed: self.seed,
                 presence_penalty: finite("presence_penalty", self.presence_penalty)?,
                 frequency_penalty: finite("frequency_penalty", self.frequency_penalty)?,
-                ..Sampling::default()
+                ..further_sampling(&extra.fields)
             },
             stop: stop_sequences(self.stop),
             max_tokens: max_tokens(self.max_completion_tokens, self.max_tokens)?,
@@ -157,6 +163,22 @@ pub(super) fn finite(name: &str, value: Option<f32>) -> Result<Option<f32>, AppE
             Err(AppError::field(name, format!("{name}: this number is too large")))
         }
         value => Ok(value),
+    }
+}
+
+/// Sampling parameters that OpenAI has not and others have beside its own. They stay unknown fields
+/// too, so that an upstream of this protocol gets them as they are, also values that mean nothing
+/// elsewhere (vLLM's `top_k` of -1).
+pub(super) fn further_sampling(fields: &Map<String, Value>) -> Sampling {
+    let number = |name: &str| fields.get(name)?.as_f64();
+    let float = |name: &str| number(name).map(|it| it as f32).filter(|it| it.is_finite());
+    let top_k = fields.get("top_k").and_then(Value::as_u64).filter(|top_k| *top_k > 0);
+    Sampling {
+        top_k: top_k.and_then(|top_k| u32::try_from(top_k).ok()),
+        min_p: float("min_p"),
+        repeat_penalty: float("repeat_penalty"),
+        repetition_penalty: float("repetition_penalty"),
+        ..Sampling::default()
     }
 }
 
@@ -193,7 +215,7 @@ fn format(format: Option<Value>, extra: &mut Extra) -> Result<OutputFormat, AppE
     match (&known, value) {
         (Some(_), Value::Object(mut fields)) => {
             // Only what is beside the schema is left to be unknown.
-            for name in ["schema", "value"] {
+            for name in ["schema", "response_schema", "value"] {
                 fields.shift_remove(name);
             }
             if let Some(Value::Object(nested)) = fields.get_mut("json_schema") {

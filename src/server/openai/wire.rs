@@ -75,6 +75,9 @@ pub(super) struct AnswerMessage<'a> {
     /// OpenRouter's, which its models want back; absent when there are none.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) reasoning_details: &'a [Value],
+    /// Other fields that the model wants back.
+    #[serde(flatten)]
+    pub(super) beside: &'a Map<String, Value>,
     /// Absent when there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool_calls: Vec<WholeCall<'a>>,
@@ -102,6 +105,8 @@ pub(super) struct Delta<'a> {
     pub(super) reasoning: Reasoning<'a>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) reasoning_details: &'a [Value],
+    #[serde(flatten)]
+    pub(super) beside: Option<&'a Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_calls: Option<[CallPiece<'a>; 1]>,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{CHAT, PROTOCOLS, setup, told};
+use super::answers::{CHAT, PROTOCOLS, cast, setup, told};
 use crate::support::{Script, Seen, Upstream, Veil, four_stages, question};
 
 const VEILS: [Veil; 5] =
@@ -73,6 +73,84 @@ async fn a_model_that_does_not_stream_is_asked_whole_however_it_says_so() {
                 let told = told(&chorus, CHAT, &question(CHAT, "m", "Why?", stream)).await;
                 assert_eq!((told.status, told.text.as_str()), (200, "well"), "{veil:?}: {told:?}");
                 assert_eq!(upstream.seen().len(), calls, "{veil:?} {stream}");
+            }
+        }
+    }
+}
+
+/// Not put back by what passes on the fields that nobody here knows, and left out of every later call.
+#[tokio::test]
+async fn a_refused_field_that_openai_has_not_is_not_put_back() {
+    for (field, message) in [
+        ("top_k", "topK not supported"),
+        ("min_p", "min_p is not supported"),
+        ("repetition_penalty", "repetition_penalty is not supported"),
+    ] {
+        for path in [CHAT, "/v1/completions"] {
+            for veil in VEILS {
+                let script = Script::says("well").refuses_saying(field, message).behind(veil);
+                let upstream = Upstream::start([("m", script)]).await;
+                let chorus = setup("openai").over(&upstream).await;
+                let mut body = question(path, "m", "Why?", false);
+                (body["top_k"], body["min_p"]) = (json!(5), json!(0.5));
+                body["repetition_penalty"] = json!(1.5);
+                for calls in [2, 3] {
+                    let (status, answer) = chorus.ask(path, &body).await;
+                    let shown = format!("{path} {field} {veil:?}: {answer}");
+                    assert_eq!(status, 200, "{shown}");
+                    assert_eq!(upstream.seen().len(), calls, "{shown}");
+                }
+                assert!(upstream.seen()[2].has(if field == "min_p" { "top_k" } else { "min_p" }));
+            }
+        }
+    }
+}
+
+/// As the options of `/api/chat` do.
+#[tokio::test]
+async fn sampling_that_openai_has_not_reaches_every_protocol_that_has_it() {
+    for (protocol, names) in [
+        ("openai", &["top_k", "min_p", "repetition_penalty"][..]),
+        ("ollama", &["options.top_k", "options.min_p", "options.repeat_penalty"]),
+        ("anthropic", &["top_k"]),
+        ("gemini", &["generationConfig.topK"]),
+    ] {
+        for model in ["m", "chorus"] {
+            let upstream = cast(Script::says("well")).await;
+            let chorus = setup(protocol).over(&upstream).await;
+            let mut body = question(CHAT, model, "Why?", false);
+            (body["top_k"], body["min_p"]) = (json!(5), json!(0.5));
+            body["repetition_penalty"] = json!(1.5);
+            let told = told(&chorus, CHAT, &body).await;
+            assert_eq!(told.status, 200, "{protocol} {model}: {told:?}");
+            for seen in upstream.seen_by("m") {
+                for name in names {
+                    assert!(seen.has(name), "{protocol} {model} {name}: {}", seen.body);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_only_answers_whole_is_asked_whole_in_every_spelling() {
+    for message in [
+        "This model only supports non-streaming mode",
+        "\"stream\" : only false is allowed",
+        "该模型不支持流式调用",
+        "InvokeModelWithResponseStream is not supported for this model",
+    ] {
+        let refuses = move |seen: &Seen| (seen.body["stream"] == true).then(|| message.to_owned());
+        for model in ["m", "chorus"] {
+            let upstream = cast(Script::says("well").objects(refuses)).await;
+            let chorus = setup("openai").over(&upstream).await;
+            for (stream, calls) in [(true, 2), (false, 3)] {
+                let told = told(&chorus, CHAT, &question(CHAT, model, "Why?", stream)).await;
+                assert_eq!(told.status, 200, "{message}: {told:?}");
+                assert!(model == "chorus" || told.text == "well", "{message}: {told:?}");
+                let seen = upstream.seen_by("m");
+                assert_eq!(seen.len(), calls, "{message} {model} {stream}");
+                assert_eq!(seen[calls - 1].body["stream"], false, "{message} {model}");
             }
         }
     }

@@ -304,6 +304,31 @@ fn unknown_fields_reach_an_upstream_of_the_same_protocol_at_every_depth() {
     tested.unwrap();
 }
 
+/// What a picture costs, and whose result it is.
+#[tokio::test]
+async fn the_detail_of_a_picture_and_the_name_of_a_result_reach_the_same_protocol() {
+    const PIXEL: &str = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=";
+    let upstream = Upstream::start([("m", Script::says("ok")), ("o", Script::says("ok"))]).await;
+    let setup = alone().with_models(&["m", "o"]).model_keys("o", &of("ollama"));
+    let chorus = setup.over(&upstream).await;
+    let picture = json!({"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}});
+    let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let result = json!({"role": "tool", "tool_call_id": "c", "name": "f", "content": "42"});
+    let messages = json!([{"role": "user", "content": [picture]},
+        {"role": "assistant", "content": null, "tool_calls": [call]}, result]);
+    for model in ["m", "o"] {
+        let body = json!({"model": model, "messages": messages, "tools": tools()});
+        let (status, answer) = chorus.ask(CHAT, &body).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let seen = upstream.seen_by("m").pop().unwrap().body;
+    assert_eq!(seen["messages"][0]["content"], json!([picture]));
+    assert_eq!(seen["messages"][2], result);
+    let seen = upstream.seen_by("o").pop().unwrap().body;
+    assert!(seen["messages"][2].get("name").is_none() && !seen.to_string().contains("detail"));
+    assert_eq!(seen["messages"][2]["tool_name"], "f");
+}
+
 #[tokio::test]
 async fn unknown_parts_are_refused_where_no_upstream_can_take_them() {
     let upstream = Upstream::start([("m", Script::says("ok")), ("own", Script::says("ok"))]).await;
@@ -340,10 +365,12 @@ async fn a_schema_is_enforced_wherever_it_stands() {
     .await;
     let chorus = four_stages(&["a"]).over(&upstream).await;
     let json_object = json!({"type": "json_object", "schema": schema});
+    let litellm = json!({"type": "json_object", "response_schema": schema});
     let flat = json!({"type": "json_schema", "schema": schema});
     let nameless = json!({"type": "json_schema", "json_schema": {"schema": schema}});
     for (path, field, value) in [
         (CHAT, "response_format", json_object.clone()),
+        (CHAT, "response_format", litellm),
         (CHAT, "response_format", flat.clone()),
         (CHAT, "response_format", nameless.clone()),
         (CHAT, "guided_json", schema.clone()),
@@ -517,6 +544,59 @@ async fn what_a_template_refuses_of_a_conversation_is_mended_once_and_remembered
                 let text = upstream.seen().pop().unwrap().text();
                 for words in ["one", "two", "hi", "and?"] {
                     assert!(text.contains(words), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn tools_that_are_no_functions_reach_the_same_protocol_and_no_workflow() {
+    let upstream = Upstream::start([("m", Script::says("ok")), ("o", Script::says("ok"))]).await;
+    let setup = alone().with_models(&["m", "o"]).model_keys("o", &of("ollama"));
+    let chorus = setup.over(&upstream).await;
+    let search = json!({"type": "builtin_function", "function": {"name": "$web_search"}});
+    let zhipu = json!({"type": "web_search", "web_search": {"enable": true}});
+    let function = json!({"type": "function", "function": {"name": "f"}});
+    for (tools, want) in
+        [(json!([search]), json!([search])), (json!([zhipu, function]), json!([function, zhipu]))]
+    {
+        let body = |model: &str| {
+            json!({"model": model, "tools": tools, "tool_choice": "auto",
+                "messages": [{"role": "user", "content": "hi"}]})
+        };
+        let (status, answer) = chorus.ask(CHAT, &body("m")).await;
+        assert_eq!(status, 200, "{answer}");
+        let seen = upstream.seen().pop().unwrap().body;
+        assert_eq!((&seen["tools"], &seen["tool_choice"]), (&want, &json!("auto")));
+        let calls = upstream.seen().len();
+        for model in ["o", "chorus"] {
+            let (status, answer) = chorus.ask(CHAT, &body(model)).await;
+            assert_eq!((status, &answer["error"]["param"]), (400, &json!("tools[0].type")));
+        }
+        assert_eq!(upstream.seen().len(), calls, "nobody is asked");
+    }
+}
+
+/// A protocol that takes no empty conversation is not asked with one.
+#[tokio::test]
+async fn a_conversation_in_which_nothing_is_said_is_refused_where_no_model_takes_it() {
+    for protocol in PROTOCOLS {
+        let upstream = Upstream::start([("m", Script::says("ok"))]).await;
+        let setup = alone().with_models(&["m"]).model_keys("m", &of(protocol));
+        let chorus = setup.over(&upstream).await;
+        for content in [json!(""), json!(" \n"), json!([{"type": "text", "text": ""}])] {
+            let messages = json!([{"role": "user", "content": content}]);
+            for model in ["m", "chorus"] {
+                let (status, answer) =
+                    chorus.ask(CHAT, &json!({"model": model, "messages": messages})).await;
+                if ["openai", "ollama"].contains(&protocol) {
+                    assert_eq!(status, 200, "{protocol} {model}: {answer}");
+                } else {
+                    assert!((400..500).contains(&status), "{protocol} {model}: {answer}");
+                    let words = answer["error"]["message"].as_str().unwrap();
+                    assert!(words.contains("nothing is said"), "{words}");
+                    assert_eq!(upstream.seen().len(), 0);
                 }
             }
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::super::{
     super::{error::AppError, extract::Parted, form},
-    request::{Stop, StreamOptions, finite, max_tokens, stop_sequences},
+    request::{Stop, StreamOptions, finite, further_sampling, max_tokens, stop_sequences},
 };
 use crate::types::{Extra, Message, Protocol, Request, Role, Sampling};
 
@@ -96,7 +96,7 @@ impl CompletionRequest {
                 seed: self.seed,
                 presence_penalty: finite("presence_penalty", self.presence_penalty)?,
                 frequency_penalty: finite("frequency_penalty", self.frequency_penalty)?,
-                ..Sampling::default()
+                ..further_sampling(&extra.fields)
             },
             stop: stop_sequences(self.stop),
             max_tokens: max_tokens(None, self.max_tokens)?,

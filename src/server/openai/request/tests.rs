@@ -123,7 +123,6 @@ fn what_cannot_be_done_names_its_field() {
         (json!({"functions": [{}]}), "functions[0].name"),
         (json!({"function_call": {"name": "f"}}), "function_call"),
         (json!({"tool_choice": "required"}), "tool_choice"),
-        (json!({"tools": [{"type": "mcp"}]}), "tools[0].type"),
         (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
         (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
         (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema.schema"),
@@ -148,6 +147,37 @@ fn unknown_fields_are_kept_in_their_protocol() {
     let extra = request.read(rest).unwrap().request.extra.unwrap();
     assert_eq!(extra.protocol, Protocol::OpenAi);
     assert_eq!(extra.fields["logprobs"], true);
+}
+
+#[test]
+fn sampling_that_others_have_is_read_and_kept_as_it_is() {
+    let rest = json!({"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.25});
+    let message = json!({"messages": [{"role": "user", "content": "x"}]});
+    let read = |rest: &Value| {
+        let request: ChatRequest = serde_json::from_value(message.clone()).unwrap();
+        request.read(rest.as_object().unwrap().clone()).unwrap().request
+    };
+    let request = read(&rest);
+    let want = Sampling {
+        top_k: Some(5),
+        min_p: Some(0.1),
+        repetition_penalty: Some(1.25),
+        ..Sampling::default()
+    };
+    assert_eq!((request.sampling, request.extra.map(|it| it.fields.into())), (want, Some(rest)));
+    let rest = json!({"top_k": -1, "min_p": null, "repeat_penalty": "much"});
+    let request = read(&rest);
+    assert_eq!(request.sampling, Sampling::default());
+    assert_eq!(Value::Object(request.extra.unwrap().fields), rest);
+}
+
+#[test]
+fn tools_that_are_no_functions_are_for_the_same_protocol() {
+    let tools = json!([{"type": "mcp", "server_label": "x"}]);
+    let request = read(json!({"tools": tools})).unwrap().request;
+    let extra = request.extra.unwrap();
+    assert_eq!(extra.only_there.unwrap().param, "tools[0].type");
+    assert!(extra.fields["tools"] == tools && request.tools.is_empty());
 }
 
 #[test]
