@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     ask::listen,
@@ -192,7 +192,10 @@ fn schema(crew: &[String]) -> Arc<JsonSchema> {
 
 /// Reads the advice leniently; `None` when there is nothing in it to use.
 fn parse(reply: &str, crew: &[String]) -> Option<Advice> {
-    let object = lenient::object(reply)?;
+    lenient::last(reply, |object| advice(&object, crew))
+}
+
+fn advice(object: &Map<String, Value>, crew: &[String]) -> Option<Advice> {
     let text = |key: &str| object.get(key).and_then(|value: &Value| lenient::line(value, 40));
     let temperature = object.get("temperature").and_then(lenient::number);
     let advice = Advice {
@@ -248,6 +251,10 @@ mod tests {
             (
                 "好的：{\"temperature\": 9, \"language\": \"中文\"}",
                 advice(None, Some(2.0), Some("中文")),
+            ),
+            (
+                "Maybe {\"task_type\":\"chat\"}? No: {\"task_type\":\"code\"} as {\"format\":1} wants.",
+                advice(Some("code"), None, None),
             ),
             (r#"{"temperature":-1,"task_type":3}"#, advice(None, Some(0.0), None)),
             (r#"{"something":"else"}"#, None),

@@ -2,19 +2,32 @@
 
 use serde_json::{Map, Value};
 
-/// Only this many opening braces are tried, so that a hostile answer costs little.
+/// Only this many places where an object may begin are tried, so that a hostile answer costs little.
 const TRIES: usize = 64;
 
-/// The first JSON object in a text, whatever stands around it.
-pub(super) fn object(text: &str) -> Option<Map<String, Value>> {
-    text.match_indices('{').take(TRIES).find_map(|(start, _)| {
-        let tail = text.get(start..)?;
-        // A stream reader stops at the end of the first value, so prose may follow it.
-        match serde_json::Deserializer::from_str(tail).into_iter::<Value>().next()? {
-            Ok(Value::Object(object)) if !object.is_empty() => Some(object),
-            Ok(_) | Err(_) => None,
+/// What `read` makes of the last JSON object it can use, whatever stands around it. What a model
+/// writes first may be a thought that it rejects, or the format said again.
+pub(super) fn last<T>(text: &str, read: impl FnMut(Map<String, Value>) -> Option<T>) -> Option<T> {
+    // Braces of prose and of code have no key behind them.
+    let begins = |start: &usize| {
+        text.get(start.saturating_add(1)..).is_some_and(|rest| rest.trim_start().starts_with('"'))
+    };
+    let starts = text.rmatch_indices('{').map(|(start, _)| start).filter(begins).take(TRIES);
+    let mut objects = Vec::new();
+    let mut end = 0;
+    for start in starts.collect::<Vec<_>>().into_iter().rev() {
+        if start < end {
+            continue;
         }
-    })
+        let Some(tail) = text.get(start..) else { continue };
+        // A stream reader stops at the end of the first value, so prose may follow it.
+        let mut values = serde_json::Deserializer::from_str(tail).into_iter::<Map<String, Value>>();
+        if let Some(Ok(object)) = values.next() {
+            end = start.saturating_add(values.byte_offset());
+            objects.push(object);
+        }
+    }
+    objects.into_iter().rev().find_map(read)
 }
 
 /// A finite number, also one in quotes.
@@ -41,21 +54,33 @@ mod tests {
 
     use super::*;
 
+    fn object(text: &str) -> Option<Value> {
+        last(text, |object| object.contains_key("a").then(|| object.into()))
+    }
+
     #[test]
     fn an_object_is_found_in_whatever_a_model_writes_around_it() {
         for text in [
             r#"{"a":1}"#,
             "```json\n{\"a\": 1}\n```",
             "Sure! Here it is: {\"a\":1}. Anything else?",
-            "I use braces {like this} before {\"a\":1}",
-            "{} {\"a\":1}",
+            "I use braces {like this} before { \"a\":1}",
+            "{} {\"a\":1} {}",
             "以下是结果：{\"a\":1}。",
+            // the last that can be used
+            "First {\"a\":2}, but on reflection {\"a\":1}",
+            "```json\n{\"a\":2}\n```\nCorrected:\n```json\n{\"a\":1}\n```\nSee {\"b\":3}.",
+            "{\"a\":1,\"b\":{\"a\":2},\"c\":\"{\\\"a\\\":3}\"}",
+            "{\"b\":{\"a\":2}} {\"a\":1}",
         ] {
-            assert_eq!(object(text), json!({"a": 1}).as_object().cloned(), "{text}");
+            let found = object(text).map(|found| found["a"].clone());
+            assert_eq!(found, Some(json!(1)), "{text}");
         }
-        for text in ["", "no", "[1,2]", "{\"a\":", "{a:1}"] {
+        for text in ["", "no", "[1,2]", "{\"a\":", "{a:1}", "{\"b\":{\"a\":2}}"] {
             assert_eq!(object(text), None, "{text}");
         }
+        let code = "if x { y(); }\n".repeat(99);
+        assert_eq!(object(&format!("{code}{{\"a\":1}}\n{code}")), Some(json!({"a": 1})));
     }
 
     #[test]
@@ -76,11 +101,24 @@ mod tests {
 
         #[test]
         fn an_object_survives_prose_without_braces(
-            before in "[^{}]{0,40}", after in "\\PC{0,40}", key in "[a-z]{1,8}", value in any::<i32>(),
+            before in "[^{}]{0,40}", after in "[^{}]{0,40}", value in any::<i32>(),
         ) {
-            let text = format!("{before}{{\"{key}\": {value}}}{after}");
-            let want = json!({ key: value });
-            prop_assert_eq!(object(&text).map(Value::Object), Some(want));
+            let text = format!("{before}{{\"a\": {value}}}{after}");
+            prop_assert_eq!(object(&text), Some(json!({ "a": value })));
+        }
+
+        #[test]
+        fn of_several_objects_the_last_that_can_be_used_wins(
+            others in prop::collection::vec((any::<bool>(), any::<i32>(), "[^{}]{0,9}"), 0..9),
+            value in any::<i32>(),
+            nested in "[bc]",
+        ) {
+            let others: String = others.into_iter().map(|(is_used, other, prose)| {
+                let key = if is_used { "a" } else { "b" };
+                format!("{{\"{key}\": {other}}}{prose}")
+            }).collect();
+            let text = format!("{others}{{\"a\": {value}, \"{nested}\": {{\"a\": 0}}}} {{\"b\": 1}}");
+            prop_assert_eq!(object(&text).map(|found| found["a"].clone()), Some(json!(value)));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
@@ -63,7 +63,7 @@ pub(super) async fn rerank(
         let question = Question { run, lineup, model: &model };
         match question.scores(tracker, &mut rest).await {
             Ok(reply) => {
-                scored = kept(&lineup::scores(&reply, &order), candidates.len(), reranker.top_k);
+                scored = read(&reply, &order, reranker.top_k);
                 if scored.is_some() {
                     break;
                 }
@@ -122,7 +122,7 @@ impl Question<'_> {
         &self,
         tracker: &Tracker,
         rest: &mut Vec<CallStream>,
-    ) -> Result<Map<String, Value>, LlmError> {
+    ) -> Result<String, LlmError> {
         let stage = self.lineup.stage;
         let config = self.model.config();
         let chosen = temperature::steady(stage.temperature, config.temperature);
@@ -144,7 +144,7 @@ impl Question<'_> {
             let left = limit.saturating_sub(begun.elapsed().saturating_sub(waited));
             reply = fold(self.model, call(true, left), tracker, rest).await;
         }
-        Ok(lenient::object(&reply?.text).unwrap_or_default())
+        Ok(reply?.text)
     }
 }
 
@@ -169,6 +169,11 @@ struct Scored {
     ranked: Vec<(usize, f64)>,
     /// The best of them.
     kept: Vec<usize>,
+}
+
+/// Reads a reply leniently: its last object that scores enough of the candidates.
+fn read(reply: &str, order: &[usize], top_k: usize) -> Option<Scored> {
+    lenient::last(reply, |object| kept(&lineup::scores(&object, order), order.len(), top_k))
 }
 
 /// The best `top_k`; `None` when fewer have a score. Scores are clamped to 0..=10; of two for one
@@ -196,14 +201,16 @@ mod tests {
     #[test]
     fn scores_are_read_leniently_and_enough_of_them_are_needed() {
         let order = [2, 0, 1];
-        let read = |reply: &str, top_k| {
-            let object = lenient::object(reply)?;
-            kept(&lineup::scores(&object, &order), 3, top_k).map(|scored| scored.kept)
-        };
+        let read = |reply: &str, top_k| read(reply, &order, top_k).map(|scored| scored.kept);
         for (reply, top_k, want) in [
             (r#"{"scores":{"1":3,"2":"9","3":5}}"#, 2, Some(vec![0, 1])),
             (r#"{"scores":{"1":7,"2":7,"3":7}}"#, 2, Some(vec![0, 1])),
             (r#"{"scores":{"Candidate 1":11,"No. 2":10}}"#, 2, Some(vec![0, 2])),
+            (
+                "{\"scores\":{\"1\":9,\"2\":1}} no, {\"scores\":{\"1\":1,\"2\":9}} {\"scores\":{\"1\":9}}",
+                2,
+                Some(vec![0, 2]),
+            ),
             (r#"{"scores":{"1":3,"9":9}}"#, 1, Some(vec![2])),
             (r#"{"scores":{"1":3,"9":9}}"#, 2, None),
             (r#"{"scores":{"1":"good","2":null}}"#, 1, None),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use indexmap::IndexMap;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
@@ -329,14 +329,17 @@ fn schema(count: usize) -> Arc<JsonSchema> {
 /// that was shown.
 #[must_use]
 pub fn parse(reply: &str, order: &[usize]) -> Option<Verdict> {
-    let object = lenient::object(reply)?;
+    lenient::last(reply, |object| verdict(&object, order))
+}
+
+fn verdict(object: &Map<String, Value>, order: &[usize]) -> Option<Verdict> {
     let candidate = |label: &str| lineup::at_label(label, order);
     let best = match object.get("best")? {
         Value::Number(number) => candidate(&number.to_string())?,
         Value::String(text) => candidate(text)?,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    let scores = lineup::scores(&object, order);
+    let scores = lineup::scores(object, order);
     let reason = object.get("reason").and_then(|value| lenient::line(value, 500));
     Some(Verdict { best, reason, scores })
 }
@@ -360,6 +363,7 @@ mod tests {
             ),
             (r#"Sure: {"best": 1}"#, verdict(2, None, &[])),
             (r#"{"best": "Candidate 3", "scores": [1,2]}"#, verdict(1, None, &[])),
+            (r#"At first {"best":"1"}, but no: {"best":"2"} {"best":"9"}"#, verdict(0, None, &[])),
             (r#"{"best": "4"}"#, None),
             (r#"{"best": "0"}"#, None),
             (r#"{"best": "1 or 2"}"#, None),

@@ -6,9 +6,10 @@ use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::{
-    last_number,
-    numbers::shortest,
-    tokens::{Token, tokens},
+    json::json,
+    last_number::{is_one_of_many, is_setting, stated},
+    notation::{self, VERDICTS, bare, group},
+    tokens::{cased_tokens, tokens},
 };
 
 /// A last line that is longer is a paragraph and no answer.
@@ -62,35 +63,69 @@ const HEADING: &str = "####";
 const DENIALS: [&str; 11] =
     ["not", "never", "neither", "wrong", "false", "nicht", "kein", "pas", "не", "不", "没"];
 
-/// A last line of one of these words alone is an answer.
-const VERDICTS: [&str; 14] = [
-    "yes", "no", "true", "false", "是", "否", "不是", "对", "错", "ja", "nein", "oui", "non", "sí",
+/// Markers that are also the key of a setting.
+const KEYS: [&str; 2] = ["answer =", "result:"];
+
+/// What begins an answer in a box.
+const BOXES: [&str; 2] = ["\\boxed{", "\\fbox{"];
+
+/// With one of these words an answer stands elsewhere: see above.
+const REFERENCES: [&str; 26] = [
+    "above",
+    "below",
+    "following",
+    "follows",
+    "attached",
+    "aforementioned",
+    "see",
+    "shown",
+    "here",
+    "this",
+    "these",
+    "those",
+    "siehe",
+    "oben",
+    "unten",
+    "voir",
+    "dessus",
+    "dessous",
+    "arriba",
+    "abajo",
+    "acima",
+    "abaixo",
+    "sopra",
+    "sotto",
+    "выше",
+    "ниже",
+];
+/// The same, where words are not set apart.
+const REFERENCES_INSIDE: [&str; 15] = [
+    "如上", "上述", "上面", "以上", "见上", "見上", "上文", "如下", "下面", "以下", "下文", "上記",
+    "下記", "위의", "아래",
 ];
 
-/// The answer of a text that has one: the last `\boxed{}`, what stands behind "answer:" or its like,
-/// a text that is one JSON value, an option's letter, or the only number of a short last line that
-/// states it. Prose has none.
+/// The answer of a text that has one: what stands in `\boxed{}` or behind "answer:" or its like, a text that
+/// is one JSON value, an option's letter, or the only number of a short last line that states it. Where
+/// several are given, for several parts, all count. Prose has none.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::workflow) enum FinalAnswer {
-    /// Equal when the values are, whatever the order of keys and the spaces.
-    Json(Json),
-    /// Compared token by token, without case, quotes around it and a full stop behind it.
+    /// Equal when the values are, whatever the order of keys and the spaces. Numbers are texts.
+    Json(Value),
+    /// Compared token by token, without quotes around it and a full stop behind it. A break stands
+    /// between the answers to several parts.
     Text(Vec<String>),
-}
-
-/// A JSON value, with its numbers as they were written: as floating-point numbers two long ones
-/// may be equal that are not.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::workflow) struct Json {
-    value: Value,
-    numbers: Vec<String>,
 }
 
 impl FinalAnswer {
     /// Reads a text's final answer.
     pub(in crate::workflow) fn of(text: &str) -> Option<Self> {
         let text = text.trim();
-        boxed(text).or_else(|| marked(text)).or_else(|| json(text)).or_else(|| of_last_line(text))
+        if let Some(value) = json(text) {
+            return Some(Self::Json(value));
+        }
+        let mut parts = boxed(text);
+        parts.extend(marked(text)?);
+        if parts.is_empty() { of_last_line(text) } else { Self::of_parts(parts) }
     }
 
     /// Whether the text is one JSON value.
@@ -98,124 +133,153 @@ impl FinalAnswer {
         matches!(self, Self::Json(_))
     }
 
-    fn text(text: &str) -> Option<Self> {
-        let text = &plain(text);
-        let mut is_amount = true;
-        let of_token = |token: Token| {
-            let word = token.text.to_lowercase();
-            // Behind a name a number is no amount: Python 3.10.
-            is_amount &= token.is_number() || !word.chars().any(char::is_alphabetic);
-            if is_amount { shortest(&word) } else { word }
-        };
-        let mut words: Vec<String> = tokens(text).into_iter().map(of_token).collect();
-        if words.is_empty() {
-            // A filler alone is somebody's answer, too.
-            let bare = text.trim_matches(|one: char| !one.is_alphanumeric()).to_lowercase();
-            words.extend((!bare.is_empty()).then_some(bare));
+    /// What is said twice counts once.
+    fn of_parts(parts: Vec<Vec<String>>) -> Option<Self> {
+        let mut seen: Vec<Vec<String>> = Vec::new();
+        for part in parts {
+            if !seen.contains(&part) {
+                seen.push(part);
+            }
         }
+        let words = seen.join(&"\n".to_owned());
         (!words.is_empty()).then_some(Self::Text(words))
     }
 }
 
-/// An answer without what only sets it in type: `$…$`, `\text{…}`, and the verb that ends a sentence of
-/// Japanese or Korean. A plain fraction is written with a stroke.
-fn plain(text: &str) -> String {
-    let is_end = |one: char| one.is_whitespace() || matches!(one, '.' | '。' | ',');
-    let mut text = text.trim().trim_end_matches(is_end);
-    for ending in ["です", "である", "だ", "입니다", "이다"] {
-        text = text.strip_suffix(ending).unwrap_or(text).trim_end();
+/// The words of one answer; `None` when it stands elsewhere.
+fn words(text: &str) -> Option<Vec<String>> {
+    let tokens = cased_tokens(&bare(text));
+    let refers =
+        tokens.iter().any(|token| REFERENCES.contains(&token.text.to_lowercase().as_str()));
+    if tokens.is_empty() || refers || REFERENCES_INSIDE.iter().any(|word| text.contains(word)) {
+        return None;
     }
-    for (open, close) in [("\"", "\""), ("“", "”"), ("「", "」"), ("$$", "$$"), ("$", "$")] {
-        let inside = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
-        text = inside
-            .filter(|inside| !(inside.contains(open) || inside.contains(close)))
-            .unwrap_or(text);
+    Some(notation::words(&tokens, text))
+}
+
+/// What is in every `\boxed{…}`, with the braces inside it.
+fn boxed(text: &str) -> Vec<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(begun) =
+        BOXES.iter().filter_map(|name| Some(rest.find(name)? + name.len())).min()
+    {
+        let Some((inside, after)) = rest.get(begun..).and_then(group) else { break };
+        // Breaks of lines are none of a formula's.
+        parts.extend(words(&inside.split_whitespace().collect::<Vec<_>>().join(" ")));
+        rest = after;
     }
-    let mut out = without_label(text);
-    for command in ["\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mathit{"] {
-        while let Some((before, rest)) = out.split_once(command)
-            && let Some((inside, after)) = group(rest)
-        {
-            out = format!("{before}{inside}{after}");
-        }
+    parts
+}
+
+fn has_box(line: &str) -> bool {
+    BOXES.iter().any(|name| line.contains(name))
+}
+
+/// What stands behind the markers of a text whose last line has one, or whose last line but one is
+/// nothing else; none for others, since what is told further up may have been taken back.
+/// `None` when what is marked cannot be compared.
+fn marked(text: &str) -> Option<Vec<Vec<String>>> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut ends = lines.clone().rev();
+    let (Some(last), before) = (ends.next(), ends.next()) else { return Some(Vec::new()) };
+    let is_heading = |line| behind(line).is_some_and(|(_, answer)| answer.is_empty());
+    let is_key = |marker| {
+        KEYS.contains(&marker) && is_setting(last) && text.lines().rev().skip(1).any(is_setting)
+    };
+    let is_marked =
+        behind(last).is_some_and(|(marker, answer)| !answer.is_empty() && !is_key(marker));
+    if !(has_box(last) || is_marked || before.is_some_and(is_heading)) {
+        return Some(Vec::new());
     }
-    for command in ["\\frac{", "\\dfrac{", "\\tfrac{"] {
-        while let Some((before, rest)) = out.split_once(command)
-            && let Some((over, rest)) = group(rest)
-            && let Some((under, after)) = rest.strip_prefix('{').and_then(group)
-        {
-            let part = |part: &str| match part.chars().all(char::is_alphanumeric) {
-                true => part.to_owned(),
-                false => format!("({part})"),
+    let mut parts = Vec::new();
+    while let Some(line) = lines.next() {
+        let Some((marker, mut answer)) = behind(line).filter(|_| !has_box(line)) else { continue };
+        if answer.is_empty() {
+            answer = match lines.clone().next() {
+                Some(next) if !has_box(next) => next.to_owned(),
+                _ => continue,
             };
-            out = format!("{before}{}/{}{after}", part(over), part(under));
+            lines.next();
+        }
+        if lines.clone().next().is_none() || is_firm(marker, &answer) {
+            parts.push(sentence(&answer)?);
         }
     }
-    out
+    Some(parts)
 }
 
-/// An option without what only sets its letter off: `(B)`, `B.`, `b)`.
-fn without_label(text: &str) -> String {
-    let bare = text.strip_prefix('(').unwrap_or(text);
-    let mut rest = bare.chars();
-    let letter = rest.next().filter(|one| one.is_alphanumeric());
-    let ends: &[char] = if bare.len() < text.len() { &[')'] } else { &['.', ')'] };
-    let rest = rest
-        .as_str()
-        .strip_prefix(ends)
-        .filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
-    match (letter, rest) {
-        (Some(letter), Some(rest)) => format!("{letter}{rest}"),
-        _ => text.to_owned(),
-    }
+/// Whether what stands behind a marker in the middle of a text is an answer: "the answer is" begins many
+/// a sentence about it.
+fn is_firm(marker: &str, answer: &str) -> bool {
+    let tokens = tokens(answer);
+    marker.ends_with([':', '='])
+        || marker == HEADING
+        || tokens.len() <= 3
+        || tokens.iter().any(|token| token.is_number())
 }
 
-/// What is inside a group that has begun, and what stands behind its bracket.
-fn group(text: &str) -> Option<(&str, &str)> {
-    let mut depth = 1_usize;
-    let end = text.char_indices().find_map(|(at, one)| {
-        match one {
-            '{' => depth = depth.saturating_add(1),
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        (depth == 0).then_some(at)
-    })?;
-    Some((text.get(..end)?, text.get(end.saturating_add(1)..)?))
-}
-
-/// The last `\boxed{…}`, with the braces inside it.
-fn boxed(text: &str) -> Option<FinalAnswer> {
-    let (_, rest) = text.rsplit_once("\\boxed{").or_else(|| text.rsplit_once("\\fbox{"))?;
-    FinalAnswer::text(group(rest)?.0)
-}
-
-/// What stands behind a marker in the last line, or in that line when the marker is all there is
-/// before it. What is told further up may have been taken back since.
-fn marked(text: &str) -> Option<FinalAnswer> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
-    let (last, before) = (lines.next()?, lines.next());
-    let behind = |line: &str| {
-        let line = line.replace('：', ":").replace('*', "").to_lowercase();
-        let known = MARKERS.iter().zip(FINDERS.iter());
-        let known = known.filter(|(_, finder)| finder.find(line.as_bytes()).is_some());
-        let found = known.filter_map(|(marker, _)| Some((line.rfind(marker)?, *marker)));
-        let (at, marker) = found.max_by_key(|(at, marker)| at + marker.len())?;
-        let (before, answer) = (line.get(..at)?, line.get(at + marker.len()..)?.trim());
-        // A heading is none, unless it is the answer; and no answer is what somebody does not give.
-        let is_heading =
-            marker == HEADING && !answer.is_empty() && last_number::stated(answer, true).is_none();
-        let is_denied = tokens(before).iter().any(|token| DENIALS.contains(&token.text.as_str()));
-        (!is_heading && !is_denied).then(|| answer.to_owned())
-    };
-    let answer = match (behind(last), before.and_then(behind)) {
-        (Some(answer), _) if !answer.is_empty() => answer,
-        (_, Some(empty)) if empty.is_empty() => last.replace('*', ""),
-        _ => return None,
-    };
-    let (answer, rest) = first_sentence(&answer);
+/// The answer that a sentence is; `None` for an explanation and for what is taken back.
+fn sentence(answer: &str) -> Option<Vec<String>> {
+    let (answer, rest) = first_sentence(answer);
     let takes_back = tokens(rest).iter().any(|token| token.is_verdict() || token.is_number());
-    (answer.len() <= MARKED_LIMIT && !takes_back).then(|| FinalAnswer::text(answer))?
+    (answer.len() <= MARKED_LIMIT && !takes_back).then(|| words(answer))?
+}
+
+/// The marker of a line, and what stands behind it.
+fn behind(line: &str) -> Option<(&'static str, String)> {
+    // The end of an emphasis is put behind the colon.
+    let line = line.replace('：', ":").replacen("**:", ":**", 1).replacen("*:", ":*", 1);
+    let lower = lowered(&line);
+    let known = MARKERS.iter().zip(FINDERS.iter());
+    let known: Vec<&str> = known
+        .filter(|(_, finder)| finder.find(lower.as_bytes()).is_some())
+        .map(|(marker, _)| *marker)
+        .collect();
+    let place = |start: Option<usize>, marker: &'static str| Some((start?, marker));
+    let places = || known.iter().copied();
+    let last = places().filter_map(|marker| place(lower.rfind(marker), marker));
+    let (last, marker) = last.max_by_key(|(at, marker)| (at + marker.len(), marker.len()))?;
+    let first = places().filter_map(|marker| place(lower.find(marker), marker));
+    let first = first.min_by_key(|(at, marker)| (*at, usize::MAX - marker.len()))?;
+    // What stands between two markers is the answer to another part, or how the second one begins.
+    let between = line.get(first.0 + first.1.len()..last);
+    let (at, marker) = match between.is_some_and(|between| tokens(between).len() > 2) {
+        true => first,
+        false => (last, marker),
+    };
+    let before = line.get(..at)?;
+    let answer = without_end_of_emphasis(before, line.get(at + marker.len()..)?.trim());
+    // A heading is none, unless it is the answer; and no answer is what somebody does not give.
+    let is_heading = marker == HEADING && !answer.is_empty() && stated(&answer, true).is_none();
+    let is_denied =
+        tokens(&lowered(before)).iter().any(|token| DENIALS.contains(&token.text.as_str()));
+    (!is_heading && !is_denied).then_some((marker, answer))
+}
+
+/// In small letters, as far as those are as long: places stay the same.
+fn lowered(line: &str) -> String {
+    let small = |one: char| {
+        let mut small = one.to_lowercase();
+        small
+            .next()
+            .filter(|it| it.len_utf8() == one.len_utf8() && small.next().is_none())
+            .unwrap_or(one)
+    };
+    line.chars().map(small).collect()
+}
+
+/// What stands behind a marker, without the end of an emphasis that has begun before it.
+fn without_end_of_emphasis(before: &str, answer: &str) -> String {
+    let mark = if before.matches("**").count() % 2 == 1 {
+        "**"
+    } else if before.replace("**", "").matches('*').count() % 2 == 1 {
+        "*"
+    } else {
+        return answer.to_owned();
+    };
+    let whole = answer.strip_prefix(mark).or_else(|| answer.strip_suffix(mark));
+    whole.map_or_else(|| answer.replacen(mark, "", 1), |rest| rest.trim().to_owned())
 }
 
 /// The first sentence, and the others. An option's letter with a full stop is none.
@@ -227,76 +291,36 @@ fn first_sentence(text: &str) -> (&str, &str) {
     split.unwrap_or((text, ""))
 }
 
-/// A text that is one JSON object or array, in a fence or not.
-fn json(text: &str) -> Option<FinalAnswer> {
-    let bare = text.strip_prefix("```").and_then(|rest| {
-        let (_, body) = rest.split_once('\n')?;
-        body.trim_end().strip_suffix("```")
-    });
-    let bare = bare.unwrap_or(text).trim();
-    if !bare.starts_with(['{', '[']) {
-        return None;
-    }
-    let mut value: Value = serde_json::from_str(bare).ok()?;
-    normalise(&mut value);
-    let mut numbers: Vec<String> = bare
-        .split(|one: char| !(one.is_ascii_digit() || matches!(one, '.' | '-' | '+' | 'e' | 'E')))
-        .filter(|piece| piece.contains(|one: char| one.is_ascii_digit()))
-        .map(shortest)
-        .collect();
-    numbers.sort_unstable();
-    Some(FinalAnswer::Json(Json { value, numbers }))
-}
-
-/// Texts inside JSON are compared as texts are, and without case.
-fn normalise(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            let words: Vec<String> = tokens(without_exclamation(text))
-                .into_iter()
-                .map(|token| token.text.to_lowercase())
-                .collect();
-            if !words.is_empty() {
-                *text = words.join(" ");
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(normalise),
-        Value::Object(fields) => fields.values_mut().for_each(normalise),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// A sentence without its exclamation mark. Behind a name or a formula the mark is an operator.
-fn without_exclamation(text: &str) -> &str {
-    let is_word = |word: &str| {
-        let word = word.trim_end_matches(',');
-        word.len() > 1 && word.chars().all(char::is_alphabetic)
-    };
-    text.strip_suffix('!')
-        .filter(|rest| rest.split(' ').count() > 2 && rest.split(' ').all(is_word))
-        .unwrap_or(text)
-}
-
-/// An option's letter alone, or the only number, of a short last line.
+/// An option's letter or a verdict alone, or the only number, of a short last line.
 fn of_last_line(text: &str) -> Option<FinalAnswer> {
-    let line = text.lines().next_back()?.trim();
+    let (before, line) = text.rsplit_once('\n').unwrap_or(("", text));
+    let line = line.trim();
     if line.len() > LINE_LIMIT || line.starts_with("```") {
         return None;
     }
+    if alone(line).is_some() {
+        let parts = text.lines().filter_map(|line| alone(line.trim()));
+        return FinalAnswer::of_parts(parts.map(|part| vec![part]).collect());
+    }
+    let stated = stated(line, line == text.trim())?;
+    (!is_one_of_many(line, before)).then_some(FinalAnswer::Text(stated))
+}
+
+/// The option or the verdict that a line is.
+fn alone(line: &str) -> Option<String> {
     let bare = line.trim_matches(|one: char| !one.is_alphanumeric());
-    let option = ["option ", "choice ", "选项", "选"]
-        .iter()
-        .find_map(|word| bare.to_lowercase().strip_prefix(word).map(str::to_owned))
-        .unwrap_or_else(|| bare.to_lowercase());
+    let lower = bare.to_lowercase();
+    let named =
+        ["option ", "choice ", "选项", "选"].iter().find_map(|word| lower.strip_prefix(word));
+    let option = named.unwrap_or(&lower);
     // What is left of a list, its last item's label: `b)`.
     let is_label = line.ends_with(['.', ')']) && line.starts_with(|one: char| one.is_lowercase());
     let is_letter = option.len() == 1 && option.starts_with(|one: char| one.is_ascii_alphabetic());
-    let is_number = option.len() < bare.len() && option.bytes().all(|one| one.is_ascii_digit());
-    if (is_letter && !(is_label && option.len() == bare.len())) || is_number {
-        return Some(FinalAnswer::Text(vec![option]));
+    let is_number =
+        named.is_some() && !option.is_empty() && option.bytes().all(|one| one.is_ascii_digit());
+    if is_letter && !(is_label && named.is_none()) {
+        let is_option = named.is_some() || line.contains([')', '）']);
+        return Some(if is_option { option.to_uppercase() } else { bare.to_owned() });
     }
-    if VERDICTS.contains(&option.as_str()) {
-        return Some(FinalAnswer::Text(vec![option]));
-    }
-    last_number::stated(line, line == text.trim()).map(FinalAnswer::Text)
+    (is_number || VERDICTS.contains(&option)).then(|| option.to_owned())
 }

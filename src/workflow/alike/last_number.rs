@@ -2,8 +2,9 @@
 //! a page, a year, a footnote, the label of a list. Where this errs, it errs towards no answer. Pure.
 
 use super::{
-    numbers::shortest,
-    tokens::{Token, tokens},
+    notation,
+    spelling::{is_prose, plain},
+    tokens::{Token, cased_tokens},
 };
 
 /// Behind the number, more than this is a sentence that goes on.
@@ -150,11 +151,11 @@ const RELATIONS: [&str; 8] = ["=", "≈", "<", ">", "<=", ">=", "!=", "~"];
 /// not y = 5, and 25 minutes are not 25 hours; `None` for any other line. `is_all`: there is no more
 /// of the text, so that the line is nobody's list or footer.
 pub(super) fn stated(line: &str, is_all: bool) -> Option<Vec<String>> {
-    let mut words = tokens(line);
+    let mut words = cased_tokens(line);
     let mut is_before = true;
     words.retain(|token| {
         is_before &= !token.is_number();
-        !(is_before && PUNCTUATION.contains(&token.text.as_str()))
+        !(is_before && PUNCTUATION.contains(&token.text.trim()))
     });
     let at = words.iter().position(Token::is_number)?;
     let is_sole = words.iter().filter(|token| token.is_number()).count() == 1;
@@ -180,8 +181,37 @@ pub(super) fn stated(line: &str, is_all: bool) -> Option<Vec<String>> {
         }
         _ => return None,
     };
-    let words = answer.iter().map(|token| shortest(&token.text.to_lowercase()));
-    Some(words.filter(|text| text != "=").collect())
+    let answer: Vec<Token> = answer.iter().filter(|token| token.text != "=").cloned().collect();
+    Some(notation::words(&answer, line))
+}
+
+/// Whether the last line of a text, which this is, may be no more than the last of a file without a
+/// fence, of a list or of some equations: nothing before it is told by it.
+pub(super) fn is_one_of_many(last: &str, before: &str) -> bool {
+    if concludes(last) && !is_setting(last) {
+        return false;
+    }
+    let mut lines = before.lines().filter(|line| !line.trim().is_empty());
+    let is_told = lines.next_back().is_none_or(|line| {
+        is_prose(&plain(line)) && line.contains(char::is_alphabetic) && !is_setting(line)
+    });
+    !is_told || lines.any(is_setting)
+}
+
+/// Whether a line is a name and its value, as files of settings have them.
+pub(super) fn is_setting(line: &str) -> bool {
+    let line = line.trim().trim_end_matches([',', ';']);
+    let is_name = |name: &str| {
+        let name = name.trim();
+        name.starts_with(|one: char| one.is_alphabetic() || matches!(one, '_' | '"' | '\''))
+            && !name.contains(char::is_whitespace)
+    };
+    let is_of = |sign: char, most: usize| {
+        line.split_once(sign).is_some_and(|(name, value)| {
+            is_name(name) && (1..=most).contains(&value.split_whitespace().count())
+        })
+    };
+    is_of('=', usize::MAX) || is_of(':', 1)
 }
 
 /// A sign, or a variable.

@@ -3,14 +3,20 @@
 use super::tokens::Characters;
 
 /// A number without separators of thousands: `1,499` is `1499`, `.50` is `0.50`. Other zeros stay: what
-/// begins with them is no quantity, and what ends with them may be a version.
-pub(super) fn number(first: char, characters: &mut Characters<'_>) -> (String, char) {
+/// begins with them is no quantity, and what ends with them may be a version. `is_listed`: it stands in
+/// brackets, where a comma separates two numbers: `(1,200)`.
+pub(super) fn number(
+    first: char,
+    is_listed: bool,
+    characters: &mut Characters<'_>,
+) -> (String, char) {
     let mut text = String::from(first);
     let mut last = first;
     while let Some(one) = characters.peek().copied() {
         let after = characters.clone().nth(1);
         let goes_on = match one {
             '0'..='9' => true,
+            ',' if is_listed => false,
             '.' | ',' | '_' | '\'' => after.is_some_and(|after| after.is_ascii_digit()),
             'e' | 'E' => exponent(characters),
             '+' | '-' => matches!(last, 'e' | 'E') && exponent_sign(&text),
@@ -56,6 +62,27 @@ pub(super) fn shortest(text: &str) -> String {
             }
         }
         _ => number,
+    }
+}
+
+/// A number of JSON in one form for each value: its digits and the power of ten of the last one.
+pub(super) fn by_value(number: &str) -> String {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let Ok(exponent) = exponent.parse::<i64>() else { return number.to_owned() };
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(mantissa) => ("-", mantissa),
+        None => ("", mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let short = digits.trim_end_matches('0');
+    let places = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let exponent = exponent
+        .saturating_sub(places(fraction.len()))
+        .saturating_add(places(digits.len().saturating_sub(short.len())));
+    match short.trim_start_matches('0') {
+        "" => "0".to_owned(),
+        digits => format!("{sign}{digits}e{exponent}"),
     }
 }
 

@@ -51,15 +51,76 @@ fn final_answers_that_differ_in_a_sign_are_not_equal() {
         ("x-y", "x y"),
         ("factor", "factory"),
         ("Python 3.10", "Python 3.1"),
+        // capitals
+        ("5 mW", "5 MW"),
+        ("5 Mmol", "5 mmol"),
+        ("5 Mg", "5 mg"),
+        ("8 MB", "8 Mb"),
+        ("O(n)", "o(n)"),
+        ("\\Gamma", "\\gamma"),
+        ("x = N", "x = n"),
+        ("ls -r", "ls -R"),
+        ("Log(x)", "log(x)"),
+        ("/Etc", "/etc"),
+        ("`List`", "`list`"),
+        ("Co", "CO"),
+        ("Co", "co"),
+        ("NO gas", "no gas"),
+        ("b", "B"),
+        ("pH", "Ph"),
+        ("-so", "-So"),
+        // operators and fractions
+        ("2*3", "23"),
+        ("a**b", "ab"),
+        ("*p", "p"),
+        ("*p = *q", "p = q"),
+        ("*.rs", ".rs"),
+        ("\\frac{1}{2}x", "\\frac{1}{2x}"),
+        ("\\frac{1}{2} x", "\\frac{1}{2x}"),
+        ("x\\frac{1}{2}", "\\frac{x1}{2}"),
+        ("\\frac{1}{2}^2", "\\frac{1}{2^2}"),
+        ("a\\frac{b}{c}d", "\\frac{ab}{cd}"),
+        ("2^\\frac{1}{2}", "2^1/2"),
+        ("1\\frac{1}{2}", "11/2"),
+        ("2 \\frac{3}{4}", "23/4"),
+        ("a \\times b", "a \\cdot b"),
+        // lists and versions
+        ("(1,200)", "(1200)"),
+        ("\\{1,234\\}", "\\{1234\\}"),
+        ("[5, 1,200]", "[5, 1200]"),
+        ("3.10", "3.1"),
+        ("1.20", "1.2"),
+        ("3.0", "3"),
     ] {
         for form in ["work\nAnswer: %", "work\n\\boxed{%}", "{\"a\": \"%\"}"] {
-            let of = |answer: &str| FinalAnswer::of(&form.replace('%', &answer.replace('"', "''")));
+            let of = |answer: &str| {
+                let answer = answer.replace('"', "''");
+                let is_json = form.starts_with('{');
+                let answer = if is_json { answer.replace('\\', "\\\\") } else { answer };
+                FinalAnswer::of(&form.replace('%', &answer))
+            };
+            assert!(of(one).is_some() && of(other).is_some(), "{one:?} and {other:?}");
             assert_ne!(of(one), of(other), "{one:?} and {other:?}");
         }
     }
-    for (one, other) in
-        [("\"Paris\"", "Paris."), ("(B)", "B."), ("$2.50$", "2.5"), ("\\(7\\)", "7")]
-    {
+    for (one, other) in [
+        ("\"Paris\"", "Paris."),
+        ("(B)", "B."),
+        ("$2.50$", "2.5"),
+        ("\\(7\\)", "7"),
+        ("1,499.50", "$1499.5$"),
+        ("(b) Paris", "B. Paris"),
+        ("Paris", "paris"),
+        ("The Red Sea", "The Red Sea."),
+        ("YES", "Yes."),
+        ("**5**", "5"),
+        ("`ls -R`", "`ls -R`."),
+        ("$(1,200)$", "(1, 200)"),
+        ("3 \\times 10^8", "3 · 10^8"),
+        ("$-\\frac{1}{2}$", "-1/2"),
+        ("1\\frac{1}{2}", "1 1/2"),
+        ("x = \\dfrac{1}{2}", "x = 1/2"),
+    ] {
         let of = |answer: &str| FinalAnswer::of(&format!("work\nAnswer: {answer}"));
         assert_eq!(of(one), of(other));
     }
@@ -105,7 +166,10 @@ fn final_answers_are_found_and_normalised() {
     };
     for (given, wanted) in [
         ("so \\boxed{1,499}", text(&["1499"])),
-        ("first \\boxed{2}, then \\boxed{\\frac{1}{2}}", FinalAnswer::of("\\boxed{\\frac{1}{2}}")),
+        (
+            "first \\boxed{2}, then \\boxed{\\frac{1}{2}}",
+            FinalAnswer::of("\\boxed{2} \\boxed{1/2}"),
+        ),
         ("work\nAnswer: 1499", text(&["1499"])),
         ("work\n**Final answer:** 1,499.00", text(&["1499"])),
         ("The answer is 1499. Ask again whenever you like.", text(&["1499"])),
@@ -114,8 +178,8 @@ fn final_answers_are_found_and_normalised() {
         ("**Final answer:**\n$7$", text(&["7"])),
         ("\\boxed{\\text{yes}}", text(&["yes"])),
         ("\\boxed{\\dfrac{1}{2}}", text(&["1", "/", "2"])),
-        ("Answer: (B) Paris", FinalAnswer::of("\\boxed{b Paris}")),
-        ("Answer: B. Paris", FinalAnswer::of("\\boxed{b Paris}")),
+        ("Answer: (B) Paris", FinalAnswer::of("\\boxed{B Paris}")),
+        ("Answer: B. Paris", FinalAnswer::of("\\boxed{B Paris}")),
         ("Answer: 5\\%", text(&["5", "%"])),
         ("答えは 5 です。", text(&["5"])),
         ("#### Safety\nUse it with care.", None),
@@ -123,9 +187,11 @@ fn final_answers_are_found_and_normalised() {
         ("推导\n答案：42", text(&["42"])),
         ("計算\n答えは 42", text(&["42"])),
         ("Antwort: 7", text(&["7"])),
-        ("work\n(B)", text(&["b"])),
-        ("work\nOption B.", text(&["b"])),
-        ("work\n**A**", text(&["a"])),
+        ("work\n(B)", text(&["B"])),
+        ("work\n(b)", text(&["B"])),
+        ("work\nb", text(&["b"])),
+        ("work\nOption b.", text(&["B"])),
+        ("work\n**A**", text(&["A"])),
         ("work\nSo it takes 25 minutes.", FinalAnswer::of("Answer: 25 minutes")),
         ("work\n-5", text(&["-", "5"])),
         ("work\nx = 5", text(&["x", "5"])),
@@ -172,6 +238,41 @@ fn final_answers_are_found_and_normalised() {
         ("work\nSo shall I write 3 more?", None),
         ("work\nWould you like 3 more examples?", None),
         ("work\nSo these are the 5 best ways to go on with it.", None),
+        // several parts
+        ("a) \\boxed{3}\nb) \\boxed{7}", text(&["3", "\n", "7"])),
+        ("\\boxed{7}, so it is \\boxed{7}", text(&["7"])),
+        ("Part a. Answer: 3\nPart b. Answer: 7", text(&["3", "\n", "7"])),
+        ("a) \\boxed{3}\nb) Answer: 7", text(&["3", "\n", "7"])),
+        ("a) Answer: 3\nb) \\boxed{7}", text(&["7", "\n", "3"])),
+        ("a) Answer: 3; b) Answer: 7", text(&["3", ";", "b", ")", "Answer", ":", "7"])),
+        ("1. Safe?\nNo\n2. Legal?\nYes", text(&["no", "\n", "yes"])),
+        ("The answer is the product of both of them.\nAnswer: 7", text(&["7"])),
+        ("**Final answer:** The answer is 5.", text(&["5"])),
+        ("*Answer:* 2*3", text(&["2", "*", "3"])),
+        ("**Answer**: *p", text(&["*", "p"])),
+        ("**Answer: a**b**", text(&["a", "**", "b"])),
+        // answers that stand elsewhere
+        ("work\nAnswer: see above", None),
+        ("work\nThe answer is given above.", None),
+        ("work\nAnswer: as shown above", None),
+        ("work\nThe answer is this function.", None),
+        ("work\n\\boxed{\\text{see above}}", None),
+        ("推导\n答案如上", None),
+        ("推导\n答案：如上所述", None),
+        ("推导\n答案是上述代码", None),
+        // the last lines of files and lists
+        ("[server]\nport = 80\ntimeout = 30", None),
+        ("server:\n  port: 80\n  timeout = 30", None),
+        ("total = a + b\nprint(total)\nDEBUG = 1", None),
+        ("DELETE FROM t WHERE id = 5;\nSELECT * FROM t\nLIMIT = 10", None),
+        ("A=1\nB=2\nMODE=3", None),
+        ("name: a\ntotal: 25", None),
+        ("port = 80\nanswer = 42", None),
+        ("port: 80\nresult: 42", None),
+        ("print(f(x))\n5", None),
+        ("3\n4\n5", None),
+        ("v = 120\nt = 2.5\nSo the train covers 300 km.", text(&["300", "km"])),
+        ("timeout = 30", text(&["timeout", "30"])),
         // denied, or bounds
         ("work\nSo it is not 5.", None),
         ("work\nSo it isn't 5.", None),
@@ -186,13 +287,42 @@ fn final_answers_are_found_and_normalised() {
     assert!(json.as_ref().is_some_and(FinalAnswer::is_json));
     assert_eq!(json, FinalAnswer::of("```json\n{\"b\":[2],\"a\":1}\n```"));
     assert_ne!(json, FinalAnswer::of("{\"b\":[2.5],\"a\":1}"));
-    assert_eq!(
-        FinalAnswer::of("{\"a\":\"On the Seine!\"}"),
-        FinalAnswer::of("{\"a\":\"on the Seine\"}")
-    );
+    for (one, other) in [
+        ("On the Seine", "on the Seine"),
+        ("On the Seine!", "On the Seine"),
+        ("^\\\\d+$", "^\\\\D+$"),
+        ("tar -C x", "tar -c x"),
+        ("aBcD", "AbCd"),
+        (", ", ","),
+        ("if a:\\n  b\\nc", "if a:\\n  b\\n  c"),
+        ("then it rains", "it rains"),
+        ("*a* b", "a b"),
+        ("$a$", "a"),
+        ("3.10", "3.1"),
+        ("answer: 5", "so the answer: 5"),
+        ("1 \\\\boxed{5}", "2 \\\\boxed{5}"),
+    ] {
+        let [one, other] = [one, other].map(|text| format!("{{\"a\":\"{text}\",\"b\":1}}"));
+        assert_ne!(FinalAnswer::of(&one), FinalAnswer::of(&other), "{one} {other}");
+        assert!(!are_alike(&[&one, &other]), "{one} {other}");
+        assert_eq!(FinalAnswer::of(&one), FinalAnswer::of(&one.replace(":1", ":1.0e0")));
+    }
+    assert_ne!(FinalAnswer::of("{\"a\": 1}"), FinalAnswer::of("{\"a\": \"1\"}"));
+    let long =
+        |one: u8, two: u8| format!("[1234567890123456789012{one}, 1234567890123456789012{two}]");
+    assert_ne!(FinalAnswer::of(&long(1, 2)), FinalAnswer::of(&long(2, 1)));
     assert_ne!(FinalAnswer::of("{\"a\":\"-3\"}"), FinalAnswer::of("{\"a\":\"3\"}"));
     let long = |last: u8| format!("{{\"id\": 1234567890123456789{last}}}");
     assert_ne!(FinalAnswer::of(&long(1)), FinalAnswer::of(&long(2)));
+}
+
+#[test]
+fn prose_is_alike_wherever_its_lines_are_broken() {
+    for (at, _) in ENGLISH.match_indices(' ') {
+        let mut other = ENGLISH.to_owned();
+        other.replace_range(at..=at, "\n");
+        assert!(are_alike(&[ENGLISH, &other]), "{other}");
+    }
 }
 
 /// Where small letters stand.
@@ -283,5 +413,47 @@ proptest! {
     fn any_text_says_the_same_as_itself_and_both_ways_alike(one in "\\PC{0,80}", other in "\\PC{0,80}") {
         prop_assert!(say_the_same(&one, &one));
         prop_assert_eq!(say_the_same(&one, &other), say_the_same(&other, &one));
+    }
+
+    #[test]
+    fn a_text_inside_json_is_equal_to_itself_only(one in "\\PC{0,20}", other in "\\PC{0,20}") {
+        let of = |text: &str| FinalAnswer::of(&serde_json::json!({ "a": [text, 7], "b": 1.5 }).to_string());
+        prop_assert!(of(&one).is_some());
+        prop_assert_eq!(of(&one) == of(&other), one == other);
+        let turned = format!("{{\"b\": 15.0e-1,\n\"a\":[{}, 7.0]}}", serde_json::json!(&one));
+        prop_assert_eq!(of(&one), FinalAnswer::of(&turned));
+    }
+
+    #[test]
+    fn a_line_that_is_indented_further_never_leaves_code_alike(
+        at in 1_usize..7, more in prop::sample::select(vec![" ", "    ", "\t"]), prose in any::<bool>(),
+    ) {
+        let code = "def f(items):\n    total = 0\n    for item in items:\n        log(item)\n        total += 1\n\
+            \x20   print(total)\n    return total";
+        let mut lines: Vec<String> = code.lines().map(str::to_owned).collect();
+        lines[at].insert_str(0, more);
+        let before = if prose { format!("{ENGLISH}\n\n") } else { String::new() };
+        let [one, other] = [code, &lines.join("\n")].map(|code| format!("{before}{code}"));
+        prop_assert!(!say_the_same(&one, &other));
+        prop_assert!(!say_the_same(&other, &one));
+    }
+
+    #[test]
+    fn final_answers_of_symbols_differ_in_any_capital(
+        one in "[a-zA-Z]{1,3}", at in any::<prop::sample::Index>(),
+        form in prop::sample::select(vec!["5 %", "%(n)", "-%", "x_%"]),
+    ) {
+        let at = at.index(one.len());
+        let turned = |(place, letter): (usize, char)| match place == at {
+            true if letter.is_lowercase() => letter.to_ascii_uppercase(),
+            true => letter.to_ascii_lowercase(),
+            false => letter,
+        };
+        let other: String = one.chars().enumerate().map(turned).collect();
+        // Numerals and references have no case.
+        prop_assume!(!["one", "two", "six", "ten", "see"].contains(&one.to_lowercase().as_str()));
+        let of = |text: &str| FinalAnswer::of(&format!("work\nAnswer: {}", form.replace('%', text)));
+        prop_assert!(of(&one).is_some());
+        prop_assert_ne!(of(&one), of(&other));
     }
 }

@@ -2,7 +2,13 @@
 
 use std::iter::Peekable;
 
-use super::{numbers::number, words};
+use super::{
+    numbers::number,
+    spelling::{
+        closes, is_closed, is_identifier, is_invisible, is_lone, is_lone_next, is_prose, plain,
+    },
+    words,
+};
 
 /// A word, number, sign or piece of code, normalised so that equal ones have equal texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,85 +31,127 @@ impl Token {
 /// What a character is to its neighbours.
 pub(super) type Characters<'t> = Peekable<std::str::Chars<'t>>;
 
-/// Reads a text. Dropped are fillers, emphasis, what sets formulas in type, and a last full stop. Every
-/// other sign counts: which of them is only punctuation depends on what the text is about.
+/// Reads a text. Dropped are fillers, emphasis, what sets formulas in type, breaks of lines of prose, and a
+/// last full stop. Every other sign counts: which of them is only punctuation depends on what the text
+/// is about. So does the white space that lines of code and of data begin with.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let text = plain(text);
-    let mut reader = Reader { out: Vec::new(), starts_sentence: true, open: Vec::new() };
+    read(text, true)
+}
+
+/// The tokens with their capitals, also where a sentence begins.
+pub(super) fn cased_tokens(text: &str) -> Vec<Token> {
+    read(text, false)
+}
+
+fn read(text: &str, folds: bool) -> Vec<Token> {
+    let mut reader = Reader { folds, starts_sentence: true, is_prose: true, ..Reader::default() };
     let mut in_code = false;
     let mut block = String::new();
-    for line in text.split_inclusive('\n') {
+    for line in text.trim_end().split_inclusive('\n') {
         let fence = line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~");
         match (in_code, fence) {
             (false, true) => in_code = true,
             (true, true) => {
                 reader.push(std::mem::take(&mut block));
+                (reader.is_prose, reader.starts_sentence) = (true, true);
                 in_code = false;
             }
             (true, false) => {
                 block.push_str(line.trim_end());
                 block.push('\n');
             }
-            (false, false) => reader.read(line),
+            (false, false) => reader.read(&plain(line)),
         }
     }
-    if in_code {
-        reader.push(block);
-    }
-    if let [.., before, last] = reader.out.as_slice()
+    reader.push(block);
+    let mut out = reader.end();
+    if let [.., before, last] = out.as_slice()
         && last.text == "."
         && before.text != "."
     {
-        reader.out.pop();
+        out.pop();
     }
-    reader.out
-}
-
-/// One spelling for what is written in several: full-width forms, minus signs, quotes, relations.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.trim().chars() {
-        match character {
-            '\u{ff01}'..='\u{ff5e}' => {
-                let ascii = u32::from(character) - 0xff01 + 0x21;
-                out.push(char::from_u32(ascii).unwrap_or(character));
-            }
-            '−' | '–' | '‐' | '‑' => out.push('-'),
-            '’' | '‘' => out.push('\''),
-            '“' | '”' => out.push('"'),
-            '。' => out.push('.'),
-            '、' => out.push(','),
-            '²' => out.push_str("^2"),
-            '³' => out.push_str("^3"),
-            '≤' => out.push_str("<="),
-            '≥' => out.push_str(">="),
-            '≠' => out.push_str("!="),
-            '×' | '·' | '⋅' => out.push_str(" * "),
-            '÷' => out.push_str(" / "),
-            '\r' => {}
-            other => out.push(other),
-        }
-    }
+    with_plain_products(&mut out);
     out
 }
 
+/// Between numbers both products are the same. Between vectors they are not.
+fn with_plain_products(tokens: &mut [Token]) {
+    for at in 1..tokens.len() {
+        if let Some([before, sign, after]) =
+            tokens.get_mut(at.saturating_sub(1)..=at.saturating_add(1))
+            && matches!(sign.text.as_str(), "×" | "·")
+            && before.is_number()
+            && after.is_number()
+        {
+            sign.text = "*".to_owned();
+        }
+    }
+}
+
 /// Reads lines outside code blocks.
+#[derive(Default)]
 struct Reader {
     out: Vec<Token>,
+    /// A filler that is dropped or not, as the next word tells, and what it counts as otherwise.
+    filler: Option<(String, String)>,
     starts_sentence: bool,
+    /// Whether the first word of a sentence is put into small letters.
+    folds: bool,
+    /// Whether the line before is prose.
+    is_prose: bool,
     /// Marks of emphasis and of formulas whose other half is still to come in the line.
     open: Vec<String>,
+    /// Brackets that are open in the line, and whether they hold a list.
+    brackets: Vec<bool>,
+    /// A command that only sets type has a group behind it.
+    has_group: bool,
 }
 
 impl Reader {
     fn push(&mut self, text: String) {
         if !text.is_empty() {
+            self.settle(&text);
             self.out.push(Token { text });
         }
     }
 
+    fn settle(&mut self, next: &str) {
+        if let Some((filler, text)) = self.filler.take()
+            && !words::is_dropped(&filler, next)
+        {
+            self.out.push(Token { text });
+        }
+    }
+
+    fn end(mut self) -> Vec<Token> {
+        self.settle("");
+        self.out
+    }
+
+    /// What a line's break and its white space say: where it is code or data, they are structure. In prose
+    /// the sentence goes on.
+    fn layout(&mut self, line: &str) {
+        let bare = line.trim_start_matches([' ', '\t']);
+        let indent = line.get(..line.len().saturating_sub(bare.len())).unwrap_or_default();
+        let is_first = self.out.is_empty() && self.filler.is_none();
+        let is_prose = is_prose(bare);
+        self.starts_sentence |= !(is_prose && self.is_prose);
+        if !(indent.is_empty() || is_first && indent == " ") {
+            self.push(format!("\n{indent}"));
+        } else if !(is_first || is_prose && self.is_prose) {
+            self.operator('\n');
+        }
+        self.is_prose = is_prose;
+    }
+
     fn read(&mut self, line: &str) {
-        self.starts_sentence = true;
+        if line.trim().is_empty() {
+            self.starts_sentence = true;
+            return;
+        }
+        self.layout(line);
+        self.brackets.clear();
         self.open.clear();
         let mut characters = line.chars().peekable();
         let mut before = ' ';
@@ -119,6 +167,7 @@ impl Reader {
                 }
                 one if is_lone(one) => self.lone(one, before, &mut characters),
                 one if one.is_alphabetic() => self.word(one, &mut characters),
+                '"' | '\'' => self.quote(character, before, &mut characters),
                 one => self.sign(one, before, &mut characters),
             };
             before = last;
@@ -155,7 +204,10 @@ impl Reader {
         if !is_closed || code.trim().is_empty() {
             code.insert(0, '`');
         }
-        self.push(code.trim().to_owned());
+        // One space may set off a backtick inside.
+        let inside = code.strip_prefix(' ').and_then(|code| code.strip_suffix(' '));
+        let code = inside.filter(|inside| !inside.trim().is_empty()).unwrap_or(&code).to_owned();
+        self.push(code);
         self.starts_sentence = false;
         '`'
     }
@@ -171,6 +223,10 @@ impl Reader {
             "" => match characters.next() {
                 Some('(' | '[') if !before.is_alphanumeric() => return '\\',
                 Some(')' | ']' | ',' | ' ') => return '\\',
+                Some(escaped @ ('{' | '}')) => {
+                    self.bracket(escaped);
+                    return '\\';
+                }
                 Some(escaped) => {
                     self.operator(escaped);
                     return '\\';
@@ -178,15 +234,24 @@ impl Reader {
                 None => "\\",
             },
             "displaystyle" | "left" | "right" | "quad" | "boxed" | "text" | "textbf" | "mathrm"
-            | "mathbf" | "mathit" | "operatorname" => return ' ',
+            | "mathbf" | "mathit" | "operatorname" => {
+                self.has_group = characters.peek() == Some(&'{');
+                return ' ';
+            }
             "le" | "leq" | "leqslant" => "<=",
             "ge" | "geq" | "geqslant" => ">=",
             "ne" | "neq" => "!=",
-            "times" | "cdot" => "*",
+            "times" => "×",
+            "cdot" => "·",
             "div" => "/",
             "lt" => "<",
             "gt" => ">",
             "dfrac" | "tfrac" => "frac",
+            // A word with a capital is no capital of the Greek: `\Gamma`.
+            other if other.starts_with(|one: char| one.is_ascii_uppercase()) => {
+                self.push(format!("\\{other}"));
+                return ' ';
+            }
             other => other,
         };
         self.push(text.to_owned());
@@ -194,7 +259,8 @@ impl Reader {
     }
 
     fn number(&mut self, first: char, characters: &mut Characters<'_>) -> char {
-        let (number, last) = number(first, characters);
+        let is_listed = self.brackets.contains(&true);
+        let (number, last) = number(first, is_listed, characters);
         self.push(number);
         self.starts_sentence = false;
         last
@@ -233,25 +299,70 @@ impl Reader {
         }
         let is_short = word.chars().nth(1).is_none();
         let is_cased = word.chars().skip(1).any(char::is_uppercase) || is_identifier(word);
-        let word = if starts_sentence && !is_cased && !is_short { &lower } else { word };
+        let folded = if starts_sentence && !is_cased && !is_short { &lower } else { word };
         // Not simply harmful is not the same as not harmful.
         let is_turned = self.out.last().is_some_and(Token::is_verdict);
-        if !words::is_filler(word) || is_turned {
-            self.push(words::common(word).to_owned());
+        let kept = if self.folds { folded } else { word };
+        if words::is_filler(folded, starts_sentence) && !is_turned {
+            self.settle(folded);
+            self.filler = Some((folded.to_owned(), kept.to_owned()));
+        } else {
+            self.push(words::common(kept).to_owned());
         }
     }
 
+    /// A quote, with the spaces beside it: they may be what is quoted.
+    fn quote(&mut self, sign: char, before: char, characters: &mut Characters<'_>) -> char {
+        let is_space = |one: &char| one.is_whitespace();
+        let behind = if characters.peek().is_some_and(is_space) { " " } else { "" };
+        let before = if before.is_whitespace() { " " } else { "" };
+        self.push(format!("{before}{sign}{behind}"));
+        sign
+    }
+
     fn sign(&mut self, sign: char, before: char, characters: &mut Characters<'_>) -> char {
+        if self.begins_word(sign, before, characters) {
+            self.operator_before_word(sign, characters);
+            return sign;
+        }
         match sign {
             '.' | '?' | '!' => {
                 self.starts_sentence = true;
                 self.operator(sign);
             }
+            '(' | '[' | '{' | ')' | ']' | '}' => self.bracket(sign),
             '*' | '$' => self.mark(sign, before, characters),
             one if one.is_whitespace() || one.is_ascii_control() || is_invisible(one) => {}
             one => self.operator(one),
         }
         sign
+    }
+
+    /// Whether a sign belongs to the word behind it, as in `rm -r /tmp`, where `rm - r / tmp` is
+    /// something else.
+    fn begins_word(&self, sign: char, before: char, characters: &Characters<'_>) -> bool {
+        before.is_whitespace()
+            && matches!(sign, '-' | '/' | '~' | '+' | '.')
+            && self.out.last().is_some_and(|last| last.text.starts_with(char::is_alphanumeric))
+            && characters.clone().find(|one| *one != sign).is_some_and(char::is_alphabetic)
+    }
+
+    fn operator_before_word(&mut self, sign: char, characters: &mut Characters<'_>) {
+        let mut text = format!(" {sign}");
+        while characters.next_if_eq(&sign).is_some() {
+            text.push(sign);
+        }
+        self.push(text);
+    }
+
+    fn bracket(&mut self, sign: char) {
+        if matches!(sign, '(' | '[' | '{') {
+            let is_group = std::mem::take(&mut self.has_group) && sign == '{';
+            self.brackets.push(!is_group);
+        } else {
+            self.brackets.pop();
+        }
+        self.operator(sign);
     }
 
     /// Stars around words are emphasis, and dollars around a formula set it in type. Those without
@@ -262,7 +373,7 @@ impl Reader {
             run.push(sign);
         }
         let after = characters.peek().copied().unwrap_or(' ');
-        if self.open.contains(&run) && !before.is_whitespace() && !after.is_alphanumeric() {
+        if self.open.contains(&run) && closes(before, after) {
             self.open.retain(|open| *open != run);
             return;
         }
@@ -282,45 +393,4 @@ impl Reader {
     fn operator(&mut self, sign: char) {
         self.push(sign.to_string());
     }
-}
-
-/// Whether the line goes on to a mark that ends what this one begins.
-fn is_closed(run: &str, sign: char, characters: &Characters<'_>) -> bool {
-    let mut ahead = characters.clone();
-    let mut before = ' ';
-    while let Some(one) = ahead.next() {
-        if one == sign {
-            let mut length = 1_usize;
-            while ahead.next_if_eq(&sign).is_some() {
-                length = length.saturating_add(1);
-            }
-            let after = ahead.peek().copied().unwrap_or(' ');
-            if length == run.len() {
-                return !before.is_whitespace() && !after.is_alphanumeric();
-            }
-        }
-        before = one;
-    }
-    false
-}
-
-/// A character that is a word by itself.
-fn is_lone(character: char) -> bool {
-    matches!(u32::from(character), 0x3005..=0x3007 | 0x3400..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x3_ffff)
-}
-
-fn is_lone_next(after: Option<char>) -> bool {
-    after.is_some_and(is_lone)
-}
-
-/// Marks that nobody sees. Pictures are seen.
-fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' | '\u{2060}' | '\u{fe0f}')
-}
-
-/// A name of a program's: capitals inside, digits, dots or underscores.
-fn is_identifier(word: &str) -> bool {
-    word.chars()
-        .skip(1)
-        .any(|one| one.is_uppercase() || one.is_ascii_digit() || matches!(one, '.' | '_' | '@'))
 }

@@ -5,10 +5,25 @@ use std::{
     sync::LazyLock,
 };
 
-/// Dropped before texts are compared: they say how something is told, not what. No article, preposition
-/// or pronoun and no form of a verb is among them.
-const FILLERS: &str = "so thus hence therefore then finally lastly also simply really indeed \
-    actually basically clearly obviously carefully that certainly";
+/// Dropped before texts are compared, wherever they stand before a word: they say how something is
+/// told, not what. No article, preposition or pronoun and no form of a verb is among them, and no adverb that
+/// says how something is done (label it clearly) or is part of a term (simply connected).
+const FILLERS: [&str; 7] =
+    ["therefore", "also", "really", "indeed", "actually", "basically", "obviously"];
+
+/// Dropped where a sentence begins. Further on they are a condition, an order or a degree.
+const OPENERS: [&str; 8] =
+    ["so", "thus", "hence", "then", "finally", "lastly", "clearly", "certainly"];
+
+/// Dropped before these words only.
+const FILLERS_BEFORE: [(&str, &str); 3] = [
+    (
+        "that",
+        "the a an this these those it its they their there we our you your he his she her I my",
+    ),
+    ("simply", "the a an"),
+    ("carefully", "step"),
+];
 
 /// What stands for the conjunctions of Chinese that say the same.
 pub(super) const THEREFORE: &str = "所以";
@@ -115,8 +130,6 @@ const NEGATED: &str = "isnt is arent are wasnt was werent were dont do doesnt do
     cannot can couldnt could wont will wouldnt would shouldnt should mustnt must hasnt has havent \
     have hadnt had neednt need";
 
-static FILLER_WORDS: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| FILLERS.split_whitespace().collect());
 static VERDICT_WORDS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| VERDICTS.split_whitespace().chain(COUNTS.split_whitespace()).collect());
 static NEGATED_WORDS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
@@ -131,9 +144,19 @@ static FIRST_OF: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     SYNONYMS.into_iter().flat_map(of_row).collect()
 });
 
-/// Whether a word is dropped.
-pub(super) fn is_filler(word: &str) -> bool {
-    FILLER_WORDS.contains(word)
+/// Whether a word may be dropped: it is a filler where it stands.
+pub(super) fn is_filler(word: &str, starts_sentence: bool) -> bool {
+    FILLERS.contains(&word)
+        || (starts_sentence && OPENERS.contains(&word))
+        || FILLERS_BEFORE.iter().any(|(filler, _)| *filler == word)
+}
+
+/// Whether a filler is dropped before what comes next.
+pub(super) fn is_dropped(filler: &str, next: &str) -> bool {
+    match FILLERS_BEFORE.iter().find(|(word, _)| *word == filler) {
+        Some((_, before)) => before.split_whitespace().any(|word| word == next),
+        None => next.starts_with(char::is_alphabetic),
+    }
 }
 
 /// Whether both characters are a conjunction that [`THEREFORE`] stands for.

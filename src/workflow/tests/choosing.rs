@@ -156,7 +156,7 @@ async fn overrides_hold_for_their_own_level_and_a_failed_analysis_overrides_noth
 fn twins() -> Cast {
     Cast::default()
         .model("a", says(10, r#"{"city": "Paris, of course, on the river Seine"}"#))
-        .model("b", says(20, r#"{"city": "Paris, of course, on the river Seine!"}"#))
+        .model("b", says(20, r#"{"city":"Paris, of course, on the river Seine"}"#))
         .model("c", says(20, "Zebras live in Africa."))
         .model("judge", says(10, VERDICT))
         .model("w", says(10, "fused"))

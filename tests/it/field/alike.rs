@@ -9,7 +9,7 @@ const WORKING: &str = "We add the number of tickets that were sold on each of th
     is left over is shared among all members of the club, as they decided when they met in the old library. ";
 
 /// Two drafts that contradict each other in nearly the same words.
-fn opposites() -> [(String, String); 9] {
+fn opposites() -> [(String, String); 14] {
     let ends = |one: &str, other: &str| (format!("{WORKING}{one}"), format!("{WORKING}{other}"));
     let begins =
         |one: &str, other: &str| (format!("{one} {WORKING}"), format!("{other} {WORKING}"));
@@ -26,6 +26,11 @@ fn opposites() -> [(String, String); 9] {
         ends("Sie ist möglich. So viel dazu.", "Sie ist unmöglich. So viel dazu."),
         ends("The former is right. So much for that.", "The latter is right. So much for that."),
         ends("结论：这样做是安全的。", "结论：这样做不安全。"),
+        ends("\n\nfor x in xs:\n    add(x)\n    log(x)", "\n\nfor x in xs:\n    add(x)\nlog(x)"),
+        ends("The torque is r × F for all of it.", "The torque is r · F for all of it."),
+        ends("\nAnswer: 5 mW", "\nAnswer: 5 MW"),
+        ends("\na) \\boxed{3}\nb) \\boxed{7}", "\na) \\boxed{4}\nb) \\boxed{7}"),
+        (r#"{"pattern": "^\d+$"}"#.to_owned(), r#"{"pattern": "^\D+$"}"#.to_owned()),
     ]
 }
 

@@ -32,7 +32,49 @@ const JSON: &str = r#"{"name": "Leeds", "distance": 300, "unit": "km", "direct":
 /// A text, what is replaced in it, and by what.
 pub(super) type Pair = (&'static str, &'static str, &'static str);
 
+const SCRIPT: &str = "We walk over the list and add up what is above zero, line by line.\n\n\
+    def total(items):\n    sum = 0\n    for item in items:\n        if item > 0:\n            sum += item\n            \
+    log(item)\n    return sum\n";
+
+const YAML: &str =
+    "server:\n  port: 80\n  tls:\n    cert: a.pem\n  timeout: 30\nclient:\n  retries: 3\n";
+
+const MANUAL: &str = "The domain has to be a simply connected one, and the terms are those of the simply typed calculus.\n\
+    Heat it carefully, and label it clearly; if it boils then cool it.\n\
+    The torque on the body is r × F, and the flux is $\\mathbf{B} \\cdot \\mathbf{A}$, where S^2 × R is left out.\n\
+    Take that exit. Run the line rm -r /tmp/x now, then join(\", \") and (1,200) in `a b`.";
+
 pub(super) const DIFFERENT: &[Pair] = &[
+    // white space that is structure
+    (SCRIPT, "            log", "        log"),
+    (SCRIPT, "    return", "        return"),
+    (SCRIPT, "    return", "\treturn"),
+    (YAML, "  timeout", "    timeout"),
+    (YAML, "  timeout", "timeout"),
+    (YAML, "  port: 80\n  tls", "  port: 80 tls"),
+    (MANUAL, "-r /tmp", "-r / tmp"),
+    (MANUAL, "rm -r", "rm - r"),
+    (MANUAL, "\", \"", "\",\""),
+    (MANUAL, "`a b`", "`ab`"),
+    // fillers that are none
+    (MANUAL, "simply connected", "connected"),
+    (MANUAL, "simply typed", "typed"),
+    (MANUAL, "Heat it carefully", "Heat it"),
+    (MANUAL, "label it clearly", "label it"),
+    (MANUAL, "boils then", "boils"),
+    (MANUAL, "Take that exit", "Take exit"),
+    // products, and lists that look like thousands
+    (MANUAL, "r × F", "r · F"),
+    (MANUAL, "r × F", "r * F"),
+    (MANUAL, "\\cdot", "\\times"),
+    (MANUAL, "S^2 × R", "S^2 · R"),
+    (MANUAL, "(1,200)", "(1200)"),
+    // texts inside JSON
+    (JSON, "The train does not", "the train does not"),
+    (JSON, "its way and", "its  way and"),
+    (JSON, "\"km\"", "\"Km\""),
+    (JSON, "\"km\"", "\"km \""),
+    (JSON, ">= 3", ">=3"),
     // one word for another that could stand there as well
     (ENGLISH, "120 km per hour", "120 km per day"),
     (ENGLISH, "the train travels", "the bus travels"),
@@ -186,7 +228,14 @@ pub(super) const SHORT: &[(&str, &str)] = &[
     ("原因此处", "原此处"),
 ];
 
-pub(super) const SAME: [Pair; 24] = [
+pub(super) const SAME: [Pair; 31] = [
+    (ENGLISH, "by the time it needs", "by the time\nit needs"),
+    (ENGLISH, "line.\nThe", "line. The"),
+    (ENGLISH, "shows that this", "shows\nthat\nthis"),
+    (SCRIPT, "line by line.\n", "line\nby line.\n\n"),
+    (SCRIPT, "walk over", "actually walk over"),
+    (MATHS, "3 \\cdot 5", "3 · 5"),
+    (JSON, "-12.50", "-1.25e1"),
     (ENGLISH, "A quick look", "A brief look"),
     (ENGLISH, "reasonable distance", "sensible distance"),
     (ENGLISH, "the product of both", "simply the product of both"),
