@@ -2,6 +2,7 @@
 //! it has tried again by itself. Pure.
 
 use reqwest::header::HeaderMap;
+use serde_json::Value;
 
 /// A gateway that names itself in the headers of its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,19 @@ impl Gateway {
             PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, found)| *found)
         };
         headers.keys().find_map(|name| of_name(name.as_str()))
+    }
+
+    /// The gateway whose list of models this is: LiteLLM gives every model the same time of birth,
+    /// and no header that names it.
+    #[must_use]
+    pub fn of_list(list: &Value) -> Option<Self> {
+        const BIRTH: u64 = 1_677_610_602;
+        let models = list.get("data")?.as_array().filter(|models| !models.is_empty())?;
+        let is_one = |model: &Value| {
+            model.get("created").and_then(Value::as_u64) == Some(BIRTH)
+                && model.get("owned_by").and_then(Value::as_str) == Some("openai")
+        };
+        models.iter().all(is_one).then_some(Self::LiteLlm)
     }
 
     /// Its name, for people.

@@ -185,7 +185,7 @@ async fn probe(endpoint: &Endpoint, limit: Duration, spend: Spend) -> Probed {
     let told = |failure: Failure| names::printable(&failure.into_error(endpoint, &[]).message);
     found.problem = failure.map(told);
     if spend == Spend::OneToken && found.reachable && found.problem.is_none() {
-        found.problem = match timeout(limit, call(endpoint)).await {
+        found.problem = match timeout(limit, call(endpoint, &mut found.gateway)).await {
             Ok(Ok(())) => None,
             Ok(Err(failure)) => Some(format!("a real call failed: {}", told(failure))),
             Err(_) => Some(format!("a real call got no answer in {} s", limit.as_secs_f64())),
@@ -230,6 +230,7 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
             return Err(a_chorus());
         }
         found.key = Key::Accepted;
+        found.gateway = found.gateway.or(Gateway::of_list(&list).map(Gateway::name));
         endpoint.learn_from_list(&list);
         let is_it = |name: &&str| wire.is_named(name, &model.upstream_model);
         if wire.takes_any_name(&list) || listed.iter().any(is_it) {
@@ -269,8 +270,9 @@ fn a_chorus() -> Failure {
     Failure::new(LlmErrorKind::Garbled, words)
 }
 
-/// The smallest call that is one: a word in, a token out.
-async fn call(endpoint: &Endpoint) -> Result<(), Failure> {
+/// The smallest call that is one: a word in, a token out. Some gateways name themselves only in its
+/// answer's headers.
+async fn call(endpoint: &Endpoint, gateway: &mut Option<&'static str>) -> Result<(), Failure> {
     let messages: Arc<[Message]> = [Message::text(Role::User, "Hi")].into();
     let call = Call {
         messages: messages.into(),
@@ -300,6 +302,7 @@ async fn call(endpoint: &Endpoint) -> Result<(), Failure> {
     let body = serde_json::to_vec(&prepared.body).unwrap_or_default();
     let request = endpoint.client.post(prepared.url).headers(prepared.headers).body(body);
     let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
+    *gateway = gateway.or(Gateway::of_headers(response.headers()).map(Gateway::name));
     let answer = json(answered(endpoint, response).await?, &mut { LIST_LIMIT }).await;
     let answer = answer.map_err(|failure| match failure.kind {
         LlmErrorKind::Garbled => Failure::new(LlmErrorKind::Garbled, "what came is no answer"),

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{LimitKind, Progress},
-    llm::{Call, Limit, Model},
+    llm::{Call, Limit, Model, Purpose},
     types::{OutputFormat, Sampling},
 };
 
@@ -145,7 +145,7 @@ fn whole(run: &RunContext, model: &Model, temperature: Option<f32>, limit: Limit
         avoid: None,
         hops: run.request.hops,
         affinity: Some(run.affinity),
-        purpose: run.purpose(),
+        purpose: Purpose { retractable: !request.stream, ..run.purpose() },
         turns_of: Some(run.caller),
     }
 }

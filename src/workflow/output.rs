@@ -60,9 +60,15 @@ impl Output {
     pub(super) fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
         let delta = match item {
             Ok(CallEvent::Delta(delta)) => delta,
-            Ok(CallEvent::Started { .. } | CallEvent::Attempt(_) | CallEvent::Waiting { .. }) => {
+            // What an attempt said that was broken off is taken back.
+            Ok(CallEvent::Started { .. }) => {
+                self.bytes = 0;
+                if let Some(held) = &mut self.held {
+                    (held.deltas, held.began_ms) = (Vec::new(), None);
+                }
                 return Said::Nothing;
             }
+            Ok(CallEvent::Attempt(_) | CallEvent::Waiting { .. }) => return Said::Nothing,
             Ok(CallEvent::Finished(completion)) => {
                 self.ending = Ok(completion.reason);
                 return Said::End;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::{LimitKind, Stage},
-    llm::{Call, Conversation, Delta, Limit, LlmError, LlmErrorKind, Model},
+    llm::{Call, Conversation, Delta, Limit, LlmError, LlmErrorKind, Model, Purpose},
     types::{OutputFormat, Sampling, ToolDefinition},
 };
 
@@ -236,7 +236,7 @@ impl Assignment {
             avoid: None,
             hops: run.request.hops,
             affinity: Some(run.affinity),
-            purpose: run.purpose(),
+            purpose: Purpose { retractable: to_client && !request.stream, ..run.purpose() },
             turns_of: to_client.then_some(run.caller),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Chorus, Script, Setup, Upstream, four_stages, question};
+use crate::support::{Chorus, Script, Setup, Upstream, four_stages, question, text_of};
 
 /// The dialects of errors, by the path and headers that ask for them.
 const DOORS: [&str; 5] =
@@ -361,6 +361,34 @@ async fn a_context_that_is_used_up_in_mid_answer_is_the_servers_capacity() {
         assert_eq!(told["done_reason"], "length", "{protocol}: {told}");
         let warning = &told["warnings"][0];
         assert_eq!(warning["code"], "capacity_exhausted", "{protocol}: {told}");
+    }
+}
+
+/// Nothing of a whole answer has gone out, so it can be asked for again.
+#[tokio::test]
+async fn a_whole_answer_that_broke_off_is_asked_for_again_and_a_stream_is_not() {
+    for protocol in PROTOCOLS {
+        let full = || {
+            Script::says("one two three")
+                .in_deltas(3)
+                .errs_after(2, "Context size has been exceeded.")
+        };
+        let cut = || Script::says("one two three").in_deltas(3).cut_after(2);
+        for breaks in [full(), cut()] {
+            let upstream =
+                Upstream::start([("m", breaks.first(2, Script::says("all of it")))]).await;
+            let retry = "[workflow.retry]\nmax_retries = 2\nbase_delay_ms = 1\nmax_delay_ms = 2\n";
+            let chorus = one_model(protocol).with(retry).over(&upstream).await;
+            let (streamed, whole) = (
+                chorus
+                    .objects("/v1/chat/completions", &ask("/v1/chat/completions", "m", true))
+                    .await,
+                chorus.ask("/v1/chat/completions", &ask("/v1/chat/completions", "m", false)).await,
+            );
+            assert!(streamed.iter().any(|object| object.get("error").is_some()), "{streamed:?}");
+            assert_eq!((whole.0, text_of(&whole.1)), (200, "all of it"), "{protocol}: {}", whole.1);
+            assert_eq!(upstream.seen().len(), 3, "{protocol}: each broke off once");
+        }
     }
 }
 

@@ -187,6 +187,12 @@ async fn a_probe_names_a_gateway_and_what_its_list_proves() {
     let works = Fake::with(gateway, vec![list(), ("/v1/chat/completions", answer)]).await;
     let found = works.probed("", Spend::OneToken).await;
     assert!(found.is_fine() && !found.notes.join("").contains("proves nothing"), "{found:?}");
+    // LiteLLM itself names itself with answers only; its list has one time of birth for all models.
+    let born = json!({"data": [{"id": "m", "created": 1677610602, "owned_by": "openai"},
+        {"id": "n", "created": 1677610602, "owned_by": "openai"}]});
+    let silent = Fake::with(&[], vec![("/v1/models", born)]).await;
+    let found = silent.probed("", Spend::Nothing).await;
+    assert_eq!(found.gateway, Some("LiteLLM"), "{found:?}");
     let plain = Fake::with(&[], vec![list()]).await.probed("", Spend::Nothing).await;
     assert!(plain.notes.is_empty() && plain.gateway.is_none(), "{plain:?}");
 }
