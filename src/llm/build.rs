@@ -90,6 +90,7 @@ fn endpoints(
             connect: config.timeouts.of_host(LimitKind::Connect, &endpoint.api_base),
             ca: model.ca_cert.clone(),
             loopback: endpoint.is_loopback(),
+            plain: endpoint.api_base.scheme() == "http",
         };
         let client = client(key).map_err(|message| LlmError {
             kind: LlmErrorKind::Setup,

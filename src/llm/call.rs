@@ -35,8 +35,9 @@ use crate::{
 /// The call as a stream of its events. It owns everything it does: dropped at any point, it hangs
 /// up and gives its permits back.
 pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
-    // Not inside, where there would be room for it as it came and as it goes.
-    let call = resolve(call, &model.states, model.writer);
+    // Not inside, where there would be room for it as it came and as it goes. Boxed for the same
+    // reason: what a stream takes along has its place in it twice.
+    let call = Box::new(resolve(call, &model.states, model.writer));
     Box::pin(stream! {
         let mut refusal = model.unsupported(&call);
         let takes = |endpoint: &Endpoint| endpoint.unsupported(&call).is_none();
@@ -232,7 +233,7 @@ impl<'a> Try<'a> {
     fn hand_over(&mut self, remaining: Duration) {
         if self.model.config.gateway == Some(Gateway::LiteLlm) {
             let seconds = u32::try_from(remaining.as_secs().max(1)).unwrap_or(u32::MAX);
-            let headers = &mut self.prepared.headers;
+            let headers = Arc::make_mut(&mut self.prepared.headers);
             headers.insert("x-litellm-num-retries", HeaderValue::from_static("0"));
             headers.insert("x-litellm-timeout", seconds.into());
         }

@@ -6,7 +6,7 @@
 //! connections have answered before, and only their failures count as an old connection's.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     error::Error,
     fmt, io,
     net::SocketAddr,
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, poll_fn};
 use hyper::http::Extensions;
 use hyper_util::client::legacy::{
     self,
@@ -40,7 +40,7 @@ type Ends = (SocketAddr, SocketAddr);
 
 /// What is known of the connections that are open: each has answered before.
 #[derive(Debug, Default)]
-pub(super) struct History(Mutex<HashMap<Ends, Used>>);
+pub(super) struct History(Mutex<BTreeMap<Ends, Used>>);
 
 /// The last answer of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ struct Used {
 }
 
 impl History {
-    fn with<T>(&self, change: impl FnOnce(&mut HashMap<Ends, Used>) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut BTreeMap<Ends, Used>) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -134,11 +134,11 @@ impl Connections {
         self.fresh.get_or_init(|| (self.make_fresh)()).as_ref()
     }
 
-    /// Sends a request, and once more on a new connection when one that had answered before ends
-    /// without a byte of answer.
+    /// Sends what `request` makes, and once more on a new connection when one that had answered before
+    /// ends without a byte of answer.
     pub(super) async fn send(
         &self,
-        request: Request,
+        request: impl Fn() -> Request,
         streamed: bool,
         habits: &Habits,
     ) -> reqwest::Result<(Response, Option<Answering>)> {
@@ -146,10 +146,9 @@ impl Connections {
             && habits.closes_after_streams()
             && let Some(fresh) = self.fresh()
         {
-            return Ok((fresh.execute(request).await?, None));
+            return Ok((fresh.execute(request()).await?, None));
         }
-        let again = request.try_clone();
-        let error = match self.pooled.execute(request).await {
+        let error = match self.pooled.execute(request()).await {
             Ok(response) => {
                 let answering = self.answers(&response, streamed);
                 return Ok((response, answering));
@@ -161,9 +160,9 @@ impl Connections {
             habits.closes_after_streams.store(true, Ordering::Relaxed);
         }
         tracing::debug!("an idle connection was closed: the request is sent again on a new one");
-        match (again, self.fresh()) {
-            (Some(request), Some(fresh)) => Ok((fresh.execute(request).await?, None)),
-            _ => Err(error),
+        match self.fresh() {
+            Some(fresh) => Ok((fresh.execute(request()).await?, None)),
+            None => Err(error),
         }
     }
 
@@ -234,35 +233,44 @@ impl<S> Layer<S> for Opening {
     type Service = Opener<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Opener { inner, history: Arc::clone(&self.0) }
+        Opener { inner: Arc::new(inner), history: Arc::clone(&self.0) }
     }
 }
 
-/// Opens connections and forgets what was known of their ends.
-#[derive(Clone, Debug)]
+/// Opens connections and forgets what was known of their ends. Clients copy it several times for each
+/// request, and few requests open a connection, so the copies share what they open it with.
+#[derive(Debug)]
 pub(super) struct Opener<S> {
-    inner: S,
+    inner: Arc<S>,
     history: Arc<History>,
+}
+
+impl<S> Clone for Opener<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), history: Arc::clone(&self.history) }
+    }
 }
 
 impl<S, R> Service<R> for Opener<S>
 where
-    S: Service<R>,
+    S: Service<R> + Clone + Send + 'static,
     S::Response: Connection,
     S::Future: Send + 'static,
+    R: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, to: R) -> Self::Future {
-        let (opening, history) = (self.inner.call(to), Arc::clone(&self.history));
+        let (mut inner, history) = (S::clone(&self.inner), Arc::clone(&self.history));
         Box::pin(async move {
-            let connection = opening.await?;
+            poll_fn(|context| inner.poll_ready(context)).await?;
+            let connection = inner.call(to).await?;
             if let Some(ends) = of_connected(&connection.connected()) {
                 history.forget(ends);
             }

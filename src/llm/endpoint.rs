@@ -12,7 +12,7 @@ use std::{
 
 use reqwest::{
     Client, Request, Response,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -23,12 +23,16 @@ use super::{
     ask::Ask,
     body::Body,
     connections::{Answering, Connections, Habits},
+    http,
     refusal::{entry_context, listed_context},
     repair::{Parameter, Refused},
     warm::Warmth,
     wire::{Wire, below, wire},
 };
-use crate::config;
+use crate::{config, types};
+
+/// How many times Chorus has asked Chorus on the way to an upstream.
+pub(super) const HOPS: HeaderName = HeaderName::from_static(types::HOPS);
 
 /// So often a model list is asked what a refusal was about; a client may send many that are refused.
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
@@ -49,7 +53,7 @@ pub(super) struct Endpoint {
     /// The headers of calls, ready to be sent.
     calls: CallHeaders,
     /// Where calls went, by whether they were plain and streamed: of the rest it does not depend.
-    addresses: [OnceLock<Option<Url>>; 4],
+    addresses: [OnceLock<Option<Arc<Url>>>; 4],
     refused: Mutex<Refused>,
     /// The context that the server said it has, in tokens; 0: it has not.
     context: Arc<AtomicU32>,
@@ -89,18 +93,18 @@ impl Endings {
     }
 }
 
-/// Of calls that are to be streamed, and of others.
+/// Of calls that are to be streamed, and of others. All calls share them.
 struct CallHeaders {
-    streamed: HeaderMap,
-    whole: HeaderMap,
+    streamed: Arc<HeaderMap>,
+    whole: Arc<HeaderMap>,
 }
 
 /// One request, ready to be sent, once.
 pub(super) struct Prepared {
     /// A stream is asked for.
     pub(super) streamed: bool,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
+    pub(super) url: Arc<Url>,
+    pub(super) headers: Arc<HeaderMap>,
     pub(super) body: Body,
     pub(super) temperature: Option<f32>,
 }
@@ -138,7 +142,9 @@ impl Endpoint {
             let mut headers = headers.clone();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.insert(ACCEPT, HeaderValue::from_static(kind));
-            headers
+            headers.insert(HOPS, HeaderValue::from_static("1"));
+            add_what_clients_would(&config, &mut headers);
+            Arc::new(headers)
         };
         let calls = CallHeaders {
             streamed: accepting(wire.streams_as()),
@@ -215,31 +221,31 @@ impl Endpoint {
         Some(Prepared {
             streamed,
             url: self.address(&ask)?,
-            headers: headers.clone(),
+            headers: Arc::clone(headers),
             body: wire.body(&ask),
             temperature: wire.temperature(&ask),
         })
     }
 
     /// Where a call goes.
-    fn address(&self, ask: &Ask<'_>) -> Option<Url> {
+    fn address(&self, ask: &Ask<'_>) -> Option<Arc<Url>> {
         let known = match (ask.is_plain(), ask.streams()) {
             (false, false) => 0,
             (false, true) => 1,
             (true, false) => 2,
             (true, true) => 3,
         };
-        let address = || self.wire().address(&self.config.api_base, ask);
+        let address = || self.wire().address(&self.config.api_base, ask).map(Arc::new);
         self.addresses.get(known)?.get_or_init(address).clone()
     }
 
-    /// Sends a request, which is repeated where only an old connection was to blame.
+    /// Sends what `request` makes, once more where only an old connection was to blame.
     ///
     /// # Errors
     /// When no response comes.
     pub(super) async fn send(
         &self,
-        request: Request,
+        request: impl Fn() -> Request,
         streamed: bool,
     ) -> reqwest::Result<(Response, Option<Answering>)> {
         self.connections.send(request, streamed, &self.habits).await
@@ -341,6 +347,17 @@ impl Endpoint {
     pub(super) fn secrets(&self) -> Vec<&str> {
         let headers = self.model.headers.values().filter_map(|value| value.to_str().ok());
         headers.chain([self.config.api_key.expose()]).collect()
+    }
+}
+
+/// Puts in what the HTTP client would add to every single request: who asks, and of which host, where
+/// that is never HTTP/2, which has it elsewhere.
+fn add_what_clients_would(endpoint: &config::Endpoint, headers: &mut HeaderMap) {
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(http::USER_AGENT));
+    if endpoint.api_base.scheme() == "http"
+        && let Ok(host) = HeaderValue::try_from(endpoint.authority())
+    {
+        headers.entry(HOST).or_insert(host);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One HTTP exchange: sends the request, tells a refusal from an answer, and reads the answer
 //! delta by delta.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -13,12 +13,13 @@ use tokio::{
     task::yield_now,
     time::{Instant, timeout, timeout_at},
 };
+use url::Url;
 
 use super::{
     Call, Delta, LlmErrorKind, Model,
     answer::Answer,
     connections::Answering,
-    endpoint::{Endpoint, Prepared},
+    endpoint::{Endpoint, HOPS, Prepared},
     failure::Failure,
     http::{self, MOST_HEADERS},
     refusal::Refusal,
@@ -27,8 +28,6 @@ use super::{
     warm::Use,
     wire::{Wire, wire},
 };
-use crate::types::HOPS;
-
 /// Most bytes of an error's body; the connection of a longer one is given up.
 const ERROR_LIMIT: usize = 64 * 1024;
 /// How long an error's body may take.
@@ -78,10 +77,17 @@ pub(super) async fn open(
     let mut body = Vec::with_capacity(prepared.body.size_hint());
     serde_json::to_writer(&mut body, &prepared.body)
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
-    let mut request = Request::new(Method::POST, prepared.url.clone());
-    *request.headers_mut() = std::mem::take(&mut prepared.headers);
-    request.headers_mut().insert(HOPS, HeaderValue::from(call.hops.saturating_add(1)));
-    *request.body_mut() = Some(body.into());
+    let body = Bytes::from(body);
+    if call.hops > 0 {
+        let hops = HeaderValue::from(call.hops.saturating_add(1));
+        Arc::make_mut(&mut prepared.headers).insert(HOPS, hops);
+    }
+    let request = || {
+        let mut request = Request::new(Method::POST, Url::clone(&prepared.url));
+        request.headers_mut().clone_from(&prepared.headers);
+        *request.body_mut() = Some(body.clone().into());
+        request
+    };
     let using = endpoint.warmth.begin();
     let sent = endpoint.send(request, prepared.streamed).await;
     let (response, answering) = sent.map_err(|error| of_send(error, endpoint))?;
@@ -152,7 +158,11 @@ impl Exchange {
             let chunk = match self.finish_by {
                 None => Some(self.response.chunk().await),
                 Some((by, _)) if by <= since => None,
-                Some((by, _)) => timeout_at(by, self.response.chunk()).await.ok(),
+                // As a rule it is there, and needs no timer.
+                Some((by, _)) => match self.response.chunk().now_or_never() {
+                    Some(chunk) => Some(chunk),
+                    None => timeout_at(by, self.response.chunk()).await.ok(),
+                },
             };
             self.is_rushing = self.has_spoken && since.elapsed() < RUSH;
             match chunk {
@@ -245,6 +255,9 @@ impl Exchange {
     /// Reads the rest of a complete answer's body for a short while, so that the connection goes
     /// back to the pool: a body dropped before its last chunk costs a new connection.
     pub(super) async fn drain(&mut self) {
+        if self.exhausted {
+            return;
+        }
         let drained = timeout(DRAIN_WAIT, self.drain_to_end()).await;
         self.drained(drained.is_ok());
     }

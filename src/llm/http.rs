@@ -3,13 +3,16 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect, retry};
 
 use super::connections::{Connections, History};
 use crate::config::{CaCert, Proxies, Transport};
 
 /// Headers of an answer, at the most: what the HTTP library takes unless it is told otherwise.
 pub(super) const MOST_HEADERS: usize = 100;
+
+/// Who asks.
+pub(super) const USER_AGENT: &str = concat!("chorus/", env!("CARGO_PKG_VERSION"));
 
 /// What clients are built from.
 pub(super) type Base = fn() -> ClientBuilder;
@@ -23,6 +26,8 @@ pub(super) struct ClientKey {
     pub(super) ca: Option<CaCert>,
     /// Loopback upstreams never use a proxy.
     pub(super) loopback: bool,
+    /// Without TLS there is no HTTP/2.
+    pub(super) plain: bool,
 }
 
 /// The clients in use. Each is the pool of its connections.
@@ -95,7 +100,7 @@ fn build(base: ClientBuilder, key: &ClientKey, transport: &Transport) -> Result<
         trust.extend(own);
     }
     let mut builder = base
-        .user_agent(concat!("chorus/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .tls_certs_merge(trust) // the system's roots stay
         .connect_timeout(key.connect)
         .redirect(redirect::Policy::none())
@@ -107,6 +112,10 @@ fn build(base: ClientBuilder, key: &ClientKey, transport: &Transport) -> Result<
         .http2_keep_alive_interval(Duration::from_secs(30))
         .http2_keep_alive_timeout(Duration::from_secs(15))
         .http2_adaptive_window(true);
+    if key.plain {
+        // Only HTTP/2 can say that a request was not looked at; for that a copy of each is kept.
+        builder = builder.retry(retry::never().max_retries_per_request(0));
+    }
     if key.loopback {
         builder = builder.no_proxy();
     } else {
@@ -146,7 +155,7 @@ mod tests {
     use super::*;
 
     fn key() -> ClientKey {
-        ClientKey { connect: Duration::from_secs(10), ca: None, loopback: true }
+        ClientKey { connect: Duration::from_secs(10), ca: None, loopback: true, plain: true }
     }
 
     #[test]
@@ -160,6 +169,7 @@ mod tests {
         assert_eq!((get(key()), get(key())), (1, 1));
         assert_eq!(get(ClientKey { loopback: false, ..key() }), 2);
         assert_eq!(get(ClientKey { connect: Duration::from_secs(1), ..key() }), 3);
+        assert_eq!(get(ClientKey { plain: false, ..key() }), 4);
     }
 
     #[test]

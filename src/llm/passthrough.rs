@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use reqwest::{
     Method, Request,
@@ -17,7 +18,7 @@ use super::{
     breaker::{Cause, Report},
     call::permit,
     clock::Clock,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, HOPS},
     exchange::{error_body, of_body, of_send},
     failure::Failure,
     journey::{Journey, Next},
@@ -25,7 +26,7 @@ use super::{
     refusal::Refusal,
     seat,
 };
-use crate::types::{HOPS, Protocol};
+use crate::types::Protocol;
 
 /// Most bytes of an answer: a list of two thousand vectors of three thousand numbers fits.
 const REPLY_LIMIT: usize = 256 * 1024 * 1024;
@@ -162,12 +163,16 @@ async fn exchange(
     let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
     let url = endpoint.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
     let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
+    let text = Bytes::from(text);
     let mut headers = endpoint.json_headers();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(HOPS, HeaderValue::from(hops.saturating_add(1)));
-    let mut request = Request::new(Method::POST, url);
-    *request.headers_mut() = headers;
-    *request.body_mut() = Some(text.into());
+    let request = || {
+        let mut request = Request::new(Method::POST, url.clone());
+        request.headers_mut().clone_from(&headers);
+        *request.body_mut() = Some(text.clone().into());
+        request
+    };
     let using = endpoint.warmth.begin();
     let sent = endpoint.send(request, false).await;
     let (mut response, _) = sent.map_err(|error| of_send(error, endpoint))?;

@@ -300,7 +300,8 @@ async fn call(endpoint: &Endpoint, gateway: &mut Option<&'static str>) -> Result
     };
     let Some(prepared) = endpoint.prepare(&call, std::iter::empty()) else { return Ok(()) };
     let body = serde_json::to_vec(&prepared.body).unwrap_or_default();
-    let request = endpoint.client.post(prepared.url).headers(prepared.headers).body(body);
+    let request = endpoint.client.post(Url::clone(&prepared.url));
+    let request = request.headers(HeaderMap::clone(&prepared.headers)).body(body);
     let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
     *gateway = gateway.or(Gateway::of_headers(response.headers()).map(Gateway::name));
     let answer = json(answered(endpoint, response).await?, &mut { LIST_LIMIT }).await;

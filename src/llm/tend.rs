@@ -61,8 +61,11 @@ async fn list(endpoint: &Endpoint) -> bool {
     let Some(url) = wire(model.protocol).model_list(&endpoint.config.api_base, model) else {
         return false;
     };
-    let mut request = Request::new(Method::GET, url);
-    *request.headers_mut() = endpoint.plain_headers();
+    let request = || {
+        let mut request = Request::new(Method::GET, url.clone());
+        *request.headers_mut() = endpoint.plain_headers();
+        request
+    };
     let answered = timeout(LIST_WAIT, endpoint.send(request, false)).await;
     let outcome = match answered {
         Err(_) => Err("no answer in time"),

@@ -31,7 +31,7 @@ use super::{
     unread::Unread,
 };
 use crate::{
-    types::{HOPS, RequestId},
+    types::{self, RequestId},
     workflow::{RunStatus, RunWatch, Task, UsageRecord},
 };
 
@@ -39,6 +39,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("chorus/", env!("CARGO_PKG_VERSION")));
 /// What the dialect of the negotiated routes depends on.
 const NEGOTIATED_BY: HeaderValue = HeaderValue::from_static("Accept, User-Agent");
+/// See [`types::HOPS`].
+const HOPS: HeaderName = HeaderName::from_static(types::HOPS);
 /// A panic below; where it was, the panic itself says on standard error.
 const FAULT: AppError = AppError::Internal("Chorus failed at this request; please report it");
 /// What a log line shows of a path or a model name that a client made up.
