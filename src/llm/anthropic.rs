@@ -166,7 +166,7 @@ impl Wire for Anthropic {
 /// The body of a request.
 fn body(ask: &Ask<'_>) -> Body {
     let thinking = thinking(ask);
-    let mut body = Body::default();
+    let mut body = Body::new();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     body.insert("max_tokens".into(), max_tokens(ask, thinking.as_ref()).into());
     ask.insert_conversation(&mut body);

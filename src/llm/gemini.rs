@@ -186,7 +186,7 @@ const FIELDS: [Field; 12] = [
 
 /// The body of a request.
 fn body(ask: &Ask<'_>) -> Body {
-    let mut body = Body::default();
+    let mut body = Body::new();
     ask.insert_conversation(&mut body);
     tools(ask, &mut body);
     let config = generation_config(ask);

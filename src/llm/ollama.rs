@@ -130,7 +130,7 @@ impl Wire for Ollama {
 
 /// The body of a request.
 fn body(ask: &Ask<'_>) -> Body {
-    let mut body = Body::default();
+    let mut body = Body::new();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     if ask.is_plain() {
         body.insert("prompt".into(), ask.prompt().into());

@@ -108,7 +108,7 @@ impl Wire for OpenAi {
 
 /// The body of a request.
 fn body(ask: &Ask<'_>) -> Body {
-    let mut body = Body::default();
+    let mut body = Body::new();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     if ask.is_plain() {
         body.insert("prompt".into(), ask.prompt().into());
@@ -130,9 +130,7 @@ fn body(ask: &Ask<'_>) -> Body {
         if let Some(effort) = effort(ask).filter(|_| !said) {
             body.insert("reasoning_effort".into(), effort.into());
         }
-        if let Some(format) = response_format(ask) {
-            body.insert("response_format".into(), format);
-        }
+        insert_format(ask, &mut body);
         tools(ask, &mut body);
     }
     ask.insert_extra(&mut body);
@@ -183,18 +181,22 @@ fn effort(ask: &Ask<'_>) -> Option<&'static str> {
     }
 }
 
-fn response_format(ask: &Ask<'_>) -> Option<Value> {
+fn insert_format(ask: &Ask<'_>, body: &mut Body) {
     match (ask.enforced_format(), &ask.call.format) {
         (StructuredOutput::Schema, OutputFormat::Schema { name, schema, strict, description }) => {
             let mut inner = Map::new();
             inner.insert("name".into(), name.clone().into());
-            inner.insert("schema".into(), Value::clone(schema));
+            inner.insert("schema".into(), Value::Null);
             inner.extend(strict.map(|strict| ("strict".into(), strict.into())));
             inner.extend(description.clone().map(|text| ("description".into(), text.into())));
-            Some(object([("type", "json_schema".into()), ("json_schema", inner.into())]))
+            let form = object([("type", "json_schema".into()), ("json_schema", inner.into())]);
+            body.insert("response_format".into(), form);
+            body.set_schema(&["response_format", "json_schema", "schema"], schema);
         }
-        (StructuredOutput::Json, _) => Some(json!({"type": "json_object"})),
-        _ => None,
+        (StructuredOutput::Json, _) => {
+            body.insert("response_format".into(), json!({"type": "json_object"}));
+        }
+        _ => {}
     }
 }
 

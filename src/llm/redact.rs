@@ -125,6 +125,7 @@ pub(super) fn contents(body: &Body) -> String {
         .map(|(name, content)| match content {
             Content::Value(value) => format!("{name}={}", shape(value)),
             Content::Written(field) => format!("{name}={}", field.shape),
+            Content::Around(around) => format!("{name}={}", shape(around.value)),
         })
         .collect();
     shown.join(" ")

@@ -3,19 +3,27 @@
 use std::{ops::Deref, sync::OnceLock};
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
 /// A JSON Schema. Its text, which is part of prompts, is written once however many calls show it.
 pub struct JsonSchema {
     value: Value,
-    text: OnceLock<String>,
+    text: OnceLock<Box<RawValue>>,
 }
 
 impl JsonSchema {
     /// As compact JSON.
     pub fn text(&self) -> &str {
+        self.written().get()
+    }
+
+    /// The same, to be written as it is.
+    pub fn written(&self) -> &RawValue {
         // A tree of values is always JSON.
-        self.text.get_or_init(|| serde_json::to_string(&self.value).unwrap_or_default())
+        self.text.get_or_init(|| to_raw_value(&self.value).unwrap_or_default())
     }
 }
 

@@ -172,6 +172,16 @@ fn output_forms_step_down_into_the_prompt() {
     }
     let call = Call { format: OutputFormat::Json, ..testing::call("give me json") };
     assert_eq!(body_of(&plain_model(), &call, &[])["messages"].as_array().unwrap().len(), 1);
+    // The schema is put into its place alone, whatever the client has beside it.
+    let mut extra = Extra::new(Protocol::OpenAi, Map::new());
+    extra.within = Map::from_iter([(
+        "response_format".to_owned(),
+        json!({"schema": null, "json_schema": {"note": null}}),
+    )]);
+    let call = Call { format: schema(), extra: Some(extra), ..testing::call("hi") };
+    let form = &body_of(&plain_model(), &call, &[])["response_format"];
+    let inner = json!({"name": "out", "schema": {"type": "object"}, "strict": true, "note": null});
+    assert_eq!(*form, json!({"type": "json_schema", "json_schema": inner, "schema": null}));
 }
 
 #[test]
