@@ -3,6 +3,8 @@
 
 /// Behind the words of a line: U+2063, which shows nothing and no model writes.
 const MARK: char = '\u{2063}';
+/// The same with the line break.
+const MARKED_END: &str = "\u{2063}\n";
 
 /// What a line of a version without the mark begins with, and goes on with behind a name.
 const STAGES: [&str; 5] = ["analyzer", "worker", "reranker", "selector", "synthesizer"];
@@ -12,8 +14,9 @@ const STATUSES: [&str; 6] = ["ok", "failed", "timeout", "skipped", "cut", "degra
 /// lines the first says that more follow: marks inside would break a draft's code blocks.
 #[must_use]
 pub fn marked(words: &str) -> String {
-    match words.trim_end().split_once('\n') {
-        None => format!("{}{MARK}\n", words.trim_end()),
+    let words = words.trim_end();
+    match words.split_once('\n') {
+        None => [words, MARKED_END].concat(),
         Some((first, rest)) => format!("{first}{MARK}{MARK}\n{rest}\n{MARK}\n"),
     }
 }

@@ -134,7 +134,12 @@ pub(super) fn too_large(model: &Model) -> LlmError {
 }
 
 /// Polls finished calls to their end.
-pub(super) async fn drain(rest: Vec<CallStream>) {
+pub(super) async fn drain(mut rest: Vec<CallStream>) {
+    // As a rule it is one, and no set of them is needed.
+    if let [one] = rest.as_mut_slice() {
+        while one.next().await.is_some() {}
+        return;
+    }
     futures::stream::select_all(rest).for_each(|_| std::future::ready(())).await;
 }
 

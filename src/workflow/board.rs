@@ -328,7 +328,7 @@ impl Board {
     }
 
     /// Takes the synthesizer's ending in.
-    pub(super) fn answered(&mut self, answered: Answered) -> (Event, LevelOutcome) {
+    pub(super) fn answered(&mut self, answered: Answered) -> (Event, Box<LevelOutcome>) {
         let Answered { record, result, text, usage, overcome } = answered;
         let name = record.call.model.clone();
         self.has_asked(StageKind::Synthesizer, &name);
@@ -356,7 +356,7 @@ impl Board {
             Err(error) => self.outcome(Err(Failure::of(&error)), RunStatus::Failed),
         };
         outcome.answer_usage = usage;
-        (event, outcome)
+        (event, Box::new(outcome))
     }
 
     fn good_status(&self) -> RunStatus {

@@ -75,13 +75,14 @@ impl Callers {
     }
 
     /// The end of the call, for the client's progress and for the run. Without an `ending` nobody
-    /// has answered; `why` they were asked alone is for the trace.
+    /// has answered; `why` they were asked alone is for the trace. Boxed: a stream that has both to
+    /// tell keeps room for the second from its beginning.
     pub(super) fn outcome(
         mut self,
         run: &RunContext,
         ending: Option<Result<FinishReason, LlmError>>,
         why: Option<&str>,
-    ) -> (Event, LevelOutcome) {
+    ) -> (Event, Box<LevelOutcome>) {
         let (call, ending) = match ending {
             Some(Ok(reason)) => (self.tracker.ok(), Ok(reason)),
             Some(Err(error)) => (self.tracker.failed(&error), Err(Failure::of(&error))),
@@ -110,7 +111,7 @@ impl Callers {
             let (path, model, text) = (name.clone(), name.clone(), String::new());
             vec![Candidate { seat: 0, name, path, model, text, reason, usage: answer_usage }]
         });
-        (event, LevelOutcome { record, result, answer_usage, chain })
+        (event, Box::new(LevelOutcome { record, result, answer_usage, chain }))
     }
 
     /// Nobody has answered. The failure of the only one is that of the call, and no warning.

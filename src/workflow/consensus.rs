@@ -97,7 +97,7 @@ pub(super) fn are_alike(texts: &[&str]) -> bool {
 
 /// JSON is compared by value, whatever its spaces make of the similarity.
 fn is_json(text: &str) -> bool {
-    matches!(FinalAnswer::of(text), Some(FinalAnswer::Json(_)))
+    text.contains(['{', '[']) && matches!(FinalAnswer::of(text), Some(FinalAnswer::Json(_)))
 }
 
 /// Compares every candidate with every other; `None` without candidates.

@@ -98,7 +98,7 @@ pub(super) fn call(
         }
         let (event, outcome) = callers.outcome(&run, ending, instead.why);
         yield Step::Event(event);
-        yield Step::Done(Box::new(outcome));
+        yield Step::Done(outcome);
         drain(rest).await;
     });
     timed(steps, stopwatch)

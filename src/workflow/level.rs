@@ -196,7 +196,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                 Step::Answered(answered) => {
                     let (event, outcome) = board.answered(*answered);
                     yield Step::Event(event);
-                    yield Step::Done(Box::new(outcome));
+                    yield Step::Done(outcome);
                 }
                 // A nested level's end is turned into `Member` by the site that runs it.
                 Step::Done(_) => {}

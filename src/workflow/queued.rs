@@ -1,15 +1,13 @@
 //! Tells that a stage waits for its permits: nothing else is seen of it for as long as that takes.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use async_stream::stream;
-use futures::StreamExt;
-use tokio::time::sleep;
+use futures::{FutureExt, StreamExt, stream::poll_fn};
+use tokio::time::{Sleep, sleep_until};
 
 use super::{
     Event, StageKind,
@@ -22,54 +20,48 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The steps of a stage, with an event once its call has waited for permits for a while.
 pub(super) fn telling_of_queues(
-    steps: Steps,
+    mut steps: Steps,
     tracker: Tracker,
     stage: StageKind,
     name: &str,
 ) -> Steps {
     let name = name.to_owned();
-    Box::pin(stream! {
-        let mut steps = steps;
-        {
-            let mut queued = pin!(is_queued(&tracker));
-            loop {
-                let step = tokio::select! {
-                    biased;
-                    step = steps.next() => step,
-                    is_queued = &mut queued => {
-                        if is_queued {
-                            yield Step::Event(Event::StageQueued { stage, name });
-                        }
-                        break;
-                    }
-                };
-                match step {
-                    Some(step) => yield step,
-                    None => return,
-                }
+    let mut queue = Some(Queue { tracker, alarm: None });
+    Box::pin(poll_fn(move |context| {
+        if let Poll::Ready(step) = steps.poll_next_unpin(context) {
+            return Poll::Ready(step);
+        }
+        let Some(waiting) = &mut queue else { return Poll::Pending };
+        let is_long = ready!(waiting.poll_long(context));
+        queue = None;
+        match is_long {
+            true => {
+                Poll::Ready(Some(Step::Event(Event::StageQueued { stage, name: name.clone() })))
             }
+            false => Poll::Pending,
         }
-        while let Some(step) = steps.next().await {
-            yield step;
-        }
-    })
+    }))
 }
 
-/// Waits until the stage's first call has waited for a while, or has been sent.
-async fn is_queued(tracker: &Tracker) -> bool {
-    loop {
-        let waited = tracker.waits_for();
-        if waited >= PATIENCE {
-            return true;
+/// A stage's first call before it is sent.
+struct Queue {
+    tracker: Tracker,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Queue {
+    /// Whether it has waited for a while; it has not once it is sent. It is asked again with every
+    /// step of the stage, so that before its call waits there is nothing to be woken for.
+    fn poll_long(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.tracker.was_sent() {
+            return Poll::Ready(false);
         }
-        let mut pause = pin!(sleep(PATIENCE.saturating_sub(waited)));
-        // With every step of the stage it is asked again, and as a rule the call is sent by then.
-        let is_sent = poll_fn(|context| match tracker.was_sent() {
-            true => Poll::Ready(true),
-            false => pause.as_mut().poll(context).map(|()| false),
-        });
-        if is_sent.await || tracker.was_sent() {
-            return false;
+        let Some(since) = self.tracker.waits_since() else { return Poll::Pending };
+        let until = since + PATIENCE;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if alarm.deadline() != until {
+            alarm.as_mut().reset(until);
         }
+        alarm.poll_unpin(context).map(|()| true)
     }
 }

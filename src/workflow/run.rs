@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_stream::stream;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, future::ready, stream::BoxStream};
 
 use super::{
     Engine, Event, Failed, Failures, Finished, Route, Run, RunStatus, RunSummary, RunWatch, Task,
@@ -171,7 +170,7 @@ struct Ending {
 
 fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
     let run = Arc::clone(&ending.run);
-    let (direct, mut steps): (bool, Steps) = match way {
+    let (direct, steps): (bool, Steps) = match way {
         Way::Level(plan) => (false, run_level(run, plan, Position::top())),
         Way::Direct(first, others, instead) => (true, direct::call(run, first, others, instead)),
         Way::Refused(error) => {
@@ -179,28 +178,27 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
             return Box::pin(futures::stream::iter([failed]));
         }
     };
-    Box::pin(stream! {
-        while let Some(step) = steps.next().await {
-            match step {
-                Step::Event(event) => {
-                    if matches!(event, Event::Token(_) | Event::ToolCallDelta(_)) {
-                        ending.run.watch.first_token(ending.run.elapsed_ms());
-                    }
-                    yield event;
-                }
-                Step::Done(outcome) => yield ending.ended(*outcome, direct),
-                Step::Analyzed(_)
-                | Step::Member { .. }
-                | Step::GraceOver
-                | Step::DeadlineOver
-                | Step::CutOff
-                | Step::Judge
-                | Step::Reranked(_)
-                | Step::Selected(_)
-                | Step::Answered(_) => {}
+    let mut spoke = false;
+    let event = move |step| match step {
+        Step::Event(event) => {
+            if !spoke && matches!(event, Event::Token(_) | Event::ToolCallDelta(_)) {
+                spoke = true;
+                ending.run.watch.first_token(ending.run.elapsed_ms());
             }
+            Some(event)
         }
-    })
+        Step::Done(outcome) => Some(ending.ended(*outcome, direct)),
+        Step::Analyzed(_)
+        | Step::Member { .. }
+        | Step::GraceOver
+        | Step::DeadlineOver
+        | Step::CutOff
+        | Step::Judge
+        | Step::Reranked(_)
+        | Step::Selected(_)
+        | Step::Answered(_) => None,
+    };
+    steps.map(event).filter_map(ready).boxed()
 }
 
 impl Ending {

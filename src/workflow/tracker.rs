@@ -371,10 +371,9 @@ impl Tracker {
         in_flight || entry.record.attempts > 0 || entry.ended.is_some()
     }
 
-    /// How long the call that is being made has waited for its permits.
-    pub(super) fn waits_for(&self) -> Duration {
-        let since = self.entry().flight.as_ref().and_then(|flight| flight.waiting);
-        since.map(|since| since.elapsed()).unwrap_or_default()
+    /// Since when the call that is being made waits for its permits.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.entry().flight.as_ref().and_then(|flight| flight.waiting)
     }
 
     /// How long the calls waited for permits so far.

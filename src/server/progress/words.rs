@@ -1,6 +1,6 @@
 //! The words of the lines, by language. Pure.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{joined, kilobytes, seconds};
 use crate::{
@@ -52,28 +52,28 @@ impl Language {
         }
     }
 
-    fn names(self, names: &[String]) -> String {
+    fn names(self, names: &[String]) -> Cow<'_, str> {
         let separator = match self {
             Self::English => ", ",
             Self::Chinese => "、",
         };
-        joined(names, separator).into_owned()
+        joined(names, separator)
     }
 
     pub(super) fn begins(self, stage: StageKind, names: &[String]) -> String {
-        let names = self.names(names);
-        match (self, stage) {
-            (Self::English, StageKind::Analyzer) => format!("analyzing with {names}"),
-            (Self::English, StageKind::Worker) => format!("asking {names}"),
-            (Self::English, StageKind::Reranker) => format!("ranking the drafts with {names}"),
-            (Self::English, StageKind::Selector) => format!("comparing the drafts with {names}"),
-            (Self::English, StageKind::Synthesizer) => format!("writing with {names}"),
-            (Self::Chinese, StageKind::Analyzer) => format!("正在用 {names} 分析问题"),
-            (Self::Chinese, StageKind::Worker) => format!("正在询问 {names}"),
-            (Self::Chinese, StageKind::Reranker) => format!("正在用 {names} 为草稿打分"),
-            (Self::Chinese, StageKind::Selector) => format!("正在用 {names} 比较草稿"),
-            (Self::Chinese, StageKind::Synthesizer) => format!("正在用 {names} 撰写回答"),
-        }
+        let (before, behind) = match (self, stage) {
+            (Self::English, StageKind::Analyzer) => ("analyzing with ", ""),
+            (Self::English, StageKind::Worker) => ("asking ", ""),
+            (Self::English, StageKind::Reranker) => ("ranking the drafts with ", ""),
+            (Self::English, StageKind::Selector) => ("comparing the drafts with ", ""),
+            (Self::English, StageKind::Synthesizer) => ("writing with ", ""),
+            (Self::Chinese, StageKind::Analyzer) => ("正在用 ", " 分析问题"),
+            (Self::Chinese, StageKind::Worker) => ("正在询问 ", ""),
+            (Self::Chinese, StageKind::Reranker) => ("正在用 ", " 为草稿打分"),
+            (Self::Chinese, StageKind::Selector) => ("正在用 ", " 比较草稿"),
+            (Self::Chinese, StageKind::Synthesizer) => ("正在用 ", " 撰写回答"),
+        };
+        [before, &self.names(names), behind].concat()
     }
 
     /// Waiting for the permits of a model, or of the request.
@@ -101,19 +101,19 @@ impl Language {
             line.push_str(&self.in_parentheses(detail));
         }
         if *status != StageStatus::Skipped {
-            let seconds = seconds(*duration_ms);
-            line.push_str(&match self {
-                Self::English => format!(", {seconds} s"),
-                Self::Chinese => format!("，{seconds} 秒"),
-            });
+            let (before, behind) = match self {
+                Self::English => (", ", " s"),
+                Self::Chinese => ("，", " 秒"),
+            };
+            line.extend([before, &seconds(*duration_ms), behind]);
         }
         line
     }
 
     fn in_parentheses(self, text: &str) -> String {
         match self {
-            Self::English => format!(" ({text})"),
-            Self::Chinese => format!("（{text}）"),
+            Self::English => [" (", text, ")"].concat(),
+            Self::Chinese => ["（", text, "）"].concat(),
         }
     }
 
