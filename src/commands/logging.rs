@@ -2,12 +2,16 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing::{Level, Subscriber};
+use jiff::Timestamp;
+use tracing::{
+    Level, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    field::MakeExt,
+    field::RecordFields,
     filter::filter_fn,
-    fmt::{self, MakeWriter, format::debug_fn},
+    fmt::{self, FormatFields, MakeWriter, format::Writer, time::FormatTime},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -62,13 +66,8 @@ where
 {
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Pretty if colours => fmt::layer().with_writer(writer).boxed(),
-        // The same without asking for each name and sign whether it has a colour.
         LogFormat::Pretty => {
-            let fields = debug_fn(|line, field, value| match field.name() {
-                "message" => write!(line, "{value:?}"),
-                name => write!(line, "{name}={value:?}"),
-            });
-            let layer = fmt::layer().fmt_fields(fields.delimited(" "));
+            let layer = fmt::layer().fmt_fields(PlainFields).with_timer(Clock);
             layer.with_ansi(false).with_writer(writer).boxed()
         }
         LogFormat::Json => fmt::layer()
@@ -81,6 +80,71 @@ where
     // At debug and below, the HTTP and TLS crates print headers and bodies, which nobody masks.
     let cap = filter_fn(|meta| may_log(meta.target(), *meta.level()));
     tracing_subscriber::registry().with(layer).with(filter).with(cap)
+}
+
+/// The time as the default has it: RFC 3339, with six digits of a second.
+struct Clock;
+
+impl FormatTime for Clock {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        write!(line, "{:.6}", Timestamp::now())
+    }
+}
+
+/// `name=value`, without asking for each name and sign whether it has a colour, and for most texts not
+/// for each character either whether it can be shown.
+struct PlainFields;
+
+impl<'writer> FormatFields<'writer> for PlainFields {
+    fn format_fields<R: RecordFields>(&self, line: Writer<'writer>, fields: R) -> std::fmt::Result {
+        let mut plain = PlainLine { line, is_begun: false, written: Ok(()) };
+        fields.record(&mut plain);
+        plain.written
+    }
+}
+
+/// A line that is being written; nothing more once that has failed.
+struct PlainLine<'writer> {
+    line: Writer<'writer>,
+    is_begun: bool,
+    written: std::fmt::Result,
+}
+
+impl PlainLine<'_> {
+    fn begin(&mut self, field: &Field) -> std::fmt::Result {
+        if std::mem::replace(&mut self.is_begun, true) {
+            self.line.write_char(' ')?;
+        }
+        if field.name() != "message" {
+            self.line.write_str(field.name())?;
+            self.line.write_char('=')?;
+        }
+        Ok(())
+    }
+
+    fn quote(&mut self, text: &str) -> std::fmt::Result {
+        self.line.write_char('"')?;
+        self.line.write_str(text)?;
+        self.line.write_char('"')
+    }
+}
+
+impl Visit for PlainLine<'_> {
+    fn record_str(&mut self, field: &Field, text: &str) {
+        let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if !text.bytes().all(is_plain) {
+            return self.record_debug(field, &text);
+        }
+        if self.written.is_ok() {
+            self.written = self.begin(field).and_then(|()| self.quote(text));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if self.written.is_ok() {
+            self.written = self.begin(field).and_then(|()| write!(self.line, "{value:?}"));
+        }
+    }
 }
 
 /// Our own targets at any level, others at info and above.
@@ -125,6 +189,30 @@ mod tests {
                 tracing::info!(target: "chorus", { request.id = "r" }, "our info");
             });
             String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_plain_line_shows_texts_as_their_debug_form() {
+        let texts =
+            ["", "plain words", "a \"quote\" and a \\", "a\nline", "\u{1b}[31m", "你好", "\u{7f}"];
+        for text in texts {
+            let captured = Captured::default();
+            let writer = captured.clone();
+            let filter = EnvFilter::new("info");
+            let subscriber = subscriber(LogFormat::Pretty, filter, false, move || writer.clone());
+            let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(target: "chorus", text, number = 7_u64, other = ?Some(1), "said");
+            });
+            let line = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+            let (time, rest) = line.split_once(' ').unwrap();
+            assert_eq!(
+                rest.trim(),
+                format!("INFO chorus: said text={text:?} number=7 other=Some(1)")
+            );
+            assert_eq!(time.len(), "2026-11-30T22:31:17.123456Z".len(), "{time}");
+            assert!(time.parse::<Timestamp>().is_ok() && time.ends_with('Z'), "{time}");
         }
     }
 

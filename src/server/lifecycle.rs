@@ -1,8 +1,13 @@
 //! Whether the server is serving, draining or ending, for everybody who must know.
 
-use std::sync::Arc;
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, Waker},
+};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::unconstrained};
 
 /// A handle on the server's phase; clones share it.
 #[derive(Clone, Debug)]
@@ -50,8 +55,21 @@ impl Lifecycle {
         let phases = Arc::clone(&self.0);
         async move {
             let mut phase = phases.subscribe();
-            // The sender is held here, so that waiting can only end by the phase.
-            let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
+            // The sender is held here, so that waiting can only end by the phase. Unconstrained: a task
+            // that has used up its turn would be told `Pending`, and nobody would know whom to wake.
+            let ending = phase.wait_for(|phase| *phase == Phase::Ending);
+            let mut ending = pin!(unconstrained(ending));
+            let mut waiter: Option<Waker> = None;
+            // It is asked with every step of an answer, and knows then whom to wake.
+            let asked = poll_fn(|context| {
+                let is_set = waiter.as_ref().is_some_and(|one| one.will_wake(context.waker()));
+                if is_set && *phases.borrow() == Phase::Serving {
+                    return Poll::Pending;
+                }
+                waiter = Some(context.waker().clone());
+                ending.as_mut().poll(context).map(drop)
+            });
+            asked.await;
         }
     }
 }
