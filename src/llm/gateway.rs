@@ -42,6 +42,8 @@ const PREFIXES: [(&str, Gateway); 10] = [
 /// Headers that count how often a request was repeated behind the gateway; 0 says that it was not,
 /// a negative number that the tries were used up.
 const COUNTS: [&str; 2] = ["x-portkey-retry-attempt-count", "x-litellm-attempted-retries"];
+/// Envoy's count of the tries, the first one among them.
+const TRIES: &str = "x-envoy-attempt-count";
 
 impl Gateway {
     /// The gateway whose headers these are.
@@ -97,8 +99,12 @@ impl Gateway {
     #[must_use]
     pub fn has_retried(headers: &HeaderMap) -> bool {
         let count = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
-        let counted = COUNTS.iter().filter_map(|name| count(name)).any(|tries| tries != 0);
-        counted || Self::of_headers(headers).is_some_and(Self::retries_by_default)
+        let counted = COUNTS.iter().filter_map(|name| count(name)).map(|again| again != 0);
+        // What is counted is known, whatever the gateway does by default.
+        let again = counted
+            .reduce(|one, other| one || other)
+            .unwrap_or_else(|| Self::of_headers(headers).is_some_and(Self::retries_by_default));
+        again || count(TRIES).is_some_and(|tries| tries > 1)
     }
 }
 
@@ -123,6 +129,28 @@ mod tests {
             (vec![("x-portkey-retry-attempt-count", "0")], (Some("Portkey"), false)),
             (vec![("x-portkey-retry-attempt-count", "3")], (Some("Portkey"), true)),
             (vec![("x-portkey-retry-attempt-count", "-1")], (Some("Portkey"), true)),
+            (
+                vec![("x-litellm-call-id", "1"), ("x-litellm-attempted-retries", "0")],
+                (Some("LiteLLM"), false),
+            ),
+            (
+                vec![("x-litellm-call-id", "1"), ("x-litellm-attempted-retries", "2")],
+                (Some("LiteLLM"), true),
+            ),
+            (
+                vec![("x-litellm-call-id", "1"), ("x-litellm-attempted-retries", "many")],
+                (Some("LiteLLM"), true),
+            ),
+            (vec![("x-envoy-attempt-count", "3")], (None, true)),
+            (vec![("x-envoy-attempt-count", "1")], (None, false)),
+            (
+                vec![("x-litellm-call-id", "1"), ("x-envoy-attempt-count", "1")],
+                (Some("LiteLLM"), true),
+            ),
+            (
+                vec![("x-litellm-attempted-retries", "0"), ("x-envoy-attempt-count", "2")],
+                (Some("LiteLLM"), true),
+            ),
             (vec![("helicone-id", "1")], (Some("Helicone"), false)),
             (vec![("cf-aig-log-id", "1")], (Some("Cloudflare AI Gateway"), false)),
             (vec![("x-busbar-route-target", "m")], (Some("Busbar"), true)),

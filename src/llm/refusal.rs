@@ -5,6 +5,7 @@ mod body;
 mod context;
 mod meaning;
 mod overflow;
+mod phrases;
 #[cfg(test)]
 mod tests;
 mod wait;

@@ -19,7 +19,10 @@ fn is_plausible(tokens: u64) -> Option<u32> {
 
 fn in_prose(text: &str) -> Option<u32> {
     /// What the length of a context goes by.
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 16] = [
+        "maximum prompt length",
+        "max prompt length",
+        "allowed input length",
         "context length",
         "context size",
         "context window",
@@ -27,12 +30,14 @@ fn in_prose(text: &str) -> Option<u32> {
         "model length",
         "sequence length",
         "max_model_len",
+        "max_seq_len",
+        "max_num_tokens",
         "n_ctx",
         "exceeds limit",
         "tokens allowed",
         "token limit",
     ];
-    let text = text.to_lowercase();
+    let text = text.to_lowercase().replace('`', "");
     let announced = || {
         NAMES.iter().find_map(|name| {
             let places = text.match_indices(name);
@@ -40,7 +45,29 @@ fn in_prose(text: &str) -> Option<u32> {
             after.find_map(linked_number).and_then(is_plausible)
         })
     };
-    compared(&text).or_else(announced).or_else(|| called_maximum(&text))
+    let before_name = || NAMES.iter().find_map(|name| number_before(text.split_once(name)?.0));
+    compared(&text)
+        .or_else(announced)
+        .or_else(before_name)
+        .or_else(|| called_maximum(&text))
+        .or_else(|| end_of_range(&text))
+}
+
+/// The number of `4096 maximum context length`, `the 4096-token context window`.
+fn number_before(text: &str) -> Option<u32> {
+    let text = text.trim_end();
+    let text = ["maximum", "max", "token"].iter().find_map(|word| text.strip_suffix(word))?;
+    let text = text.trim_end_matches([' ', '-']);
+    let is_part = |one: char| one.is_ascii_digit() || matches!(one, ',' | '_');
+    let number: String =
+        text.chars().rev().take_while(|one| is_part(*one)).filter(char::is_ascii_digit).collect();
+    number.chars().rev().collect::<String>().parse().ok().and_then(is_plausible)
+}
+
+/// The end of `length should be [1, 4096]`.
+fn end_of_range(text: &str) -> Option<u32> {
+    let (_, range) = text.split_once("length should be [")?;
+    leading_number(range.split_once(", ")?.1).and_then(is_plausible)
 }
 
 /// The number that only these words stand before: `is 8192`, `(4096 tokens)`, `of this model is 2k`.
@@ -69,22 +96,54 @@ fn compared(text: &str) -> Option<u32> {
     leading_number(after).filter(|_| tokens).and_then(is_plausible)
 }
 
-/// `at most 4096 tokens`, `maximum of 8192 tokens`, `the 4096 token context`.
+/// `at most 4096 tokens`, `maximum of 8192`, `cannot exceed 4096`, where tokens are spoken of and it
+/// is not the answer's.
 fn called_maximum(text: &str) -> Option<u32> {
-    const BEFORE: [&str; 6] =
-        ["maximum allowed", "maximum of", "maximum is", "at most", "up to", "limit is"];
-    let found = BEFORE.iter().find_map(|before| {
+    const BEFORE: [&str; 16] = [
+        "maximum allowed",
+        "maximum of",
+        "maximum is",
+        "at most",
+        "up to",
+        "limit is",
+        "limit of",
+        "not exceed",
+        "cannot exceed",
+        "less than",
+        "must be <=",
+        "must be <",
+        "lower than",
+        "no more than",
+        "accepts only",
+        "limit:",
+    ];
+    /// What else has a limit.
+    const OTHERS: [&str; 9] = [
+        "completion token",
+        "output token",
+        "new token",
+        "character",
+        "byte",
+        "image",
+        "message",
+        "request",
+        "token per",
+    ];
+    if !(text.contains("token") || text.contains("length")) {
+        return None;
+    }
+    BEFORE.iter().find_map(|before| {
         let (_, rest) = text.split_once(before)?;
         let number = leading_number(rest)?;
-        let after = rest.trim_start_matches(|character: char| !character.is_ascii_digit());
-        let after = after.trim_start_matches(|character: char| {
-            character.is_ascii_digit() || matches!(character, ',' | '_' | ' ' | '-')
+        let unit = rest.trim_start_matches(|one: char| !one.is_ascii_digit());
+        let unit = unit.trim_start_matches(|one: char| {
+            one.is_ascii_digit() || matches!(one, ',' | '_' | ' ' | '-' | '`' | ')')
         });
-        let counts = after.starts_with("token") || after.starts_with("input token");
-        let of_answer = after.starts_with("token") && after.contains("completion tokens");
-        (counts && !of_answer).then_some(number)
-    });
-    found.and_then(is_plausible)
+        let unit = unit.replace("tokens per", "token per");
+        let is_other = OTHERS.iter().any(|other| unit.starts_with(other));
+        let of_answer = unit.starts_with("token") && unit.contains("completion tokens");
+        is_plausible(number).filter(|_| !is_other && !of_answer)
+    })
 }
 
 /// The number that a text begins with, behind a few signs: `: 8192`, ` = 8,192 tokens`, `32k`.
@@ -184,7 +243,53 @@ mod tests {
                 Some(4096),
             ),
             ("Prompt is 11543 tokens but the model context window is 4096 tokens.", Some(4096)),
-            ("`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000", None),
+            ("`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000", Some(4096)),
+            ("`inputs` must have less than 4096 tokens. Given: 5012", Some(4096)),
+            (
+                "Prompt contains 5012 tokens and 0 draft tokens, too large for model with 4096 \
+              maximum context length",
+                Some(4096),
+            ),
+            (
+                "This model's maximum prompt length is 4096 but the request contains 5012 tokens.",
+                Some(4096),
+            ),
+            (
+                "too many tokens: total number of tokens in the prompt cannot exceed 4096 - received \
+              5012. Try using a shorter prompt",
+                Some(4096),
+            ),
+            ("prompt token count of 5012 exceeds the limit of 4096", Some(4096)),
+            (
+                "Please reduce the length of the messages or completion. Current length is 40960 \
+              while limit is 8192",
+                Some(8192),
+            ),
+            ("Range of input length should be [1, 4096]", Some(4096)),
+            (
+                "The sum of prompt length (5012.0) and query length max_tokens (100) should not \
+              exceed max_num_tokens (4096)",
+                Some(4096),
+            ),
+            (
+                "input token count is 40000 but model only supports up to 32768. Reduce",
+                Some(32_768),
+            ),
+            (
+                "Messages have 40000 tokens, which exceeds the max limit of 32768 tokens.",
+                Some(32_768),
+            ),
+            (
+                "length of prompt_tokens (40000) must be less than max_seq_len (32768).",
+                Some(32_768),
+            ),
+            ("prompt length 5012 exceeds context length 4096", Some(4096)),
+            ("Requested tokens (2113) exceed context window of 2048", Some(2048)),
+            ("max_total_tokens must be <= 32768, got 40000 prompt tokens", Some(32_768)),
+            ("The prompt (9000 tokens) exceeds the maximum of 8192", Some(8192)),
+            ("expected maxLength: 200000, actual: 250000, please reformat your input", None),
+            ("max_tokens must be at least 1, got -200.", None),
+            ("Your prompt of 9000 tokens is too long; this takes up to 5000 characters", None),
             ("input exceeds the context window of this model", None),
             ("context size has been exceeded.", None),
             (

@@ -3,7 +3,7 @@
 
 use super::{
     body::{Body, folded},
-    mentions,
+    mentions, phrases,
 };
 
 /// Codes and types of errors with the status they stand for, folded and without the ending `error`
@@ -74,7 +74,8 @@ pub(super) fn status(http: u16, in_band: bool, body: &Body) -> u16 {
     let codes = body.codes().filter(|code| folded(code) != SAID_OF_ALL).filter_map(of_code);
     let named = body.status.filter(|status| *status < 500);
     let said = named.into_iter().chain(codes).chain(of_code(&body.param));
-    let said = said.chain(of_names(&prose)).chain(of_phrases(&lower)).chain(of_numbers(&lower));
+    let said =
+        said.chain(of_names(&prose)).chain(phrases::status(&lower)).chain(of_numbers(&lower));
     // Of what is said, that a request is bad says least.
     let mut said = said.peekable();
     let first = said.peek().copied();
@@ -82,7 +83,7 @@ pub(super) fn status(http: u16, in_band: bool, body: &Body) -> u16 {
         // A plain 400 says no more of itself than that it is one.
         Some(meant) if matches!(http, 400 | 422) && !matches!(meant, 401 | 403 | 404 | 429) => http,
         // "not found" of a 400 may be anything that the request names.
-        Some(404) if matches!(http, 400 | 422) && !lower.contains("model") => http,
+        Some(404) if matches!(http, 400 | 422) && !mentions(&lower, &["model", "模型"]) => http,
         Some(meant) => meant,
         None => http,
     }
@@ -105,51 +106,6 @@ fn of_names(prose: &str) -> Option<u16> {
                 && (lower.ends_with("error") || lower.ends_with("exception")));
         (is_name && folded(word) != SAID_OF_ALL).then(|| of_code(word))?
     })
-}
-
-fn of_phrases(words: &str) -> Option<u16> {
-    const KEY: [&str; 15] = [
-        "invalid api key",
-        "invalid api-key",
-        "invalid x-api-key",
-        "incorrect api key",
-        "wrong api key",
-        "api key not valid",
-        "api key is invalid",
-        "api key expired",
-        "api key is missing",
-        "missing api key",
-        "no auth credentials",
-        "authentication fails",
-        "invalid authentication",
-        "invalid bearer token",
-        "invalid proxy server token",
-    ];
-    const MODEL: [&str; 10] = [
-        "invalid model:",
-        "model identifier is invalid",
-        "has been decommissioned",
-        "model not found",
-        "no such model",
-        "unknown model",
-        "model does not exist",
-        "model not exist",
-        "does not exist or you do not have access to it",
-        "is not a valid model id",
-    ];
-    const LIMIT: [&str; 8] = [
-        "rate limit reached",
-        "rate limit exceeded",
-        "rate limit hit",
-        "exceeded rate limit",
-        "exceeded the rate limit",
-        "rate-limited",
-        "rate limited",
-        "too many requests",
-    ];
-    const PARAMETER: [&str; 2] = ["unsupported param", "unsupported argument"];
-    let table: [(&[&str], u16); 4] = [(&KEY, 401), (&MODEL, 404), (&LIMIT, 429), (&PARAMETER, 400)];
-    table.iter().find(|(phrases, _)| mentions(words, phrases)).map(|(_, status)| *status)
 }
 
 /// A status among words: behind what announces one, or before its own reason phrase. Any other
@@ -214,7 +170,9 @@ fn is_announced(before: &str, after: &str) -> bool {
         "http",
     ];
     /// What other numbers may follow too: then it has to end there.
-    const WEAK: [&str; 10] = [
+    const WEAK: [&str; 12] = [
+        "request failed",
+        "call failed",
         "error code",
         "status",
         "returned",
@@ -229,7 +187,19 @@ fn is_announced(before: &str, after: &str) -> bool {
     /// Whose errors have numbers of their own.
     const OTHERS: [&str; 10] =
         ["cuda", "hip", "exit", "return", "errno", "os", "nccl", "vulkan", "grpc", "driver"];
+    let open = before;
     let before = before.trim_end_matches([' ', ':', '=', '(', '"', '\'', '[', '-', '`', '\n', ',']);
+    // Python's requests: `401 Client Error: Unauthorized for url`
+    if after.trim_start().starts_with("client error") {
+        return true;
+    }
+    // Behind all that was said: `User not found. (401)`
+    if before.ends_with(['.', '!'])
+        && open.ends_with('(')
+        && after.trim_end().trim_end_matches('.') == ")"
+    {
+        return true;
+    }
     if before.is_empty() {
         // `401 status code (no body)`, `429: slow down`
         return opens_with(after, "status code")
@@ -283,7 +253,15 @@ pub(super) fn is_used_up(words: &str) -> bool {
 
 /// Whether money or a quota is used up.
 pub(super) fn is_money(words: &str) -> bool {
-    const PHRASES: [&str; 24] = [
+    const PHRASES: [&str; 32] = [
+        "insufficient_user_quota",
+        "token_quota_failed",
+        "key limit exceeded",
+        "quota has been exhausted",
+        "quota is exhausted",
+        "额度不足",
+        "额度已用",
+        "欠费",
         "exceeded_current_quota",
         "spending limit",
         "spend limit reached",

@@ -19,19 +19,19 @@ fn ask(door: &str, model: &str, stream: bool) -> Value {
 }
 
 /// A direct model and a workflow of one worker, both spoken to in this protocol.
-fn one_model(protocol: &str) -> Setup {
+pub(super) fn one_model(protocol: &str) -> Setup {
     let plan = json!({"workers": [{"ref": "m"}], "selector": {"ref": "m"}});
     Setup::of(plan).with_models(&["m"]).model_keys("m", &format!("protocol = \"{protocol}\""))
 }
 
 /// The words of an error in any dialect.
-fn words(body: &Value) -> String {
+pub(super) fn words(body: &Value) -> String {
     let error = &body["error"];
     error["message"].as_str().or(error.as_str()).unwrap_or_default().to_owned()
 }
 
 /// Its code in any dialect.
-fn code(body: &Value) -> &str {
+pub(super) fn code(body: &Value) -> &str {
     body["error"]["code"].as_str().or(body["code"].as_str()).unwrap_or_default()
 }
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{CHAT, PROTOCOLS, cast, setup, told};
+use super::{
+    answers::{CHAT, PROTOCOLS, cast, setup, told},
+    errors::{code, one_model, words},
+};
 use crate::support::{Script, Seen, Upstream, Veil, four_stages, question};
 
 const VEILS: [Veil; 5] =
@@ -221,6 +224,132 @@ async fn a_wait_in_words_is_one() {
                 let shown = format!("{protocol} {status} {words} {stream}");
                 assert_eq!(response.status(), 429, "{shown}");
                 assert_eq!(response.headers()["retry-after"], want, "{shown}");
+            }
+        }
+    }
+}
+
+/// An error body as an upstream of this protocol writes it.
+fn refusal(protocol: &str, words: &str) -> String {
+    match protocol {
+        "ollama" => json!({"error": words}),
+        "anthropic" => {
+            json!({"type": "error", "error": {"type": "invalid_request_error", "message": words}})
+        }
+        _ => json!({"error": {"message": words}}),
+    }
+    .to_string()
+}
+
+/// In the words of many providers, direct and as a gateway's 502, alone and in a workflow: agents go
+/// on with less. The limit that is named is learned.
+#[tokio::test]
+async fn too_long_is_too_long_in_whatever_words() {
+    for (status, message, limit) in [
+        (
+            400,
+            "Unable to submit request because the input token count is 40000 but model only \
+             supports up to 4096. Reduce the input token count and try again.",
+            Some(4096),
+        ),
+        (
+            502,
+            "litellm.BadRequestError: CerebrasException - Please reduce the length of the messages \
+             or completion. Current length is 40960 while limit is 4096",
+            Some(4096),
+        ),
+        (400, "Malformed input request: expected maxLength: 200000, actual: 250000, please", None),
+        (
+            400,
+            "Messages have 40000 tokens, which exceeds the max limit of 4096 tokens.",
+            Some(4096),
+        ),
+        (413, "length of prompt_tokens (40000) must be less than max_seq_len (4096).", Some(4096)),
+        (400, "parameter error: total message token length exceed model limit", None),
+        (400, "Total tokens of image and text exceed max message tokens", None),
+        (400, "tokens in request more than max tokens allowed", None),
+        (400, "max_tokens must be at least 1, got -200.", None),
+        (422, "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000", Some(4096)),
+        (422, "inputs tokens + max_new_tokens must be <= 4096", Some(4096)),
+    ] {
+        for protocol in PROTOCOLS {
+            let script = Script::fails_saying(status, &refusal(protocol, message));
+            let upstream = Upstream::start([("m", script)]).await;
+            let chorus = one_model(protocol).over(&upstream).await;
+            for (calls, (model, stream)) in
+                [("m", true), ("m", false), ("chorus", true), ("chorus", false)].iter().enumerate()
+            {
+                let (got, told) = chorus.ask(CHAT, &question(CHAT, model, "Why?", *stream)).await;
+                let shown = format!("{protocol} {message} {model}: {told}");
+                assert_eq!((got, code(&told)), (400, "context_length_exceeded"), "{shown}");
+                assert_eq!(upstream.seen().len(), calls + 1, "{shown}");
+            }
+            let (_, shown) = chorus.ask("/api/show", &json!({"model": "m"})).await;
+            let learned = shown["model_info"].as_object().unwrap().iter();
+            let mut learned = learned.filter(|(name, _)| name.ends_with("context_length"));
+            let learned = learned.next().unwrap().1.as_u64();
+            assert!(limit.is_none() || learned == limit, "{protocol} {message}: {shown}");
+        }
+    }
+}
+
+/// What is no refusal for length is told as it was.
+#[tokio::test]
+async fn other_limits_are_not_told_as_too_long() {
+    for (status, message, want) in [
+        (429, "Request too large for m on tokens per min (TPM): Limit 6000, Requested 7000", 429),
+        (400, "max_tokens is too large: 90000. This model supports up to 16384 output tokens", 400),
+        (413, "Request body too large: at most 10485760 bytes", 400),
+    ] {
+        for protocol in ["openai", "ollama"] {
+            let script = Script::fails_saying(status, &refusal(protocol, message));
+            let upstream = Upstream::start([("m", script)]).await;
+            let chorus = one_model(protocol).without_retries().over(&upstream).await;
+            let (got, told) = chorus.ask(CHAT, &question(CHAT, "m", "Why?", false)).await;
+            assert_eq!(got, want, "{protocol} {message}: {told}");
+            assert_ne!(code(&told), "context_length_exceeded", "{protocol} {message}: {told}");
+        }
+    }
+}
+
+/// A wrong key, a model that is not there and a limit, under a gateway's status and in everyday words:
+/// named, and asked once.
+#[tokio::test]
+async fn the_class_of_a_failure_is_read_in_whatever_words() {
+    const KEY: &str = "does not accept the configured key";
+    const MODEL: &str = "no such model or path";
+    const RATE: &str = "rate limit reached";
+    const QUOTA: &str = "the quota or credit is used up";
+    for (status, message, named) in [
+        (500, "litellm.APIConnectionError: O - {\"error\":\"model 'q9' not found\"}", MODEL),
+        (502, "The model `x` does not exist.", MODEL),
+        (500, "models/g-9 is not found for API version v1beta, or is not supported", MODEL),
+        (503, "当前分组 default 下对于模型 g-9 无可用渠道", MODEL),
+        (400, "模型不存在，请检查模型代码。", MODEL),
+        (502, "401 Client Error: Unauthorized for url: https://p.example/v1/chat", KEY),
+        (500, "Request failed: 401", KEY),
+        (500, "You didn't provide an API key. You need to provide it in a header", KEY),
+        (500, "Access denied due to invalid subscription key or wrong API endpoint.", KEY),
+        (503, "Quota exceeded for quota metric 'Generate Content API requests per minute'", RATE),
+        (403, "用户额度不足, 剩余额度: 0.00", QUOTA),
+        (403, "Key limit exceeded (total limit). Manage it on the site", QUOTA),
+    ] {
+        for protocol in PROTOCOLS {
+            for model in ["m", "chorus"] {
+                let script = Script::fails_saying(status, &refusal(protocol, message));
+                let upstream = Upstream::start([("m", script)]).await;
+                let chorus = one_model(protocol).over(&upstream).await;
+                for (number, stream) in [true, false].into_iter().enumerate() {
+                    let body = question(CHAT, model, "Why?", stream);
+                    let (got, told) = chorus.ask(CHAT, &body).await;
+                    let shown = format!("{protocol} {status} {message} {model}: {told}");
+                    let is_out = words(&told).contains("no endpoint is in service");
+                    let is_limit = got == 429 && named == RATE;
+                    assert!(words(&told).contains(named) || is_out || is_limit, "{shown}");
+                    assert_eq!(got, if named == RATE { 429 } else { 502 }, "{shown}");
+                    let calls = number + 1;
+                    assert_eq!(upstream.seen().len(), calls, "{shown}");
+                }
             }
         }
     }

@@ -11,6 +11,10 @@ async fn what_a_gateway_has_tried_is_not_tried_again() {
         ("x-litellm-version", "1.106.2", 1),
         ("x-portkey-retry-attempt-count", "3", 1),
         ("x-portkey-retry-attempt-count", "0", 3),
+        ("x-litellm-attempted-retries", "0", 3),
+        ("x-litellm-attempted-retries", "2", 1),
+        ("x-envoy-attempt-count", "3", 1),
+        ("x-envoy-attempt-count", "1", 3),
         ("x-request-id", "0a1b", 3),
     ] {
         for status in [500, 502, 503, 429] {
