@@ -24,11 +24,30 @@ pub(super) fn is_plain_reference(text: &str) -> bool {
         .all(|word| word == name || SPELLING.contains(&word.to_ascii_lowercase().as_str()))
 }
 
-/// Whether a text names a file in the spelling of another tool.
+/// Whether a text names a file in the spelling of another tool, or by its path alone.
 pub(super) fn is_file(text: &str) -> bool {
+    const STARTS: [&str; 6] = ["@/", "@./", "@~/", "~/", "./", "../"];
     let is_ours = text.starts_with("file:");
-    let names_one = text.to_ascii_lowercase().starts_with("file:");
-    (names_one && !is_ours) || ["@/", "@./", "@~/"].iter().any(|start| text.starts_with(start))
+    let lower = text.to_ascii_lowercase();
+    let names_one = lower.starts_with("file:") || lower.starts_with("@file:");
+    (names_one && !is_ours)
+        || STARTS.iter().any(|start| text.starts_with(start))
+        || is_absolute(&lower)
+}
+
+/// `/run/secrets/key`, `c:\keys\key`: a key may begin with a slash too, but not with a folder that
+/// every machine has.
+fn is_absolute(text: &str) -> bool {
+    const ROOTS: [&str; 14] = [
+        "app", "data", "etc", "home", "keys", "mnt", "opt", "root", "run", "secrets", "srv", "usr",
+        "users", "var",
+    ];
+    let root = text.strip_prefix('/').and_then(|path| path.split_once('/'));
+    let mut letters = text.chars();
+    let drive = letters.next().is_some_and(|one| one.is_ascii_alphabetic())
+        && letters.next() == Some(':')
+        && matches!(letters.next(), Some('\\' | '/'));
+    drive || root.is_some_and(|(root, rest)| ROOTS.contains(&root) && !rest.is_empty())
 }
 
 fn is_reference(text: &str) -> bool {
@@ -50,12 +69,15 @@ fn is_reference(text: &str) -> bool {
     };
     text.starts_with('$')
         || around("%", "%")
+        || around("%{", "}")
         || around("{", "}")
         || ["os.environ", "os.getenv", "process.env", "import.meta.env", "system.getenv", "secrets"]
             .iter()
             .any(|word| after(word))
         || (after("env") && !ours)
         || after("getenv")
+        || after("environment")
+        || after("dynamic")
         // Of keyrings.
         || ["op://", "vault:", "keyring:", "secret:", "sops:", "doppler:", "aws-sm:", "bws:"]
             .iter()
@@ -130,6 +152,9 @@ mod tests {
             "op://keys/OPENAI_API_KEY",
             "#{OPENAI_API_KEY}",
             "`echo OPENAI_API_KEY`",
+            "%{OPENAI_API_KEY}",
+            "dynamic::OPENAI_API_KEY",
+            "environment:OPENAI_API_KEY",
         ] {
             assert_eq!(variable(text).as_deref(), Some("OPENAI_API_KEY"), "{text}");
         }
@@ -137,10 +162,22 @@ mod tests {
 
     #[test]
     fn files_of_other_tools_are_known() {
-        for text in ["FILE:/run/key", "File:key.txt", "@/run/key", "@./key", "@~/key"] {
+        for text in [
+            "FILE:/run/key",
+            "File:key.txt",
+            "@/run/key",
+            "@./key",
+            "@~/key",
+            "@file:key.txt",
+            "/run/secrets/openai",
+            "/Users/me/key.txt",
+            "~/.openai_key",
+            "../key",
+            "C:\\keys\\openai.txt",
+        ] {
             assert!(is_file(text) && variable(text).is_some(), "{text}");
         }
-        for text in ["file:/run/key", "@key", "files"] {
+        for text in ["file:/run/key", "@key", "files", "/aB3+x/9Qz==", "/run", "sk-/run/x"] {
             assert!(!is_file(text), "{text}");
         }
     }

@@ -181,7 +181,8 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         }
         Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
         Some(Host::Ipv6(address)) => {
-            IpAddr::V6(address).to_canonical().is_loopback() || address.is_unspecified()
+            let address = IpAddr::V6(address).to_canonical();
+            address.is_loopback() || address.is_unspecified()
         }
         None => false,
     }

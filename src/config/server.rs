@@ -239,6 +239,7 @@ mod tests {
             ("127.0.0.1", "http://[::1]:11435", true),
             ("127.0.0.1", "http://[::]:11435", true),
             ("127.0.0.1", "http://[::ffff:127.0.0.1]:11435", true),
+            ("127.0.0.1", "http://[::ffff:0.0.0.0]:11435", true),
             ("127.0.0.1", "https://chorus.localhost:11435", true),
             ("127.0.0.1", "http://ip6-localhost:11435", true),
             ("localhost", "http://127.0.0.1:11435", true),

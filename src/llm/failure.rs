@@ -16,7 +16,7 @@ use super::{
     redact,
     refusal::Refusal,
     repair::Repair,
-    retry::{Advice, advice, in_words, retry_after, says_to_retry},
+    retry::{Advice, advice, in_words, limit_reset, retry_after, says_to_retry},
 };
 use crate::config;
 
@@ -151,7 +151,11 @@ impl Failure {
 
     /// A response that is not a success. The wait it asks for stands in a header, else in its body.
     pub(super) fn refused(refusal: Refusal, headers: &HeaderMap, endpoint: &Endpoint) -> Self {
-        let wait = retry_after(headers, SystemTime::now()).or(refusal.wait());
+        let now = SystemTime::now();
+        let wait = retry_after(headers, now).or(refusal.wait()).or_else(|| match refusal.status {
+            429 => limit_reset(headers, now),
+            _ => None,
+        });
         let mut kind = refusal.error_kind(wait);
         if kind == (LlmErrorKind::RateLimited { retry_after: None })
             && refusal.status == 429

@@ -354,7 +354,12 @@ fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
         // Some servers' delta is the text itself.
         content(delta.filter(|delta| delta.is_string()), &mut pieces);
         content(choice.get("text"), &mut pieces);
-        let native = ["native_finish_reason", "provider_specific_fields/native_finish_reason"];
+        let native = [
+            "native_finish_reason",
+            "provider_specific_fields/native_finish_reason",
+            "delta/provider_specific_fields/native_finish_reason",
+            "message/provider_specific_fields/native_finish_reason",
+        ];
         let native = native.iter().find_map(|path| ending::word(get_path(choice, path)));
         let reason = ending::of_gateway(ending::word(choice.get("finish_reason")), native)?;
         pieces.extend(reason.map(Piece::Finish));

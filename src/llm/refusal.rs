@@ -19,6 +19,7 @@ use url::Url;
 use self::body::Body;
 pub(super) use self::body::folded;
 pub(super) use self::context::{entry_context, listed_context};
+pub(super) use self::wait::compound;
 use super::{
     LlmErrorKind,
     blame::{is_about_content, is_about_key, is_passing},

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::header::HeaderMap;
 
+use super::refusal::compound;
 use crate::config;
 
 /// What an upstream's failure says about trying again.
@@ -122,6 +123,49 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     said_by("").or_else(|| said_by("llm_provider-"))
 }
 
+/// When the limits of a 429 are reset that says so in headers of its own: `x-ratelimit-reset-tokens`,
+/// `anthropic-ratelimit-requests-reset` and the like. Where one of them has nothing left, the last of
+/// those counts; else the first of all: which of them was reached is not said.
+pub(super) fn limit_reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let resets = headers.keys().filter(|name| {
+        let name = name.as_str();
+        name.contains("ratelimit") && name.contains("reset")
+    });
+    let (mut all, mut used_up) = (None::<Duration>, None::<Duration>);
+    for name in resets {
+        let Some(wait) = header(headers, name.as_str()).and_then(|text| until(text, now)) else {
+            continue;
+        };
+        let left = header(headers, &name.as_str().replace("reset", "remaining"));
+        if left.is_some_and(|left| left == "0") {
+            used_up = used_up.max(Some(wait));
+        }
+        all = Some(all.map_or(wait, |least| least.min(wait)));
+    }
+    used_up.or(all).filter(|wait| !wait.is_zero())
+}
+
+/// How long it is until `6m0s`, `12.5` (seconds), a time as a number of seconds or milliseconds, or a
+/// time like `2026-01-31T12:00:00Z`.
+fn until(text: &str, now: SystemTime) -> Option<Duration> {
+    /// Greater numbers are times: seconds since 1970, and milliseconds.
+    const TIME: f64 = 1e9;
+    const MILLIS: f64 = 1e12;
+    let at = match text.parse::<f64>() {
+        Ok(number) if number >= MILLIS => Duration::try_from_secs_f64(number / 1000.0).ok()?,
+        Ok(number) if number >= TIME => Duration::try_from_secs_f64(number).ok()?,
+        Ok(number) => return Duration::try_from_secs_f64(number).ok(),
+        Err(_) => {
+            let Ok(time) = text.parse::<jiff::Timestamp>() else {
+                return compound(&text.to_lowercase());
+            };
+            return Some(SystemTime::from(time).duration_since(now).unwrap_or_default());
+        }
+    };
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(at.saturating_sub(since))
+}
+
 /// `asked to be left alone for 30 min`, of a wait that nobody sits out.
 pub(super) fn in_words(wait: Duration) -> Option<String> {
     let seconds = wait.as_secs_f64().ceil();
@@ -170,6 +214,41 @@ mod tests {
         ] {
             let want = want_ms.map(Duration::from_millis);
             assert_eq!(retry_after(&headers(&pairs), now), want, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_headers_of_a_limit_say_when_it_is_reset() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for (pairs, want_ms) in [
+            (vec![("x-ratelimit-reset-requests", "6m0s")], Some(360_000)),
+            (vec![("x-ratelimit-reset-tokens", "1s")], Some(1000)),
+            (vec![("x-ratelimit-reset-tokens", "120ms")], Some(120)),
+            (vec![("x-ratelimit-reset", "12.5")], Some(12_500)),
+            (vec![("ratelimit-reset", "30")], Some(30_000)),
+            (vec![("x-ratelimit-reset", "1800000060")], Some(60_000)),
+            (vec![("x-ratelimit-reset", "1800000060000")], Some(60_000)),
+            (vec![("anthropic-ratelimit-requests-reset", "2027-01-15T08:00:45Z")], Some(45_000)),
+            (
+                vec![
+                    ("x-ratelimit-remaining-requests", "14000"),
+                    ("x-ratelimit-reset-requests", "2h"),
+                    ("x-ratelimit-remaining-tokens", "0"),
+                    ("x-ratelimit-reset-tokens", "7.5s"),
+                ],
+                Some(7500),
+            ),
+            (
+                vec![("x-ratelimit-reset-requests", "2h"), ("x-ratelimit-reset-tokens", "7s")],
+                Some(7000),
+            ),
+            (vec![("x-ratelimit-reset", "1700000000")], None),
+            (vec![("x-ratelimit-reset", "soon")], None),
+            (vec![("x-ratelimit-limit-requests", "60")], None),
+            (vec![], None),
+        ] {
+            let want = want_ms.map(Duration::from_millis);
+            assert_eq!(limit_reset(&headers(&pairs), now), want, "{pairs:?}");
         }
     }
 

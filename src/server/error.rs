@@ -331,6 +331,8 @@ fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
         }
         LlmErrorKind::ContextLength => (StatusCode::BAD_REQUEST, TOO_LONG),
+        // As another Chorus says of a circle that leads through both.
+        LlmErrorKind::Upstream { status: 508 } => (StatusCode::LOOP_DETECTED, "loop_detected"),
         LlmErrorKind::UnsupportedInput | LlmErrorKind::Rejected { .. } if direct => {
             (StatusCode::BAD_REQUEST, "invalid_request")
         }

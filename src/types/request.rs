@@ -80,6 +80,8 @@ pub struct Request {
     pub caller: Option<Arc<str>>,
     /// How many times Chorus has asked Chorus on its way here; see [`HOPS`].
     pub hops: u32,
+    /// The context in tokens that is asked for, where it does not stand in `extra`.
+    pub num_ctx: Option<u32>,
 }
 
 impl fmt::Debug for Request {
@@ -114,14 +116,22 @@ impl Request {
             stream: true,
             caller: None,
             hops: 0,
+            num_ctx: None,
         }
     }
 
-    /// The context in tokens that is asked for: Ollama's `options.num_ctx`.
+    /// The context in tokens that is asked for: Ollama's `options.num_ctx`, on whatever endpoint.
     #[must_use]
     pub fn context_wanted(&self) -> Option<u32> {
-        let extra = self.extra.as_ref().filter(|extra| extra.protocol == Protocol::Ollama)?;
-        let wanted = extra.fields.get("options")?.get("num_ctx")?.as_f64()?;
+        self.num_ctx.or_else(|| Self::context_in(&self.extra.as_ref()?.fields))
+    }
+
+    /// The same in the fields of a request: `options.num_ctx`, or `num_ctx` alone.
+    #[must_use]
+    pub fn context_in(fields: &Map<String, Value>) -> Option<u32> {
+        let within = fields.get("options").and_then(|options| options.get("num_ctx"));
+        let wanted = within.or_else(|| fields.get("num_ctx"))?;
+        let wanted = wanted.as_f64().or_else(|| wanted.as_str()?.trim().parse().ok())?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let wanted = wanted as u32;
         (wanted > 0).then_some(wanted)

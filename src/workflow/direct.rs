@@ -127,7 +127,7 @@ fn whole(run: &RunContext, model: &Model, temperature: Option<f32>, limit: Limit
     Call {
         messages: run.conversation.clone(),
         appendix: None,
-        context_tokens: None,
+        context_tokens: run.context_wanted,
         sampling: Sampling { temperature, ..request.sampling.clone() },
         max_tokens: request.max_tokens,
         stop: request.stop.clone(),

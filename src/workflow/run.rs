@@ -354,6 +354,12 @@ fn members_error(
         let message = format!("the conversation is too long for every worker: {}", listed());
         return WorkflowError::TooLong { message };
     }
+    // Chorus asks Chorus: whoever asked first has to know it, too.
+    if failure.is_wholly(|kind| kind == LlmErrorKind::Upstream { status: 508 })
+        && let Some(error) = failure.leaves().into_iter().next()
+    {
+        return WorkflowError::Upstream(error.clone());
+    }
     // They got the request as it is: what all of them refuse is the caller's.
     if direct && failure.is_wholly(|kind| matches!(kind, LlmErrorKind::Rejected { .. })) {
         let message = format!("no worker takes this request: {}", listed());

@@ -77,9 +77,18 @@ enum Shape {
     Introduced(&'static str),
     /// qwen-code: the sentence is the system message's first; tools write the notes.
     Agent,
+    /// LobeChat, Cherry Studio, chat-ui, Crush and others: the sentence is the system message's first;
+    /// no answers in between, no tools.
+    Instructed,
+    /// NextChat, Zed: the conversation itself, and behind it a user message that begins with the
+    /// sentence; no tools.
+    Closing,
+    /// LibreChat, Chatbox, early Open WebUI: one user message without tools that begins with these
+    /// words, in lower case, with a mark of the client's around what it is about further down.
+    Around(&'static str),
 }
 
-const FORMS: [Form; 9] = [
+const FORMS: [Form; 16] = [
     Form {
         task: Task::FollowUps,
         shape: Shape::Headed,
@@ -103,6 +112,54 @@ const FORMS: [Form; 9] = [
         task: Task::Title,
         shape: Shape::Introduced("generate a title for this conversation"),
         words: &["title generator"],
+    },
+    Form {
+        task: Task::Title,
+        shape: Shape::Introduced("here are the first few user messages"),
+        words: &["only a description in", "title generator"],
+    },
+    Form {
+        task: Task::Title,
+        shape: Shape::Instructed,
+        words: &[
+            "professional conversation summarizer",
+            "将用户的会话总结为",
+            "summarize the given session as a",
+            "将给定的对话总结为",
+            "总结给出的会话",
+            "chat thread titling assistant",
+            "title based on the first message a user begins",
+            "5-word-or-less title for the conversation",
+        ],
+    },
+    Form {
+        task: Task::Title,
+        shape: Shape::Closing,
+        words: &[
+            "please generate a four to five word title summarizing our conversation",
+            "使用四到五个字直接返回这句话的简要主题",
+            "generate a concise 3-7 word title for this conversation, omitting",
+        ],
+    },
+    Form {
+        task: Task::Title,
+        shape: Shape::Around("provide a concise, 5-word-or-less title for the conversation"),
+        words: &["\nconversation:\n", "\nuser: "],
+    },
+    Form {
+        task: Task::Title,
+        shape: Shape::Around("based on the chat history, give this conversation a name"),
+        words: &["\n```\n"],
+    },
+    Form {
+        task: Task::Title,
+        shape: Shape::Around("create a concise, 3-5 word phrase as a header for the following"),
+        words: &["avoiding the use of the word 'title': "],
+    },
+    Form {
+        task: Task::Title,
+        shape: Shape::Around("here is the query:"),
+        words: &["phrase with an emoji as a title for the previous query"],
     },
     Form {
         task: Task::Memory,
@@ -134,13 +191,32 @@ impl Shape {
                 request.tools.is_empty() && begins && system(request).is_some_and(|it| asks(&it))
             }
             Self::Agent => system(request).is_some_and(|sentence| asks(&sentence)),
+            Self::Instructed => {
+                let is_one = !request.messages.iter().any(|one| one.role == Role::Assistant);
+                is_one && request.tools.is_empty() && system(request).is_some_and(|it| asks(&it))
+            }
+            Self::Closing => {
+                let behind = request.messages.iter().any(|one| one.role == Role::Assistant);
+                let last = request.messages.last().filter(|last| last.role == Role::User);
+                let sentence = last.and_then(first_text).map(first_line).unwrap_or_default();
+                let begins = words.iter().any(|word| sentence.starts_with(word));
+                behind && request.tools.is_empty() && begins
+            }
+            Self::Around(beginning) => only(request).is_some_and(|text| {
+                first_line(text).starts_with(beginning) && asks(&text.to_lowercase())
+            }),
         }
     }
 }
 
 /// The text of a request that is nothing but one message, to be answered whole and without tools.
 fn alone(request: &Request) -> Option<&str> {
-    if request.stream || !request.tools.is_empty() {
+    only(request).filter(|_| !request.stream)
+}
+
+/// The same, whole or streamed.
+fn only(request: &Request) -> Option<&str> {
+    if !request.tools.is_empty() {
         return None;
     }
     let mut said = request.messages.iter().filter(|message| message.role != Role::System);
@@ -181,6 +257,9 @@ fn first_line(text: &str) -> String {
     let start: String = line.chars().take(SENTENCE).collect();
     start.to_lowercase()
 }
+
+#[cfg(test)]
+mod clients;
 
 #[cfg(test)]
 mod tests {
@@ -300,22 +379,6 @@ mod tests {
             assert_eq!(Task::of(&whole(&[(Role::User, &text)])), None, "{text}");
         }
         assert_eq!(Task::of(&whole(&[])), None);
-    }
-
-    #[test]
-    fn the_titles_of_opencode_are_recognised_streamed_and_whole() {
-        let system = "You are a title generator. Only a title, nothing else.\n\n<task>\nBrief.";
-        let asked = "Generate a title for this conversation:\n";
-        for stream in [true, false] {
-            let of = |messages: &[(Role, &str)]| Task::of(&Request { stream, ..whole(messages) });
-            let title = [(Role::System, system), (Role::User, asked), (Role::User, "fix it")];
-            assert_eq!(of(&title), Some(Task::Title));
-            // One alone is what anybody may say.
-            assert_eq!(of(&[(Role::System, system), (Role::User, "fix it")]), None);
-            assert_eq!(of(&[(Role::User, asked), (Role::User, "fix it")]), None);
-            let quoted = format!("Be kind.\n{system}");
-            assert_eq!(of(&[(Role::System, &quoted), (Role::User, asked)]), None);
-        }
     }
 
     #[test]

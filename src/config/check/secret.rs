@@ -69,9 +69,10 @@ impl<'a, 't> Secrets<'a, 't> {
             self.report.problem(&span, what, remedy);
             return None;
         }
-        if is_placeholder(&key) && is_ours(text) {
-            let what = format!("{what} is a placeholder");
-            self.report.warn(self.report.place(&span), what, "write the real one, or env:NAME");
+        if is_ours(text)
+            && let Some((doubt, remedy)) = doubt(&key)
+        {
+            self.report.warn(self.report.place(&span), format!("{what} {doubt}"), remedy);
         }
         Some(key)
     }
@@ -114,6 +115,28 @@ fn is_ours(text: &str) -> bool {
     foreign::variable(text).is_none()
 }
 
+/// What is odd about a key, and what to do.
+fn doubt(key: &str) -> Option<(&'static str, &'static str)> {
+    let begins = |word: &str| key.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word));
+    let is_quoted = |quote: char| key.len() > 2 && key.starts_with(quote) && key.ends_with(quote);
+    if is_placeholder(key) {
+        return Some(("is a placeholder", "write the real one, or env:NAME"));
+    }
+    if begins("Bearer ") || begins("Authorization:") {
+        return Some((
+            "begins as a header does, which Chorus writes itself",
+            "write the key alone",
+        ));
+    }
+    if begins("api_key=") || begins("apikey=") {
+        return Some(("begins with a name", "write the key alone"));
+    }
+    if is_quoted('"') || is_quoted('\'') {
+        return Some(("has quotation marks of its own", "write the key without them"));
+    }
+    None
+}
+
 /// What examples write where a key belongs.
 fn is_placeholder(key: &str) -> bool {
     let key = key.to_lowercase().replace('_', "-");
@@ -124,6 +147,7 @@ fn is_placeholder(key: &str) -> bool {
         || key.starts_with('$')
         || (key.starts_with('<') && key.ends_with('>'))
         || key.contains("xxxxxx")
+        || (!key.is_empty() && key.bytes().all(|byte| byte == b'*'))
         || whole.contains(&key.as_str())
 }
 
@@ -141,6 +165,25 @@ fn world_readable(_path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_odd_about_a_key_is_said() {
+        for (key, want) in [
+            ("your-api-key", Some("is a placeholder")),
+            ("***", Some("is a placeholder")),
+            ("Bearer sk-1f9a", Some("begins as a header does, which Chorus writes itself")),
+            ("authorization: x", Some("begins as a header does, which Chorus writes itself")),
+            ("api_key=sk-1f9a", Some("begins with a name")),
+            ("\"sk-1f9a\"", Some("has quotation marks of its own")),
+            ("'sk-1f9a'", Some("has quotation marks of its own")),
+            ("sk-1f9a", None),
+            ("bearer", None),
+            ("it's", None),
+            ("", None),
+        ] {
+            assert_eq!(doubt(key).map(|(what, _)| what), want, "{key}");
+        }
+    }
 
     #[test]
     fn placeholders() {

@@ -84,8 +84,7 @@ fn is_about_key(words: &str) -> bool {
                         || !rest.ends_with(|last: char| last.is_ascii_alphanumeric())
                 })
             };
-            BEFORE.iter().any(|word| is_said(&word))
-                || AFTER.iter().any(|word| after.starts_with(word))
+            BEFORE.iter().any(is_said) || AFTER.iter().any(|word| after.starts_with(word))
         })
     };
     mentions(words, &PHRASES) || KEYS.iter().any(at_key)
@@ -107,9 +106,9 @@ fn is_about_model(words: &str) -> bool {
         "无可用渠道",
     ];
     mentions(words, &PHRASES)
-        || words.match_indices("model").any(|(at, word)| {
-            words.get(at.saturating_add(word.len())..).is_some_and(|rest| is_missing(rest))
-        })
+        || words
+            .match_indices("model")
+            .any(|(at, word)| words.get(at.saturating_add(word.len())..).is_some_and(is_missing))
 }
 
 /// Whether the words behind `model` say that it is not there, with or without its name: ` not found`,

@@ -166,6 +166,7 @@ impl CreateRequest {
             tools: tools.into(),
             tool_choice,
             parallel_tool_calls: self.parallel_tool_calls,
+            num_ctx: Request::context_in(rest),
             ..Request::new(self.model.unwrap_or_default(), conversation.messages)
         };
         Ok(Asked {

@@ -354,3 +354,94 @@ async fn the_class_of_a_failure_is_read_in_whatever_words() {
         }
     }
 }
+
+/// Without `Retry-After` the headers that say when a limit is reset are read.
+#[tokio::test]
+async fn a_reset_in_other_headers_is_a_wait() {
+    for (header, value, want) in [
+        ("x-ratelimit-reset-requests", "6m0s", "360"),
+        ("x-ratelimit-reset", "90", "90"),
+        ("anthropic-ratelimit-requests-reset", "2999-01-01T00:00:00Z", ""),
+    ] {
+        for protocol in PROTOCOLS {
+            let body = refusal(protocol, "Rate limit reached");
+            let script = Script::fails_saying(429, &body).with_header(header, value);
+            let upstream = Upstream::start([("m", script)]).await;
+            let chorus = one_model(protocol).over(&upstream).await;
+            for model in ["m", "chorus"] {
+                let response = chorus.post(CHAT, &question(CHAT, model, "Why?", false)).await;
+                assert_eq!(response.status(), 429, "{protocol} {header} {model}");
+                let after = response.headers()["retry-after"].to_str().unwrap();
+                let is_long = want.is_empty() && after.parse::<u64>().unwrap() > 86_400;
+                assert!(after == want || is_long, "{protocol} {header} {model}: {after}");
+            }
+            assert_eq!(upstream.seen().len(), 2, "{protocol} {header}: nobody waits so long");
+        }
+    }
+}
+
+/// What a circle over several Chorus ends in is told to whoever asked first.
+#[tokio::test]
+async fn a_circle_over_several_chorus_is_told_as_one() {
+    let body = json!({"error": {"message": "passed on from Chorus to Chorus", "type": "api_error",
+        "code": "loop_detected"}})
+    .to_string();
+    for protocol in PROTOCOLS {
+        let upstream = Upstream::start([("m", Script::fails_saying(508, &body))]).await;
+        let chorus = one_model(protocol).over(&upstream).await;
+        for (number, (model, stream)) in
+            [("m", true), ("m", false), ("chorus", true), ("chorus", false)].iter().enumerate()
+        {
+            let (status, told) = chorus.ask(CHAT, &question(CHAT, model, "Why?", *stream)).await;
+            assert_eq!((status, code(&told)), (508, "loop_detected"), "{protocol} {told}");
+            assert_eq!(upstream.seen().len(), number + 1, "{protocol} {model}");
+        }
+    }
+}
+
+/// On whatever endpoint, for every call of a run and for a direct one.
+#[tokio::test]
+async fn a_larger_context_that_is_asked_for_reaches_ollama() {
+    let upstream = Upstream::start([("m", Script::says("well"))]).await;
+    let chorus = one_model("ollama").over(&upstream).await;
+    for path in [CHAT, "/v1/responses", "/v1/completions", "/api/chat", "/api/generate"] {
+        for model in ["m", "chorus"] {
+            for named in [json!({"options": {"num_ctx": 32768}}), json!({"num_ctx": 32768})] {
+                // Ollama's own endpoints have it in `options`, and there only.
+                if path.starts_with("/api") && named.get("options").is_none() {
+                    continue;
+                }
+                let mut body = match path {
+                    "/v1/responses" => json!({"model": model, "input": "Why?"}),
+                    _ => question(path, model, "Why?", false),
+                };
+                body.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
+                let before = upstream.seen().len();
+                let (status, told) = chorus.ask(path, &body).await;
+                assert_eq!(status, 200, "{path} {body}: {told}");
+                let seen = &upstream.seen()[before..];
+                let asked = |seen: &Seen| seen.body["options"]["num_ctx"] == 32768;
+                assert!(!seen.is_empty() && seen.iter().all(asked), "{path} {body}");
+            }
+        }
+    }
+}
+
+/// LiteLLM has what its provider ended with in the delta of a chunk, too.
+#[tokio::test]
+async fn a_native_reason_in_a_delta_is_read() {
+    for (native, status) in [("network_error", 502), ("stop", 200)] {
+        let chunk = json!({"choices": [{"index": 0, "finish_reason": "stop", "delta": {
+            "content": "", "provider_specific_fields": {"native_finish_reason": native}}}]});
+        let first = json!({"choices": [{"index": 0, "delta": {"content": "half",
+            "provider_specific_fields": null}}]});
+        let stream = format!("data: {first}\n\ndata: {chunk}\n\ndata: [DONE]\n\n");
+        let script = Script::sends("text/event-stream", stream.as_bytes());
+        let upstream = Upstream::start([("m", script)]).await;
+        let chorus = one_model("openai").without_retries().over(&upstream).await;
+        for (model, stream) in [("m", true), ("m", false)] {
+            let told = told(&chorus, CHAT, &question(CHAT, model, "Why?", stream)).await;
+            assert_eq!(told.error.is_some(), status == 502, "{native} {stream}: {told:?}");
+        }
+    }
+}

@@ -68,6 +68,57 @@ async fn background_tasks_of_clients_cost_one_small_call_instead_of_a_panel() {
     }
 }
 
+/// Each where the form of its client has it: a system message, the last turn, around the chat.
+#[tokio::test]
+async fn titles_of_other_clients_cost_one_small_call() {
+    let upstream = upstream().await;
+    let system = |text: &str| {
+        json!([{"role": "system", "content": text},
+        {"role": "user", "content": "user: hi"}])
+    };
+    let closing = |text: &str| {
+        json!([{"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yes"}, {"role": "user", "content": text}])
+    };
+    let around = |text: &str| json!([{"role": "user", "content": text}]);
+    for protocol in ["openai", "ollama", "anthropic", "gemini"] {
+        let chorus = chorus(&upstream, protocol, "task_model = \"small\"").await;
+        for (messages, want) in [
+            (system("You are a professional conversation summarizer. A title."), "a small answer"),
+            (system("将给定的对话总结为一个10字以内的标题"), "a small answer"),
+            (
+                closing("Please generate a four to five word title summarizing our conversation"),
+                "a small answer",
+            ),
+            (
+                around(
+                    "Provide a concise, 5-word-or-less title for the conversation.\n\n\
+                Conversation:\nUser: hi",
+                ),
+                "a small answer",
+            ),
+            (system("You summarize for a professional."), "fused"),
+            (closing("Generate a title for this conversation."), "fused"),
+            (
+                around(
+                    "Explain: provide a concise, 5-word-or-less title for the conversation.\n\
+                User: hi",
+                ),
+                "fused",
+            ),
+        ] {
+            for path in ["/v1/chat/completions", "/api/chat"] {
+                for stream in [true, false] {
+                    let body = json!({"messages": messages, "stream": stream});
+                    let (calls, text) = asked(&upstream, &chorus, path, &body).await;
+                    assert_eq!(text, want, "{protocol} {path} {body}");
+                    assert!((calls == 1) == (want != "fused"), "{protocol} {path} {body}");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn background_tasks_of_agents_are_streamed_and_may_have_tools() {
     let upstream = upstream().await;
