@@ -125,8 +125,8 @@ const CALM: [&str; 16] = [
 /// The same in Chinese, which has no gaps between words.
 const CALM_ZH: [&str; 7] = ["完成", "成功", "排队", "处理中", "加载中", "生成中", "等待"];
 /// Fields whose words are none of an error.
-const REMARKS: [&str; 9] =
-    ["warning", "warnings", "notice", "info", "debug", "hint", "deprecation", "metadata", "usage"];
+const REMARKS: [&str; 8] =
+    ["warning", "warnings", "notice", "info", "debug", "hint", "deprecation", "metadata"];
 /// So deep an error stands in objects that are no part of an answer.
 const DEEPEST: usize = 4;
 
@@ -260,7 +260,13 @@ fn tells_failure(value: &Value, depth: usize) -> bool {
         let mut looked_at = fields.iter().filter(|(name, inner)| is_looked_at(name, inner));
         depth < DEEPEST && !is_kind && looked_at.any(|(_, inner)| is_deeper(inner))
     };
-    names_error(value) || by_words || in_depth()
+    by_words || (!is_last_chunk(value) && (names_error(value) || in_depth()))
+}
+
+/// Whether it is the chunk of usage that most streams end with.
+fn is_last_chunk(value: &Value) -> bool {
+    let choices = value.get("choices").and_then(Value::as_array);
+    choices.is_some_and(Vec::is_empty) && value.get("usage").is_some_and(Value::is_object)
 }
 
 /// Whether a field is an error by its name.

@@ -296,8 +296,10 @@ async fn a_synthesizer_cut_after_some_tokens_is_an_error_and_no_end() {
         let chorus = &over(&upstream, &["good", "other"]).await;
         each_way(|path, stream| async move {
             if !stream {
+                // Nobody has seen anything of it yet.
                 let (status, answer) = chorus.ask(path, &asking(path, false)).await;
-                assert!(matches!(status, 502 | 504), "{path}: {status} {answer}");
+                let answer = answer.to_string();
+                assert!(status == 200 && answer.contains("the good draft"), "{path}: {answer}");
                 return;
             }
             let mut events = chorus.stream(path, &asking(path, true)).await;
