@@ -9,9 +9,9 @@ use std::{
 
 use chorus::{
     config::{Balance, Health},
-    llm::{
+    llm::endpoint::{
+        balance::{Place, Pool, Want},
         breaker::{Breaker, Report},
-        pool::{Place, Pool, Want},
     },
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use chorus::{
-    llm::{reply::ReplyReader, sse::SseReader},
+    llm::decode::{ReplyReader, sse::SseReader},
     types::Protocol,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

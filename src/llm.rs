@@ -3,94 +3,38 @@
 //!
 //! Dropping the stream hangs up on the upstream within one poll; nothing here is spawned.
 
-mod answer;
-mod anthropic;
-mod ask;
-mod blame;
-mod body;
-pub mod breaker;
-mod build;
 mod call;
-mod clock;
-mod connections;
-mod conversation;
-mod ending;
-mod endpoint;
+pub mod decode;
+pub mod endpoint;
 mod error;
-mod error_frame;
-mod exchange;
-mod failure;
-pub mod gateway;
-mod gemini;
-mod health;
-mod http;
-mod journey;
-mod lines;
-mod lookup;
 mod model;
-mod mould;
-mod ollama;
-mod openai;
-mod passthrough;
-pub mod pool;
-pub mod probe;
-mod prompt;
-mod purpose;
+mod protocol;
 mod redact;
-mod refusal;
-mod repair;
-pub mod reply;
-mod retry;
-mod scan;
-mod seat;
-mod shape;
-pub mod sse;
-mod state;
-mod tend;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod think;
-mod tool_schema;
-mod usual;
-mod warm;
-mod wire;
 
 use std::{sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-pub use conversation::Conversation;
-pub use error::{LlmError, LlmErrorKind};
-pub use health::{EndpointHealth, ModelHealth};
-pub use model::Model;
-pub use passthrough::{Forwarded, Passthrough};
-pub use purpose::Purpose;
-pub(crate) use redact::scrub;
-pub(crate) use think::folded::split_folded;
-
-use crate::{
-    config::Transport,
-    types::{
-        Effort, Extra, FinishReason, OutputFormat, Sampling, ToolChoice, ToolDefinition, Usage,
-    },
+pub use call::{
+    passthrough::{Forwarded, Passthrough},
+    purpose::Purpose,
 };
+pub(crate) use decode::think::folded::split_folded;
+pub use endpoint::health::{EndpointHealth, ModelHealth};
+pub use error::{LlmError, LlmErrorKind};
+pub use model::{Llm, Model};
+pub use protocol::conversation::Conversation;
+pub(crate) use redact::scrub;
 
-/// Every configured model, ready to be called. Cheap to share; built once per config.
-#[derive(Debug)]
-pub struct Llm {
-    models: IndexMap<String, Arc<Model>>,
-    /// For the next config.
-    clients: http::Clients,
-    /// What models left on their turns; for the next config too.
-    states: Arc<state::TurnStates>,
-    /// How often an endpoint out of service is asked for its model list.
-    probe_interval: Option<Duration>,
-}
+use crate::types::{
+    Effort, Extra, FinishReason, OutputFormat, Sampling, ToolChoice, ToolDefinition, Usage,
+};
 
 /// What a call asks of a model. Cloning shares the conversation. `Debug` shows no text.
 #[derive(Clone)]
@@ -295,17 +239,3 @@ pub struct Completion {
 /// to its end, for at most 250 ms, so that the connection can be used again. The permits are given
 /// back before `Finished` is yielded. Dropping the stream at any point hangs up on the upstream.
 pub type CallStream = BoxStream<'static, Result<CallEvent, LlmError>>;
-
-impl Llm {
-    /// Keeps the connections of the models that want it warm (`warm_up`), as long as it is polled.
-    /// It ends only when there are none.
-    pub async fn keep_warm(&self, transport: &Transport) {
-        warm::keep_warm(self.models.values(), transport).await;
-    }
-
-    /// The model of that name. Names in a checked plan always exist.
-    #[must_use]
-    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
-        self.models.get(name)
-    }
-}

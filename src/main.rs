@@ -18,7 +18,7 @@ use chorus::{
         serve,
     },
     config::{self, Env, LogFormat, Overrides},
-    llm::probe::Spend,
+    llm::endpoint::probe::Spend,
 };
 use clap::{
     Parser, Subcommand,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError, Env, Overrides},
-    llm::probe::{Probed, Spend},
+    llm::endpoint::probe::{Probed, Spend},
 };
 pub use screen::show;
 

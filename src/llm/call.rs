@@ -1,5 +1,13 @@
 //! One logical call: permits, attempts, repairs, retries, the limit, and the events of it all.
 
+mod deadline;
+pub(super) mod exchange;
+mod failover;
+pub(super) mod failure;
+pub(super) mod passthrough;
+pub(super) mod purpose;
+pub(super) mod retry;
+
 use std::{sync::Arc, time::Duration};
 
 use async_stream::stream;
@@ -11,30 +19,47 @@ use tokio::{
 
 use super::{
     Attempt, Call, CallEvent, CallStream, Completion, LlmError, LlmErrorKind, Model,
-    blame::Blame,
-    breaker::{Cause, Report},
-    clock::Clock,
-    endpoint::{Endpoint, Prepared},
-    exchange::{self, Exchange},
-    failure::{Failure, Words},
-    journey::{Journey, Next},
-    pool::Lease,
-    probe,
-    purpose::SHORT_PAUSE,
+    endpoint::{
+        Endpoint, Prepared,
+        balance::Lease,
+        breaker::{Cause, Report},
+        probe,
+    },
+    protocol::{
+        all::wire,
+        blame::Blame,
+        parameter::Parameter,
+        repair::{Repair, diagnose},
+        state::resolve,
+    },
     redact,
-    repair::{Parameter, Repair, diagnose},
-    retry::Advice,
-    state::resolve,
-    wire::wire,
 };
 use crate::{
     config::Gateway,
     types::{FinishReason, Image, Part},
 };
+use deadline::Clock;
+use exchange::Exchange;
+use failover::{Journey, Next};
+use failure::{Failure, Words};
+use purpose::SHORT_PAUSE;
+use retry::Advice;
+
+impl Model {
+    /// Makes one logical call. Nothing happens before the stream is polled.
+    #[must_use]
+    pub fn call(self: &Arc<Self>, call: Call) -> CallStream {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return script(call);
+        }
+        run(Arc::clone(self), call)
+    }
+}
 
 /// The call as a stream of its events. It owns everything it does: dropped at any point, it hangs
 /// up and gives its permits back.
-pub(super) fn run(model: Arc<Model>, call: Call) -> CallStream {
+fn run(model: Arc<Model>, call: Call) -> CallStream {
     // Not inside, where there would be room for it as it came and as it goes. Boxed for the same
     // reason: what a stream takes along has its place in it twice.
     let call = Box::new(resolve(call, &model.states, model.writer));
@@ -412,7 +437,12 @@ impl<'a> Try<'a> {
         }
         let (model, endpoint) = (&self.model.config.name, self.endpoint().name());
         let body = &self.prepared.body;
-        tracing::debug!(model, endpoint, request = redact::contents(body), "upstream attempt");
+        tracing::debug!(
+            model,
+            endpoint,
+            request = super::protocol::body::contents(body),
+            "upstream attempt"
+        );
         if self.model.log_payloads {
             let text = serde_json::to_string(body).unwrap_or_default();
             let text = redact::excerpt(&text, &self.endpoint().secrets());

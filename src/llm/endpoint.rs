@@ -1,5 +1,18 @@
 //! One endpoint of a model: its client, addresses, headers, and what it refused.
 
+pub(super) mod activity;
+pub mod balance;
+pub mod breaker;
+mod build;
+pub(super) mod connections;
+pub mod gateway;
+pub(super) mod health;
+mod health_check;
+pub(super) mod http;
+pub(super) mod keep_warm;
+pub mod probe;
+pub(super) mod slot;
+
 use std::{
     collections::BTreeSet,
     fmt,
@@ -20,16 +33,19 @@ use url::Url;
 
 use super::{
     Call, LlmError, LlmErrorKind,
-    ask::Ask,
-    body::Body,
-    connections::{Answering, Connections, Habits},
-    http,
-    refusal::{entry_context, listed_context},
-    repair::{Parameter, Refused},
-    warm::Warmth,
-    wire::{Wire, below, wire},
+    protocol::{
+        Wire,
+        all::wire,
+        ask::Ask,
+        below,
+        body::Body,
+        context::{entry_context, listed_context},
+        parameter::{Parameter, Refused},
+    },
 };
 use crate::{config, types};
+use activity::Warmth;
+use connections::{Answering, Connections, Habits};
 
 /// How many times Chorus has asked Chorus on the way to an upstream.
 pub(super) const HOPS: HeaderName = HeaderName::from_static(types::HOPS);

@@ -11,12 +11,13 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Call, CallStream, LlmError, LlmErrorKind, call,
-    endpoint::Endpoint,
-    pool::Pool,
-    state::{TurnStates, Writer},
+    Call, LlmError, LlmErrorKind,
+    endpoint::{Endpoint, balance::Pool, http::Clients},
+    protocol::state::{TurnStates, Writer},
 };
 use crate::config::{self, Retry};
+use indexmap::IndexMap;
+use std::time::Duration;
 
 /// One configured model with its endpoints and permits.
 pub struct Model {
@@ -103,16 +104,6 @@ impl Model {
         self.pool.seats().len()
     }
 
-    /// Makes one logical call. Nothing happens before the stream is polled.
-    #[must_use]
-    pub fn call(self: &Arc<Self>, call: Call) -> CallStream {
-        #[cfg(test)]
-        if let Some(script) = &self.script {
-            return script(call);
-        }
-        call::run(Arc::clone(self), call)
-    }
-
     /// What of a call's input none of its endpoints can take, as far as is known.
     pub(super) fn unsupported(&self, call: &Call) -> Option<LlmError> {
         let mut first = None;
@@ -132,5 +123,25 @@ impl Model {
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Model({})", self.config.name)
+    }
+}
+
+/// Every configured model, ready to be called. Cheap to share; built once per config.
+#[derive(Debug)]
+pub struct Llm {
+    pub(in crate::llm) models: IndexMap<String, Arc<Model>>,
+    /// For the next config.
+    pub(in crate::llm) clients: Clients,
+    /// What models left on their turns; for the next config too.
+    pub(in crate::llm) states: Arc<TurnStates>,
+    /// How often an endpoint out of service is asked for its model list.
+    pub(in crate::llm) probe_interval: Option<Duration>,
+}
+
+impl Llm {
+    /// The model of that name. Names in a checked plan always exist.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        self.models.get(name)
     }
 }

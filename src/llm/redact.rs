@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::body::{Body, Content};
 use crate::types::without_keys;
 
 /// Characters of an upstream's message that are shown.
@@ -115,19 +114,6 @@ fn shares(text: impl Iterator<Item = char>, length: usize, runs: &HashSet<u64>) 
 pub(super) fn fields(payload: &Map<String, Value>) -> String {
     let shown: Vec<String> =
         payload.iter().map(|(name, value)| format!("{name}={}", shape(value))).collect();
-    shown.join(" ")
-}
-
-/// The same of a body, some of which may be written already.
-pub(super) fn contents(body: &Body) -> String {
-    let shown: Vec<String> = body
-        .contents()
-        .map(|(name, content)| match content {
-            Content::Value(value) => format!("{name}={}", shape(value)),
-            Content::Written(field) => format!("{name}={}", field.shape),
-            Content::Around(around) => format!("{name}={}", shape(around.value)),
-        })
-        .collect();
     shown.join(" ")
 }
 

@@ -18,7 +18,7 @@ use chorus::{
     config::Config,
     llm::{
         Llm,
-        probe::{Key, Known, Probed, Spend},
+        endpoint::probe::{Key, Known, Probed, Spend},
     },
 };
 use futures::{StreamExt, stream};

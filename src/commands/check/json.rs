@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError, Diagnostic, Model, Severity, Spending, Workflow},
-    llm::probe::Probed,
+    llm::endpoint::probe::Probed,
     types::without_keys,
 };
 

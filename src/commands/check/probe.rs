@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     llm::{
         Llm, LlmError,
-        probe::{Key, Known, Probed, Spend},
+        endpoint::probe::{Key, Known, Probed, Spend},
     },
 };
 

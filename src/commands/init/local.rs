@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     config::Env,
-    llm::probe::about::{self, Capacity},
+    llm::endpoint::probe::about::{self, Capacity},
 };
 
 /// How long all servers together are waited for.

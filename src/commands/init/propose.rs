@@ -6,7 +6,7 @@ use super::{
     local::{Kind, Server, short},
     providers::Known,
 };
-use crate::llm::probe::about::Capacity;
+use crate::llm::endpoint::probe::about::Capacity;
 
 /// Models of one server that are written down; whoever has more rarely wants them all.
 const MOST_PER_SERVER: usize = 24;

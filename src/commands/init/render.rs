@@ -1,10 +1,10 @@
 //! The text of the config that `chorus init` writes. Pure.
 
-use super::{
-    super::toml_text::{plan, quoted},
-    propose::{Model, Workflow},
+use super::propose::{Model, Workflow};
+use crate::{
+    commands::toml_text::{plan, quoted},
+    llm::endpoint::probe::about::Capacity,
 };
-use crate::llm::probe::about::Capacity;
 
 /// The whole file. `found` is what the search came to, one line each; empty when nothing was found.
 pub(super) fn config(models: &[Model], workflow: &Workflow, found: &[String]) -> String {

@@ -3,9 +3,9 @@
 use super::*;
 use crate::{
     config::Endpoint,
-    llm::{
+    llm::endpoint::{
+        balance::Want,
         breaker::{Phase, Report},
-        pool::Want,
     },
 };
 

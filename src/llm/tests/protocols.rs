@@ -8,11 +8,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     llm::{
-        answer::Answer,
+        call::exchange::Exchange,
+        decode::answer::Answer,
         endpoint::Endings,
-        exchange::Exchange,
-        state::{Keys, Recorder, TurnStates, Writer},
-        wire::wire,
+        protocol::{
+            all::wire,
+            state::{Keys, Recorder, TurnStates, Writer, resolve},
+        },
     },
     types::{Effort, Image, Message, Part, Role, ToolCall, ToolChoice},
 };
@@ -142,7 +144,7 @@ async fn deltas(protocol: Protocol, pieces: Vec<Bytes>) -> (Vec<Delta>, FinishRe
     let arguments = json!({"city": "罗马"}).to_string();
     let made = ToolCall { id: "c".into(), name: "f".into(), arguments };
     let turn = Message { tool_calls: vec![made], ..Message::text(Role::Assistant, "") };
-    let later = state::resolve(Call { messages: vec![turn].into(), ..call }, &states, writer);
+    let later = resolve(Call { messages: vec![turn].into(), ..call }, &states, writer);
     let beside = later.messages[0].state().and_then(|state| state.beside("c").cloned());
     assert_eq!(beside.map(|fields| fields.len()), Some(usize::from(protocol == Protocol::Gemini)));
     let counts = (usage.prompt_tokens, usage.completion_tokens);

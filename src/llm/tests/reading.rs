@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::llm::{answer::Answer, exchange::Exchange, wire::wire};
+use crate::llm::{call::exchange::Exchange, decode::answer::Answer, protocol::all::wire};
 
 #[tokio::test]
 async fn a_stream_is_read_to_its_end() {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{protocols::sample, *};
-use crate::llm::{error_frame, wire::wire};
+use crate::llm::protocol::{all::wire, error_frame};
 
 /// The frames of a stream's sample.
 fn frames(protocol: Protocol) -> Vec<Value> {

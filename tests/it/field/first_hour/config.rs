@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use chorus::{
-    commands::check::{self, Format},
-    commands::diagnostics::Look,
+    commands::{
+        check::{self, Format},
+        diagnostics::Look,
+    },
     config::{Config, ConfigError, Overrides},
-    llm::probe::Spend,
+    llm::endpoint::probe::Spend,
 };
 
 const PLAN: &str = "[workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n";

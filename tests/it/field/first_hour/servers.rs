@@ -12,7 +12,7 @@ use axum::{Json, Router, body::Body, http::Uri, response::Response};
 use chorus::{
     commands::{check::probe, init},
     config::Config,
-    llm::probe::{Known, Probed, Spend},
+    llm::endpoint::probe::{Known, Probed, Spend},
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};

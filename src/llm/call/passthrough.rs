@@ -1,0 +1,265 @@
+//! Requests that go to a model's upstream as they came, and whose answers come back as they are:
+//! embeddings. With the same permit, retries and care with other people's words as a call, but
+//! whole in both directions, and nothing is repaired: we do not know what the fields mean.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use reqwest::{
+    Method, Request,
+    header::{ACCEPT, HeaderValue},
+};
+use serde_json::{Map, Value, value::RawValue};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    deadline::Clock,
+    exchange::{error_body, of_body, of_send},
+    failover::{Journey, Next},
+    failure::Failure,
+    permit,
+};
+use crate::{
+    llm::{
+        Limit, LlmError, LlmErrorKind, Model,
+        endpoint::{
+            Endpoint, HOPS,
+            breaker::{Cause, Report},
+        },
+        protocol::upstream_error::Refusal,
+        redact,
+    },
+    types::Protocol,
+};
+
+/// Most bytes of an answer: a list of two thousand vectors of three thousand numbers fits.
+const REPLY_LIMIT: usize = 256 * 1024 * 1024;
+
+/// What an upstream can be asked for as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passthrough {
+    /// OpenAI's `/embeddings`.
+    Embeddings,
+    /// Ollama's `/api/embed`.
+    OllamaEmbed,
+    /// Ollama's older `/api/embeddings`.
+    OllamaEmbeddings,
+}
+
+impl Passthrough {
+    /// The protocol that a model must have for it.
+    #[must_use]
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::Embeddings => Protocol::OpenAi,
+            Self::OllamaEmbed | Self::OllamaEmbeddings => Protocol::Ollama,
+        }
+    }
+
+    fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Embeddings => &["embeddings"],
+            Self::OllamaEmbed => &["api", "embed"],
+            Self::OllamaEmbeddings => &["api", "embeddings"],
+        }
+    }
+}
+
+/// The fields of an answer. Their values are the upstream's very bytes: to read a float and write
+/// it again may change its last digit.
+pub type Forwarded = IndexMap<String, Box<RawValue>>;
+
+impl Model {
+    /// Sends `body`, with `model` set to the upstream's name, and gives the answer back. `limit` is
+    /// for all of it, once the model's permit is held.
+    ///
+    /// # Errors
+    /// As a call's; the model must be of [`Passthrough::protocol`].
+    pub async fn forward(
+        self: &Arc<Self>,
+        what: Passthrough,
+        mut body: Map<String, Value>,
+        limit: Duration,
+        hops: u32,
+    ) -> Result<Forwarded, LlmError> {
+        body.insert("model".to_owned(), self.config.upstream_model.as_str().into());
+        let mut clock: Option<Clock> = None;
+        let mut journey = Journey::new(self, &|_| true, None, None);
+        loop {
+            let waiting = Instant::now();
+            let permit = permit(self.permits.as_ref()).await;
+            if let Some(clock) = &mut clock {
+                clock.extend(waiting.elapsed());
+            }
+            let mut lease = journey.lease()?;
+            let begun = Instant::now();
+            let endpoint = lease.endpoint();
+            let clock = clock.get_or_insert_with(|| Clock::start(Limit::Total(limit)));
+            clock.attempt_begins(lease.is_probe() && journey.has_other(lease.number()));
+            let failure = match clock.bound(exchange(endpoint, what, &body, hops)).await {
+                Ok(answer) => {
+                    self.log_forwarded(endpoint, &body, "ok", begun);
+                    lease.report(Report::Answered, None);
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+
+            drop(permit);
+            self.log_forwarded(endpoint, &body, failure.kind.code(), begun);
+            let is_timeout = failure.kind == LlmErrorKind::Timeout;
+            match failure.report() {
+                // Too little of the limit was left to call it slow.
+                Some(_) if is_timeout && !lease.is_probe() && !clock.had_most(begun) => {}
+                // A model for conversations need not have this path.
+                Some(Report::Unusable { .. }) if failure.kind == LlmErrorKind::NotFound => {
+                    lease.report(Report::Answered, None);
+                }
+                Some(report) => lease.report_of(report, cause(&failure, &body, begun), None),
+                None => {}
+            }
+            let next = journey.next(lease.number(), &failure, clock.remaining());
+            let mut texts = Vec::new();
+            body.values().for_each(|value| collect_texts(value, &mut texts));
+            journey.failed(failure.into_error(lease.endpoint(), &texts));
+            drop(lease);
+            match next {
+                Next::Elsewhere => {}
+                Next::Wait(pause) => sleep(pause).await,
+                Next::GiveUp => return Err(journey.error()),
+            }
+        }
+    }
+
+    fn log_forwarded(
+        &self,
+        endpoint: &Endpoint,
+        body: &Map<String, Value>,
+        outcome: &str,
+        begun: Instant,
+    ) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tracing::debug!(
+                model = self.config.name,
+                endpoint = endpoint.name(),
+                request = redact::fields(body),
+                outcome,
+                duration_ms = begun.elapsed().as_millis(),
+                "upstream attempt ended"
+            );
+        }
+    }
+}
+
+/// A connection that was not made never carried the request.
+fn cause(failure: &Failure, body: &Map<String, Value>, begun: Instant) -> Cause {
+    let sent = failure.kind != LlmErrorKind::Connect;
+    let prompt =
+        || vec![crate::llm::protocol::hash::hash(&serde_json::to_string(body).unwrap_or_default())];
+    Cause::new(sent.then(prompt).unwrap_or_default(), begun.elapsed())
+}
+
+async fn exchange(
+    endpoint: &Endpoint,
+    what: Passthrough,
+    body: &Map<String, Value>,
+    hops: u32,
+) -> Result<Forwarded, Failure> {
+    let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
+    let url = endpoint.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
+    let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
+    let text = Bytes::from(text);
+    let mut headers = endpoint.json_headers();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(HOPS, HeaderValue::from(hops.saturating_add(1)));
+    let request = || {
+        let mut request = Request::new(Method::POST, url.clone());
+        request.headers_mut().clone_from(&headers);
+        *request.body_mut() = Some(text.clone().into());
+        request
+    };
+    let using = endpoint.warmth.begin();
+    let sent = endpoint.send(request, false).await;
+    let (mut response, _) = sent.map_err(|error| of_send(error, endpoint))?;
+    let status = response.status();
+    if !status.is_success() {
+        let (headers, asked) = (response.headers().clone(), response.url().clone());
+        let refusal = Refusal::of_response(status.as_u16(), &error_body(response).await);
+        let refusal = refusal.with_headers(&headers, &asked, &endpoint.config.api_base);
+        return Err(Failure::refused(refusal, &headers, endpoint));
+    }
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(of_body)? {
+        if answer.len().saturating_add(chunk.len()) > REPLY_LIMIT {
+            return Err(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    using.kept();
+    read(&answer)
+}
+
+/// An answer is an object, and not one that tells an error under a 200.
+fn read(answer: &[u8]) -> Result<Forwarded, Failure> {
+    let fields: Forwarded = serde_json::from_slice(answer)
+        .map_err(|_| Failure::new(LlmErrorKind::Garbled, "the reply is not a JSON object"))?;
+    let error = fields.get("error").filter(|error| error.get() != "null");
+    match error.and_then(|_| serde_json::from_slice::<Value>(answer).ok()) {
+        Some(value) => Err(Failure::in_band(Refusal::inside(&value))),
+        None => Ok(fields),
+    }
+}
+
+/// Every text that an upstream might quote.
+fn collect_texts<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        Value::Object(fields) => fields.values().for_each(|field| collect_texts(field, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_digit_for_digit() {
+        let body = r#"{"data":[ 0.1234567890123456789, 1e-300,-0.0],"model":"x","error":null}"#;
+        let fields = read(body.as_bytes()).ok().unwrap();
+        assert_eq!(fields["data"].get(), "[ 0.1234567890123456789, 1e-300,-0.0]");
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["data", "model", "error"]);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told() {
+        for (body, kind) in [
+            ("", LlmErrorKind::Garbled),
+            ("[1]", LlmErrorKind::Garbled),
+            ("<html>", LlmErrorKind::Garbled),
+            (r#"{"error":"boom"}"#, LlmErrorKind::InBand),
+            (
+                r#"{"error":{"message":"slow","code":429}}"#,
+                LlmErrorKind::RateLimited { retry_after: None },
+            ),
+        ] {
+            assert_eq!(
+                read(body.as_bytes()).err().map(|failure| failure.kind),
+                Some(kind),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_are_found_at_any_depth() {
+        let body = json!({"input": ["a", {"b": ["c"]}, 5], "d": "e"});
+        let mut texts = Vec::new();
+        collect_texts(&body, &mut texts);
+        assert_eq!(texts, ["a", "c", "e"]);
+    }
+}

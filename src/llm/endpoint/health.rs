@@ -1,0 +1,111 @@
+//! What operators are told of the endpoints: never a key, never a URL.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Endpoint, balance::Want, breaker::Phase, slot::Seat};
+use crate::llm::{Llm, Model, call::retry::in_words};
+
+/// How a model is.
+#[derive(Debug, Serialize)]
+pub struct ModelHealth {
+    /// Its name in the config.
+    pub model: String,
+    /// In the order of the config.
+    pub endpoints: Vec<EndpointHealth>,
+}
+
+/// How an endpoint is.
+#[derive(Debug, Serialize)]
+pub struct EndpointHealth {
+    /// `host` or `host:port`.
+    pub endpoint: String,
+    /// Its priority number.
+    pub priority: u32,
+    /// Its weight.
+    pub weight: u32,
+    /// Whether it is in service.
+    pub state: Phase,
+    /// When it came into that state.
+    pub since: Timestamp,
+    /// The code of the error that put it out of service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// Calls it is answering.
+    pub in_flight: usize,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+    /// The moving average of the time to the first token, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<f64>,
+    /// It asked to be left alone until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resting_until: Option<Timestamp>,
+    /// For how long it asked, where that is long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<String>,
+    /// When it is tried again, out of service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Timestamp>,
+}
+
+impl Llm {
+    /// How every endpoint of every model is.
+    #[must_use]
+    pub fn health(&self) -> Vec<ModelHealth> {
+        let clocks = (Instant::now(), Timestamp::now());
+        self.models.values().map(|model| model.health(clocks)).collect()
+    }
+}
+
+impl Model {
+    /// Whether a call would find an endpoint that is in service, or may be again.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        let anything = |_: &Endpoint| true;
+        let want = Want { affinity: None, passed: &[], or_resting: true, takes: &anything };
+        self.pool.can_serve(&want, Instant::now())
+    }
+
+    fn health(&self, clocks: (Instant, Timestamp)) -> ModelHealth {
+        let endpoints = self.pool.seats().iter().map(|seat| endpoint(seat, clocks)).collect();
+        ModelHealth { model: self.config.name.clone(), endpoints }
+    }
+}
+
+fn endpoint(seat: &Seat<Endpoint>, clocks: (Instant, Timestamp)) -> EndpointHealth {
+    let standing = seat.standing(clocks.0);
+    let of = |at: Instant| wall(at, clocks);
+    EndpointHealth {
+        endpoint: seat.endpoint.name().to_owned(),
+        priority: seat.place.priority,
+        weight: seat.place.weight,
+        state: standing.phase,
+        since: of(standing.since),
+        why: standing.why,
+        in_flight: seat.in_flight(),
+        consecutive_failures: standing.consecutive,
+        first_token_ms: seat.first_token().map(milliseconds),
+        resting_until: standing.rest_until.map(of),
+        rest: standing.asked.and_then(in_words),
+        next_try: standing.next_try.map(of),
+    }
+}
+
+/// The time of day of a moment, to the millisecond.
+fn wall(at: Instant, (now, today): (Instant, Timestamp)) -> Timestamp {
+    let moved = match at.checked_duration_since(now) {
+        Some(ahead) => today.checked_add(ahead),
+        None => today.checked_sub(now.saturating_duration_since(at)),
+    };
+    let millis = moved.unwrap_or(today).as_millisecond();
+    Timestamp::from_millisecond(millis).unwrap_or(today)
+}
+
+/// With one decimal.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}

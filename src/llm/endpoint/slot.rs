@@ -1,0 +1,296 @@
+//! One endpoint's place in its model's pool, and its record: its breaker, and what it is doing.
+
+use std::{
+    hash::Hash,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::breaker::{Breaker, Cause, Offer, Report, Standing, Ticket};
+use crate::{config::Health, llm::protocol::hash::hash};
+
+/// What an endpoint's share of the calls is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its share among the endpoints of its priority; at least 1.
+    pub weight: u32,
+    /// Used only when all endpoints of a lower number are out.
+    pub priority: u32,
+}
+
+/// Whose endpoint it is, for the log.
+#[derive(Clone, Debug, Hash)]
+pub(in crate::llm) struct Name {
+    pub(super) model: String,
+    /// `host` or `host:port`.
+    pub(in crate::llm) endpoint: String,
+}
+
+/// An endpoint in its pool.
+#[derive(Debug)]
+pub(in crate::llm) struct Seat<E> {
+    pub(in crate::llm) number: usize,
+    pub(in crate::llm) place: Place,
+    name: Name,
+    /// Its name as a number, for choices that stay.
+    pub(in crate::llm) hash: u64,
+    pub(in crate::llm) endpoint: E,
+    record: Arc<Record>,
+}
+
+/// What is known of an endpoint. A reload of the config hands it on to the seat that the same
+/// endpoint has then, while calls that began before still report to it.
+#[derive(Debug)]
+pub(in crate::llm) struct Record {
+    breaker: Mutex<Breaker>,
+    /// In service and not resting: then nobody has to take the lock to know it.
+    is_clear: AtomicBool,
+    in_flight: AtomicUsize,
+    /// The moving average in microseconds; 0 before the first.
+    first_token: AtomicU64,
+    /// Told when it goes out of service.
+    left: Notify,
+}
+
+impl Record {
+    /// In service, and nothing known.
+    pub(in crate::llm) fn new(rules: Health) -> Self {
+        Self {
+            breaker: Mutex::new(Breaker::new(rules, Instant::now())),
+            is_clear: AtomicBool::new(true),
+            in_flight: AtomicUsize::new(0),
+            first_token: AtomicU64::new(0),
+            left: Notify::new(),
+        }
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> Seat<E> {
+    /// A seat that begins with what its `record` knows, under these rules.
+    pub(in crate::llm) fn new(
+        number: usize,
+        name: Name,
+        place: Place,
+        endpoint: E,
+        (rules, record): (Health, Option<Arc<Record>>),
+    ) -> Self {
+        let now = Instant::now();
+        let record = record.unwrap_or_else(|| Arc::new(Record::new(rules)));
+        record.breaker().set_rules(rules, now);
+        Self {
+            number,
+            place: Place { weight: place.weight.max(1), ..place },
+            // Two endpoints may share a host and differ by path or key.
+            hash: hash(&(&name, number)),
+            name,
+            endpoint,
+            record,
+        }
+    }
+
+    /// What is known of its endpoint, for the seat that it has after a reload.
+    pub(super) fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    /// What it can do for a call.
+    pub(super) fn offer(&self, now: Instant) -> Offer {
+        if self.record.is_clear.load(Ordering::Acquire) {
+            return Offer::Free;
+        }
+        self.change(now, |breaker| breaker.offer(now))
+    }
+
+    /// Takes a call on, or not.
+    pub(in crate::llm) fn admit(self: &Arc<Self>, now: Instant) -> Option<Lease<E>> {
+        let ticket = self.change(now, |breaker| breaker.admit(now))?;
+        Some(self.lease(ticket))
+    }
+
+    /// Whether it can be asked though it is out of service, when there is no other.
+    pub(super) fn can_be_last(&self) -> bool {
+        self.record.breaker().can_be_last()
+    }
+
+    /// Takes a call on that no other can take, or not.
+    pub(super) fn admit_last(self: &Arc<Self>, now: Instant) -> Option<Lease<E>> {
+        let ticket = self.change(now, Breaker::admit_last)?;
+        Some(self.lease(ticket))
+    }
+
+    fn lease(self: &Arc<Self>, ticket: Ticket) -> Lease<E> {
+        self.record.in_flight.fetch_add(1, Ordering::Relaxed);
+        Lease { seat: Arc::clone(self), ticket, is_settled: false }
+    }
+
+    /// Calls it is answering now.
+    pub(in crate::llm) fn in_flight(&self) -> usize {
+        self.record.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The moving average of the time to the first token.
+    pub(super) fn first_token(&self) -> Option<Duration> {
+        let micros = self.record.first_token.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    pub(in crate::llm) fn standing(&self, now: Instant) -> Standing {
+        self.record.breaker().standing(now)
+    }
+
+    /// Waits until it is out of service.
+    pub(super) async fn leaves(&self) {
+        loop {
+            let left = self.record.left.notified();
+            if self.is_out() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        self.record.breaker().is_out()
+    }
+
+    /// When it is asked for its model list next, while somebody does.
+    pub(super) fn next_listing(&self) -> Option<Instant> {
+        self.record.breaker().next_listing()
+    }
+
+    /// Its model list was asked for.
+    pub(in crate::llm) fn listed(&self, is_well: bool, now: Instant) {
+        self.change(now, |breaker| breaker.listed(is_well, now));
+    }
+
+    /// Somebody asks for its model list while it is out, or does so no more.
+    pub(super) fn set_watched(&self, is_watched: bool, now: Instant) {
+        self.change(now, |breaker| breaker.set_watched(is_watched, now));
+    }
+
+    /// Takes a quarter of each new time in. Two at once may lose one of them: an average stays one.
+    fn measured(&self, time: Duration) {
+        let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let known = self.record.first_token.load(Ordering::Relaxed);
+        let average = match known {
+            0 => new,
+            known => known - known / 4 + new / 4,
+        };
+        self.record.first_token.store(average.max(1), Ordering::Relaxed);
+    }
+
+    fn change<T>(&self, now: Instant, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = self.record.breaker();
+        let was_out = breaker.is_out();
+        let result = change(&mut breaker);
+        let is_out = breaker.is_out();
+        self.record.is_clear.store(breaker.is_clear(now), Ordering::Release);
+        let standing = (was_out != is_out).then(|| breaker.standing(now));
+        drop(breaker);
+        if let Some(standing) = standing {
+            self.tell(standing, now);
+        }
+        result
+    }
+
+    /// It went out of service, or came back.
+    fn tell(&self, standing: Standing, now: Instant) {
+        let Name { model, endpoint } = &self.name;
+        let Some(code) = standing.why else {
+            tracing::info!(model, endpoint, "an endpoint is in service again");
+            return;
+        };
+        self.record.left.notify_waiters();
+        tracing::warn!(
+            model,
+            endpoint,
+            code,
+            consecutive_failures = standing.consecutive,
+            next_try_ms = standing.next_try.map(|at| (at - now).as_millis()),
+            "an endpoint is out of service"
+        );
+    }
+}
+
+/// One call at an endpoint. What is reported counts once; dropped without a report, the call tells
+/// nothing of the endpoint.
+#[derive(Debug)]
+pub struct Lease<E> {
+    seat: Arc<Seat<E>>,
+    ticket: Ticket,
+    is_settled: bool,
+}
+
+impl<E> Lease<E> {
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &E {
+        &self.seat.endpoint
+    }
+
+    /// Its number in the order of the file.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.seat.number
+    }
+
+    /// Whether this call decides if the endpoint is back.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.ticket.is_probe()
+    }
+
+    /// The first words of the answer have come.
+    pub fn spoke(&mut self) {
+        if !self.is_settled && !self.ticket.is_plain() {
+            let (ticket, now) = (&mut self.ticket, Instant::now());
+            self.seat.change(now, |breaker| breaker.spoke(ticket, now));
+        }
+    }
+
+    /// How the call ended, and how long its first token took where there was one. Only the first
+    /// report counts.
+    pub fn report(&mut self, report: Report, first_token: Option<Duration>) {
+        self.report_of(report, Cause::default(), first_token);
+    }
+
+    /// [`Lease::report`] of a failure of which more is known.
+    pub fn report_of(&mut self, report: Report, cause: Cause, first_token: Option<Duration>) {
+        if !self.settle() {
+            return;
+        }
+        let (seat, ticket, now) = (&self.seat, &self.ticket, Instant::now());
+        seat.change(now, |breaker| breaker.report_of(ticket, report, cause, now));
+        if let Some(time) = first_token {
+            seat.measured(time);
+        }
+    }
+
+    /// Whether it was not over before.
+    fn settle(&mut self) -> bool {
+        if self.is_settled {
+            return false;
+        }
+        self.is_settled = true;
+        self.seat.record.in_flight.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+}
+
+impl<E> Drop for Lease<E> {
+    fn drop(&mut self) {
+        if self.settle() {
+            let ticket = &self.ticket;
+            self.seat.change(Instant::now(), |breaker| breaker.release(ticket));
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! What is really asked of a model: a call, bent to the model's configuration and to what it has
+//! refused before. Pure; the protocols turn it into a body.
+
+use crate::llm::protocol::parameter::Field;
+use serde_json::{Map, Number, Value};
+
+use super::{
+    body::Body,
+    conversation::Form,
+    feature::{Feature, lacks},
+    parameter::{Parameter, Refused, format_ceiling, needs_tools},
+    prompt, shape,
+};
+use crate::{
+    config::{self, Mode, StructuredOutput},
+    llm::Call,
+    types::{
+        Extra, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition, TurnExtras,
+        TurnState, UnknownFields, overlay,
+    },
+};
+
+/// A call of this model, knowing what it refused.
+#[derive(Clone, Copy)]
+pub(in crate::llm) struct Ask<'a> {
+    pub(in crate::llm) config: &'a config::Model,
+    pub(in crate::llm) call: &'a Call,
+    pub(in crate::llm) refused: &'a Refused,
+}
+
+impl Ask<'_> {
+    /// Whether the plain completion endpoint is asked, not the chat endpoint.
+    pub(in crate::llm) fn is_plain(&self) -> bool {
+        self.call.raw || self.config.mode == Mode::Completion
+    }
+
+    /// Whether a stream is asked for.
+    pub(in crate::llm) fn streams(&self) -> bool {
+        self.call.stream && self.may_send(Parameter::Stream)
+    }
+
+    /// What of the input the model cannot take, in words.
+    pub(in crate::llm) fn unsupported(&self) -> Option<String> {
+        let name = &self.config.name;
+        if self.is_plain() && self.lacks(Feature::Plain) {
+            return Some(format!("raw prompts are not supported by model '{name}'"));
+        }
+        let mut images = self.call.messages.iter().flat_map(|message| {
+            message.parts.iter().filter_map(|part| match part {
+                Part::Image(image) => Some(image),
+                Part::Text(_) | Part::Other(_) => None,
+            })
+        });
+        if self.call.messages.iter().any(Message::has_image) {
+            if self.is_plain() {
+                return Some(format!(
+                    "images are not supported by model '{name}' (plain completion)"
+                ));
+            }
+            if self.config.vision == Some(false) || self.refused.contains(&Parameter::Images) {
+                return Some(format!("images are not supported by model '{name}'"));
+            }
+            if self.lacks(Feature::ImageUrl)
+                && images.any(|image| matches!(image, Image::Url { .. }))
+            {
+                return Some(format!("image URLs are not supported by model '{name}'"));
+            }
+        }
+        if self.lacks(Feature::Silence) && self.says_nothing() {
+            return Some(format!(
+                "messages: nothing is said in them, and model '{name}' needs a text"
+            ));
+        }
+        if needs_tools(self.call) {
+            if self.is_plain() {
+                return Some(format!(
+                    "tools are not supported by model '{name}' (plain completion)"
+                ));
+            }
+            if !self.knows_tools() {
+                return Some(format!("tools are not supported by model '{name}'"));
+            }
+        }
+        None
+    }
+
+    /// Whether not a word would be sent.
+    fn says_nothing(&self) -> bool {
+        self.call.appendix.is_none()
+            && self.call.format == OutputFormat::Text
+            && self.call.messages.iter().all(prompt::is_blank)
+    }
+
+    fn lacks(&self, what: Feature) -> bool {
+        let refused = what == Feature::ToolChoice && !self.may_send(Parameter::ToolChoice);
+        refused || lacks(self.config.protocol, what)
+    }
+
+    /// Whether tools may or must be called, where the model takes a word on it.
+    pub(in crate::llm) fn tool_choice(&self) -> Option<&ToolChoice> {
+        self.call.tool_choice.as_ref().filter(|_| self.may_send(Parameter::ToolChoice))
+    }
+
+    fn knows_tools(&self) -> bool {
+        self.config.tools != Some(false) && !self.refused.contains(&Parameter::Tools)
+    }
+
+    /// Whether a parameter may be sent.
+    pub(super) fn may_send(&self, parameter: Parameter) -> bool {
+        !self.refused.contains(&parameter)
+    }
+
+    /// The temperature to send, clamped to the model's range.
+    pub(in crate::llm) fn temperature(&self) -> Option<f32> {
+        let may = self.config.send_temperature && self.may_send(Parameter::Temperature);
+        let wanted = self.call.sampling.temperature.filter(|_| may)?;
+        Some(wanted.clamp(0.0, self.config.max_temperature))
+    }
+
+    /// The tools to show. Where there is no tool choice (Ollama), with `none` they are left out, with
+    /// a named one only that is shown; `required` cannot be said there and becomes an instruction.
+    pub(in crate::llm) fn tools(&self) -> Vec<&ToolDefinition> {
+        if self.is_plain() || !self.knows_tools() {
+            return Vec::new();
+        }
+        let silent = self.lacks(Feature::ToolChoice);
+        let shown = |tool: &&ToolDefinition| match &self.call.tool_choice {
+            Some(ToolChoice::None) if silent => false,
+            Some(ToolChoice::Named(name)) if silent => tool.name == *name,
+            _ => true,
+        };
+        self.call.tools.iter().filter(shown).collect()
+    }
+
+    /// The form of output the protocol is asked to enforce.
+    pub(super) fn enforced_format(&self) -> StructuredOutput {
+        if self.is_plain() && self.lacks(Feature::PlainFormat) {
+            return StructuredOutput::None;
+        }
+        let wanted = match self.call.format {
+            OutputFormat::Text => return StructuredOutput::None,
+            OutputFormat::Json => StructuredOutput::Json,
+            OutputFormat::Schema { .. } => StructuredOutput::Schema,
+        };
+        match format_ceiling(self.config.structured_output, self.refused).min(wanted) {
+            StructuredOutput::Json if self.lacks(Feature::JsonMode) => StructuredOutput::None,
+            form => form,
+        }
+    }
+
+    /// Puts the conversation into a body of the chat endpoint: what was written for another call
+    /// that shares the messages, where nothing of this one's own is said in them.
+    /// `written` is how the protocol writes messages.
+    pub(super) fn insert_conversation(
+        &self,
+        body: &mut Body,
+        written: impl Fn(Vec<Message>) -> Map<String, Value>,
+    ) {
+        let fields = || written(self.messages());
+        let form = self.form();
+        let own = self.call.format != OutputFormat::Text
+            || self.call.appendix.is_some()
+            || self.must_be_told_to_call()
+            || shape::is_refused(self.refused)
+            || !self.may_send(Parameter::StandInSignature)
+            || (self.returns_anything()
+                && self.call.messages.iter().any(|one| one.extras.is_some()));
+        let messages = &self.call.messages;
+        let shared = if own { None } else { messages.written(self.config.protocol, form, fields) };
+        match shared {
+            Some(written) => body.splice(written),
+            None => body.extend(fields()),
+        }
+    }
+
+    /// Whether the model gets back what it left on its turns.
+    pub(super) fn returns_state(&self) -> bool {
+        self.call.turns_of.is_some() && self.may_send(Parameter::TurnState) && !self.is_plain()
+    }
+
+    /// Whether anything goes with the turns that not every model is shown.
+    fn returns_anything(&self) -> bool {
+        self.returns_state() || self.extra().is_some()
+    }
+
+    /// Takes what this model is not shown off the turns.
+    fn keep_own(&self, messages: &mut [Message]) {
+        let (own, fields) = (self.returns_state(), self.extra().is_some());
+        for message in messages {
+            if let Some(extras) = &mut message.extras {
+                if !own {
+                    extras.state = TurnState::default();
+                }
+                if !fields {
+                    extras.unknown = UnknownFields::default();
+                }
+            }
+            if message.extras.as_deref() == Some(&TurnExtras::default()) {
+                message.extras = None;
+            }
+        }
+    }
+
+    /// Puts in what the client sent that nobody here knows, when it is spelled in the model's protocol,
+    /// but for what of `refusable` the model has refused.
+    pub(super) fn insert_extra(&self, body: &mut Map<String, Value>, refusable: &[Field]) {
+        let Some(extra) = self.extra() else { return };
+        let is_refused = |name: &str| {
+            refusable.iter().any(|field| field.is(name) && !self.may_send(field.means))
+        };
+        for (name, value) in extra.fields.iter().filter(|(name, _)| !is_refused(name)) {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        for (name, within) in &extra.within {
+            if let (Some(Value::Object(field)), Value::Object(within)) =
+                (body.get_mut(name), within)
+            {
+                overlay(field, within);
+            }
+        }
+    }
+
+    /// What becomes of tool turns: plain text where no tools are shown though the request had some,
+    /// or the protocol wants tools with them.
+    fn form(&self) -> Form {
+        if !prompt::has_tool_turns(&self.call.messages) {
+            return Form::Toolless;
+        }
+        let hidden = !self.call.tools.is_empty() && self.tools().is_empty();
+        let unsaid = self.call.tools.is_empty() && self.lacks(Feature::OldToolTurns);
+        if hidden || unsaid || self.is_plain() || !self.knows_tools() {
+            Form::Flattened
+        } else {
+            Form::Linked
+        }
+    }
+
+    /// Whether a tool call is demanded of a protocol that has no word for it.
+    fn must_be_told_to_call(&self) -> bool {
+        self.lacks(Feature::ToolChoice)
+            && matches!(self.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+            && !self.tools().is_empty()
+    }
+
+    /// The conversation to send: tool turns complete or as plain text, and with an instruction on
+    /// the form of the answer.
+    pub(in crate::llm) fn messages(&self) -> Vec<Message> {
+        let mut messages = self.call.messages.to_vec();
+        self.keep_own(&mut messages);
+        shape::tidy(&mut messages);
+        match self.form() {
+            Form::Toolless => {}
+            Form::Linked => prompt::link_tools(&mut messages),
+            Form::Flattened => prompt::flatten_tools(&mut messages),
+        }
+        if let Some(appendix) = &self.call.appendix {
+            let late = !self.lacks(Feature::LateSystem) && shape::takes_late_system(self.refused);
+            let role = if late { Role::System } else { Role::User };
+            prompt::append(&mut messages, role, appendix);
+        }
+        if self.must_be_told_to_call() {
+            prompt::add_to_system(&mut messages, prompt::CALL_A_TOOL);
+        }
+        if let Some(instruction) = self.instruction(&messages) {
+            prompt::add_to_system(&mut messages, &instruction);
+        }
+        shape::mend(&mut messages, self.refused);
+        messages
+    }
+
+    /// The prompt of a plain completion.
+    pub(in crate::llm) fn prompt(&self) -> String {
+        if self.call.raw {
+            let texts: Vec<String> = self.call.messages.iter().map(Message::joined_text).collect();
+            return texts.join("\n");
+        }
+        prompt::render(&self.messages())
+    }
+
+    /// Where the output must stop. A rendered conversation also stops before the next turn, or the
+    /// model would go on with the person's part.
+    pub(in crate::llm) fn stop(&self) -> Vec<&str> {
+        if !self.may_send(Parameter::Stop) {
+            return Vec::new();
+        }
+        let mut stop: Vec<&str> = self.call.stop.iter().map(String::as_str).collect();
+        let lone = self.call.messages.len() == 1;
+        if self.is_plain() && !self.call.raw && !lone && stop.len() < MOST_STOPS {
+            stop.push(prompt::NEXT_TURN);
+        }
+        stop
+    }
+
+    /// Unknown fields, when they are spelled in the model's protocol.
+    pub(in crate::llm) fn extra(&self) -> Option<&Extra> {
+        self.call.extra.as_ref().filter(|extra| extra.protocol == self.config.protocol)
+    }
+
+    fn instruction(&self, messages: &[Message]) -> Option<String> {
+        let enforced = self.enforced_format();
+        // A schema is always shown: what only enforces it does not tell the model what it means.
+        // A client that asks for JSON mode has to say JSON itself; then nothing is added.
+        if enforced == StructuredOutput::Json
+            && self.call.format == OutputFormat::Json
+            && messages.iter().any(|m| m.joined_text().to_lowercase().contains("json"))
+        {
+            return None;
+        }
+        prompt::instruction(&self.call.format)
+    }
+}
+
+/// OpenAI's most stop sequences.
+pub(super) const MOST_STOPS: usize = 4;
+
+/// A float as people write it: 0.7, not 0.699999988.
+pub(in crate::llm) fn number(value: f32) -> Value {
+    // The nearest f32 to some hundredths, as nearly all are, was written as those.
+    let hundredths = (value * 100.0).round();
+    let exact = if hundredths.abs() < 1e6 && hundredths / 100.0 == value {
+        Some(f64::from(hundredths) / 100.0)
+    } else {
+        value.to_string().parse().ok()
+    };
+    exact.and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        llm::{protocol::all::wire, testing},
+        types::{Protocol, ToolCall},
+    };
+
+    /// The turns of a conversation: what the person says, what the model does.
+    #[derive(Clone, Debug)]
+    enum Exchange {
+        Says(String),
+        Answers(String),
+        CallsTools(usize),
+    }
+
+    fn conversation(exchanges: &[Exchange]) -> Vec<Message> {
+        let mut messages = vec![
+            Message::text(Role::System, "be kind"),
+            Message::text(Role::User, "the first question"),
+        ];
+        for (turn, exchange) in exchanges.iter().enumerate() {
+            let id = |call: usize| format!("call-{turn}-{call}");
+            match exchange {
+                Exchange::Says(text) => messages.push(Message::text(Role::User, text)),
+                Exchange::Answers(text) => {
+                    messages.push(Message::text(Role::Assistant, text));
+                    messages.push(Message::text(Role::User, "and then?"));
+                }
+                Exchange::CallsTools(count) => {
+                    let call = |call| ToolCall {
+                        id: id(call),
+                        name: "f".to_owned(),
+                        arguments: "{}".to_owned(),
+                    };
+                    let mut calling = Message::text(Role::Assistant, "");
+                    calling.tool_calls = (0..*count).map(call).collect();
+                    messages.push(calling);
+                    messages.extend((0..*count).map(|call| Message {
+                        tool_call_id: Some(id(call)),
+                        ..Message::text(Role::Tool, "42")
+                    }));
+                }
+            }
+        }
+        messages
+    }
+
+    /// A body's prompt in pieces, as they are written one behind the other.
+    fn written(protocol: Protocol, messages: Vec<Message>, appendix: &str) -> Vec<String> {
+        let config = testing::model(protocol, "http://127.0.0.1:1/v1");
+        let call = Call {
+            messages: messages.into(),
+            appendix: Some(appendix.into()),
+            ..testing::call_with_tools()
+        };
+        let ask = Ask { config: &config, call: &call, refused: &Refused::new() };
+        let body = wire(protocol).body(&ask).into_value();
+        let mut pieces = vec![body["tools"].to_string(), body["system"].to_string()];
+        pieces.push(body["systemInstruction"].to_string());
+        let messages = body["messages"].as_array().or(body["contents"].as_array()).unwrap();
+        for message in messages {
+            match message["content"].as_array().or(message["parts"].as_array()) {
+                Some(blocks) => pieces.extend(blocks.iter().map(Value::to_string)),
+                None => pieces.push(message.to_string()),
+            }
+        }
+        pieces
+    }
+
+    proptest! {
+        #[test]
+        fn a_prompt_grows_only_at_its_end_from_turn_to_turn(
+            exchanges in prop::collection::vec(
+                prop_oneof![
+                    "[a-z]{1,8}".prop_map(Exchange::Says),
+                    "[a-z]{1,8}".prop_map(Exchange::Answers),
+                    (1usize..3).prop_map(Exchange::CallsTools),
+                ],
+                1..8,
+            ),
+            at in 0usize..8,
+        ) {
+            let now = conversation(&exchanges[..at.min(exchanges.len() - 1)]);
+            let later = conversation(&exchanges);
+            for protocol in Protocol::ALL {
+                let mut now = written(protocol, now.clone(), "DRAFTS-OF-NOW");
+                let last = now.pop().unwrap();
+                prop_assert!(last.contains("DRAFTS-OF-NOW"), "{last}");
+                let later = written(protocol, later.clone(), "DRAFTS-OF-LATER");
+                prop_assert_eq!(&later[..now.len()], &now[..]);
+                prop_assert!(later.last().unwrap().contains("DRAFTS-OF-LATER"));
+            }
+        }
+
+        #[test]
+        fn numbers_are_written_as_people_write_them(
+            value in prop_oneof![
+                (-200_000i32..200_000).prop_map(|hundredths| hundredths as f32 / 100.0),
+                (-2_000_000i32..2_000_000).prop_map(|thousandths| thousandths as f32 / 1000.0),
+                any::<f32>(),
+            ],
+        ) {
+            let written = match value.is_finite() {
+                true => value.to_string().parse().ok().and_then(Number::from_f64),
+                false => None,
+            };
+            prop_assert_eq!(number(value), written.map_or(Value::Null, Value::Number));
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Google's Gemini protocol: bodies, replies and stream chunks of `:generateContent`. Pure.
+
+mod fast;
+#[cfg(test)]
+mod tests;
+
+use reqwest::header::{HeaderMap, HeaderName, InvalidHeaderValue};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{
+    Wire, arguments,
+    ask::{Ask, number},
+    below_version,
+    body::Body,
+    counts::{Counts, count},
+    ending,
+    lookup::get_path,
+    names, openai,
+    parameter::{Field, Parameter, field},
+    piece::{Piece, Tell, ToolPiece, call_id},
+    prompt::{self, Turn, Turns},
+    put_secret,
+    repair::STOP_WORDS,
+    state::Kept,
+    tool_schema::list_unions,
+    upstream_error::Refusal,
+};
+use crate::{
+    config::{self, StructuredOutput},
+    types::{
+        Effort, FinishReason, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition,
+    },
+};
+use fast::written;
+
+/// The protocol.
+pub(in crate::llm) struct Gemini;
+
+/// The version in its paths when neither the model nor its base names one.
+const VERSION: &str = "v1beta";
+/// Its most stop sequences.
+const MOST_STOPS: usize = 5;
+/// Stands for the signature of a call that this model did not make, or made before a restart: newer
+/// models refuse a first call of a turn without any, and take this one instead.
+const STAND_IN: &str = "skip_thought_signature_validator";
+
+/// The path of a model: `models/gemini-2.5-pro`. `tunedModels/mine` is one already.
+fn full_name(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { format!("models/{name}") }
+}
+
+impl Wire for Gemini {
+    fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
+        let name = full_name(&ask.config.upstream_model);
+        let verb = if ask.streams() { "streamGenerateContent" } else { "generateContent" };
+        let path = format!("{name}:{verb}");
+        let path: Vec<&str> = path.split('/').collect();
+        let mut url = below_version(base, ask.config.api_version.as_deref(), VERSION, &path)?;
+        if ask.streams() {
+            url.query_pairs_mut().append_pair("alt", "sse");
+        }
+        Some(url)
+    }
+
+    fn model_list(&self, base: &Url, model: &config::Model) -> Option<Url> {
+        below_version(base, model.api_version.as_deref(), VERSION, &["models"])
+    }
+
+    fn listed<'v>(&self, list: &'v Value) -> Option<Vec<&'v str>> {
+        let names = names(list.get("models")?, "name")?;
+        Some(names.into_iter().map(|name| name.strip_prefix("models/").unwrap_or(name)).collect())
+    }
+
+    fn first_page(&self) -> Option<(&'static str, &'static str)> {
+        Some(("pageSize", "1000"))
+    }
+
+    fn next_page<'v>(&self, list: &'v Value) -> Option<(&'static str, &'v str)> {
+        let token = list.get("nextPageToken")?.as_str().filter(|token| !token.is_empty())?;
+        Some(("pageToken", token))
+    }
+
+    fn is_named(&self, listed: &str, wanted: &str) -> bool {
+        full_name(listed) == full_name(wanted)
+    }
+
+    fn model_page(&self, base: &Url, model: &config::Model) -> Option<Url> {
+        let name = full_name(&model.upstream_model);
+        let path: Vec<&str> = name.split('/').collect();
+        below_version(base, model.api_version.as_deref(), VERSION, &path)
+    }
+
+    fn authenticate(&self, key: &str, headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+        put_secret(headers, HeaderName::from_static("x-goog-api-key"), key)
+    }
+
+    fn streams_as(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    fn body(&self, ask: &Ask<'_>) -> Body {
+        body(ask)
+    }
+
+    fn conversation(&self, ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
+        let Turns { system, turns } = prompt::turns(messages);
+        let stand_in = ask.may_send(Parameter::StandInSignature);
+        let contents = turns.iter().map(|turn| content(turn, stand_in)).collect();
+        let mut fields = Map::new();
+        fields.insert("contents".into(), contents);
+        if !system.is_empty() {
+            fields.insert("systemInstruction".into(), json!({"parts": [{"text": system}]}));
+        }
+        fields
+    }
+
+    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+        fast::read(frame, tell)
+    }
+
+    fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {
+        pieces(value)
+    }
+
+    fn is_reply(&self, value: &Value) -> bool {
+        value.get("candidates").or_else(|| value.get("promptFeedback")).is_some()
+    }
+
+    fn ends_with_body(&self) -> bool {
+        true
+    }
+
+    fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
+        let config = body.get("generationConfig")?;
+        if config.get("responseJsonSchema").is_some() {
+            return Some(("generationConfig.responseJsonSchema", true));
+        }
+        config.get("responseMimeType").map(|_| ("generationConfig.responseMimeType", false))
+    }
+
+    fn refusable(&self) -> &'static [Field] {
+        &FIELDS
+    }
+}
+
+/// Of both penalties one message speaks; one after the other is given up.
+const FIELDS: [Field; 12] = [
+    field(
+        "/generationConfig/thinkingConfig/thinkingLevel",
+        Parameter::EffortName,
+        &["thinking_level"],
+    ),
+    field(
+        "/generationConfig/thinkingConfig/thinkingBudget",
+        Parameter::Effort,
+        &["thinking", "thinking_config", "thinking_budget", "budget"],
+    ),
+    field(
+        "/generationConfig/thinkingConfig",
+        Parameter::Effort,
+        &["thinking", "thinking_config", "include_thoughts"],
+    ),
+    field(
+        "/generationConfig/presencePenalty",
+        Parameter::PresencePenalty,
+        &["presence_penalty", "penalty"],
+    ),
+    field(
+        "/generationConfig/frequencyPenalty",
+        Parameter::FrequencyPenalty,
+        &["frequency_penalty", "penalty"],
+    ),
+    field("/generationConfig/temperature", Parameter::Temperature, &["temperature"]),
+    field("/generationConfig/topP", Parameter::TopP, &["top_p"]),
+    field("/generationConfig/topK", Parameter::TopK, &["top_k"]),
+    field("/generationConfig/seed", Parameter::Seed, &["seed", "random_seed"]),
+    field("/generationConfig/stopSequences", Parameter::Stop, STOP_WORDS),
+    field(
+        "/toolConfig",
+        Parameter::ToolChoice,
+        &["tool_config", "function_calling_config", "tool_choice"],
+    ),
+    field("/contents", Parameter::StandInSignature, &["thought_signature"]),
+];
+
+/// The body of a request.
+fn body(ask: &Ask<'_>) -> Body {
+    let mut body = Body::new();
+    ask.insert_conversation(&mut body, |messages| Gemini.conversation(ask, messages));
+    tools(ask, &mut body);
+    let config = generation_config(ask);
+    if !config.is_empty() {
+        body.insert("generationConfig".into(), config.into());
+    }
+    ask.insert_extra(&mut body, Gemini.refusable());
+    body
+}
+
+fn generation_config(ask: &Ask<'_>) -> Map<String, Value> {
+    let sampling = &ask.call.sampling;
+    let mut config = Map::new();
+    let fields = [
+        ("temperature", Parameter::Temperature, ask.temperature().map(number)),
+        ("topP", Parameter::TopP, sampling.top_p.map(number)),
+        ("topK", Parameter::TopK, sampling.top_k.map(Value::from)),
+        ("seed", Parameter::Seed, sampling.seed.map(seed)),
+        ("presencePenalty", Parameter::PresencePenalty, sampling.presence_penalty.map(number)),
+        ("frequencyPenalty", Parameter::FrequencyPenalty, sampling.frequency_penalty.map(number)),
+    ];
+    for (name, parameter, value) in fields {
+        if let Some(value) = value.filter(|_| ask.may_send(parameter)) {
+            config.insert(name.into(), value);
+        }
+    }
+    if let Some(limit) = ask.call.max_tokens {
+        config.insert("maxOutputTokens".into(), limit.into());
+    }
+    let stop = ask.stop().into_iter().filter(|stop| !stop.is_empty());
+    let stop: Vec<&str> = stop.take(MOST_STOPS).collect();
+    if !stop.is_empty() {
+        config.insert("stopSequences".into(), stop.into());
+    }
+    match (ask.enforced_format(), &ask.call.format) {
+        (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) => {
+            config.insert("responseMimeType".into(), "application/json".into());
+            config.insert("responseJsonSchema".into(), Value::clone(schema));
+        }
+        (StructuredOutput::Json, _) => {
+            config.insert("responseMimeType".into(), "application/json".into());
+        }
+        _ => {}
+    }
+    if let Some(thinking) = thinking(ask) {
+        config.insert("thinkingConfig".into(), thinking);
+    }
+    config
+}
+
+/// Its seeds have 31 bits.
+fn seed(seed: i64) -> Value {
+    i32::try_from(seed).map_or_else(|_| (seed & i64::from(i32::MAX)).into(), Value::from)
+}
+
+/// Newer models want a level by its name, older ones a budget of tokens. Thoughts are shown unless
+/// none were wanted: some models cannot do without.
+fn thinking(ask: &Ask<'_>) -> Option<Value> {
+    let wanted = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))?;
+    let effort = match wanted {
+        Effort::None | Effort::Minimal if !ask.may_send(Parameter::LeastEffort) => Effort::Low,
+        effort => effort,
+    };
+    let (name, budget) = match effort {
+        Effort::None => ("minimal", 0),
+        Effort::Minimal => ("minimal", 512),
+        Effort::Low => ("low", 1024),
+        Effort::Medium => ("medium", 8192),
+        Effort::On => ("", 0),
+        Effort::High | Effort::XHigh | Effort::Max => ("high", 24_576),
+    };
+    let mut config = Map::new();
+    if wanted != Effort::None {
+        config.insert("includeThoughts".into(), true.into());
+    }
+    if effort == Effort::On {
+        // The model's own default.
+    } else if ask.may_send(Parameter::EffortName) {
+        config.insert("thinkingLevel".into(), name.into());
+    } else {
+        config.insert("thinkingBudget".into(), budget.into());
+    }
+    Some(config.into())
+}
+
+fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
+    let tools = ask.tools();
+    if tools.is_empty() {
+        return;
+    }
+    let declarations: Value = tools.into_iter().map(tool).collect();
+    body.insert("tools".into(), json!([{"functionDeclarations": declarations}]));
+    let calling = match ask.tool_choice() {
+        None => return,
+        Some(ToolChoice::None) => json!({"mode": "NONE"}),
+        Some(ToolChoice::Auto) => json!({"mode": "AUTO"}),
+        Some(ToolChoice::Required) => json!({"mode": "ANY"}),
+        Some(ToolChoice::Named(name)) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+    };
+    body.insert("toolConfig".into(), json!({"functionCallingConfig": calling}));
+}
+
+fn tool(tool: &ToolDefinition) -> Value {
+    let mut fields = Map::new();
+    fields.insert("name".into(), tool.name.clone().into());
+    fields.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
+    let mut schema = tool.parameters.clone();
+    schema.iter_mut().for_each(list_unions);
+    fields.extend(schema.map(|schema| ("parametersJsonSchema".into(), schema)));
+    fields.into()
+}
+
+fn content(turn: &Turn, stand_in: bool) -> Value {
+    let mut parts: Vec<Value> = turn.messages.iter().flat_map(self::parts).collect();
+    // Of several calls in one turn only the first is signed.
+    let mut calls = parts.iter_mut().filter_map(Value::as_object_mut);
+    if let Some(first) = calls.find(|part| part.contains_key("functionCall"))
+        && stand_in
+        && first.shift_remove(UNKNOWN).is_some()
+    {
+        first.insert(SIGNATURE.into(), STAND_IN.into());
+    }
+    for part in parts.iter_mut().filter_map(Value::as_object_mut) {
+        part.shift_remove(UNKNOWN);
+    }
+    json!({"role": if turn.by_model { "model" } else { "user" }, "parts": parts})
+}
+
+const SIGNATURE: &str = "thoughtSignature";
+/// Marks a call, while its turn is written, of which nobody knows whether it was signed.
+const UNKNOWN: &str = "unknown";
+
+fn parts(message: &Message) -> Vec<Value> {
+    if message.role == Role::Tool {
+        let response = json!({"id": message.tool_call_id, "name": message.tool_name,
+            "response": result(&message.joined_text())});
+        let images = message.parts.iter().filter(|part| matches!(part, Part::Image(_)));
+        let result = std::iter::once(json!({"functionResponse": response}));
+        return result.chain(images.filter_map(part)).collect();
+    }
+    let calls = message.tool_calls.iter().map(|call| {
+        let args = prompt::arguments(&call.arguments);
+        let function = json!({"id": call.id, "name": call.name, "args": args});
+        let mut part = Map::from_iter([("functionCall".to_owned(), function)]);
+        match message.state().and_then(|state| state.beside(&call.id)) {
+            // As it came: signed, or without.
+            Some(beside) => part.extend(signature(beside).map(|it| (SIGNATURE.into(), it))),
+            None => drop(part.insert(UNKNOWN.into(), true.into())),
+        }
+        Value::Object(part)
+    });
+    let mut said: Vec<Value> = message.parts.iter().filter_map(part).collect();
+    if let Some(signature) = message.state().and_then(|state| signature(&state.fields)) {
+        match said.last_mut().and_then(Value::as_object_mut) {
+            Some(last) => drop(last.insert(SIGNATURE.to_owned(), signature)),
+            None => said.push(json!({"text": "", SIGNATURE: signature})),
+        }
+    }
+    said.into_iter().chain(calls).collect()
+}
+
+/// The signature beside a call or a text, in the form of Google's endpoint for OpenAI's protocol, which clients
+/// of that know.
+fn signature(beside: &Map<String, Value>) -> Option<Value> {
+    let signature = get_path(beside.get("extra_content")?, "google/thought_signature")?;
+    signature.as_str().filter(|text| !text.is_empty()).map(Value::from)
+}
+
+fn part(part: &Part) -> Option<Value> {
+    match part {
+        Part::Text(text) if text.is_empty() => None,
+        Part::Text(text) => Some(json!({"text": text})),
+        Part::Image(Image::Inline { media_type, base64 }) => {
+            Some(json!({"inlineData": {"mimeType": media_type, "data": base64}}))
+        }
+        Part::Image(Image::Url { .. }) | Part::Other(_) => None, // refused before this
+    }
+}
+
+/// A result must be an object; `output` is the documented name for what is none.
+fn result(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => object,
+        Ok(value) => json!({"output": value}),
+        Err(_) => json!({"output": text}),
+    }
+}
+
+/// Reads a stream chunk or a whole reply, which are of one shape.
+///
+/// # Errors
+/// The error that it is instead, or that its finish reason is.
+fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
+    if let Some(refusal) = Refusal::in_band(value) {
+        return Err(refusal);
+    }
+    let mut pieces = Vec::new();
+    pieces.extend(
+        either(value, "usageMetadata", "usage_metadata")
+            .filter(|usage| usage.is_object())
+            .map(usage),
+    );
+    let candidate = get_path(value, "candidates/0");
+    let parts = candidate.and_then(|candidate| get_path(candidate, "content/parts")?.as_array());
+    for part in parts.into_iter().flatten() {
+        read_part(part, &mut pieces);
+    }
+    if let Some(reason) =
+        candidate.and_then(|candidate| either(candidate, "finishReason", "finish_reason")?.as_str())
+    {
+        pieces.extend(finish(reason)?.map(Piece::Finish));
+    }
+    let blocked = get_path(value, "promptFeedback/blockReason").is_some_and(Value::is_string);
+    if blocked && candidate.is_none() {
+        pieces.extend([Piece::Finish(FinishReason::ContentFilter), Piece::End]);
+    }
+    Ok(pieces)
+}
+
+/// A field by its name, or as Google's libraries in other languages write it.
+fn either<'v>(value: &'v Value, name: &str, other: &str) -> Option<&'v Value> {
+    value.get(name).or_else(|| value.get(other))
+}
+
+fn read_part<'v>(part: &'v Value, pieces: &mut Vec<Piece<'v>>) {
+    if let Some(text) = part.get("text").and_then(Value::as_str) {
+        let is_thought = part.get("thought").and_then(Value::as_bool) == Some(true);
+        let text = text.into();
+        pieces.push(if is_thought { Piece::Reasoning(text) } else { Piece::Text(text) });
+        // It is of the turn, in the form of Google's endpoint for OpenAI's protocol.
+        let signature = signature_of(part).filter(|_| part.get("functionCall").is_none());
+        pieces.extend(signature.map(|it| Piece::Kept(Kept::Fields(openai::extra_content(&it)))));
+    }
+    if let Some(call) = either(part, "functionCall", "function_call").filter(|it| it.is_object()) {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let id = text(call.get("id")).filter(|id| !id.is_empty()).unwrap_or_else(call_id);
+        let beside = signature_of(part);
+        let goes_on = either(call, "willContinue", "will_continue") == Some(&Value::Bool(true))
+            || either(call, "partialArgs", "partial_args").is_some_and(|parts| !parts.is_null());
+        let arguments = match goes_on {
+            // Nobody asks for arguments path by path. Opened and never closed, they fail the answer.
+            true => Some("{".to_owned()),
+            false => Some(arguments(call.get("args"))).filter(|text| !text.is_empty()),
+        };
+        // Calls arrive whole, so each is one of its own.
+        pieces.push(Piece::Tool(ToolPiece {
+            index: None,
+            id: Some(id),
+            name: text(call.get("name")),
+            arguments: arguments.unwrap_or_else(|| "{}".to_owned()),
+            begins: true,
+            beside: beside.as_ref().map(openai::extra_content).map(Box::new),
+        }));
+    }
+}
+
+/// A part's signature, as Google's endpoint for OpenAI's protocol has it in `extra_content`.
+fn signature_of(part: &Value) -> Option<Value> {
+    let signature = either(part, SIGNATURE, "thought_signature")?.as_str()?;
+    (!signature.is_empty()).then(|| json!({"google": {"thought_signature": signature}}))
+}
+
+fn finish(reason: &str) -> Result<Option<FinishReason>, Refusal> {
+    match reason {
+        "" | "FINISH_REASON_UNSPECIFIED" => Ok(None),
+        "OTHER" => Err(Refusal::ended_with(reason)),
+        reason => ending::finish_reason(reason).map(Some),
+    }
+}
+
+fn usage(usage: &Value) -> Piece<'static> {
+    let found = |name: &str, other: &str| either(usage, name, other).and_then(count);
+    let reasoning = found("thoughtsTokenCount", "thoughts_token_count");
+    let answer = found("candidatesTokenCount", "candidates_token_count");
+    // What its own tools found is read as the prompt is.
+    let prompt = found("promptTokenCount", "prompt_token_count");
+    let found_by_tools =
+        found("toolUsePromptTokenCount", "tool_use_prompt_token_count").unwrap_or(0);
+    let counts = Counts {
+        prompt: prompt.map(|prompt| prompt.saturating_add(found_by_tools)),
+        completion: written(answer, reasoning),
+        cached: found("cachedContentTokenCount", "cached_content_token_count"),
+        reasoning,
+        ..Counts::default()
+    };
+    Piece::Usage(counts.within(found("totalTokenCount", "total_token_count")))
+}

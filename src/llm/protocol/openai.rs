@@ -1,0 +1,430 @@
+//! The OpenAI-compatible protocol: bodies, replies and stream chunks of `/chat/completions` and
+//! `/completions`. Pure.
+
+mod fast;
+mod refusable;
+mod state;
+mod usage;
+
+pub(in crate::llm) use usage::read as counts;
+
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{
+    Wire,
+    arguments::arguments_of,
+    ask::{Ask, MOST_STOPS, number},
+    below,
+    body::Body,
+    counts::count,
+    ending,
+    error_frame::is_filled,
+    lookup::get_path,
+    object,
+    parameter::{Field, Parameter},
+    piece::{Piece, Tell, ToolPiece},
+    prompt,
+    tool_schema::list_unions,
+    upstream_error::Refusal,
+};
+use crate::{
+    config::{self, StructuredOutput},
+    types::{
+        Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition, UnknownFields,
+        overlay,
+    },
+};
+
+/// The protocol.
+pub(in crate::llm) struct OpenAi;
+
+impl Wire for OpenAi {
+    fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
+        let path: &[&str] =
+            if ask.is_plain() { &["completions"] } else { &["chat", "completions"] };
+        below(base, path)
+    }
+
+    fn model_list(&self, base: &Url, _model: &config::Model) -> Option<Url> {
+        below(base, &["models"])
+    }
+
+    /// llama.cpp serves the one model it was started with.
+    fn takes_any_name(&self, list: &Value) -> bool {
+        let models = list.get("data").and_then(Value::as_array);
+        let only = models.filter(|models| models.len() == 1).and_then(|models| models.first());
+        only.is_some_and(|model| model.get("owned_by").is_some_and(|owner| owner == "llamacpp"))
+    }
+
+    fn model_page(&self, base: &Url, model: &config::Model) -> Option<Url> {
+        below(base, &["models", &model.upstream_model])
+    }
+
+    fn streams_as(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    fn body(&self, ask: &Ask<'_>) -> Body {
+        body(ask)
+    }
+
+    fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
+        let messages = messages.iter().map(message).collect();
+        [("messages".to_owned(), messages)].into_iter().collect()
+    }
+
+    fn thoughts_field(&self, frame: &Value) -> &'static str {
+        let choice = get_path(frame, "choices/0");
+        let said = choice.and_then(|choice| choice.get("delta").or_else(|| choice.get("message")));
+        said.and_then(state::thoughts_field).unwrap_or_default()
+    }
+
+    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+        fast::read(frame, tell)
+    }
+
+    fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {
+        pieces(value)
+    }
+
+    fn is_reply(&self, value: &Value) -> bool {
+        value.get("choices").is_some_and(Value::is_array)
+    }
+
+    fn ends_with_body(&self) -> bool {
+        true
+    }
+
+    fn format_field(&self, body: &Map<String, Value>) -> Option<(&'static str, bool)> {
+        let kind = body.get("response_format")?.get("type").and_then(Value::as_str);
+        Some(("response_format", kind == Some("json_schema")))
+    }
+
+    fn refusable(&self) -> &'static [Field] {
+        &refusable::FIELDS
+    }
+}
+
+/// The body of a request.
+fn body(ask: &Ask<'_>) -> Body {
+    let mut body = Body::new();
+    body.insert("model".into(), ask.config.upstream_model.clone().into());
+    if ask.is_plain() {
+        body.insert("prompt".into(), ask.prompt().into());
+    } else {
+        ask.insert_conversation(&mut body, |messages| OpenAi.conversation(ask, messages));
+    }
+    body.insert("stream".into(), ask.streams().into());
+    if ask.streams() && ask.may_send(Parameter::StreamOptions) {
+        body.insert("stream_options".into(), json!({"include_usage": true}));
+    }
+    sampling(ask, &mut body);
+    let stop: Vec<&str> = ask.stop().into_iter().take(MOST_STOPS).collect();
+    if !stop.is_empty() {
+        body.insert("stop".into(), stop.into());
+    }
+    if !ask.is_plain() {
+        // The client's own object says it all.
+        let said = ask.extra().is_some_and(|extra| extra.fields.contains_key("reasoning"));
+        if let Some(effort) = effort(ask).filter(|_| !said) {
+            body.insert("reasoning_effort".into(), effort.into());
+        }
+        insert_format(ask, &mut body);
+        tools(ask, &mut body);
+    }
+    ask.insert_extra(&mut body, OpenAi.refusable());
+    body
+}
+
+fn sampling(ask: &Ask<'_>, body: &mut Map<String, Value>) {
+    let sampling = &ask.call.sampling;
+    let length_name = if ask.may_send(Parameter::MaxTokens) {
+        Some("max_tokens")
+    } else {
+        // The new name belongs to chat; a server that refused both gets neither.
+        let known = !ask.is_plain() && ask.may_send(Parameter::MaxCompletionTokens);
+        known.then_some("max_completion_tokens")
+    };
+    if let (Some(name), Some(limit)) = (length_name, ask.call.max_tokens) {
+        body.insert(name.into(), limit.into());
+    }
+    let fields = [
+        ("temperature", Parameter::Temperature, ask.temperature().map(number)),
+        ("top_p", Parameter::TopP, sampling.top_p.map(number)),
+        ("top_k", Parameter::TopK, sampling.top_k.map(Value::from)),
+        ("min_p", Parameter::MinP, sampling.min_p.map(number)),
+        ("seed", Parameter::Seed, sampling.seed.map(Value::from)),
+        ("presence_penalty", Parameter::PresencePenalty, sampling.presence_penalty.map(number)),
+        ("frequency_penalty", Parameter::FrequencyPenalty, sampling.frequency_penalty.map(number)),
+        ("repeat_penalty", Parameter::RepeatPenalty, sampling.repeat_penalty.map(number)),
+        ("repetition_penalty", Parameter::RepeatPenalty, sampling.repetition_penalty.map(number)),
+    ];
+    for (name, parameter, value) in fields {
+        if let Some(value) = value.filter(|_| ask.may_send(parameter)) {
+            body.insert(name.into(), value);
+        }
+    }
+}
+
+/// `On` is a reasoning model's default already.
+fn effort(ask: &Ask<'_>) -> Option<&'static str> {
+    match ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))? {
+        Effort::None | Effort::Minimal if !ask.may_send(Parameter::LeastEffort) => Some("low"),
+        Effort::None => Some("none"),
+        Effort::On => None,
+        Effort::Minimal => Some("minimal"),
+        Effort::Low => Some("low"),
+        Effort::Medium => Some("medium"),
+        Effort::High => Some("high"),
+        Effort::XHigh | Effort::Max => Some("xhigh"),
+    }
+}
+
+fn insert_format(ask: &Ask<'_>, body: &mut Body) {
+    match (ask.enforced_format(), &ask.call.format) {
+        (StructuredOutput::Schema, OutputFormat::Schema { name, schema, strict, description }) => {
+            let mut inner = Map::new();
+            inner.insert("name".into(), name.clone().into());
+            inner.insert("schema".into(), Value::Null);
+            inner.extend(strict.map(|strict| ("strict".into(), strict.into())));
+            inner.extend(description.clone().map(|text| ("description".into(), text.into())));
+            let form = object([("type", "json_schema".into()), ("json_schema", inner.into())]);
+            body.insert("response_format".into(), form);
+            body.set_schema(&["response_format", "json_schema", "schema"], schema);
+        }
+        (StructuredOutput::Json, _) => {
+            body.insert("response_format".into(), json!({"type": "json_object"}));
+        }
+        _ => {}
+    }
+}
+
+fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
+    let tools = ask.tools();
+    // What are no functions, for an upstream that has such.
+    let others = ask.extra().and_then(|extra| extra.fields.get("tools")?.as_array());
+    if tools.is_empty() && others.is_none() {
+        return;
+    }
+    let own = ask.extra().is_some();
+    let tools = tools.into_iter().map(|one| {
+        let mut tool = if own { own_tool(one) } else { tool(one) };
+        tool.pointer_mut("/function/parameters").into_iter().for_each(list_unions);
+        tool
+    });
+    let tools = tools.chain(others.into_iter().flatten().cloned());
+    body.insert("tools".into(), tools.collect());
+    let choice = ask.tool_choice().map(|choice| match choice {
+        ToolChoice::None => "none".into(),
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::Required => "required".into(),
+        ToolChoice::Named(name) => json!({"type": "function", "function": {"name": name}}),
+    });
+    body.extend(choice.map(|choice| ("tool_choice".into(), choice)));
+    let parallel =
+        ask.call.parallel_tool_calls.filter(|_| ask.may_send(Parameter::ParallelToolCalls));
+    body.extend(parallel.map(|parallel| ("parallel_tool_calls".into(), parallel.into())));
+}
+
+/// A tool definition; Ollama takes the same.
+pub(in crate::llm) fn tool(tool: &ToolDefinition) -> Value {
+    let mut function = Map::new();
+    function.insert("name".into(), tool.name.clone().into());
+    function.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
+    function.extend(tool.parameters.clone().map(|schema| ("parameters".into(), schema)));
+    function.extend(tool.strict.map(|strict| ("strict".into(), strict.into())));
+    object([("type", "function".into()), ("function", function.into())])
+}
+
+/// The same with what the client said of it that nobody here knows.
+pub(super) fn own_tool(definition: &ToolDefinition) -> Value {
+    let mut tool = tool(definition);
+    if let Value::Object(fields) = &mut tool {
+        overlay(fields, &definition.unknown);
+    }
+    tool
+}
+
+fn message(message: &Message) -> Value {
+    let unknown = message.extras.as_ref().map(|extras| &extras.unknown);
+    let mut fields = Map::new();
+    fields.insert("role".into(), message.role.as_str().into());
+    let content = content_of(message, unknown);
+    let content = match message.state() {
+        Some(turn) => state::content(turn, content),
+        None => content,
+    };
+    let nothing = content.as_str() == Some("") && !message.tool_calls.is_empty();
+    fields.insert("content".into(), if nothing { Value::Null } else { content });
+    if let Some(turn) = message.state() {
+        state::write(turn, &mut fields);
+    }
+    if !message.tool_calls.is_empty() {
+        let calls = message.tool_calls.iter().enumerate().map(|(place, call)| {
+            let arguments = prompt::arguments_text(&call.arguments);
+            let function = json!({"name": call.name, "arguments": arguments});
+            let mut fields = Map::new();
+            fields.insert("id".into(), call.id.clone().into());
+            fields.insert("type".into(), "function".into());
+            fields.insert("function".into(), function);
+            let beside = message.state().and_then(|state| state.beside(&call.id));
+            beside.into_iter().for_each(|beside| overlay(&mut fields, beside));
+            let own = unknown.and_then(|unknown| at(&unknown.calls, place));
+            own.into_iter().for_each(|own| overlay(&mut fields, own));
+            Value::Object(fields)
+        });
+        fields.insert("tool_calls".into(), calls.collect());
+    }
+    fields.extend(message.tool_call_id.clone().map(|id| ("tool_call_id".into(), id.into())));
+    unknown.into_iter().for_each(|unknown| overlay(&mut fields, &unknown.message));
+    Value::Object(fields)
+}
+
+/// A text where that says it all, else parts; none of them empty.
+fn content_of(message: &Message, unknown: Option<&UnknownFields>) -> Value {
+    let own = |place| unknown.and_then(|unknown| at(&unknown.parts, place));
+    let in_parts = message.parts.iter().any(|part| !matches!(part, Part::Text(_)));
+    if !in_parts && unknown.is_none_or(|unknown| unknown.parts.is_empty()) {
+        return message.joined_text().into();
+    }
+    let says = |part: &Part| !matches!(part, Part::Text(text) if text.is_empty());
+    let parts = message.parts.iter().enumerate().filter(|(_, part)| says(part));
+    let mut written = parts.map(|(place, part)| {
+        let mut value = self::part(part);
+        if let (Value::Object(fields), Some(own)) = (&mut value, own(place)) {
+            overlay(fields, own);
+        }
+        value
+    });
+    match written.next() {
+        Some(first) => std::iter::once(first).chain(written).collect(),
+        None => "".into(),
+    }
+}
+
+/// The fields at a place.
+pub(in crate::llm) fn at(
+    fields: &[(usize, Map<String, Value>)],
+    place: usize,
+) -> Option<&Map<String, Value>> {
+    fields.iter().find(|(at, _)| *at == place).map(|(_, fields)| fields)
+}
+
+fn part(part: &Part) -> Value {
+    match part {
+        Part::Text(text) => json!({"type": "text", "text": text}),
+        Part::Image(Image::Inline { media_type, base64 }) => {
+            let url = format!("data:{media_type};base64,{base64}");
+            json!({"type": "image_url", "image_url": {"url": url}})
+        }
+        Part::Image(Image::Url { url, detail }) => {
+            let mut image = Map::new();
+            image.insert("url".into(), url.clone().into());
+            image.extend(detail.clone().map(|detail| ("detail".into(), detail.into())));
+            json!({"type": "image_url", "image_url": image})
+        }
+        Part::Other(part) => part.clone(),
+    }
+}
+
+/// Reads a stream chunk or a whole reply, which differ in nothing but `delta` and `message`. Usage
+/// comes first and the finish reason last, so that what stands behind a reason came after it.
+///
+/// # Errors
+/// The error that it is instead, or that its finish reason is.
+fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
+    if let Some(refusal) = Refusal::in_band(value) {
+        return Err(refusal);
+    }
+    let mut pieces = Vec::new();
+    pieces.extend(usage::read(value).map(Piece::Usage));
+    if let Some(choice) = get_path(value, "choices/0") {
+        let is_said = |said: &&Value| said.is_object() && is_filled(said);
+        let (delta, message) = (choice.get("delta"), choice.get("message"));
+        let said = delta.filter(is_said).or(message.filter(is_said));
+        if let Some(said) = said {
+            let in_message = delta.filter(is_said).is_none();
+            let spoken = spoken(said, in_message);
+            match in_message && delta.is_some() {
+                true => pieces.push(Piece::Message(spoken)),
+                false => pieces.extend(spoken),
+            }
+        }
+        // Some servers' delta is the text itself.
+        content(delta.filter(|delta| delta.is_string()), &mut pieces);
+        content(choice.get("text"), &mut pieces);
+        let native = [
+            "native_finish_reason",
+            "provider_specific_fields/native_finish_reason",
+            "delta/provider_specific_fields/native_finish_reason",
+            "message/provider_specific_fields/native_finish_reason",
+        ];
+        let native = native.iter().find_map(|path| ending::word(get_path(choice, path)));
+        let reason = ending::of_gateway(ending::word(choice.get("finish_reason")), native)?;
+        pieces.extend(reason.map(Piece::Finish));
+    }
+    Ok(pieces)
+}
+
+/// What a delta or a message says. In a message each call is whole, in a delta it may be a piece of
+/// one.
+fn spoken(said: &Value, in_message: bool) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    pieces.extend(state::kept(said).map(Piece::Kept));
+    pieces.extend(state::thoughts(said).map(Piece::Reasoning));
+    content(said.get("content"), &mut pieces);
+    content(said.get("refusal"), &mut pieces);
+    pieces.extend(calls(said).map(|call| Piece::Tool(tool_piece(call, in_message))));
+    pieces
+}
+
+/// Content is a text, or a list of parts; Mistral's `thinking` parts hold a list of their own.
+fn content<'v>(content: Option<&'v Value>, pieces: &mut Vec<Piece<'v>>) {
+    match content {
+        Some(Value::String(text)) if !text.is_empty() => pieces.push(Piece::Text(text.into())),
+        Some(Value::Array(parts)) => {
+            for part in parts {
+                match state::thoughts_of_part(part) {
+                    Some(thoughts) => pieces.push(Piece::Reasoning(thoughts)),
+                    None => self::content(part.get("text"), pieces),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The calls in a list; a lone one, also in the field that came before the list.
+fn calls(said: &Value) -> impl Iterator<Item = &Value> {
+    let (list, lone) = match said.get("tool_calls") {
+        Some(Value::Array(calls)) => (calls.as_slice(), None),
+        call => (&[][..], call.or(said.get("function_call")).filter(|call| call.is_object())),
+    };
+    list.iter().chain(lone)
+}
+
+/// A call, or a piece of one unless it `begins` with it. Some have no `function` around name and
+/// arguments.
+fn tool_piece(call: &Value, begins: bool) -> ToolPiece {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let function = call.get("function").filter(|function| function.is_object()).unwrap_or(call);
+    let name = text(function.get("name"));
+    ToolPiece {
+        index: call.get("index").and_then(count),
+        id: text(call.get("id")),
+        arguments: arguments_of(function),
+        name,
+        begins,
+        beside: state::beside(call).map(Box::new),
+    }
+}
+
+/// What Gemini's endpoint for this protocol has beside a call; its own protocol's signatures are
+/// told in the same form.
+pub(super) fn extra_content(value: &Value) -> Map<String, Value> {
+    Map::from_iter([("extra_content".to_owned(), value.clone())])
+}
+
+#[cfg(test)]
+mod tests;
