@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use chorus::workflow::selector::parse;
+use chorus::workflow::stage::selector::parse;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 

@@ -4,46 +4,19 @@
 //! upstream call under it within one poll. A plain answer is that stream folded ([`Answer`]), so
 //! there is one path for streaming and not.
 
-mod alike;
-mod analyzer;
-mod ask;
-mod board;
-mod callers;
-mod consensus;
 mod context;
-mod critical;
-mod crowd;
-mod cut;
-mod direct;
-mod drafts;
+mod critical_path;
 mod engine;
 mod error;
-mod excerpt;
 mod failures;
-mod hedge;
-mod lenient;
 mod level;
-mod lineup;
-mod output;
-mod queued;
-mod reranker;
 mod run;
-pub mod selector;
-mod site;
-mod stand_in;
+pub mod stage;
 mod step;
-mod synthesizer;
 mod task;
-mod temperature;
 #[cfg(test)]
 mod tests;
-mod tool_list;
 pub mod trace;
-mod tracker;
-mod waits;
-mod window;
-mod worker;
-mod writers;
 
 use std::{
     collections::BTreeMap,
@@ -56,10 +29,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use crate::config::DEFAULT_WORKFLOW;
-pub use drafts::DraftsCut;
 pub use engine::{Engine, Route};
 pub use error::{WorkflowError, in_words};
 pub use failures::Failures;
+pub use stage::drafts::DraftsCut;
 pub use task::Task;
 pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};
 

@@ -6,11 +6,8 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Engine, RunWatch, StageKind,
-    crowd::Crowd,
-    drafts::DraftsCut,
-    tool_list::listed,
+    stage::{crowd::Crowd, drafts::DraftsCut, system::with_system, tool_list::listed},
     trace::{StageStatus, UsageRecord, Warning, millis},
-    worker::with_system,
 };
 use crate::{
     config::Price,

@@ -2,63 +2,32 @@
 //! together, and a stage is added as soon as its inputs are known. Quorum, grace, deadline and
 //! overrides are further steps here, not another loop.
 
+pub(super) mod cancel;
+pub(super) mod deadline;
+mod decide;
+mod outcome;
+pub(super) mod position;
+mod quorum;
+mod stages;
+mod state;
+
 use std::sync::Arc;
 
 use async_stream::stream;
 use futures::{StreamExt, stream::SelectAll};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::watch;
 
 use super::{
     Event,
-    board::{Board, Judging},
     context::RunContext,
-    critical::Chain,
-    site::{Site, rest_of},
-    stand_in::Reader,
-    step::{Analysis, Known, Step, Steps},
-    window::{Deadline, Window},
+    step::{Analysis, Known, Step, Steps, at, ready},
 };
-use crate::config::{Plan, Stage};
-
-/// Where a level stands in the plan.
-#[derive(Clone)]
-pub(super) struct Position {
-    /// Who reads its answer.
-    pub(super) reader: Reader,
-    /// The analyzer node in force above, for a level without its own.
-    pub(super) analyzer: Option<Stage>,
-    /// The analysis made above.
-    pub(super) analysis: watch::Receiver<Option<Known>>,
-    /// Until when the level above waits.
-    pub(super) end: Option<Deadline>,
-    /// Turns true when the level above can do without this one.
-    pub(super) stopped: Option<watch::Receiver<bool>>,
-    /// The nested workflows it is in, itself included; none at the top.
-    pub(super) path: Option<Arc<str>>,
-    /// What it began after.
-    pub(super) before: Chain,
-    /// Turn true when a level above has drafts enough.
-    pub(super) spare: Vec<watch::Receiver<bool>>,
-}
-
-impl Position {
-    pub(super) fn top() -> Self {
-        let (_, analysis) = watch::channel(Some(Known::default()));
-        Self {
-            reader: Reader::Client,
-            analyzer: None,
-            analysis,
-            end: None,
-            stopped: None,
-            path: None,
-            before: None,
-            spare: Vec::new(),
-        }
-    }
-}
+use crate::config::Plan;
+use deadline::Window;
+use decide::Judging;
+use position::Position;
+use stages::{Site, rest_of};
+use state::Board;
 
 /// Runs a level. The stream ends when everything in it has ended, finished calls' bodies included.
 pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Position) -> Steps {
@@ -73,6 +42,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
         }
         let (enough, own) = watch::channel(false);
         let site = Site {
+            nested: run_level,
             run: Arc::clone(&run),
             plan: Arc::clone(&plan),
             window,
@@ -202,21 +172,6 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                 Step::Done(_) => {}
             }
         }
-    })
-}
-
-/// A step that is due now.
-pub(super) fn ready(step: Step) -> Steps {
-    Box::pin(futures::stream::iter([step]))
-}
-
-/// A step that comes at its time; at once when that is over, before anything else is begun.
-pub(super) fn at(time: Instant, step: Step) -> Steps {
-    Box::pin(stream! {
-        if time > Instant::now() {
-            sleep_until(time).await;
-        }
-        yield step;
     })
 }
 

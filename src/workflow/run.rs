@@ -8,10 +8,10 @@ use super::{
     Engine, Event, Failed, Failures, Finished, Route, Run, RunStatus, RunSummary, RunWatch, Task,
     WorkflowError, WorkflowExecutionDetails,
     context::RunContext,
-    critical::{Chain, told},
-    direct::{self, Instead},
+    critical_path::{Chain, told},
     error::by_reason,
-    level::{Position, run_level},
+    level::{position::Position, run_level},
+    stage::direct::{self, Instead},
     step::{Failure, FailureKind, LevelOutcome, Step, Steps},
     trace::{LevelRecord, Spent, UsageRecord, Warning, millis},
 };

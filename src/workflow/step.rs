@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 
 use super::{
     Event, StageKind, StageReport,
-    critical::Chain,
+    critical_path::Chain,
     trace::{
         AnalyzerRecord, ErrorRecord, LevelRecord, RerankerRecord, SelectorRecord, StageStatus,
         SynthesizerRecord, WorkerRecord,
@@ -18,6 +18,8 @@ use crate::{
     llm::{CallStream, LlmError, LlmErrorKind},
     types::{FinishReason, Usage},
 };
+use async_stream::stream;
+use tokio::time::{Instant, sleep_until};
 
 /// What a stage reports to the loop of its level.
 pub(super) enum Step {
@@ -265,5 +267,20 @@ pub(super) fn report(
         detail,
         degrades,
         language: None,
+    })
+}
+
+/// A step that is due now.
+pub(super) fn ready(step: Step) -> Steps {
+    Box::pin(futures::stream::iter([step]))
+}
+
+/// A step that comes at its time; at once when that is over, before anything else is begun.
+pub(super) fn at(time: Instant, step: Step) -> Steps {
+    Box::pin(stream! {
+        if time > Instant::now() {
+            sleep_until(time).await;
+        }
+        yield step;
     })
 }

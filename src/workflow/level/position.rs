@@ -1,0 +1,48 @@
+//! Where a level stands in its plan.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::deadline::Deadline;
+use crate::{
+    config::Stage,
+    workflow::{critical_path::Chain, stage::fallback::Reader, step::Known},
+};
+
+/// Where a level stands in the plan.
+#[derive(Clone)]
+pub(in crate::workflow) struct Position {
+    /// Who reads its answer.
+    pub(in crate::workflow) reader: Reader,
+    /// The analyzer node in force above, for a level without its own.
+    pub(in crate::workflow) analyzer: Option<Stage>,
+    /// The analysis made above.
+    pub(in crate::workflow) analysis: watch::Receiver<Option<Known>>,
+    /// Until when the level above waits.
+    pub(in crate::workflow) end: Option<Deadline>,
+    /// Turns true when the level above can do without this one.
+    pub(super) stopped: Option<watch::Receiver<bool>>,
+    /// The nested workflows it is in, itself included; none at the top.
+    pub(in crate::workflow) path: Option<Arc<str>>,
+    /// What it began after.
+    pub(in crate::workflow) before: Chain,
+    /// Turn true when a level above has drafts enough.
+    pub(in crate::workflow) spare: Vec<watch::Receiver<bool>>,
+}
+
+impl Position {
+    pub(in crate::workflow) fn top() -> Self {
+        let (_, analysis) = watch::channel(Some(Known::default()));
+        Self {
+            reader: Reader::Client,
+            analyzer: None,
+            analysis,
+            end: None,
+            stopped: None,
+            path: None,
+            before: None,
+            spare: Vec::new(),
+        }
+    }
+}

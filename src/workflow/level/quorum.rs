@@ -1,0 +1,224 @@
+//! Who is waited for: quorum and grace, the deadline of the workers, the analyzer's choice.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    deadline::Deadline,
+    state::{Board, Running, Seat},
+};
+use crate::{
+    config::Member,
+    workflow::{
+        Event, StageKind,
+        critical_path::{Chain, Link},
+        step::{Failure, MemberOutcome, Overrides, Step, Steps, at, is_for_good, ready, report},
+        trace::{CallRecord, ErrorRecord, OverridesRecord, StageStatus, WorkerRecord},
+    },
+};
+
+impl Board {
+    /// What the members' endings bring about: the end of the drafting, once, or before it the end of
+    /// the grace that the others have.
+    pub(in crate::workflow) fn drafting(&mut self) -> Option<Steps> {
+        if self.drafted {
+            return None;
+        }
+        if !self.members.iter().any(|seat| matches!(seat, Seat::Running(_))) {
+            self.drafted = true;
+            return Some(ready(Step::Judge));
+        }
+        let rule = self.plan.policy.quorum.is_some() || self.lowered.is_some();
+        if !rule || self.grace || self.successes() < self.needed() {
+            return None;
+        }
+        self.grace = true;
+        let over = Instant::now().checked_add(self.plan.policy.grace)?;
+        Some(self.ends_with_level(at(over, Step::GraceOver)))
+    }
+
+    pub(in crate::workflow) fn successes(&self) -> usize {
+        let answered =
+            |seat: &&Seat| matches!(seat, Seat::Ended(outcome) if outcome.result.is_ok());
+        self.members.iter().filter(answered).count()
+    }
+
+    /// Whether it could go on with the answers that it has.
+    pub(super) fn has_enough(&self) -> bool {
+        self.successes() >= self.plan.policy.min_success
+    }
+
+    /// How many answers are enough: the quorum of the members that can still answer, and at least
+    /// `min_success`.
+    pub(super) fn needed(&self) -> usize {
+        let able = self.members.iter().filter(|seat| can_answer(seat)).count();
+        let planned = self.plan.policy.quorum.map_or(able, |quorum| quorum.of(able));
+        let needed = self.lowered.map_or(planned, |quorum| quorum.of(able).min(planned));
+        needed.max(self.plan.policy.min_success)
+    }
+
+    /// Cuts whoever has not answered within the grace.
+    pub(super) fn cut_stragglers(&mut self) -> Vec<Event> {
+        self.end_running(|_, running| match (&running.stop, running.tracker.has_begun()) {
+            (Some(stop), true) => {
+                // It ends at once, and its record comes as its last step.
+                stop.send_replace(true);
+                None
+            }
+            (Some(_), false) | (None, _) => Some((StageStatus::Cut, None)),
+        })
+    }
+
+    /// Ends whoever is at work when the workers' time is over. A nested level that has begun has
+    /// a deadline of its own that is no later, and may yet bring what it has.
+    pub(super) fn end_workers(&mut self) -> Vec<Event> {
+        let Some(deadline) = self.window.workers else { return Vec::new() };
+        let mut overdue = false;
+        let events = self.end_running(|member, running| {
+            overdue = true;
+            let busy_level = running.stop.is_some() && running.tracker.has_begun();
+            (!busy_level).then(|| (StageStatus::Timeout, Some((deadline, model_of(member)))))
+        });
+        self.overdue |= overdue;
+        events
+    }
+
+    /// Ends the members at work for which there is a status, all in the same moment.
+    pub(super) fn end_running(
+        &mut self,
+        mut how: impl FnMut(&Member, &Running) -> Option<(StageStatus, Option<(Deadline, String)>)>,
+    ) -> Vec<Event> {
+        let mut ended = Vec::new();
+        for (seat, member) in self.plan.members.iter().enumerate() {
+            let Some(Seat::Running(running)) = self.members.get(seat) else { continue };
+            let Some((status, deadline)) = how(member, running) else { continue };
+            running.cutter.cut();
+            let error = deadline.map(|(deadline, model)| deadline.error(&model));
+            let call = running.tracker.end(status, error.as_ref().map(ErrorRecord::from));
+            let chain = self.link(StageKind::Worker, member.name(), running);
+            ended.push((seat, member.name().to_owned(), call, error, chain));
+        }
+        let mut events = Vec::with_capacity(ended.len());
+        for (seat, name, call, error, chain) in ended {
+            let chain = chain.or_else(|| self.idle(&name));
+            let record = WorkerRecord { name, call, response: None, nested: None };
+            match error {
+                Some(error) => {
+                    let result = Err(Failure::of(&error));
+                    let outcome = MemberOutcome { record, result, overcome: Vec::new(), chain };
+                    events.push(self.member_ended(seat, outcome));
+                }
+                None => {
+                    if self.waits_for_stragglers() {
+                        self.decides(chain);
+                    }
+                    events.push(self.leave_out(seat, record, None));
+                }
+            }
+        }
+        events
+    }
+
+    /// Whether those that are cut were waited for: not after the quorum, where there is no grace. A
+    /// level that is stopped leaves it to the one above to say what was waited for there.
+    pub(in crate::workflow) fn waits_for_stragglers(&self) -> bool {
+        self.stopping || !self.plan.policy.grace.is_zero()
+    }
+
+    /// A stage ended that was waited for; one that had not begun decided nothing.
+    pub(in crate::workflow) fn decides(&mut self, chain: Chain) {
+        self.chain = chain.or_else(|| self.chain.take());
+    }
+
+    /// The chain of a member that the level ends before it could begin: it waited for an analysis
+    /// all the time.
+    pub(super) fn idle(&self, name: &str) -> Chain {
+        let waited = self.started.elapsed();
+        Some(Arc::new(Link {
+            stage: StageKind::Worker,
+            name: name.to_owned(),
+            level: self.path.clone(),
+            began: self.started,
+            ended: Instant::now(),
+            waited,
+            before: self.before.clone(),
+        }))
+    }
+
+    /// Takes a member out that is neither an answer nor a failure.
+    pub(super) fn leave_out(
+        &mut self,
+        seat: usize,
+        record: WorkerRecord,
+        detail: Option<&str>,
+    ) -> Event {
+        let CallRecord { status, duration_ms, .. } = record.call;
+        let name = record.name.clone();
+        if let Some(place) = self.members.get_mut(seat) {
+            *place = Seat::Out(Box::new(record));
+        }
+        let detail = detail.map(str::to_owned);
+        report(StageKind::Worker, &name, status, duration_ms, detail, false)
+    }
+
+    /// Applies what the analyzer chose, where it may: fewer workers, but no fewer than have to
+    /// succeed, none that has begun; and a lower quorum.
+    pub(super) fn choose(&mut self, chosen: Option<&Overrides>) -> Vec<Event> {
+        let Some(Overrides { workers, quorum }) = chosen.filter(|_| self.plan.policy.overrides)
+        else {
+            return Vec::new();
+        };
+        let before = self.needed();
+        let mut events = Vec::new();
+        if !workers.is_empty() && workers.len() >= self.plan.policy.min_success {
+            for seat in 0..self.members.len() {
+                let name = self.member_name(seat);
+                let Some(Seat::Running(running)) = self.members.get(seat) else { continue };
+                if workers.contains(&name) || running.tracker.has_begun() {
+                    continue;
+                }
+                running.cutter.cut();
+                let message = "the analyzer chose other workers for this task".to_owned();
+                let error = ErrorRecord { code: "not_chosen", message };
+                let call = running.tracker.end(StageStatus::Skipped, Some(error));
+                let record = WorkerRecord { name, call, response: None, nested: None };
+                events.push(self.leave_out(seat, record, Some("not_chosen")));
+            }
+        }
+        self.lowered = *quorum;
+        let needed = self.needed();
+        let kept = if events.is_empty() { Vec::new() } else { workers.clone() };
+        let lowered = (quorum.is_some() && needed < before).then_some(needed);
+        if let Some(analyzer) = &mut self.analyzer
+            && (!kept.is_empty() || lowered.is_some())
+        {
+            analyzer.overrides = Some(OverridesRecord { workers: kept, quorum: lowered });
+        }
+        events
+    }
+}
+
+/// Whether a member has answered or may yet: not one that was left out or failed for good. One that
+/// failed in another way stays in the count.
+pub(super) fn can_answer(seat: &Seat) -> bool {
+    match seat {
+        Seat::Empty | Seat::Running(_) => true,
+        Seat::Out(_) => false,
+        Seat::Ended(outcome) => match &outcome.result {
+            Ok(_) => true,
+            Err(failure) => {
+                let all_for_good = outcome.overcome.iter().all(|error| is_for_good(error.kind));
+                !(failure.is_for_good() && all_for_good)
+            }
+        },
+    }
+}
+
+/// Whom an error about a member names.
+pub(super) fn model_of(member: &Member) -> String {
+    match member {
+        Member::Leaf(leaf) => leaf.stage.model.clone(),
+        Member::Nested(plan) => plan.name.clone(),
+    }
+}

@@ -1,0 +1,127 @@
+//! Reading the JSON of small models: code fences and prose around it, numbers as strings.
+
+use serde_json::{Map, Value};
+
+/// Only this many places where an object may begin are tried, so that a hostile answer costs little.
+const TRIES: usize = 64;
+
+/// What `read` makes of the last JSON object it can use, whatever stands around it. What a model
+/// writes first may be a thought that it rejects, or the format said again.
+pub(in crate::workflow) fn last<T>(
+    text: &str,
+    read: impl FnMut(Map<String, Value>) -> Option<T>,
+) -> Option<T> {
+    // Braces of prose and of code have no key behind them.
+    let begins = |start: &usize| {
+        text.get(start.saturating_add(1)..).is_some_and(|rest| rest.trim_start().starts_with('"'))
+    };
+    let starts = text.rmatch_indices('{').map(|(start, _)| start).filter(begins).take(TRIES);
+    let mut objects = Vec::new();
+    let mut end = 0;
+    for start in starts.collect::<Vec<_>>().into_iter().rev() {
+        if start < end {
+            continue;
+        }
+        let Some(tail) = text.get(start..) else { continue };
+        // A stream reader stops at the end of the first value, so prose may follow it.
+        let mut values = serde_json::Deserializer::from_str(tail).into_iter::<Map<String, Value>>();
+        if let Some(Ok(object)) = values.next() {
+            end = start.saturating_add(values.byte_offset());
+            objects.push(object);
+        }
+    }
+    objects.into_iter().rev().find_map(read)
+}
+
+/// A finite number, also one in quotes.
+pub(in crate::workflow) fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+/// A non-empty string of at most `limit` characters, on one line.
+pub(in crate::workflow) fn line(value: &Value, limit: usize) -> Option<String> {
+    let text: String = value.as_str()?.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cut: String = text.chars().take(limit).collect();
+    (!cut.is_empty()).then_some(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(text: &str) -> Option<Value> {
+        last(text, |object| object.contains_key("a").then(|| object.into()))
+    }
+
+    #[test]
+    fn an_object_is_found_in_whatever_a_model_writes_around_it() {
+        for text in [
+            r#"{"a":1}"#,
+            "```json\n{\"a\": 1}\n```",
+            "Sure! Here it is: {\"a\":1}. Anything else?",
+            "I use braces {like this} before { \"a\":1}",
+            "{} {\"a\":1} {}",
+            "以下是结果：{\"a\":1}。",
+            // the last that can be used
+            "First {\"a\":2}, but on reflection {\"a\":1}",
+            "```json\n{\"a\":2}\n```\nCorrected:\n```json\n{\"a\":1}\n```\nSee {\"b\":3}.",
+            "{\"a\":1,\"b\":{\"a\":2},\"c\":\"{\\\"a\\\":3}\"}",
+            "{\"b\":{\"a\":2}} {\"a\":1}",
+        ] {
+            let found = object(text).map(|found| found["a"].clone());
+            assert_eq!(found, Some(json!(1)), "{text}");
+        }
+        for text in ["", "no", "[1,2]", "{\"a\":", "{a:1}", "{\"b\":{\"a\":2}}"] {
+            assert_eq!(object(text), None, "{text}");
+        }
+        let code = "if x { y(); }\n".repeat(99);
+        assert_eq!(object(&format!("{code}{{\"a\":1}}\n{code}")), Some(json!({"a": 1})));
+    }
+
+    #[test]
+    fn numbers_may_be_in_quotes_and_must_be_finite() {
+        assert_eq!(number(&json!(0.5)), Some(0.5));
+        assert_eq!(number(&json!(" 0.5 ")), Some(0.5));
+        assert_eq!(number(&json!("NaN")), None);
+        assert_eq!(number(&json!("hot")), None);
+        assert_eq!(number(&json!(null)), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn nonsense_never_panics(text in "\\PC{0,300}") {
+            let _ = object(&text);
+        }
+
+        #[test]
+        fn an_object_survives_prose_without_braces(
+            before in "[^{}]{0,40}", after in "[^{}]{0,40}", value in any::<i32>(),
+        ) {
+            let text = format!("{before}{{\"a\": {value}}}{after}");
+            prop_assert_eq!(object(&text), Some(json!({ "a": value })));
+        }
+
+        #[test]
+        fn of_several_objects_the_last_that_can_be_used_wins(
+            others in prop::collection::vec((any::<bool>(), any::<i32>(), "[^{}]{0,9}"), 0..9),
+            value in any::<i32>(),
+            nested in "[bc]",
+        ) {
+            let others: String = others.into_iter().map(|(is_used, other, prose)| {
+                let key = if is_used { "a" } else { "b" };
+                format!("{{\"{key}\": {other}}}{prose}")
+            }).collect();
+            let text = format!("{others}{{\"a\": {value}, \"{nested}\": {{\"a\": 0}}}} {{\"b\": 1}}");
+            prop_assert_eq!(object(&text).map(|found| found["a"].clone()), Some(json!(value)));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a model that answers says, as far as it was heard.
+
+use std::sync::Arc;
+
+use super::{
+    fallback::Reader,
+    model_call::{
+        MAX_OUTPUT_BYTES, ended_early, error as stage_error, plain, too_large, without_thoughts,
+    },
+    recorder::size,
+};
+use crate::{
+    llm::{CallEvent, Delta, LlmError, LlmErrorKind, Model},
+    types::FinishReason,
+    workflow::context::RunContext,
+};
+
+/// The output of a call, taken piece by piece.
+pub(in crate::workflow) struct Output {
+    reader: Reader,
+    model: Arc<Model>,
+    text: String,
+    bytes: usize,
+    /// What a client that waits for the whole answer gets at its end: when the model dies in the
+    /// middle, another one can still answer.
+    held: Option<Held>,
+    /// The client has a piece of the answer.
+    pub(in crate::workflow) spoke: bool,
+    /// As its call tells it.
+    pub(in crate::workflow) ending: Result<FinishReason, LlmError>,
+}
+
+struct Held {
+    run: Arc<RunContext>,
+    deltas: Vec<Delta>,
+    /// When the answer began, since the run did.
+    began_ms: Option<u64>,
+}
+
+/// What an item of its call means.
+pub(in crate::workflow) enum Said {
+    Nothing,
+    /// For the client.
+    Delta(Delta),
+    End,
+}
+
+impl Output {
+    pub(in crate::workflow) fn new(
+        reader: Reader,
+        model: &Arc<Model>,
+        run: &Arc<RunContext>,
+    ) -> Self {
+        let ending = Err(ended_early(model));
+        let model = Arc::clone(model);
+        let held = (reader.is_client() && !run.request.stream).then(|| Held {
+            run: Arc::clone(run),
+            deltas: Vec::new(),
+            began_ms: None,
+        });
+        Self { reader, model, text: String::new(), bytes: 0, held, spoke: false, ending }
+    }
+
+    pub(in crate::workflow) fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
+        let delta = match item {
+            Ok(CallEvent::Delta(delta)) => delta,
+            // What an attempt said that was broken off is taken back.
+            Ok(CallEvent::Started { .. }) => {
+                self.bytes = 0;
+                if let Some(held) = &mut self.held {
+                    (held.deltas, held.began_ms) = (Vec::new(), None);
+                }
+                return Said::Nothing;
+            }
+            Ok(CallEvent::Attempt(_) | CallEvent::Waiting { .. }) => return Said::Nothing,
+            Ok(CallEvent::Finished(completion)) => {
+                self.ending = Ok(completion.reason);
+                return Said::End;
+            }
+            Err(error) => {
+                self.ending = Err(error);
+                return Said::End;
+            }
+        };
+        self.bytes = self.bytes.saturating_add(size(&delta));
+        if self.bytes > MAX_OUTPUT_BYTES {
+            self.ending = Err(too_large(&self.model));
+            return Said::End;
+        }
+        if self.reader.is_client() {
+            let speaks = !matches!(delta, Delta::Reasoning(_) | Delta::State(_));
+            let Some(held) = &mut self.held else {
+                self.spoke |= speaks;
+                return Said::Delta(delta);
+            };
+            if speaks && held.began_ms.is_none() {
+                held.began_ms = Some(held.run.elapsed_ms());
+            }
+            held.deltas.push(delta);
+            return Said::Nothing;
+        }
+        if let Delta::Text(piece) = delta {
+            self.text.push_str(&piece);
+        }
+        Said::Nothing
+    }
+
+    /// What was held back, once it has ended well.
+    pub(super) fn release(&mut self) -> Vec<Delta> {
+        let held = self.held.take().filter(|_| self.ending.is_ok());
+        let Some(Held { run, deltas, began_ms }) = held else { return Vec::new() };
+        if let Some(began_ms) = began_ms {
+            self.spoke = true;
+            run.watch.first_token(began_ms);
+        }
+        deltas
+    }
+
+    /// How it ended as an answer, with the text for a parent: nothing is none where somebody else can
+    /// give one.
+    pub(in crate::workflow) fn ending(self) -> Result<(FinishReason, String), LlmError> {
+        let reason = self.ending?;
+        if self.reader.is_client() {
+            let is_told = self.spoke;
+            let reason = if is_told { reason } else { as_draft(reason, "", &self.model)? };
+            return Ok((reason, self.text));
+        }
+        let text = without_thoughts(self.text);
+        Ok((as_draft(reason, &text, &self.model)?, text))
+    }
+}
+
+/// How the output ended as a draft for the parent, which takes neither nothing nor what was
+/// withheld.
+fn as_draft(reason: FinishReason, text: &str, model: &Model) -> Result<FinishReason, LlmError> {
+    let (kind, what) = match reason {
+        FinishReason::ContentFilter => {
+            (LlmErrorKind::ContentFilter, "the upstream withheld the answer")
+        }
+        _ if text.trim().is_empty() => (LlmErrorKind::Empty, "it answered without any text"),
+        reason => return Ok(plain(reason)),
+    };
+    Err(stage_error(model, kind, what))
+}

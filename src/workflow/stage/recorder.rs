@@ -1,0 +1,521 @@
+//! The record of a stage while it works. The stage fills it; its level can end it when it has to.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    excerpt,
+    temperature::Chosen,
+    waits::{Wait, Waits},
+};
+use crate::{
+    config::Endpoint,
+    llm::{Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind, Model},
+    types::Usage,
+    workflow::{
+        StageKind,
+        context::{Cost, RunContext, failure_status},
+        critical_path::{Chain, Link, Stopwatch},
+        level::deadline::Deadline,
+        trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
+    },
+};
+
+/// Fills a [`CallRecord`] while calls are made for a stage. Clones share it.
+#[derive(Clone)]
+pub(in crate::workflow) struct Tracker {
+    run: Arc<RunContext>,
+    until: Option<Deadline>,
+    entry: Arc<Mutex<Entry>>,
+    stopwatch: Stopwatch,
+    /// Its first piece of output has come.
+    spoke: Arc<Notify>,
+    /// Who wants to know that a call has to wait.
+    waits: Option<Arc<Waits>>,
+}
+
+/// What is known of a stage.
+#[derive(Default)]
+struct Entry {
+    began: Option<Instant>,
+    ended: Option<Instant>,
+    /// What it began after.
+    before: Chain,
+    /// What the upstreams took so far.
+    waited: Duration,
+    /// Since when the call under way speaks: from then on all of its time is its upstream's.
+    speaks: Option<Instant>,
+    record: CallRecord,
+    usage: Usage,
+    /// Of the latest call that ended by itself: the one whose output is the stage's.
+    answering: Usage,
+    /// What calls cost that another one outran, estimated.
+    lost: Usage,
+    cost: Cost,
+    flight: Option<Flight>,
+    /// The call under way wants a tool called.
+    called: bool,
+    /// The second of two calls, before either has spoken.
+    second: Option<Flight>,
+}
+
+/// Which of two calls: the record is about the first one, until the second one speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::workflow) enum Place {
+    First,
+    Second,
+}
+
+/// A call that has not ended.
+struct Flight {
+    model: Arc<Model>,
+    prompt_bytes: usize,
+    output_bytes: usize,
+    /// Waiting for permits since then: nothing was sent yet.
+    waiting: Option<Instant>,
+    attempt: Option<Underway>,
+}
+
+/// An attempt that has not ended.
+struct Underway {
+    endpoint: usize,
+    since: Instant,
+    /// What was sent.
+    temperature: Option<f32>,
+}
+
+impl Underway {
+    fn new(endpoint: usize, temperature: Option<f32>) -> Self {
+        Self { endpoint, since: Instant::now(), temperature }
+    }
+}
+
+impl Flight {
+    fn new(model: &Arc<Model>, call: &Call) -> Self {
+        Self {
+            model: Arc::clone(model),
+            prompt_bytes: excerpt::weight(&call.messages)
+                + call.appendix.as_ref().map_or(0, |text| text.len()),
+            output_bytes: 0,
+            waiting: Some(Instant::now()),
+            attempt: None,
+        }
+    }
+}
+
+impl Tracker {
+    /// Of a stage that may have to wait before it begins, with the model that is asked first (none
+    /// for a nested level). No call goes on beyond `until`.
+    pub(in crate::workflow) fn new(
+        run: &Arc<RunContext>,
+        until: Option<Deadline>,
+        model: &str,
+    ) -> Self {
+        let record = CallRecord { model: model.to_owned(), ..CallRecord::default() };
+        let entry = Entry { record, ..Entry::default() };
+        let (entry, stopwatch) = (Arc::new(Mutex::new(entry)), Stopwatch::default());
+        Self { run: Arc::clone(run), until, entry, stopwatch, spoke: Arc::default(), waits: None }
+    }
+
+    /// The same; what its calls wait for is sent there.
+    pub(super) fn telling_of_waits(self, to: Arc<Waits>) -> Self {
+        Self { waits: Some(to), ..self }
+    }
+
+    /// The stage begins, after what it had to wait for.
+    pub(in crate::workflow) fn begin(&self, before: Chain) {
+        let mut entry = self.entry();
+        entry.record.started_ms = self.run.elapsed_ms();
+        entry.began = Some(Instant::now());
+        entry.before = before;
+        self.stopwatch.take();
+    }
+
+    /// Runs while the stage has nothing to do.
+    pub(in crate::workflow) fn stopwatch(&self) -> Stopwatch {
+        self.stopwatch.clone()
+    }
+
+    /// Waits for the first piece of output, whatever it is.
+    pub(in crate::workflow) async fn spoken(&self) {
+        self.spoke.notified().await;
+    }
+
+    /// The chain that the stage is the last of; none when it did not begin.
+    pub(in crate::workflow) fn chain(
+        &self,
+        stage: StageKind,
+        name: &str,
+        level: Option<&Arc<str>>,
+    ) -> Chain {
+        let entry = self.entry();
+        Some(Arc::new(Link {
+            stage,
+            name: name.to_owned(),
+            level: level.map(Arc::clone),
+            began: entry.began?,
+            ended: entry.ended.unwrap_or_else(Instant::now),
+            waited: entry.waited,
+            before: entry.before.clone(),
+        }))
+    }
+
+    pub(in crate::workflow) fn has_begun(&self) -> bool {
+        self.entry().began.is_some()
+    }
+
+    /// Whether the deadline came.
+    pub(in crate::workflow) fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until.is_over())
+    }
+
+    /// A (further) model is asked.
+    pub(in crate::workflow) fn asks(&self, model: &Model, chosen: Option<Chosen>) {
+        let mut entry = self.entry();
+        if entry.record.model != model.config().name {
+            entry.record.model.clone_from(&model.config().name);
+            entry.record.first_token_ms = None;
+        }
+        entry.record.temperature = chosen.map(|chosen| chosen.value);
+        entry.record.temperature_source = chosen.map(|chosen| chosen.source);
+    }
+
+    /// Makes a call, unless the deadline came: then there is only its failure, from [`Self::next`].
+    pub(in crate::workflow) fn call(&self, model: &Arc<Model>, call: Call) -> CallStream {
+        if self.is_over() {
+            return Box::pin(futures::stream::empty());
+        }
+        let flight = Flight::new(model, &call);
+        let mut entry = self.entry();
+        entry.called = false;
+        if let Some(left) = entry.flight.replace(flight) {
+            entry.hang_up(&left);
+            entry.settle(&left, &self.run);
+        }
+        drop(entry);
+        model.call(call)
+    }
+
+    /// Makes a second call, because the first one is late.
+    pub(super) fn second_call(&self, model: &Arc<Model>, call: Call) -> CallStream {
+        let mut entry = self.entry();
+        entry.record.hedged = true;
+        entry.second = Some(Flight::new(model, &call));
+        drop(entry);
+        model.call(call)
+    }
+
+    /// What the call says next, noted; the deadline is one of its failures.
+    pub(in crate::workflow) async fn next(
+        &self,
+        stream: &mut CallStream,
+    ) -> Option<Result<CallEvent, LlmError>> {
+        let item = self.bounded(stream).await;
+        match &item {
+            Some(Ok(event)) => self.note(event),
+            Some(Err(error)) => self.note_failure(error, Place::First),
+            None => {}
+        }
+        item
+    }
+
+    /// As [`Self::next`], of one of two calls that have not spoken. Its first word is not noted: the
+    /// stage that hears it will.
+    pub(super) async fn overhear(
+        &self,
+        place: Place,
+        stream: &mut CallStream,
+    ) -> Option<Result<CallEvent, LlmError>> {
+        let item = self.bounded(stream).await;
+        match (&item, place) {
+            (Some(Ok(CallEvent::Delta(_) | CallEvent::Finished(_))) | None, _) => {}
+            (Some(Ok(event)), Place::First) => self.note(event),
+            (Some(Ok(event)), Place::Second) => self.note_second(event),
+            (Some(Err(error)), place) => self.note_failure(error, place),
+        }
+        item
+    }
+
+    async fn bounded(&self, stream: &mut CallStream) -> Option<Result<CallEvent, LlmError>> {
+        match self.until {
+            None => stream.next().await,
+            // A call that always has something to say would never see the timer.
+            Some(until) if until.is_over() => Some(Err(self.deadline_error(until))),
+            Some(until) => match timeout_at(until.at, stream.next()).await {
+                Ok(item) => item,
+                Err(_) => Some(Err(self.deadline_error(until))),
+            },
+        }
+    }
+
+    fn note_failure(&self, error: &LlmError, place: Place) {
+        let mut entry = self.entry();
+        entry.silent(&self.stopwatch);
+        let cut = error.kind == LlmErrorKind::Timeout;
+        // What was refused cost nothing; what was being written did.
+        if let Some(flight) = entry.flight(place).take()
+            && (cut || flight.output_bytes > 0)
+        {
+            entry.hang_up(&flight);
+            entry.settle(&flight, &self.run);
+        }
+    }
+
+    /// The record is still about the first call.
+    fn note_second(&self, event: &CallEvent) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        let Some(second) = &mut entry.second else { return };
+        match event {
+            CallEvent::Started { endpoint, temperature, .. } => {
+                second.waiting = None;
+                second.attempt = Some(Underway::new(*endpoint, *temperature));
+                self.run.watch.attempt_began();
+            }
+            CallEvent::Attempt(attempt) => {
+                second.attempt = None;
+                entry.record.attempts += 1;
+                entry.record.calls.push(AttemptRecord::from(attempt));
+            }
+            CallEvent::Waiting { .. } | CallEvent::Delta(_) | CallEvent::Finished(_) => {}
+        }
+    }
+
+    /// One of two calls speaks, which the record is about already. The other one, if it has not failed, is hung up on: what it was
+    /// sent is paid for.
+    pub(super) fn speaks(&self, place: Place) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        if place == Place::Second {
+            std::mem::swap(&mut entry.flight, &mut entry.second);
+            let attempt = entry.flight.as_ref().and_then(|flight| flight.attempt.as_ref());
+            if let Some(temperature) = attempt.map(|attempt| attempt.temperature) {
+                entry.record.sent(temperature);
+            }
+        }
+        let Some(lost) = entry.second.take() else { return };
+        if lost.attempt.is_none() {
+            return;
+        }
+        entry.hang_up(&lost);
+        let usage = entry.settled(&lost, &self.run);
+        entry.lost += usage;
+    }
+
+    fn deadline_error(&self, until: Deadline) -> LlmError {
+        until.error(&self.entry().record.model)
+    }
+
+    fn note(&self, event: &CallEvent) {
+        let mut guard = self.entry();
+        let entry = &mut *guard;
+        match event {
+            CallEvent::Started { queued, endpoint, temperature } => {
+                entry.record.queued_ms += millis(*queued);
+                entry.record.sent(*temperature);
+                if let Some(flight) = &mut entry.flight {
+                    flight.waiting = None;
+                    flight.attempt = Some(Underway::new(*endpoint, *temperature));
+                }
+                self.run.watch.attempt_began();
+            }
+            CallEvent::Attempt(attempt) => {
+                if let Some(flight) = &mut entry.flight {
+                    flight.attempt = None;
+                }
+                entry.record.attempts += 1;
+                entry.record.sent(attempt.temperature);
+                entry.record.calls.push(AttemptRecord::from(attempt));
+            }
+            CallEvent::Delta(delta) => {
+                entry.called |= matches!(delta, Delta::ToolCall(_));
+                if let Some(flight) = &mut entry.flight {
+                    flight.output_bytes += size(delta);
+                }
+                if entry.speaks.is_none() {
+                    entry.waited += self.stopwatch.take();
+                    entry.speaks = Some(Instant::now());
+                    self.spoke.notify_one();
+                }
+                let speaks = !matches!(delta, Delta::Reasoning(_) | Delta::State(_));
+                if speaks && entry.record.first_token_ms.is_none() {
+                    let began = entry.began.map(|began| millis(began.elapsed()));
+                    entry.record.first_token_ms = began;
+                }
+            }
+            CallEvent::Waiting { pause, code } => {
+                if let Some(waits) = &self.waits {
+                    // Nobody listens any more once the call has spoken.
+                    waits.push(Wait { pause: *pause, code });
+                }
+            }
+            CallEvent::Finished(Completion { reason, usage }) => {
+                entry.silent(&self.stopwatch);
+                let flight = entry.flight.take();
+                let price = flight.and_then(|flight| flight.model.config().price);
+                entry.usage += *usage;
+                entry.answering = *usage;
+                entry.cost.add(Cost::of(usage, price));
+                self.run.spend(usage, price);
+                entry.record.finish_reason = Some(reason.as_str());
+            }
+        }
+    }
+
+    /// Whether the last call wanted a tool called.
+    pub(super) fn called_tool(&self) -> bool {
+        self.entry().called
+    }
+
+    /// Whether a call has got its permits, or the stage is over.
+    pub(super) fn was_sent(&self) -> bool {
+        let entry = self.entry();
+        let in_flight = entry.flight.as_ref().is_some_and(|flight| flight.attempt.is_some());
+        in_flight || entry.record.attempts > 0 || entry.ended.is_some()
+    }
+
+    /// Since when the call that is being made waits for its permits.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.entry().flight.as_ref().and_then(|flight| flight.waiting)
+    }
+
+    /// How long the calls waited for permits so far.
+    pub(in crate::workflow) fn queued(&self) -> Duration {
+        Duration::from_millis(self.entry().record.queued_ms)
+    }
+
+    /// What the call cost that gave the stage its output; those before it, which came to nothing,
+    /// are only in the record.
+    pub(super) fn answering(&self) -> Usage {
+        self.entry().answering
+    }
+
+    /// The record of a stage that did its work.
+    pub(super) fn ok(&self) -> CallRecord {
+        self.end(StageStatus::Ok, None)
+    }
+
+    /// The record of one that did not.
+    pub(in crate::workflow) fn failed(&self, error: &LlmError) -> CallRecord {
+        let status = match error.kind {
+            LlmErrorKind::UnsupportedInput => StageStatus::Skipped,
+            kind => failure_status(kind == LlmErrorKind::Timeout),
+        };
+        self.end(status, Some(ErrorRecord::from(error)))
+    }
+
+    /// The record of a stage that ends here, whatever it was doing: a call that was sent and has not
+    /// ended is estimated, for it was paid for.
+    pub(in crate::workflow) fn end(
+        &self,
+        status: StageStatus,
+        error: Option<ErrorRecord>,
+    ) -> CallRecord {
+        let mut entry = self.entry();
+        entry.silent(&self.stopwatch);
+        entry.ended = Some(Instant::now());
+        if let Some(flight) = entry.flight.take() {
+            if let Some(since) = flight.waiting {
+                entry.record.queued_ms += millis(since.elapsed());
+            }
+            entry.end(&flight, &self.run);
+        }
+        if let Some(second) = entry.second.take() {
+            entry.end(&second, &self.run);
+        }
+        let mut usage = entry.usage;
+        usage += entry.lost;
+        let mut record = entry.record.clone();
+        match entry.began {
+            Some(began) => record.duration_ms = millis(began.elapsed()),
+            None => record.started_ms = self.run.elapsed_ms(),
+        }
+        CallRecord {
+            status,
+            success: status == StageStatus::Ok,
+            error,
+            usage: UsageRecord::new(&usage, entry.cost.known()),
+            ..record
+        }
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Entry> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn flight(&mut self, place: Place) -> &mut Option<Flight> {
+        match place {
+            Place::First => &mut self.flight,
+            Place::Second => &mut self.second,
+        }
+    }
+
+    /// No call speaks any more: what the upstream took is known.
+    fn silent(&mut self, stopwatch: &Stopwatch) {
+        let waited = stopwatch.take();
+        self.waited += self.speaks.take().map_or(waited, |since| since.elapsed());
+    }
+
+    /// Ends a call that nobody waits for any more. Between two attempts there is nothing to count:
+    /// the one before was refused, or it would not be made again.
+    fn end(&mut self, flight: &Flight, run: &RunContext) {
+        if flight.attempt.is_some() || flight.output_bytes > 0 {
+            self.hang_up(flight);
+            self.settle(flight, run);
+        }
+    }
+
+    /// Files the attempt under way, if there is one.
+    fn hang_up(&mut self, flight: &Flight) {
+        let Some(Underway { endpoint, since, .. }) = &flight.attempt else { return };
+        let name = flight.model.config().endpoints.get(*endpoint).map(Endpoint::authority);
+        self.record.attempts += 1;
+        self.record.calls.push(AttemptRecord {
+            endpoint: name.unwrap_or_default(),
+            outcome: "cancelled",
+            ms: millis(since.elapsed()),
+        });
+    }
+
+    /// Counts what a call that was hung up on will have cost: nobody tells.
+    fn settle(&mut self, flight: &Flight, run: &RunContext) {
+        if flight.waiting.is_none() {
+            let usage = self.settled(flight, run);
+            self.usage += usage;
+        }
+    }
+
+    /// What a call that was sent will have cost; its price is added.
+    fn settled(&mut self, flight: &Flight, run: &RunContext) -> Usage {
+        let tokens = |bytes: usize| u64::try_from(bytes / 4).unwrap_or(u64::MAX);
+        let usage = Usage {
+            prompt_tokens: tokens(flight.prompt_bytes),
+            completion_tokens: tokens(flight.output_bytes),
+            estimated: true,
+            ..Usage::default()
+        };
+        let price = flight.model.config().price;
+        self.cost.add(Cost::of(&usage, price));
+        run.spend(&usage, price);
+        usage
+    }
+}
+
+/// Bytes of a piece of output.
+pub(in crate::workflow) fn size(delta: &Delta) -> usize {
+    match delta {
+        Delta::Text(text) | Delta::Reasoning(text) => text.len(),
+        Delta::ToolCall(call) => call.arguments.len(),
+        Delta::State(_) => 0,
+    }
+}
