@@ -6,6 +6,7 @@
 //! into the dialect's bytes. `state` holds the config in use, and swaps it.
 
 mod auth;
+mod caller;
 mod content;
 mod cors;
 mod dialect;
@@ -15,7 +16,6 @@ mod error;
 mod extract;
 mod form;
 mod frames;
-mod lifecycle;
 mod listener;
 mod observe;
 mod ollama;
@@ -24,7 +24,7 @@ mod ops;
 mod passthrough;
 mod paths;
 mod progress;
-mod pulse;
+mod reloads;
 mod responses;
 mod state;
 #[cfg(test)]
@@ -32,7 +32,6 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 mod tools;
-mod unread;
 mod wire;
 
 use std::{convert::Infallible, future::Future, sync::Arc};

@@ -12,7 +12,7 @@ mod turn;
 mod usage;
 
 pub use chat::{Image, Message, Part, Role, ToolCall};
-pub use ids::{RequestId, WorkflowId};
+pub use ids::{RequestId, WorkflowId, random_id};
 pub use keys::{keys_in, without_keys};
 pub use progress::{marked, without_progress};
 pub use request::{

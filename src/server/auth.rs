@@ -11,7 +11,11 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
-use super::{cors, error::AppError, observe::Caller, ops};
+use super::{
+    caller::{Caller, Welcome, presented_key},
+    cors,
+    error::AppError,
+};
 use crate::config::{Client, Config};
 
 /// Whether the listener can be reached from this machine only.
@@ -33,11 +37,6 @@ struct Member {
     name: Arc<str>,
     key_sha256: [u8; 32],
 }
-
-/// An extension of every request that came with a key where one is needed: it may see what tells of
-/// the config.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Welcome;
 
 impl Door {
     /// The rules of a config.
@@ -78,7 +77,9 @@ impl Door {
             return Some(cors::preflight(request.headers()));
         }
         match self.check_key(request.headers()) {
-            Err(error) if !ops::is_open(request.uri()) => return Some(error.into_response()),
+            Err(error) if !super::paths::is_open(request.uri()) => {
+                return Some(error.into_response());
+            }
             Err(_) => {}
             Ok(client) => {
                 let extensions = request.extensions_mut();
@@ -149,20 +150,6 @@ impl Member {
     fn of(client: &Client) -> Self {
         Self { name: Arc::from(client.name.as_str()), key_sha256: client.key_sha256 }
     }
-}
-
-/// Who a request is from, as far as one caller's things must be kept from another's: its key, if
-/// it sent one. Not checked here.
-pub(super) fn client(headers: &HeaderMap) -> [u8; 32] {
-    Sha256::digest(presented_key(headers).unwrap_or_default()).into()
-}
-
-fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
-        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
-    });
-    bearer.or_else(|| Some(headers.get("x-api-key")?.as_bytes().trim_ascii()))
 }
 
 /// As Ollama: an IP, `localhost`, the machine's name, `*.localhost|.local|.internal`, or

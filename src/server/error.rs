@@ -18,7 +18,6 @@ use crate::{
     types::WorkflowId,
     workflow::{Failed, WorkflowError, WorkflowExecutionDetails, in_words},
 };
-pub(super) use body::ErrorBody;
 
 /// Names the run on every response that has one, all of them where there are several.
 const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");
@@ -206,11 +205,6 @@ impl AppError {
             _ if status.is_client_error() => "invalid_request_error",
             _ => "api_error",
         }
-    }
-
-    /// The JSON object that tells it: a response's body, or an event of a stream.
-    pub(super) fn body(&self, dialect: Dialect) -> ErrorBody<'_> {
-        ErrorBody::of(self, dialect)
     }
 
     fn retry_after(&self) -> Option<Duration> {

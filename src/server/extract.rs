@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 pub(super) use parted::Parted;
 
-use super::{App, error::AppError, observe::Caller};
+use super::{App, caller::Caller, error::AppError};
 
 /// How long a client may pause while it sends its body.
 const BODY_PAUSE: Duration = Duration::from_secs(30);

@@ -1,9 +1,10 @@
 //! The one place that turns a run's events into an HTTP response: when headers go out, what a
 //! silent stream sends, and how it ends. What each event looks like is the dialect's [`Encoder`].
 
-mod flow;
-mod stencil;
-mod telling;
+mod body;
+mod encode;
+mod encoder;
+mod template;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -24,82 +25,31 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     App,
-    drains::Drains,
+    caller::Caller,
     error::{AppError, name_runs},
-    lifecycle::Lifecycle,
-    observe::{Caller, RequestLog},
     progress::Language,
 };
 use crate::{
     config::Progress,
-    llm::{StatePiece, ToolCallDelta},
     types::{Request, WorkflowId},
-    workflow::{Answer, Event, Finished, Route, Run, RunStatus},
+    workflow::{Route, Run, RunStatus},
 };
+use body::{Events, Telling};
+use encode::Step;
+pub(super) use encoder::Encoder;
+use encoder::Live;
+use write::Framing;
 
-pub(super) use flow::Channel;
-pub(super) use flow::Flow;
-use flow::Step;
-pub(super) use stencil::{Gap, NUMBER, Stencil, TEXT};
-use telling::{Events, Telling};
+pub(super) use encode::{Channel, Flow};
+pub(super) use template::{Gap, NUMBER, Stencil, TEXT};
 #[cfg(test)]
 pub(super) use tests::{written, written_of};
-use write::Framing;
 pub(super) use write::{Frames, object_bytes};
 
 /// How long a stream's headers wait, at most, once a stage has ended or a worker has begun its draft.
 const SIGN_HOLD: Duration = Duration::from_secs(1);
 
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
-
-/// One dialect's form of an answer; one per request.
-pub(super) trait Encoder: Send + Unpin + 'static {
-    /// What follows is of this run, counted from 0; only a response of several runs needs to know.
-    fn turn_to(&mut self, _run: usize) {}
-
-    /// Whether the run that finished was the last one to.
-    fn is_complete(&self) -> bool {
-        true
-    }
-
-    /// What a stream begins with; called once, before anything else is encoded.
-    fn opening(&mut self, _frames: &mut Frames) {}
-
-    /// A piece of the answer, never empty.
-    fn text(&mut self, text: &str, frames: &mut Frames);
-
-    /// A piece of the reasoning channel, never empty and never after a piece of the answer.
-    fn reasoning(&mut self, text: &str, frames: &mut Frames);
-
-    /// A piece of a tool call.
-    fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames);
-
-    /// Something the model wants back with the turn; nothing where the form has no place for it.
-    fn state(&mut self, _piece: &StatePiece, _frames: &mut Frames) {}
-
-    /// The end of a complete answer, without the framing's own terminator.
-    ///
-    /// # Errors
-    /// When the answer cannot be told in this form; then nothing was pushed.
-    fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError>;
-
-    /// A failure after headers were sent, without the framing's own terminator. `false`: this form
-    /// has none of its own, and the dialect's error object is sent.
-    fn failed(&mut self, _error: &AppError, _frames: &mut Frames) -> bool {
-        false
-    }
-
-    /// An object that changes nothing, for a framing without comments; forms that are only ever
-    /// told as SSE need none.
-    fn heartbeat(&self, _frames: &mut Frames) {}
-
-    /// The whole answer as one JSON object, of the runs so far where there are several;
-    /// `answer.reasoning` is empty when it is not wanted.
-    ///
-    /// # Errors
-    /// When the answer cannot be told in this form.
-    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError>;
-}
 
 /// A request read from its dialect, ready to run.
 pub(super) struct Question<E> {
@@ -115,21 +65,6 @@ pub(super) struct Question<E> {
     pub(super) include_workflow: bool,
     /// How it wants to be told.
     pub(super) encoder: E,
-}
-
-/// An event and which run of the response it is of.
-type Told = (usize, Event);
-
-/// What a response needs to know beside its events.
-struct Live {
-    /// Its runs; at least one.
-    ids: Vec<WorkflowId>,
-    lifecycle: Lifecycle,
-    /// Who reads the run to its end once the answer is told.
-    drains: Arc<Drains>,
-    log: RequestLog,
-    header_hold: Duration,
-    heartbeat: Duration,
 }
 
 /// Runs a question and answers it, with the run's failure as long as no headers were sent.
@@ -200,7 +135,7 @@ async fn whole<E: Encoder>(
     include_workflow: bool,
 ) -> Result<Response, AppError> {
     let fold = |run: Run| async {
-        let folded = run.fold().await.ok_or(flow::NO_ENDING)?;
+        let folded = run.fold().await.ok_or(encode::NO_ENDING)?;
         folded.map_err(|failed| AppError::Run { failed, include_workflow })
     };
     let folded = tokio::select! {

@@ -1,6 +1,10 @@
 //! The listener: our own accept loop on hyper, because axum's has no header timeout, no say in the
 //! backlog, and a drain that waits for ever.
 
+pub(super) mod drain_body;
+pub(super) mod shutdown;
+pub(super) mod timer_keepalive;
+
 use std::{
     convert::Infallible, error::Error, future::Future, io, net::SocketAddr, pin::pin,
     time::Duration,
@@ -24,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::lifecycle::Lifecycle;
+use shutdown::Lifecycle;
 
 /// Connections the kernel may hold for us while we are busy.
 const BACKLOG: i32 = 1024;

@@ -2,11 +2,10 @@
 //! error, and one log line when it is really over.
 
 use std::{
-    borrow::Cow,
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -24,11 +23,10 @@ use tracing::{Instrument, Level, Span, field};
 
 use super::{
     App,
+    caller::{Caller, RequestLog, shown, shown_of},
     dialect::{self, Dialect},
     error::AppError,
-    ops,
-    pulse::Beating,
-    unread::Unread,
+    listener::{drain_body::Unread, timer_keepalive::Beating},
 };
 use crate::{
     types::{self, RequestId},
@@ -43,59 +41,8 @@ const NEGOTIATED_BY: HeaderValue = HeaderValue::from_static("Accept, User-Agent"
 const HOPS: HeaderName = HeaderName::from_static(types::HOPS);
 /// A panic below; where it was, the panic itself says on standard error.
 const FAULT: AppError = AppError::Internal("Chorus failed at this request; please report it");
-/// What a log line shows of a path or a model name that a client made up.
-const SHOWN_CHARS: usize = 120;
 /// And of an error's words; the client has all of them.
 const ERROR_CHARS: usize = 160;
-
-/// Who asks and how they want to be answered; an extension of every request.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    /// Sent back as `x-request-id`.
-    pub(super) request_id: RequestId,
-    /// How streams are framed and errors shaped.
-    pub(super) dialect: Dialect,
-    /// The name of the `[[client]]` whose key came with it.
-    pub(super) client: Option<Arc<str>>,
-    /// `?include_workflow=true`.
-    pub(super) include_workflow: bool,
-    /// How many times Chorus has asked Chorus on the way here.
-    pub(super) hops: u32,
-    /// Where to say what the log line should tell.
-    pub(super) log: RequestLog,
-}
-
-/// What handlers add to the log line of their request.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RequestLog(Arc<Mutex<Told>>);
-
-#[derive(Debug, Default)]
-struct Told {
-    model: Option<String>,
-    runs: Vec<RunWatch>,
-    failure: Option<Arc<AppError>>,
-}
-
-impl RequestLog {
-    /// The model name the client asked for.
-    pub(super) fn model(&self, name: &str) {
-        self.told().model = Some(shown(name).into_owned());
-    }
-
-    /// A run made for the request.
-    pub(super) fn run(&self, watch: RunWatch) {
-        self.told().runs.push(watch);
-    }
-
-    /// The request failed after its headers were sent.
-    pub(super) fn failed(&self, error: Arc<AppError>) {
-        self.told().failure = Some(error);
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A request's place among those in flight; none for the probes.
 pub(super) type Permit = Option<OwnedSemaphorePermit>;
@@ -257,7 +204,7 @@ impl Drop for Record {
 fn is_probe(method: &Method, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     *method == Method::HEAD
-        || ops::is_probe(path)
+        || super::paths::is_probe(path)
         || path.is_empty()
         || path.ends_with("/api/version")
         || matches!(path, "/metrics" | "/healthz" | "/livez" | "/readyz" | "/ping" | "/favicon.ico")
@@ -298,17 +245,4 @@ impl Drop for Observed {
         let _entered = self.span.enter();
         self.body = Body::empty();
     }
-}
-
-/// A text of the client's as it may stand in a line; nearly always as it is.
-fn shown(text: &str) -> Cow<'_, str> {
-    shown_of(text, SHOWN_CHARS)
-}
-
-/// At most so many characters of it.
-fn shown_of(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Cow::Borrowed(text);
-    }
-    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }

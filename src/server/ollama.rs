@@ -11,20 +11,19 @@ mod wire;
 use axum::{Json, http::Uri, response::Response};
 use serde::Serialize;
 
+use super::{
+    App,
+    caller::Caller,
+    error::AppError,
+    extract::Inbound,
+    frames::{self, Question},
+};
+use crate::workflow::Route;
 #[cfg(test)]
 pub(super) use models::capabilities;
 pub(super) use models::{ps, show, tags};
 use reply::{Form, OllamaReply};
 use request::{Asked, ChatRequest, GenerateRequest};
-
-use super::{
-    App,
-    error::AppError,
-    extract::Inbound,
-    frames::{self, Question},
-    observe::Caller,
-};
-use crate::workflow::Route;
 
 /// `POST /api/chat`.
 pub(super) async fn chat(app: App, inbound: Inbound<ChatRequest>) -> Result<Response, AppError> {

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 pub(super) use completions::{completions, plain_reply as completion_reply};
 use reply::ChatReply;
-pub(super) use reply::random_id;
 use request::ChatRequest;
 pub(super) use request::{Stop, named_effort, stop_sequences};
 

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{App, auth::Welcome, dialect, state::Reloads};
+use super::{App, caller::Welcome, paths::is_verbose, reloads::Reloads};
 use crate::llm::ModelHealth;
 
 /// The answer of `GET /health`, which is Chorus' own.
@@ -74,20 +74,4 @@ pub(super) async fn ready(
     };
     let models = if welcome.is_some() { missing } else { Vec::new() };
     (code, Json(Ready { status, models }))
-}
-
-/// What is answered however busy the server is: Ollama's clients probe the root, supervisors
-/// `/health` and `/ready`.
-pub(super) fn is_probe(path: &str) -> bool {
-    matches!(path, "/" | "/ollama" | "/ollama/" | "/health" | "/ready")
-}
-
-/// Those of them that tell nothing of anybody and so are answered whoever asks.
-pub(super) fn is_open(uri: &Uri) -> bool {
-    is_probe(uri.path()) && !is_verbose(uri)
-}
-
-/// `?verbose`, with or without a value that says yes.
-fn is_verbose(uri: &Uri) -> bool {
-    dialect::query(uri, "verbose").is_some_and(|value| matches!(value.as_str(), "" | "1" | "true"))
 }

@@ -5,7 +5,7 @@ use axum::{body::Body, http::HeaderValue, http::header, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::to_raw_value};
 
-use super::{App, error::AppError, extract::Inbound, observe::Caller};
+use super::{App, caller::Caller, error::AppError, extract::Inbound};
 use crate::{
     config::LimitKind,
     llm::{Forwarded, Model, Passthrough},

@@ -2,6 +2,7 @@
 //! its own way: `/v1` once too often or too rarely, a slash too many, a whole endpoint as a base.
 //! What can only mean one endpoint is that one; of anything else the answer names the nearest.
 
+use super::dialect;
 use axum::{
     extract::Request,
     http::{Method, Uri, uri::PathAndQuery},
@@ -153,6 +154,22 @@ fn nearest(path: &str) -> Option<&'static str> {
         (far <= (path.len() / 4).max(1)).then_some(path)
     };
     real().find(goes_on).or_else(|| real().find(ends_alike)).or_else(close)
+}
+
+/// What is answered however busy the server is: Ollama's clients probe the root, supervisors
+/// `/health` and `/ready`.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path, "/" | "/ollama" | "/ollama/" | "/health" | "/ready")
+}
+
+/// Those of them that tell nothing of anybody and so are answered whoever asks.
+pub(super) fn is_open(uri: &Uri) -> bool {
+    is_probe(uri.path()) && !is_verbose(uri)
+}
+
+/// `?verbose`, with or without a value that says yes.
+pub(in crate::server) fn is_verbose(uri: &Uri) -> bool {
+    dialect::query(uri, "verbose").is_some_and(|value| matches!(value.as_str(), "" | "1" | "true"))
 }
 
 #[cfg(test)]

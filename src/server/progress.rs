@@ -4,8 +4,6 @@
 
 mod words;
 
-use std::borrow::Cow;
-
 pub(super) use words::Language;
 
 use crate::{
@@ -148,24 +146,6 @@ impl Reporter {
             Successor::Draft(worker) => self.language.stood_in(&reasons, worker),
         };
         self.waiting.push(Entry::Line(line));
-    }
-}
-
-/// Seconds with one decimal.
-fn seconds(milliseconds: u64) -> String {
-    let tenths = milliseconds.saturating_add(50) / 100;
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
-/// Kilobytes, at least one.
-fn kilobytes(bytes: usize) -> usize {
-    bytes.div_ceil(1000)
-}
-
-fn joined<'n>(names: &'n [String], separator: &str) -> Cow<'n, str> {
-    match names {
-        [one] => Cow::Borrowed(one),
-        many => Cow::Owned(many.join(separator)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! OpenAI's newer dialect: `/v1/responses`, in the form that Open Responses describes.
 
+mod entry;
 mod input;
 mod item;
 mod reply;
@@ -17,7 +18,7 @@ use request::{Asked, CreateRequest};
 pub(super) use store::Store;
 
 use super::{
-    App, auth,
+    App,
     error::AppError,
     extract::Inbound,
     frames::{self, Question},
@@ -30,7 +31,7 @@ pub(super) async fn create(
     inbound: Inbound<CreateRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, caller, rest } = inbound;
-    let client = auth::client(&headers);
+    let client = super::caller::client(&headers);
     let asked = body.read(client, &app.responses, &rest)?;
     let Asked { request, stream, include_workflow, reasoning, store, context, resource } = asked;
     let (route, model) = app.route(&caller, &request.model)?;

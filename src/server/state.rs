@@ -14,12 +14,16 @@ use axum::{
     http::request::Parts,
 };
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    auth::Door, drains::Drains, error::AppError, lifecycle::Lifecycle, observe::Caller, ops,
-    pulse::Pulse, responses::Store,
+    auth::Door,
+    caller::Caller,
+    drains::Drains,
+    error::AppError,
+    listener::{shutdown::Lifecycle, timer_keepalive::Pulse},
+    reloads::{Refusal, Reloads},
+    responses::Store,
 };
 use crate::{
     config::Config,
@@ -50,27 +54,6 @@ pub(super) struct Served {
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
     reloads: Arc<Mutex<Reloads>>,
-}
-
-/// How the config came in and what became of later ones, for operators.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Reloads {
-    /// When the config in use was loaded.
-    loaded_at: Timestamp,
-    /// How often it was replaced since the start.
-    reloads: u64,
-    /// Why the file, as it is now, was not loaded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<Refusal>,
-}
-
-/// A config that was not taken.
-#[derive(Clone, Debug, Serialize)]
-struct Refusal {
-    /// When it was first found so.
-    at: Timestamp,
-    /// One line each.
-    problems: Vec<String>,
 }
 
 impl AppState {
@@ -193,7 +176,7 @@ impl Served {
         if self.lifecycle.is_draining() {
             return Err(AppError::ShuttingDown);
         }
-        if ops::is_probe(request.uri().path()) {
+        if super::paths::is_probe(request.uri().path()) {
             return Ok(None);
         }
         let permit = Arc::clone(&self.in_flight).try_acquire_owned();

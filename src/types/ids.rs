@@ -50,3 +50,12 @@ impl fmt::Display for WorkflowId {
         self.0.fmt(f)
     }
 }
+
+/// Characters of an identifier after its prefix.
+const ID_LENGTH: usize = 29;
+
+/// `prefix` and random letters and digits.
+pub fn random_id(prefix: &str) -> String {
+    let letters = std::iter::repeat_with(fastrand::alphanumeric).take(ID_LENGTH);
+    prefix.chars().chain(letters).collect()
+}

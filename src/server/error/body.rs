@@ -53,7 +53,7 @@ struct ScriptError {
 }
 
 impl<'a> ErrorBody<'a> {
-    pub(super) fn of(error: &'a AppError, dialect: Dialect) -> Self {
+    fn of(error: &'a AppError, dialect: Dialect) -> Self {
         let (message, code) = (error.message(), error.code());
         let told = match dialect {
             Dialect::OpenAi => Told::OpenAi {
@@ -74,5 +74,12 @@ impl<'a> ErrorBody<'a> {
     pub(in super::super) fn in_a_stream(self) -> Self {
         let done = matches!(self.told, Told::Ollama { .. }).then_some(true);
         Self { done, ..self }
+    }
+}
+
+impl AppError {
+    /// The JSON object that tells it: a response's body, or an event of a stream.
+    pub(in super::super) fn body(&self, dialect: Dialect) -> ErrorBody<'_> {
+        ErrorBody::of(self, dialect)
     }
 }

@@ -19,10 +19,12 @@ use super::{
     super::{dialect::Dialect, test_support::*},
     *,
 };
+use crate::workflow::Finished;
 use crate::{
-    llm::LlmErrorKind,
+    llm::{LlmErrorKind, ToolCallDelta},
+    server::{caller::RequestLog, frames::encoder::Told, listener::shutdown::Lifecycle},
     types::FinishReason,
-    workflow::{StageKind, StageReport, StageStatus},
+    workflow::{Answer, Event, StageKind, StageReport, StageStatus},
 };
 
 /// Everything a stream writes for these events.

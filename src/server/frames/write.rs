@@ -5,10 +5,8 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
-use super::{
-    super::{dialect::Dialect, error::AppError},
-    stencil::{Gap, Stencil},
-};
+use super::template::{Gap, Stencil};
+use crate::server::{dialect::Dialect, error::AppError};
 
 /// Room for a frame with a token in it.
 const FRAME_BYTES: usize = 512;

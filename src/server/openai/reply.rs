@@ -9,26 +9,21 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{
-    super::{
-        error::AppError,
-        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
-        wire::{Microseconds, Record},
-    },
-    wire::{
-        AnswerMessage, CallPiece, ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta,
-        Envelope, Reasoning, UsageObject, WholeCall,
-    },
+use super::wire::{
+    AnswerMessage, CallPiece, ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta,
+    Envelope, Reasoning, UsageObject, WholeCall,
 };
 use crate::{
     config::ReasoningField,
     llm::{StatePiece, ToolCallDelta},
-    types::FinishReason,
+    server::{
+        error::AppError,
+        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
+        wire::{Microseconds, Record},
+    },
+    types::{FinishReason, random_id},
     workflow::{Answer, Finished},
 };
-
-/// Characters of an identifier after its prefix.
-const ID_LENGTH: usize = 29;
 
 /// One answer's form: its id and time are the same on every chunk.
 #[derive(Debug)]
@@ -213,12 +208,6 @@ fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
         FinishReason::Stop if called => FinishReason::ToolCalls.as_str(),
         reason => reason.as_str(),
     }
-}
-
-/// `prefix` and random letters and digits.
-pub(in super::super) fn random_id(prefix: &str) -> String {
-    let letters = std::iter::repeat_with(fastrand::alphanumeric).take(ID_LENGTH);
-    prefix.chars().chain(letters).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{joined, kilobytes, seconds};
 use crate::{
     types::{Message, Role},
     workflow::{DraftsCut, StageKind, StageReport, StageStatus},
@@ -195,6 +194,24 @@ fn chinese_status(status: StageStatus) -> &'static str {
         StageStatus::Cut => "已停止",
         StageStatus::Cancelled => "已取消",
         StageStatus::Skipped => "跳过",
+    }
+}
+
+/// Seconds with one decimal.
+pub(in crate::server) fn seconds(milliseconds: u64) -> String {
+    let tenths = milliseconds.saturating_add(50) / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Kilobytes, at least one.
+pub(in crate::server) fn kilobytes(bytes: usize) -> usize {
+    bytes.div_ceil(1000)
+}
+
+pub(in crate::server) fn joined<'n>(names: &'n [String], separator: &str) -> Cow<'n, str> {
+    match names {
+        [one] => Cow::Borrowed(one),
+        many => Cow::Owned(many.join(separator)),
     }
 }
 

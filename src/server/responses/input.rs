@@ -13,12 +13,15 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::super::{
-    content::{self, RawMessage},
-    error::AppError,
-    extract::{Parted, typed},
+use super::entry::{Entry, Item};
+use crate::{
+    server::{
+        content::{self, RawMessage},
+        error::AppError,
+        extract::{Parted, typed},
+    },
+    types::{Message, OnlyThere, Part, Role, ToolCall, without_progress},
 };
-use crate::types::{Message, OnlyThere, Part, Role, ToolCall, without_progress};
 
 /// The contract's words, to the letter.
 const NOTHING: &str = "invalid request: missing input/messages/prompt/instructions";
@@ -33,26 +36,6 @@ pub(super) struct Sources {
     pub(super) input: Option<Value>,
     /// Text (an old name for `input`); never OpenAI's stored prompt.
     pub(super) prompt: Option<Value>,
-}
-
-/// One thing said or done in a conversation.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Item {
-    /// A turn.
-    Message(Message),
-    /// A call the model wanted made (`function_call`).
-    Call(ToolCall),
-    /// What a call gave (`function_call_output`).
-    Output(Message),
-    /// What the model thought before what follows, for that model alone.
-    Thoughts(String),
-}
-
-/// An item, and the id by which `item_reference` can name it.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) id: Option<String>,
-    pub(super) item: Arc<Item>,
 }
 
 /// A request's conversation.
@@ -102,12 +85,6 @@ pub(super) fn conversation(
     }
     let messages = leading.into_iter().chain(turns::messages(&context)?).collect();
     Ok(Conversation { instructions, context, messages })
-}
-
-impl Entry {
-    fn anonymous(item: Item) -> Self {
-        Self { id: None, item: Arc::new(item) }
-    }
 }
 
 /// `None` when there is no text but white space.

@@ -14,21 +14,20 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    super::{
-        error::AppError,
-        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
-        openai::random_id,
-        wire::Record,
-    },
-    input::Entry,
-    item::{Kind, OutputItem},
+    entry::Entry,
+    item::{ItemStatus, Kind, OutputItem, TextPiece},
     resource::{Resource, Status},
     store::{Client, Store},
-    wire::{ErrorEvent, Event, ItemEvent, ItemStatus, ResponseObject, Snapshot, TextPiece},
+    wire::{ErrorEvent, Event, ItemEvent, ResponseObject, Snapshot},
 };
 use crate::{
     llm::ToolCallDelta,
-    types::{FinishReason, ToolCall},
+    server::{
+        error::AppError,
+        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
+        wire::Record,
+    },
+    types::{FinishReason, ToolCall, random_id},
     workflow::{Answer, Finished},
 };
 

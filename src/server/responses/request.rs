@@ -9,20 +9,23 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    super::{
+    entry::Entry,
+    input::{self, Sources},
+    resource::{
+        AllowedTools, NamedFunction, ReasoningObject, Resource, ToolChoiceObject, ToolObject,
+    },
+    store::{Client, Store},
+};
+use crate::{
+    server::{
         error::AppError,
         extract::Parted,
         form,
         openai::{Stop, named_effort, stop_sequences},
         tools::{self, RawTool},
     },
-    input::{self, Entry, Sources},
-    resource::{
-        AllowedTools, NamedFunction, ReasoningObject, Resource, ToolChoiceObject, ToolObject,
-    },
-    store::{Client, Store},
+    types::{Effort, OutputFormat, Request, Sampling, ToolChoice, ToolDefinition},
 };
-use crate::types::{Effort, OutputFormat, Request, Sampling, ToolChoice, ToolDefinition};
 use text::TextOptions;
 
 /// The fields Chorus reads. All may be null or missing; the others are ignored.

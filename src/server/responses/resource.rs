@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{item::OutputItem, wire::ItemStatus};
+use super::item::{ItemStatus, OutputItem};
 use crate::types::{JsonSchema, ToolDefinition, Usage};
 
 /// A response in the making. `Debug` shows none of it: it repeats prompts.

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::input::{Entry, Item};
+use super::entry::{Entry, Item};
 use crate::types::{Image, Message, Part};
 
 /// At most so many responses.
@@ -22,7 +22,7 @@ const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// What an entry takes beside its text, roughly.
 const ENTRY_OVERHEAD: usize = 256;
 
-/// A caller; see [`super::super::auth::client`].
+/// A caller; see [`crate::server::caller::client`].
 pub(super) type Client = [u8; 32];
 
 /// The conversations of finished responses, the oldest first. A full store forgets the oldest.

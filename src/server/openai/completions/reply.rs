@@ -5,21 +5,16 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{
-    super::{
-        super::{
-            error::AppError,
-            frames::{Encoder, Frames, Gap, Stencil, TEXT, object_bytes},
-            wire::{Microseconds, Record},
-        },
-        reply::random_id,
-        wire::UsageObject,
-    },
-    wire::{Choice, Completion},
-};
+use super::wire::{Choice, Completion};
 use crate::{
     llm::ToolCallDelta,
-    types::{FinishReason, Usage},
+    server::{
+        error::AppError,
+        frames::{Encoder, Frames, Gap, Stencil, TEXT, object_bytes},
+        openai::wire::UsageObject,
+        wire::{Microseconds, Record},
+    },
+    types::{FinishReason, Usage, random_id},
     workflow::{Answer, Finished, Spent, Warning, WorkflowExecutionDetails},
 };
 

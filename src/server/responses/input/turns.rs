@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::{
-    super::super::{content, error::AppError},
-    Entry, Item,
+use crate::{
+    server::{
+        content,
+        error::AppError,
+        responses::entry::{Entry, Item},
+    },
+    types::{Message, Role},
 };
-use crate::types::{Message, Role};
 
 /// One message, and the results that stand directly after it.
 struct Turn {

@@ -2,17 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    super::super::{
-        dialect::Dialect,
-        frames::{Channel, written},
-        test_support::*,
-    },
-    super::input::Item,
-    checker, *,
-};
+use super::{checker, *};
 use crate::{
     llm::LlmErrorKind,
+    server::{
+        dialect::Dialect,
+        frames::{Channel, written},
+        responses::entry::Item,
+        test_support::*,
+    },
     types::{Message, Role},
     workflow::{Event, StageStatus, WorkflowError},
 };

@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::unconstrained};
 
 /// A handle on the server's phase; clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Lifecycle(Arc<watch::Sender<Phase>>);
+pub(in crate::server) struct Lifecycle(Arc<watch::Sender<Phase>>);
 
 /// The phases, in the order they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,32 +26,32 @@ enum Phase {
 
 impl Lifecycle {
     /// Serving.
-    pub(super) fn new() -> Self {
+    pub(in crate::server) fn new() -> Self {
         Self(Arc::new(watch::Sender::new(Phase::Serving)))
     }
 
     /// From now on new requests are refused.
-    pub(super) fn drain(&self) {
+    pub(in crate::server) fn drain(&self) {
         self.0.send_replace(Phase::Draining);
     }
 
     /// From now on running requests end with an error.
-    pub(super) fn end(&self) {
+    pub(in crate::server) fn end(&self) {
         self.0.send_replace(Phase::Ending);
     }
 
     /// Whether new requests are refused.
-    pub(super) fn is_draining(&self) -> bool {
+    pub(in crate::server) fn is_draining(&self) -> bool {
         *self.0.borrow() >= Phase::Draining
     }
 
     /// Whether running requests must end.
-    pub(super) fn is_ending(&self) -> bool {
+    pub(in crate::server) fn is_ending(&self) -> bool {
         *self.0.borrow() == Phase::Ending
     }
 
     /// Resolves when running requests must end.
-    pub(super) fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(in crate::server) fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
         let phases = Arc::clone(&self.0);
         async move {
             let mut phase = phases.subscribe();

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request's body, shared between whoever reads it and the one who looks after what is left.
 #[derive(Clone)]
-pub(super) struct Unread(Arc<Mutex<State>>);
+pub(in crate::server) struct Unread(Arc<Mutex<State>>);
 
 struct State {
     body: Body,
@@ -36,7 +36,7 @@ struct State {
 
 impl Unread {
     /// Takes hold of a request's body; the request reads on through it.
-    pub(super) fn hold(request: Request) -> (Request, Self) {
+    pub(in crate::server) fn hold(request: Request) -> (Request, Self) {
         let (parts, body) = request.into_parts();
         let ended = body.is_end_stream();
         let unread = Self(Arc::new(Mutex::new(State { body, ended })));
@@ -45,7 +45,7 @@ impl Unread {
 
     /// Reads what is left; `false` when it is too much or too slow, so that the connection cannot
     /// be used again.
-    pub(super) async fn read_to_end(self) -> bool {
+    pub(in crate::server) async fn read_to_end(self) -> bool {
         let (ended, hint) = self.with(|state| (state.ended, state.body.size_hint()));
         if ended {
             return true;

@@ -23,12 +23,15 @@ use tokio::{
 };
 
 use super::{
-    super::error::AppError,
-    Encoder, Live, Told,
-    flow::{Flow, Step},
+    Encoder,
+    encode::{Flow, Step},
+    encoder::{Live, Told},
     write::Framing,
 };
-use crate::workflow::{Event, Run};
+use crate::{
+    server::error::AppError,
+    workflow::{Event, Run},
+};
 
 /// So many bytes that are ready together may share a write; more would delay the first of them.
 const WRITE_BYTES: usize = 8 * 1024;

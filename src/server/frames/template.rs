@@ -3,17 +3,17 @@
 
 use serde::Serialize;
 
-use super::super::wire::Microseconds;
+use crate::server::wire::Microseconds;
 
 /// Stands for the text in the frame that a stencil is cut from.
-pub(in super::super) const TEXT: &str = "\u{1}text\u{1}";
+pub(in crate::server) const TEXT: &str = "\u{1}text\u{1}";
 /// Stands for the number.
-pub(in super::super) const NUMBER: u32 = u32::MAX;
+pub(in crate::server) const NUMBER: u32 = u32::MAX;
 
 /// What changes from frame to frame.
 #[derive(Clone, Copy, Serialize)]
 #[serde(untagged)]
-pub(in super::super) enum Gap<'a> {
+pub(in crate::server) enum Gap<'a> {
     /// [`TEXT`] in the frame that is cut.
     Text(&'a str),
     /// [`NUMBER`] in the frame that is cut.
@@ -24,7 +24,7 @@ pub(in super::super) enum Gap<'a> {
 
 /// A frame without what changes.
 #[derive(Debug, Default)]
-pub(in super::super) struct Stencil {
+pub(in crate::server) struct Stencil {
     /// What stands before each gap.
     heads: Vec<Box<[u8]>>,
     tail: Box<[u8]>,

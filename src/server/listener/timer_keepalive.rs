@@ -21,7 +21,7 @@ const BEAT: Duration = Duration::from_millis(100);
 
 /// Beats while somebody holds a [`Beating`], and a little longer.
 #[derive(Debug, Default)]
-pub(super) struct Pulse {
+pub(in crate::server) struct Pulse {
     /// Each holder has a clone.
     held: Arc<()>,
     awake: AtomicBool,
@@ -30,11 +30,13 @@ pub(super) struct Pulse {
 
 /// Keeps the pulse going.
 #[derive(Debug)]
-pub(super) struct Beating(#[expect(dead_code, reason = "its being there counts")] Arc<()>);
+pub(in crate::server) struct Beating(
+    #[expect(dead_code, reason = "its being there counts")] Arc<()>,
+);
 
 impl Pulse {
     /// From now on it beats.
-    pub(super) fn hold(&self) -> Beating {
+    pub(in crate::server) fn hold(&self) -> Beating {
         let held = Arc::clone(&self.held);
         if !self.awake.swap(true, Ordering::Relaxed) {
             self.wanted.notify_one();
@@ -43,7 +45,7 @@ impl Pulse {
     }
 
     /// Beats when it is wanted. Never ends; without it everything works, only slower.
-    pub(super) async fn beat(&self) {
+    pub(in crate::server) async fn beat(&self) {
         loop {
             self.wanted.notified().await;
             // A beat in which nobody came and at whose end nobody is there is the last one.

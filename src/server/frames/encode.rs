@@ -1,16 +1,14 @@
 //! Events to frames, one at a time and without waiting for anything.
 
-use super::{
-    super::{
+use super::{Encoder, Frames, Framing, encoder::Told};
+use crate::{
+    config::Progress,
+    llm::StatePiece,
+    server::{
         dialect::Dialect,
         error::AppError,
         progress::{Language, Reporter},
     },
-    Encoder, Frames, Framing, Told,
-};
-use crate::{
-    config::Progress,
-    llm::StatePiece,
     workflow::{Event, RunStatus, StageKind, StageStatus},
 };
 
@@ -23,29 +21,29 @@ const LONGEST_PIECE: usize = 1 << 20;
 
 /// What the reasoning channel of a response carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Channel {
+pub(in crate::server) struct Channel {
     /// The answering model's chain of thought.
-    pub(in super::super) reasoning: bool,
+    pub(in crate::server) reasoning: bool,
     /// What is told of the run's stages.
-    pub(in super::super) progress: Progress,
+    pub(in crate::server) progress: Progress,
     /// In which language, as far as the question tells.
-    pub(in super::super) language: Language,
+    pub(in crate::server) language: Language,
 }
 
 impl Channel {
     /// All of it.
-    pub(in super::super) const SHOWN: Self =
+    pub(in crate::server) const SHOWN: Self =
         Self { reasoning: true, progress: Progress::Stages, language: Language::English };
     /// Nothing.
     #[cfg(test)]
-    pub(in super::super) const QUIET: Self =
+    pub(in crate::server) const QUIET: Self =
         Self { reasoning: false, progress: Progress::Off, language: Language::English };
 }
 
 /// An answer on its way out.
-pub(in super::super) struct Flow<E> {
+pub(in crate::server) struct Flow<E> {
     /// What waits to be written.
-    pub(in super::super) frames: Frames,
+    pub(in crate::server) frames: Frames,
     encoder: E,
     dialect: Dialect,
     channel: Channel,
@@ -60,7 +58,7 @@ pub(in super::super) struct Flow<E> {
 
 /// What an event meant.
 #[derive(Debug)]
-pub(in super::super) enum Step {
+pub(in crate::server) enum Step {
     /// Nothing that could open a stream.
     Nothing,
     /// A stage has ended, or a worker has begun to answer: a stream is opened soon.
@@ -77,7 +75,7 @@ pub(in super::super) enum Step {
 
 impl<E: Encoder> Flow<E> {
     /// An answer of which nothing was encoded yet.
-    pub(in super::super) fn new(
+    pub(in crate::server) fn new(
         encoder: E,
         dialect: Dialect,
         channel: Channel,
@@ -116,7 +114,7 @@ impl<E: Encoder> Flow<E> {
     }
 
     /// Encodes an event; `None` is the end of the events.
-    pub(in super::super) fn take(&mut self, told: Option<Told>) -> Step {
+    pub(in crate::server) fn take(&mut self, told: Option<Told>) -> Step {
         let event = told.map(|(run, event)| {
             self.encoder.turn_to(run);
             event

@@ -1,0 +1,96 @@
+//! Who asks, how they want to be answered, and what the log line of their request tells.
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+
+use super::{dialect::Dialect, error::AppError};
+use crate::{types::RequestId, workflow::RunWatch};
+
+/// An extension of every request that came with a key where one is needed: it may see what tells of
+/// the config.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Welcome;
+
+/// Who a request is from, as far as one caller's things must be kept from another's: its key, if
+/// it sent one. Not checked here.
+pub(super) fn client(headers: &HeaderMap) -> [u8; 32] {
+    Sha256::digest(presented_key(headers).unwrap_or_default()).into()
+}
+
+pub(in crate::server) fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
+        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
+    });
+    bearer.or_else(|| Some(headers.get("x-api-key")?.as_bytes().trim_ascii()))
+}
+
+/// What a log line shows of a path or a model name that a client made up.
+const SHOWN_CHARS: usize = 120;
+
+/// Who asks and how they want to be answered; an extension of every request.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// Sent back as `x-request-id`.
+    pub(super) request_id: RequestId,
+    /// How streams are framed and errors shaped.
+    pub(super) dialect: Dialect,
+    /// The name of the `[[client]]` whose key came with it.
+    pub(super) client: Option<Arc<str>>,
+    /// `?include_workflow=true`.
+    pub(super) include_workflow: bool,
+    /// How many times Chorus has asked Chorus on the way here.
+    pub(super) hops: u32,
+    /// Where to say what the log line should tell.
+    pub(super) log: RequestLog,
+}
+
+/// What handlers add to the log line of their request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RequestLog(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(in crate::server) model: Option<String>,
+    pub(in crate::server) runs: Vec<RunWatch>,
+    pub(in crate::server) failure: Option<Arc<AppError>>,
+}
+
+impl RequestLog {
+    /// The model name the client asked for.
+    pub(super) fn model(&self, name: &str) {
+        self.told().model = Some(shown(name).into_owned());
+    }
+
+    /// A run made for the request.
+    pub(super) fn run(&self, watch: RunWatch) {
+        self.told().runs.push(watch);
+    }
+
+    /// The request failed after its headers were sent.
+    pub(super) fn failed(&self, error: Arc<AppError>) {
+        self.told().failure = Some(error);
+    }
+
+    pub(in crate::server) fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A text of the client's as it may stand in a line; nearly always as it is.
+pub(in crate::server) fn shown(text: &str) -> Cow<'_, str> {
+    shown_of(text, SHOWN_CHARS)
+}
+
+/// At most so many characters of it.
+pub(in crate::server) fn shown_of(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
+}

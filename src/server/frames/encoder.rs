@@ -1,0 +1,77 @@
+//! A dialect's form of an answer, and what a response needs to know beside its events.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::write::Frames;
+use crate::{
+    llm::{StatePiece, ToolCallDelta},
+    server::{caller::RequestLog, drains::Drains, error::AppError, listener::shutdown::Lifecycle},
+    types::WorkflowId,
+    workflow::{Answer, Event, Finished},
+};
+
+/// One dialect's form of an answer; one per request.
+pub(in crate::server) trait Encoder: Send + Unpin + 'static {
+    /// What follows is of this run, counted from 0; only a response of several runs needs to know.
+    fn turn_to(&mut self, _run: usize) {}
+
+    /// Whether the run that finished was the last one to.
+    fn is_complete(&self) -> bool {
+        true
+    }
+
+    /// What a stream begins with; called once, before anything else is encoded.
+    fn opening(&mut self, _frames: &mut Frames) {}
+
+    /// A piece of the answer, never empty.
+    fn text(&mut self, text: &str, frames: &mut Frames);
+
+    /// A piece of the reasoning channel, never empty and never after a piece of the answer.
+    fn reasoning(&mut self, text: &str, frames: &mut Frames);
+
+    /// A piece of a tool call.
+    fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames);
+
+    /// Something the model wants back with the turn; nothing where the form has no place for it.
+    fn state(&mut self, _piece: &StatePiece, _frames: &mut Frames) {}
+
+    /// The end of a complete answer, without the framing's own terminator.
+    ///
+    /// # Errors
+    /// When the answer cannot be told in this form; then nothing was pushed.
+    fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError>;
+
+    /// A failure after headers were sent, without the framing's own terminator. `false`: this form
+    /// has none of its own, and the dialect's error object is sent.
+    fn failed(&mut self, _error: &AppError, _frames: &mut Frames) -> bool {
+        false
+    }
+
+    /// An object that changes nothing, for a framing without comments; forms that are only ever
+    /// told as SSE need none.
+    fn heartbeat(&self, _frames: &mut Frames) {}
+
+    /// The whole answer as one JSON object, of the runs so far where there are several;
+    /// `answer.reasoning` is empty when it is not wanted.
+    ///
+    /// # Errors
+    /// When the answer cannot be told in this form.
+    fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError>;
+}
+
+/// An event and which run of the response it is of.
+pub(in crate::server) type Told = (usize, Event);
+
+/// What a response needs to know beside its events.
+pub(in crate::server) struct Live {
+    /// Its runs; at least one.
+    pub(in crate::server) ids: Vec<WorkflowId>,
+    pub(in crate::server) lifecycle: Lifecycle,
+    /// Who reads the run to its end once the answer is told.
+    pub(in crate::server) drains: Arc<Drains>,
+    pub(in crate::server) log: RequestLog,
+    pub(in crate::server) header_hold: Duration,
+    pub(in crate::server) heartbeat: Duration,
+}

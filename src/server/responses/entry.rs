@@ -1,0 +1,31 @@
+//! What is said and done in a conversation, item by item.
+
+use std::sync::Arc;
+
+use crate::types::{Message, ToolCall};
+
+/// One thing said or done in a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Item {
+    /// A turn.
+    Message(Message),
+    /// A call the model wanted made (`function_call`).
+    Call(ToolCall),
+    /// What a call gave (`function_call_output`).
+    Output(Message),
+    /// What the model thought before what follows, for that model alone.
+    Thoughts(String),
+}
+
+/// An item, and the id by which `item_reference` can name it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: Option<String>,
+    pub(super) item: Arc<Item>,
+}
+
+impl Entry {
+    pub(in crate::server) fn anonymous(item: Item) -> Self {
+        Self { id: None, item: Arc::new(item) }
+    }
+}
