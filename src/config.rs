@@ -25,11 +25,7 @@ mod server;
 pub(crate) mod tests;
 mod transport;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 
@@ -202,43 +198,5 @@ impl Config {
             model.endpoints.iter().any(|endpoint| self.server.is_own(&endpoint.api_base))
         };
         self.models.values().find(own).map(|model| model.name.as_str())
-    }
-
-    /// Reads and checks the file at `path`.
-    ///
-    /// # Errors
-    /// Everything wrong with it, at once.
-    pub fn load(path: &Path, env: Env<'_>) -> Result<Self, ConfigError> {
-        Self::load_with(path, env, &Overrides::default())
-    }
-
-    /// [`Config::load`] with what the command line says instead of the file.
-    ///
-    /// # Errors
-    /// Everything wrong with it, at once.
-    pub fn load_with(
-        path: &Path,
-        env: Env<'_>,
-        overrides: &Overrides,
-    ) -> Result<Self, ConfigError> {
-        let name = path.display().to_string();
-        // It may hold keys.
-        let bytes = read::config(path).map_err(|error| {
-            let what = format!("the file cannot be read: {error}");
-            ConfigError::single(&name, what, "name a readable file with --config")
-        })?;
-        let text = str::from_utf8(&bytes).map_err(|_| {
-            ConfigError::single(&name, "the file is not UTF-8", "save it as UTF-8 text")
-        })?;
-        check::read(text, &check::Source { path: Some(path), env, overrides, on_disk: true })
-    }
-
-    /// Checks a config's text; `path` is for messages and relative files.
-    ///
-    /// # Errors
-    /// Everything wrong with it, at once.
-    pub fn parse(text: &str, path: Option<&Path>, env: Env<'_>) -> Result<Self, ConfigError> {
-        let overrides = &Overrides::default();
-        check::read(text, &check::Source { path, env, overrides, on_disk: false })
     }
 }

@@ -7,8 +7,10 @@
 mod ask;
 mod cast;
 mod judge;
+mod pace;
 mod reply;
 
+pub use pace::Pace;
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -28,15 +30,6 @@ use tokio::net::TcpListener;
 
 use ask::Ask;
 use cast::Character;
-
-/// How fast the models pretend to think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// As people expect of models: each character waits and types at its own speed.
-    Natural,
-    /// Without any pause, for tests.
-    Instant,
-}
 
 /// The demonstration upstream, bound but not yet serving.
 #[derive(Debug)]

@@ -8,30 +8,67 @@ mod hedges;
 mod model;
 mod secret;
 mod server;
+pub(super) mod source;
 mod timing;
 mod transport;
 mod workflow;
 
+use super::Env;
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, LogFormat, Overrides, Plan, Server, Transport, error::did_you_mean,
-    legacy, raw::Table, report::Remarks, report::Report,
+    Config, ConfigError, LogFormat, Overrides, Plan, Server, Transport,
+    error::did_you_mean,
+    legacy,
+    raw::Table,
+    report::{Remarks, Report},
 };
-pub(super) use model::Models;
+use model::Models;
 use secret::Secrets;
+use source::Source;
 
-/// Where a config comes from and what may be asked about its surroundings.
-pub(super) struct Source<'a> {
-    pub(super) path: Option<&'a Path>,
-    pub(super) env: Env<'a>,
-    pub(super) overrides: &'a Overrides,
-    /// The text was read from `path`, whose permissions are worth a look.
-    pub(super) on_disk: bool,
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// Everything wrong with it, at once.
+    pub fn load(path: &Path, env: Env<'_>) -> Result<Self, ConfigError> {
+        Self::load_with(path, env, &Overrides::default())
+    }
+
+    /// [`Config::load`] with what the command line says instead of the file.
+    ///
+    /// # Errors
+    /// Everything wrong with it, at once.
+    pub fn load_with(
+        path: &Path,
+        env: Env<'_>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        // It may hold keys.
+        let bytes = super::read::config(path).map_err(|error| {
+            let what = format!("the file cannot be read: {error}");
+            ConfigError::single(&name, what, "name a readable file with --config")
+        })?;
+        let text = str::from_utf8(&bytes).map_err(|_| {
+            ConfigError::single(&name, "the file is not UTF-8", "save it as UTF-8 text")
+        })?;
+        read(text, &Source { path: Some(path), env, overrides, on_disk: true })
+    }
+
+    /// Checks a config's text; `path` is for messages and relative files.
+    ///
+    /// # Errors
+    /// Everything wrong with it, at once.
+    pub fn parse(text: &str, path: Option<&Path>, env: Env<'_>) -> Result<Self, ConfigError> {
+        let overrides = &Overrides::default();
+        read(text, &Source { path, env, overrides, on_disk: false })
+    }
 }
 
 /// Reads the whole file.
-pub(super) fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
+fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
     let report = Report::new(text, source.path);
     let config = Table::document(text, &report).and_then(|table| file(table, source));
     let (file, files) = (report.shown(&report.whole_file()), report.named_files());
@@ -80,7 +117,7 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
     exposed(&server, clients.is_empty(), report, source.overrides);
     let proxies = transport::proxies(&models, source.env, report);
     if report.is_old() {
-        legacy::absent(report, has_server, has_timeouts, &models);
+        legacy::absent(report, has_server, has_timeouts, !models.without_temperature());
     }
     let plans: Vec<&Plan> =
         workflow.iter().chain(profiles.values()).map(|one| &*one.plan).collect();

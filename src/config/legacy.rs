@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use toml::Spanned;
 
 use super::{
-    check::Models,
     plan::Spots,
     raw::Table,
     report::{Place, Report},
@@ -123,7 +122,12 @@ impl Milliseconds {
 
 /// What old files lack. Leaving these out is fine in a new file, so only a file that is old in
 /// another way is told.
-pub(super) fn absent(report: &Report<'_>, has_server: bool, has_timeouts: bool, models: &Models) {
+pub(super) fn absent(
+    report: &Report<'_>,
+    has_server: bool,
+    has_timeouts: bool,
+    has_temperature: bool,
+) {
     let place = report.whole_file();
     if !has_server {
         report.notice(place.clone(), "no [server]: it listens on 127.0.0.1:11435");
@@ -132,7 +136,7 @@ pub(super) fn absent(report: &Report<'_>, has_server: bool, has_timeouts: bool, 
         let text = "no [workflow.timeouts]: 30 s for the analyzer, 60 s for every other stage";
         report.notice(place.clone(), text);
     }
-    if models.without_temperature() {
+    if !has_temperature {
         let text = "no model sets `temperature` or `auto_temperature`: the plan, the request and \
                     the defaults of TEMPERATURE_CONFIG.md decide";
         report.notice(place, text);

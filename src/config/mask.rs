@@ -18,11 +18,8 @@ use super::{
     plan::{Entry, Kind, entries, offsets},
 };
 use crate::types::keys_in;
-use values::shown;
+use values::{HIDDEN, shown};
 use words::{Use, meant};
-
-/// What stands for what is hidden.
-const HIDDEN: &str = "***";
 
 /// The stretches of a text that are not shown, in their order, and what stands for each.
 #[derive(Default)]

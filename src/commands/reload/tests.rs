@@ -2,6 +2,10 @@
 
 mod files;
 
+use crate::config::Config;
+use crate::config::Overrides;
+use std::path::Path;
+use std::path::PathBuf;
 use std::{
     fs,
     io::Write,

@@ -23,7 +23,7 @@ use notify::{
     event::{AccessKind, AccessMode},
 };
 
-use super::Loader;
+use super::loader::Loader;
 
 /// Links followed from one path; more are a circle.
 const MOST_LINKS: usize = 32;

@@ -6,7 +6,7 @@ use std::{ops::Range, path::Path};
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::Source;
+use super::source::Source;
 use crate::config::{Env, foreign, fullwidth, raw::Secret, read, report::Report};
 
 /// Resolves keys.

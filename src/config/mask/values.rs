@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{HIDDEN, words::Use};
+use super::words::Use;
 use crate::{
     config::{foreign, fullwidth},
     types::{keys_in, without_keys},
@@ -179,6 +179,9 @@ fn is_host(text: &str) -> bool {
         && (has_port || has_domain)
         && name.split('.').all(|part| !is_keylike(part))
 }
+
+/// What stands for what is hidden.
+pub(in crate::config) const HIDDEN: &str = "***";
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! The thread that notices.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;

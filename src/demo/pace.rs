@@ -1,0 +1,10 @@
+//! How fast the models pretend to think.
+
+/// How fast the models pretend to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As people expect of models: each character waits and types at its own speed.
+    Natural,
+    /// Without any pause, for tests.
+    Instant,
+}
