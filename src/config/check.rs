@@ -13,11 +13,10 @@ mod timing;
 mod transport;
 mod workflow;
 
-use super::Env;
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, LogFormat, Overrides, Plan, Server, Transport,
+    Config, ConfigError, Env, LogFormat, Overrides, Plan, Server, Transport,
     error::did_you_mean,
     legacy,
     raw::Table,

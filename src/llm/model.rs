@@ -6,8 +6,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
+use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -16,8 +18,6 @@ use super::{
     protocol::state::{TurnStates, Writer},
 };
 use crate::config::{self, Retry};
-use indexmap::IndexMap;
-use std::time::Duration;
 
 /// One configured model with its endpoints and permits.
 pub struct Model {

@@ -185,12 +185,7 @@ pub(super) fn below(base: &Url, path: &[&str]) -> Option<Url> {
 
 /// As [`below`], behind a version: the one that is wanted, else the one that the base ends in, else
 /// the usual one.
-pub(super) fn below_version(
-    base: &Url,
-    wanted: Option<&str>,
-    usual: &str,
-    path: &[&str],
-) -> Option<Url> {
+fn below_version(base: &Url, wanted: Option<&str>, usual: &str, path: &[&str]) -> Option<Url> {
     let last = base.path_segments().and_then(|mut segments| segments.next_back());
     let own = last.filter(|segment| is_version(segment));
     let mut url = base.clone();
@@ -218,7 +213,7 @@ pub(super) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
 }
 
 /// A header that is never shown.
-pub(super) fn put_secret(
+fn put_secret(
     headers: &mut HeaderMap,
     name: HeaderName,
     value: &str,

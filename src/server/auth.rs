@@ -15,6 +15,7 @@ use super::{
     caller::{Caller, Welcome, presented_key},
     cors,
     error::AppError,
+    paths,
 };
 use crate::config::{Client, Config};
 
@@ -77,7 +78,7 @@ impl Door {
             return Some(cors::preflight(request.headers()));
         }
         match self.check_key(request.headers()) {
-            Err(error) if !super::paths::is_open(request.uri()) => {
+            Err(error) if !paths::is_open(request.uri()) => {
                 return Some(error.into_response());
             }
             Err(_) => {}

@@ -22,7 +22,7 @@ pub(super) fn client(headers: &HeaderMap) -> [u8; 32] {
     Sha256::digest(presented_key(headers).unwrap_or_default()).into()
 }
 
-pub(in crate::server) fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
         scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
@@ -56,9 +56,9 @@ pub(super) struct RequestLog(Arc<Mutex<Told>>);
 
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    pub(in crate::server) model: Option<String>,
-    pub(in crate::server) runs: Vec<RunWatch>,
-    pub(in crate::server) failure: Option<Arc<AppError>>,
+    pub(super) model: Option<String>,
+    pub(super) runs: Vec<RunWatch>,
+    pub(super) failure: Option<Arc<AppError>>,
 }
 
 impl RequestLog {
@@ -77,18 +77,18 @@ impl RequestLog {
         self.told().failure = Some(error);
     }
 
-    pub(in crate::server) fn told(&self) -> MutexGuard<'_, Told> {
+    pub(super) fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A text of the client's as it may stand in a line; nearly always as it is.
-pub(in crate::server) fn shown(text: &str) -> Cow<'_, str> {
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
     shown_of(text, SHOWN_CHARS)
 }
 
 /// At most so many characters of it.
-pub(in crate::server) fn shown_of(text: &str, most: usize) -> Cow<'_, str> {
+pub(super) fn shown_of(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Cow::Borrowed(text);
     }

@@ -27,6 +27,7 @@ use super::{
     dialect::{self, Dialect},
     error::AppError,
     listener::{drain_body::Unread, timer_keepalive::Beating},
+    paths,
 };
 use crate::{
     types::{self, RequestId},
@@ -204,7 +205,7 @@ impl Drop for Record {
 fn is_probe(method: &Method, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     *method == Method::HEAD
-        || super::paths::is_probe(path)
+        || paths::is_probe(path)
         || path.is_empty()
         || path.ends_with("/api/version")
         || matches!(path, "/metrics" | "/healthz" | "/livez" | "/readyz" | "/ping" | "/favicon.ico")

@@ -2,11 +2,12 @@
 //! its own way: `/v1` once too often or too rarely, a slash too many, a whole endpoint as a base.
 //! What can only mean one endpoint is that one; of anything else the answer names the nearest.
 
-use super::dialect;
 use axum::{
     extract::Request,
     http::{Method, Uri, uri::PathAndQuery},
 };
+
+use super::dialect;
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.

@@ -13,16 +13,16 @@ use std::sync::Arc;
 
 use axum::{http::HeaderMap, response::Response};
 
-use reply::{Keep, ResponseReply};
-use request::{Asked, CreateRequest};
-pub(super) use store::Store;
-
 use super::{
-    App,
+    App, caller,
     error::AppError,
     extract::Inbound,
     frames::{self, Question},
 };
+use reply::{Keep, ResponseReply};
+use request::{Asked, CreateRequest};
+
+pub(super) use store::Store;
 
 /// `POST /v1/responses`.
 pub(super) async fn create(
@@ -31,7 +31,7 @@ pub(super) async fn create(
     inbound: Inbound<CreateRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, caller, rest } = inbound;
-    let client = super::caller::client(&headers);
+    let client = caller::client(&headers);
     let asked = body.read(client, &app.responses, &rest)?;
     let Asked { request, stream, include_workflow, reasoning, store, context, resource } = asked;
     let (route, model) = app.route(&caller, &request.model)?;

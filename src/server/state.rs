@@ -22,6 +22,7 @@ use super::{
     drains::Drains,
     error::AppError,
     listener::{shutdown::Lifecycle, timer_keepalive::Pulse},
+    paths,
     reloads::{Refusal, Reloads},
     responses::Store,
 };
@@ -176,7 +177,7 @@ impl Served {
         if self.lifecycle.is_draining() {
             return Err(AppError::ShuttingDown);
         }
-        if super::paths::is_probe(request.uri().path()) {
+        if paths::is_probe(request.uri().path()) {
             return Ok(None);
         }
         let permit = Arc::clone(&self.in_flight).try_acquire_owned();

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::{
     Event,
     context::RunContext,
-    step::{Analysis, Known, Step, Steps, at, ready},
+    step::{Analysis, Known, Step, Steps, ready},
 };
 use crate::config::Plan;
 use deadline::Window;
@@ -55,7 +55,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
             spare: position.spare.into_iter().chain([own]).collect(),
         };
         if let Some(deadline) = window.workers {
-            active.push(board.ends_with_level(at(deadline.at, Step::DeadlineOver)));
+            active.push(board.ends_with_level(deadline.then(Step::DeadlineOver)));
         }
         if let Some(stopped) = position.stopped {
             active.push(board.ends_with_level(cut_off(stopped)));

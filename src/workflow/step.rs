@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use async_stream::stream;
 use futures::stream::BoxStream;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Event, StageKind, StageReport,
@@ -18,8 +20,6 @@ use crate::{
     llm::{CallStream, LlmError, LlmErrorKind},
     types::{FinishReason, Usage},
 };
-use async_stream::stream;
-use tokio::time::{Instant, sleep_until};
 
 /// What a stage reports to the loop of its level.
 pub(super) enum Step {

@@ -1,5 +1,7 @@
 //! The record of a run, returned as `workflow` when a request asks for it.
 
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use std::time::Duration;
@@ -392,16 +394,4 @@ fn microseconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok,
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_temperature_is_shown_as_it_was_written() {
-        let record = CallRecord { temperature: Some(0.3), ..CallRecord::default() };
-        let shown = serde_json::to_value(&record).unwrap();
-        assert_eq!(shown["temperature"].to_string(), "0.3");
-    }
 }

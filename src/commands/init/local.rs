@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, future::join_all};
-use reqwest::Client;
-use reqwest::header::HeaderMap;
+use reqwest::{Client, header::HeaderMap};
 use serde_json::Value;
 use url::Url;
 

@@ -1,13 +1,14 @@
 //! That whatever is found makes a config that loads, and that no key gets into it.
 
+use std::{collections::HashSet, path::PathBuf};
+
+use proptest::prelude::*;
+
 use super::{
     local::{Kind, Local, Place, Server},
     *,
 };
 use crate::{config::Member, llm::endpoint::probe::about::Capacity};
-use std::{collections::HashSet, path::PathBuf};
-
-use proptest::prelude::*;
 
 fn server(name: &'static str, kind: Kind, port: u16, models: &[(&str, &str, f64)]) -> Server {
     let url = format!("http://127.0.0.1:{port}").parse().unwrap();

@@ -26,21 +26,21 @@ pub struct Source {
 }
 
 /// Loads the config and puts it into the server.
-pub(in crate::commands) struct Loader {
-    pub(in crate::commands) source: Source,
-    pub(in crate::commands) app: AppState,
+pub(super) struct Loader {
+    pub(super) source: Source,
+    pub(super) app: AppState,
     /// The file is a pipe, as `--config <(...)` makes one: it was read to its end.
     is_spent: bool,
     /// The further files that the file, when it was last good, was made of.
     named_files: Vec<PathBuf>,
     /// What was told of the file as it is, so that it is told once.
-    pub(in crate::commands) remarks: HashSet<String>,
-    pub(in crate::commands) refused: Option<Vec<String>>,
+    pub(super) remarks: HashSet<String>,
+    pub(super) refused: Option<Vec<String>>,
     waiting: Vec<&'static str>,
 }
 
 impl Loader {
-    pub(in crate::commands) fn new(source: Source, app: AppState) -> Self {
+    pub(super) fn new(source: Source, app: AppState) -> Self {
         let engine = app.engine();
         let config = engine.config();
         Self {
@@ -54,23 +54,23 @@ impl Loader {
         }
     }
 
-    pub(in crate::commands) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.source.path
     }
 
     /// Every file that decides about the config.
-    pub(in crate::commands) fn files(&self) -> impl Iterator<Item = &Path> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(self.path()).chain(self.named_files.iter().map(PathBuf::as_path))
     }
 
     /// Whether the file, as it was last seen, cannot be used.
-    pub(in crate::commands) fn is_refused(&self) -> bool {
+    pub(super) fn is_refused(&self) -> bool {
         self.refused.is_some()
     }
 
     /// Loads the file and takes it when it is good and means something else, or when somebody
     /// `asked` for it.
-    pub(in crate::commands) fn reload(&mut self, asked: bool) {
+    pub(super) fn reload(&mut self, asked: bool) {
         if self.is_spent {
             if asked {
                 let config = self.path().display();
@@ -85,7 +85,7 @@ impl Loader {
     }
 
     /// The config as the file has it now, but for what only a restart can change, which is named.
-    pub(in crate::commands) fn load(&self) -> Result<(Config, Vec<&'static str>), Vec<String>> {
+    pub(super) fn load(&self) -> Result<(Config, Vec<&'static str>), Vec<String>> {
         let Source { path, env, overrides } = &self.source;
         // To open one would wait until somebody writes to it.
         if is_pipe(path) {
@@ -117,12 +117,7 @@ impl Loader {
         Ok((next, waiting))
     }
 
-    pub(in crate::commands) fn take(
-        &mut self,
-        next: Config,
-        waiting: Vec<&'static str>,
-        asked: bool,
-    ) {
+    pub(super) fn take(&mut self, next: Config, waiting: Vec<&'static str>, asked: bool) {
         let running = self.app.engine();
         let changes = running.config().changes_to(&next);
         let next = Arc::new(next);
@@ -153,7 +148,7 @@ impl Loader {
     }
 
     /// Warns of what nobody was warned of before.
-    pub(in crate::commands) fn remark(&mut self, next: &Config) {
+    fn remark(&mut self, next: &Config) {
         for one in remarks(next).filter(|one| !self.remarks.contains(&gist(one))) {
             tracing::warn!("{one}");
         }
@@ -174,7 +169,7 @@ impl Loader {
     }
 }
 
-pub(in crate::commands) fn remarks(config: &Config) -> impl Iterator<Item = &Diagnostic> {
+pub(super) fn remarks(config: &Config) -> impl Iterator<Item = &Diagnostic> {
     config.notices.iter().chain(&config.warnings)
 }
 

@@ -2,20 +2,20 @@
 
 mod files;
 
-use crate::config::Config;
-use crate::config::Overrides;
-use std::path::Path;
-use std::path::PathBuf;
 use std::{
     fs,
     io::Write,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
-use crate::workflow::Engine;
+use crate::{
+    config::{Config, Overrides},
+    workflow::Engine,
+};
 
 /// A config that can be told from others by its heartbeat.
 fn text(heartbeat: u32) -> String {

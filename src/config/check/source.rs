@@ -5,10 +5,10 @@ use std::path::Path;
 use crate::config::{Env, Overrides};
 
 /// Where a config comes from and what may be asked about its surroundings.
-pub(in crate::config) struct Source<'a> {
-    pub(in crate::config) path: Option<&'a Path>,
-    pub(in crate::config) env: Env<'a>,
-    pub(in crate::config) overrides: &'a Overrides,
+pub(super) struct Source<'a> {
+    pub(super) path: Option<&'a Path>,
+    pub(super) env: Env<'a>,
+    pub(super) overrides: &'a Overrides,
     /// The text was read from `path`, whose permissions are worth a look.
-    pub(in crate::config) on_disk: bool,
+    pub(super) on_disk: bool,
 }

@@ -18,7 +18,7 @@ use crate::llm::{Limit, LlmErrorKind};
 
 /// Runs from the moment the call holds its permits.
 #[derive(Debug)]
-pub(in crate::llm) struct Clock {
+pub(super) struct Clock {
     limit: Limit,
     deadline: Instant,
     /// A delta has come: a gap is being waited for, not the beginning.
@@ -33,7 +33,7 @@ pub(in crate::llm) struct Clock {
 }
 
 impl Clock {
-    pub(in crate::llm) fn start(limit: Limit) -> Self {
+    pub(super) fn start(limit: Limit) -> Self {
         Self {
             limit,
             deadline: after(length(limit)),
@@ -45,7 +45,7 @@ impl Clock {
     }
 
     /// Time spent waiting for permits does not count.
-    pub(in crate::llm) fn extend(&mut self, waited: Duration) {
+    pub(super) fn extend(&mut self, waited: Duration) {
         self.deadline = self.deadline.checked_add(waited).unwrap_or(self.deadline);
     }
 

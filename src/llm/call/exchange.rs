@@ -71,7 +71,7 @@ pub(in crate::llm) struct Exchange {
 ///
 /// # Errors
 /// When no response comes, or one that refuses.
-pub(in crate::llm) async fn open(
+pub(super) async fn open(
     model: &Model,
     endpoint: &Endpoint,
     prepared: &mut Prepared,
@@ -233,7 +233,7 @@ impl Exchange {
 
     /// Whether the upstream has said why it ended, behind its last piece: [`Exchange::read_on`] bounds
     /// itself from then on, and a limit that runs out now must not spoil a complete answer.
-    pub(in crate::llm) fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.finish_by.is_some() || self.reader.answer().is_ended()
     }
 
@@ -258,7 +258,7 @@ impl Exchange {
 
     /// Reads the rest of a complete answer's body for a short while, so that the connection goes
     /// back to the pool: a body dropped before its last chunk costs a new connection.
-    pub(in crate::llm) async fn drain(&mut self) {
+    pub(super) async fn drain(&mut self) {
         if self.exhausted {
             return;
         }

@@ -26,7 +26,7 @@ use crate::llm::{
 type Takes<'a> = &'a (dyn Fn(&Endpoint) -> bool + Sync);
 
 /// Where a call has been.
-pub(in crate::llm) struct Journey<'a> {
+pub(super) struct Journey<'a> {
     model: &'a Model,
     takes: Takes<'a>,
     affinity: Option<u64>,
@@ -50,7 +50,7 @@ pub(in crate::llm) struct Journey<'a> {
 
 /// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::llm) enum Next {
+pub(super) enum Next {
     /// At another endpoint, at once.
     Elsewhere,
     /// After a pause.
@@ -60,7 +60,7 @@ pub(in crate::llm) enum Next {
 }
 
 impl<'a> Journey<'a> {
-    pub(in crate::llm) fn new(
+    pub(super) fn new(
         model: &'a Model,
         takes: Takes<'a>,
         affinity: Option<u64>,
@@ -86,7 +86,7 @@ impl<'a> Journey<'a> {
     ///
     /// # Errors
     /// The call's error, when there is none.
-    pub(in crate::llm) fn lease(&mut self) -> Result<Lease<Endpoint>, LlmError> {
+    pub(super) fn lease(&mut self) -> Result<Lease<Endpoint>, LlmError> {
         let now = Instant::now();
         let stayed = self.stays.take().and_then(|number| {
             let others: Vec<usize> = self.numbers().filter(|other| *other != number).collect();
@@ -118,12 +118,7 @@ impl<'a> Journey<'a> {
     }
 
     /// What follows this failure, which [`Journey::failed`] was told of.
-    pub(in crate::llm) fn next(
-        &mut self,
-        number: usize,
-        failure: &Failure,
-        remaining: Duration,
-    ) -> Next {
+    pub(super) fn next(&mut self, number: usize, failure: &Failure, remaining: Duration) -> Next {
         match failure.advice {
             Advice::Never => self.spent.push(number),
             advice => {
@@ -157,7 +152,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Remembers the error of the last attempt.
-    pub(in crate::llm) fn failed(&mut self, error: LlmError) {
+    pub(super) fn failed(&mut self, error: LlmError) {
         if let LlmErrorKind::RateLimited { retry_after: Some(wait) } = error.kind {
             self.shortest = Some(self.shortest.map_or(wait, |known| known.min(wait)));
         }
@@ -165,7 +160,7 @@ impl<'a> Journey<'a> {
     }
 
     /// The error the call fails with: what its last attempt met, or why none could be made.
-    pub(in crate::llm) fn error(&mut self) -> LlmError {
+    pub(super) fn error(&mut self) -> LlmError {
         let Some(mut error) = self.error.take() else { return self.dead_end() };
         if let LlmErrorKind::RateLimited { retry_after } = &mut error.kind {
             *retry_after = self.shortest;

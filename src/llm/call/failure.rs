@@ -23,16 +23,16 @@ pub(in crate::llm) struct Failure {
     pub(in crate::llm) kind: LlmErrorKind,
     pub(super) advice: Advice,
     /// A parameter was refused.
-    pub(in crate::llm) repair: Option<Repair>,
+    pub(super) repair: Option<Repair>,
     /// Of a refusal that looks like a wrong key or model.
-    pub(in crate::llm) blame: Blame,
+    pub(super) blame: Blame,
     /// How long the upstream asked to be left alone.
-    pub(in crate::llm) wait: Option<Duration>,
-    pub(in crate::llm) words: Words,
+    pub(super) wait: Option<Duration>,
+    pub(super) words: Words,
 }
 
 /// What is known of the failure in words.
-pub(in crate::llm) enum Words {
+pub(super) enum Words {
     /// Ours.
     Own(Cow<'static, str>),
     /// The upstream's, to be checked for keys and prompts before anyone sees them.
@@ -54,7 +54,7 @@ impl Failure {
     }
 
     /// What it tells of the endpoint; `None`: nothing.
-    pub(in crate::llm) fn report(&self) -> Option<Report> {
+    pub(super) fn report(&self) -> Option<Report> {
         if self.repair.is_some() {
             return Some(Report::Answered); // it says what it wants, with whatever status
         }
@@ -188,7 +188,7 @@ impl Failure {
     }
 
     /// The status of the response that refused.
-    pub(in crate::llm) fn status(&self) -> Option<u16> {
+    pub(super) fn status(&self) -> Option<u16> {
         match &self.words {
             Words::Own(_) => None,
             Words::Upstream(refusal) => Some(refusal.status),

@@ -27,7 +27,7 @@ use crate::{
             Endpoint, HOPS,
             breaker::{Cause, Report},
         },
-        protocol::upstream_error::Refusal,
+        protocol::{hash::hash, upstream_error::Refusal},
         redact,
     },
     types::Protocol,
@@ -155,8 +155,7 @@ impl Model {
 /// A connection that was not made never carried the request.
 fn cause(failure: &Failure, body: &Map<String, Value>, begun: Instant) -> Cause {
     let sent = failure.kind != LlmErrorKind::Connect;
-    let prompt =
-        || vec![crate::llm::protocol::hash::hash(&serde_json::to_string(body).unwrap_or_default())];
+    let prompt = || vec![hash(&serde_json::to_string(body).unwrap_or_default())];
     Cause::new(sent.then(prompt).unwrap_or_default(), begun.elapsed())
 }
 

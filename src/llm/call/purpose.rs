@@ -30,7 +30,7 @@ pub struct Purpose {
 impl Purpose {
     /// Waits for so long; `false` when nobody waits for the call any more, and the rest of the pause
     /// is not worth it.
-    pub(in crate::llm) async fn pause(&self, pause: Duration) -> bool {
+    pub(super) async fn pause(&self, pause: Duration) -> bool {
         let now = Instant::now();
         let until = now.checked_add(pause).unwrap_or(now);
         if self.spare.is_empty() {

@@ -9,7 +9,7 @@ use crate::{config, llm::protocol::upstream_error::compound};
 
 /// What an upstream's failure says about trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::llm) enum Advice {
+pub(super) enum Advice {
     /// The same request will fail again.
     Never,
     /// After a pause of our choosing.
@@ -37,14 +37,14 @@ impl Advice {
 
 /// A call's remaining tries and their pauses.
 #[derive(Debug)]
-pub(in crate::llm) struct Retries {
+pub(super) struct Retries {
     left: usize,
     used: usize,
     delays: backon::ExponentialBackoff,
 }
 
 impl Retries {
-    pub(in crate::llm) fn new(retry: &config::Retry) -> Self {
+    pub(super) fn new(retry: &config::Retry) -> Self {
         let delays = ExponentialBuilder::new()
             .with_min_delay(retry.base_delay.min(retry.max_delay))
             .with_max_delay(retry.max_delay)
@@ -55,7 +55,7 @@ impl Retries {
 
     /// How long to wait before the next try; `None`: give up. A wait that does not end within
     /// `remaining` is not begun.
-    pub(in crate::llm) fn next(&mut self, advice: Advice, remaining: Duration) -> Option<Duration> {
+    pub(super) fn next(&mut self, advice: Advice, remaining: Duration) -> Option<Duration> {
         if advice == Advice::Never || self.left == 0 {
             return None;
         }
@@ -100,13 +100,13 @@ pub(super) fn says_to_retry(headers: &HeaderMap) -> Option<bool> {
 }
 
 /// Statuses that another try may cure.
-pub(in crate::llm) fn is_passing(status: u16) -> bool {
+pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 520..=524 | 529)
 }
 
 /// `retry-after-ms`, else `retry-after`: seconds, possibly a fraction, or an HTTP date. Of LiteLLM
 /// the provider's own, which it passes on under a name of its own.
-pub(in crate::llm) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let said_by = |prefix: &str| {
         let name = |rest: &str| format!("{prefix}{rest}");
         let millis =

@@ -1,6 +1,5 @@
 //! Puts an answer together from what the protocols read, and keeps its books. Pure.
 
-use crate::llm::protocol::counts::Counts;
 use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
 use super::{
@@ -12,7 +11,10 @@ use crate::{
     llm::{
         Call, Delta, LlmErrorKind,
         endpoint::Endings,
-        protocol::piece::{Piece, ToolPiece},
+        protocol::{
+            counts::Counts,
+            piece::{Piece, ToolPiece},
+        },
         redact::EXCERPT_LIMIT,
     },
     types::{Effort, FinishReason, Role, ToolChoice, Usage},
@@ -126,7 +128,7 @@ impl Answer {
     }
 
     /// Takes a piece; what can be shown of it goes to `out`.
-    pub(in crate::llm) fn take(&mut self, piece: Piece<'_>, out: &mut VecDeque<Delta>) {
+    pub(super) fn take(&mut self, piece: Piece<'_>, out: &mut VecDeque<Delta>) {
         if self.ended {
             return;
         }
@@ -180,7 +182,7 @@ impl Answer {
     }
 
     /// It was whole, and so is the answer.
-    pub(in crate::llm) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.ended = true;
     }
 
@@ -210,7 +212,7 @@ impl Answer {
     }
 
     /// A finish reason or the terminator was seen: the body may end now.
-    pub(in crate::llm) fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.ended || self.finish.is_some()
     }
 

@@ -18,7 +18,7 @@ pub struct TooLong;
 /// bytes until a line is complete, so a character may straddle two chunks. What came in one chunk is
 /// lent from there; only a line that was split is put together.
 #[derive(Debug)]
-pub(in crate::llm) struct LineReader {
+pub(super) struct LineReader {
     chunk: Bytes,
     /// Start of the first line of the chunk not yet given out.
     start: usize,
@@ -33,13 +33,13 @@ pub(in crate::llm) struct LineReader {
 
 /// Where a line stands, until the next one is looked for.
 #[derive(Clone, Debug)]
-pub(in crate::llm) enum Line {
+pub(super) enum Line {
     InChunk(Range<usize>),
     Split,
 }
 
 impl LineReader {
-    pub(in crate::llm) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             chunk: Bytes::new(),
             start: 0,
@@ -51,14 +51,14 @@ impl LineReader {
     }
 
     /// Takes a chunk as it came from the network, best when all lines of the one before were read.
-    pub(in crate::llm) fn push(&mut self, bytes: Bytes) {
+    pub(super) fn push(&mut self, bytes: Bytes) {
         let unread = self.chunk.get(self.start..).unwrap_or_default();
         self.chunk = if unread.is_empty() { bytes } else { [unread, &bytes].concat().into() };
         self.start = 0;
     }
 
     /// Where the next complete line is; `None` until more bytes come.
-    pub(in crate::llm) fn find(&mut self) -> Result<Option<Line>, TooLong> {
+    pub(super) fn find(&mut self) -> Result<Option<Line>, TooLong> {
         if std::mem::take(&mut self.is_given) {
             self.split.clear();
         }
@@ -114,7 +114,7 @@ impl LineReader {
     }
 
     /// The bytes of the line that was found last.
-    pub(in crate::llm) fn bytes(&self, line: &Line) -> &[u8] {
+    pub(super) fn bytes(&self, line: &Line) -> &[u8] {
         match line {
             Line::InChunk(range) => self.chunk.get(range.clone()).unwrap_or_default(),
             Line::Split => &self.split,
@@ -122,12 +122,12 @@ impl LineReader {
     }
 
     /// The line that was found last.
-    pub(in crate::llm) fn text(&self, line: &Line) -> Cow<'_, str> {
+    pub(super) fn text(&self, line: &Line) -> Cow<'_, str> {
         text(self.bytes(line))
     }
 
     /// What stands after the last line end, once the body is over and `None` was given.
-    pub(in crate::llm) fn rest(&mut self) -> Option<String> {
+    pub(super) fn rest(&mut self) -> Option<String> {
         let rest = text(&std::mem::take(&mut self.split)).into_owned();
         (!rest.is_empty()).then_some(rest)
     }
@@ -136,7 +136,7 @@ impl LineReader {
 /// A body of JSON objects, one a line as a rule; one that was laid out over several lines is put
 /// together.
 #[derive(Debug)]
-pub(in crate::llm) struct JsonLines {
+pub(super) struct JsonLines {
     lines: LineReader,
     /// An object that is not complete.
     open: String,
@@ -145,13 +145,13 @@ pub(in crate::llm) struct JsonLines {
 }
 
 impl JsonLines {
-    pub(in crate::llm) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         let lines = LineReader::new(limit);
         Self { lines, open: String::new(), scan: Scanner::default(), limit }
     }
 
     /// Takes a chunk as it came from the network.
-    pub(in crate::llm) fn push(&mut self, bytes: Bytes) {
+    pub(super) fn push(&mut self, bytes: Bytes) {
         self.lines.push(bytes);
     }
 
@@ -180,7 +180,7 @@ impl JsonLines {
     }
 
     /// What is not complete, once the body is over and `None` was given.
-    pub(in crate::llm) fn rest(&mut self) -> Option<String> {
+    pub(super) fn rest(&mut self) -> Option<String> {
         let mut open = std::mem::take(&mut self.open);
         open.push_str(&self.lines.rest().unwrap_or_default());
         (!open.is_empty()).then_some(open)

@@ -15,7 +15,7 @@ const LONGEST: usize = 4096;
 /// its text says the same, but for that text. What was read of the first stood there as it is, so
 /// all else in it is read alike, and so is any text that needs no escape.
 #[derive(Debug, Default)]
-pub(in crate::llm) struct Mould {
+pub(super) struct Mould {
     frame: String,
     text: Range<usize>,
     is_thought: bool,
@@ -24,7 +24,7 @@ pub(in crate::llm) struct Mould {
 
 /// What a frame says, seen while it is read, as far as a mould can be taken from it.
 #[derive(Debug)]
-pub(in crate::llm) struct Cast<'f> {
+pub(super) struct Cast<'f> {
     frame: &'f str,
     /// Where the only text stands, and whether it is a thought.
     text: Option<(Range<usize>, bool)>,
@@ -34,7 +34,7 @@ pub(in crate::llm) struct Cast<'f> {
 impl Mould {
     /// What a frame says that is like the one before but for its text; `None` where it has to be
     /// read.
-    pub(in crate::llm) fn piece<'f>(&self, frame: &'f str) -> Option<Piece<'f>> {
+    pub(super) fn piece<'f>(&self, frame: &'f str) -> Option<Piece<'f>> {
         let (head, tail) = (self.frame.get(..self.text.start)?, self.frame.get(self.text.end..)?);
         let text = frame.strip_prefix(head)?.strip_suffix(tail)?;
         (!self.frame.is_empty() && is_plain(text)).then(|| match self.is_thought {
@@ -56,12 +56,12 @@ impl Mould {
 }
 
 impl<'f> Cast<'f> {
-    pub(in crate::llm) fn new(frame: &'f str) -> Self {
+    pub(super) fn new(frame: &'f str) -> Self {
         Self { frame, text: None, pieces: 0 }
     }
 
     /// Takes note of a piece.
-    pub(in crate::llm) fn see(&mut self, piece: &Piece<'f>) {
+    pub(super) fn see(&mut self, piece: &Piece<'f>) {
         self.pieces = self.pieces.saturating_add(1);
         self.text = match piece {
             Piece::Text(text) => place(text, self.frame).map(|place| (place, false)),

@@ -3,7 +3,7 @@
 /// Follows one object or list through pieces of its text. Other values have no end of their own, so
 /// none is found for them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::llm) struct Scanner {
+pub(super) struct Scanner {
     state: State,
     depth: u32,
     in_string: bool,
@@ -49,7 +49,7 @@ impl Scanner {
     }
 
     /// Whether the value is there to its end.
-    pub(in crate::llm) fn is_ended(&self) -> bool {
+    pub(super) fn is_ended(&self) -> bool {
         self.state == State::Ended
     }
 

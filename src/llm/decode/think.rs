@@ -33,7 +33,7 @@ const MOST_SPACE: usize = 4096;
 
 /// A piece of the upstream's text, told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::llm) enum Split {
+pub(super) enum Split {
     /// Answer text, never empty.
     Text(String),
     /// Chain of thought, never empty.
@@ -72,7 +72,7 @@ enum Close {
 
 /// Fed with text as it streams; holds back only what may still become a tag, and leading space.
 #[derive(Debug)]
-pub(in crate::llm) struct ThinkSplitter {
+pub(super) struct ThinkSplitter {
     state: State,
     held: String,
     /// What stood before that, of the thought.
@@ -81,12 +81,12 @@ pub(in crate::llm) struct ThinkSplitter {
 }
 
 impl ThinkSplitter {
-    pub(in crate::llm) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::at(State::Start)
     }
 
     /// Of an answer that begins inside a thought.
-    pub(in crate::llm) fn opened() -> Self {
+    pub(super) fn opened() -> Self {
         Self::at(State::Opened(Close::Any))
     }
 
@@ -112,7 +112,7 @@ impl ThinkSplitter {
     }
 
     /// Takes a piece and gives what is certain now.
-    pub(in crate::llm) fn push(&mut self, piece: &str) -> Vec<Split> {
+    pub(super) fn push(&mut self, piece: &str) -> Vec<Split> {
         self.held.push_str(piece);
         let mut out = Vec::new();
         while self.step(&mut out) {}
@@ -120,7 +120,7 @@ impl ThinkSplitter {
     }
 
     /// What was held back, once the answer is over. White space alone is no answer.
-    pub(in crate::llm) fn finish(&mut self) -> Vec<Split> {
+    pub(super) fn finish(&mut self) -> Vec<Split> {
         self.is_over = true;
         let mut out = self.push("");
         let held = std::mem::take(&mut self.held);

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 /// What is known of an endpoint's connections.
 #[derive(Debug, Default)]
 pub(in crate::llm) struct Warmth {
-    pub(in crate::llm) busy: AtomicUsize,
+    pub(super) busy: AtomicUsize,
     /// When a connection last went back to the pool.
-    pub(in crate::llm) kept: Mutex<Option<Instant>>,
+    pub(super) kept: Mutex<Option<Instant>>,
 }
 
 impl Warmth {
@@ -26,7 +26,7 @@ impl Warmth {
     }
 
     /// How long it needs nothing; zero: it is cold, or soon will be.
-    pub(in crate::llm) fn rest(&self, every: Duration) -> Duration {
+    pub(super) fn rest(&self, every: Duration) -> Duration {
         if self.busy.load(Ordering::Relaxed) > 0 {
             return every;
         }

@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
-use reqwest::ClientBuilder;
-
 use super::{
     Endpoint,
     balance::{Place, Pool},
     connections::Connections,
-    http::{Base, ClientKey, Clients},
+    http::{Base, ClientKey, Clients, USUAL},
     slot::{Record, Seat},
 };
 use crate::{
@@ -29,7 +27,7 @@ impl Llm {
     /// # Errors
     /// When a client cannot be built: a CA that is no certificate, a key that fits no header.
     pub fn new(config: &Config) -> Result<Self, LlmError> {
-        Self::build(config, logs_payloads(), ClientBuilder::new, None)
+        Self::build(config, logs_payloads(), USUAL, None)
     }
 
     /// The models of the next config. Whatever is reached as before keeps its connections and what
@@ -38,7 +36,7 @@ impl Llm {
     /// # Errors
     /// As [`Llm::new`].
     pub fn successor(&self, config: &Config) -> Result<Self, LlmError> {
-        Self::build(config, logs_payloads(), ClientBuilder::new, Some(self))
+        Self::build(config, logs_payloads(), USUAL, Some(self))
     }
 
     /// The same with clients that start from `base`.

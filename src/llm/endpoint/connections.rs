@@ -40,7 +40,7 @@ type Ends = (SocketAddr, SocketAddr);
 
 /// What is known of the connections that are open: each has answered before.
 #[derive(Debug, Default)]
-pub(in crate::llm) struct History(Mutex<BTreeMap<Ends, Used>>);
+pub(super) struct History(Mutex<BTreeMap<Ends, Used>>);
 
 /// The last answer of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -94,14 +94,14 @@ impl Answering {
 
 /// How an endpoint treats its connections.
 #[derive(Debug, Default)]
-pub(in crate::llm) struct Habits {
+pub(super) struct Habits {
     closes_after_streams: AtomicBool,
 }
 
 impl Habits {
     /// It closes connections after streamed answers, whatever its headers promise: none is to be
     /// used again.
-    pub(super) fn closes_after_streams(&self) -> bool {
+    fn closes_after_streams(&self) -> bool {
         self.closes_after_streams.load(Ordering::Relaxed)
     }
 }
@@ -120,7 +120,7 @@ pub(in crate::llm) struct Connections {
 impl Connections {
     /// A client that was built with the layer of this history, and the way to build one like it
     /// that keeps no connection.
-    pub(in crate::llm) fn new(pooled: Client, history: Arc<History>, make_fresh: Fresh) -> Self {
+    pub(super) fn new(pooled: Client, history: Arc<History>, make_fresh: Fresh) -> Self {
         Self { pooled, history, fresh: OnceLock::new(), make_fresh }
     }
 
@@ -136,7 +136,7 @@ impl Connections {
 
     /// Sends what `request` makes, and once more on a new connection when one that had answered before
     /// ends without a byte of answer.
-    pub(in crate::llm) async fn send(
+    pub(super) async fn send(
         &self,
         request: impl Fn() -> Request,
         streamed: bool,
@@ -227,7 +227,7 @@ fn of_connected(connected: &Connected) -> Option<Ends> {
 
 /// Around whatever opens connections: a new one has no past, though one with the same ends had.
 #[derive(Clone, Debug)]
-pub(in crate::llm) struct Opening(Arc<History>);
+pub(super) struct Opening(Arc<History>);
 
 impl<S> Layer<S> for Opening {
     type Service = Opener<S>;
@@ -240,7 +240,7 @@ impl<S> Layer<S> for Opening {
 /// Opens connections and forgets what was known of their ends. Clients copy it several times for each
 /// request, and few requests open a connection, so the copies share what they open it with.
 #[derive(Debug)]
-pub(in crate::llm) struct Opener<S> {
+pub(super) struct Opener<S> {
     inner: Arc<S>,
     history: Arc<History>,
 }

@@ -15,19 +15,22 @@ pub(in crate::llm) const MOST_HEADERS: usize = 100;
 pub(super) const USER_AGENT: &str = concat!("chorus/", env!("CARGO_PKG_VERSION"));
 
 /// What clients are built from.
-pub(in crate::llm) type Base = fn() -> ClientBuilder;
+pub(super) type Base = fn() -> ClientBuilder;
+
+/// What they are built from outside tests.
+pub(super) const USUAL: Base = ClientBuilder::new;
 
 /// What makes two models need different clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::llm) struct ClientKey {
+pub(super) struct ClientKey {
     /// Limit for opening a connection, TLS included.
     pub(super) connect: Duration,
     /// A certificate authority of the model's own.
-    pub(in crate::llm) ca: Option<CaCert>,
+    pub(super) ca: Option<CaCert>,
     /// Loopback upstreams never use a proxy.
     pub(super) loopback: bool,
     /// Without TLS there is no HTTP/2.
-    pub(in crate::llm) plain: bool,
+    pub(super) plain: bool,
 }
 
 /// The clients in use. Each is the pool of its connections.
@@ -38,7 +41,7 @@ pub(in crate::llm) struct Clients {
 }
 
 impl Clients {
-    pub(in crate::llm) fn new(transport: &Transport) -> Self {
+    pub(super) fn new(transport: &Transport) -> Self {
         Self { used: HashMap::new(), transport: transport.clone() }
     }
 
@@ -48,7 +51,7 @@ impl Clients {
     ///
     /// # Errors
     /// In words, when the CA is no certificate, a proxy has no address, or TLS cannot be set up.
-    pub(in crate::llm) fn get(
+    pub(super) fn get(
         &mut self,
         key: ClientKey,
         previous: Option<&Self>,
@@ -68,7 +71,7 @@ impl Clients {
 
     /// How many there are.
     #[cfg(test)]
-    pub(in crate::llm) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.used.len()
     }
 }

@@ -285,7 +285,7 @@ async fn answered(endpoint: &Endpoint, response: Response) -> Result<Response, F
 }
 
 /// Reads a model list for nothing but the length of the model's context.
-pub(in crate::llm) async fn learn_context(endpoint: &Endpoint, response: Response) {
+pub(super) async fn learn_context(endpoint: &Endpoint, response: Response) {
     if let Ok(list) = json(response, &mut { LIST_LIMIT }).await {
         endpoint.learn_from_list(&list);
     }

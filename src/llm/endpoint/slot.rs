@@ -25,20 +25,20 @@ pub struct Place {
 
 /// Whose endpoint it is, for the log.
 #[derive(Clone, Debug, Hash)]
-pub(in crate::llm) struct Name {
+pub(super) struct Name {
     pub(super) model: String,
     /// `host` or `host:port`.
-    pub(in crate::llm) endpoint: String,
+    pub(super) endpoint: String,
 }
 
 /// An endpoint in its pool.
 #[derive(Debug)]
 pub(in crate::llm) struct Seat<E> {
     pub(in crate::llm) number: usize,
-    pub(in crate::llm) place: Place,
+    pub(super) place: Place,
     name: Name,
     /// Its name as a number, for choices that stay.
-    pub(in crate::llm) hash: u64,
+    pub(super) hash: u64,
     pub(in crate::llm) endpoint: E,
     record: Arc<Record>,
 }
@@ -46,7 +46,7 @@ pub(in crate::llm) struct Seat<E> {
 /// What is known of an endpoint. A reload of the config hands it on to the seat that the same
 /// endpoint has then, while calls that began before still report to it.
 #[derive(Debug)]
-pub(in crate::llm) struct Record {
+pub(super) struct Record {
     breaker: Mutex<Breaker>,
     /// In service and not resting: then nobody has to take the lock to know it.
     is_clear: AtomicBool,
@@ -59,7 +59,7 @@ pub(in crate::llm) struct Record {
 
 impl Record {
     /// In service, and nothing known.
-    pub(in crate::llm) fn new(rules: Health) -> Self {
+    pub(super) fn new(rules: Health) -> Self {
         Self {
             breaker: Mutex::new(Breaker::new(rules, Instant::now())),
             is_clear: AtomicBool::new(true),
@@ -76,7 +76,7 @@ impl Record {
 
 impl<E> Seat<E> {
     /// A seat that begins with what its `record` knows, under these rules.
-    pub(in crate::llm) fn new(
+    pub(super) fn new(
         number: usize,
         name: Name,
         place: Place,

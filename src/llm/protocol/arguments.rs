@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 /// The arguments of a function's call; some servers write them under other names.
-pub(in crate::llm) fn arguments_of(function: &Value) -> String {
+pub(super) fn arguments_of(function: &Value) -> String {
     let names = ["arguments", "parameters", "input"];
     let written = names.iter().find_map(|name| function.get(*name).filter(|it| !it.is_null()));
     arguments(written)
 }
 
 /// The arguments of a call, as a text or as JSON.
-pub(in crate::llm) fn arguments(written: Option<&Value>) -> String {
+pub(super) fn arguments(written: Option<&Value>) -> String {
     match written {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -1,7 +1,9 @@
 //! What is really asked of a model: a call, bent to the model's configuration and to what it has
 //! refused before. Pure; the protocols turn it into a body.
 
-use crate::llm::protocol::parameter::Field;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Number, Value};
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{self, Mode, StructuredOutput},
-    llm::Call,
+    llm::{Call, protocol::parameter::Field},
     types::{
         Extra, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition, TurnExtras,
         TurnState, UnknownFields, overlay,
@@ -97,7 +99,7 @@ impl Ask<'_> {
     }
 
     /// Whether tools may or must be called, where the model takes a word on it.
-    pub(in crate::llm) fn tool_choice(&self) -> Option<&ToolChoice> {
+    pub(super) fn tool_choice(&self) -> Option<&ToolChoice> {
         self.call.tool_choice.as_ref().filter(|_| self.may_send(Parameter::ToolChoice))
     }
 
@@ -111,7 +113,7 @@ impl Ask<'_> {
     }
 
     /// The temperature to send, clamped to the model's range.
-    pub(in crate::llm) fn temperature(&self) -> Option<f32> {
+    pub(super) fn temperature(&self) -> Option<f32> {
         let may = self.config.send_temperature && self.may_send(Parameter::Temperature);
         let wanted = self.call.sampling.temperature.filter(|_| may)?;
         Some(wanted.clamp(0.0, self.config.max_temperature))
@@ -119,7 +121,7 @@ impl Ask<'_> {
 
     /// The tools to show. Where there is no tool choice (Ollama), with `none` they are left out, with
     /// a named one only that is shown; `required` cannot be said there and becomes an instruction.
-    pub(in crate::llm) fn tools(&self) -> Vec<&ToolDefinition> {
+    pub(super) fn tools(&self) -> Vec<&ToolDefinition> {
         if self.is_plain() || !self.knows_tools() {
             return Vec::new();
         }
@@ -244,7 +246,7 @@ impl Ask<'_> {
 
     /// The conversation to send: tool turns complete or as plain text, and with an instruction on
     /// the form of the answer.
-    pub(in crate::llm) fn messages(&self) -> Vec<Message> {
+    pub(super) fn messages(&self) -> Vec<Message> {
         let mut messages = self.call.messages.to_vec();
         self.keep_own(&mut messages);
         shape::tidy(&mut messages);
@@ -269,7 +271,7 @@ impl Ask<'_> {
     }
 
     /// The prompt of a plain completion.
-    pub(in crate::llm) fn prompt(&self) -> String {
+    pub(super) fn prompt(&self) -> String {
         if self.call.raw {
             let texts: Vec<String> = self.call.messages.iter().map(Message::joined_text).collect();
             return texts.join("\n");
@@ -279,7 +281,7 @@ impl Ask<'_> {
 
     /// Where the output must stop. A rendered conversation also stops before the next turn, or the
     /// model would go on with the person's part.
-    pub(in crate::llm) fn stop(&self) -> Vec<&str> {
+    pub(super) fn stop(&self) -> Vec<&str> {
         if !self.may_send(Parameter::Stop) {
             return Vec::new();
         }
@@ -292,7 +294,7 @@ impl Ask<'_> {
     }
 
     /// Unknown fields, when they are spelled in the model's protocol.
-    pub(in crate::llm) fn extra(&self) -> Option<&Extra> {
+    pub(super) fn extra(&self) -> Option<&Extra> {
         self.call.extra.as_ref().filter(|extra| extra.protocol == self.config.protocol)
     }
 
@@ -314,7 +316,7 @@ impl Ask<'_> {
 pub(super) const MOST_STOPS: usize = 4;
 
 /// A float as people write it: 0.7, not 0.699999988.
-pub(in crate::llm) fn number(value: f32) -> Value {
+pub(super) fn number(value: f32) -> Value {
     // The nearest f32 to some hundredths, as nearly all are, was written as those.
     let hundredths = (value * 100.0).round();
     let exact = if hundredths.abs() < 1e6 && hundredths / 100.0 == value {
@@ -323,118 +325,4 @@ pub(in crate::llm) fn number(value: f32) -> Value {
         value.to_string().parse().ok()
     };
     exact.and_then(Number::from_f64).map_or(Value::Null, Value::Number)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        llm::{protocol::all::wire, testing},
-        types::{Protocol, ToolCall},
-    };
-
-    /// The turns of a conversation: what the person says, what the model does.
-    #[derive(Clone, Debug)]
-    enum Exchange {
-        Says(String),
-        Answers(String),
-        CallsTools(usize),
-    }
-
-    fn conversation(exchanges: &[Exchange]) -> Vec<Message> {
-        let mut messages = vec![
-            Message::text(Role::System, "be kind"),
-            Message::text(Role::User, "the first question"),
-        ];
-        for (turn, exchange) in exchanges.iter().enumerate() {
-            let id = |call: usize| format!("call-{turn}-{call}");
-            match exchange {
-                Exchange::Says(text) => messages.push(Message::text(Role::User, text)),
-                Exchange::Answers(text) => {
-                    messages.push(Message::text(Role::Assistant, text));
-                    messages.push(Message::text(Role::User, "and then?"));
-                }
-                Exchange::CallsTools(count) => {
-                    let call = |call| ToolCall {
-                        id: id(call),
-                        name: "f".to_owned(),
-                        arguments: "{}".to_owned(),
-                    };
-                    let mut calling = Message::text(Role::Assistant, "");
-                    calling.tool_calls = (0..*count).map(call).collect();
-                    messages.push(calling);
-                    messages.extend((0..*count).map(|call| Message {
-                        tool_call_id: Some(id(call)),
-                        ..Message::text(Role::Tool, "42")
-                    }));
-                }
-            }
-        }
-        messages
-    }
-
-    /// A body's prompt in pieces, as they are written one behind the other.
-    fn written(protocol: Protocol, messages: Vec<Message>, appendix: &str) -> Vec<String> {
-        let config = testing::model(protocol, "http://127.0.0.1:1/v1");
-        let call = Call {
-            messages: messages.into(),
-            appendix: Some(appendix.into()),
-            ..testing::call_with_tools()
-        };
-        let ask = Ask { config: &config, call: &call, refused: &Refused::new() };
-        let body = wire(protocol).body(&ask).into_value();
-        let mut pieces = vec![body["tools"].to_string(), body["system"].to_string()];
-        pieces.push(body["systemInstruction"].to_string());
-        let messages = body["messages"].as_array().or(body["contents"].as_array()).unwrap();
-        for message in messages {
-            match message["content"].as_array().or(message["parts"].as_array()) {
-                Some(blocks) => pieces.extend(blocks.iter().map(Value::to_string)),
-                None => pieces.push(message.to_string()),
-            }
-        }
-        pieces
-    }
-
-    proptest! {
-        #[test]
-        fn a_prompt_grows_only_at_its_end_from_turn_to_turn(
-            exchanges in prop::collection::vec(
-                prop_oneof![
-                    "[a-z]{1,8}".prop_map(Exchange::Says),
-                    "[a-z]{1,8}".prop_map(Exchange::Answers),
-                    (1usize..3).prop_map(Exchange::CallsTools),
-                ],
-                1..8,
-            ),
-            at in 0usize..8,
-        ) {
-            let now = conversation(&exchanges[..at.min(exchanges.len() - 1)]);
-            let later = conversation(&exchanges);
-            for protocol in Protocol::ALL {
-                let mut now = written(protocol, now.clone(), "DRAFTS-OF-NOW");
-                let last = now.pop().unwrap();
-                prop_assert!(last.contains("DRAFTS-OF-NOW"), "{last}");
-                let later = written(protocol, later.clone(), "DRAFTS-OF-LATER");
-                prop_assert_eq!(&later[..now.len()], &now[..]);
-                prop_assert!(later.last().unwrap().contains("DRAFTS-OF-LATER"));
-            }
-        }
-
-        #[test]
-        fn numbers_are_written_as_people_write_them(
-            value in prop_oneof![
-                (-200_000i32..200_000).prop_map(|hundredths| hundredths as f32 / 100.0),
-                (-2_000_000i32..2_000_000).prop_map(|thousandths| thousandths as f32 / 1000.0),
-                any::<f32>(),
-            ],
-        ) {
-            let written = match value.is_finite() {
-                true => value.to_string().parse().ok().and_then(Number::from_f64),
-                false => None,
-            };
-            prop_assert_eq!(number(value), written.map_or(Value::Null, Value::Number));
-        }
-    }
 }

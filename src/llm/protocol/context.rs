@@ -6,7 +6,7 @@ use super::{Wire, upstream_error::context::is_plausible};
 
 /// The context that a model list tells of one of its models, in tokens.
 pub(in crate::llm) fn listed_context(list: &Value, wire: &dyn Wire, wanted: &str) -> Option<u32> {
-    pub(in crate::llm) const NAMES: [&str; 3] = ["id", "name", "model"];
+    pub(super) const NAMES: [&str; 3] = ["id", "name", "model"];
     let lists = [list.get("data"), list.get("models"), Some(list)];
     let mut entries = lists.into_iter().flatten().filter_map(Value::as_array);
     // What serves one model has it under whatever name.

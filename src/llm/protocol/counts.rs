@@ -72,7 +72,7 @@ impl Counts {
 }
 
 /// A count, or an index. Some write 7.0, some "7".
-pub(in crate::llm) fn count(value: &Value) -> Option<u64> {
+pub(super) fn count(value: &Value) -> Option<u64> {
     let of_float = |number: f64| {
         let number = Some(number).filter(|number| number.is_finite() && *number >= 0.0)?;
         format!("{number:.0}").parse().ok()

@@ -10,7 +10,7 @@ use crate::types::FinishReason;
 ///
 /// # Errors
 /// When it says that the answer broke off.
-pub(in crate::llm) fn finish_reason(reason: &str) -> Result<FinishReason, Refusal> {
+pub(super) fn finish_reason(reason: &str) -> Result<FinishReason, Refusal> {
     // As nearly all answers say it.
     match reason {
         "stop" | "end_turn" | "STOP" => return Ok(FinishReason::Stop),
@@ -67,7 +67,7 @@ pub(super) fn of_gateway(
 }
 
 /// A text that is a reason, or SGLang's object with one.
-pub(in crate::llm) fn word(value: Option<&Value>) -> Option<&str> {
+pub(super) fn word(value: Option<&Value>) -> Option<&str> {
     let value = value?;
     let word = value.as_str().or_else(|| value.get("type")?.as_str());
     word.filter(|reason| !matches!(*reason, "" | "null"))

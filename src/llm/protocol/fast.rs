@@ -49,13 +49,13 @@ macro_rules! frame {
 pub(in crate::llm) use frame;
 
 /// The frame, when all of it is as usual.
-pub(in crate::llm) fn read<'de, T: Deserialize<'de>>(frame: &'de str) -> Option<T> {
+pub(super) fn read<'de, T: Deserialize<'de>>(frame: &'de str) -> Option<T> {
     serde_json::from_str(frame).ok().map(|Object(frame)| frame)
 }
 
 /// A string, lent from the frame when it stands there as it is.
 #[derive(Debug, Deserialize)]
-pub(in crate::llm) struct Text<'a>(#[serde(borrow)] pub(in crate::llm) Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(in crate::llm) Cow<'a, str>);
 
 impl Text<'_> {
     pub(super) fn is_filled(&self) -> bool {
@@ -65,7 +65,7 @@ impl Text<'_> {
 
 /// An object. A derived struct alone would take a list of its fields too.
 #[derive(Debug)]
-pub(in crate::llm) struct Object<T>(pub(in crate::llm) T);
+pub(super) struct Object<T>(pub(in crate::llm) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -89,7 +89,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 /// The first item of a list, if it has any; the others are not looked at.
 #[derive(Debug)]
-pub(in crate::llm) struct First<T>(pub(in crate::llm) Option<T>);
+pub(super) struct First<T>(pub(in crate::llm) Option<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -124,7 +124,7 @@ where
 
 /// Whether a field says anything: it is there, and neither null nor an empty list.
 #[derive(Debug, Default)]
-pub(in crate::llm) struct Seen(pub(in crate::llm) bool);
+pub(super) struct Seen(pub(in crate::llm) bool);
 
 impl<'de> Deserialize<'de> for Seen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

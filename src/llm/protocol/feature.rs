@@ -4,7 +4,7 @@ use crate::types::Protocol;
 
 /// Something that not every protocol can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::llm) enum Feature {
+pub(super) enum Feature {
     /// A picture by its URL.
     ImageUrl,
     /// That tools must not or must be called, or which.

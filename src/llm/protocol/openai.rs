@@ -2,28 +2,26 @@
 //! `/completions`. Pure.
 
 mod fast;
+mod read;
 mod refusable;
 mod state;
 mod usage;
 
 pub(in crate::llm) use usage::read as counts;
 
+pub(super) use read::extra_content;
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
     Wire,
-    arguments::arguments_of,
     ask::{Ask, MOST_STOPS, number},
     below,
     body::Body,
-    counts::count,
-    ending,
-    error_frame::is_filled,
     lookup::get_path,
     object,
     parameter::{Field, Parameter},
-    piece::{Piece, Tell, ToolPiece},
+    piece::{Piece, Tell},
     prompt,
     tool_schema::list_unions,
     upstream_error::Refusal,
@@ -35,9 +33,10 @@ use crate::{
         overlay,
     },
 };
+use read::pieces;
 
 /// The protocol.
-pub(in crate::llm) struct OpenAi;
+pub(super) struct OpenAi;
 
 impl Wire for OpenAi {
     fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url> {
@@ -228,7 +227,7 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
 }
 
 /// A tool definition; Ollama takes the same.
-pub(in crate::llm) fn tool(tool: &ToolDefinition) -> Value {
+pub(super) fn tool(tool: &ToolDefinition) -> Value {
     let mut function = Map::new();
     function.insert("name".into(), tool.name.clone().into());
     function.extend(tool.description.clone().map(|text| ("description".into(), text.into())));
@@ -304,7 +303,7 @@ fn content_of(message: &Message, unknown: Option<&UnknownFields>) -> Value {
 }
 
 /// The fields at a place.
-pub(in crate::llm) fn at(
+pub(super) fn at(
     fields: &[(usize, Map<String, Value>)],
     place: usize,
 ) -> Option<&Map<String, Value>> {
@@ -326,104 +325,6 @@ fn part(part: &Part) -> Value {
         }
         Part::Other(part) => part.clone(),
     }
-}
-
-/// Reads a stream chunk or a whole reply, which differ in nothing but `delta` and `message`. Usage
-/// comes first and the finish reason last, so that what stands behind a reason came after it.
-///
-/// # Errors
-/// The error that it is instead, or that its finish reason is.
-fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
-    if let Some(refusal) = Refusal::in_band(value) {
-        return Err(refusal);
-    }
-    let mut pieces = Vec::new();
-    pieces.extend(usage::read(value).map(Piece::Usage));
-    if let Some(choice) = get_path(value, "choices/0") {
-        let is_said = |said: &&Value| said.is_object() && is_filled(said);
-        let (delta, message) = (choice.get("delta"), choice.get("message"));
-        let said = delta.filter(is_said).or(message.filter(is_said));
-        if let Some(said) = said {
-            let in_message = delta.filter(is_said).is_none();
-            let spoken = spoken(said, in_message);
-            match in_message && delta.is_some() {
-                true => pieces.push(Piece::Message(spoken)),
-                false => pieces.extend(spoken),
-            }
-        }
-        // Some servers' delta is the text itself.
-        content(delta.filter(|delta| delta.is_string()), &mut pieces);
-        content(choice.get("text"), &mut pieces);
-        let native = [
-            "native_finish_reason",
-            "provider_specific_fields/native_finish_reason",
-            "delta/provider_specific_fields/native_finish_reason",
-            "message/provider_specific_fields/native_finish_reason",
-        ];
-        let native = native.iter().find_map(|path| ending::word(get_path(choice, path)));
-        let reason = ending::of_gateway(ending::word(choice.get("finish_reason")), native)?;
-        pieces.extend(reason.map(Piece::Finish));
-    }
-    Ok(pieces)
-}
-
-/// What a delta or a message says. In a message each call is whole, in a delta it may be a piece of
-/// one.
-fn spoken(said: &Value, in_message: bool) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
-    pieces.extend(state::kept(said).map(Piece::Kept));
-    pieces.extend(state::thoughts(said).map(Piece::Reasoning));
-    content(said.get("content"), &mut pieces);
-    content(said.get("refusal"), &mut pieces);
-    pieces.extend(calls(said).map(|call| Piece::Tool(tool_piece(call, in_message))));
-    pieces
-}
-
-/// Content is a text, or a list of parts; Mistral's `thinking` parts hold a list of their own.
-fn content<'v>(content: Option<&'v Value>, pieces: &mut Vec<Piece<'v>>) {
-    match content {
-        Some(Value::String(text)) if !text.is_empty() => pieces.push(Piece::Text(text.into())),
-        Some(Value::Array(parts)) => {
-            for part in parts {
-                match state::thoughts_of_part(part) {
-                    Some(thoughts) => pieces.push(Piece::Reasoning(thoughts)),
-                    None => self::content(part.get("text"), pieces),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The calls in a list; a lone one, also in the field that came before the list.
-fn calls(said: &Value) -> impl Iterator<Item = &Value> {
-    let (list, lone) = match said.get("tool_calls") {
-        Some(Value::Array(calls)) => (calls.as_slice(), None),
-        call => (&[][..], call.or(said.get("function_call")).filter(|call| call.is_object())),
-    };
-    list.iter().chain(lone)
-}
-
-/// A call, or a piece of one unless it `begins` with it. Some have no `function` around name and
-/// arguments.
-fn tool_piece(call: &Value, begins: bool) -> ToolPiece {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let function = call.get("function").filter(|function| function.is_object()).unwrap_or(call);
-    let name = text(function.get("name"));
-    ToolPiece {
-        index: call.get("index").and_then(count),
-        id: text(call.get("id")),
-        arguments: arguments_of(function),
-        name,
-        begins,
-        beside: state::beside(call).map(Box::new),
-    }
-}
-
-/// What Gemini's endpoint for this protocol has beside a call; its own protocol's signatures are
-/// told in the same form.
-pub(super) fn extra_content(value: &Value) -> Map<String, Value> {
-    Map::from_iter([("extra_content".to_owned(), value.clone())])
 }
 
 #[cfg(test)]

@@ -75,15 +75,15 @@ pub(super) fn needs_tools(call: &Call) -> bool {
 #[derive(Debug)]
 pub(in crate::llm) struct Field {
     /// Where it stands in the body, as a JSON pointer.
-    pub(in crate::llm) at: &'static str,
+    pub(super) at: &'static str,
     /// What its refusal means.
     pub(super) means: Parameter,
     /// The words it goes by in messages, in lower case.
-    pub(in crate::llm) words: &'static [&'static str],
+    pub(super) words: &'static [&'static str],
 }
 
 /// A row of a protocol's table of refusable fields.
-pub(in crate::llm) const fn field(
+pub(super) const fn field(
     at: &'static str,
     means: Parameter,
     words: &'static [&'static str],
@@ -93,30 +93,30 @@ pub(in crate::llm) const fn field(
 
 impl Field {
     /// Its value, when it was sent.
-    pub(in crate::llm) fn find<'a>(&self, body: &'a Map<String, Value>) -> Option<&'a Value> {
+    pub(super) fn find<'a>(&self, body: &'a Map<String, Value>) -> Option<&'a Value> {
         let mut steps = self.at.split('/').skip(1);
         let first = body.get(steps.next()?)?;
         steps.try_fold(first, |value, step| value.get(step))
     }
 
     /// Whether it is the field of this name of the body itself.
-    pub(in crate::llm) fn is(&self, name: &str) -> bool {
+    pub(super) fn is(&self, name: &str) -> bool {
         self.at.strip_prefix('/') == Some(name)
     }
 
     /// The field of the body that it is, or is in.
-    pub(in crate::llm) fn root(&self) -> &str {
+    pub(super) fn root(&self) -> &str {
         root(self.at.trim_start_matches('/'), '/')
     }
 
     /// Its name as errors give it: `generationConfig.seed`.
-    pub(in crate::llm) fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.at.trim_start_matches('/').replace('/', ".")
     }
 }
 
 /// The first step of a path.
-pub(in crate::llm) fn root(path: &str, separator: char) -> &str {
+pub(super) fn root(path: &str, separator: char) -> &str {
     path.split(separator).next().unwrap_or_default()
 }
 

@@ -46,7 +46,7 @@ pub(super) fn add_to_system(messages: &mut Vec<Message>, text: &str) {
 /// Puts text behind the conversation, but before a beginning of the answer that the model is to go
 /// on with. As the person's it joins what the person said last: neighbours of one side are refused
 /// by many templates.
-pub(in crate::llm) fn append(messages: &mut Vec<Message>, role: Role, text: &str) {
+pub(super) fn append(messages: &mut Vec<Message>, role: Role, text: &str) {
     let is_begun = |last: &Message| last.role == Role::Assistant && last.tool_calls.is_empty();
     let opening = messages.pop_if(|last| is_begun(last));
     match messages.last_mut().filter(|last| role == Role::User && last.role == Role::User) {
@@ -68,7 +68,7 @@ pub(super) fn flatten_tools(messages: &mut [Message]) {
 }
 
 /// One turn of tools as plain text.
-pub(in crate::llm) fn flatten(message: &mut Message) {
+pub(super) fn flatten(message: &mut Message) {
     flatten_calls(message, &[]);
     if message.role == Role::Tool {
         flatten_result(message);
@@ -108,7 +108,7 @@ fn forget_places(message: &mut Message) {
 /// Arguments for a protocol that wants an object; what is none is kept inside one, under `value`: a
 /// conversation that no upstream takes would be stuck for ever. An object that was written as the
 /// text of a JSON string, as some models do, is the object.
-pub(in crate::llm) fn arguments(text: &str) -> Value {
+pub(super) fn arguments(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ Value::Object(_)) => value,
         Ok(Value::String(inner)) => match serde_json::from_str(&inner) {

@@ -45,7 +45,7 @@ fn says_something(message: &Message) -> bool {
 }
 
 /// Two messages of one side as one: one text where both are nothing else.
-pub(in crate::llm) fn join(mut one: Message, mut other: Message) -> Message {
+pub(super) fn join(mut one: Message, mut other: Message) -> Message {
     let is_text = |message: &Message| {
         message.extras.is_none() && message.parts.iter().all(|part| matches!(part, Part::Text(_)))
     };
@@ -85,7 +85,7 @@ fn add_extras(extras: &mut TurnExtras, more: TurnExtras, parts: usize, calls: us
 }
 
 /// Bends a conversation to what was refused before.
-pub(in crate::llm) fn mend(messages: &mut Vec<Message>, refused: &Refused) {
+pub(super) fn mend(messages: &mut Vec<Message>, refused: &Refused) {
     for shape in shapes(refused) {
         match shape {
             Shape::OneSystem => one_system(messages),
@@ -213,7 +213,7 @@ fn has_thoughts(message: &Message) -> bool {
 
 /// What a refusal says of the shape of a conversation, or of what goes with its turns, which were sent
 /// in this body.
-pub(in crate::llm) fn refused(
+pub(super) fn refused(
     refusal: &Refusal,
     words: &str,
     sent: &[Message],

@@ -137,7 +137,7 @@ impl Refusal {
     }
 
     /// Everything it says, in lower case, for looking for names in it.
-    pub(in crate::llm) fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let Body { param, code, kind, .. } = &*self.body;
         let named = [param, code, kind].into_iter().map(String::as_str);
         let first = self.body.texts.first().map(String::as_str);
@@ -154,7 +154,7 @@ impl Refusal {
 
     /// Where in the request it says the fault is: `messages.0.content` of
     /// `messages.0.content: must not be empty`.
-    pub(in crate::llm) fn place(&self) -> Option<&str> {
+    pub(super) fn place(&self) -> Option<&str> {
         if !self.body.param.is_empty() {
             return Some(&self.body.param);
         }
@@ -171,7 +171,7 @@ impl Refusal {
 
     /// The status that its words and codes stand for, whatever the response's says: a gateway's 502
     /// may well be the provider's 401.
-    pub(super) fn meant_status(&self) -> u16 {
+    fn meant_status(&self) -> u16 {
         meaning::status(self.status, self.in_band, &self.body)
     }
 

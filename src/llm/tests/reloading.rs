@@ -3,7 +3,13 @@
 use super::*;
 use crate::{
     config::{CaCert, Endpoint, Health},
-    llm::endpoint::breaker::Phase,
+    llm::{
+        endpoint::{
+            balance::Want,
+            breaker::{Phase, Report},
+        },
+        protocol::state::{Writer, Written},
+    },
     types::ApiKey,
 };
 
@@ -134,8 +140,8 @@ async fn refusals_and_what_was_left_on_turns_are_remembered() {
     let mut warm = call("q");
     warm.sampling.temperature = Some(1.0);
     assert_eq!(asked(&before, warm.clone()).await.attempts, ["upstream_rejected", "ok"]);
-    let (old, other) = (before.model("m").unwrap(), crate::llm::protocol::state::Writer::fresh());
-    let left = crate::llm::protocol::state::Written { writer: other, state: Arc::default() };
+    let (old, other) = (before.model("m").unwrap(), Writer::fresh());
+    let left = Written { writer: other, state: Arc::default() };
     old.states.remember([7], &left);
     let same = before.successor(&config_of(plain(&upstream))).unwrap();
     assert_eq!(asked(&same, warm.clone()).await.attempts, ["ok"]);
@@ -162,15 +168,10 @@ async fn a_config_that_cannot_be_built_changes_nothing() {
     let error = before.successor(&config).unwrap_err();
     assert_eq!((error.kind, error.model.as_str()), (LlmErrorKind::Setup, "z"));
     // The rules of the refused config do not hold.
-    let want = crate::llm::endpoint::balance::Want {
-        affinity: None,
-        passed: &[],
-        or_resting: true,
-        takes: &|_: &_| true,
-    };
+    let want = Want { affinity: None, passed: &[], or_resting: true, takes: &|_: &_| true };
     let now = tokio::time::Instant::now();
     let model = before.model("m").unwrap();
-    let failed = crate::llm::endpoint::breaker::Report::Failed { code: "timeout", rest: None };
+    let failed = Report::Failed { code: "timeout", rest: None };
     model.pool.choose(&want, now).unwrap().report(failed, None);
     assert_eq!(phase(&before, 0), Phase::Closed);
     assert_eq!(asked(&before, call("q")).await.text, "hi");

@@ -9,7 +9,7 @@ use crate::{
         error::AppError,
         progress::{Language, Reporter},
     },
-    workflow::{Event, RunStatus, StageKind, StageStatus},
+    workflow::{Event, Finished, RunStatus, StageKind, StageStatus},
 };
 
 /// The engine's events stopped without saying how the run ended.
@@ -23,11 +23,11 @@ const LONGEST_PIECE: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Channel {
     /// The answering model's chain of thought.
-    pub(in crate::server) reasoning: bool,
+    pub(super) reasoning: bool,
     /// What is told of the run's stages.
-    pub(in crate::server) progress: Progress,
+    pub(super) progress: Progress,
     /// In which language, as far as the question tells.
-    pub(in crate::server) language: Language,
+    pub(super) language: Language,
 }
 
 impl Channel {
@@ -168,26 +168,28 @@ impl<E: Encoder> Flow<E> {
                 self.answering = true;
                 self.delta(|encoder, frames| encoder.tool_call(&delta, frames))
             }
-            Some(Event::Finished(finished)) => {
-                self.settle();
-                self.degraded |= finished.trace.level.status == RunStatus::Degraded;
-                self.open();
-                match self.encoder.finished(&finished, &mut self.frames) {
-                    Ok(()) if !self.encoder.is_complete() => Step::Delta,
-                    Ok(()) => {
-                        self.complete = true;
-                        self.frames.push_terminator();
-                        Step::Finished
-                    }
-                    Err(error) => Step::Failed(error),
-                }
-            }
+            Some(Event::Finished(finished)) => self.finish(&finished),
             Some(Event::Failed(failed)) => {
                 self.settle();
                 let include_workflow = self.include_workflow;
                 Step::Failed(AppError::Run { failed, include_workflow })
             }
             None => Step::Failed(NO_ENDING),
+        }
+    }
+
+    fn finish(&mut self, finished: &Finished) -> Step {
+        self.settle();
+        self.degraded |= finished.trace.level.status == RunStatus::Degraded;
+        self.open();
+        match self.encoder.finished(finished, &mut self.frames) {
+            Ok(()) if !self.encoder.is_complete() => Step::Delta,
+            Ok(()) => {
+                self.complete = true;
+                self.frames.push_terminator();
+                Step::Finished
+            }
+            Err(error) => Step::Failed(error),
         }
     }
 

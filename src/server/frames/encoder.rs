@@ -62,16 +62,16 @@ pub(in crate::server) trait Encoder: Send + Unpin + 'static {
 }
 
 /// An event and which run of the response it is of.
-pub(in crate::server) type Told = (usize, Event);
+pub(super) type Told = (usize, Event);
 
 /// What a response needs to know beside its events.
-pub(in crate::server) struct Live {
+pub(super) struct Live {
     /// Its runs; at least one.
-    pub(in crate::server) ids: Vec<WorkflowId>,
-    pub(in crate::server) lifecycle: Lifecycle,
+    pub(super) ids: Vec<WorkflowId>,
+    pub(super) lifecycle: Lifecycle,
     /// Who reads the run to its end once the answer is told.
-    pub(in crate::server) drains: Arc<Drains>,
-    pub(in crate::server) log: RequestLog,
-    pub(in crate::server) header_hold: Duration,
-    pub(in crate::server) heartbeat: Duration,
+    pub(super) drains: Arc<Drains>,
+    pub(super) log: RequestLog,
+    pub(super) header_hold: Duration,
+    pub(super) heartbeat: Duration,
 }

@@ -19,12 +19,11 @@ use super::{
     super::{dialect::Dialect, test_support::*},
     *,
 };
-use crate::workflow::Finished;
 use crate::{
     llm::{LlmErrorKind, ToolCallDelta},
     server::{caller::RequestLog, frames::encoder::Told, listener::shutdown::Lifecycle},
     types::FinishReason,
-    workflow::{Answer, Event, StageKind, StageReport, StageStatus},
+    workflow::{Answer, Event, Finished, StageKind, StageReport, StageStatus},
 };
 
 /// Everything a stream writes for these events.

@@ -25,7 +25,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(in crate::server) fn anonymous(item: Item) -> Self {
+    pub(super) fn anonymous(item: Item) -> Self {
         Self { id: None, item: Arc::new(item) }
     }
 }

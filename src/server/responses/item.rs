@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use super::entry::{Entry, Item};
-use crate::server::wire::Never;
-use crate::types::{Message, Role, ToolCall, random_id};
+use crate::{
+    server::wire::Never,
+    types::{Message, Role, ToolCall, random_id},
+};
 
 /// One item of the output.
 pub(super) struct OutputItem {

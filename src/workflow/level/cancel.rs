@@ -22,11 +22,11 @@ impl Shared {
 }
 
 /// Ends the stream it was made with. Keeps nothing of it alive.
-pub(in crate::workflow) struct Cutter(Weak<Shared>);
+pub(super) struct Cutter(Weak<Shared>);
 
 impl Cutter {
     /// Drops everything the stream holds; it ends without another step.
-    pub(in crate::workflow) fn cut(&self) {
+    pub(super) fn cut(&self) {
         if let Some(shared) = self.0.upgrade() {
             drop(shared.take());
             shared.waker.wake();

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     config::{LimitKind, Plan, Stage},
     llm::{LlmError, LlmErrorKind},
-    workflow::context::RunContext,
+    workflow::{
+        context::RunContext,
+        step::{Step, Steps, at},
+    },
 };
 
 /// A moment at which everything below has to be over, and whose it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::workflow) struct Deadline {
-    pub(in crate::workflow) at: Instant,
+    at: Instant,
     /// `deadline_secs`, for messages.
     whole: Duration,
 }
@@ -29,6 +32,16 @@ impl Deadline {
         self.at <= Instant::now()
     }
 
+    /// What this comes to by then; nothing when it takes longer.
+    pub(in crate::workflow) async fn within<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        timeout_at(self.at, work).await.ok()
+    }
+
+    /// A step that comes when it is over.
+    pub(super) fn then(self, step: Step) -> Steps {
+        at(self.at, step)
+    }
+
     /// What a model's call fails with that it ended.
     pub(in crate::workflow) fn error(&self, model: &str) -> LlmError {
         LlmError {
@@ -39,30 +52,26 @@ impl Deadline {
         }
     }
 
-    pub(in crate::workflow) fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         format!("ended by the workflow's deadline of {} s", self.whole.as_secs_f64())
     }
 }
 
 /// The time a level has.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::workflow) struct Window {
+pub(super) struct Window {
     /// The end of it all.
-    pub(in crate::workflow) end: Option<Deadline>,
+    pub(super) end: Option<Deadline>,
     /// When the workers have to be done, so that judge and writer can still work.
-    pub(in crate::workflow) workers: Option<Deadline>,
+    pub(super) workers: Option<Deadline>,
     /// When the analysis has to be there: half of the workers' time is left then to those who
     /// waited for it, since an analyzer that hangs must not stop the run.
-    pub(in crate::workflow) analysis: Option<Deadline>,
+    pub(super) analysis: Option<Deadline>,
 }
 
 impl Window {
     /// Of a level that starts now. `parent` is until when the level above waits for it.
-    pub(in crate::workflow) fn open(
-        run: &RunContext,
-        plan: &Plan,
-        parent: Option<Deadline>,
-    ) -> Self {
+    pub(super) fn open(run: &RunContext, plan: &Plan, parent: Option<Deadline>) -> Self {
         let now = Instant::now();
         let own = plan.policy.deadline.and_then(Deadline::after);
         let end = match (own, parent) {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What is due when every member has ended.
-pub(in crate::workflow) enum Judging {
+pub(super) enum Judging {
     /// The level above can do without this one.
     Nothing,
     /// Too few succeeded.
@@ -102,7 +102,7 @@ impl Board {
 
     /// Whether the candidates are so alike that their consensus is the level's answer. One alone
     /// agrees with nobody, and of those that a reranker chose nobody asks.
-    pub(super) fn agrees(&mut self) -> bool {
+    fn agrees(&mut self) -> bool {
         let Some(wanted) = self.plan.policy.agreement else { return false };
         let several = self.candidates.len() > 1 && self.reranker.is_none();
         let decides = self.plan.selector.is_some() || self.plan.synthesizer.is_some();
@@ -126,14 +126,14 @@ impl Board {
         self.agreed
     }
 
-    pub(in crate::workflow) fn candidates(&self) -> Vec<Candidate> {
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
         self.candidates.clone()
     }
 }
 
 /// Gives candidates that share a name the one with the levels they came through; should even those
 /// be equal (names may hold slashes), a number.
-pub(super) fn name_apart(candidates: &mut [Candidate]) {
+fn name_apart(candidates: &mut [Candidate]) {
     let mut names = candidates.iter().enumerate();
     if names.all(|(at, one)| candidates.iter().skip(at + 1).all(|other| one.name != other.name)) {
         return;

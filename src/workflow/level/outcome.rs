@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Board {
-    pub(in crate::workflow) fn failed(&mut self, failure: Failure) -> LevelOutcome {
+    pub(super) fn failed(&mut self, failure: Failure) -> LevelOutcome {
         self.outcome(Err(failure), RunStatus::Failed)
     }
 
@@ -57,7 +57,7 @@ impl Board {
 
     /// The level above can do without this one: everything at work is hung up on, and levels below
     /// are told.
-    pub(in crate::workflow) fn stop(&mut self) -> Vec<Event> {
+    pub(super) fn stop(&mut self) -> Vec<Event> {
         self.stopping = true;
         self.drafted = false;
         if let Some(running) = self.asking.take() {
@@ -74,7 +74,7 @@ impl Board {
         self.stopping
     }
 
-    pub(in crate::workflow) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
@@ -91,7 +91,7 @@ impl Board {
     }
 
     /// The stage that is at work after the members: the first one without a record.
-    pub(super) fn unfinished(&self) -> StageKind {
+    fn unfinished(&self) -> StageKind {
         if self.plan.reranker.is_some() && self.reranker.is_none() {
             StageKind::Reranker
         } else if self.plan.selector.is_some() && self.selector.is_none() {
@@ -102,7 +102,7 @@ impl Board {
     }
 
     /// Files the call of that stage.
-    pub(super) fn record_unfinished(&mut self, stage: StageKind, call: CallRecord) {
+    fn record_unfinished(&mut self, stage: StageKind, call: CallRecord) {
         if stage == StageKind::Reranker {
             let (scores, kept, order) = Default::default();
             self.reranker = Some(RerankerRecord { call, scores, kept, order, reason: None });
@@ -123,7 +123,7 @@ impl Board {
         }
     }
 
-    pub(in crate::workflow) fn members_failure(&self) -> Failure {
+    pub(super) fn members_failure(&self) -> Failure {
         let ended = self.members.iter().filter_map(|seat| match seat {
             Seat::Ended(outcome) => Some(outcome),
             Seat::Empty | Seat::Running(_) | Seat::Out(_) => None,
@@ -155,7 +155,7 @@ impl Board {
     }
 
     /// Ends the level: whatever still runs in it is hung up on here, not when it is next polled.
-    pub(in crate::workflow) fn outcome(
+    pub(super) fn outcome(
         &mut self,
         result: Result<Vec<Candidate>, Failure>,
         status: RunStatus,
@@ -189,7 +189,7 @@ impl Board {
         LevelOutcome { record, result, answer_usage: Usage::default(), chain: self.chain.take() }
     }
 
-    pub(super) fn worker_records(&mut self) -> Vec<WorkerRecord> {
+    fn worker_records(&mut self) -> Vec<WorkerRecord> {
         let members = std::mem::take(&mut self.members).into_iter().enumerate();
         members
             .map(|(seat, member)| {

@@ -14,21 +14,21 @@ use crate::{
 #[derive(Clone)]
 pub(in crate::workflow) struct Position {
     /// Who reads its answer.
-    pub(in crate::workflow) reader: Reader,
+    pub(super) reader: Reader,
     /// The analyzer node in force above, for a level without its own.
-    pub(in crate::workflow) analyzer: Option<Stage>,
+    pub(super) analyzer: Option<Stage>,
     /// The analysis made above.
-    pub(in crate::workflow) analysis: watch::Receiver<Option<Known>>,
+    pub(super) analysis: watch::Receiver<Option<Known>>,
     /// Until when the level above waits.
-    pub(in crate::workflow) end: Option<Deadline>,
+    pub(super) end: Option<Deadline>,
     /// Turns true when the level above can do without this one.
     pub(super) stopped: Option<watch::Receiver<bool>>,
     /// The nested workflows it is in, itself included; none at the top.
-    pub(in crate::workflow) path: Option<Arc<str>>,
+    pub(super) path: Option<Arc<str>>,
     /// What it began after.
-    pub(in crate::workflow) before: Chain,
+    pub(super) before: Chain,
     /// Turn true when a level above has drafts enough.
-    pub(in crate::workflow) spare: Vec<watch::Receiver<bool>>,
+    pub(super) spare: Vec<watch::Receiver<bool>>,
 }
 
 impl Position {

@@ -13,7 +13,7 @@ use crate::{
     workflow::{
         Event, StageKind,
         critical_path::{Chain, Link},
-        step::{Failure, MemberOutcome, Overrides, Step, Steps, at, is_for_good, ready, report},
+        step::{Failure, MemberOutcome, Overrides, Step, Steps, is_for_good, ready, report},
         trace::{CallRecord, ErrorRecord, OverridesRecord, StageStatus, WorkerRecord},
     },
 };
@@ -21,7 +21,7 @@ use crate::{
 impl Board {
     /// What the members' endings bring about: the end of the drafting, once, or before it the end of
     /// the grace that the others have.
-    pub(in crate::workflow) fn drafting(&mut self) -> Option<Steps> {
+    pub(super) fn drafting(&mut self) -> Option<Steps> {
         if self.drafted {
             return None;
         }
@@ -34,11 +34,11 @@ impl Board {
             return None;
         }
         self.grace = true;
-        let over = Instant::now().checked_add(self.plan.policy.grace)?;
-        Some(self.ends_with_level(at(over, Step::GraceOver)))
+        let over = Deadline::after(self.plan.policy.grace)?;
+        Some(self.ends_with_level(over.then(Step::GraceOver)))
     }
 
-    pub(in crate::workflow) fn successes(&self) -> usize {
+    pub(super) fn successes(&self) -> usize {
         let answered =
             |seat: &&Seat| matches!(seat, Seat::Ended(outcome) if outcome.result.is_ok());
         self.members.iter().filter(answered).count()
@@ -85,7 +85,7 @@ impl Board {
     }
 
     /// Ends the members at work for which there is a status, all in the same moment.
-    pub(super) fn end_running(
+    fn end_running(
         &mut self,
         mut how: impl FnMut(&Member, &Running) -> Option<(StageStatus, Option<(Deadline, String)>)>,
     ) -> Vec<Event> {
@@ -122,12 +122,12 @@ impl Board {
 
     /// Whether those that are cut were waited for: not after the quorum, where there is no grace. A
     /// level that is stopped leaves it to the one above to say what was waited for there.
-    pub(in crate::workflow) fn waits_for_stragglers(&self) -> bool {
+    pub(super) fn waits_for_stragglers(&self) -> bool {
         self.stopping || !self.plan.policy.grace.is_zero()
     }
 
     /// A stage ended that was waited for; one that had not begun decided nothing.
-    pub(in crate::workflow) fn decides(&mut self, chain: Chain) {
+    pub(super) fn decides(&mut self, chain: Chain) {
         self.chain = chain.or_else(|| self.chain.take());
     }
 
@@ -147,12 +147,7 @@ impl Board {
     }
 
     /// Takes a member out that is neither an answer nor a failure.
-    pub(super) fn leave_out(
-        &mut self,
-        seat: usize,
-        record: WorkerRecord,
-        detail: Option<&str>,
-    ) -> Event {
+    fn leave_out(&mut self, seat: usize, record: WorkerRecord, detail: Option<&str>) -> Event {
         let CallRecord { status, duration_ms, .. } = record.call;
         let name = record.name.clone();
         if let Some(place) = self.members.get_mut(seat) {
@@ -201,7 +196,7 @@ impl Board {
 
 /// Whether a member has answered or may yet: not one that was left out or failed for good. One that
 /// failed in another way stays in the count.
-pub(super) fn can_answer(seat: &Seat) -> bool {
+fn can_answer(seat: &Seat) -> bool {
     match seat {
         Seat::Empty | Seat::Running(_) => true,
         Seat::Out(_) => false,

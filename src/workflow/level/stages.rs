@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_stream::stream;
 use futures::StreamExt;
-use tokio::{sync::watch, time::timeout_at};
+use tokio::sync::watch;
 
 use super::{cancel::cuttable, deadline::Window, position::Position, state::Running};
 use crate::{
@@ -29,33 +29,29 @@ use crate::{
 };
 
 /// Where the stages of a level work.
-pub(in crate::workflow) struct Site {
-    pub(in crate::workflow) run: Arc<RunContext>,
+pub(super) struct Site {
+    pub(super) run: Arc<RunContext>,
     /// Runs a level below.
-    pub(in crate::workflow) nested: fn(Arc<RunContext>, Arc<Plan>, Position) -> Steps,
-    pub(in crate::workflow) plan: Arc<Plan>,
-    pub(in crate::workflow) window: Window,
-    pub(in crate::workflow) reader: Reader,
+    pub(super) nested: fn(Arc<RunContext>, Arc<Plan>, Position) -> Steps,
+    pub(super) plan: Arc<Plan>,
+    pub(super) window: Window,
+    pub(super) reader: Reader,
     /// The members' answers may be the answer: no synthesizer follows here or above.
-    pub(in crate::workflow) answers: bool,
+    pub(super) answers: bool,
     /// The analyzer node in force.
-    pub(in crate::workflow) analyzer: Option<Stage>,
-    pub(in crate::workflow) analysis: watch::Receiver<Option<Known>>,
+    pub(super) analyzer: Option<Stage>,
+    pub(super) analysis: watch::Receiver<Option<Known>>,
     /// The nested workflows it is in; none at the top.
-    pub(in crate::workflow) path: Option<Arc<str>>,
+    pub(super) path: Option<Arc<str>>,
     /// What it began after.
-    pub(in crate::workflow) before: Chain,
+    pub(super) before: Chain,
     /// Turn true when this level, or one above, has drafts enough.
-    pub(in crate::workflow) spare: Vec<watch::Receiver<bool>>,
+    pub(super) spare: Vec<watch::Receiver<bool>>,
 }
 
 impl Site {
     /// The level's own analyzer; `crew` are the workers it may choose among.
-    pub(in crate::workflow) fn analyze(
-        &self,
-        stage: &Stage,
-        crew: Vec<String>,
-    ) -> (Steps, Running) {
+    pub(super) fn analyze(&self, stage: &Stage, crew: Vec<String>) -> (Steps, Running) {
         let tracker = Tracker::new(&self.run, self.window.analysis, &stage.model);
         let model = stage.model.clone();
         let (run, stage, own) = (Arc::clone(&self.run), stage.clone(), tracker.clone());
@@ -69,7 +65,7 @@ impl Site {
         self.calling(Box::pin(steps), tracker, StageKind::Analyzer, &model)
     }
 
-    pub(in crate::workflow) fn member(&self, seat: usize, member: &Member) -> (Steps, Running) {
+    pub(super) fn member(&self, seat: usize, member: &Member) -> (Steps, Running) {
         match member {
             Member::Leaf(leaf) => self.leaf(seat, leaf),
             Member::Nested(plan) => self.nested(seat, plan),
@@ -172,7 +168,7 @@ impl Site {
         (steps, Running { stop: Some(stop), ..running })
     }
 
-    pub(in crate::workflow) fn rerank(
+    pub(super) fn rerank(
         &self,
         reranker: Reranker,
         shown: Vec<Candidate>,
@@ -191,7 +187,7 @@ impl Site {
         self.calling(Box::pin(steps), tracker, StageKind::Reranker, &model)
     }
 
-    pub(in crate::workflow) fn judge(
+    pub(super) fn judge(
         &self,
         stage: Stage,
         candidates: Vec<Candidate>,
@@ -211,7 +207,7 @@ impl Site {
     }
 
     /// The writer, once it knows what it has to wait for.
-    pub(in crate::workflow) fn write(
+    pub(super) fn write(
         &self,
         stage: Stage,
         drafts: Vec<Candidate>,
@@ -229,9 +225,7 @@ impl Site {
             let known = known(&mut analysis, waits, before.clone());
             let Known { advice, chain } = match end {
                 None => known.await,
-                Some(end) => timeout_at(end.at, known)
-                    .await
-                    .unwrap_or_else(|_| Known { chain: before, ..Known::default() }),
+                Some(end) => end.within(known).await.unwrap_or_else(|| Known { chain: before, ..Known::default() }),
             };
             own.begin(chain);
             let task = synthesizer::Assignment {

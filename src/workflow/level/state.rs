@@ -33,11 +33,11 @@ use crate::{
 };
 
 /// A stage or member at work, and what ends it.
-pub(in crate::workflow) struct Running {
+pub(super) struct Running {
     pub(super) cutter: Cutter,
-    pub(in crate::workflow) tracker: Tracker,
+    pub(super) tracker: Tracker,
     /// Tells a nested level that nobody waits for it.
-    pub(in crate::workflow) stop: Option<tokio::sync::watch::Sender<bool>>,
+    pub(super) stop: Option<tokio::sync::watch::Sender<bool>>,
 }
 
 /// A member.
@@ -53,7 +53,7 @@ pub(super) enum Seat {
 }
 
 /// The state of one level.
-pub(in crate::workflow) struct Board {
+pub(super) struct Board {
     pub(super) run: Arc<RunContext>,
     pub(super) plan: Arc<Plan>,
     pub(super) reader: Reader,
@@ -102,7 +102,7 @@ pub(in crate::workflow) struct Board {
 }
 
 impl Board {
-    pub(in crate::workflow) fn new(
+    pub(super) fn new(
         run: Arc<RunContext>,
         plan: Arc<Plan>,
         position: &Position,
@@ -149,7 +149,7 @@ impl Board {
     }
 
     /// The names an analyzer may choose among; none when it may not.
-    pub(in crate::workflow) fn crew(&self) -> Vec<String> {
+    pub(super) fn crew(&self) -> Vec<String> {
         let members = self.plan.members.iter().filter(|_| self.plan.policy.overrides);
         members.map(|member| member.name().to_owned()).collect()
     }
@@ -165,7 +165,7 @@ impl Board {
     }
 
     /// The reranker, selector or synthesizer is at work.
-    pub(in crate::workflow) fn asks(&mut self, running: Running) {
+    pub(super) fn asks(&mut self, running: Running) {
         self.asking = Some(running);
     }
 
@@ -199,7 +199,7 @@ impl Board {
     }
 
     /// What decided when the stage ended that was waited for last.
-    pub(in crate::workflow) fn chain(&self) -> Chain {
+    pub(super) fn chain(&self) -> Chain {
         self.chain.clone()
     }
 
@@ -208,7 +208,7 @@ impl Board {
     }
 
     /// The stage that was asked has ended.
-    pub(super) fn has_asked(&mut self, stage: StageKind, name: &str) {
+    fn has_asked(&mut self, stage: StageKind, name: &str) {
         if let Some(ended) = self.asking.take() {
             self.decides(self.link(stage, name, &ended));
         }
@@ -280,7 +280,7 @@ impl Board {
     }
 
     /// Takes the selection in; events only when a judge was asked.
-    pub(in crate::workflow) fn selected(&mut self, selection: Selection) -> Vec<Event> {
+    pub(super) fn selected(&mut self, selection: Selection) -> Vec<Event> {
         let Selection { best, record, failure, overcome, .. } = selection;
         self.has_asked(StageKind::Selector, &record.call.model);
         self.best = best;
@@ -301,19 +301,19 @@ impl Board {
     }
 
     /// Who writes the answer, when the best candidate is not it.
-    pub(in crate::workflow) fn writer(&self) -> Option<Stage> {
+    pub(super) fn writer(&self) -> Option<Stage> {
         self.plan.synthesizer.clone().filter(|_| !self.agreed)
     }
 
     /// The candidates, the best first, the others in plan order.
-    pub(in crate::workflow) fn ranked(&self) -> Vec<Candidate> {
+    pub(super) fn ranked(&self) -> Vec<Candidate> {
         let best = self.candidates.get(self.best);
         let others = self.candidates.iter().enumerate().filter(|(index, _)| *index != self.best);
         best.into_iter().chain(others.map(|(_, one)| one)).cloned().collect()
     }
 
     /// What the judge said of the best candidate, if one was asked and said something.
-    pub(in crate::workflow) fn verdict(&self) -> Option<String> {
+    pub(super) fn verdict(&self) -> Option<String> {
         let judged = self.selector.as_ref();
         let judged = judged.filter(|one| one.call.status == StageStatus::Ok && !one.fallback);
         judged.and_then(|record| record.reason.clone())
@@ -326,10 +326,7 @@ impl Board {
     }
 
     /// Takes the synthesizer's ending in.
-    pub(in crate::workflow) fn answered(
-        &mut self,
-        answered: Answered,
-    ) -> (Event, Box<LevelOutcome>) {
+    pub(super) fn answered(&mut self, answered: Answered) -> (Event, Box<LevelOutcome>) {
         let Answered { record, result, text, usage, overcome } = answered;
         let name = record.call.model.clone();
         self.has_asked(StageKind::Synthesizer, &name);
@@ -365,7 +362,7 @@ impl Board {
     }
 
     /// Warns of a stage's failures; whether there were any.
-    pub(super) fn warn_all(
+    fn warn_all(
         &mut self,
         stage: StageKind,
         name: &str,
@@ -392,7 +389,7 @@ impl Board {
     }
 }
 
-pub(super) fn advice_line(advice: &Advice) -> Option<String> {
+fn advice_line(advice: &Advice) -> Option<String> {
     let task = advice.task_type.clone();
     let temperature = advice.temperature.map(|value| format!("temperature {value}"));
     let parts: Vec<String> = task.into_iter().chain(temperature).collect();

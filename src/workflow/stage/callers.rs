@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Who is asked, one after the other, until one speaks.
-pub(in crate::workflow) struct Callers {
+pub(super) struct Callers {
     tracker: Tracker,
     left: VecDeque<Arc<Model>>,
     /// The one that is to be asked first.
@@ -32,11 +32,7 @@ pub(in crate::workflow) struct Callers {
 }
 
 impl Callers {
-    pub(in crate::workflow) fn of(
-        first: Arc<Model>,
-        others: Vec<Arc<Model>>,
-        tracker: Tracker,
-    ) -> Self {
+    pub(super) fn of(first: Arc<Model>, others: Vec<Arc<Model>>, tracker: Tracker) -> Self {
         let mut left = VecDeque::from(others);
         left.push_front(Arc::clone(&first));
         let asked = Arc::clone(&first);
@@ -44,7 +40,7 @@ impl Callers {
     }
 
     /// Whose turn it is, unless nobody is left or the deadline came.
-    pub(in crate::workflow) fn next(&mut self) -> Option<Arc<Model>> {
+    pub(super) fn next(&mut self) -> Option<Arc<Model>> {
         let is_first = self.overcome.errors.is_empty() && self.unable.is_empty();
         if !is_first && self.tracker.is_over() {
             return None;
@@ -53,7 +49,7 @@ impl Callers {
         Some(Arc::clone(&self.asked))
     }
 
-    pub(in crate::workflow) fn failed(&mut self, error: LlmError) {
+    pub(super) fn failed(&mut self, error: LlmError) {
         match error.kind {
             LlmErrorKind::UnsupportedInput => self.unable.push(error),
             _ => self.overcome.errors.push(error),
@@ -61,16 +57,13 @@ impl Callers {
     }
 
     /// What is told once, when the one whose turn it is follows on others that failed.
-    pub(in crate::workflow) fn successor(&mut self) -> Option<Fallback> {
+    pub(super) fn successor(&mut self) -> Option<Fallback> {
         self.overcome.falls_to(Successor::Model(self.asked.config().name.clone()))
     }
 
     /// How the call ended with this output; else why the next one has to be asked. Nothing is an
     /// answer only of the last one.
-    pub(in crate::workflow) fn ended(
-        &self,
-        output: Output,
-    ) -> Result<Result<FinishReason, LlmError>, LlmError> {
+    pub(super) fn ended(&self, output: Output) -> Result<Result<FinishReason, LlmError>, LlmError> {
         if output.spoke {
             return Ok(output.ending);
         }
@@ -83,7 +76,7 @@ impl Callers {
     /// The end of the call, for the client's progress and for the run. Without an `ending` nobody
     /// has answered; `why` they were asked alone is for the trace. Boxed: a stream that has both to
     /// tell keeps room for the second from its beginning.
-    pub(in crate::workflow) fn outcome(
+    pub(super) fn outcome(
         mut self,
         run: &RunContext,
         ending: Option<Result<FinishReason, LlmError>>,

@@ -19,20 +19,20 @@ const CONVERSATION_BYTES: usize = 8 * 1024;
 
 /// What is to be judged, and by whom.
 #[derive(Clone, Copy)]
-pub(in crate::workflow) struct Lineup<'a> {
-    pub(in crate::workflow) run: &'a RunContext,
-    pub(in crate::workflow) stage: &'a Stage,
+pub(super) struct Lineup<'a> {
+    pub(super) run: &'a RunContext,
+    pub(super) stage: &'a Stage,
     /// Which that is.
-    pub(in crate::workflow) kind: StageKind,
-    pub(in crate::workflow) candidates: &'a [Candidate],
+    pub(super) kind: StageKind,
+    pub(super) candidates: &'a [Candidate],
     /// Which candidate stands at which label, from label 1.
-    pub(in crate::workflow) order: &'a [usize],
+    pub(super) order: &'a [usize],
 }
 
 impl Lineup<'_> {
     /// The instructions, then the conversation and every candidate, then the question. `halved`: the
     /// model's context turned out smaller than configured.
-    pub(in crate::workflow) fn messages(
+    pub(super) fn messages(
         self,
         model: &Model,
         max_tokens: u32,
@@ -73,7 +73,7 @@ impl Lineup<'_> {
     }
 
     /// `order[i]` is the seat of the candidate shown as label i + 1.
-    pub(in crate::workflow) fn seats(self) -> Vec<usize> {
+    pub(super) fn seats(self) -> Vec<usize> {
         self.order.iter().filter_map(|index| Some(self.candidates.get(*index)?.seat)).collect()
     }
 }
@@ -108,10 +108,7 @@ pub(super) fn at_label(label: &str, order: &[usize]) -> Option<usize> {
 }
 
 /// The scores of an answer by candidate, leniently; labels that were not shown are dropped.
-pub(in crate::workflow) fn scores(
-    object: &Map<String, Value>,
-    order: &[usize],
-) -> Vec<(usize, f64)> {
+pub(super) fn scores(object: &Map<String, Value>, order: &[usize]) -> Vec<(usize, f64)> {
     let scores = object.get("scores").and_then(Value::as_object).into_iter().flatten();
     scores
         .filter_map(|(label, score)| Some((at_label(label, order)?, lenient::number(score)?)))

@@ -19,7 +19,7 @@ pub(in crate::workflow) struct Crowd {
 
 /// A worker that is drafting, until this is dropped.
 #[derive(Debug)]
-pub(in crate::workflow) struct Drafting<'a>(&'a Crowd);
+pub(super) struct Drafting<'a>(&'a Crowd);
 
 impl Crowd {
     /// One more begins.
@@ -29,7 +29,7 @@ impl Crowd {
     }
 
     /// Waits until nobody is drafting, and keeps others who wait for the same back.
-    pub(in crate::workflow) async fn alone(&self) -> MutexGuard<'_, ()> {
+    pub(super) async fn alone(&self) -> MutexGuard<'_, ()> {
         let turn = self.turn.lock().await;
         loop {
             let mut empty = pin!(self.empty.notified());

@@ -27,7 +27,7 @@ fn ceil_boundary(text: &str, at: usize) -> usize {
 
 /// At most `limit` bytes of a text plus a mark: all of it, or two thirds from its head and one
 /// third from its tail.
-pub(in crate::workflow) fn excerpt(text: &str, limit: usize) -> String {
+pub(super) fn excerpt(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
@@ -40,7 +40,7 @@ pub(in crate::workflow) fn excerpt(text: &str, limit: usize) -> String {
 
 /// The conversation as plain text of about `limit` bytes: the last user message has half of it,
 /// what came before the rest. Images are named, not shown.
-pub(in crate::workflow) fn conversation(messages: &[Message], limit: usize) -> String {
+pub(super) fn conversation(messages: &[Message], limit: usize) -> String {
     let last_user = messages.iter().rposition(|message| message.role == Role::User);
     let split = last_user.unwrap_or(messages.len());
     let (before, rest) = messages.split_at(split.min(messages.len()));
@@ -89,7 +89,7 @@ fn part_weight(part: &Part) -> usize {
 
 /// The bytes each of `count` texts may have when `used` bytes of the context are spoken for and
 /// `reserved_tokens` are kept for the answer. Never so little that nothing could be judged.
-pub(in crate::workflow) fn share(
+pub(super) fn share(
     context_tokens: u32,
     reserved_tokens: usize,
     used: usize,

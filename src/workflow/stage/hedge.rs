@@ -15,44 +15,44 @@ use super::{
 use crate::llm::{Call, CallEvent, CallStream, Limit, LlmError, Model};
 
 /// A model about to be asked, and how.
-pub(in crate::workflow) struct Turn {
+pub(super) struct Turn {
     pub(super) model: Arc<Model>,
-    pub(in crate::workflow) chosen: Option<Chosen>,
-    pub(in crate::workflow) call: Call,
+    pub(super) chosen: Option<Chosen>,
+    pub(super) call: Call,
     /// When a second call is started; `None` = never.
     pub(super) hedge_after: Option<Duration>,
 }
 
 impl Turn {
     /// Hedged as the model's configuration says.
-    pub(in crate::workflow) fn new(model: &Arc<Model>, chosen: Option<Chosen>, call: Call) -> Self {
+    pub(super) fn new(model: &Arc<Model>, chosen: Option<Chosen>, call: Call) -> Self {
         let hedge_after = model.config().hedge_after;
         Self { model: Arc::clone(model), chosen, call, hedge_after }
     }
 }
 
 /// What came of asking one model, or two.
-pub(in crate::workflow) struct Race<T> {
+pub(super) struct Race<T> {
     /// Who speaks. What the other one did does not matter then, unless it is in `failed`.
-    pub(in crate::workflow) heard: Option<Heard<T>>,
+    pub(super) heard: Option<Heard<T>>,
     /// Who failed in a way that counts: without anybody to be heard everyone of another model, the
     /// one that was asked first last, since its error is the one to tell; else a model that failed
     /// by itself before its fallback spoke.
-    pub(in crate::workflow) failed: Vec<(T, LlmError)>,
+    pub(super) failed: Vec<(T, LlmError)>,
     /// A second call was made.
-    pub(in crate::workflow) hedged: bool,
+    pub(super) hedged: bool,
 }
 
 /// Who speaks.
-pub(in crate::workflow) struct Heard<T> {
+pub(super) struct Heard<T> {
     pub(super) who: T,
     pub(super) model: Arc<Model>,
     /// Its events, from its first word on.
-    pub(in crate::workflow) stream: CallStream,
+    pub(super) stream: CallStream,
     /// When it was asked.
-    pub(in crate::workflow) since: Instant,
+    pub(super) since: Instant,
     /// How long it waited for permits.
-    pub(in crate::workflow) queued: Duration,
+    pub(super) queued: Duration,
 }
 
 /// Asks `who`, and when that is late a second time: itself elsewhere, or the next of `spare`, which

@@ -7,10 +7,7 @@ const TRIES: usize = 64;
 
 /// What `read` makes of the last JSON object it can use, whatever stands around it. What a model
 /// writes first may be a thought that it rejects, or the format said again.
-pub(in crate::workflow) fn last<T>(
-    text: &str,
-    read: impl FnMut(Map<String, Value>) -> Option<T>,
-) -> Option<T> {
+pub(super) fn last<T>(text: &str, read: impl FnMut(Map<String, Value>) -> Option<T>) -> Option<T> {
     // Braces of prose and of code have no key behind them.
     let begins = |start: &usize| {
         text.get(start.saturating_add(1)..).is_some_and(|rest| rest.trim_start().starts_with('"'))
@@ -34,7 +31,7 @@ pub(in crate::workflow) fn last<T>(
 }
 
 /// A finite number, also one in quotes.
-pub(in crate::workflow) fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
@@ -44,7 +41,7 @@ pub(in crate::workflow) fn number(value: &Value) -> Option<f64> {
 }
 
 /// A non-empty string of at most `limit` characters, on one line.
-pub(in crate::workflow) fn line(value: &Value, limit: usize) -> Option<String> {
+pub(super) fn line(value: &Value, limit: usize) -> Option<String> {
     let text: String = value.as_str()?.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut: String = text.chars().take(limit).collect();
     (!cut.is_empty()).then_some(cut)

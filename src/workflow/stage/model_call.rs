@@ -26,7 +26,7 @@ pub(in crate::workflow) struct Reply {
 }
 
 /// Makes a call and folds its text, as [`listen`] does.
-pub(in crate::workflow) async fn fold(
+pub(super) async fn fold(
     model: &Arc<Model>,
     call: Call,
     tracker: &Tracker,
@@ -48,7 +48,7 @@ pub(super) async fn listen(
 
 /// What a call of a tool counts as that a stage was not to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::workflow) enum UncalledFor {
+pub(super) enum UncalledFor {
     /// No output.
     Nothing,
     /// What the model would do, said in words behind whatever else it says.
@@ -150,7 +150,7 @@ pub(super) fn ended_early(model: &Model) -> LlmError {
 }
 
 /// An error of the engine's own about a model.
-pub(in crate::workflow) fn error(model: &Model, kind: LlmErrorKind, message: &str) -> LlmError {
+pub(super) fn error(model: &Model, kind: LlmErrorKind, message: &str) -> LlmError {
     LlmError {
         kind,
         model: model.config().name.clone(),
@@ -171,7 +171,7 @@ impl RunContext {
 
     /// How many tokens a model's context has in this run: where the upstream is told how many it may
     /// use, as many as the request asks for, if that is more.
-    pub(in crate::workflow) fn context_tokens(&self, model: &Model) -> u32 {
+    pub(super) fn context_tokens(&self, model: &Model) -> u32 {
         let own = model.context_tokens();
         match model.config().protocol {
             Protocol::Ollama => own.max(self.context_wanted.unwrap_or(0)),
@@ -190,7 +190,7 @@ impl RunContext {
     }
 
     /// What all calls of the run are for.
-    pub(in crate::workflow) fn purpose(&self) -> Purpose {
+    pub(super) fn purpose(&self) -> Purpose {
         Purpose { origin: Some(self.conversation.clone()), ..Purpose::default() }
     }
 

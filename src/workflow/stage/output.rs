@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The output of a call, taken piece by piece.
-pub(in crate::workflow) struct Output {
+pub(super) struct Output {
     reader: Reader,
     model: Arc<Model>,
     text: String,
@@ -25,9 +25,9 @@ pub(in crate::workflow) struct Output {
     /// middle, another one can still answer.
     held: Option<Held>,
     /// The client has a piece of the answer.
-    pub(in crate::workflow) spoke: bool,
+    pub(super) spoke: bool,
     /// As its call tells it.
-    pub(in crate::workflow) ending: Result<FinishReason, LlmError>,
+    pub(super) ending: Result<FinishReason, LlmError>,
 }
 
 struct Held {
@@ -38,7 +38,7 @@ struct Held {
 }
 
 /// What an item of its call means.
-pub(in crate::workflow) enum Said {
+pub(super) enum Said {
     Nothing,
     /// For the client.
     Delta(Delta),
@@ -46,11 +46,7 @@ pub(in crate::workflow) enum Said {
 }
 
 impl Output {
-    pub(in crate::workflow) fn new(
-        reader: Reader,
-        model: &Arc<Model>,
-        run: &Arc<RunContext>,
-    ) -> Self {
+    pub(super) fn new(reader: Reader, model: &Arc<Model>, run: &Arc<RunContext>) -> Self {
         let ending = Err(ended_early(model));
         let model = Arc::clone(model);
         let held = (reader.is_client() && !run.request.stream).then(|| Held {
@@ -61,7 +57,7 @@ impl Output {
         Self { reader, model, text: String::new(), bytes: 0, held, spoke: false, ending }
     }
 
-    pub(in crate::workflow) fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
+    pub(super) fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
         let delta = match item {
             Ok(CallEvent::Delta(delta)) => delta,
             // What an attempt said that was broken off is taken back.
@@ -118,7 +114,7 @@ impl Output {
 
     /// How it ended as an answer, with the text for a parent: nothing is none where somebody else can
     /// give one.
-    pub(in crate::workflow) fn ending(self) -> Result<(FinishReason, String), LlmError> {
+    pub(super) fn ending(self) -> Result<(FinishReason, String), LlmError> {
         let reason = self.ending?;
         if self.reader.is_client() {
             let is_told = self.spoke;

@@ -1,23 +1,21 @@
 //! The record of a stage while it works. The stage fills it; its level can end it when it has to.
 
+mod entry;
+
+pub(super) use entry::{Place, size};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::StreamExt;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    excerpt,
     temperature::Chosen,
     waits::{Wait, Waits},
 };
 use crate::{
-    config::Endpoint,
     llm::{Call, CallEvent, CallStream, Completion, Delta, LlmError, LlmErrorKind, Model},
     types::Usage,
     workflow::{
@@ -28,6 +26,7 @@ use crate::{
         trace::{AttemptRecord, CallRecord, ErrorRecord, StageStatus, UsageRecord, millis},
     },
 };
+use entry::{Entry, Flight, Underway};
 
 /// Fills a [`CallRecord`] while calls are made for a stage. Clones share it.
 #[derive(Clone)]
@@ -40,75 +39,6 @@ pub(in crate::workflow) struct Tracker {
     spoke: Arc<Notify>,
     /// Who wants to know that a call has to wait.
     waits: Option<Arc<Waits>>,
-}
-
-/// What is known of a stage.
-#[derive(Default)]
-struct Entry {
-    began: Option<Instant>,
-    ended: Option<Instant>,
-    /// What it began after.
-    before: Chain,
-    /// What the upstreams took so far.
-    waited: Duration,
-    /// Since when the call under way speaks: from then on all of its time is its upstream's.
-    speaks: Option<Instant>,
-    record: CallRecord,
-    usage: Usage,
-    /// Of the latest call that ended by itself: the one whose output is the stage's.
-    answering: Usage,
-    /// What calls cost that another one outran, estimated.
-    lost: Usage,
-    cost: Cost,
-    flight: Option<Flight>,
-    /// The call under way wants a tool called.
-    called: bool,
-    /// The second of two calls, before either has spoken.
-    second: Option<Flight>,
-}
-
-/// Which of two calls: the record is about the first one, until the second one speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::workflow) enum Place {
-    First,
-    Second,
-}
-
-/// A call that has not ended.
-struct Flight {
-    model: Arc<Model>,
-    prompt_bytes: usize,
-    output_bytes: usize,
-    /// Waiting for permits since then: nothing was sent yet.
-    waiting: Option<Instant>,
-    attempt: Option<Underway>,
-}
-
-/// An attempt that has not ended.
-struct Underway {
-    endpoint: usize,
-    since: Instant,
-    /// What was sent.
-    temperature: Option<f32>,
-}
-
-impl Underway {
-    fn new(endpoint: usize, temperature: Option<f32>) -> Self {
-        Self { endpoint, since: Instant::now(), temperature }
-    }
-}
-
-impl Flight {
-    fn new(model: &Arc<Model>, call: &Call) -> Self {
-        Self {
-            model: Arc::clone(model),
-            prompt_bytes: excerpt::weight(&call.messages)
-                + call.appendix.as_ref().map_or(0, |text| text.len()),
-            output_bytes: 0,
-            waiting: Some(Instant::now()),
-            attempt: None,
-        }
-    }
 }
 
 impl Tracker {
@@ -173,12 +103,12 @@ impl Tracker {
     }
 
     /// Whether the deadline came.
-    pub(in crate::workflow) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.until.is_some_and(|until| until.is_over())
     }
 
     /// A (further) model is asked.
-    pub(in crate::workflow) fn asks(&self, model: &Model, chosen: Option<Chosen>) {
+    pub(super) fn asks(&self, model: &Model, chosen: Option<Chosen>) {
         let mut entry = self.entry();
         if entry.record.model != model.config().name {
             entry.record.model.clone_from(&model.config().name);
@@ -189,7 +119,7 @@ impl Tracker {
     }
 
     /// Makes a call, unless the deadline came: then there is only its failure, from [`Self::next`].
-    pub(in crate::workflow) fn call(&self, model: &Arc<Model>, call: Call) -> CallStream {
+    pub(super) fn call(&self, model: &Arc<Model>, call: Call) -> CallStream {
         if self.is_over() {
             return Box::pin(futures::stream::empty());
         }
@@ -214,7 +144,7 @@ impl Tracker {
     }
 
     /// What the call says next, noted; the deadline is one of its failures.
-    pub(in crate::workflow) async fn next(
+    pub(super) async fn next(
         &self,
         stream: &mut CallStream,
     ) -> Option<Result<CallEvent, LlmError>> {
@@ -249,9 +179,9 @@ impl Tracker {
             None => stream.next().await,
             // A call that always has something to say would never see the timer.
             Some(until) if until.is_over() => Some(Err(self.deadline_error(until))),
-            Some(until) => match timeout_at(until.at, stream.next()).await {
-                Ok(item) => item,
-                Err(_) => Some(Err(self.deadline_error(until))),
+            Some(until) => match until.within(stream.next()).await {
+                Some(item) => item,
+                None => Some(Err(self.deadline_error(until))),
             },
         }
     }
@@ -388,7 +318,7 @@ impl Tracker {
     }
 
     /// How long the calls waited for permits so far.
-    pub(in crate::workflow) fn queued(&self) -> Duration {
+    pub(super) fn queued(&self) -> Duration {
         Duration::from_millis(self.entry().record.queued_ms)
     }
 
@@ -404,7 +334,7 @@ impl Tracker {
     }
 
     /// The record of one that did not.
-    pub(in crate::workflow) fn failed(&self, error: &LlmError) -> CallRecord {
+    pub(super) fn failed(&self, error: &LlmError) -> CallRecord {
         let status = match error.kind {
             LlmErrorKind::UnsupportedInput => StageStatus::Skipped,
             kind => failure_status(kind == LlmErrorKind::Timeout),
@@ -449,73 +379,5 @@ impl Tracker {
 
     fn entry(&self) -> MutexGuard<'_, Entry> {
         self.entry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Entry {
-    fn flight(&mut self, place: Place) -> &mut Option<Flight> {
-        match place {
-            Place::First => &mut self.flight,
-            Place::Second => &mut self.second,
-        }
-    }
-
-    /// No call speaks any more: what the upstream took is known.
-    fn silent(&mut self, stopwatch: &Stopwatch) {
-        let waited = stopwatch.take();
-        self.waited += self.speaks.take().map_or(waited, |since| since.elapsed());
-    }
-
-    /// Ends a call that nobody waits for any more. Between two attempts there is nothing to count:
-    /// the one before was refused, or it would not be made again.
-    fn end(&mut self, flight: &Flight, run: &RunContext) {
-        if flight.attempt.is_some() || flight.output_bytes > 0 {
-            self.hang_up(flight);
-            self.settle(flight, run);
-        }
-    }
-
-    /// Files the attempt under way, if there is one.
-    fn hang_up(&mut self, flight: &Flight) {
-        let Some(Underway { endpoint, since, .. }) = &flight.attempt else { return };
-        let name = flight.model.config().endpoints.get(*endpoint).map(Endpoint::authority);
-        self.record.attempts += 1;
-        self.record.calls.push(AttemptRecord {
-            endpoint: name.unwrap_or_default(),
-            outcome: "cancelled",
-            ms: millis(since.elapsed()),
-        });
-    }
-
-    /// Counts what a call that was hung up on will have cost: nobody tells.
-    fn settle(&mut self, flight: &Flight, run: &RunContext) {
-        if flight.waiting.is_none() {
-            let usage = self.settled(flight, run);
-            self.usage += usage;
-        }
-    }
-
-    /// What a call that was sent will have cost; its price is added.
-    fn settled(&mut self, flight: &Flight, run: &RunContext) -> Usage {
-        let tokens = |bytes: usize| u64::try_from(bytes / 4).unwrap_or(u64::MAX);
-        let usage = Usage {
-            prompt_tokens: tokens(flight.prompt_bytes),
-            completion_tokens: tokens(flight.output_bytes),
-            estimated: true,
-            ..Usage::default()
-        };
-        let price = flight.model.config().price;
-        self.cost.add(Cost::of(&usage, price));
-        run.spend(&usage, price);
-        usage
-    }
-}
-
-/// Bytes of a piece of output.
-pub(in crate::workflow) fn size(delta: &Delta) -> usize {
-    match delta {
-        Delta::Text(text) | Delta::Reasoning(text) => text.len(),
-        Delta::ToolCall(call) => call.arguments.len(),
-        Delta::State(_) => 0,
     }
 }

@@ -192,7 +192,7 @@ fn no_model(stage: &Stage) -> LlmError {
 
 impl Assignment {
     /// A model as it is asked first.
-    pub(in crate::workflow) fn attempt(&self, run: &RunContext, model: Arc<Model>) -> Attempt {
+    pub(super) fn attempt(&self, run: &RunContext, model: Arc<Model>) -> Attempt {
         let chosen = self.temperature(run, &model);
         Attempt { model, chosen, halved: false, hedged: false }
     }

@@ -15,26 +15,26 @@ const STEADY_DEFAULT: f32 = 0.0;
 
 /// A temperature and where it came from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::workflow) struct Chosen {
-    pub(in crate::workflow) value: f32,
+pub(super) struct Chosen {
+    pub(super) value: f32,
     pub(super) source: Source,
 }
 
 /// Everybody who may have a say.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::workflow) struct Voices {
+pub(super) struct Voices {
     /// The plan's node.
-    pub(in crate::workflow) node: Option<f32>,
+    pub(super) node: Option<f32>,
     /// The analyzer, when its advice is wanted here and it gave one.
-    pub(in crate::workflow) auto: Option<f32>,
+    pub(super) auto: Option<f32>,
     /// The client.
-    pub(in crate::workflow) request: Option<f32>,
+    pub(super) request: Option<f32>,
     /// The model's config.
     pub(super) model: Option<f32>,
 }
 
 /// First that applies: the node's, the analyzer's where wanted, the request's, the model's, 1.4.
-pub(in crate::workflow) fn worker(voices: Voices) -> Chosen {
+pub(super) fn worker(voices: Voices) -> Chosen {
     let Voices { node, auto, request, model } = voices;
     first([
         (node, Source::Node),
@@ -46,7 +46,7 @@ pub(in crate::workflow) fn worker(voices: Voices) -> Chosen {
 }
 
 /// First that applies: the node's, the request's, the analyzer's where wanted, the model's, 0.7.
-pub(in crate::workflow) fn synthesizer(voices: Voices) -> Chosen {
+pub(super) fn synthesizer(voices: Voices) -> Chosen {
     let Voices { node, auto, request, model } = voices;
     first([
         (node, Source::Node),
@@ -64,7 +64,7 @@ pub(super) fn steady(node: Option<f32>, model: Option<f32>) -> Chosen {
 }
 
 /// A direct call: the request's, the model's, else the field is not sent.
-pub(in crate::workflow) fn direct(request: Option<f32>, model: Option<f32>) -> Option<Chosen> {
+pub(super) fn direct(request: Option<f32>, model: Option<f32>) -> Option<Chosen> {
     first([(request, Source::Request), (model, Source::Model)])
 }
 

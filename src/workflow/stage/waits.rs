@@ -14,21 +14,21 @@ const MOST: usize = 4;
 
 /// A pause before the next attempt of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::workflow) struct Wait {
-    pub(in crate::workflow) pause: Duration,
+pub(super) struct Wait {
+    pub(super) pause: Duration,
     /// The code of the failure before it.
-    pub(in crate::workflow) code: &'static str,
+    pub(super) code: &'static str,
 }
 
 /// Pauses, in their order, until somebody tells them.
 #[derive(Debug, Default)]
-pub(in crate::workflow) struct Waits {
+pub(super) struct Waits {
     untold: Mutex<VecDeque<Wait>>,
     came: Notify,
 }
 
 impl Waits {
-    pub(in crate::workflow) fn push(&self, wait: Wait) {
+    pub(super) fn push(&self, wait: Wait) {
         let mut untold = self.untold();
         if untold.len() < MOST {
             untold.push_back(wait);
@@ -37,7 +37,7 @@ impl Waits {
     }
 
     /// Waits for the next one. Nothing is lost when it is dropped before.
-    pub(in crate::workflow) async fn next(&self) -> Wait {
+    pub(super) async fn next(&self) -> Wait {
         loop {
             let first = self.untold().pop_front();
             match first {

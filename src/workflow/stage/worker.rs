@@ -16,7 +16,11 @@ use crate::{
     config::{Leaf, LimitKind, Stage, WorkerTools},
     llm::{Call, CallStream, Completion, Limit, LlmError, LlmErrorKind, Model, Purpose},
     types::{Effort, FinishReason, OutputFormat, Sampling, ToolChoice, Usage},
-    workflow::{context::RunContext, step::Advice, trace::WorkerRecord},
+    workflow::{
+        context::RunContext,
+        step::Advice,
+        trace::{CallRecord, WorkerRecord},
+    },
 };
 
 /// What a leaf needs to know of the level it works in.
@@ -186,11 +190,7 @@ impl Assignment {
         again
     }
 
-    fn record(
-        &self,
-        call: crate::workflow::trace::CallRecord,
-        response: Option<String>,
-    ) -> WorkerRecord {
+    fn record(&self, call: CallRecord, response: Option<String>) -> WorkerRecord {
         WorkerRecord { name: self.leaf.name.clone(), call, response, nested: None }
     }
 

@@ -14,13 +14,13 @@ use crate::{
 
 /// One model about to be asked.
 #[derive(Clone)]
-pub(in crate::workflow) struct Attempt {
+pub(super) struct Attempt {
     pub(super) model: Arc<Model>,
-    pub(in crate::workflow) chosen: Chosen,
+    pub(super) chosen: Chosen,
     /// Its context turned out smaller than configured: half as much of the drafts.
     pub(super) halved: bool,
     /// It was asked with a second call already.
-    pub(in crate::workflow) hedged: bool,
+    pub(super) hedged: bool,
 }
 
 impl Attempt {
@@ -31,7 +31,7 @@ impl Attempt {
 
 /// The models of a stage and, where no draft may be the answer since a tool may have to be called,
 /// those of the drafts.
-pub(in crate::workflow) struct Writers {
+pub(super) struct Writers {
     own: VecDeque<Attempt>,
     /// Of the drafts, best first; only one of them is asked that can take the request.
     drafters: VecDeque<Attempt>,
@@ -68,7 +68,7 @@ impl Writers {
     }
 
     /// Whose turn it is, unless nobody is left or the deadline came.
-    pub(in crate::workflow) fn next(&mut self, tracker: &Tracker) -> Option<Attempt> {
+    pub(super) fn next(&mut self, tracker: &Tracker) -> Option<Attempt> {
         let next = self.own.pop_front().or_else(|| {
             self.is_drafter = true;
             self.drafters.pop_front()
@@ -78,12 +78,12 @@ impl Writers {
     }
 
     /// Who may be asked beside one that is late: the stage's own.
-    pub(in crate::workflow) fn spare(&mut self) -> &mut VecDeque<Attempt> {
+    pub(super) fn spare(&mut self) -> &mut VecDeque<Attempt> {
         &mut self.own
     }
 
     /// A context that is too small gets half of the drafts, once; other failures are for good.
-    pub(in crate::workflow) fn failed(&mut self, failed: Vec<(Attempt, LlmError)>, hedged: bool) {
+    pub(super) fn failed(&mut self, failed: Vec<(Attempt, LlmError)>, hedged: bool) {
         for (attempt, error) in failed {
             if error.kind == LlmErrorKind::ContextLength && !attempt.halved {
                 self.own.push_front(Attempt { halved: true, hedged, ..attempt });
@@ -97,7 +97,7 @@ impl Writers {
     }
 
     /// What is told once, when this model follows on others that failed.
-    pub(in crate::workflow) fn successor(&mut self, model: &str) -> Option<Fallback> {
+    pub(super) fn successor(&mut self, model: &str) -> Option<Fallback> {
         self.falls_to(Successor::Model(model.to_owned()))
     }
 
@@ -107,14 +107,14 @@ impl Writers {
     }
 
     /// Everything that failed so far.
-    pub(in crate::workflow) fn overcome(&mut self) -> Vec<LlmError> {
+    pub(super) fn overcome(&mut self) -> Vec<LlmError> {
         std::mem::take(&mut self.overcome.errors)
     }
 }
 
 /// Models that failed before another one was asked.
 #[derive(Default)]
-pub(in crate::workflow) struct Overcome {
+pub(super) struct Overcome {
     pub(super) errors: Vec<LlmError>,
     /// How many of those were told.
     told: usize,

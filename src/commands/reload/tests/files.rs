@@ -1,7 +1,9 @@
 //! The thread that notices.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::*;
 

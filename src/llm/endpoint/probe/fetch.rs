@@ -19,7 +19,7 @@ use crate::llm::{
 /// Most bytes of an endpoint's whole list; the longest that is known has less than one million.
 pub(super) const LIST_LIMIT: usize = 8 * 1024 * 1024;
 
-pub(in crate::llm) async fn get(
+pub(super) async fn get(
     endpoint: &Endpoint,
     url: Url,
     headers: HeaderMap,
@@ -30,10 +30,7 @@ pub(in crate::llm) async fn get(
 }
 
 /// The body of a response; `left` is how many bytes it may still have.
-pub(in crate::llm) async fn json(
-    mut response: Response,
-    left: &mut usize,
-) -> Result<Value, Failure> {
+pub(super) async fn json(mut response: Response, left: &mut usize) -> Result<Value, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(of_body)? {
         let Some(less) = left.checked_sub(chunk.len()) else {

@@ -7,7 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::Model,
-    llm::{Call, LlmErrorKind, protocol::parameter::Refused, testing},
+    llm::{
+        Call, LlmErrorKind,
+        protocol::{
+            anthropic::read::finish, counts::Counts, parameter::Refused, piece::ToolPiece,
+            state::Kept,
+        },
+        testing,
+    },
     types::{FinishReason, Protocol, Sampling},
 };
 

@@ -98,7 +98,7 @@ pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
 }
 
 /// Thoughts are not among the candidates' tokens.
-pub(in crate::llm) fn written(answer: Option<u64>, thoughts: Option<u64>) -> Option<u64> {
+pub(super) fn written(answer: Option<u64>, thoughts: Option<u64>) -> Option<u64> {
     let all = answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0));
     answer.or(thoughts).map(|_| all)
 }

@@ -7,8 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::Model,
-    llm::{Call, LlmErrorKind, protocol::parameter::Refused, testing},
-    types::{Protocol, ToolCall},
+    llm::{
+        Call, LlmErrorKind,
+        protocol::{
+            counts::Counts, gemini::read::finish, openai, parameter::Refused, piece::ToolPiece,
+        },
+        testing,
+    },
+    types::{FinishReason, Protocol, ToolCall},
 };
 
 const BASE: &str = "https://generativelanguage.googleapis.com";

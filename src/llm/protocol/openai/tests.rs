@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::llm::protocol::counts::Counts;
 use crate::{
     config::{Mode, Model},
-    llm::{Call, LlmErrorKind, protocol::parameter::Refused, testing},
+    llm::{
+        Call, LlmErrorKind,
+        protocol::{counts::Counts, parameter::Refused, piece::ToolPiece},
+        testing,
+    },
     types::{Extra, FinishReason, Protocol, Role, ToolCall},
 };
 

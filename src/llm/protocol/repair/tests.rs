@@ -5,10 +5,13 @@ use serde_json::json;
 use super::*;
 use crate::{
     config::StructuredOutput,
-    llm::protocol::parameter::{Refused, format_ceiling},
-};
-use crate::{
-    llm::{protocol::all::wire, testing},
+    llm::{
+        protocol::{
+            all::wire,
+            parameter::{Refused, format_ceiling},
+        },
+        testing,
+    },
     types::Protocol,
 };
 

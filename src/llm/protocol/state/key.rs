@@ -40,7 +40,7 @@ impl Keys {
 
 /// A chain of thought as it comes, without its white space, which clients trim.
 #[derive(Clone, Debug)]
-pub(in crate::llm) struct Thoughts(u64);
+pub(super) struct Thoughts(u64);
 
 impl Default for Thoughts {
     fn default() -> Self {
@@ -59,7 +59,7 @@ impl Thoughts {
     }
 
     /// All that details say, in their order.
-    pub(super) fn push_details(&mut self, details: &[Value]) {
+    fn push_details(&mut self, details: &[Value]) {
         for detail in details {
             for name in ["text", "summary", "data"] {
                 self.push(detail.get(name).and_then(Value::as_str).unwrap_or_default());
@@ -68,7 +68,7 @@ impl Thoughts {
     }
 
     /// All that other fields say: for a turn that has nothing else.
-    pub(super) fn push_fields(&mut self, fields: &Map<String, Value>) {
+    fn push_fields(&mut self, fields: &Map<String, Value>) {
         for value in fields.values() {
             self.push(&value.to_string());
         }
