@@ -30,6 +30,7 @@ mod golden;
 mod guard;
 mod hangup;
 mod hedging;
+mod house;
 mod inputs;
 mod layers;
 mod logs;

@@ -30,11 +30,18 @@ pub(super) fn lacks(protocol: Protocol, what: Feature) -> bool {
         Protocol::Ollama => matches!(what, Feature::ImageUrl | Feature::ToolChoice),
         Protocol::Anthropic => matches!(
             what,
-            Feature::Plain | Feature::JsonMode | Feature::OldToolTurns | Feature::LateSystem
+            Feature::Plain
+                | Feature::JsonMode
+                | Feature::OldToolTurns
+                | Feature::LateSystem
+                | Feature::Silence
         ),
         // A URL would need its media type beside it, which nobody told.
         Protocol::Gemini => {
-            matches!(what, Feature::Plain | Feature::ImageUrl | Feature::LateSystem)
+            matches!(
+                what,
+                Feature::Plain | Feature::ImageUrl | Feature::LateSystem | Feature::Silence
+            )
         }
     }
 }

@@ -40,56 +40,62 @@ fn behind<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(rest)
 }
 
+/// Marks that a name stands between.
+const QUOTES: [char; 7] = ['\'', '"', '`', '“', '”', '‘', '’'];
+
+/// What a name is called beside it.
+const NOUNS: [&str; 22] = [
+    "parameter",
+    "parameters",
+    "parameter(s)",
+    "param",
+    "params",
+    "param(s)",
+    "argument",
+    "arguments",
+    "argument(s)",
+    "field",
+    "fields",
+    "field(s)",
+    "property",
+    "properties",
+    "option",
+    "options",
+    "key",
+    "keys",
+    "keyword",
+    "setting",
+    "attribute",
+    "参数",
+];
+
+/// What stands behind a name that is called a parameter, or refused.
+const CALLED: [&str; 20] = [
+    " parameter",
+    " param",
+    " argument",
+    " field",
+    " property",
+    " option",
+    " setting",
+    " sequences parameter",
+    " is not supported",
+    " isn't supported",
+    " not supported",
+    " is unsupported",
+    " is not allowed",
+    " is deprecated",
+    " is not available",
+    " not implemented",
+    " is not implemented",
+    " cannot be",
+    " can not be",
+    " unsupported",
+];
+
 /// Whether a word between these is quoted, stands in a path or a list of names, or is called a
 /// parameter.
 fn stands_as_parameter(before: &str, after: &str) -> bool {
-    const QUOTES: [char; 7] = ['\'', '"', '`', '“', '”', '‘', '’'];
-    const NOUNS: [&str; 22] = [
-        "parameter",
-        "parameters",
-        "parameter(s)",
-        "param",
-        "params",
-        "param(s)",
-        "argument",
-        "arguments",
-        "argument(s)",
-        "field",
-        "fields",
-        "field(s)",
-        "property",
-        "properties",
-        "option",
-        "options",
-        "key",
-        "keys",
-        "keyword",
-        "setting",
-        "attribute",
-        "参数",
-    ];
-    const CALLED: [&str; 20] = [
-        " parameter",
-        " param",
-        " argument",
-        " field",
-        " property",
-        " option",
-        " setting",
-        " sequences parameter",
-        " is not supported",
-        " isn't supported",
-        " not supported",
-        " is unsupported",
-        " is not allowed",
-        " is deprecated",
-        " is not available",
-        " not implemented",
-        " is not implemented",
-        " cannot be",
-        " can not be",
-        " unsupported",
-    ];
     let quoted = before.ends_with(QUOTES)
         && after.starts_with(|next| next == '\\' || QUOTES.contains(&next));
     let bracketed = before.ends_with('[') && after.starts_with([']', ',']);

@@ -17,62 +17,70 @@ pub(super) fn status(words: &str) -> Option<u16> {
     mentions(words, &PARAMETER).then_some(400)
 }
 
+/// What can only be about a key.
+const PHRASES: [&str; 8] = [
+    "no api key",
+    "no auth credentials",
+    "authentication fails",
+    "authentication failed",
+    "invalid authentication",
+    "invalid bearer token",
+    "invalid proxy server token",
+    "invalid x-api-key",
+];
+
+/// What a key is called.
+const KEYS: [&str; 11] = [
+    "api key",
+    "api-key",
+    "apikey",
+    "subscription key",
+    "access token",
+    "auth token",
+    "bearer token",
+    "api token",
+    "jwt token",
+    "jwt",
+    "令牌",
+];
+
+/// What stands before one that is missing or does not hold.
+const BEFORE: [&str; 13] = [
+    "invalid",
+    "incorrect",
+    "wrong",
+    "expired",
+    "missing",
+    "without a",
+    "without an",
+    "n't provide an",
+    "not provide an",
+    "provide a valid",
+    "revoked",
+    "unknown",
+    "无效的",
+];
+
+/// What stands behind it.
+const AFTER: [&str; 14] = [
+    "not valid",
+    "is not valid",
+    "invalid",
+    "is invalid",
+    "incorrect",
+    "is incorrect",
+    "expired",
+    "is expired",
+    "has expired",
+    "or token expired",
+    "is missing",
+    "is required",
+    "not provided",
+    "无效",
+];
+
 /// Whether a key is said to be missing or not to hold: `invalid API key`, `the access token expired`.
 fn is_about_key(words: &str) -> bool {
-    const PHRASES: [&str; 8] = [
-        "no api key",
-        "no auth credentials",
-        "authentication fails",
-        "authentication failed",
-        "invalid authentication",
-        "invalid bearer token",
-        "invalid proxy server token",
-        "invalid x-api-key",
-    ];
-    const KEYS: [&str; 11] = [
-        "api key",
-        "api-key",
-        "apikey",
-        "subscription key",
-        "access token",
-        "auth token",
-        "bearer token",
-        "api token",
-        "jwt token",
-        "jwt",
-        "令牌",
-    ];
-    const BEFORE: [&str; 13] = [
-        "invalid",
-        "incorrect",
-        "wrong",
-        "expired",
-        "missing",
-        "without a",
-        "without an",
-        "n't provide an",
-        "not provide an",
-        "provide a valid",
-        "revoked",
-        "unknown",
-        "无效的",
-    ];
-    const AFTER: [&str; 14] = [
-        "not valid",
-        "is not valid",
-        "invalid",
-        "is invalid",
-        "incorrect",
-        "is incorrect",
-        "expired",
-        "is expired",
-        "has expired",
-        "or token expired",
-        "is missing",
-        "is required",
-        "not provided",
-        "无效",
-    ];
     let at_key = |key: &&str| {
         words.match_indices(*key).any(|(at, _)| {
             let before = words.get(..at).unwrap_or_default().trim_end();

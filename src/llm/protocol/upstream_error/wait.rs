@@ -108,7 +108,7 @@ fn spelled(words: &[&str]) -> Option<Duration> {
 }
 
 /// `1m26.4s`, `120ms`, `30seconds`: numbers with their units in one word.
-pub(super) fn compound(word: &str) -> Option<Duration> {
+pub(in crate::llm) fn compound(word: &str) -> Option<Duration> {
     let (mut rest, mut sum) = (word, Duration::ZERO);
     while !rest.is_empty() {
         let digits = rest.find(|one: char| !(one.is_ascii_digit() || one == '.'))?;
