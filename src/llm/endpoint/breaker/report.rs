@@ -35,7 +35,7 @@ pub enum Offer {
     Nothing,
 }
 
-/// The right to one call. It is given back by [`Breaker::report`] or [`Breaker::release`].
+/// The right to one call. It is given back by [`super::Breaker::report`] or [`super::Breaker::release`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(super) generation: u64,
