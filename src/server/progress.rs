@@ -61,10 +61,9 @@ impl Reporter {
         }
     }
 
-    /// Whether the lines that wait tell of nothing but beginnings.
-    pub(super) fn only_begins(&self) -> bool {
-        let begins = |entry: &Entry| matches!(entry, Entry::Begins { .. });
-        !self.waiting.is_empty() && self.waiting.iter().all(begins)
+    /// Whether there are lines that wait.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// The lines that wait, each with its line break, and marked, since clients send them back as if

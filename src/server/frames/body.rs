@@ -37,8 +37,9 @@ use crate::{
 const WRITE_BYTES: usize = 8 * 1024;
 /// How long a body that breaks off waits after its last line, which has to leave before.
 const BEFORE_THE_BREAK: Duration = Duration::from_millis(100);
-/// The line that a stage has begun waits for so long at most for what is told next.
-const BEGINNING_HOLD: Duration = Duration::from_millis(50);
+/// A line of progress waits for so long at most for what is told next. A write of its own costs more
+/// than the line, and stages often begin and end at the same time.
+const PROGRESS_HOLD: Duration = Duration::from_millis(50);
 
 /// The events of a response's runs.
 pub(super) enum Events {
@@ -88,8 +89,8 @@ pub(super) struct Telling<E> {
     ending: BoxFuture<'static, ()>,
     /// Some time between the last write and when a silence has to be broken.
     beat: Pin<Box<Sleep>>,
-    /// Until when lines wait that only tell of beginnings.
-    begun_until: Option<Instant>,
+    /// When lines of progress that wait are written.
+    report_at: Option<Instant>,
     /// Whom both wake.
     waiter: Option<Waker>,
     written_at: Instant,
@@ -117,7 +118,7 @@ impl<E: Encoder> Telling<E> {
             broken: false,
             ending: live.lifecycle.ending().boxed(),
             beat: Box::pin(sleep_until(written_at + live.heartbeat)),
-            begun_until: None,
+            report_at: None,
             waiter: None,
             written_at,
             live,
@@ -151,17 +152,16 @@ impl<E: Encoder> Telling<E> {
         }
     }
 
-    /// Whether stages have begun so lately that it is not worth a write of its own: what ends within a
-    /// moment is told with its beginning.
+    /// Whether there is nothing but progress to write, of so late that more may come within a moment.
     fn waits_for_more(&mut self) -> bool {
-        if !self.flow.only_begins() {
-            self.begun_until = None;
+        if !self.flow.only_reports() {
+            self.report_at = None;
             return false;
         }
         let now = Instant::now();
-        let until = *self.begun_until.get_or_insert(now + BEGINNING_HOLD);
+        let until = *self.report_at.get_or_insert(now + PROGRESS_HOLD);
         if now >= until {
-            self.begun_until = None;
+            self.report_at = None;
             return false;
         }
         if self.beat.deadline() > until {
@@ -206,7 +206,7 @@ impl<E: Encoder> Telling<E> {
             let now = Instant::now();
             let due = self.written_at + self.live.heartbeat;
             if now < due {
-                let next = self.begun_until.map_or(due, |until| until.min(due));
+                let next = self.report_at.map_or(due, |until| until.min(due));
                 self.beat.as_mut().reset(next);
                 continue;
             }

@@ -215,9 +215,9 @@ impl<E: Encoder> Flow<E> {
         }
     }
 
-    /// Whether all there is to write is that stages have begun.
-    pub(super) fn only_begins(&self) -> bool {
-        self.frames.len() == 0 && !self.answering && self.reporter.only_begins()
+    /// Whether all there is to write is how the stages get on.
+    pub(super) fn only_reports(&self) -> bool {
+        self.frames.len() == 0 && !self.answering && self.reporter.is_waiting()
     }
 
     /// Encodes the lines of progress that wait: nothing more happens now, or the answer begins.
