@@ -50,7 +50,8 @@ ask() { # WHAT PATTERN PATH BODY
     failed=1
   fi
 }
-say='"messages":[{"role":"user","content":"Name one colour of the rainbow."}],"max_tokens":60'
+words='"messages":[{"role":"user","content":"Name one colour of the rainbow."}]'
+say="$words,\"max_tokens\":60"
 tool='"tools":[{"type":"function","function":{"name":"now","parameters":{"type":"object"}}}]'
 ask 'one model, whole' '"content": ?"[^"]' /v1/chat/completions "{\"model\":\"real\",$say}"
 ask 'one model, streamed' '^data: \[DONE\]' /v1/chat/completions "{\"model\":\"real\",\"stream\":true,$say}"
@@ -58,5 +59,5 @@ ask 'one model, with a tool' '"finish_reason"' /v1/chat/completions "{\"model\":
 ask 'the workflow, whole' '"status": ?"(ok|degraded)"' /v1/chat/completions \
   "{\"include_workflow\":true,$say}"
 ask 'the workflow, streamed' '^data: \[DONE\]' /v1/chat/completions "{\"stream\":true,$say}"
-ask 'the workflow, as Ollama' '"done": ?true' /api/chat "{$say}"
+ask 'the workflow, as Ollama' '"done": ?true' /api/chat "{$words,\"options\":{\"num_predict\":60}}"
 exit "$failed"
