@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints which share of the product's lines the tests run, and fails below the share that
-# CONTRIBUTING.md names. Tests, benches and examples are not counted as product.
+# Prints which share of the product's lines the tests run, and fails below 85 %. Tests, benches and
+# examples are not counted as product.
 #
 #   scripts/coverage.sh [OPTIONS OF TARPAULIN]
 #

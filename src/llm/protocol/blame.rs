@@ -6,7 +6,7 @@
 
 use super::upstream_error::{
     Refusal,
-    words::{is_about_content, is_passing, mentions},
+    words::{is_about_content, is_about_key, is_passing, mentions},
 };
 use crate::llm::LlmErrorKind;
 
@@ -47,7 +47,7 @@ impl Blame {
             {
                 Self::Request
             }
-            (403, LlmErrorKind::Unauthorized) if mentions(&words, &SURE_KEY) => Self::Endpoint,
+            (403, LlmErrorKind::Unauthorized) if is_about_key(&words) => Self::Endpoint,
             (403, LlmErrorKind::Unauthorized | LlmErrorKind::Upstream { .. }) => Self::Unclear,
             (404, LlmErrorKind::NotFound) if mentions(&words, &ROUTE_WORDS) => Self::Request,
             (404, LlmErrorKind::NotFound)
@@ -97,27 +97,6 @@ const ROUTE_WORDS: [&str; 21] = [
     "previous response",
     "conversation",
     "cached",
-];
-
-/// What can only be about the key. Everyday words as `permission` or `account` also stand in refusals
-/// of a file, a tool or a prompt.
-const SURE_KEY: [&str; 16] = [
-    "invalid api key",
-    "incorrect api key",
-    "invalid_api_key",
-    "api_key_invalid",
-    "api key not valid",
-    "api key is",
-    "api key has",
-    "key has expired",
-    "key is expired",
-    "invalid key",
-    "invalid token",
-    "token has expired",
-    "token is expired",
-    "invalid authentication",
-    "authentication failed",
-    "not have access to model",
 ];
 
 /// Whether a line is of the kind "the model `x` does not exist".

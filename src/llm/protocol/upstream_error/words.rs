@@ -6,7 +6,7 @@ pub(in crate::llm) fn is_passing(words: &str) -> bool {
 }
 
 /// Whether a 403 with these words is about the key.
-pub(super) fn is_about_key(words: &str) -> bool {
+pub(in crate::llm) fn is_about_key(words: &str) -> bool {
     mentions(words, &KEY_WORDS)
 }
 
@@ -55,41 +55,25 @@ const CONTENT_WORDS: [&str; 25] = [
     "违规",
 ];
 
-const KEY_WORDS: [&str; 34] = [
-    "api key",
-    "api_key",
-    "apikey",
-    "api-key",
+/// What can only be about the key. Everyday words as `permission` or `account` also stand in refusals
+/// of a file, a tool or a prompt.
+const KEY_WORDS: [&str; 16] = [
+    "invalid api key",
+    "incorrect api key",
+    "invalid_api_key",
+    "api_key_invalid",
+    "api key not valid",
+    "api key is",
+    "api key has",
+    "key has expired",
+    "key is expired",
     "invalid key",
-    "key is",
-    "key has",
-    "access key",
     "invalid token",
-    "token is",
-    "token has",
-    "expired",
-    "authenticat",
-    "authoriz",
-    "authoris",
-    "unauthorized",
-    "permission",
-    "access denied",
-    "access_denied",
-    "accessdenied",
-    "no access",
-    "not have access",
-    "denied access",
-    "credential",
-    "account",
-    "subscription",
-    "organization",
-    "organisation",
-    "suspended",
-    "disabled",
-    "not been used in project",
-    "billing",
-    "model_not_found",
-    "whitelist",
+    "token has expired",
+    "token is expired",
+    "invalid authentication",
+    "authentication failed",
+    "not have access to model",
 ];
 
 /// Whether a lower-case text holds one of these.
