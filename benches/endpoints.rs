@@ -10,7 +10,7 @@ use std::{
 use chorus::{
     config::{Balance, Health},
     llm::endpoint::{
-        balance::{Place, Pool, Want},
+        balance::{Pool, Want, Weighting},
         breaker::{Breaker, Report},
     },
 };
@@ -24,8 +24,9 @@ const PATIENT: fn() -> Health =
 
 fn pool(endpoints: usize, balance: Balance, is_sticky: bool, rules: Health) -> Pool<usize> {
     let endpoint = |number: usize| {
-        let place = Place { weight: 1 + u32::try_from(number % 3).unwrap_or(0), priority: 1 };
-        (format!("e{number}.example"), place, number)
+        let weighting =
+            Weighting { weight: 1 + u32::try_from(number % 3).unwrap_or(0), priority: 1 };
+        (format!("e{number}.example"), weighting, number)
     };
     Pool::new("m", (0..endpoints).map(endpoint).collect(), balance, is_sticky, rules)
 }

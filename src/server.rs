@@ -64,7 +64,7 @@ use state::App;
 pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let app = state.app();
-    let (lifecycle, pulse) = (app.lifecycle.clone(), Arc::clone(&app.pulse));
+    let (lifecycle, timer_keepalive) = (app.lifecycle.clone(), Arc::clone(&app.timer_keepalive));
     // It belongs to one config; what is left here does not.
     drop(app);
     let grace = || state.engine().config().server.shutdown_grace;
@@ -76,8 +76,8 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
     tokio::select! {
         () = listener::run(listener, service, &lifecycle, grace, shutdown) => {}
         // Looks after the upstreams, and never ends by itself.
-        () = state.tend() => {}
-        () = pulse.beat() => {}
+        () = state.maintain() => {}
+        () = timer_keepalive.beat() => {}
     }
 }
 

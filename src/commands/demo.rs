@@ -69,7 +69,7 @@ async fn serve(
     let address = listener.local_addr().map_err(DemoError::Screen)?;
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if config.log_format == LogFormat::Json {
-        screen::tell_machines(&config, address, Opening::default());
+        screen::log_opening(&config, address, Opening::default());
     } else if !quiet {
         write!(screen, "{}", welcome(address)).map_err(DemoError::Screen)?;
         screen.flush().map_err(DemoError::Screen)?;

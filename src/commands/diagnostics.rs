@@ -41,9 +41,9 @@ impl Look {
         let refused = env("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env("TERM").is_some_and(|value| value == "dumb");
         // 0 says that nobody knows.
-        let told = env("COLUMNS").and_then(|value| value.parse().ok()).filter(|told| *told > 0);
+        let set = env("COLUMNS").and_then(|value| value.parse().ok()).filter(|set| *set > 0);
         let real = columns.map(usize::from).filter(|real| *real > 0);
-        let width = told.or(real).filter(|_| terminal);
+        let width = set.or(real).filter(|_| terminal);
         Self { colour: terminal && !refused && !dumb, width: width.unwrap_or(WIDTH).max(NARROWEST) }
     }
 }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_around_its_place() {
+    fn a_long_line_is_cut_around_its_mark() {
         let workers = "\"a\", ".repeat(40);
         let plan =
             format!("{{ \"workers\": [{workers}\"b\", {workers}\"a\"], \"selector\": \"a\" }}");

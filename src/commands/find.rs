@@ -28,8 +28,8 @@ pub fn config_file(
 ) -> io::Result<Option<Found>> {
     match config::locate(flag, env) {
         Ok(Location::File { path, named_by }) => Ok(Some(Found { path, named_by })),
-        Ok(Location::Nowhere { usual }) => {
-            welcome(usual.as_deref(), err)?;
+        Ok(Location::Nowhere { usual: default }) => {
+            welcome(default.as_deref(), err)?;
             Ok(None)
         }
         Err(error) => {
@@ -39,8 +39,8 @@ pub fn config_file(
     }
 }
 
-fn welcome(usual: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
-    let place = match usual {
+fn welcome(default: Option<&Path>, err: &mut dyn Write) -> io::Result<()> {
+    let place = match default {
         Some(path) => path.display().to_string(),
         None => "your home folder".to_owned(),
     };
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_start_is_told_what_to_do() {
+    fn a_first_start_says_what_to_do() {
         for (home, place) in
             [(Some("/nowhere"), "/nowhere/.config/chorus/config.toml"), (None, "your home folder")]
         {

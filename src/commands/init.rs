@@ -77,7 +77,7 @@ pub async fn run(
         writeln!(terminal.err, "{refusal}")?;
         return Ok(REFUSED);
     }
-    let (servers, mut remarks) = local::find(local::places(env)).await;
+    let (servers, mut remarks) = local::find(local::addresses(env)).await;
     let (known, unusable) = providers::known(env);
     remarks.extend(unusable);
     let Some(proposal) = Proposal::of(&servers, &known) else {
@@ -108,7 +108,7 @@ pub async fn run(
             if let Some(backup) = backup {
                 writeln!(terminal.out, "The config before is kept as {}.", backup.display())?;
             }
-            told(&path, flag.is_some(), &proposal, &warnings, terminal.out)?;
+            show_next_steps(&path, flag.is_some(), &proposal, &warnings, terminal.out)?;
             Ok(FINE)
         }
         Err(error @ FileError::Taken(_)) => {
@@ -148,7 +148,7 @@ impl Proposal {
     fn of(servers: &[Server], known: &[Known]) -> Option<Self> {
         let models = propose::models(servers, known);
         if models.is_empty() {
-            let models = [Model::stand_in()];
+            let models = [Model::placeholder()];
             let workflow = propose::workflow(&models)?;
             let text = render::config(&models, &workflow, &[]);
             return Some(Self { found: Vec::new(), workflow, text });
@@ -197,13 +197,13 @@ impl Proposal {
 
 fn found(servers: &[Server], known: &[Known]) -> Vec<String> {
     let server = |server: &Server| {
-        let url = server.place.url.as_str().trim_end_matches('/');
-        let place = format!("{} at {url}", server.place.name);
+        let url = server.address.url.as_str().trim_end_matches('/');
+        let address = format!("{} at {url}", server.address.name);
         let names: Vec<&str> = server.models.iter().map(|model| model.id.as_str()).collect();
         match names.len() {
-            0 => format!("{place} has no chat model yet"),
-            1..=8 => format!("{place}: {}", names.join(", ")),
-            many => format!("{place}: {many} models"),
+            0 => format!("{address} has no chat model yet"),
+            1..=8 => format!("{address}: {}", names.join(", ")),
+            many => format!("{address}: {many} models"),
         }
     };
     let key = |known: &Known| format!("{}: a key for {}", known.key, known.provider.name);
@@ -228,7 +228,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<Option<std::path::PathB
 }
 
 /// What to do next.
-fn told(
+fn show_next_steps(
     path: &Path,
     named: bool,
     proposal: &Proposal,

@@ -242,7 +242,7 @@ mod tests {
         let filter = EnvFilter::new("info");
         let plain = subscriber(LogFormat::Pretty, filter, false, move || writer.clone());
         let layer = fmt::layer().with_ansi(false).with_writer(move || other.clone());
-        let tell = || {
+        let emit = || {
             tracing::info!(
                 target: "chorus::x",
                 { request.id = %"r", text = "a \"b\"", number = 7, none = None::<u64>, nothing = ?() },
@@ -251,15 +251,15 @@ mod tests {
             tracing::warn!(target: "chorus", only = true);
         };
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-        tracing::subscriber::with_default(plain, tell);
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), tell);
-        let told = |captured: &Captured| {
+        tracing::subscriber::with_default(plain, emit);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), emit);
+        let lines = |captured: &Captured| {
             let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
             let lines = text.lines().map(|line| line.split_once('Z').unwrap().1.to_owned());
             lines.collect::<Vec<String>>()
         };
-        assert_eq!(told(&ours), told(&theirs));
-        assert_eq!(told(&ours).len(), 2);
+        assert_eq!(lines(&ours), lines(&theirs));
+        assert_eq!(lines(&ours).len(), 2);
     }
 
     #[test]

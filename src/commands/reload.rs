@@ -14,12 +14,12 @@ pub use watch::Pace;
 
 use crate::server::AppState;
 use loader::Loader;
-use watch::{Told, Watch};
+use watch::{Message, Watch};
 
 /// Keeps a server's config up to date until it is dropped.
 #[derive(Debug)]
 pub struct Reload {
-    told: mpsc::Sender<Told>,
+    messages: mpsc::Sender<Message>,
 }
 
 impl Reload {
@@ -28,24 +28,24 @@ impl Reload {
     /// # Errors
     /// When there can be no further thread. A file that cannot be watched is only warned of.
     pub fn start(source: Source, app: AppState, pace: Pace) -> io::Result<Self> {
-        let (tell, told) = mpsc::channel();
-        let watch = Watch::new(told, tell.clone(), pace);
+        let (sender, messages) = mpsc::channel();
+        let watch = Watch::new(messages, sender.clone(), pace);
         let loader = Loader::new(source, app);
         thread::Builder::new().name("reload".to_owned()).spawn(move || watch.run(loader))?;
-        Ok(Self { told: tell })
+        Ok(Self { messages: sender })
     }
 
     /// Loads the file again, also when it did not change.
     pub fn now(&self) {
         // A thread that has ended serves nobody any more.
-        let _ = self.told.send(Told::Asked);
+        let _ = self.messages.send(Message::Requested);
     }
 }
 
 impl Drop for Reload {
     fn drop(&mut self) {
         // It is not waited for: it may be reading from a slow disk.
-        let _ = self.told.send(Told::Over);
+        let _ = self.messages.send(Message::Over);
     }
 }
 

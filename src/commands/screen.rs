@@ -44,11 +44,11 @@ pub fn announce(config: &Config, address: SocketAddr, opening: Opening, err: &mu
     for line in remarks(config) {
         tracing::warn!("{line}");
     }
-    tell_machines(config, address, opening);
+    log_opening(config, address, opening);
 }
 
 /// The facts of the screen as one event.
-pub(super) fn tell_machines(config: &Config, address: SocketAddr, opening: Opening) {
+pub(super) fn log_opening(config: &Config, address: SocketAddr, opening: Opening) {
     let version = env!("CARGO_PKG_VERSION");
     let calls = |plan: &crate::config::Plan| plan.worst_case_calls(&config.models).values().sum();
     let workflows = config.workflows().map(|one| (one.plan.name.as_str(), calls(&one.plan)));
@@ -290,7 +290,7 @@ json = '{ "workers": ["m0", { "ref": "m0", "samples": 2 }], "selector": "m0", "s
     }
 
     #[test]
-    fn everything_there_is_to_tell() {
+    fn everything_there_is_to_show() {
         let profiles: String = (0..5)
             .map(|number| format!("[[workflow-profile]]\nname = \"p{number}\"\njson = '{{\"workers\": [\"m0\"], \"selector\": \"m0\"}}'\n"))
             .collect();

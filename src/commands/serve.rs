@@ -123,14 +123,14 @@ pub(super) async fn until_signalled(
     app: AppState,
     mut signals: Signals,
 ) -> u8 {
-    let (tell, told) = oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         // A sender that is gone means the same.
-        let _ = told.await;
+        let _ = stopped.await;
     };
     let signalled = async {
         signals.next().await;
-        drop(tell);
+        drop(stop);
         signals.next().await;
     };
     unless(server::serve(listener, app, shutdown), signalled).await

@@ -38,8 +38,10 @@ const TASKS: [(&str, f32, &[&str]); 4] = [
 fn analysis(ask: &Ask) -> Value {
     let question = ask.question().to_lowercase();
     let met = |(_, _, words): &&(&str, f32, &[&str])| words.iter().any(|w| question.contains(w));
-    let (task, temperature) =
-        TASKS.iter().find(met).map_or(("question", 0.7), |(task, warmth, _)| (*task, *warmth));
+    let (task, temperature) = TASKS
+        .iter()
+        .find(met)
+        .map_or(("question", 0.7), |(task, temperature, _)| (*task, *temperature));
     let language = match ask.language() {
         Language::English => "en",
         Language::Chinese => "zh",
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_told_apart() {
+    fn tasks_are_recognised() {
         for (question, want) in [
             ("Write a Rust function", json!(["code", 0.2, "en"])),
             ("写一首关于秋天的诗", json!(["creative", 1.1, "zh"])),

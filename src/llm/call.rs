@@ -20,7 +20,7 @@ use tokio::{
 use super::{Call, CallEvent, CallStream, Model, endpoint::Endpoint, protocol::state::resolve};
 use attempt::{Step, Try};
 use deadline::Clock;
-use failover::Journey;
+use failover::Failover;
 use purpose::SHORT_PAUSE;
 
 impl Model {
@@ -44,7 +44,7 @@ fn run(model: Arc<Model>, call: Call) -> CallStream {
     Box::pin(stream! {
         let mut refusal = model.unsupported(&call);
         let takes = |endpoint: &Endpoint| endpoint.unsupported(&call).is_none();
-        let mut journey = Journey::new(&model, &takes, call.affinity, call.avoid);
+        let mut failover = Failover::new(&model, &takes, call.affinity, call.avoid);
         let mut repaired = Vec::new();
         let mut clock: Option<Clock> = None;
         loop {
@@ -63,7 +63,7 @@ fn run(model: Arc<Model>, call: Call) -> CallStream {
             if let Some(clock) = &mut clock {
                 clock.extend(queued);
             }
-            let mut attempt = match Try::new(&model, &call, &mut journey, &repaired) {
+            let mut attempt = match Try::new(&model, &call, &mut failover, &repaired) {
                 Ok(attempt) => attempt,
                 Err(error) => {
                     drop(permits); // another call may wait for them before this stream is dropped
@@ -75,7 +75,7 @@ fn run(model: Arc<Model>, call: Call) -> CallStream {
             let temperature = attempt.prepared.temperature;
             yield Ok(CallEvent::Started { queued, endpoint: number, temperature });
             let clock = clock.get_or_insert_with(|| Clock::start(call.limit));
-            clock.attempt_begins(attempt.lease.is_probe() && journey.has_other(number));
+            clock.attempt_begins(attempt.lease.is_probe() && failover.has_other(number));
             attempt.hand_over(clock.remaining());
             // Boxed, as it is over long before the answer is.
             let opened = clock.bound(Box::pin(attempt.open())).await;
@@ -121,7 +121,7 @@ fn run(model: Arc<Model>, call: Call) -> CallStream {
             attempt.report(&failure, clock);
             let code = failure.kind.code();
             yield Ok(CallEvent::Attempt(attempt.failed(&failure)));
-            match attempt.next_step(failure, &mut journey, &mut repaired, clock.remaining()) {
+            match attempt.next_step(failure, &mut failover, &mut repaired, clock.remaining()) {
                 Step::Again => {}
                 Step::Wait(pause) => {
                     drop(attempt);
@@ -129,13 +129,13 @@ fn run(model: Arc<Model>, call: Call) -> CallStream {
                         yield Ok(CallEvent::Waiting { pause, code });
                     }
                     if !Box::pin(call.purpose.pause(pause)).await {
-                        yield Err(journey.error());
+                        yield Err(failover.error());
                         return;
                     }
                 }
                 Step::GiveUp => {
                     drop(attempt);
-                    yield Err(journey.error());
+                    yield Err(failover.error());
                     return;
                 }
             }

@@ -2,13 +2,13 @@
 //! Pure.
 
 pub(super) mod answer;
+mod apply;
 mod frame;
 mod lines;
 mod mend;
 mod repeat;
 mod scan;
 pub mod sse;
-mod tell;
 pub(super) mod think;
 mod whole;
 
@@ -24,12 +24,12 @@ use super::{
 };
 use crate::types::Protocol;
 use answer::Answer;
+use apply::apply;
 use frame::{DONE, bare, failure_in, is_keep_alive, is_news, named_error};
 use lines::{JsonLines, LINE_LIMIT};
 use mend::Mender;
-use repeat::{Cast, Mould};
+use repeat::{FrameTemplate, TemplateBuilder};
 use sse::SseReader;
-use tell::tell;
 
 /// Most bytes of a reply that is read as a whole.
 const REPLY_LIMIT: usize = 32 * 1024 * 1024;
@@ -47,7 +47,7 @@ pub struct ReplyReader {
     /// Told after what had to come before it.
     held: Option<Delta>,
     ready: VecDeque<Delta>,
-    mould: Mould,
+    template: FrameTemplate,
     mender: Mender,
     /// Found behind the deltas that are ready.
     failure: Option<Failure>,
@@ -90,7 +90,7 @@ impl ReplyReader {
             recorder,
             held: None,
             ready: VecDeque::new(),
-            mould: Mould::default(),
+            template: FrameTemplate::default(),
             mender: Mender::default(),
             failure: None,
             closed: false,
@@ -254,10 +254,10 @@ impl ReplyReader {
         }
         self.may_be_page = false;
         self.answer.begin_frame();
-        let is_told = data.starts_with('{')
+        let is_framed = data.starts_with('{')
             && !is_error
-            && (self.read_like_before(data) || self.read_usual(data));
-        if !is_told {
+            && (self.read_by_template(data) || self.read_fast_path(data));
+        if !is_framed {
             self.read_any(data, is_error);
         }
         self.look_for_field(data);
@@ -274,8 +274,8 @@ impl ReplyReader {
     }
 
     /// Reads a frame that differs in nothing but its text from one before.
-    fn read_like_before(&mut self, data: &str) -> bool {
-        let Some(piece) = self.mould.piece(data) else { return false };
+    fn read_by_template(&mut self, data: &str) -> bool {
+        let Some(piece) = self.template.piece(data) else { return false };
         if let Piece::Reasoning(text) = &piece {
             self.recorder.block_text(text);
         }
@@ -284,15 +284,15 @@ impl ReplyReader {
     }
 
     /// Reads a frame, or a whole reply, in which nothing is out of the ordinary.
-    fn read_usual(&mut self, data: &str) -> bool {
-        let Self { wire, answer, ready, recorder, mould, .. } = self;
-        let mut cast = Cast::new(data);
-        let is_usual = wire.usual(data, &mut |piece| {
-            cast.see(&piece);
-            tell(piece, answer, ready, recorder);
+    fn read_fast_path(&mut self, data: &str) -> bool {
+        let Self { wire, answer, ready, recorder, template, .. } = self;
+        let mut builder = TemplateBuilder::new(data);
+        let is_read = wire.fast_path(data, &mut |piece| {
+            builder.see(&piece);
+            apply(piece, answer, ready, recorder);
         });
-        mould.fill(cast);
-        is_usual
+        template.fill(builder);
+        is_read
     }
 
     /// Reads any frame; some servers put several into one.
@@ -307,7 +307,7 @@ impl ReplyReader {
                 return;
             }
             if let Some(more) = rest.strip_prefix(DONE) {
-                self.tell(Piece::End);
+                self.apply(Piece::End);
                 rest = more;
                 continue;
             }
@@ -337,13 +337,13 @@ impl ReplyReader {
     fn read_value(&mut self, value: &Value) {
         self.answer.begin_frame();
         match self.wire.pieces(value) {
-            Ok(pieces) => pieces.into_iter().for_each(|piece| self.tell(piece)),
+            Ok(pieces) => pieces.into_iter().for_each(|piece| self.apply(piece)),
             Err(refusal) => self.refuse(refusal),
         }
     }
 
-    fn tell(&mut self, piece: Piece<'_>) {
-        tell(piece, &mut self.answer, &mut self.ready, &mut self.recorder);
+    fn apply(&mut self, piece: Piece<'_>) {
+        apply(piece, &mut self.answer, &mut self.ready, &mut self.recorder);
     }
 
     /// Whether the last frame ended the answer, or should have.

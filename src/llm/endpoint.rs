@@ -44,7 +44,7 @@ use super::{
     },
 };
 use crate::{config, types};
-use activity::Warmth;
+use activity::Activity;
 use connections::{Answering, Connections, Habits};
 
 /// How many times Chorus has asked Chorus on the way to an upstream.
@@ -74,7 +74,7 @@ pub(super) struct Endpoint {
     /// The context that the server said it has, in tokens; 0: it has not.
     context: Arc<AtomicU32>,
     /// How its connections are used.
-    pub(super) warmth: Arc<Warmth>,
+    pub(super) activity: Arc<Activity>,
     /// How its answers end.
     pub(super) endings: Arc<Endings>,
 }
@@ -169,7 +169,7 @@ impl Endpoint {
         let name = config.authority();
         let addresses = Default::default();
         let refused = Mutex::new(BTreeSet::new());
-        let (context, warmth, endings) = (Arc::default(), Arc::default(), Arc::default());
+        let (context, activity, endings) = (Arc::default(), Arc::default(), Arc::default());
         Ok(Self {
             client: connections.client().clone(),
             connections,
@@ -183,7 +183,7 @@ impl Endpoint {
             addresses,
             refused,
             context,
-            warmth,
+            activity,
             endings,
         })
     }
@@ -191,7 +191,7 @@ impl Endpoint {
     /// Takes over what is known of the same endpoint of the config before. What it refused is asked
     /// anew where the model's settings changed: `vision = true` is meant to be tried.
     pub(super) fn follow(&mut self, before: &Self) {
-        self.warmth = Arc::clone(&before.warmth);
+        self.activity = Arc::clone(&before.activity);
         self.context = Arc::clone(&before.context);
         self.habits = Arc::clone(&before.habits);
         self.endings = Arc::clone(&before.endings);
@@ -276,15 +276,15 @@ impl Endpoint {
     /// `None` when nothing does.
     pub(super) fn anonymous_headers(&self) -> Option<HeaderMap> {
         let key = self.config.api_key.expose();
-        let mut telling = HeaderMap::new();
+        let mut identifying = HeaderMap::new();
         if key.is_empty() {
-            telling.clone_from(&self.model.headers);
+            identifying.clone_from(&self.model.headers);
         } else {
-            self.wire().authenticate(key, &mut telling).ok()?;
+            self.wire().authenticate(key, &mut identifying).ok()?;
         }
         let mut headers = self.plain_headers();
-        telling.keys().for_each(|name| drop(headers.remove(name)));
-        (!telling.is_empty()).then_some(headers)
+        identifying.keys().for_each(|name| drop(headers.remove(name)));
+        (!identifying.is_empty()).then_some(headers)
     }
 
     /// The headers of every request with a body: it is JSON.
@@ -318,11 +318,11 @@ impl Endpoint {
     /// it has.
     pub(super) fn context_tokens(&self) -> u32 {
         let configured = self.model.context_tokens;
-        self.told_context().map_or(configured, |told| told.min(configured))
+        self.reported_context().map_or(configured, |reported| reported.min(configured))
     }
 
     /// The context that the server said it has, in tokens.
-    pub(super) fn told_context(&self) -> Option<u32> {
+    pub(super) fn reported_context(&self) -> Option<u32> {
         Some(self.context.load(Ordering::Relaxed)).filter(|tokens| *tokens > 0)
     }
 

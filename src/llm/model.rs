@@ -81,8 +81,8 @@ impl Model {
     /// it has, whichever is less.
     #[must_use]
     pub fn context_tokens(&self) -> u32 {
-        let seats = self.pool.seats().iter();
-        let known = seats.map(|seat| seat.endpoint.context_tokens()).min();
+        let members = self.pool.members().iter();
+        let known = members.map(|member| member.endpoint.context_tokens()).min();
         known.unwrap_or(self.config.context_tokens)
     }
 
@@ -101,14 +101,14 @@ impl Model {
     /// elsewhere.
     #[must_use]
     pub fn endpoint_count(&self) -> usize {
-        self.pool.seats().len()
+        self.pool.members().len()
     }
 
     /// What of a call's input none of its endpoints can take, as far as is known.
     pub(super) fn unsupported(&self, call: &Call) -> Option<LlmError> {
         let mut first = None;
-        for seat in self.pool.seats() {
-            let message = seat.endpoint.unsupported(call)?;
+        for member in self.pool.members() {
+            let message = member.endpoint.unsupported(call)?;
             first.get_or_insert(message);
         }
         Some(LlmError {

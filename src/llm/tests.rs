@@ -2,6 +2,7 @@
 
 mod connections;
 mod failing;
+mod fast_path;
 mod forwarding;
 mod logs;
 mod pooling;
@@ -9,7 +10,6 @@ mod protocols;
 mod reading;
 mod reloading;
 mod upstream;
-mod usual;
 
 use std::{sync::Arc, time::Duration};
 

@@ -52,10 +52,10 @@ pub(super) struct Caller {
 
 /// What handlers add to the log line of their request.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RequestLog(Arc<Mutex<Told>>);
+pub(super) struct RequestLog(Arc<Mutex<RequestFields>>);
 
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct RequestFields {
     pub(super) model: Option<String>,
     pub(super) runs: Vec<RunWatch>,
     pub(super) failure: Option<Arc<AppError>>,
@@ -64,20 +64,20 @@ pub(super) struct Told {
 impl RequestLog {
     /// The model name the client asked for.
     pub(super) fn model(&self, name: &str) {
-        self.told().model = Some(shown(name).into_owned());
+        self.fields().model = Some(shown(name).into_owned());
     }
 
     /// A run made for the request.
     pub(super) fn run(&self, watch: RunWatch) {
-        self.told().runs.push(watch);
+        self.fields().runs.push(watch);
     }
 
     /// The request failed after its headers were sent.
     pub(super) fn failed(&self, error: Arc<AppError>) {
-        self.told().failure = Some(error);
+        self.fields().failure = Some(error);
     }
 
-    pub(super) fn told(&self) -> MutexGuard<'_, Told> {
+    pub(super) fn fields(&self) -> MutexGuard<'_, RequestFields> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn conversation(messages: Vec<Parted<RawMessage>>) -> Result<Vec<Mess
     let read = messages
         .into_iter()
         .enumerate()
-        .map(|(seat, message)| read(message, seat, &format!("messages[{seat}]")));
+        .map(|(position, message)| read(message, position, &format!("messages[{position}]")));
     let mut messages = read.collect::<Result<Vec<_>, _>>()?;
     link_tool_results(&mut messages);
     Ok(messages)
@@ -63,11 +63,11 @@ pub(super) fn conversation(messages: Vec<Parted<RawMessage>>) -> Result<Vec<Mess
 /// The first part of a kind that Chorus does not know, which only an upstream of the client's own
 /// protocol can take.
 pub(super) fn unknown_part(messages: &[Message]) -> Option<OnlyThere> {
-    messages.iter().enumerate().find_map(|(seat, message)| {
+    messages.iter().enumerate().find_map(|(position, message)| {
         let mut parts = message.parts.iter().enumerate();
         parts.find_map(|(index, part)| match part {
             Part::Other(part) => {
-                Some(unsupported(part, &format!("messages[{seat}].content[{index}]")))
+                Some(unsupported(part, &format!("messages[{position}].content[{index}]")))
             }
             Part::Text(_) | Part::Image(_) => None,
         })
@@ -83,13 +83,13 @@ pub(super) fn unsupported(part: &Value, path: &str) -> OnlyThere {
     OnlyThere { param, message }
 }
 
-/// The message at `path`; `seat` is its number in the conversation, for ids of its calls.
+/// The message at `path`; `position` is its number in the conversation, for ids of its calls.
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood.
 pub(super) fn read(
     message: Parted<RawMessage>,
-    seat: usize,
+    position: usize,
     path: &str,
 ) -> Result<Message, AppError> {
     let Parted { known: raw, rest } = message;
@@ -107,7 +107,7 @@ pub(super) fn read(
     let (mut state, mut tool_calls) = (TurnState::default(), Vec::new());
     for call in raw.tool_calls.unwrap_or_default().into_iter().chain(legacy) {
         let index = tool_calls.len();
-        let (call, beside, rest) = read_call(call, seat, index, path)?;
+        let (call, beside, rest) = read_call(call, position, index, path)?;
         state.calls.extend(beside.map(|fields| (call.id.clone(), fields)));
         if !rest.is_empty() {
             unknown.calls.push((index, rest));

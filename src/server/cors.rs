@@ -10,7 +10,7 @@ use axum::{
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 /// Request headers that pages may send when they do not say which.
-const USUAL: &str = "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, \
+const DEFAULT_HEADERS: &str = "Authorization, Content-Type, User-Agent, Accept, X-Requested-With, \
                      OpenAI-Beta, x-api-key";
 /// Response headers that pages may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -53,7 +53,7 @@ fn allowed_headers(asked: &HeaderMap) -> String {
     // Names only: nothing else goes into a header of ours.
     let names = names.filter_map(|name| HeaderName::try_from(name.trim()).ok());
     let names: Vec<String> = names.map(|name| name.as_str().to_owned()).collect();
-    if names.is_empty() { USUAL.to_owned() } else { names.join(", ") }
+    if names.is_empty() { DEFAULT_HEADERS.to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]
@@ -68,8 +68,8 @@ mod tests {
             (vec!["a, b", "c"], "a, b, c"),
             (vec!["a, b d, c"], "a, c"),
             (vec!["b\u{e4}d", "ok"], "ok"),
-            (vec![""], USUAL),
-            (vec![], USUAL),
+            (vec![""], DEFAULT_HEADERS),
+            (vec![], DEFAULT_HEADERS),
         ] {
             let mut headers = HeaderMap::new();
             for list in &asked {

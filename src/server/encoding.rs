@@ -3,7 +3,7 @@
 
 use super::{
     dialect::Dialect,
-    frames::{Channel, Encoder, Flow},
+    frames::{Channel, Encoder, EventEncoder},
     ollama, openai, responses,
 };
 use crate::workflow::Event;
@@ -37,11 +37,11 @@ pub fn encode(form: Form, pieces: usize, text: &str) -> usize {
 
 fn of(encoder: impl Encoder, dialect: Dialect, pieces: usize, text: &str) -> usize {
     let channel = Channel::SHOWN;
-    let mut flow = Flow::new(encoder, dialect, channel, false);
+    let mut encoder = EventEncoder::new(encoder, dialect, channel, false);
     let mut bytes = 0;
     for _ in 0..pieces {
-        let _delta = flow.take(Some((0, Event::Token(text.to_owned()))));
-        while let Some(write) = flow.frames.next_write() {
+        let _delta = encoder.take(Some((0, Event::Token(text.to_owned()))));
+        while let Some(write) = encoder.frames.next_write() {
             bytes += write.len();
         }
     }

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_is_told_apart() {
+    fn what_is_no_schema_is_recognised() {
         for (value, want) in [
             (json!(null), Some(OutputFormat::Text)),
             (json!({"type": "text"}), Some(OutputFormat::Text)),

@@ -34,14 +34,14 @@ use crate::{
     types::{Request, WorkflowId},
     workflow::{Route, Run, RunStatus},
 };
-use body::{Events, Telling};
+use body::{Events, StreamBody};
 use encode::Step;
 pub(super) use encoder::Encoder;
 use encoder::Live;
 use write::Framing;
 
-pub(super) use encode::{Channel, Flow};
-pub(super) use template::{Gap, NUMBER, Stencil, TEXT};
+pub(super) use encode::{Channel, EventEncoder};
+pub(super) use template::{FrameTemplate, Gap, NUMBER, TEXT};
 #[cfg(test)]
 pub(super) use tests::{written, written_of};
 pub(super) use write::{Frames, object_bytes};
@@ -52,7 +52,7 @@ const SIGN_HOLD: Duration = Duration::from_secs(1);
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
 
 /// A request read from its dialect, ready to run.
-pub(super) struct Question<E> {
+pub(super) struct Job<E> {
     /// Who answers.
     pub(super) route: Route,
     /// What is asked.
@@ -71,9 +71,9 @@ pub(super) struct Question<E> {
 pub(super) fn answer<E: Encoder>(
     app: &App,
     caller: Caller,
-    question: Question<E>,
+    job: Job<E>,
 ) -> BoxFuture<'static, Response> {
-    answer_all(app, caller, question, Vec::new())
+    answer_all(app, caller, job, Vec::new())
 }
 
 /// The same for several requests to the same model that are answered as one: a run each, all at
@@ -81,10 +81,10 @@ pub(super) fn answer<E: Encoder>(
 pub(super) fn answer_all<E: Encoder>(
     app: &App,
     caller: Caller,
-    question: Question<E>,
+    job: Job<E>,
     further: Vec<Request>,
 ) -> BoxFuture<'static, Response> {
-    let Question { route, request, stream, reasoning, include_workflow, encoder } = question;
+    let Job { route, request, stream, reasoning, include_workflow, encoder } = job;
     let server = &app.config().server;
     let request = Request { stream, ..request };
     // Several prompts at once are nobody's background task.
@@ -116,15 +116,15 @@ pub(super) fn answer_all<E: Encoder>(
     };
     // Not an `async fn`, which would keep room for all of this beside the future it waits for.
     let answered = if stream {
-        let flow = Flow::new(encoder, caller.dialect, channel, include_workflow);
-        Either::Left(streamed(Events::of(runs), flow, live))
+        let encoder = EventEncoder::new(encoder, caller.dialect, channel, include_workflow);
+        Either::Left(streamed(Events::of(runs), encoder, live))
     } else {
         Either::Right(whole(runs, encoder, live, channel, include_workflow))
     };
-    let told = move |answered: Result<_, _>| {
+    let respond = move |answered: Result<_, _>| {
         answered.unwrap_or_else(|error: AppError| error.into_response_of(&ids))
     };
-    answered.map(told).boxed()
+    answered.map(respond).boxed()
 }
 
 async fn whole<E: Encoder>(
@@ -165,7 +165,7 @@ async fn whole<E: Encoder>(
 /// status. Progress waits too, so that what fails at once has one.
 async fn streamed<E: Encoder>(
     events: Events,
-    mut flow: Flow<E>,
+    mut encoder: EventEncoder<E>,
     live: Live,
 ) -> Result<Response, AppError> {
     let mut events = events.fuse();
@@ -177,16 +177,16 @@ async fn streamed<E: Encoder>(
             () = &mut ending => return Err(AppError::ShuttingDown),
             event = events.next() => event,
             () = &mut hold => {
-                flow.open();
-                flow.settle();
+                encoder.open();
+                encoder.settle();
                 // Some show nothing before the first bytes, and some proxies hold headers back.
-                if flow.frames.len() == 0 {
-                    flow.heartbeat();
+                if encoder.frames.len() == 0 {
+                    encoder.heartbeat();
                 }
                 break false;
             }
         };
-        match flow.take(event) {
+        match encoder.take(event) {
             Step::Nothing => {}
             Step::SignOfLife => {
                 let due = Instant::now() + SIGN_HOLD;
@@ -195,7 +195,7 @@ async fn streamed<E: Encoder>(
                 }
             }
             Step::DraftFinished => {
-                flow.open();
+                encoder.open();
                 break false;
             }
             Step::Delta => break false,
@@ -203,10 +203,10 @@ async fn streamed<E: Encoder>(
             Step::Failed(error) => return Err(error),
         }
     };
-    let framing = flow.frames.framing();
-    let degraded = flow.degraded();
+    let framing = encoder.frames.framing();
+    let degraded = encoder.degraded();
     let ids = live.ids.clone();
-    let mut response = Response::new(Body::new(Telling::new(events, flow, live, ended)));
+    let mut response = Response::new(Body::new(StreamBody::new(events, encoder, live, ended)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

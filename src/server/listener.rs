@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_end_within_the_grace_is_told_to() {
+    async fn what_does_not_end_within_the_grace_is_ended() {
         let lifecycle = Lifecycle::new();
         let router = router(&lifecycle, &Arc::default());
         let mut running = start(router, &lifecycle, Duration::from_millis(50));

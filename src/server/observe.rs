@@ -26,7 +26,7 @@ use super::{
     caller::{Caller, RequestLog, shown, shown_of},
     dialect::{self, Dialect},
     error::AppError,
-    listener::{drain_body::Unread, timer_keepalive::Beating},
+    listener::{drain_body::DrainableBody, timer_keepalive::KeepaliveGuard},
     paths,
 };
 use crate::{
@@ -74,16 +74,16 @@ where
     // What tells of a request at info and above names its ids itself.
     let span = tracing::debug_span!("request", request.id = %request_id);
     let negotiated = dialect::is_negotiated(request.uri().path());
-    let mut record = Record::new(request_id, &request, log, app.pulse.hold());
+    let mut record = Record::new(request_id, &request, log, app.timer_keepalive.hold());
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(app);
 
-    let (request, unread) = Unread::hold(request);
+    let (request, rest) = DrainableBody::hold(request);
     // Boxed: the connection keeps the room for its requests, and this is over with the headers.
     let inside = Box::pin(inside(request).instrument(span.clone()));
     let answered = AssertUnwindSafe(inside).catch_unwind();
     let (mut response, permit) = answered.await.unwrap_or_else(|_| (FAULT.into_response(), None));
-    if !unread.read_to_end().await {
+    if !rest.read_to_end().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     record.permit = permit;
@@ -102,8 +102,8 @@ where
 
 /// What the header says; nothing, and what is no number, is none.
 fn hops(headers: &HeaderMap) -> u32 {
-    let told = headers.get(HOPS).and_then(|value| value.to_str().ok());
-    told.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    let value = headers.get(HOPS).and_then(|value| value.to_str().ok());
+    value.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }
 
 /// What is known of a request. Dropped when it is over, whichever way, and then tells the log.
@@ -119,11 +119,16 @@ struct Record {
     log: RequestLog,
     /// The request counts as in flight until its body ended.
     permit: Permit,
-    _beating: Beating,
+    _keepalive: KeepaliveGuard,
 }
 
 impl Record {
-    fn new(request_id: RequestId, request: &Request, log: RequestLog, beating: Beating) -> Self {
+    fn new(
+        request_id: RequestId,
+        request: &Request,
+        log: RequestLog,
+        keepalive: KeepaliveGuard,
+    ) -> Self {
         Self {
             request_id,
             method: request.method().clone(),
@@ -133,7 +138,7 @@ impl Record {
             code: None,
             log,
             permit: None,
-            _beating: beating,
+            _keepalive: keepalive,
         }
     }
 
@@ -148,8 +153,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let told = std::mem::take(&mut *self.log.told());
-        let runs: Vec<_> = told.runs.iter().map(RunWatch::summary).collect();
+        let fields = std::mem::take(&mut *self.log.fields());
+        let runs: Vec<_> = fields.runs.iter().map(RunWatch::summary).collect();
         // Of several prompts the first run that did not go well tells most.
         let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
         let run = bad.or_else(|| runs.first());
@@ -159,7 +164,7 @@ impl Drop for Record {
             runs.iter().fold(none, |sum, run| sum.plus(&run.usage))
         });
         let workflow_id = run.map(|run| field::display(run.workflow_id));
-        let error = told.failure.as_ref();
+        let error = fields.failure.as_ref();
         let text = error.map(|error| shown_of(&error.to_string(), ERROR_CHARS).into_owned());
         let failed = run.map(|run| &run.failures).filter(|failures| !failures.is_empty());
         // No status: the client left before there was one.
@@ -172,7 +177,7 @@ impl Drop for Record {
                     workflow.id = workflow_id,
                     method = &*shown(self.method.as_str()),
                     path = self.path,
-                    model = told.model,
+                    model = fields.model,
                     workflow = run.map(|run| run.name.as_str()),
                     task = run.and_then(|run| run.task).map(Task::as_str),
                     status = self.status,

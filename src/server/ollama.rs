@@ -16,14 +16,14 @@ use super::{
     caller::Caller,
     error::AppError,
     extract::Inbound,
-    frames::{self, Question},
+    frames::{self, Job},
 };
 use crate::workflow::Route;
 #[cfg(test)]
 pub(super) use models::capabilities;
 pub(super) use models::{ps, show, tags};
 use reply::{Form, OllamaReply};
-use request::{Asked, ChatRequest, GenerateRequest};
+use request::{ChatRequest, GenerateRequest, Parsed};
 
 /// `POST /api/chat`.
 pub(super) async fn chat(app: App, inbound: Inbound<ChatRequest>) -> Result<Response, AppError> {
@@ -41,27 +41,32 @@ pub(super) async fn generate(
     answer(&app, caller, body.read(rest)?, Form::Generate).await
 }
 
-async fn answer(app: &App, caller: Caller, asked: Asked, form: Form) -> Result<Response, AppError> {
-    let (route, model) = app.route(&caller, &asked.request.model)?;
-    let include_workflow = asked.include_workflow || caller.include_workflow;
+async fn answer(
+    app: &App,
+    caller: Caller,
+    parsed: Parsed,
+    form: Form,
+) -> Result<Response, AppError> {
+    let (route, model) = app.route(&caller, &parsed.request.model)?;
+    let include_workflow = parsed.include_workflow || caller.include_workflow;
     let encoder = OllamaReply::new(form, model, include_workflow);
-    if asked.loads {
+    if parsed.loads {
         // `ollama run` and an "unload" button: nothing is asked, so nothing runs.
-        return Ok(frames::json(encoder.loaded(asked.unloads)?));
+        return Ok(frames::json(encoder.loaded(parsed.unloads)?));
     }
-    if asked.request.raw && matches!(route, Route::Workflow(_)) {
+    if parsed.request.raw && matches!(route, Route::Workflow(_)) {
         let message = "raw: only a single model takes a raw prompt; name one as the model";
         return Err(AppError::field("raw", message));
     }
-    let question = Question {
+    let job = Job {
         route,
-        request: asked.request,
-        stream: asked.stream,
-        reasoning: asked.reasoning,
+        request: parsed.request,
+        stream: parsed.stream,
+        reasoning: parsed.reasoning,
         include_workflow,
         encoder,
     };
-    Ok(frames::answer(app, caller, question).await)
+    Ok(frames::answer(app, caller, job).await)
 }
 
 /// The form of an answer of `/api/chat` without extras.

@@ -21,7 +21,7 @@ use super::{
     App,
     error::AppError,
     extract::Inbound,
-    frames::{self, Question},
+    frames::{self, Job},
 };
 use crate::config::ReasoningField;
 
@@ -31,24 +31,24 @@ pub(super) async fn chat_completions(
     inbound: Inbound<ChatRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
-    let asked = body.read(rest)?;
-    let (route, model) = app.route(&caller, &asked.request.model)?;
-    let include_workflow = asked.include_workflow || caller.include_workflow;
+    let parsed = body.read(rest)?;
+    let (route, model) = app.route(&caller, &parsed.request.model)?;
+    let include_workflow = parsed.include_workflow || caller.include_workflow;
     let encoder = ChatReply::new(
         model,
         app.config().server.reasoning_field,
-        asked.include_usage,
+        parsed.include_usage,
         include_workflow,
     );
-    let question = Question {
+    let job = Job {
         route,
-        request: asked.request,
-        stream: asked.stream,
-        reasoning: asked.reasoning,
+        request: parsed.request,
+        stream: parsed.stream,
+        reasoning: parsed.reasoning,
         include_workflow,
         encoder,
     };
-    Ok(frames::answer(&app, caller, question).await)
+    Ok(frames::answer(&app, caller, job).await)
 }
 
 /// The form of an answer without extras.

@@ -70,12 +70,12 @@ pub(super) fn straightened(request: Request) -> Request {
 /// What to tell of a path that is none.
 pub(super) fn about_unknown(method: &Method, path: &str) -> String {
     let path: String = path.chars().take(200).collect();
-    let told = format!("no such endpoint: {method} {path}");
+    let message = format!("no such endpoint: {method} {path}");
     if let Some(near) = nearest(&path) {
-        return format!("{told}; did you mean {near}?");
+        return format!("{message}; did you mean {near}?");
     }
     let names = PATHS.iter().take(9).map(|(path, _)| *path).collect::<Vec<_>>().join(", ");
-    format!("{told}; there are {names} and others, see the README")
+    format!("{message}; there are {names} and others, see the README")
 }
 
 /// What to tell of a method that a path does not take.
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_path_stays_and_is_told_the_nearest() {
+    fn any_other_path_stays_and_is_shown_the_nearest() {
         for (asked, near) in [
             ("/v1/chat", Some("/v1/chat/completions")),
             ("/v1", Some("/v1/chat/completions")),
@@ -243,9 +243,9 @@ mod tests {
         ] {
             assert_eq!(meant(asked), None, "{asked}");
             assert_eq!(nearest(asked), near, "{asked}");
-            let told = about_unknown(&Method::GET, asked);
-            assert!(told.starts_with(&format!("no such endpoint: GET {asked}; ")), "{told}");
-            assert!(told.contains("/v1/") || told.contains("/api/"), "{told}");
+            let message = about_unknown(&Method::GET, asked);
+            assert!(message.starts_with(&format!("no such endpoint: GET {asked}; ")), "{message}");
+            assert!(message.contains("/v1/") || message.contains("/api/"), "{message}");
         }
         assert!(about_unknown(&Method::GET, &"/x".repeat(50_000)).len() < 1000);
     }

@@ -142,7 +142,7 @@ impl Reporter {
         }
         let line = match &fallback.to {
             Successor::Model(model) => self.language.written_by(&reasons, model),
-            Successor::Draft(worker) => self.language.stood_in(&reasons, worker),
+            Successor::Draft(worker) => self.language.answered_by_draft(&reasons, worker),
         };
         self.waiting.push(Entry::Line(line));
     }
@@ -173,7 +173,7 @@ mod tests {
         Event::StageStarted { stage, name: name.to_owned() }
     }
 
-    fn told(language: Language, events: &[Event]) -> String {
+    fn lines(language: Language, events: &[Event]) -> String {
         let mut reporter = Reporter::new(Progress::Drafts, language);
         events.iter().for_each(|event| reporter.take(event));
         let text = reporter.flush().unwrap_or_default();
@@ -219,7 +219,7 @@ mod tests {
             failed(Successor::Draft("gemma3:4b".to_owned())),
             Event::Draft { name: "qwen#1".to_owned(), text: "Because.\nYes.\n".to_owned() },
         ];
-        insta::assert_snapshot!(told(Language::English, &events), @r"
+        insta::assert_snapshot!(lines(Language::English, &events), @r"
         analyzing with small
         asking qwen3:8b, llama3.2:3b
         worker qwen3:8b, llama3.2:3b: queued, waiting for a free place
@@ -240,7 +240,7 @@ mod tests {
         Because.
         Yes.
         ");
-        insta::assert_snapshot!(told(Language::Chinese, &events), @r"
+        insta::assert_snapshot!(lines(Language::Chinese, &events), @r"
         正在用 small 分析问题
         正在询问 qwen3:8b、llama3.2:3b
         worker qwen3:8b、llama3.2:3b：排队中，等待空闲名额

@@ -17,10 +17,10 @@ use super::{
     App, caller,
     error::AppError,
     extract::Inbound,
-    frames::{self, Question},
+    frames::{self, Job},
 };
 use reply::{Keep, ResponseReply};
-use request::{Asked, CreateRequest};
+use request::{CreateRequest, Parsed};
 
 pub(super) use store::Store;
 
@@ -32,14 +32,14 @@ pub(super) async fn create(
 ) -> Result<Response, AppError> {
     let Inbound { body, caller, rest } = inbound;
     let client = caller::client(&headers);
-    let asked = body.read(client, &app.responses, &rest)?;
-    let Asked { request, stream, include_workflow, reasoning, store, context, resource } = asked;
+    let parsed = body.read(client, &app.responses, &rest)?;
+    let Parsed { request, stream, include_workflow, reasoning, store, context, resource } = parsed;
     let (route, model) = app.route(&caller, &request.model)?;
     let include_workflow = include_workflow || caller.include_workflow;
     let keep = store.then(|| Keep { store: Arc::clone(&app.responses), client, context });
     let encoder = ResponseReply::new(&model, resource, keep, include_workflow);
-    let question = Question { route, request, stream, reasoning, include_workflow, encoder };
-    Ok(frames::answer(&app, caller, question).await)
+    let job = Job { route, request, stream, reasoning, include_workflow, encoder };
+    Ok(frames::answer(&app, caller, job).await)
 }
 
 /// The form of an answer that is not kept.

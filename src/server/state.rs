@@ -21,7 +21,7 @@ use super::{
     caller::Caller,
     drains::Drains,
     error::AppError,
-    listener::{shutdown::Lifecycle, timer_keepalive::Pulse},
+    listener::{shutdown::Lifecycle, timer_keepalive::TimerKeepalive},
     paths,
     reloads::{Refusal, Reloads},
     responses::Store,
@@ -50,7 +50,7 @@ pub(super) struct Served {
     pub(super) door: Door,
     in_flight: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) timer_keepalive: Arc<TimerKeepalive>,
     pub(super) drains: Arc<Drains>,
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
@@ -67,7 +67,7 @@ impl AppState {
             in_flight: permits(engine.config()),
             engine,
             lifecycle: Lifecycle::new(),
-            pulse: Arc::default(),
+            timer_keepalive: Arc::default(),
             drains: Arc::default(),
             started: now,
             responses: Arc::default(),
@@ -96,7 +96,7 @@ impl AppState {
             in_flight,
             engine: Arc::new(engine),
             lifecycle: before.lifecycle.clone(),
-            pulse: Arc::clone(&before.pulse),
+            timer_keepalive: Arc::clone(&before.timer_keepalive),
             drains: Arc::clone(&before.drains),
             started: before.started,
             responses: Arc::clone(&before.responses),
@@ -133,12 +133,12 @@ impl AppState {
     }
 
     /// Looks after the upstreams of the engine in use. Never ends.
-    pub(super) async fn tend(&self) {
+    pub(super) async fn maintain(&self) {
         let mut swapped = self.swapped.subscribe();
         loop {
             let engine = self.engine();
             tokio::select! {
-                () = engine.tend() => {}
+                () = engine.maintain() => {}
                 // The sender is ours, so that there is no error.
                 _ = swapped.changed() => {}
             }

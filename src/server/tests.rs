@@ -166,7 +166,7 @@ async fn errors_have_the_shape_of_the_path() {
 }
 
 #[tokio::test]
-async fn bad_bodies_are_told_in_the_dialect_and_vary_is_said() {
+async fn bad_bodies_are_reported_in_the_dialect_and_vary_is_said() {
     let app = serving(|config| config.server.request_body_limit = 64);
     let long = format!("{{\"prompt\":\"{}\"}}", "x".repeat(64));
     for (path, accept, body, status, start) in [
@@ -312,7 +312,7 @@ async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body()
 }
 
 #[tokio::test]
-async fn places_are_counted_over_a_reload_while_their_number_is_the_same() {
+async fn slots_are_counted_over_a_reload_while_their_number_is_the_same() {
     for (most, want) in [(1, StatusCode::SERVICE_UNAVAILABLE), (2, StatusCode::OK)] {
         let app = serving(|config| config.server.max_in_flight = 1);
         let front = Front::new(app.clone(), true);
@@ -328,26 +328,26 @@ async fn places_are_counted_over_a_reload_while_their_number_is_the_same() {
 }
 
 #[tokio::test]
-async fn what_became_of_the_file_is_told_to_operators() {
+async fn what_became_of_the_file_is_shown_to_operators() {
     let app = serving(|config| config.path = Some("/etc/chorus.toml".into()));
-    let told = async || get_path(&app, "/health?verbose").await.json()["config"].clone();
+    let reported = async || get_path(&app, "/health?verbose").await.json()["config"].clone();
     assert_eq!(get_path(&app, "/health").await.json().get("config"), None);
-    let first = told().await;
+    let first = reported().await;
     assert_eq!((&first["path"], &first["reloads"]), (&"/etc/chorus.toml".into(), &0.into()));
     assert!(first["loaded_at"].as_str().unwrap().parse::<Timestamp>().is_ok());
     app.refuse(vec!["config.toml:1: no; mend it".to_owned()]);
-    let refused = told().await;
+    let refused = reported().await;
     let error = &refused["last_error"];
     assert_eq!(error["problems"], serde_json::json!(["config.toml:1: no; mend it"]));
     assert!(error["at"].as_str().unwrap().parse::<Timestamp>().is_ok());
     app.refuse(vec!["config.toml:1: no; mend it".to_owned()]);
-    assert_eq!(told().await, refused, "the same again, and since when");
+    assert_eq!(reported().await, refused, "the same again, and since when");
     app.confirm();
-    assert_eq!(told().await, first);
+    assert_eq!(reported().await, first);
     app.refuse(vec!["no".to_owned()]);
     let next = config(server(), Vec::new(), vec![model("a")]);
     app.replace(app.engine().successor(Arc::new(next)).unwrap());
-    let replaced = told().await;
+    let replaced = reported().await;
     assert_eq!((&replaced["reloads"], replaced.get("last_error")), (&1.into(), None));
     assert_eq!(get_path(&app, "/health").await.status, StatusCode::OK);
 }
@@ -388,16 +388,16 @@ fn the_workflows_capabilities_are_those_of_its_models() {
         let mut plain = model("plain");
         plain.mode = config::Mode::Completion;
         let mut config = config(server(), Vec::new(), vec![model("a"), blind, plain]);
-        let told = ollama::capabilities(config.named("plain").unwrap(), &config);
-        assert_eq!(told, ["completion"]);
+        let reported = ollama::capabilities(config.named("plain").unwrap(), &config);
+        assert_eq!(reported, ["completion"]);
         let mut plan = (*config.workflow.plan).clone();
         plan.synthesizer = synthesizer.map(stage);
         plan.members = workers.into_iter().map(leaf).collect();
         config.workflow.plan = Arc::new(plan);
-        let told =
+        let reported =
             Value::from(ollama::capabilities(config.named(DEFAULT_WORKFLOW).unwrap(), &config))
                 .to_string();
-        assert_eq!(told, want);
+        assert_eq!(reported, want);
     }
 }
 

@@ -28,8 +28,8 @@ pub fn marked(words: &str) -> String {
 #[must_use]
 pub fn without_progress(text: &str) -> String {
     // Without their marks, lines of what begins read like thoughts; they never come alone.
-    let is_told = text.lines().any(is_progress);
-    if !text.contains(MARK) && !is_told {
+    let is_marked = text.lines().any(is_progress);
+    if !text.contains(MARK) && !is_marked {
         return text.to_owned();
     }
     let (mut kept, mut inside) = (String::new(), false);
@@ -40,7 +40,7 @@ pub fn without_progress(text: &str) -> String {
                 // A client may have joined the line with what the model thought.
                 kept.push_str(thought.strip_prefix('\n').unwrap_or(thought));
             }
-            None if inside || is_progress(line) || (is_told && is_beginning(line)) => {}
+            None if inside || is_progress(line) || (is_marked && is_beginning(line)) => {}
             None => kept.push_str(line),
         }
     }
@@ -206,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_line_says_its_mark_tells_it(
+        fn whatever_a_line_says_its_mark_gives_it_away(
             line in "\\PC{0,40}", thought in "[a-z .\n]{0,40}",
         ) {
             let line = marked(&line);

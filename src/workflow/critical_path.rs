@@ -37,7 +37,7 @@ pub(super) fn later(one: Chain, other: Chain) -> Chain {
 }
 
 /// The stages of a chain from the first to the last, and what their upstreams took in all.
-pub(super) fn told(chain: &Chain) -> (Vec<CriticalStage>, Duration) {
+pub(super) fn stages_of(chain: &Chain) -> (Vec<CriticalStage>, Duration) {
     let mut stages = Vec::new();
     let mut waited = Duration::ZERO;
     let mut next = chain.as_deref();

@@ -50,8 +50,8 @@ impl Engine {
     /// Looks after the upstreams between calls: asks for the model lists of endpoints that are out
     /// of service until they are back, and keeps connections warm. Never ends; to be polled beside
     /// whatever uses the engine. Without it endpoints are tried by calls alone.
-    pub async fn tend(&self) {
-        tokio::join!(self.llm.tend(), self.llm.keep_warm(&self.config.transport));
+    pub async fn maintain(&self) {
+        tokio::join!(self.llm.check_health(), self.llm.keep_warm(&self.config.transport));
     }
 
     /// How every endpoint of every model is, in the order of the config.

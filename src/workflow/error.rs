@@ -86,9 +86,9 @@ pub(super) fn by_reason<'a>(failures: impl Iterator<Item = (&'a str, &'a str)>) 
     for (name, why) in failures {
         reasons.entry(why).or_default().push(name);
     }
-    let told: Vec<String> =
+    let listed: Vec<String> =
         reasons.iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
-    told.join("; ")
+    listed.join("; ")
 }
 
 #[cfg(test)]

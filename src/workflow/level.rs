@@ -24,24 +24,24 @@ use super::{
 };
 use crate::config::Plan;
 use deadline::Window;
-use decide::Judging;
+use decide::Decision;
 use position::Position;
-use stages::{Site, rest_of};
-use state::Board;
+use stages::{Stages, rest_of};
+use state::LevelState;
 
 /// Runs a level. The stream ends when everything in it has ended, finished calls' bodies included.
 pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Position) -> Steps {
     Box::pin(stream! {
         let mut active: SelectAll<Steps> = SelectAll::new();
         let window = Window::open(&run, &plan, position.end);
-        let mut board = Board::new(Arc::clone(&run), Arc::clone(&plan), &position, window);
+        let mut state = LevelState::new(Arc::clone(&run), Arc::clone(&plan), &position, window);
         let (mut advise, mut analysis) = (None, position.analysis.clone());
         if plan.analyzer.is_some() {
             let (sender, receiver) = watch::channel(None);
             (advise, analysis) = (Some(sender), receiver);
         }
         let (enough, own) = watch::channel(false);
-        let site = Site {
+        let stages = Stages {
             nested: run_level,
             run: Arc::clone(&run),
             plan: Arc::clone(&plan),
@@ -55,31 +55,31 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
             spare: position.spare.into_iter().chain([own]).collect(),
         };
         if let Some(deadline) = window.workers {
-            active.push(board.ends_with_level(deadline.then(Step::DeadlineOver)));
+            active.push(state.ends_with_level(deadline.then(Step::DeadlineOver)));
         }
         if let Some(stopped) = position.stopped {
-            active.push(board.ends_with_level(cut_off(stopped)));
+            active.push(state.ends_with_level(cancelled(stopped)));
         }
         if let Some(stage) = &plan.analyzer {
-            let (steps, running) = site.analyze(stage, board.crew());
-            board.analyzes(running);
+            let (steps, running) = stages.analyze(stage, state.crew());
+            state.analyzes(running);
             active.push(steps);
         }
-        for (seat, member) in plan.members.iter().enumerate() {
-            let (steps, running) = site.member(seat, member);
-            board.runs(seat, running);
+        for (index, member) in plan.members.iter().enumerate() {
+            let (steps, running) = stages.member(index, member);
+            state.runs(index, running);
             active.push(steps);
         }
         while let Some(step) = active.next().await {
             match step {
-                _ if board.is_over() => {}
+                _ if state.is_over() => {}
                 Step::Event(event) => yield Step::Event(event),
                 Step::Analyzed(analysed) => {
                     let Analysis { advice, record, failure, overcome, rest } = *analysed;
-                    let mut events = vec![board.analyzed(record, failure, &overcome, &advice)];
-                    events.extend(board.choose(advice.overrides.as_ref()));
+                    let mut events = vec![state.analyzed(record, failure, &overcome, &advice)];
+                    events.extend(state.choose(advice.overrides.as_ref()));
                     if let Some(sender) = advise.take() {
-                        let chain = board.analysis_chain();
+                        let chain = state.analysis_chain();
                         sender.send_replace(Some(Known { advice: Arc::new(advice), chain }));
                     }
                     active.push(rest_of(rest));
@@ -87,84 +87,84 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                         yield Step::Event(event);
                     }
                 }
-                Step::Member { seat, outcome } => {
-                    let drafts = board.shown_drafts(seat, &outcome);
-                    let event = board.member_ended(seat, *outcome);
-                    if board.has_enough() {
+                Step::Member { index, outcome } => {
+                    let drafts = state.shown_drafts(index, &outcome);
+                    let event = state.member_ended(index, *outcome);
+                    if state.has_enough() {
                         enough.send_replace(true);
                     }
-                    active.extend(board.drafting());
+                    active.extend(state.drafting());
                     yield Step::Event(event);
                     for draft in drafts {
                         yield Step::Event(draft);
                     }
                 }
                 Step::GraceOver => {
-                    let events = board.cut_stragglers();
-                    active.extend(board.drafting());
+                    let events = state.cancel_stragglers();
+                    active.extend(state.drafting());
                     for event in events {
                         yield Step::Event(event);
                     }
                 }
                 Step::DeadlineOver => {
-                    let events = board.end_workers();
-                    active.extend(board.drafting());
+                    let events = state.end_workers();
+                    active.extend(state.drafting());
                     for event in events {
                         yield Step::Event(event);
                     }
                 }
-                Step::CutOff => {
-                    let events = board.stop();
-                    active.extend(board.drafting());
+                Step::Cancelled => {
+                    let events = state.stop();
+                    active.extend(state.drafting());
                     for event in events {
                         yield Step::Event(event);
                     }
                 }
-                Step::Judge => match board.judge_next() {
-                    Judging::Nothing => yield Step::Done(Box::new(board.cut_off())),
-                    Judging::Failed(failure) => yield Step::Done(Box::new(board.failed(failure))),
-                    Judging::AllGoUp => yield Step::Done(Box::new(board.all_go_up())),
-                    Judging::Rerank(reranker) => {
-                        let (steps, running) = site.rerank(reranker, board.candidates(), board.chain());
-                        board.asks(running);
+                Step::Judge => match state.decide() {
+                    Decision::Nothing => yield Step::Done(Box::new(state.cancelled())),
+                    Decision::Failed(failure) => yield Step::Done(Box::new(state.failed(failure))),
+                    Decision::AllGoUp => yield Step::Done(Box::new(state.all_go_up())),
+                    Decision::Rerank(reranker) => {
+                        let (steps, running) = stages.rerank(reranker, state.candidates(), state.chain());
+                        state.asks(running);
                         active.push(steps);
                     }
-                    Judging::Known(selection) => active.push(ready(Step::Selected(selection))),
-                    Judging::Ask(stage) => {
-                        let (steps, running) = site.judge(stage, board.candidates(), board.chain());
-                        board.asks(running);
+                    Decision::Known(selection) => active.push(ready(Step::Selected(selection))),
+                    Decision::Ask(stage) => {
+                        let (steps, running) = stages.judge(stage, state.candidates(), state.chain());
+                        state.asks(running);
                         active.push(steps);
                     }
                 },
                 // Nobody waits for them any more.
                 Step::Reranked(_) | Step::Selected(_) | Step::Answered(_)
-                    if board.is_stopping() => {}
+                    if state.is_stopping() => {}
                 Step::Reranked(mut reranking) => {
                     active.push(rest_of(std::mem::take(&mut reranking.rest)));
                     active.push(ready(Step::Judge));
-                    yield Step::Event(board.reranked(*reranking));
+                    yield Step::Event(state.reranked(*reranking));
                 }
                 Step::Selected(mut selection) => {
                     active.push(rest_of(std::mem::take(&mut selection.rest)));
-                    for event in board.selected(*selection) {
+                    for event in state.selected(*selection) {
                         yield Step::Event(event);
                     }
-                    match board.writer() {
+                    match state.writer() {
                         Some(stage) => {
-                            let (steps, running) = site.write(stage, board.ranked(), board.verdict(), board.chain());
-                            board.asks(running);
+                            let (steps, running) = stages.write(stage, state.ranked(), state.verdict(), state.chain());
+                            state.asks(running);
                             active.push(steps);
                         }
                         None => {
-                            for piece in board.best_in_pieces() {
+                            for piece in state.best_in_pieces() {
                                 yield Step::Event(Event::Token(piece));
                             }
-                            yield Step::Done(Box::new(board.best_goes_up()));
+                            yield Step::Done(Box::new(state.best_goes_up()));
                         }
                     }
                 }
                 Step::Answered(answered) => {
-                    let (event, outcome) = board.answered(*answered);
+                    let (event, outcome) = state.answered(*answered);
                     yield Step::Event(event);
                     yield Step::Done(outcome);
                 }
@@ -175,11 +175,11 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
     })
 }
 
-fn cut_off(mut stopped: watch::Receiver<bool>) -> Steps {
+fn cancelled(mut stopped: watch::Receiver<bool>) -> Steps {
     Box::pin(stream! {
         // The sender goes without a word when this level has ended by itself.
         if stopped.wait_for(|stopped| *stopped).await.is_ok() {
-            yield Step::CutOff;
+            yield Step::Cancelled;
         }
     })
 }

@@ -8,7 +8,7 @@ use super::{
     Engine, Event, Failed, Failures, Finished, Route, Run, RunStatus, RunSummary, RunWatch, Task,
     WorkflowError, WorkflowExecutionDetails,
     context::RunContext,
-    critical_path::{Chain, told},
+    critical_path::{Chain, stages_of},
     error::by_reason,
     level::{position::Position, run_level},
     stage::direct::{self, Instead},
@@ -192,7 +192,7 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
         | Step::Member { .. }
         | Step::GraceOver
         | Step::DeadlineOver
-        | Step::CutOff
+        | Step::Cancelled
         | Step::Judge
         | Step::Reranked(_)
         | Step::Selected(_)
@@ -237,7 +237,7 @@ impl Ending {
 
     fn trace(&self, level: LevelRecord, chain: &Chain) -> WorkflowExecutionDetails {
         let total = self.run.started.elapsed();
-        let (critical_path, waited) = told(chain);
+        let (critical_path, waited) = stages_of(chain);
         let tally = self.run.tally();
         let RunSummary { first_token_ms, task, .. } = self.run.watch.summary();
         WorkflowExecutionDetails {

@@ -28,13 +28,13 @@ pub(super) enum Step {
     /// The analyzer ended.
     Analyzed(Box<Analysis>),
     /// A member ended.
-    Member { seat: usize, outcome: Box<MemberOutcome> },
+    Member { index: usize, outcome: Box<MemberOutcome> },
     /// The quorum has answered, and the others have had their grace.
     GraceOver,
     /// The workers' part of the deadline is over.
     DeadlineOver,
     /// The level above can do without this one.
-    CutOff,
+    Cancelled,
     /// Every member has ended, or the reranker has: the next stage is due.
     Judge,
     /// The reranker ended.
@@ -54,7 +54,7 @@ pub(super) type Steps = BoxStream<'static, Step>;
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     /// Index of its member.
-    pub(super) seat: usize,
+    pub(super) index: usize,
     /// Its worker's name, unique among the candidates of its level.
     pub(super) name: String,
     /// Its name and those of the levels it came up through: `panel/b`.

@@ -1,15 +1,15 @@
 //! The engine on a paused clock over scripted models: exact times, no sockets.
 
+mod accounting;
 mod asking;
-mod books;
 mod choosing;
 mod critical;
 mod deadline;
+mod deciding;
 mod endings;
 mod failing;
 mod generated;
 mod hedging;
-mod judging;
 mod levels;
 mod quorum;
 mod reranking;
@@ -182,7 +182,7 @@ fn ask() -> Request {
     Request::new("chorus", vec![Message::text(Role::User, "What is the answer?")])
 }
 
-struct Told {
+struct Outcome {
     text: String,
     first_token: Option<Duration>,
     total: Duration,
@@ -191,7 +191,7 @@ struct Told {
     ending: Result<Box<Finished>, Box<Failed>>,
 }
 
-impl Told {
+impl Outcome {
     fn details(&self) -> &WorkflowExecutionDetails {
         match &self.ending {
             Ok(finished) => &finished.trace,
@@ -210,7 +210,7 @@ impl Told {
     }
 }
 
-async fn run(engine: &Arc<Engine>, request: Request) -> Told {
+async fn run(engine: &Arc<Engine>, request: Request) -> Outcome {
     let started = tokio::time::Instant::now();
     let route = engine.route(&request.model).unwrap();
     let mut run = engine.run(route, request, RequestId::fresh());
@@ -227,7 +227,7 @@ async fn run(engine: &Arc<Engine>, request: Request) -> Told {
         }
     }
     let (ending, total) = ending.unwrap();
-    Told { text, first_token, total, calls: run.watch.summary().calls, ending }
+    Outcome { text, first_token, total, calls: run.watch.summary().calls, ending }
 }
 
 /// What a writer is shown behind the conversation.

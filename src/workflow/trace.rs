@@ -306,7 +306,7 @@ pub struct RerankerRecord {
     /// The workers whose candidates went on, in that order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
-    /// `order[i]` is the seat of the candidate shown as label i + 1.
+    /// `order[i]` is the index of the candidate shown as label i + 1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub order: Vec<usize>,
     /// Why it was not asked, or what became of the candidates without its scores.
@@ -332,7 +332,7 @@ pub struct SelectorRecord {
     /// Scores by worker name.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub scores: IndexMap<String, f64>,
-    /// `order[i]` is the seat of the candidate shown as label i + 1.
+    /// `order[i]` is the index of the candidate shown as label i + 1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub order: Vec<usize>,
     /// The consensus candidate stood in for an unusable verdict.

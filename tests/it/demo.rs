@@ -132,18 +132,18 @@ async fn a_second_signal_ends_it_at_once() {
         .find_map(|line| line.strip_prefix("  Ollama clients    ").map(str::to_owned))
         .expect("it says where it is");
     let stream = Client::of(&base).stream(CHAT, &question(CHAT, "chorus", "Why?", true)).await;
-    let tell = || {
-        let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-        assert!(told.expect("`kill` is everywhere").success());
+    let interrupt = || {
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(killed.expect("`kill` is everywhere").success());
     };
-    tell();
+    interrupt();
     soon("the listener to close", async {
         while Client::of(&base).request(Method::GET, "/health").send().await.is_ok() {
             tokio::time::sleep(ms(5)).await;
         }
     })
     .await;
-    tell();
+    interrupt();
     let status = child.wait().expect("a child can be waited for");
     assert_eq!(status.code(), Some(1), "it drained, as after one signal");
     drop(stream);

@@ -215,7 +215,7 @@ fn temperature_rows(stage: &str) -> [Vec<String>; 2] {
 
 /// The same order as in the source of the rule, whose own test holds it against the code.
 #[test]
-fn the_temperature_rule_is_told_in_both_languages_and_in_order() {
+fn the_temperature_rule_is_documented_in_both_languages_and_in_order() {
     for (stage, order) in [
         ("worker", vec!["node", "auto", "request", "model", "default"]),
         ("synthesizer", vec!["node", "request", "auto", "model", "default"]),
@@ -237,8 +237,8 @@ fn the_temperature_rule_is_told_in_both_languages_and_in_order() {
     }
     for file in pages("temperature.md") {
         for source in ["node", "auto", "request", "model", "default"] {
-            let told = read(&file).matches(&format!("`{source}`")).count();
-            assert!(told >= 2, "{file}: {source}: in the rule and in the examples");
+            let count = read(&file).matches(&format!("`{source}`")).count();
+            assert!(count >= 2, "{file}: {source}: in the rule and in the examples");
         }
     }
 }

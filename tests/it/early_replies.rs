@@ -52,7 +52,7 @@ async fn a_body_that_comes_after_the_answer_was_decided_is_read() {
 }
 
 #[tokio::test]
-async fn before_a_large_body_the_client_is_told_that_the_connection_ends() {
+async fn before_a_large_body_the_client_learns_that_the_connection_ends() {
     let upstream = Upstream::start([("first", Script::says("one"))]).await;
     let chorus = four_stages(&["first"]).over(&upstream).await;
     let mut stream = TcpStream::connect(chorus.address()).await.unwrap();

@@ -109,8 +109,8 @@ async fn failures_are_those_of_a_direct_call() {
             let final_ones = status > 500 || status == 429;
             assert_eq!(should_retry.is_some(), final_ones, "{path} {code}");
             assert_eq!(response.headers().contains_key("retry-after"), status == 429);
-            let told = text(response).await;
-            assert!(told.contains(code) && !told.contains("secret"), "{path}: {told}");
+            let answer = text(response).await;
+            assert!(answer.contains(code) && !answer.contains("secret"), "{path}: {answer}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A model with several endpoints: how they share its calls, how they fail without costing a
 //! request its answer, and how they come back.
 
-mod told;
+mod reported;
 
 use std::collections::HashMap;
 
@@ -41,7 +41,7 @@ fn asking(text: &str) -> Value {
 }
 
 /// The answer's text, which is the name of the host that gave it.
-async fn told(client: &Client, text: &str) -> String {
+async fn answered_by(client: &Client, text: &str) -> String {
     let (status, body) = client.ask(CHAT, &asking(text)).await;
     assert_eq!(status, 200, "{body}");
     body["choices"][0]["message"]["content"].as_str().expect("a text").to_owned()
@@ -49,10 +49,10 @@ async fn told(client: &Client, text: &str) -> String {
 
 /// So many requests, some at a time, and how many each host answered.
 async fn shares(client: &Client, requests: usize) -> HashMap<String, usize> {
-    let told = stream::iter(0..requests)
-        .map(|number| async move { told(client, &format!("question {number}")).await });
-    let told: Vec<String> = told.buffer_unordered(16).collect().await;
-    told.into_iter().fold(HashMap::new(), |mut shares, name| {
+    let answered_by = stream::iter(0..requests)
+        .map(|number| async move { answered_by(client, &format!("question {number}")).await });
+    let answered_by: Vec<String> = answered_by.buffer_unordered(16).collect().await;
+    answered_by.into_iter().fold(HashMap::new(), |mut shares, name| {
         *shares.entry(name).or_default() += 1;
         shares
     })
@@ -60,7 +60,7 @@ async fn shares(client: &Client, requests: usize) -> HashMap<String, usize> {
 
 /// Asks until that host answers again.
 async fn answers_again(client: &Client, name: &str) {
-    let again = async { while told(client, "back?").await != name {} };
+    let again = async { while answered_by(client, "back?").await != name {} };
     soon(&format!("{name} to be back"), again).await;
 }
 
@@ -274,7 +274,7 @@ async fn an_endpoint_that_asks_for_a_rest_gets_it() {
 }
 
 #[tokio::test]
-async fn every_endpoint_limited_tells_the_smallest_wait() {
+async fn every_endpoint_limited_reports_the_smallest_wait() {
     let (a, b) = (Host::start("a").await, Host::start("b").await);
     for (host, wait) in [(&a, "900"), (&b, "700")] {
         host.answers(429);
@@ -317,7 +317,7 @@ async fn half_open_lets_one_through_and_the_others_go_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_gives_the_place_of_the_probe_back() {
+async fn a_client_that_leaves_gives_the_slot_of_the_probe_back() {
     let a = Host::start("a").await;
     let chorus = over(&[(&a, "")], "", QUICK).await;
     a.answers(500);
@@ -336,7 +336,7 @@ async fn a_client_that_leaves_gives_the_place_of_the_probe_back() {
     in_state(&chorus, 0, "open").await;
     assert_eq!(health(&chorus).await[0]["in_flight"], 0);
     gate.open();
-    assert_eq!(told(&chorus, "hi").await, "a");
+    assert_eq!(answered_by(&chorus, "hi").await, "a");
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn embeddings_go_over_the_same_endpoints() {
     assert_eq!(ask().await.0, 200);
     let asked = a.calls();
     assert_eq!(ask().await.0, 200);
-    assert_eq!((a.calls(), told(&chorus, "hi").await.as_str()), (asked, "b"));
+    assert_eq!((a.calls(), answered_by(&chorus, "hi").await.as_str()), (asked, "b"));
     b.answers(500);
     let _ = ask().await;
     let (status, body) = ask().await;

@@ -223,7 +223,7 @@ async fn an_analyzer_that_fails_only_gives_no_advice() {
 }
 
 #[tokio::test]
-async fn a_synthesizer_dead_before_its_first_token_is_stood_in_for() {
+async fn a_synthesizer_dead_before_its_first_token_has_a_fallback() {
     for writer in [
         Script::fails(500),
         Script::hangs(),
@@ -345,7 +345,7 @@ async fn what_can_be_tried_again_is() {
 
 /// Ollama's form wants an object. An SDK that took the 502 for a hiccup would pay twice more.
 #[tokio::test]
-async fn a_tool_call_that_cannot_be_told_is_a_failed_run() {
+async fn a_tool_call_that_cannot_be_passed_on_is_a_failed_run() {
     let upstream = Upstream::start([("m", Script::calls_tool("f", json!([1])))]).await;
     let chorus = four_stages(&["m"]).over(&upstream).await;
     for stream in [false, true] {

@@ -113,7 +113,7 @@ async fn usage_comes_when_it_is_asked_for_and_known() {
 }
 
 #[tokio::test]
-async fn it_fails_as_told_and_then_recovers() {
+async fn it_fails_as_scripted_and_then_recovers() {
     let failing = Script::fails(429).with_header("retry-after", "7");
     let (_upstream, client) = one(failing.first(2, Script::says("better"))).await;
     for _ in 0..2 {
@@ -238,8 +238,8 @@ async fn it_splits_bytes_inside_characters() {
     let sample = "你好，世界";
     let (_upstream, client) = one(Script::says(sample)).await;
     let body = question(CHAT, "m", "hi", true);
-    let usual = client.post(CHAT, &body).await.bytes().await.unwrap();
-    let inside = usual.iter().position(|byte| *byte >= 0x80).unwrap() + 1;
+    let plain = client.post(CHAT, &body).await.bytes().await.unwrap();
+    let inside = plain.iter().position(|byte| *byte >= 0x80).unwrap() + 1;
     for script in
         [Script::says(sample).split_at(&[3, inside]), Script::says(sample).split_everywhere()]
     {
@@ -250,7 +250,7 @@ async fn it_splits_bytes_inside_characters() {
             pieces.push(piece);
         }
         assert!(pieces.iter().any(|piece| std::str::from_utf8(piece).is_err()), "whole characters");
-        assert_eq!(pieces.concat(), usual);
+        assert_eq!(pieces.concat(), plain);
     }
 }
 
@@ -312,7 +312,7 @@ async fn it_thinks_calls_tools_and_ignores_streaming() {
 }
 
 #[tokio::test]
-async fn it_sends_whatever_bytes_it_is_told() {
+async fn it_sends_whatever_bytes_are_scripted() {
     let (_upstream, client) = one(Script::says_garbage()).await;
     let events = streamed(&client).await.all().await;
     assert!(matches!(events.as_slice(), [Event::Broken(_), ..]), "{events:?}");

@@ -95,17 +95,18 @@ async fn every_endpoint_answers_to_the_byte() {
     for (name, path, accept) in FORMS {
         // Anew each time: what fails too often is put out of service.
         let (_upstream, chorus) = cast().await;
-        let mut told = String::new();
+        let mut transcript = String::new();
         for model in ["talks", "calls", "fails", "limited", "breaks", "cut"] {
             for stream in [false, true] {
                 let body = asked(path, model, stream);
                 let headers = [("accept", accept), ("user-agent", "golden")];
                 let response = chorus.post_with(path, &body, &headers).await;
                 let way = if stream { "streamed" } else { "plain" };
-                told.push_str(&format!("== {model}, {way}: {}\n", response.status().as_u16()));
+                transcript
+                    .push_str(&format!("== {model}, {way}: {}\n", response.status().as_u16()));
                 for header in HEADERS {
                     if let Some(value) = response.headers().get(header) {
-                        told.push_str(&format!("{header}: {}\n", value.to_str().unwrap()));
+                        transcript.push_str(&format!("{header}: {}\n", value.to_str().unwrap()));
                     }
                 }
                 let begun = response.status() == 200;
@@ -115,9 +116,9 @@ async fn every_endpoint_answers_to_the_byte() {
                 let fails = text.lines().last().is_some_and(|line| line.starts_with("{\"error\""));
                 assert_eq!(broken, ndjson && begun && fails, "{name} {model} {way}");
                 // Untrimmed: a blank line at the end of NDJSON is one that clients fail on.
-                told.push_str(&format!("\n{}\n", redacted(&text)));
+                transcript.push_str(&format!("\n{}\n", redacted(&text)));
             }
         }
-        insta::assert_snapshot!(name, told);
+        insta::assert_snapshot!(name, transcript);
     }
 }

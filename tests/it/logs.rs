@@ -50,7 +50,7 @@ async fn at_trace_no_key_no_prompt_and_no_answer_is_logged() {
         // Nonsense of the client's own.
         client.post(path, &json!({"messages": PROMPT, "prompt": [PROMPT]})).await;
     }
-    process.told_to_stop();
+    process.request_stop();
     let (status, log) = process.ended().await;
     assert!(status.success(), "{status}");
     assert!(log.lines().count() > 50, "hardly a trace log: {log}");
@@ -72,7 +72,7 @@ async fn at_info_each_request_has_one_line_with_both_ids() {
         ids.push((id("x-request-id"), id("x-chorus-workflow-id")));
         response.bytes().await.unwrap();
     }
-    process.told_to_stop();
+    process.request_stop();
     let (_, log) = process.ended().await;
     for (request, workflow) in ids {
         let info: Vec<&str> =

@@ -106,11 +106,11 @@ async fn limits_hold_over_a_request_and_over_a_model() {
 #[tokio::test]
 async fn one_permit_is_enough_for_everything() {
     let everything = Script::answers(|seen| {
-        let judging = seen.text().contains("<candidate-");
+        let judges = seen.text().contains("<candidate-");
         let verdict = r#"{"reason": "", "scores": {"1": 1, "2": 0}, "best": "1"}"#;
         let advice = r#"{"task_type": "chat", "temperature": 1, "language": "en"}"#;
-        let text = if judging { verdict } else { advice };
-        if judging || seen.asks_for_analysis() { text.to_owned() } else { format!("{:?}", seen.at) }
+        let text = if judges { verdict } else { advice };
+        if judges || seen.asks_for_analysis() { text.to_owned() } else { format!("{:?}", seen.at) }
     });
     let upstream = Upstream::start([("one", Script::fails(503).first(3, everything))]).await;
     let stage = json!({"ref": "one"});

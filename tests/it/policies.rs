@@ -33,7 +33,7 @@ async fn stragglers_are_hung_up_on_before_the_answer_is_written() {
         soon("all", async { tokio::join!(chorus.ask(CHAT, &body), story) }).await;
     assert_eq!(status, 200, "{answer}");
     let trace = &answer["workflow"];
-    let ended = |seat: usize| trace["workers"][seat]["status"].as_str().unwrap();
+    let ended = |index: usize| trace["workers"][index]["status"].as_str().unwrap();
     assert_eq!([ended(0), ended(1), ended(2)], ["ok", "cut", "cut"]);
     assert_eq!((&trace["status"], trace.get("warnings")), (&json!("ok"), None));
     assert_eq!(trace["workers"][2]["usage"]["estimated"], true, "{trace}");
@@ -156,8 +156,8 @@ async fn a_draft_stands_in_at_the_deadline_where_it_satisfies_the_request() {
                     };
                     assert_eq!(status, 200, "{path} {body}: {got}");
                     // A stream's headers went out with the draft, before the writer failed.
-                    let told = header.is_some_and(|it| it == "degraded");
-                    assert_eq!(told, !stream, "{path} {body}");
+                    let reported = header.is_some_and(|it| it == "degraded");
+                    assert_eq!(reported, !stream, "{path} {body}");
                     assert!(got.contains(text), "{path} {body}: {got}");
                     let warning =
                         r#""warnings":[{"stage":"synthesizer","name":"stuck","code":"timeout"}]"#;
@@ -190,7 +190,10 @@ async fn an_answer_that_a_fallback_writes_says_degraded_in_its_headers_or_at_its
         let header = response.headers().get("x-chorus-status").cloned();
         // A stream's headers went out with the draft.
         assert_eq!(header.is_some_and(|status| status == "degraded"), !stream, "{stream}");
-        let told = response.text().await.unwrap();
-        assert!(told.contains(r#""warnings":[{"stage":"synthesizer","name":"broken""#), "{told}");
+        let reported = response.text().await.unwrap();
+        assert!(
+            reported.contains(r#""warnings":[{"stage":"synthesizer","name":"broken""#),
+            "{reported}"
+        );
     }
 }

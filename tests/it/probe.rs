@@ -162,7 +162,7 @@ async fn probed(text: &str, env: impl Fn(&str) -> Option<String>, limit: Duratio
 }
 
 #[tokio::test]
-async fn each_endpoint_is_told_as_it_is() {
+async fn each_endpoint_is_reported_as_it_is() {
     let upstreams = Upstreams::start().await;
     let at = |case: &str| format!("http://{}/{case}", upstreams.address);
     let keyed = format!("api_key = \"{KEY}\"");

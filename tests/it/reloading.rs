@@ -285,19 +285,19 @@ async fn the_binary_follows_its_file_and_sighup() {
     until("the new model", async || client.get("/v1/models/n").await.status() == 200).await;
     assert_eq!(config().await["reloads"], 1);
 
-    process.told_to_reload();
+    process.request_reload();
     until("the reload that was asked for", async || config().await["reloads"] == 2).await;
 
     replaced(&path, &further.replace("\"selector\":\"m\"", "\"selector\":\"typo\""));
     until("the refusal", async || !config().await["last_error"].is_null()).await;
-    let told = config().await;
-    let problems = told["last_error"]["problems"].as_array().unwrap();
-    assert!(problems[0].as_str().unwrap().contains("typo"), "{told}");
+    let shown = config().await;
+    let problems = shown["last_error"]["problems"].as_array().unwrap();
+    assert!(problems[0].as_str().unwrap().contains("typo"), "{shown}");
     assert_eq!(client.get("/v1/models/n").await.status(), 200);
     replaced(&path, &further);
     until("the good config", async || config().await["last_error"].is_null()).await;
 
-    process.told_to_stop();
+    process.request_stop();
     let (status, log) = process.ended().await;
     assert!(status.success(), "{status}: {log}");
     let count = |words: &str| log.lines().filter(|line| line.contains(words)).count();

@@ -124,9 +124,9 @@ async fn tools_make_a_round_trip_over_previous_response_id() {
         let input = if turn == 0 { json!([result]) } else { json!([reference, result]) };
         let next = json!({"previous_response_id": response["id"], "input": input,
             "tools": [tool]});
-        let told = answer(&chorus, &next).await;
-        assert_eq!(text_of(&told), "Sunny.");
-        assert_eq!(told["previous_response_id"], response["id"]);
+        let resent = answer(&chorus, &next).await;
+        assert_eq!(text_of(&resent), "Sunny.");
+        assert_eq!(resent["previous_response_id"], response["id"]);
         let seen = upstream.seen_by("writer").pop().unwrap();
         let messages = seen.body["messages"].as_array().unwrap();
         let [.., question, calling, answered, _drafts] = &messages[..] else {
@@ -151,12 +151,12 @@ async fn a_conversation_goes_on_without_its_instructions() {
         "instructions": "New rules."});
     answer(&chorus, &third).await;
     let seen = upstream.seen_by("m");
-    let told: Vec<(&str, &str)> = (seen.last().unwrap().body["messages"].as_array().unwrap())
+    let resent: Vec<(&str, &str)> = (seen.last().unwrap().body["messages"].as_array().unwrap())
         .iter()
         .map(|m| (m["role"].as_str().unwrap(), m["content"].as_str().unwrap()))
         .collect();
     assert_eq!(
-        told,
+        resent,
         [
             ("system", "New rules."),
             ("user", "two and two?"),

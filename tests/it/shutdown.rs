@@ -27,7 +27,7 @@ async fn a_stream_in_flight_finishes() {
         let mut chorus = four_stages(&["only"]).over(&upstream).await;
         let mut events = chorus.stream(path, &question(path, "chorus", "hi", true)).await;
         assert_eq!(events.text().await.as_deref(), Some("a"), "{path}");
-        chorus.told_to_stop();
+        chorus.request_stop();
         closed(&format!("http://{}", chorus.address())).await;
         gate.open();
         let objects = events.rest().await;
@@ -51,12 +51,12 @@ async fn after_the_grace_the_rest_get_an_error() {
         let mut chorus = setup.over(&upstream).await;
         let mut events = chorus.stream(path, &question(path, "chorus", "hi", true)).await;
         assert_eq!(events.text().await.as_deref(), Some("a"), "{path}");
-        chorus.told_to_stop();
+        chorus.request_stop();
         let events = events.all().await;
-        let told = events
+        let reported = events
             .iter()
             .any(|event| matches!(event, Event::Object(object) if object.get("error").is_some()));
-        assert!(told, "{path}: {events:?}");
+        assert!(reported, "{path}: {events:?}");
         chorus.ended().await;
         upstream.hung_up_on(1).await;
     }

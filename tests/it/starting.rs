@@ -13,7 +13,7 @@ async fn printed(level: &str, config_more: &str, arguments: &[&str]) -> (String,
     let config = four_stages(&["a", "b"]).with(warned).with(config_more).toml();
     let process = Process::serves_with(&upstream, &config, level, &[], arguments).await;
     let base = process.client().base().to_owned();
-    process.told_to_stop();
+    process.request_stop();
     let (status, printed) = process.ended().await;
     assert!(status.success(), "{printed}");
     assert!(!printed.contains("sk-key-of-"), "{printed}");

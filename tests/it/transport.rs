@@ -60,7 +60,7 @@ async fn a_server_with_its_own_authority_is_trusted_by_ca_cert_alone() {
 }
 
 #[tokio::test]
-async fn the_pool_keeps_as_many_connections_as_it_is_told_for_as_long() {
+async fn the_pool_keeps_as_many_connections_as_configured_for_as_long() {
     for (keys, pause, want) in [
         ("", 0, 1),
         ("max_idle_per_host = 0", 0, 2),
@@ -116,8 +116,8 @@ async fn upstreams_elsewhere_are_reached_through_the_proxy_of_their_scheme() {
         let env = |name: &str| (name == variable).then(|| url.clone());
         let chorus = Chorus::start_with(&plain, &config(base, &trust), env).await;
         let (status, answer) = chorus.ask(CHAT, &body).await;
-        let told = answer["error"]["message"].as_str().unwrap();
-        assert!(status == 502 && told.contains(words) && !told.contains("pass-5823"), "{told}");
+        let shown = answer["error"]["message"].as_str().unwrap();
+        assert!(status == 502 && shown.contains(words) && !shown.contains("pass-5823"), "{shown}");
     }
     // Not through it: a loopback upstream, and a host that NO_PROXY names.
     let proxy = Proxy::to(plain_address).await;
@@ -146,13 +146,13 @@ async fn the_binary_takes_its_proxy_from_the_environment() {
     let (status, answer) = process.client().ask(CHAT, &question(CHAT, "m", "hi", false)).await;
     assert_eq!((status, said(&answer)), (200, "secure"), "{answer}");
     assert_eq!(proxy.heads().len(), 1);
-    process.told_to_stop();
+    process.request_stop();
     let (_, log) = process.ended().await;
     assert!(!log.contains("pass-5823") && !log.contains("bWU6cGFzcy"), "{log}");
 }
 
 #[tokio::test]
-async fn a_proxy_or_a_certificate_that_is_none_is_told_before_the_start() {
+async fn a_proxy_or_a_certificate_that_is_none_is_reported_before_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let (file, ca) = (folder.path().join("config.toml"), folder.path().join("ca.pem"));
     let named_anyhow = folder.path().join("corporate-root");
@@ -175,10 +175,10 @@ async fn a_proxy_or_a_certificate_that_is_none_is_told_before_the_start() {
                 .env(variable, value)
                 .output()
                 .unwrap();
-            let told = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{command}: {told}");
-            assert!(words.iter().all(|word| told.contains(word)), "{command}: {told}");
-            assert!(!told.contains("pass-5823") && !told.contains("panicked"), "{told}");
+            let shown = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command}: {shown}");
+            assert!(words.iter().all(|word| shown.contains(word)), "{command}: {shown}");
+            assert!(!shown.contains("pass-5823") && !shown.contains("panicked"), "{shown}");
         }
     }
 }

@@ -74,7 +74,7 @@ fn note_crowded(config: &Config, found: &mut [Probed]) {
         let configured = config.models.get(&one.model).map(|model| model.context_tokens);
         let real = one.context_tokens.filter(|real| configured.is_some_and(|own| own > *real));
         let (Some(real), Some(configured)) = (real, configured) else { continue };
-        let mut told = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for workflow in config.workflows() {
             for (key, stage) in workflow.plan.stages() {
                 let most = stage.max_tokens.filter(|most| (real..configured).contains(most));
@@ -82,7 +82,7 @@ fn note_crowded(config: &Config, found: &mut [Probed]) {
                 else {
                     continue;
                 };
-                if told.insert((&workflow.plan.name, key, most)) {
+                if seen.insert((&workflow.plan.name, key, most)) {
                     one.notes.push(format!(
                         "`max_tokens` of a {key} of `{}` is {most}, which leaves no room for a \
                          prompt: it takes {real} tokens with the answer",

@@ -55,7 +55,7 @@ pub fn show(config: &Config, look: Look, out: &mut dyn Write) -> io::Result<()> 
         show_cost(config, &workflow.plan, out)?;
     }
     writeln!(out)?;
-    show_counting(config, out)?;
+    show_call_counts(config, out)?;
     if !config.notices.is_empty() {
         writeln!(out, "\nNotices\n")?;
         diagnostics::show(&config.notices, look, out)?;
@@ -144,7 +144,7 @@ fn hedged(config: &Config) -> Option<String> {
 }
 
 /// How calls and tokens were counted.
-fn show_counting(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+fn show_call_counts(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "Counted: an analyzer and a worker once; a reranker and a synthesizer twice (again with \

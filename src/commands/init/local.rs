@@ -28,7 +28,7 @@ pub(super) enum Kind {
 
 /// Where a server may be.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Address {
     /// What people call it.
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -39,7 +39,7 @@ pub(super) struct Place {
 /// A server that answered.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    pub(super) place: Place,
+    pub(super) address: Address,
     /// Chat models only; may be empty.
     pub(super) models: Vec<Local>,
 }
@@ -58,18 +58,18 @@ pub(super) struct Local {
 }
 
 /// Where servers usually are on this machine; `OLLAMA_HOST` says otherwise for Ollama.
-pub(super) fn places(env: Env<'_>) -> Vec<Place> {
+pub(super) fn addresses(env: Env<'_>) -> Vec<Address> {
     let ollama = env("OLLAMA_HOST").and_then(|host| ollama_url(&host));
-    let usual = [
+    let defaults = [
         ("Ollama", Kind::Ollama, ollama, "http://127.0.0.1:11434/"),
         ("llama.cpp", Kind::OpenAi, None, "http://127.0.0.1:8080/"),
         ("LM Studio", Kind::OpenAi, None, "http://127.0.0.1:1234/"),
     ];
-    let place = |(name, kind, told, usual): (_, _, Option<Url>, &str)| {
-        let url = told.or_else(|| usual.parse().ok())?;
-        Some(Place { name, kind, url })
+    let address = |(name, kind, named, defaults): (_, _, Option<Url>, &str)| {
+        let url = named.or_else(|| defaults.parse().ok())?;
+        Some(Address { name, kind, url })
     };
-    usual.into_iter().filter_map(place).collect()
+    defaults.into_iter().filter_map(address).collect()
 }
 
 /// `OLLAMA_HOST` as Ollama's own client reads it: host, port and scheme may each be left out, and
@@ -114,15 +114,15 @@ enum Answer {
     Chorus(Url),
 }
 
-/// The servers that answer within a second, in the order of `places`, and remarks on what else did.
-pub(super) async fn find(places: Vec<Place>) -> (Vec<Server>, Vec<String>) {
+/// The servers that answer within a second, in the order of `addresses`, and remarks on what else did.
+pub(super) async fn find(addresses: Vec<Address>) -> (Vec<Server>, Vec<String>) {
     // Without a provider reqwest panics. Another one that is installed already serves as well.
     let _already = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().timeout(PATIENCE);
     let client = client.redirect(reqwest::redirect::Policy::none()).build();
     let (mut servers, mut remarks) = (Vec::new(), Vec::new());
     let Ok(client) = client else { return (servers, remarks) };
-    let asked = places.into_iter().map(|place| ask(&client, place));
+    let asked = addresses.into_iter().map(|address| ask(&client, address));
     for answer in join_all(asked).await.into_iter().flatten() {
         match answer {
             Answer::Server(server) => servers.push(server),
@@ -136,29 +136,29 @@ pub(super) async fn find(places: Vec<Place>) -> (Vec<Server>, Vec<String>) {
 }
 
 /// Any failure means that it is not there: nobody asked for it.
-async fn ask(client: &Client, place: Place) -> Option<Answer> {
-    let path = match place.kind {
+async fn ask(client: &Client, address: Address) -> Option<Answer> {
+    let path = match address.kind {
         Kind::Ollama => "api/tags",
         Kind::OpenAi => "v1/models",
     };
-    let (headers, list) = get(client, &place.url, path).await?;
+    let (headers, list) = get(client, &address.url, path).await?;
     if about::is_chorus(&headers, Some(&list)) {
-        return Some(Answer::Chorus(place.url));
+        return Some(Answer::Chorus(address.url));
     }
-    let mut models = models(place.kind, &list)?;
-    if place.kind == Kind::OpenAi && about::is_llama_cpp(&headers, &list) {
-        let props = get(client, &place.url, "props").await.map(|(_, props)| props);
+    let mut models = models(address.kind, &list)?;
+    if address.kind == Kind::OpenAi && about::is_llama_cpp(&headers, &list) {
+        let props = get(client, &address.url, "props").await.map(|(_, props)| props);
         for model in &mut models {
             let capacity = Capacity::of(entry(&list, &model.id), props.as_ref());
             model.capacity = capacity;
         }
     }
-    Some(Answer::Server(Server { place, models }))
+    Some(Answer::Server(Server { address, models }))
 }
 
 /// A JSON object below a place, with the headers it came with.
-async fn get(client: &Client, place: &Url, path: &str) -> Option<(HeaderMap, Value)> {
-    let mut url = place.clone();
+async fn get(client: &Client, address: &Url, path: &str) -> Option<(HeaderMap, Value)> {
+    let mut url = address.clone();
     url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
     let answer = client.get(url).send().await.ok()?.error_for_status().ok()?;
     let headers = answer.headers().clone();
@@ -189,15 +189,15 @@ fn models(kind: Kind, list: &Value) -> Option<Vec<Local>> {
         let id = entry.get(id)?.as_str()?;
         let details = entry.get("details");
         let detail = |key| details.and_then(|details| details.get(key)).and_then(Value::as_str);
-        let told = detail("family").unwrap_or_default();
-        if id.is_empty() || id.chars().any(char::is_control) || !chats(id, told) {
+        let named = detail("family").unwrap_or_default();
+        if id.is_empty() || id.chars().any(char::is_control) || !chats(id, named) {
             return None;
         }
         let name = short(id);
         let bytes = entry.get("size").and_then(Value::as_f64).map(|bytes| bytes / 0.6e9);
         let billions = detail("parameter_size").and_then(size).or_else(|| size(name)).or(bytes);
         let capacity = Capacity::of(Some(entry), None);
-        Some(Local { id: id.to_owned(), family: family(told, name), billions, capacity })
+        Some(Local { id: id.to_owned(), family: family(named, name), billions, capacity })
     };
     Some(list.as_array()?.iter().filter_map(model).collect())
 }
@@ -229,8 +229,8 @@ fn chats(id: &str, family: &str) -> bool {
 }
 
 /// The letters that a family or a name begins with: `qwen` of `qwen3:8b`.
-fn family(told: &str, name: &str) -> String {
-    let from = if told.is_empty() { name.rsplit('/').next().unwrap_or(name) } else { told };
+fn family(named: &str, name: &str) -> String {
+    let from = if named.is_empty() { name.rsplit('/').next().unwrap_or(name) } else { named };
     let letters = from.chars().take_while(|c| c.is_alphabetic()).collect::<String>().to_lowercase();
     if letters.is_empty() { from.to_lowercase() } else { letters }
 }
@@ -299,8 +299,8 @@ mod tests {
         ]});
         let found = |kind, list| {
             let models = models(kind, &list).unwrap();
-            let told = |it: Local| format!("{} {} {:.1}", it.id, it.family, it.billions.unwrap());
-            models.into_iter().map(told).collect::<Vec<_>>()
+            let named = |it: Local| format!("{} {} {:.1}", it.id, it.family, it.billions.unwrap());
+            models.into_iter().map(named).collect::<Vec<_>>()
         };
         assert_eq!(
             found(Kind::Ollama, ollama),
@@ -321,22 +321,22 @@ mod tests {
     async fn whoever_answers_is_found_beside_whoever_hangs() {
         let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let speaks = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let place = |listener: &tokio::net::TcpListener, name| Place {
+        let address = |listener: &tokio::net::TcpListener, name| Address {
             name,
             kind: Kind::OpenAi,
             url: format!("http://{}", listener.local_addr().unwrap()).parse().unwrap(),
         };
-        let places =
-            vec![place(&silent, "silent"), place(&speaks, "speaks"), place(&silent, "too")];
+        let addresses =
+            vec![address(&silent, "silent"), address(&speaks, "speaks"), address(&silent, "too")];
         let list = async || axum::Json(json!({"data": [{"id": "qwen3-8b"}]}));
         let app = axum::Router::new().route("/v1/models", axum::routing::get(list));
         let found = tokio::select! {
-            (found, _) = find(places) => found,
+            (found, _) = find(addresses) => found,
             ended = async { axum::serve(speaks, app).await } => panic!("{ended:?}"),
             () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it waits for ever"),
         };
         let found: Vec<_> =
-            found.iter().map(|it| (it.place.name, it.models[0].id.as_str())).collect();
+            found.iter().map(|it| (it.address.name, it.models[0].id.as_str())).collect();
         assert_eq!(found, [("speaks", "qwen3-8b")]);
     }
 

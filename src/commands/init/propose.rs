@@ -40,7 +40,7 @@ pub(super) struct Model {
 
 impl Model {
     /// What a file holds when nothing was found: the model that most people try first.
-    pub(super) fn stand_in() -> Self {
+    pub(super) fn placeholder() -> Self {
         Self {
             name: "qwen3:8b".to_owned(),
             upstream: "qwen3:8b".to_owned(),
@@ -67,8 +67,8 @@ impl Model {
 pub(super) fn models(servers: &[Server], known: &[Known]) -> Vec<Model> {
     let mut models: Vec<Model> = Vec::new();
     for server in servers {
-        let url = server.place.url.as_str().trim_end_matches('/');
-        let (api_base, protocol) = match server.place.kind {
+        let url = server.address.url.as_str().trim_end_matches('/');
+        let (api_base, protocol) = match server.address.kind {
             Kind::Ollama => (url.to_owned(), "ollama"),
             Kind::OpenAi => (format!("{url}/v1"), "openai"),
         };
@@ -80,7 +80,7 @@ pub(super) fn models(servers: &[Server], known: &[Known]) -> Vec<Model> {
                 protocol: Some(protocol),
                 key: None,
                 fixed_temperature: false,
-                source: format!("{} at {url}", server.place.name),
+                source: format!("{} at {url}", server.address.name),
                 capacity: local.capacity,
                 family: local.family.clone(),
                 // Hosted models begin above; no local one is worth more for its size alone.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::PathBuf};
 use proptest::prelude::*;
 
 use super::{
-    local::{Kind, Local, Place, Server},
+    local::{Address, Kind, Local, Server},
     *,
 };
 use crate::{config::Member, llm::endpoint::probe::about::Capacity};
@@ -19,7 +19,7 @@ fn server(name: &'static str, kind: Kind, port: u16, models: &[(&str, &str, f64)
         capacity: Capacity::default(),
     };
     let models = models.iter().map(model).collect();
-    Server { place: Place { name, kind, url }, models }
+    Server { address: Address { name, kind, url }, models }
 }
 
 fn keys(names: &[&str]) -> Vec<Known> {
@@ -281,14 +281,14 @@ proptest! {
     }
 }
 
-struct Asked {
+struct Answers {
     code: u8,
     out: String,
     err: String,
 }
 
 /// Runs it in a folder of its own, with no server and this key; `answer` is what is typed.
-fn asked(path: &Path, options: Options, answer: Option<&str>) -> Asked {
+fn asked(path: &Path, options: Options, answer: Option<&str>) -> Answers {
     let env = |name: &str| match name {
         "MISTRAL_API_KEY" => Some("sk-never-in-a-file".to_owned()),
         // Nobody listens on port 1.
@@ -302,7 +302,7 @@ fn asked(path: &Path, options: Options, answer: Option<&str>) -> Asked {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let code = runtime.block_on(run(Some(path), options, &env, &mut terminal)).unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Asked { code, out: text(out), err: text(err) }
+    Answers { code, out: text(out), err: text(err) }
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn it_asks_before_it_writes_and_takes_no_for_an_answer() {
     .enumerate()
     {
         let path = folder.path().join(format!("{number}.toml"));
-        let Asked { code, out, err } = asked(&path, Options::default(), Some(answer));
+        let Answers { code, out, err } = asked(&path, Options::default(), Some(answer));
         assert_eq!((code, err.as_str()), (0, ""), "{answer:?}");
         assert!(out.contains("MISTRAL_API_KEY: a key for Mistral"), "{out}");
         assert!(out.contains(&format!("Write {}? [Y/n] ", path.display())), "{out}");

@@ -102,12 +102,12 @@ impl Story {
 }
 
 #[test]
-fn a_good_file_is_taken_and_told_in_one_line() {
+fn a_good_file_is_taken_and_reported_in_one_line() {
     let mut story = Story::of(&text(1));
     let lines = story.becomes(with(2, "[workflow.retry]\nmax_retries = 0\n"));
     let [line] = &lines[..] else { panic!("{lines:?}") };
-    let told = "changed=\"[server] heartbeat_secs; [workflow.retry]\"";
-    assert!(line.starts_with("INFO config reloaded") && line.contains(told), "{line}");
+    let logged = "changed=\"[server] heartbeat_secs; [workflow.retry]\"";
+    assert!(line.starts_with("INFO config reloaded") && line.contains(logged), "{line}");
     assert_eq!(heartbeat(&story.app), 2);
     assert_eq!(story.becomes(format!("# a comment\n{}", story_text(&story))), [""; 0]);
 }
@@ -129,7 +129,7 @@ fn nothing_happens_when_nothing_changed_unless_somebody_asks() {
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_is_told_once() {
+fn a_bad_file_changes_nothing_and_is_reported_once() {
     let mut story = Story::of(&text(1));
     let before = story.app.engine();
     let invalid_utf8 = [text(2).as_bytes(), b"# \xff\n"].concat();

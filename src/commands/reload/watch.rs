@@ -53,22 +53,22 @@ impl Default for Pace {
 
 /// What the thread is told.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum Message {
     /// Something happened to these.
     Touched(Vec<PathBuf>),
     /// Something happened that could not be followed.
     Lost,
     /// Somebody wants the config loaded.
-    Asked,
+    Requested,
     /// It is over.
     Over,
 }
 
 /// The thread's own.
 pub(super) struct Watch {
-    told: Receiver<Told>,
+    messages: Receiver<Message>,
     /// For the watcher.
-    tell: Sender<Told>,
+    sender: Sender<Message>,
     pace: Pace,
     /// `None` where the system cannot watch.
     watcher: Option<RecommendedWatcher>,
@@ -85,15 +85,15 @@ pub(super) struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Look,
-    Asked,
+    Requested,
     Over,
 }
 
 impl Watch {
-    pub(super) fn new(told: Receiver<Told>, tell: Sender<Told>, pace: Pace) -> Self {
+    pub(super) fn new(messages: Receiver<Message>, sender: Sender<Message>, pace: Pace) -> Self {
         Self {
-            told,
-            tell,
+            messages,
+            sender,
             pace,
             watcher: None,
             places: Arc::default(),
@@ -112,7 +112,7 @@ impl Watch {
             self.seen = stamps(&loader);
             match call {
                 Call::Over => return,
-                Call::Look | Call::Asked => loader.reload(call == Call::Asked),
+                Call::Look | Call::Requested => loader.reload(call == Call::Requested),
             }
             // What happened in a folder before it was watched was not told.
             call = if self.follow(&loader) { Call::Look } else { self.wait(&loader) };
@@ -139,8 +139,8 @@ impl Watch {
                     return Call::Look;
                 }
             }
-            let call = match self.told.recv_timeout(next.saturating_duration_since(now)) {
-                Ok(told) => self.call(&told),
+            let call = match self.messages.recv_timeout(next.saturating_duration_since(now)) {
+                Ok(message) => self.call(&message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => Some(Call::Over),
             };
@@ -157,8 +157,8 @@ impl Watch {
         loop {
             let now = Instant::now();
             let end = begun + self.pace.longest;
-            match self.told.recv_timeout(until.min(end).saturating_duration_since(now)) {
-                Ok(told) => match self.call(&told) {
+            match self.messages.recv_timeout(until.min(end).saturating_duration_since(now)) {
+                Ok(message) => match self.call(&message) {
                     Some(Call::Look) => until = Instant::now() + self.pace.quiet,
                     Some(call) => return call,
                     None => {}
@@ -177,15 +177,15 @@ impl Watch {
     }
 
     /// What it means; `None`: nothing.
-    fn call(&mut self, told: &Told) -> Option<Call> {
-        match told {
-            Told::Asked => Some(Call::Asked),
-            Told::Over => Some(Call::Over),
-            Told::Lost => {
+    fn call(&mut self, message: &Message) -> Option<Call> {
+        match message {
+            Message::Requested => Some(Call::Requested),
+            Message::Over => Some(Call::Over),
+            Message::Lost => {
                 self.forget();
                 Some(Call::Look)
             }
-            Told::Touched(paths) => {
+            Message::Touched(paths) => {
                 if paths.iter().any(|path| self.places.load().folders.contains(path)) {
                     // A folder that was removed or renamed is watched no more.
                     self.forget();
@@ -236,21 +236,21 @@ impl Watch {
     }
 
     fn watcher(&mut self) -> Option<RecommendedWatcher> {
-        let (tell, places) = (self.tell.clone(), Arc::clone(&self.places));
-        let tell = move |event: notify::Result<Event>| {
-            let told = match event {
-                Ok(event) if event.need_rescan() => Told::Lost,
+        let (sender, places) = (self.sender.clone(), Arc::clone(&self.places));
+        let sender = move |event: notify::Result<Event>| {
+            let message = match event {
+                Ok(event) if event.need_rescan() => Message::Lost,
                 // A log in one of the folders must not wake the thread at each of its lines.
                 Ok(event) if is_change(event.kind) && places.load().concern(&event.paths) => {
-                    Told::Touched(event.paths)
+                    Message::Touched(event.paths)
                 }
                 Ok(_) => return,
-                Err(_) => Told::Lost,
+                Err(_) => Message::Lost,
             };
             // The thread may have ended.
-            let _ = tell.send(told);
+            let _ = sender.send(message);
         };
-        match notify::recommended_watcher(tell) {
+        match notify::recommended_watcher(sender) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
                 self.warn(&error.to_string());

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     deadline::Clock,
     exchange::Exchange,
-    failover::{Journey, Next},
+    failover::{Failover, Next},
     failure::{Failure, Words},
     retry::Advice,
 };
@@ -66,13 +66,13 @@ impl<'a> Try<'a> {
     pub(super) fn new(
         model: &'a Model,
         call: &'a Call,
-        journey: &mut Journey<'_>,
+        failover: &mut Failover<'_>,
         repaired: &[Repaired],
     ) -> Result<Self, LlmError> {
-        let lease = journey.lease()?;
+        let lease = failover.lease()?;
         let without = repaired.iter().filter(|one| one.endpoint == lease.number());
         let prepared = lease.endpoint().prepare(call, without.map(|one| one.parameter));
-        let prepared = prepared.ok_or_else(|| journey.error())?;
+        let prepared = prepared.ok_or_else(|| failover.error())?;
         let begun = Instant::now();
         Ok(Self { model, lease, call, prepared, begun, first_delta: None })
     }
@@ -217,7 +217,7 @@ impl<'a> Try<'a> {
     pub(super) fn next_step(
         &self,
         failure: Failure,
-        journey: &mut Journey<'_>,
+        failover: &mut Failover<'_>,
         repaired: &mut Vec<Repaired>,
         remaining: Duration,
     ) -> Step {
@@ -238,15 +238,15 @@ impl<'a> Try<'a> {
             && let Some((parameter, lasts)) = repair.filter(|(parameter, _)| is_new(*parameter))
         {
             repaired.push(Repaired { endpoint: number, parameter, lasts });
-            journey.stay(number);
+            failover.stay(number);
             return Step::Again;
         }
         let next = if self.first_delta.is_none() || self.call.purpose.retractable {
-            journey.next(number, &failure, remaining)
+            failover.next(number, &failure, remaining)
         } else {
             Next::GiveUp
         };
-        journey.failed(failure.into_error(self.endpoint(), &self.texts()));
+        failover.failed(failure.into_error(self.endpoint(), &self.texts()));
         match next {
             Next::Elsewhere => Step::Again,
             Next::Wait(pause) => Step::Wait(pause),

@@ -92,7 +92,7 @@ pub(super) async fn open(
         *request.body_mut() = Some(body.clone().into());
         request
     };
-    let using = endpoint.warmth.begin();
+    let using = endpoint.activity.begin();
     let sent = endpoint.send(request, prepared.streamed).await;
     let (response, answering) = sent.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();

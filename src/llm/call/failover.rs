@@ -26,7 +26,7 @@ use crate::llm::{
 type Takes<'a> = &'a (dyn Fn(&Endpoint) -> bool + Sync);
 
 /// Where a call has been.
-pub(super) struct Journey<'a> {
+pub(super) struct Failover<'a> {
     model: &'a Model,
     takes: Takes<'a>,
     affinity: Option<u64>,
@@ -55,11 +55,11 @@ pub(super) enum Next {
     Elsewhere,
     /// After a pause.
     Wait(Duration),
-    /// Nothing: the call fails with [`Journey::error`].
+    /// Nothing: the call fails with [`Failover::error`].
     GiveUp,
 }
 
-impl<'a> Journey<'a> {
+impl<'a> Failover<'a> {
     pub(super) fn new(
         model: &'a Model,
         takes: Takes<'a>,
@@ -117,7 +117,7 @@ impl<'a> Journey<'a> {
         self.stays = Some(number);
     }
 
-    /// What follows this failure, which [`Journey::failed`] was told of.
+    /// What follows this failure, which [`Failover::failed`] was told of.
     pub(super) fn next(&mut self, number: usize, failure: &Failure, remaining: Duration) -> Next {
         match failure.advice {
             Advice::Never => self.spent.push(number),
@@ -171,10 +171,11 @@ impl<'a> Journey<'a> {
     /// Why no endpoint can be asked.
     fn dead_end(&self) -> LlmError {
         let now = Instant::now();
-        let seats = self.model.pool.seats().iter().filter(|seat| Some(seat.number) != self.avoid);
-        let out: Vec<String> = seats
-            .filter_map(|seat| {
-                let standing = seat.standing(now);
+        let members =
+            self.model.pool.members().iter().filter(|member| Some(member.number) != self.avoid);
+        let out: Vec<String> = members
+            .filter_map(|member| {
+                let standing = member.standing(now);
                 let why = standing.why?;
                 let again = match (standing.phase, standing.next_try) {
                     (Phase::HalfOpen, _) => "being tried now".to_owned(),
@@ -183,7 +184,7 @@ impl<'a> Journey<'a> {
                     }
                     (_, None) => "out of service".to_owned(),
                 };
-                Some(format!("{} ({why}, {again})", seat.endpoint.name()))
+                Some(format!("{} ({why}, {again})", member.endpoint.name()))
             })
             .collect();
         let (kind, message) = if out.is_empty() {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     deadline::Clock,
     exchange::{error_body, of_body, of_send},
-    failover::{Journey, Next},
+    failover::{Failover, Next},
     failure::Failure,
     permit,
 };
@@ -85,18 +85,18 @@ impl Model {
     ) -> Result<Forwarded, LlmError> {
         body.insert("model".to_owned(), self.config.upstream_model.as_str().into());
         let mut clock: Option<Clock> = None;
-        let mut journey = Journey::new(self, &|_| true, None, None);
+        let mut failover = Failover::new(self, &|_| true, None, None);
         loop {
             let waiting = Instant::now();
             let permit = permit(self.permits.as_ref()).await;
             if let Some(clock) = &mut clock {
                 clock.extend(waiting.elapsed());
             }
-            let mut lease = journey.lease()?;
+            let mut lease = failover.lease()?;
             let begun = Instant::now();
             let endpoint = lease.endpoint();
             let clock = clock.get_or_insert_with(|| Clock::start(Limit::Total(limit)));
-            clock.attempt_begins(lease.is_probe() && journey.has_other(lease.number()));
+            clock.attempt_begins(lease.is_probe() && failover.has_other(lease.number()));
             let failure = match clock.bound(exchange(endpoint, what, &body, hops)).await {
                 Ok(answer) => {
                     self.log_forwarded(endpoint, &body, "ok", begun);
@@ -119,15 +119,15 @@ impl Model {
                 Some(report) => lease.report_of(report, cause(&failure, &body, begun), None),
                 None => {}
             }
-            let next = journey.next(lease.number(), &failure, clock.remaining());
+            let next = failover.next(lease.number(), &failure, clock.remaining());
             let mut texts = Vec::new();
             body.values().for_each(|value| collect_texts(value, &mut texts));
-            journey.failed(failure.into_error(lease.endpoint(), &texts));
+            failover.failed(failure.into_error(lease.endpoint(), &texts));
             drop(lease);
             match next {
                 Next::Elsewhere => {}
                 Next::Wait(pause) => sleep(pause).await,
-                Next::GiveUp => return Err(journey.error()),
+                Next::GiveUp => return Err(failover.error()),
             }
         }
     }
@@ -178,7 +178,7 @@ async fn exchange(
         *request.body_mut() = Some(text.clone().into());
         request
     };
-    let using = endpoint.warmth.begin();
+    let using = endpoint.activity.begin();
     let sent = endpoint.send(request, false).await;
     let (mut response, _) = sent.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_told() {
+    fn what_is_no_answer_is_reported() {
         for (body, kind) in [
             ("", LlmErrorKind::Garbled),
             ("[1]", LlmErrorKind::Garbled),

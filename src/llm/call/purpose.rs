@@ -75,13 +75,13 @@ mod tests {
             let (_above, never) = watch::channel(false);
             let purpose = Purpose { spare: vec![never, spare], ..Purpose::default() };
             let begun = Instant::now();
-            let tell = async {
+            let signal = async {
                 if let Some(after) = enough_after {
                     tokio::time::sleep(second * after).await;
                     enough.send_replace(true);
                 }
             };
-            let (waited, ()) = tokio::join!(purpose.pause(second * pause), tell);
+            let (waited, ()) = tokio::join!(purpose.pause(second * pause), signal);
             assert_eq!(
                 (waited, begun.elapsed()),
                 (waits, second * took),

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_is_told_in_words() {
+    fn a_long_wait_is_spelled_out() {
         for (seconds, want) in [
             (60, None),
             (90, Some("90 s")),

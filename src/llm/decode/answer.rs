@@ -145,7 +145,7 @@ impl Answer {
             }
             Piece::Reasoning(text) if text.is_empty() => {}
             Piece::Reasoning(text) => {
-                self.think.told_apart();
+                self.think.note_separate_reasoning();
                 self.show_reasoning(text, out);
             }
             Piece::Tool(piece) => self.take_tool(piece, out),

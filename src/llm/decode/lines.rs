@@ -52,8 +52,8 @@ impl LineReader {
 
     /// Takes a chunk as it came from the network, best when all lines of the one before were read.
     pub(super) fn push(&mut self, bytes: Bytes) {
-        let unread = self.chunk.get(self.start..).unwrap_or_default();
-        self.chunk = if unread.is_empty() { bytes } else { [unread, &bytes].concat().into() };
+        let rest = self.chunk.get(self.start..).unwrap_or_default();
+        self.chunk = if rest.is_empty() { bytes } else { [rest, &bytes].concat().into() };
         self.start = 0;
     }
 
@@ -63,9 +63,9 @@ impl LineReader {
             self.split.clear();
         }
         self.skip_line_feed();
-        let unread = self.chunk.get(self.start..).unwrap_or_default();
-        let Some(length) = memchr::memchr2(b'\n', b'\r', unread) else {
-            self.split.extend_from_slice(unread);
+        let rest = self.chunk.get(self.start..).unwrap_or_default();
+        let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
+            self.split.extend_from_slice(rest);
             // Its memory belongs to the connection, which can use it again.
             self.chunk = Bytes::new();
             self.start = 0;
@@ -88,8 +88,8 @@ impl LineReader {
 
     /// Passes over an empty line, if that is what comes next and it is here already.
     pub(super) fn skip_empty(&mut self) -> bool {
-        let unread = self.chunk.get(self.start..).unwrap_or_default();
-        let length = match unread {
+        let rest = self.chunk.get(self.start..).unwrap_or_default();
+        let length = match rest {
             [b'\n', ..] => 1,
             [b'\r', b'\n', ..] => 2,
             [b'\r'] => {

@@ -15,7 +15,7 @@ const LONGEST: usize = 4096;
 /// its text says the same, but for that text. What was read of the first stood there as it is, so
 /// all else in it is read alike, and so is any text that needs no escape.
 #[derive(Debug, Default)]
-pub(super) struct Mould {
+pub(super) struct FrameTemplate {
     frame: String,
     text: Range<usize>,
     is_thought: bool,
@@ -24,14 +24,14 @@ pub(super) struct Mould {
 
 /// What a frame says, seen while it is read, as far as a mould can be taken from it.
 #[derive(Debug)]
-pub(super) struct Cast<'f> {
+pub(super) struct TemplateBuilder<'f> {
     frame: &'f str,
     /// Where the only text stands, and whether it is a thought.
     text: Option<(Range<usize>, bool)>,
     pieces: u32,
 }
 
-impl Mould {
+impl FrameTemplate {
     /// What a frame says that is like the one before but for its text; `None` where it has to be
     /// read.
     pub(super) fn piece<'f>(&self, frame: &'f str) -> Option<Piece<'f>> {
@@ -44,18 +44,18 @@ impl Mould {
     }
 
     /// Takes a frame that said one text and nothing else.
-    pub(super) fn fill(&mut self, cast: Cast<'_>) {
-        let Some((text, is_thought)) = cast.text.filter(|_| cast.pieces == 1) else { return };
-        if self.tries < TRIES && cast.frame.len() <= LONGEST {
+    pub(super) fn fill(&mut self, builder: TemplateBuilder<'_>) {
+        let Some((text, is_thought)) = builder.text.filter(|_| builder.pieces == 1) else { return };
+        if self.tries < TRIES && builder.frame.len() <= LONGEST {
             self.tries = self.tries.saturating_add(1);
             self.frame.clear();
-            self.frame.push_str(cast.frame);
+            self.frame.push_str(builder.frame);
             (self.text, self.is_thought) = (text, is_thought);
         }
     }
 }
 
-impl<'f> Cast<'f> {
+impl<'f> TemplateBuilder<'f> {
     pub(super) fn new(frame: &'f str) -> Self {
         Self { frame, text: None, pieces: 0 }
     }
@@ -98,30 +98,30 @@ mod tests {
         format!(r#"{{"object":"{object}","choices":[{{"delta":{{"content":{text}}}}}]{more}}}"#)
     }
 
-    fn read(frame: &str, mould: &mut Mould) -> Vec<Piece<'static>> {
-        let mut cast = Cast::new(frame);
+    fn read(frame: &str, template: &mut FrameTemplate) -> Vec<Piece<'static>> {
+        let mut builder = TemplateBuilder::new(frame);
         let mut pieces = Vec::new();
         let mut see = |piece| {
-            cast.see(&piece);
+            builder.see(&piece);
             pieces.push(match piece {
                 Piece::Text(text) => Piece::Text(text.into_owned().into()),
                 other => panic!("these frames say no {other:?}"),
             });
         };
-        assert!(wire(Protocol::OpenAi).usual(frame, &mut see), "{frame}");
-        mould.fill(cast);
+        assert!(wire(Protocol::OpenAi).fast_path(frame, &mut see), "{frame}");
+        template.fill(builder);
         pieces
     }
 
     /// A mould that has seen these frames.
-    fn after(frames: &[&str]) -> Mould {
-        let mut mould = Mould::default();
-        frames.iter().for_each(|frame| drop(read(frame, &mut mould)));
-        mould
+    fn after(frames: &[&str]) -> FrameTemplate {
+        let mut template = FrameTemplate::default();
+        frames.iter().for_each(|frame| drop(read(frame, &mut template)));
+        template
     }
 
-    fn text<'f>(mould: &Mould, frame: &'f str) -> Option<&'f str> {
-        match mould.piece(frame) {
+    fn text<'f>(template: &FrameTemplate, frame: &'f str) -> Option<&'f str> {
+        match template.piece(frame) {
             Some(Piece::Text(Cow::Borrowed(text))) => Some(text),
             None => None,
             other => panic!("{other:?}"),
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn one_frame_is_enough() {
-        let mould = after(&[&frame("chunk", "One", "")]);
-        assert_eq!(text(&mould, &frame("chunk", "三 {}", "")), Some("三 {}"));
+        let template = after(&[&frame("chunk", "One", "")]);
+        assert_eq!(text(&template, &frame("chunk", "三 {}", "")), Some("三 {}"));
         for other in [
             frame("chunk", "", ""),
             frame("chunk", "a \"word\"", ""),
@@ -142,7 +142,7 @@ mod tests {
             "7".to_owned(),
             String::new(),
         ] {
-            assert_eq!(text(&mould, &other), None, "{other}");
+            assert_eq!(text(&template, &other), None, "{other}");
         }
     }
 
@@ -150,37 +150,37 @@ mod tests {
     fn without_a_frame_nothing_fits() {
         let escaped = frame("chunk", "a\nline", "");
         let twice = frame("chunk", "x", "").replace("}}", r#"},"text":"y"}"#);
-        for mould in [Mould::default(), after(&[&escaped]), after(&[&twice])] {
+        for template in [FrameTemplate::default(), after(&[&escaped]), after(&[&twice])] {
             for frame in ["7", "", "text", &escaped, &twice] {
-                assert_eq!(text(&mould, frame), None, "{frame}");
+                assert_eq!(text(&template, frame), None, "{frame}");
             }
         }
     }
 
     #[test]
     fn a_text_that_stands_elsewhere_too_is_not_mistaken() {
-        let mould = after(&[&frame("chunk", "chunk", "")]);
-        assert_eq!(text(&mould, &frame("chunk", "two", "")), Some("two"));
-        assert_eq!(text(&mould, &frame("two", "two", "")), None);
+        let template = after(&[&frame("chunk", "chunk", "")]);
+        assert_eq!(text(&template, &frame("chunk", "two", "")), Some("two"));
+        assert_eq!(text(&template, &frame("two", "two", "")), None);
     }
 
     #[test]
-    fn thoughts_are_told_as_thoughts() {
+    fn thoughts_are_read_as_thoughts() {
         let thinks = r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#;
-        let mut mould = Mould::default();
-        let mut cast = Cast::new(thinks);
-        wire(Protocol::OpenAi).usual(thinks, &mut |piece| cast.see(&piece));
-        mould.fill(cast);
+        let mut template = FrameTemplate::default();
+        let mut builder = TemplateBuilder::new(thinks);
+        wire(Protocol::OpenAi).fast_path(thinks, &mut |piece| builder.see(&piece));
+        template.fill(builder);
         let next = thinks.replace("hm", "so");
-        assert_eq!(mould.piece(&next), Some(Piece::Reasoning("so".into())));
+        assert_eq!(template.piece(&next), Some(Piece::Reasoning("so".into())));
     }
 
     #[test]
     fn frames_that_have_nothing_in_common_are_given_up() {
         let frames: Vec<String> =
             (0..20).map(|at| frame("chunk", "word", &format!(",\"at\":{at}"))).collect();
-        let mould = after(&frames.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!((mould.tries, mould.frame.as_str()), (TRIES, frames[7].as_str()));
+        let template = after(&frames.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((template.tries, template.frame.as_str()), (TRIES, frames[7].as_str()));
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn what_a_mould_says_is_what_the_frame_says(
+        fn what_a_template_says_is_what_the_frame_says(
             frames in prop::collection::vec(
                 (
                     prop_oneof![7 => Just("chunk"), 1 => Just("text"), 1 => Just("a")],
@@ -202,12 +202,12 @@ mod tests {
                 0..24,
             ),
         ) {
-            let mut mould = Mould::default();
+            let mut template = FrameTemplate::default();
             for (object, words, more) in frames {
                 let frame = frame(object, &words, more);
-                let told = text(&mould, &frame).map(|text| vec![Piece::Text(text.to_owned().into())]);
-                let read = read(&frame, &mut mould);
-                prop_assert!(told.is_none_or(|told| told == read), "{frame}");
+                let templated = text(&template, &frame).map(|text| vec![Piece::Text(text.to_owned().into())]);
+                let read = read(&frame, &mut template);
+                prop_assert!(templated.is_none_or(|templated| templated == read), "{frame}");
             }
         }
     }

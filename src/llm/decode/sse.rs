@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn events_without_blank_lines_are_told_apart() {
+    fn events_without_blank_lines_are_separated() {
         let sample = ": hm\ndata: {\"a\":1}\ndata:{\"b\":[\ndata: 2]}\r\
             event: x\ndata: {\"c\":3}\nid: 1\ndata: [DONE]\n";
         for split in 0..=sample.len() {

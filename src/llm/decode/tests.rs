@@ -148,28 +148,28 @@ proptest! {
         at.extend([0, body.len()]);
         at.sort_unstable();
         let mut reader = ReplyReader::of_stream(protocol);
-        let mut told = String::new();
-        let mut tell = |reader: &mut ReplyReader| {
+        let mut collected = String::new();
+        let mut collect = |reader: &mut ReplyReader| {
             while let Some(delta) = reader.next_delta() {
                 if let Delta::Text(text) = delta {
-                    told.push_str(&text);
+                    collected.push_str(&text);
                 }
             }
         };
         for pair in at.windows(2) {
             reader.push(Bytes::copy_from_slice(&body.as_bytes()[pair[0]..pair[1]]));
-            tell(&mut reader);
+            collect(&mut reader);
         }
         let was_ended = reader.is_closed();
         reader.end();
-        tell(&mut reader);
+        collect(&mut reader);
 
         let want = said(protocol, &steps);
         let endings = Endings::default();
         if has_shown {
             endings.learn(true, protocol != Protocol::Gemini);
         }
-        prop_assert_eq!(told.as_str(), want.text.as_str(), "{}", body);
+        prop_assert_eq!(collected.as_str(), want.text.as_str(), "{}", body);
         prop_assert_eq!(was_ended, want.is_terminated, "{}", body);
         let is_cut = !want.is_terminated && want.reason.is_none();
         let failure = reader.failure().map(|failure| failure.kind);

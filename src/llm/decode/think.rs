@@ -105,7 +105,7 @@ impl ThinkSplitter {
     }
 
     /// The upstream tells thoughts in a field of their own: its text does not begin inside one.
-    pub(super) fn told_apart(&mut self) {
+    pub(super) fn note_separate_reasoning(&mut self) {
         if self.state == State::Opened(Close::Any) && self.held.is_empty() {
             self.state = State::Start;
         }

@@ -13,7 +13,7 @@ impl ReplyReader {
     pub(super) fn read_whole(&mut self, body: &[u8]) {
         self.may_be_page = false;
         let text = String::from_utf8_lossy(body);
-        if self.read_usual(&text) {
+        if self.read_fast_path(&text) {
             self.look_for_field(&text);
             return self.end_whole();
         }

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 /// What is known of an endpoint's connections.
 #[derive(Debug, Default)]
-pub(in crate::llm) struct Warmth {
+pub(in crate::llm) struct Activity {
     pub(super) busy: AtomicUsize,
     /// When a connection last went back to the pool.
     pub(super) kept: Mutex<Option<Instant>>,
 }
 
-impl Warmth {
+impl Activity {
     /// A connection is in use until the guard is dropped.
     pub(in crate::llm) fn begin(self: &Arc<Self>) -> Use {
         self.busy.fetch_add(1, Ordering::Relaxed);
@@ -37,7 +37,7 @@ impl Warmth {
 
 /// A connection in use.
 #[derive(Debug)]
-pub(in crate::llm) struct Use(Arc<Warmth>);
+pub(in crate::llm) struct Use(Arc<Activity>);
 
 impl Use {
     /// The body was read to its end: the connection can be used again.

@@ -14,10 +14,10 @@ use std::{
 
 use tokio::time::Instant;
 
-pub use super::slot::{Lease, Place};
+pub use super::slot::{Lease, Weighting};
 use super::{
     breaker::Offer,
-    slot::{Name, Record, Seat},
+    slot::{Member, Name, Record},
 };
 use crate::{
     config::{Balance, Health},
@@ -32,7 +32,7 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The endpoints of a model.
 #[derive(Debug)]
 pub struct Pool<E> {
-    seats: Vec<Arc<Seat<E>>>,
+    members: Vec<Arc<Member<E>>>,
     balance: Balance,
     is_sticky: bool,
     /// Where on the circle the last weighted choice fell.
@@ -57,29 +57,29 @@ impl<E> Pool<E> {
     #[must_use]
     pub fn new(
         model: &str,
-        endpoints: Vec<(String, Place, E)>,
+        endpoints: Vec<(String, Weighting, E)>,
         balance: Balance,
         is_sticky: bool,
         rules: Health,
     ) -> Self {
-        let fresh = endpoints.into_iter().map(|(host, place, it)| (host, place, it, None));
+        let fresh = endpoints.into_iter().map(|(host, weighting, it)| (host, weighting, it, None));
         Self::keeping(model, fresh, balance, is_sticky, rules)
     }
 
     /// [`Pool::new`] where something may be known of an endpoint already.
     pub(super) fn keeping(
         model: &str,
-        endpoints: impl IntoIterator<Item = (String, Place, E, Option<Arc<Record>>)>,
+        endpoints: impl IntoIterator<Item = (String, Weighting, E, Option<Arc<Record>>)>,
         balance: Balance,
         is_sticky: bool,
         rules: Health,
     ) -> Self {
-        let seat = |(number, (endpoint, place, it, record)): (usize, (_, _, _, _))| {
+        let member = |(number, (endpoint, weighting, it, record)): (usize, (_, _, _, _))| {
             let name = Name { model: model.to_owned(), endpoint };
-            Arc::new(Seat::new(number, name, place, it, (rules, record)))
+            Arc::new(Member::new(number, name, weighting, it, (rules, record)))
         };
         Self {
-            seats: endpoints.into_iter().enumerate().map(seat).collect(),
+            members: endpoints.into_iter().enumerate().map(member).collect(),
             balance,
             is_sticky,
             turn: AtomicU64::new(0),
@@ -94,7 +94,7 @@ impl<E> Pool<E> {
         loop {
             let at = self.pick(&candidates, want)?;
             // A probe's place may be gone since.
-            if let Some(lease) = candidates.get(at).and_then(|one| one.seat.admit(now)) {
+            if let Some(lease) = candidates.get(at).and_then(|one| one.member.admit(now)) {
                 return Some(lease);
             }
             candidates.remove(at);
@@ -109,13 +109,13 @@ impl<E> Pool<E> {
     /// refuse the key or do not know the model, or others are trying those that are slow to fail.
     #[must_use]
     pub fn choose_last(&self, want: &Want<'_, E>, now: Instant) -> Option<Lease<E>> {
-        let wanted = |seat: &&Arc<Seat<E>>| {
-            !want.passed.contains(&seat.number) && (want.takes)(&seat.endpoint)
+        let wanted = |member: &&Arc<Member<E>>| {
+            !want.passed.contains(&member.number) && (want.takes)(&member.endpoint)
         };
         let mut last: Vec<_> =
-            self.seats.iter().filter(wanted).filter(|seat| seat.can_be_last()).collect();
-        last.sort_by_key(|seat| (seat.place.priority, seat.in_flight()));
-        last.into_iter().find_map(|seat| seat.admit_last(now))
+            self.members.iter().filter(wanted).filter(|member| member.can_be_last()).collect();
+        last.sort_by_key(|member| (member.weighting.priority, member.in_flight()));
+        last.into_iter().find_map(|member| member.admit_last(now))
     }
 
     /// Whether [`Pool::choose`] would find one.
@@ -125,8 +125,8 @@ impl<E> Pool<E> {
     }
 
     /// All of them, in the order of the file.
-    pub(in crate::llm) fn seats(&self) -> &[Arc<Seat<E>>] {
-        &self.seats
+    pub(in crate::llm) fn members(&self) -> &[Arc<Member<E>>] {
+        &self.members
     }
 
     fn usable<'a>(
@@ -134,18 +134,17 @@ impl<E> Pool<E> {
         want: &'a Want<'_, E>,
         now: Instant,
     ) -> impl Iterator<Item = Candidate<'a, E>> {
-        let wanted = self
-            .seats
-            .iter()
-            .filter(|seat| !want.passed.contains(&seat.number) && (want.takes)(&seat.endpoint));
-        wanted.filter_map(move |seat| {
-            let offer = seat.offer(now);
+        let wanted = self.members.iter().filter(|member| {
+            !want.passed.contains(&member.number) && (want.takes)(&member.endpoint)
+        });
+        wanted.filter_map(move |member| {
+            let offer = member.offer(now);
             let fits = match offer {
                 Offer::Free | Offer::Probe => true,
                 Offer::Resting(_) => want.or_resting,
                 Offer::Nothing => false,
             };
-            fits.then_some(Candidate { seat, offer })
+            fits.then_some(Candidate { member, offer })
         })
     }
 
@@ -205,18 +204,18 @@ impl<E> Pool<E> {
     /// One that nobody knows is tried first, by one call at a time; and now and then one of the
     /// others, so that one that has become faster is found.
     fn fastest(&self, candidates: &[Candidate<'_, E>]) -> Option<usize> {
-        let is_known = |one: &Candidate<'_, E>| one.seat.first_token().is_some();
-        let idle = candidates.iter().position(|one| !is_known(one) && one.seat.in_flight() == 0);
+        let is_known = |one: &Candidate<'_, E>| one.member.first_token().is_some();
+        let idle = candidates.iter().position(|one| !is_known(one) && one.member.in_flight() == 0);
         if idle.is_some() {
             return idle;
         }
         let known = candidates.iter().enumerate().filter(|(_, one)| is_known(one));
-        let Some((at, best)) = known.min_by_key(|(_, one)| one.seat.first_token()) else {
+        let Some((at, best)) = known.min_by_key(|(_, one)| one.member.first_token()) else {
             return self.by_weight(candidates, |_| true);
         };
         let turn = self.calls.fetch_add(1, atomic::Ordering::Relaxed);
         if turn % EXPLORE == EXPLORE - 1 {
-            return self.by_weight(candidates, |one| one.seat.number != best.seat.number);
+            return self.by_weight(candidates, |one| one.member.number != best.member.number);
         }
         Some(at)
     }
@@ -224,7 +223,7 @@ impl<E> Pool<E> {
 
 /// An endpoint that can be used.
 struct Candidate<'a, E> {
-    seat: &'a Arc<Seat<E>>,
+    member: &'a Arc<Member<E>>,
     offer: Offer,
 }
 
@@ -236,17 +235,17 @@ impl<E> Candidate<'_, E> {
             Offer::Resting(until) => Some(until),
             Offer::Free | Offer::Probe | Offer::Nothing => None,
         };
-        (resting, self.seat.place.priority)
+        (resting, self.member.weighting.priority)
     }
 
     fn weight(&self) -> u64 {
-        u64::from(self.seat.place.weight)
+        u64::from(self.member.weighting.weight)
     }
 
     /// Compares the calls in flight per weight.
     fn busier_than(&self, other: &Self) -> Ordering {
         let load = |one: &Self, by: &Self| {
-            u128::try_from(one.seat.in_flight())
+            u128::try_from(one.member.in_flight())
                 .unwrap_or(u128::MAX)
                 .saturating_mul(by.weight().into())
         };
@@ -257,8 +256,9 @@ impl<E> Candidate<'_, E> {
     /// weight, and one that leaves or comes back moves no conversation but its own.
     fn pull(&self, affinity: u64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a fraction of 53 bits is fine enough")]
-        let point = ((hash(&(affinity, self.seat.hash)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-        -f64::from(self.seat.place.weight) / point.ln()
+        let point =
+            ((hash(&(affinity, self.member.hash)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        -f64::from(self.member.weighting.weight) / point.ln()
     }
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use super::{
     Endpoint,
-    balance::{Place, Pool},
+    balance::{Pool, Weighting},
     connections::Connections,
-    http::{Base, ClientKey, Clients, USUAL},
-    slot::{Record, Seat},
+    http::{Base, ClientKey, Clients, STANDARD},
+    slot::{Member, Record},
 };
 use crate::{
     config::{self, Config, LimitKind},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// An endpoint on its way into its model's pool.
-type Built = (String, Place, Endpoint, Option<Arc<Record>>);
+type Built = (String, Weighting, Endpoint, Option<Arc<Record>>);
 
 impl Llm {
     /// Builds the clients of every model. Reads `CHORUS_LOG_PAYLOADS` from the environment.
@@ -27,7 +27,7 @@ impl Llm {
     /// # Errors
     /// When a client cannot be built: a CA that is no certificate, a key that fits no header.
     pub fn new(config: &Config) -> Result<Self, LlmError> {
-        Self::build(config, logs_payloads(), USUAL, None)
+        Self::build(config, logs_payloads(), STANDARD, None)
     }
 
     /// The models of the next config. Whatever is reached as before keeps its connections and what
@@ -36,7 +36,7 @@ impl Llm {
     /// # Errors
     /// As [`Llm::new`].
     pub fn successor(&self, config: &Config) -> Result<Self, LlmError> {
-        Self::build(config, logs_payloads(), USUAL, Some(self))
+        Self::build(config, logs_payloads(), STANDARD, Some(self))
     }
 
     /// The same with clients that start from `base`.
@@ -83,8 +83,8 @@ fn endpoints(
     before: Option<&Arc<Model>>,
     mut client: impl FnMut(ClientKey) -> Result<Arc<Connections>, String>,
 ) -> Result<Vec<Built>, LlmError> {
-    let mut known: Vec<&Arc<Seat<Endpoint>>> =
-        before.map(|before| before.pool.seats().iter().collect()).unwrap_or_default();
+    let mut known: Vec<&Arc<Member<Endpoint>>> =
+        before.map(|before| before.pool.members().iter().collect()).unwrap_or_default();
     let build = |endpoint: &config::Endpoint| {
         let key = ClientKey {
             connect: config.timeouts.of_host(LimitKind::Connect, &endpoint.api_base),
@@ -98,16 +98,16 @@ fn endpoints(
             endpoint: Some(endpoint.authority()),
             message,
         })?;
-        let place = Place { weight: endpoint.weight, priority: endpoint.priority };
+        let weighting = Weighting { weight: endpoint.weight, priority: endpoint.priority };
         let mut built = Endpoint::new(Arc::clone(model), endpoint.clone(), client)?;
         // Each is taken once: the same address may stand there twice.
-        let same = known.iter().position(|seat| seat.endpoint.config.is_reached_like(endpoint));
-        let seat = same.map(|at| known.remove(at));
-        if let Some(seat) = seat {
-            built.follow(&seat.endpoint);
+        let same = known.iter().position(|member| member.endpoint.config.is_reached_like(endpoint));
+        let member = same.map(|at| known.remove(at));
+        if let Some(member) = member {
+            built.follow(&member.endpoint);
         }
-        let record = seat.map(|seat| Arc::clone(seat.record()));
-        Ok((endpoint.authority(), place, built, record))
+        let record = member.map(|member| Arc::clone(member.record()));
+        Ok((endpoint.authority(), weighting, built, record))
     };
     model.endpoints.iter().map(build).collect()
 }

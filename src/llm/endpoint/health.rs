@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Endpoint, balance::Want, breaker::Phase, slot::Seat};
+use super::{Endpoint, balance::Want, breaker::Phase, slot::Member};
 use crate::llm::{Llm, Model, call::retry::in_words};
 
 /// How a model is.
@@ -71,24 +71,24 @@ impl Model {
     }
 
     fn health(&self, clocks: (Instant, Timestamp)) -> ModelHealth {
-        let endpoints = self.pool.seats().iter().map(|seat| endpoint(seat, clocks)).collect();
+        let endpoints = self.pool.members().iter().map(|member| endpoint(member, clocks)).collect();
         ModelHealth { model: self.config.name.clone(), endpoints }
     }
 }
 
-fn endpoint(seat: &Seat<Endpoint>, clocks: (Instant, Timestamp)) -> EndpointHealth {
-    let standing = seat.standing(clocks.0);
+fn endpoint(member: &Member<Endpoint>, clocks: (Instant, Timestamp)) -> EndpointHealth {
+    let standing = member.standing(clocks.0);
     let of = |at: Instant| wall(at, clocks);
     EndpointHealth {
-        endpoint: seat.endpoint.name().to_owned(),
-        priority: seat.place.priority,
-        weight: seat.place.weight,
+        endpoint: member.endpoint.name().to_owned(),
+        priority: member.weighting.priority,
+        weight: member.weighting.weight,
         state: standing.phase,
         since: of(standing.since),
         why: standing.why,
-        in_flight: seat.in_flight(),
+        in_flight: member.in_flight(),
         consecutive_failures: standing.consecutive,
-        first_token_ms: seat.first_token().map(milliseconds),
+        first_token_ms: member.first_token().map(milliseconds),
         resting_until: standing.rest_until.map(of),
         rest: standing.asked.and_then(in_words),
         next_try: standing.next_try.map(of),

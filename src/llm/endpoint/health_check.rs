@@ -8,7 +8,7 @@ use futures::future::join_all;
 use reqwest::{Method, Request};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Endpoint, probe::learn_context, slot::Seat};
+use super::{Endpoint, probe::learn_context, slot::Member};
 use crate::llm::{Llm, protocol::all::wire};
 
 /// A list that has not begun to come by then does not count.
@@ -16,22 +16,22 @@ const LIST_WAIT: Duration = Duration::from_secs(10);
 
 impl Llm {
     /// Never ends. Nothing happens while every endpoint is in service.
-    pub(crate) async fn tend(&self) {
+    pub(crate) async fn check_health(&self) {
         if let Some(every) = self.probe_interval {
-            let seats = self.models.values().flat_map(|model| model.pool.seats());
-            join_all(seats.map(|seat| tend(seat, every, list))).await;
+            let members = self.models.values().flat_map(|model| model.pool.members());
+            join_all(members.map(|member| check_health(member, every, list))).await;
         }
         pending().await
     }
 }
 
 /// Whether somebody looks after a seat, for as long as this is held.
-struct Watch<'a, E>(&'a Seat<E>);
+struct Watch<'a, E>(&'a Member<E>);
 
 impl<'a, E> Watch<'a, E> {
-    fn begin(seat: &'a Seat<E>) -> Self {
-        seat.set_watched(true, Instant::now());
-        Self(seat)
+    fn begin(member: &'a Member<E>) -> Self {
+        member.set_watched(true, Instant::now());
+        Self(member)
     }
 }
 
@@ -42,16 +42,16 @@ impl<E> Drop for Watch<'_, E> {
 }
 
 /// Looks after one endpoint: `list` says whether it is well.
-async fn tend<E>(seat: &Seat<E>, every: Duration, list: impl AsyncFn(&E) -> bool) {
-    let _watch = Watch::begin(seat);
+async fn check_health<E>(member: &Member<E>, every: Duration, list: impl AsyncFn(&E) -> bool) {
+    let _watch = Watch::begin(member);
     loop {
-        seat.leaves().await;
+        member.leaves().await;
         // Counted from when it left: this future may be a new one, after a reload.
-        let next = seat.next_listing().unwrap_or_else(|| Instant::now() + every);
+        let next = member.next_listing().unwrap_or_else(|| Instant::now() + every);
         sleep_until(next).await;
-        if seat.is_out() {
-            let is_well = list(&seat.endpoint).await;
-            seat.listed(is_well, Instant::now());
+        if member.is_out() {
+            let is_well = list(&member.endpoint).await;
+            member.listed(is_well, Instant::now());
         }
     }
 }
@@ -105,7 +105,7 @@ mod tests {
     use crate::{
         config::Health,
         llm::endpoint::{
-            balance::Place,
+            balance::Weighting,
             breaker::{Phase, Report},
             slot::Name,
         },
@@ -113,18 +113,18 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn seat(rules: Health) -> Arc<Seat<()>> {
+    fn member(rules: Health) -> Arc<Member<()>> {
         let name = Name { model: "m".to_owned(), endpoint: "e.example".to_owned() };
-        Arc::new(Seat::new(0, name, Place { weight: 1, priority: 1 }, (), (rules, None)))
+        Arc::new(Member::new(0, name, Weighting { weight: 1, priority: 1 }, (), (rules, None)))
     }
 
-    fn leave(seat: &Arc<Seat<()>>, report: Report) {
-        seat.admit(Instant::now()).expect("it is in service").report(report, None);
+    fn leave(member: &Arc<Member<()>>, report: Report) {
+        member.admit(Instant::now()).expect("it is in service").report(report, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_is_asked_while_it_is_out_and_only_then() {
-        let seat = seat(Health { failure_threshold: 1, ..Health::default() });
+        let member = member(Health { failure_threshold: 1, ..Health::default() });
         let (asked, well) = (RefCell::new(Vec::new()), Cell::new(false));
         let start = Instant::now();
         let list = async |(): &()| {
@@ -134,30 +134,30 @@ mod tests {
         let story = async {
             sleep(SECOND * 100).await;
             assert!(asked.borrow().is_empty(), "nothing is out");
-            leave(&seat, Report::Failed { code: "connect_error", rest: None });
-            let next = seat.standing(Instant::now()).next_try;
+            leave(&member, Report::Failed { code: "connect_error", rest: None });
+            let next = member.standing(Instant::now()).next_try;
             assert_eq!(next, Some(Instant::now() + SECOND * 15));
             sleep(SECOND * 35).await;
             assert_eq!(*asked.borrow(), [115, 130]);
             well.set(true);
             sleep(SECOND * 65).await;
             assert_eq!(*asked.borrow(), [115, 130, 145]);
-            assert_eq!(seat.standing(Instant::now()).phase, Phase::Closed);
+            assert_eq!(member.standing(Instant::now()).phase, Phase::Closed);
             well.set(false);
-            leave(&seat, Report::Unusable { code: "upstream_unauthorized" });
+            leave(&member, Report::Unusable { code: "upstream_unauthorized" });
             sleep(SECOND * 16).await;
             assert_eq!(*asked.borrow(), [115, 130, 145, 215], "and again the next time");
         };
         tokio::select! {
-            () = tend(&seat, SECOND * 15, list) => {}
+            () = check_health(&member, SECOND * 15, list) => {}
             () = story => {}
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_over_does_not_begin_to_wait_anew() {
-        let seat = seat(Health { failure_threshold: 1, ..Health::default() });
-        leave(&seat, Report::Failed { code: "connect_error", rest: None });
+        let member = member(Health { failure_threshold: 1, ..Health::default() });
+        leave(&member, Report::Failed { code: "connect_error", rest: None });
         let (asked, start) = (RefCell::new(Vec::new()), Instant::now());
         let list = async |(): &()| {
             asked.borrow_mut().push(start.elapsed().as_secs());
@@ -165,18 +165,19 @@ mod tests {
         };
         // A reload every six seconds.
         for _ in 0..8 {
-            assert!(timeout(SECOND * 6, tend(&seat, SECOND * 15, list)).await.is_err());
+            assert!(timeout(SECOND * 6, check_health(&member, SECOND * 15, list)).await.is_err());
         }
         assert_eq!(*asked.borrow(), [15, 30, 45]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_looks_after_it_decides_who_may_try() {
-        let seat = seat(Health { failure_threshold: 1, ..Health::default() });
-        leave(&seat, Report::Unusable { code: "upstream_not_found" });
-        let next = || seat.standing(Instant::now()).next_try.map(|at| at - Instant::now());
+        let member = member(Health { failure_threshold: 1, ..Health::default() });
+        leave(&member, Report::Unusable { code: "upstream_not_found" });
+        let next = || member.standing(Instant::now()).next_try.map(|at| at - Instant::now());
         assert_eq!(next(), Some(SECOND * 30), "a call, since nobody asks for the list");
-        let looked_after = timeout(SECOND * 16, tend(&seat, SECOND * 15, async |(): &()| false));
+        let looked_after =
+            timeout(SECOND * 16, check_health(&member, SECOND * 15, async |(): &()| false));
         assert!(looked_after.await.is_err(), "it never ends by itself");
         assert_eq!(next(), Some(SECOND * 14), "a call again");
     }

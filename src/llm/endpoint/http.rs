@@ -18,7 +18,7 @@ pub(super) const USER_AGENT: &str = concat!("chorus/", env!("CARGO_PKG_VERSION")
 pub(super) type Base = fn() -> ClientBuilder;
 
 /// What they are built from outside tests.
-pub(super) const USUAL: Base = ClientBuilder::new;
+pub(super) const STANDARD: Base = ClientBuilder::new;
 
 /// What makes two models need different clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -14,7 +14,7 @@ use reqwest::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{Endpoint, activity::Warmth, http};
+use super::{Endpoint, activity::Activity, http};
 use crate::{
     config::Transport,
     llm::{Llm, Model, protocol::all::wire},
@@ -44,21 +44,21 @@ async fn keep_warm(models: impl IntoIterator<Item = &Arc<Model>>, transport: &Tr
     // Early enough for a slow answer to come before the pool closes the connection.
     let every = transport.idle * 2 / 3;
     let wanted = models.into_iter().filter(|model| model.config.warm_up);
-    let seats = wanted.flat_map(|model| model.pool.seats());
-    let endpoints: Vec<&Endpoint> = seats.map(|seat| &seat.endpoint).collect();
-    let each = endpoints.into_iter().map(|one| tend(&one.warmth, every, || warm(one)));
+    let members = wanted.flat_map(|model| model.pool.members());
+    let endpoints: Vec<&Endpoint> = members.map(|member| &member.endpoint).collect();
+    let each = endpoints.into_iter().map(|one| keep_busy(&one.activity, every, || touch(one)));
     join_all(each).await;
 }
 
 /// Warms whenever it is time to. A failure is not tried again sooner.
-async fn tend<F>(warmth: &Warmth, every: Duration, warm: impl Fn() -> F)
+async fn keep_busy<F>(activity: &Activity, every: Duration, touch: impl Fn() -> F)
 where
     F: Future<Output = ()>,
 {
     loop {
-        let rest = warmth.rest(every);
+        let rest = activity.rest(every);
         if rest.is_zero() {
-            warm().await;
+            touch().await;
             sleep(every).await;
         } else {
             sleep(rest).await;
@@ -67,7 +67,7 @@ where
 }
 
 /// Opens a connection or uses the one that is open, and has the model loaded where that is known.
-async fn warm(endpoint: &Endpoint) {
+async fn touch(endpoint: &Endpoint) {
     let (model, base) = (endpoint.model(), &endpoint.config.api_base);
     let wire = wire(model.protocol);
     if let Some(url) = wire.model_list(base, model) {
@@ -84,7 +84,7 @@ async fn warm(endpoint: &Endpoint) {
 
 /// Sends a request and reads the answer to its end, whatever it says: the connection is the point.
 async fn ask(endpoint: &Endpoint, request: RequestBuilder, wait: Duration) {
-    let using = endpoint.warmth.begin();
+    let using = endpoint.activity.begin();
     let asking = async {
         let mut response = request.send().await?;
         let mut left = ANSWER_LIMIT;
@@ -117,11 +117,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Tends for so long, while calls come and go; how often it warmed, and at which seconds.
-    async fn tended(fails: bool, calls: impl AsyncFnOnce(&Arc<Warmth>)) -> Vec<u64> {
-        let (warmth, began) = (Arc::new(Warmth::default()), Instant::now());
+    async fn calls_made(fails: bool, calls: impl AsyncFnOnce(&Arc<Activity>)) -> Vec<u64> {
+        let (activity, began) = (Arc::new(Activity::default()), Instant::now());
         let warmed = Cell::new(Vec::new());
-        let warm = || async {
-            let using = warmth.begin();
+        let touch = || async {
+            let using = activity.begin();
             sleep(SECOND).await;
             if !fails {
                 using.kept();
@@ -131,8 +131,8 @@ mod tests {
             warmed.set(times);
         };
         tokio::select! {
-            () = tend(&warmth, SECOND * 60, warm) => {}
-            () = calls(&warmth) => {}
+            () = keep_busy(&activity, SECOND * 60, touch) => {}
+            () = calls(&activity) => {}
         }
         warmed.into_inner()
     }
@@ -140,41 +140,41 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_endpoint_is_warmed_at_the_start_and_before_it_grows_cold() {
         for fails in [false, true] {
-            let times = tended(fails, async |_| sleep(SECOND * 200).await).await;
+            let times = calls_made(fails, async |_| sleep(SECOND * 200).await).await;
             assert_eq!(times, [1, 62, 123, 184], "{fails}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_keep_it_warm_themselves() {
-        let busy = async |warmth: &Arc<Warmth>| {
+        let busy = async |activity: &Arc<Activity>| {
             for _ in 0..20 {
                 sleep(SECOND * 25).await;
-                warmth.begin().kept();
+                activity.begin().kept();
             }
             // The last one was at 500.
             sleep(SECOND * 70).await;
         };
-        assert_eq!(tended(false, busy).await, [1, 561]);
+        assert_eq!(calls_made(false, busy).await, [1, 561]);
         // One long call is use too; only its end counts as a connection that is there.
-        let long = async |warmth: &Arc<Warmth>| {
+        let long = async |activity: &Arc<Activity>| {
             sleep(SECOND * 30).await;
-            let using = warmth.begin();
+            let using = activity.begin();
             sleep(SECOND * 300).await;
             using.kept();
             drop(using);
             sleep(SECOND * 65).await;
         };
-        assert_eq!(tended(false, long).await, [1, 391]);
+        assert_eq!(calls_made(false, long).await, [1, 391]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_was_broken_off_leaves_no_warmth() {
-        let broken = async |warmth: &Arc<Warmth>| {
+    async fn a_call_that_was_broken_off_counts_as_no_activity() {
+        let broken = async |activity: &Arc<Activity>| {
             sleep(SECOND * 30).await;
-            drop(warmth.begin());
+            drop(activity.begin());
             sleep(SECOND * 40).await;
         };
-        assert_eq!(tended(false, broken).await, [1, 62]);
+        assert_eq!(calls_made(false, broken).await, [1, 62]);
     }
 }

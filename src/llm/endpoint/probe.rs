@@ -45,16 +45,16 @@ impl Llm {
     /// How many endpoints all models have together.
     #[must_use]
     pub fn endpoint_count(&self) -> usize {
-        self.models.values().map(|model| model.pool.seats().len()).sum()
+        self.models.values().map(|model| model.pool.members().len()).sum()
     }
 
     /// Asks every endpoint of every model, side by side, through the clients that calls use: with
     /// their proxies, trust and headers. `limit` is each endpoint's. Gives what was found as it is
     /// found, with the endpoint's number in the order of the config. Dropping it ends all.
     pub fn probe(&self, limit: Duration, spend: Spend) -> impl Stream<Item = (usize, Probed)> + '_ {
-        let seats = self.models.values().flat_map(|model| model.pool.seats());
-        let asked = seats.enumerate().map(move |(number, seat)| async move {
-            (number, probe(&seat.endpoint, limit, spend).await)
+        let members = self.models.values().flat_map(|model| model.pool.members());
+        let asked = members.enumerate().map(move |(number, member)| async move {
+            (number, probe(&member.endpoint, limit, spend).await)
         });
         stream::iter(asked).buffer_unordered(AT_ONCE)
     }
@@ -85,12 +85,12 @@ async fn probe(endpoint: &Endpoint, limit: Duration, spend: Spend) -> Probed {
             Some(Failure::new(LlmErrorKind::Timeout, words))
         }
     };
-    let told = |failure: Failure| names::printable(&failure.into_error(endpoint, &[]).message);
-    found.problem = failure.map(told);
+    let described = |failure: Failure| names::printable(&failure.into_error(endpoint, &[]).message);
+    found.problem = failure.map(described);
     if spend == Spend::OneToken && found.reachable && found.problem.is_none() {
         found.problem = match timeout(limit, call(endpoint, &mut found.gateway)).await {
             Ok(Ok(())) => None,
-            Ok(Err(failure)) => Some(format!("a real call failed: {}", told(failure))),
+            Ok(Err(failure)) => Some(format!("a real call failed: {}", described(failure))),
             Err(_) => Some(format!("a real call got no answer in {} s", limit.as_secs_f64())),
         };
     }

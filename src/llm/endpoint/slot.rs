@@ -16,7 +16,7 @@ use crate::{config::Health, llm::protocol::hash::hash};
 
 /// What an endpoint's share of the calls is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Weighting {
     /// Its share among the endpoints of its priority; at least 1.
     pub weight: u32,
     /// Used only when all endpoints of a lower number are out.
@@ -33,9 +33,9 @@ pub(super) struct Name {
 
 /// An endpoint in its pool.
 #[derive(Debug)]
-pub(in crate::llm) struct Seat<E> {
+pub(in crate::llm) struct Member<E> {
     pub(in crate::llm) number: usize,
-    pub(super) place: Place,
+    pub(super) weighting: Weighting,
     name: Name,
     /// Its name as a number, for choices that stay.
     pub(super) hash: u64,
@@ -74,12 +74,12 @@ impl Record {
     }
 }
 
-impl<E> Seat<E> {
+impl<E> Member<E> {
     /// A seat that begins with what its `record` knows, under these rules.
     pub(super) fn new(
         number: usize,
         name: Name,
-        place: Place,
+        weighting: Weighting,
         endpoint: E,
         (rules, record): (Health, Option<Arc<Record>>),
     ) -> Self {
@@ -88,7 +88,7 @@ impl<E> Seat<E> {
         record.breaker().set_rules(rules, now);
         Self {
             number,
-            place: Place { weight: place.weight.max(1), ..place },
+            weighting: Weighting { weight: weighting.weight.max(1), ..weighting },
             // Two endpoints may share a host and differ by path or key.
             hash: hash(&(&name, number)),
             name,
@@ -129,7 +129,7 @@ impl<E> Seat<E> {
 
     fn lease(self: &Arc<Self>, ticket: Ticket) -> Lease<E> {
         self.record.in_flight.fetch_add(1, Ordering::Relaxed);
-        Lease { seat: Arc::clone(self), ticket, is_settled: false }
+        Lease { member: Arc::clone(self), ticket, is_settled: false }
     }
 
     /// Calls it is answering now.
@@ -197,13 +197,13 @@ impl<E> Seat<E> {
         let standing = (was_out != is_out).then(|| breaker.standing(now));
         drop(breaker);
         if let Some(standing) = standing {
-            self.tell(standing, now);
+            self.log(standing, now);
         }
         result
     }
 
     /// It went out of service, or came back.
-    fn tell(&self, standing: Standing, now: Instant) {
+    fn log(&self, standing: Standing, now: Instant) {
         let Name { model, endpoint } = &self.name;
         let Some(code) = standing.why else {
             tracing::info!(model, endpoint, "an endpoint is in service again");
@@ -225,7 +225,7 @@ impl<E> Seat<E> {
 /// nothing of the endpoint.
 #[derive(Debug)]
 pub struct Lease<E> {
-    seat: Arc<Seat<E>>,
+    member: Arc<Member<E>>,
     ticket: Ticket,
     is_settled: bool,
 }
@@ -234,13 +234,13 @@ impl<E> Lease<E> {
     /// The endpoint.
     #[must_use]
     pub fn endpoint(&self) -> &E {
-        &self.seat.endpoint
+        &self.member.endpoint
     }
 
     /// Its number in the order of the file.
     #[must_use]
     pub fn number(&self) -> usize {
-        self.seat.number
+        self.member.number
     }
 
     /// Whether this call decides if the endpoint is back.
@@ -253,7 +253,7 @@ impl<E> Lease<E> {
     pub fn spoke(&mut self) {
         if !self.is_settled && !self.ticket.is_plain() {
             let (ticket, now) = (&mut self.ticket, Instant::now());
-            self.seat.change(now, |breaker| breaker.spoke(ticket, now));
+            self.member.change(now, |breaker| breaker.spoke(ticket, now));
         }
     }
 
@@ -268,10 +268,10 @@ impl<E> Lease<E> {
         if !self.settle() {
             return;
         }
-        let (seat, ticket, now) = (&self.seat, &self.ticket, Instant::now());
-        seat.change(now, |breaker| breaker.report_of(ticket, report, cause, now));
+        let (member, ticket, now) = (&self.member, &self.ticket, Instant::now());
+        member.change(now, |breaker| breaker.report_of(ticket, report, cause, now));
         if let Some(time) = first_token {
-            seat.measured(time);
+            member.measured(time);
         }
     }
 
@@ -281,7 +281,7 @@ impl<E> Lease<E> {
             return false;
         }
         self.is_settled = true;
-        self.seat.record.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.member.record.in_flight.fetch_sub(1, Ordering::Relaxed);
         true
     }
 }
@@ -290,7 +290,7 @@ impl<E> Drop for Lease<E> {
     fn drop(&mut self) {
         if self.settle() {
             let ticket = &self.ticket;
-            self.seat.change(Instant::now(), |breaker| breaker.release(ticket));
+            self.member.change(Instant::now(), |breaker| breaker.release(ticket));
         }
     }
 }

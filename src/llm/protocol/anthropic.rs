@@ -17,7 +17,7 @@ use super::{
     body::Body,
     object,
     parameter::{Field, Parameter, field},
-    piece::{Piece, Tell},
+    piece::{Emit, Piece},
     prompt::{self, Turn, Turns},
     put_secret,
     repair::STOP_WORDS,
@@ -108,8 +108,8 @@ impl Wire for Anthropic {
         ask.temperature().map(|value| value.min(MAX_TEMPERATURE))
     }
 
-    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
-        fast::read(frame, tell)
+    fn fast_path<'f>(&self, frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
+        fast::read(frame, emit)
     }
 
     fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {

@@ -162,9 +162,9 @@ impl Ask<'_> {
         let form = self.form();
         let own = self.call.format != OutputFormat::Text
             || self.call.appendix.is_some()
-            || self.must_be_told_to_call()
+            || self.needs_call_instruction()
             || shape::is_refused(self.refused)
-            || !self.may_send(Parameter::StandInSignature)
+            || !self.may_send(Parameter::PlaceholderSignature)
             || (self.returns_anything()
                 && self.call.messages.iter().any(|one| one.extras.is_some()));
         let messages = &self.call.messages;
@@ -238,7 +238,7 @@ impl Ask<'_> {
     }
 
     /// Whether a tool call is demanded of a protocol that has no word for it.
-    fn must_be_told_to_call(&self) -> bool {
+    fn needs_call_instruction(&self) -> bool {
         self.lacks(Feature::ToolChoice)
             && matches!(self.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
             && !self.tools().is_empty()
@@ -260,7 +260,7 @@ impl Ask<'_> {
             let role = if late { Role::System } else { Role::User };
             prompt::append(&mut messages, role, appendix);
         }
-        if self.must_be_told_to_call() {
+        if self.needs_call_instruction() {
             prompt::add_to_system(&mut messages, prompt::CALL_A_TOOL);
         }
         if let Some(instruction) = self.instruction(&messages) {

@@ -13,9 +13,9 @@ use super::conversation::{Written, WrittenField};
 use crate::{llm::redact::shape, types::JsonSchema};
 
 /// Of the fields beside a conversation.
-const USUAL_BYTES: usize = 512;
+const TYPICAL_BYTES: usize = 512;
 /// Most requests have no more fields.
-const USUAL_FIELDS: usize = 8;
+const TYPICAL_FIELDS: usize = 8;
 
 /// Fields in their order on the wire. As a map it holds null in the place of what is spliced in.
 #[derive(Default)]
@@ -40,7 +40,7 @@ pub(in crate::llm) enum Content<'a> {
 impl Body {
     /// Without fields, with room for them.
     pub(in crate::llm) fn new() -> Self {
-        Self { fields: Map::with_capacity(USUAL_FIELDS), ..Self::default() }
+        Self { fields: Map::with_capacity(TYPICAL_FIELDS), ..Self::default() }
     }
 
     /// Puts a schema, which is shared and written already, in the place of what `path` leads to.
@@ -83,7 +83,7 @@ impl Body {
         let spliced = self.spliced.iter().flat_map(|written| written.iter());
         let schema = self.schema.iter().map(|(_, schema)| schema.text().len());
         let written = spliced.map(|field| field.raw.get().len()).chain(schema);
-        written.sum::<usize>().saturating_add(USUAL_BYTES)
+        written.sum::<usize>().saturating_add(TYPICAL_BYTES)
     }
 
     /// As an upstream reads it.

@@ -143,7 +143,7 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
         || is_named("object")
         || get_path(value, "0/error").is_some()
         || (is_named("type") && !is_part(value))
-        || tells_failure(value, 0)
+        || reports_failure(value, 0)
     {
         return Some(value);
     }
@@ -225,7 +225,7 @@ pub(super) fn is_filled(value: &Value) -> bool {
 
 /// Whether a frame has a bad code, or words that tell of trouble where an answer should stand, or a
 /// field that is an error by its name: AWS's `throttlingException`, Tencent's `Response.Error`.
-fn tells_failure(value: &Value, depth: usize) -> bool {
+fn reports_failure(value: &Value, depth: usize) -> bool {
     let Value::Object(fields) = value else { return false };
     // MiniMax has its codes beside whatever the frame says.
     let base = value.get("base_resp").and_then(|base| base.get("status_code"));
@@ -253,7 +253,7 @@ fn tells_failure(value: &Value, depth: usize) -> bool {
         Tone::Calm => false,
     });
     let in_depth = || {
-        let is_deeper = |inner: &Value| holds_error(inner) || tells_failure(inner, depth + 1);
+        let is_deeper = |inner: &Value| holds_error(inner) || reports_failure(inner, depth + 1);
         let is_looked_at = |name: &str, inner: &Value| {
             inner.is_object() && !REMARKS.contains(&folded(name).as_str())
         };

@@ -17,7 +17,7 @@ use super::{
     lookup::get_path,
     names,
     parameter::{Field, Parameter, field},
-    piece::{Piece, Tell},
+    piece::{Emit, Piece},
     prompt::{self, Turn, Turns},
     put_secret,
     repair::STOP_WORDS,
@@ -39,7 +39,7 @@ const VERSION: &str = "v1beta";
 const MOST_STOPS: usize = 5;
 /// Stands for the signature of a call that this model did not make, or made before a restart: newer
 /// models refuse a first call of a turn without any, and take this one instead.
-const STAND_IN: &str = "skip_thought_signature_validator";
+const PLACEHOLDER: &str = "skip_thought_signature_validator";
 
 /// The path of a model: `models/gemini-2.5-pro`. `tunedModels/mine` is one already.
 fn full_name(name: &str) -> String {
@@ -101,8 +101,8 @@ impl Wire for Gemini {
 
     fn conversation(&self, ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
         let Turns { system, turns } = prompt::turns(messages);
-        let stand_in = ask.may_send(Parameter::StandInSignature);
-        let contents = turns.iter().map(|turn| content(turn, stand_in)).collect();
+        let sends_placeholder = ask.may_send(Parameter::PlaceholderSignature);
+        let contents = turns.iter().map(|turn| content(turn, sends_placeholder)).collect();
         let mut fields = Map::new();
         fields.insert("contents".into(), contents);
         if !system.is_empty() {
@@ -111,8 +111,8 @@ impl Wire for Gemini {
         fields
     }
 
-    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
-        fast::read(frame, tell)
+    fn fast_path<'f>(&self, frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
+        fast::read(frame, emit)
     }
 
     fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {
@@ -177,7 +177,7 @@ const FIELDS: [Field; 12] = [
         Parameter::ToolChoice,
         &["tool_config", "function_calling_config", "tool_choice"],
     ),
-    field("/contents", Parameter::StandInSignature, &["thought_signature"]),
+    field("/contents", Parameter::PlaceholderSignature, &["thought_signature"]),
 ];
 
 /// The body of a request.
@@ -295,15 +295,15 @@ fn tool(tool: &ToolDefinition) -> Value {
     fields.into()
 }
 
-fn content(turn: &Turn, stand_in: bool) -> Value {
+fn content(turn: &Turn, sends_placeholder: bool) -> Value {
     let mut parts: Vec<Value> = turn.messages.iter().flat_map(self::parts).collect();
     // Of several calls in one turn only the first is signed.
     let mut calls = parts.iter_mut().filter_map(Value::as_object_mut);
     if let Some(first) = calls.find(|part| part.contains_key("functionCall"))
-        && stand_in
+        && sends_placeholder
         && first.shift_remove(UNKNOWN).is_some()
     {
-        first.insert(SIGNATURE.into(), STAND_IN.into());
+        first.insert(SIGNATURE.into(), PLACEHOLDER.into());
     }
     for part in parts.iter_mut().filter_map(Value::as_object_mut) {
         part.shift_remove(UNKNOWN);

@@ -21,7 +21,7 @@ use super::{
     lookup::get_path,
     names, openai,
     parameter::{Field, Parameter, field},
-    piece::{Piece, Tell, ToolPiece, call_id},
+    piece::{Emit, Piece, ToolPiece, call_id},
     prompt,
     repair::STOP_WORDS,
     upstream_error::Refusal,
@@ -80,8 +80,8 @@ impl Wire for Ollama {
         "thinking"
     }
 
-    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
-        fast::read(frame, tell)
+    fn fast_path<'f>(&self, frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
+        fast::read(frame, emit)
     }
 
     fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {

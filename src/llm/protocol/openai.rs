@@ -21,7 +21,7 @@ use super::{
     lookup::get_path,
     object,
     parameter::{Field, Parameter},
-    piece::{Piece, Tell},
+    piece::{Emit, Piece},
     prompt,
     tool_schema::list_unions,
     upstream_error::Refusal,
@@ -79,8 +79,8 @@ impl Wire for OpenAi {
         said.and_then(state::thoughts_field).unwrap_or_default()
     }
 
-    fn usual<'f>(&self, frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
-        fast::read(frame, tell)
+    fn fast_path<'f>(&self, frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
+        fast::read(frame, emit)
     }
 
     fn pieces<'v>(&self, value: &'v Value) -> Result<Vec<Piece<'v>>, Refusal> {

@@ -44,7 +44,7 @@ pub(in crate::llm) enum Parameter {
     /// Tools: left out when none may be called, else the call fails.
     Tools,
     /// What stands for the signature of a tool call that this model did not sign.
-    StandInSignature,
+    PlaceholderSignature,
     /// What the model left on its turns (`reasoning_content` and its like).
     TurnState,
     /// Turns of a shape that the model's template does not take; see [`super::shape`].

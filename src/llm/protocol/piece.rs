@@ -51,4 +51,4 @@ pub(in crate::llm) fn call_id() -> String {
 }
 
 /// Takes what a frame says, piece by piece.
-pub(super) type Tell<'t, 'f> = dyn FnMut(Piece<'f>) + 't;
+pub(super) type Emit<'t, 'f> = dyn FnMut(Piece<'f>) + 't;

@@ -78,12 +78,12 @@ pub(super) fn flatten(message: &mut Message) {
 /// The calls whose ids are not among these.
 fn flatten_calls(message: &mut Message, kept: &[String]) {
     let calls = std::mem::take(&mut message.tool_calls);
-    let (kept, told) = calls.into_iter().partition(|call| kept.contains(&call.id));
+    let (kept, dropped) = calls.into_iter().partition(|call| kept.contains(&call.id));
     message.tool_calls = kept;
-    if !told.is_empty() {
+    if !dropped.is_empty() {
         message.parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
         forget_places(message);
-        message.parts.extend(told.into_iter().map(|call: ToolCall| {
+        message.parts.extend(dropped.into_iter().map(|call: ToolCall| {
             Part::Text(format!("[called the tool {} with {}]", call.name, call.arguments))
         }));
     }

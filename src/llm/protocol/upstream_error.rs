@@ -267,7 +267,7 @@ impl Refusal {
     }
 
     fn summary(&self, kind: LlmErrorKind) -> String {
-        let status = self.told_status();
+        let status = self.status_text();
         match kind {
             LlmErrorKind::Connect => format!("the proxy refused the request ({status})"),
             // A 403 may be about where we are, or about what was asked.
@@ -298,7 +298,7 @@ impl Refusal {
     }
 
     /// The status for people: both, where one hides the other.
-    fn told_status(&self) -> String {
+    fn status_text(&self) -> String {
         match self.meant_status() {
             meant if self.is_hidden() => format!("{meant}, sent as {}", self.status),
             meant => meant.to_string(),

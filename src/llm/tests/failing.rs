@@ -219,7 +219,7 @@ async fn a_broken_connection_is_no_end() {
 }
 
 #[tokio::test]
-async fn no_connection_is_told() {
+async fn no_connection_is_reported() {
     let model = llm_model(model(Protocol::OpenAi, "http://127.0.0.1:1/v1"));
     let got = outcome(model.call(call("q"))).await;
     assert_eq!((got.kind(), got.attempts.len()), (LlmErrorKind::Connect, 3));

@@ -31,6 +31,6 @@ async fn who_had_little_time_is_not_called_slow() {
     let body = serde_json::Map::new();
     let error = model.forward(Passthrough::Embeddings, body, limit, 0).await.expect_err("no time");
     assert_eq!(error.kind, LlmErrorKind::Timeout);
-    let standing = model.pool.seats()[0].standing(tokio::time::Instant::now());
+    let standing = model.pool.members()[0].standing(tokio::time::Instant::now());
     assert_eq!(standing.consecutive, 1, "the first failure alone counts");
 }

@@ -18,7 +18,7 @@ impl std::io::Write for Captured {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_leaves_and_comes_back_is_told_once_each() {
+async fn an_endpoint_that_leaves_and_comes_back_is_logged_once_each() {
     let captured = Captured::default();
     let writer = captured.clone();
     let subscriber =
@@ -30,7 +30,7 @@ async fn an_endpoint_that_leaves_and_comes_back_is_told_once_each() {
     for _ in 0..3 {
         outcome(model.call(call("q"))).await;
     }
-    model.pool.seats()[0].listed(true, tokio::time::Instant::now());
+    model.pool.members()[0].listed(true, tokio::time::Instant::now());
     drop(guard);
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     let host = upstream.base().replace("http://", "");

@@ -20,11 +20,11 @@ fn over(upstreams: &[&Upstream]) -> Arc<Model> {
 }
 
 fn phase(model: &Model, number: usize) -> Phase {
-    model.pool.seats()[number].standing(tokio::time::Instant::now()).phase
+    model.pool.members()[number].standing(tokio::time::Instant::now()).phase
 }
 
 fn failures(model: &Model, number: usize) -> u32 {
-    model.pool.seats()[number].standing(tokio::time::Instant::now()).consecutive
+    model.pool.members()[number].standing(tokio::time::Instant::now()).consecutive
 }
 
 #[tokio::test]
@@ -138,14 +138,14 @@ async fn who_had_little_time_is_not_called_slow() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_tells_nothing() {
+async fn what_is_dropped_reports_nothing() {
     let one = Upstream::start(vec![Reply::hang()]).await;
     let model = over(&[&one]);
     let mut stream = model.call(call("q"));
     assert!(matches!(stream.next().await, Some(Ok(CallEvent::Started { endpoint: 0, .. }))));
-    assert_eq!(model.pool.seats()[0].in_flight(), 1);
+    assert_eq!(model.pool.members()[0].in_flight(), 1);
     drop(stream);
-    assert_eq!((model.pool.seats()[0].in_flight(), failures(&model, 0)), (0, 0));
+    assert_eq!((model.pool.members()[0].in_flight(), failures(&model, 0)), (0, 0));
 }
 
 /// A long answer, or a client that reads slowly, must not keep everybody else out.
@@ -167,7 +167,7 @@ async fn the_first_words_of_a_probe_put_an_endpoint_in_service_again() {
     assert!(matches!(probe.next().await, Some(Ok(CallEvent::Delta(_)))));
     assert_eq!(outcome(model.call(call("q"))).await.text, "one");
     drop(probe);
-    assert_eq!((phase(model, 0), model.pool.seats()[0].in_flight()), (Phase::Closed, 0));
+    assert_eq!((phase(model, 0), model.pool.members()[0].in_flight()), (Phase::Closed, 0));
 }
 
 #[tokio::test]

@@ -213,7 +213,7 @@ async fn ollama_streams_tool_calls_and_usage() {
 }
 
 /// How many deltas are told together when each chunk of a stream takes so long.
-async fn told_together(pause: Duration) -> Vec<usize> {
+async fn delivered_together(pause: Duration) -> Vec<usize> {
     let chunks = (0..40).map(|_| says("x")).chain([finish("stop"), DONE.to_owned()]);
     let chunks = futures::stream::iter(chunks).then(move |chunk| async move {
         match pause.is_zero() {
@@ -225,24 +225,24 @@ async fn told_together(pause: Duration) -> Vec<usize> {
     let response = hyper::http::Response::new(reqwest::Body::wrap_stream(chunks)).into();
     let answer = Answer::new(true, false);
     let mut exchange = Exchange::new(wire(Protocol::OpenAi), response, answer, Default::default());
-    let mut told = Vec::new();
+    let mut counts = Vec::new();
     while exchange.read_on().await.ok().expect("a complete answer") {
-        told.push(std::iter::from_fn(|| exchange.next_delta()).count());
+        counts.push(std::iter::from_fn(|| exchange.next_delta()).count());
     }
-    told
+    counts
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_in_a_rush_is_told_together_and_nothing_else_waits() {
-    let told = told_together(Duration::ZERO).await;
+async fn what_comes_in_a_rush_is_delivered_together_and_nothing_else_waits() {
+    let counts = delivered_together(Duration::ZERO).await;
     assert_eq!(
-        (told.first(), told.iter().sum()),
+        (counts.first(), counts.iter().sum()),
         (Some(&1), 40),
         "the first one waits for nothing"
     );
-    assert!(told.len() <= 8, "{told:?}");
+    assert!(counts.len() <= 8, "{counts:?}");
     let began = tokio::time::Instant::now();
     let pause = Duration::from_millis(5);
-    assert_eq!(told_together(pause).await, [1; 40]);
+    assert_eq!(delivered_together(pause).await, [1; 40]);
     assert_eq!(began.elapsed(), pause * 42);
 }

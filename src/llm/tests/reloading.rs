@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn phase(llm: &Llm, number: usize) -> Phase {
-    llm.model("m").unwrap().pool.seats()[number].standing(tokio::time::Instant::now()).phase
+    llm.model("m").unwrap().pool.members()[number].standing(tokio::time::Instant::now()).phase
 }
 
 async fn asked(llm: &Llm, call: Call) -> Outcome {
@@ -115,7 +115,7 @@ async fn permits_are_one_set_while_the_limit_is_the_same() {
     let mut old = before.model("m").unwrap().call(call("q"));
     while !matches!(old.next().await, Some(Ok(CallEvent::Delta(_)))) {}
     let next = before.successor(&limited(Some(1))).unwrap();
-    assert_eq!(next.model("m").unwrap().pool.seats()[0].in_flight(), 1, "the old call counts");
+    assert_eq!(next.model("m").unwrap().pool.members()[0].in_flight(), 1, "the old call counts");
     let mut waiting = next.model("m").unwrap().call(call("q"));
     let early = tokio::time::timeout(Duration::from_millis(50), waiting.next()).await;
     assert!(early.is_err(), "the old call has the permit");
@@ -150,9 +150,9 @@ async fn refusals_and_what_was_left_on_turns_are_remembered() {
     assert_eq!(new.states.of(7).map(|left| left.writer), Some(other));
     assert_eq!(new.writer, old.writer);
     // Who writes that it can do something wants it tried.
-    let told = config::Model { max_temperature: 1.5, ..plain(&upstream) };
-    let told = same.successor(&config_of(told)).unwrap();
-    assert_eq!(asked(&told, warm).await.text, "c");
+    let limited = config::Model { max_temperature: 1.5, ..plain(&upstream) };
+    let limited = same.successor(&config_of(limited)).unwrap();
+    assert_eq!(asked(&limited, warm).await.text, "c");
     assert_eq!(upstream.seen()[3].body["temperature"], 1.0);
 }
 

@@ -50,13 +50,13 @@ pub(super) const DETAILS: &str = "reasoning_details";
 /// A call, what came beside it for its model, and its fields that nobody knows.
 pub(super) type ReadCall = (ToolCall, Option<Map<String, Value>>, Map<String, Value>);
 
-/// The call at `index` of the message at `path`, which is number `seat`.
+/// The call at `index` of the message at `path`, which is number `position`.
 ///
 /// # Errors
 /// 400 when it names no function.
 pub(super) fn read_call(
     call: Parted<RawCall>,
-    seat: usize,
+    position: usize,
     index: usize,
     path: &str,
 ) -> Result<ReadCall, AppError> {
@@ -79,7 +79,7 @@ pub(super) fn read_call(
     let beside = (!beside.is_empty()).then_some(beside);
     // Ollama's clients send no ids, and OpenAI's upstreams want them.
     let id = call.id.filter(|id| !id.is_empty());
-    let id = id.unwrap_or_else(|| format!("call_{seat}_{index}"));
+    let id = id.unwrap_or_else(|| format!("call_{position}_{index}"));
     Ok((ToolCall { id, name, arguments: arguments_text(arguments) }, beside, rest))
 }
 

@@ -10,7 +10,7 @@ use crate::workflow::WorkflowExecutionDetails;
 #[derive(Debug, Serialize)]
 pub(in super::super) struct ErrorBody<'a> {
     #[serde(flatten)]
-    told: Told<'a>,
+    json: ErrorJson<'a>,
     /// Chorus' own: the record of the run that failed, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow: Option<&'a WorkflowExecutionDetails>,
@@ -21,7 +21,7 @@ pub(in super::super) struct ErrorBody<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Told<'a> {
+enum ErrorJson<'a> {
     OpenAi {
         error: OpenAiError<'a>,
     },
@@ -55,8 +55,8 @@ struct ScriptError {
 impl<'a> ErrorBody<'a> {
     fn of(error: &'a AppError, dialect: Dialect) -> Self {
         let (message, code) = (error.message(), error.code());
-        let told = match dialect {
-            Dialect::OpenAi => Told::OpenAi {
+        let json = match dialect {
+            Dialect::OpenAi => ErrorJson::OpenAi {
                 error: OpenAiError {
                     message,
                     kind: error.openai_type(),
@@ -64,15 +64,15 @@ impl<'a> ErrorBody<'a> {
                     code,
                 },
             },
-            Dialect::Script => Told::Script { error: ScriptError { message, code } },
-            Dialect::Ollama => Told::Ollama { error: message, code },
+            Dialect::Script => ErrorJson::Script { error: ScriptError { message, code } },
+            Dialect::Ollama => ErrorJson::Ollama { error: message, code },
         };
-        Self { told, workflow: error.record(), done: None }
+        Self { json, workflow: error.record(), done: None }
     }
 
     /// As the last object of a stream.
     pub(in super::super) fn in_a_stream(self) -> Self {
-        let done = matches!(self.told, Told::Ollama { .. }).then_some(true);
+        let done = matches!(self.json, ErrorJson::Ollama { .. }).then_some(true);
         Self { done, ..self }
     }
 }

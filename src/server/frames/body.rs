@@ -24,8 +24,8 @@ use tokio::{
 
 use super::{
     Encoder,
-    encode::{Flow, Step},
-    encoder::{Live, Told},
+    encode::{EventEncoder, Step},
+    encoder::{Live, RunEvent},
     write::Framing,
 };
 use crate::{
@@ -46,7 +46,7 @@ pub(super) enum Events {
     /// There is one: nearly always.
     One(BoxStream<'static, Event>),
     /// Several, each with its place.
-    All(SelectAll<BoxStream<'static, Told>>),
+    All(SelectAll<BoxStream<'static, RunEvent>>),
 }
 
 impl Events {
@@ -56,17 +56,17 @@ impl Events {
             Some(run) if runs.is_empty() => Self::One(run.events),
             last => {
                 let runs = runs.into_iter().chain(last).enumerate();
-                let told = runs.map(|(place, run)| run.events.map(move |event| (place, event)));
-                Self::All(told.map(StreamExt::boxed).collect())
+                let streams = runs.map(|(place, run)| run.events.map(move |event| (place, event)));
+                Self::All(streams.map(StreamExt::boxed).collect())
             }
         }
     }
 }
 
 impl Stream for Events {
-    type Item = Told;
+    type Item = RunEvent;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Told>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<RunEvent>> {
         match &mut *self {
             Self::One(events) => {
                 events.poll_next_unpin(context).map(|event| event.map(|event| (0, event)))
@@ -77,9 +77,9 @@ impl Stream for Events {
 }
 
 /// The body. It owns the runs: dropping it cancels every upstream call.
-pub(super) struct Telling<E> {
+pub(super) struct StreamBody<E> {
     events: Fuse<Events>,
-    flow: Flow<E>,
+    encoder: EventEncoder<E>,
     live: Live,
     stage: Stage,
     /// It ended with an error line of NDJSON, which has no end marker: some clients read on to the
@@ -99,22 +99,27 @@ pub(super) struct Telling<E> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// There is more to come.
-    Telling,
+    Sending,
     /// The last event is encoded; what is left of the runs is not let go of yet.
-    Told,
+    Sent,
     /// The last line says what went wrong; what follows is no end, but a break.
     Breaking,
     Over,
 }
 
-impl<E: Encoder> Telling<E> {
+impl<E: Encoder> StreamBody<E> {
     /// Of events of which some may have been encoded; `ended` when the last one was.
-    pub(super) fn new(events: Fuse<Events>, flow: Flow<E>, live: Live, ended: bool) -> Self {
+    pub(super) fn new(
+        events: Fuse<Events>,
+        encoder: EventEncoder<E>,
+        live: Live,
+        ended: bool,
+    ) -> Self {
         let written_at = Instant::now();
         Self {
             events,
-            flow,
-            stage: if ended { Stage::Told } else { Stage::Telling },
+            encoder,
+            stage: if ended { Stage::Sent } else { Stage::Sending },
             broken: false,
             ending: live.lifecycle.ending().boxed(),
             beat: Box::pin(sleep_until(written_at + live.heartbeat)),
@@ -134,7 +139,7 @@ impl<E: Encoder> Telling<E> {
         loop {
             match self.events.poll_next_unpin(context) {
                 Poll::Ready(event) => {
-                    if self.take(event) || self.flow.frames.len() >= WRITE_BYTES {
+                    if self.take(event) || self.encoder.frames.len() >= WRITE_BYTES {
                         return Poll::Ready(());
                     }
                 }
@@ -142,8 +147,8 @@ impl<E: Encoder> Telling<E> {
                     if self.waits_for_more() {
                         return self.idle(context);
                     }
-                    self.flow.settle();
-                    match self.flow.frames.len() {
+                    self.encoder.settle();
+                    match self.encoder.frames.len() {
                         0 => return self.idle(context),
                         _ => return Poll::Ready(()),
                     }
@@ -154,7 +159,7 @@ impl<E: Encoder> Telling<E> {
 
     /// Whether there is nothing but progress to write, of so late that more may come within a moment.
     fn waits_for_more(&mut self) -> bool {
-        if !self.flow.only_reports() {
+        if !self.encoder.only_reports() {
             self.report_at = None;
             return false;
         }
@@ -172,19 +177,19 @@ impl<E: Encoder> Telling<E> {
     }
 
     /// Encodes an event; tells whether it was the last one.
-    fn take(&mut self, event: Option<Told>) -> bool {
-        match self.flow.take(event) {
+    fn take(&mut self, event: Option<RunEvent>) -> bool {
+        match self.encoder.take(event) {
             Step::Nothing | Step::SignOfLife | Step::DraftFinished | Step::Delta => return false,
             Step::Finished => {}
             Step::Failed(error) => self.fail(error),
         }
-        self.stage = Stage::Told;
+        self.stage = Stage::Sent;
         true
     }
 
     fn fail(&mut self, error: AppError) {
-        self.flow.fail(&error);
-        self.broken = self.flow.frames.framing() == Framing::Ndjson;
+        self.encoder.fail(&error);
+        self.broken = self.encoder.frames.framing() == Framing::Ndjson;
         self.live.log.failed(Arc::new(error));
     }
 
@@ -210,7 +215,7 @@ impl<E: Encoder> Telling<E> {
                 self.beat.as_mut().reset(next);
                 continue;
             }
-            self.flow.heartbeat();
+            self.encoder.heartbeat();
             self.beat.as_mut().reset(now + self.live.heartbeat);
             // Set anew, it wakes nobody before it is asked again.
             self.waiter = None;
@@ -229,7 +234,7 @@ impl<E: Encoder> Telling<E> {
     /// client has its last event already, and its body ends in the same write, so that this goes on
     /// elsewhere. Beside a failed run others may be running, for nobody.
     fn let_go(&mut self, context: &mut Context<'_>) {
-        let to_the_end = self.live.ids.len() == 1 || self.flow.is_complete();
+        let to_the_end = self.live.ids.len() == 1 || self.encoder.is_complete();
         let is_over = !to_the_end
             || loop {
                 match self.events.poll_next_unpin(context) {
@@ -259,7 +264,7 @@ impl<E: Encoder> Telling<E> {
     }
 }
 
-impl<E: Encoder> HttpBody for Telling<E> {
+impl<E: Encoder> HttpBody for StreamBody<E> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -269,16 +274,16 @@ impl<E: Encoder> HttpBody for Telling<E> {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         loop {
-            if this.stage == Stage::Told {
+            if this.stage == Stage::Sent {
                 this.let_go(context);
             }
-            if let Some(bytes) = this.flow.frames.next_write() {
+            if let Some(bytes) = this.encoder.frames.next_write() {
                 this.written_at = Instant::now();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match this.stage {
-                Stage::Telling => ready!(this.gather(context)),
-                Stage::Told => {}
+                Stage::Sending => ready!(this.gather(context)),
+                Stage::Sent => {}
                 Stage::Breaking => {
                     // Not at once: the connection writes what it has only when there is no more.
                     ready!(unconstrained(&mut this.beat).poll_unpin(context));
@@ -293,6 +298,6 @@ impl<E: Encoder> HttpBody for Telling<E> {
 
     /// True right behind the last write, so that the body's end leaves with it.
     fn is_end_stream(&self) -> bool {
-        self.stage == Stage::Over && self.flow.frames.len() == 0
+        self.stage == Stage::Over && self.encoder.frames.len() == 0
     }
 }

@@ -1,6 +1,6 @@
 //! Events to frames, one at a time and without waiting for anything.
 
-use super::{Encoder, Frames, Framing, encoder::Told};
+use super::{Encoder, Frames, Framing, encoder::RunEvent};
 use crate::{
     config::Progress,
     llm::StatePiece,
@@ -41,7 +41,7 @@ impl Channel {
 }
 
 /// An answer on its way out.
-pub(in crate::server) struct Flow<E> {
+pub(in crate::server) struct EventEncoder<E> {
     /// What waits to be written.
     pub(in crate::server) frames: Frames,
     encoder: E,
@@ -73,7 +73,7 @@ pub(in crate::server) enum Step {
     Failed(AppError),
 }
 
-impl<E: Encoder> Flow<E> {
+impl<E: Encoder> EventEncoder<E> {
     /// An answer of which nothing was encoded yet.
     pub(in crate::server) fn new(
         encoder: E,
@@ -114,8 +114,8 @@ impl<E: Encoder> Flow<E> {
     }
 
     /// Encodes an event; `None` is the end of the events.
-    pub(in crate::server) fn take(&mut self, told: Option<Told>) -> Step {
-        let event = told.map(|(run, event)| {
+    pub(in crate::server) fn take(&mut self, event: Option<RunEvent>) -> Step {
+        let event = event.map(|(run, event)| {
             self.encoder.turn_to(run);
             event
         });
@@ -193,7 +193,7 @@ impl<E: Encoder> Flow<E> {
         }
     }
 
-    /// What is told of a stage waits for what happens at the same time, see [`Flow::settle`].
+    /// What is told of a stage waits for what happens at the same time, see [`EventEncoder::settle`].
     fn stage(&mut self, event: &Event) -> Step {
         self.reporter.take(event);
         match event {

@@ -62,7 +62,7 @@ pub(in crate::server) trait Encoder: Send + Unpin + 'static {
 }
 
 /// An event and which run of the response it is of.
-pub(super) type Told = (usize, Event);
+pub(super) type RunEvent = (usize, Event);
 
 /// What a response needs to know beside its events.
 pub(super) struct Live {

@@ -24,13 +24,13 @@ pub(in crate::server) enum Gap<'a> {
 
 /// A frame without what changes.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Stencil {
+pub(in crate::server) struct FrameTemplate {
     /// What stands before each gap.
     heads: Vec<Box<[u8]>>,
     tail: Box<[u8]>,
 }
 
-impl Stencil {
+impl FrameTemplate {
     /// Cuts a frame at its marks, which are given in the order they stand in it. They are looked
     /// for from the end: what a client chose, the name of the model, stands before all of them,
     /// so that it cannot be taken for one. `None` when one is missing.
@@ -60,8 +60,8 @@ impl Stencil {
 mod tests {
     use super::*;
 
-    fn filled(stencil: &Stencil, gaps: &[Gap<'_>]) -> String {
-        let (heads, tail) = stencil.pieces();
+    fn filled(template: &FrameTemplate, gaps: &[Gap<'_>]) -> String {
+        let (heads, tail) = template.pieces();
         let mut frame = Vec::new();
         for (head, gap) in heads.zip(gaps) {
             frame.extend_from_slice(head);
@@ -84,12 +84,12 @@ mod tests {
             let line = |number, text| Line { model, number, text, done: false };
             let marks = [Gap::Number(NUMBER.into()), Gap::Text(TEXT)];
             let frame = serde_json::to_vec(&line(NUMBER.into(), TEXT)).unwrap();
-            let stencil = Stencil::cut(&frame, &marks).unwrap();
+            let template = FrameTemplate::cut(&frame, &marks).unwrap();
             for (number, text) in [(0, "a"), (7, "\"\n\u{1}"), (u64::MAX, TEXT)] {
                 let want = serde_json::to_string(&line(number, text)).unwrap();
-                assert_eq!(filled(&stencil, &[Gap::Number(number), Gap::Text(text)]), want);
+                assert_eq!(filled(&template, &[Gap::Number(number), Gap::Text(text)]), want);
             }
         }
-        assert!(Stencil::cut(b"{}", &[Gap::Text(TEXT)]).is_none());
+        assert!(FrameTemplate::cut(b"{}", &[Gap::Text(TEXT)]).is_none());
     }
 }

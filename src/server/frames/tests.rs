@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     llm::{LlmErrorKind, ToolCallDelta},
-    server::{caller::RequestLog, frames::encoder::Told, listener::shutdown::Lifecycle},
+    server::{caller::RequestLog, frames::encoder::RunEvent, listener::shutdown::Lifecycle},
     types::FinishReason,
     workflow::{Answer, Event, Finished, StageKind, StageReport, StageStatus},
 };
@@ -41,16 +41,16 @@ pub(in super::super) fn written_of<E: Encoder>(
     encoder: E,
     dialect: Dialect,
     channel: Channel,
-    events: Vec<Told>,
+    events: Vec<RunEvent>,
 ) -> String {
-    let mut flow = Flow::new(encoder, dialect, channel, false);
+    let mut encoder = EventEncoder::new(encoder, dialect, channel, false);
     for event in events {
-        if let Step::Failed(error) = flow.take(Some(event)) {
-            flow.fail(&error);
+        if let Step::Failed(error) = encoder.take(Some(event)) {
+            encoder.fail(&error);
         }
     }
     let mut text = String::new();
-    while let Some(bytes) = flow.frames.next_write() {
+    while let Some(bytes) = encoder.frames.next_write() {
         text.push_str(std::str::from_utf8(&bytes).unwrap());
     }
     text
@@ -128,8 +128,8 @@ fn live() -> Live {
     }
 }
 
-fn flow(channel: Channel) -> Flow<Plain> {
-    Flow::new(Plain, Dialect::Ollama, channel, false)
+fn encoder(channel: Channel) -> EventEncoder<Plain> {
+    EventEncoder::new(Plain, Dialect::Ollama, channel, false)
 }
 
 fn analyzer() -> Event {
@@ -151,14 +151,14 @@ fn started(name: &str) -> Event {
 /// The events of a single run.
 async fn streamed(
     events: BoxStream<'static, Event>,
-    flow: Flow<impl Encoder>,
+    encoder: EventEncoder<impl Encoder>,
     live: Live,
 ) -> Result<Response, AppError> {
-    super::streamed(Events::One(events), flow, live).await
+    super::streamed(Events::One(events), encoder, live).await
 }
 
 async fn respond(events: Vec<(u64, Event)>) -> Result<Response, AppError> {
-    streamed(paced(events), flow(SHOWN), live()).await
+    streamed(paced(events), encoder(SHOWN), live()).await
 }
 
 /// Seconds since `start`, which on a paused clock are exact.
@@ -210,7 +210,7 @@ async fn however_many_events_are_ready_none_is_lost() {
         let words: Vec<String> = (0..tokens).map(|number| number.to_string()).collect();
         let mut list: Vec<Event> = words.iter().map(|word| token(word)).collect();
         list.push(end(finished(FinishReason::Stop)));
-        let response = streamed(events(list), flow(SHOWN), live()).await.unwrap();
+        let response = streamed(events(list), encoder(SHOWN), live()).await.unwrap();
         let written: Vec<String> = (writes(response, Instant::now()).await.into_iter())
             .flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>())
             .collect();
@@ -242,7 +242,7 @@ async fn headers_go_out_with_a_draft_and_a_second_after_any_other_sign_of_life()
             let said = format!("{events:?}");
             let events = [(0, started("a")), (0, started("b"))].into_iter().chain(events);
             let events = paced(events.chain([(30, end(finished(FinishReason::Stop)))]).collect());
-            let response = streamed(events, flow(channel), live()).await.unwrap();
+            let response = streamed(events, encoder(channel), live()).await.unwrap();
             assert_eq!(at(start), want, "{said}");
             let first: Vec<_> = writes(response, start).await.into_iter().take(2).collect();
             assert_eq!(first[0], (want, "open".to_owned()), "{said}");
@@ -256,15 +256,15 @@ async fn headers_go_out_with_a_draft_and_a_second_after_any_other_sign_of_life()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_opens_with_nothing_to_tell_begins_with_a_heartbeat() {
+async fn a_stream_that_opens_with_nothing_to_send_begins_with_a_heartbeat() {
     for (channel, first) in
         [(Channel::QUIET, "beat"), (SHOWN, "(analyzer small: ok, 0.4 s\u{2063})")]
     {
         let start = Instant::now();
         let events =
             paced(vec![(1, analyzer()), (5, token("Hi")), (0, end(finished(FinishReason::Stop)))]);
-        let flow = Flow::new(Bare, Dialect::Ollama, channel, false);
-        let response = streamed(events, flow, live()).await.unwrap();
+        let encoder = EventEncoder::new(Bare, Dialect::Ollama, channel, false);
+        let response = streamed(events, encoder, live()).await.unwrap();
         assert_eq!(
             writes(response, start).await,
             seen(&[(2, first), (6, "Hi"), (6, "end")]),
@@ -274,7 +274,7 @@ async fn a_stream_that_opens_with_nothing_to_tell_begins_with_a_heartbeat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_together_is_told_in_one_line() {
+async fn what_happens_together_is_reported_in_one_line() {
     let start = Instant::now();
     let response = respond(vec![
         (1, worker("a", StageStatus::Ok)),
@@ -301,7 +301,7 @@ async fn what_happens_together_is_told_in_one_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_within_a_moment_is_told_in_one_write() {
+async fn what_happens_within_a_moment_is_sent_in_one_write() {
     let moment = Duration::from_millis(20);
     let events = stream! {
         yield worker("a", StageStatus::Ok);
@@ -316,8 +316,8 @@ async fn what_happens_within_a_moment_is_told_in_one_write() {
         yield end(finished(FinishReason::Stop));
     };
     let start = Instant::now();
-    let flow = Flow::new(Plain, Dialect::OpenAi, SHOWN, false);
-    let response = streamed(events.boxed(), flow, live()).await.unwrap();
+    let encoder = EventEncoder::new(Plain, Dialect::OpenAi, SHOWN, false);
+    let response = streamed(events.boxed(), encoder, live()).await.unwrap();
     let chunks = response.into_body().into_data_stream().map(|chunk| {
         let text = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
         (start.elapsed().as_millis(), text.matches("data: ").count())
@@ -367,14 +367,14 @@ async fn a_failure_before_the_headers_has_a_real_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_after_the_headers_is_an_event_and_is_told_to_the_log() {
+async fn a_failure_after_the_headers_is_an_event_and_is_logged() {
     for (pause, first) in [(0, "Hi"), (6, "Hi")] {
         let start = Instant::now();
         let failure = Event::Failed(failed(upstream(LlmErrorKind::Truncated)));
         let live = live();
         let log = live.log.clone();
         let events = paced(vec![(pause, token(first)), (1, failure)]);
-        let response = streamed(events, flow(SHOWN), live).await.unwrap();
+        let response = streamed(events, encoder(SHOWN), live).await.unwrap();
         let all = writes(response, start).await;
         let [.., (_, last), (_, end)] = &all[..] else { panic!("{all:?}") };
         assert_eq!(end, "broken off");
@@ -394,7 +394,7 @@ async fn silence_is_broken_by_heartbeats_and_suppressed_events_do_not_count() {
         (8, token("!")),
         (9, end(finished(FinishReason::Stop))),
     ]);
-    let response = streamed(events, flow(quiet), live()).await.unwrap();
+    let response = streamed(events, encoder(quiet), live()).await.unwrap();
     assert_eq!(
         writes(response, start).await,
         seen(&[(1, "open"), (1, "Hi"), (11, "beat"), (21, "beat"), (25, "!"), (34, "end")])
@@ -406,7 +406,7 @@ async fn suppressed_reasoning_does_not_open_the_stream() {
     let start = Instant::now();
     let quiet = Channel::QUIET;
     let events = paced(vec![(1, reasoning("hm")), (2, token("Hi"))]);
-    let response = streamed(events, flow(quiet), live()).await.unwrap();
+    let response = streamed(events, encoder(quiet), live()).await.unwrap();
     assert_eq!((at(start), response.status()), (3, StatusCode::OK));
 }
 
@@ -438,7 +438,7 @@ async fn the_last_frame_does_not_wait_for_the_upstreams_to_be_drained() {
     let live = live();
     // Of the server, which goes on.
     let _drains = Arc::clone(&live.drains);
-    let mut body = streamed(events.boxed(), flow(SHOWN), live).await.unwrap().into_body();
+    let mut body = streamed(events.boxed(), encoder(SHOWN), live).await.unwrap().into_body();
     let mut last = Bytes::new();
     while !body.is_end_stream() {
         let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
@@ -473,7 +473,7 @@ async fn dropping_the_body_drops_the_run() {
         yield token("Hi");
         std::future::pending::<()>().await;
     };
-    let response = streamed(events.boxed(), flow(SHOWN), live()).await.unwrap();
+    let response = streamed(events.boxed(), encoder(SHOWN), live()).await.unwrap();
     let mut chunks = response.into_body().into_data_stream();
     assert!(chunks.next().await.is_some());
     assert!(!gone.load(Ordering::Relaxed));
@@ -482,16 +482,16 @@ async fn dropping_the_body_drops_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_server_is_told_before_and_after_the_headers() {
+async fn the_end_of_the_server_is_reported_before_and_after_the_headers() {
     let hanging = |first: Vec<Event>| events(first).chain(futures::stream::pending()).boxed();
     let live_one = live();
     live_one.lifecycle.end();
-    let error = streamed(hanging(Vec::new()), flow(SHOWN), live_one).await.unwrap_err();
+    let error = streamed(hanging(Vec::new()), encoder(SHOWN), live_one).await.unwrap_err();
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
 
     let live_one = live();
     let lifecycle = live_one.lifecycle.clone();
-    let response = streamed(hanging(vec![token("Hi")]), flow(SHOWN), live_one).await.unwrap();
+    let response = streamed(hanging(vec![token("Hi")]), encoder(SHOWN), live_one).await.unwrap();
     lifecycle.drain();
     let mut chunks = response.into_body().into_data_stream();
     for want in ["\"open\"\n", "\"Hi\"\n"] {
@@ -511,9 +511,9 @@ async fn the_end_of_the_server_is_told_before_and_after_the_headers() {
 #[tokio::test(start_paused = true)]
 async fn events_that_are_ready_together_share_a_write_in_sse() {
     let start = Instant::now();
-    let flow = Flow::new(Plain, Dialect::Script, SHOWN, false);
+    let encoder = EventEncoder::new(Plain, Dialect::Script, SHOWN, false);
     let list = vec![token("a"), token("b"), token("c"), end(finished(FinishReason::Stop))];
-    let response = streamed(events(list), flow, live()).await.unwrap();
+    let response = streamed(events(list), encoder, live()).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     assert_eq!(
         writes(response, start).await,
@@ -550,8 +550,8 @@ async fn events_that_are_ready_together_share_a_write_and_nobody_waits_for_more(
         (1, vec!["data: b", "data: c", "data: d", "data: end\n\ndata: [DONE]"]),
     ] {
         let start = Instant::now();
-        let flow = Flow::new(Plain, Dialect::Script, SHOWN, false);
-        let response = streamed(handed_over(list(), turns), flow, live()).await.unwrap();
+        let encoder = EventEncoder::new(Plain, Dialect::Script, SHOWN, false);
+        let response = streamed(handed_over(list(), turns), encoder, live()).await.unwrap();
         // The first goes out at once, whatever follows.
         let mut want = vec![(0, "data: open\n\ndata: a")];
         want.extend(later.into_iter().map(|write| (0, write)));
@@ -566,11 +566,11 @@ fn no_line_is_longer_than_clients_can_read() {
     let events = vec![reasoning(&text), token(&text), end(finished(FinishReason::Stop))];
     let lines = written(Plain, Dialect::Ollama, SHOWN, events);
     assert!(lines.lines().all(|line| line.len() < 8_000_000));
-    let told: String = lines
+    let received: String = lines
         .lines()
         .map(|line| serde_json::from_str::<String>(line).unwrap())
         .filter(|piece| !matches!(piece.as_str(), "open" | "end") && !piece.starts_with('('))
         .collect();
-    assert_eq!(told.len(), text.len());
-    assert!(told == text, "nothing is lost, also where a character is cut");
+    assert_eq!(received.len(), text.len());
+    assert!(received == text, "nothing is lost, also where a character is cut");
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
-use super::template::{Gap, Stencil};
+use super::template::{FrameTemplate, Gap};
 use crate::server::{dialect::Dialect, error::AppError};
 
 /// Room for a frame with a token in it.
@@ -94,32 +94,36 @@ impl Frames {
         });
     }
 
-    /// A stencil of an object in this framing; see [`Stencil::cut`].
-    pub(in super::super) fn stencil(&self, object: &impl Serialize, marks: &[Gap<'_>]) -> Stencil {
-        self.event_stencil("", object, marks)
+    /// A stencil of an object in this framing; see [`FrameTemplate::cut`].
+    pub(in super::super) fn template(
+        &self,
+        object: &impl Serialize,
+        marks: &[Gap<'_>],
+    ) -> FrameTemplate {
+        self.event_template("", object, marks)
     }
 
     /// The same of an object as an event of that name.
-    pub(in super::super) fn event_stencil(
+    pub(in super::super) fn event_template(
         &self,
         name: &str,
         object: &impl Serialize,
         marks: &[Gap<'_>],
-    ) -> Stencil {
+    ) -> FrameTemplate {
         let mut one = Self::new(self.framing);
         one.push_event(name, object);
-        Stencil::cut(&one.waiting, marks).unwrap_or_else(|| {
+        FrameTemplate::cut(&one.waiting, marks).unwrap_or_else(|| {
             // The marks are set by those who name them: there is no such case.
             tracing::error!("a frame has no place for what it should tell");
-            Stencil::default()
+            FrameTemplate::default()
         })
     }
 
     /// Appends a frame that differs from others in its gaps only; more of them than it has are
     /// left over.
-    pub(in super::super) fn push_filled(&mut self, stencil: &Stencil, gaps: &[Gap<'_>]) {
+    pub(in super::super) fn push_filled(&mut self, template: &FrameTemplate, gaps: &[Gap<'_>]) {
         self.append(|_, buffer| {
-            let (heads, tail) = stencil.pieces();
+            let (heads, tail) = template.pieces();
             for (head, gap) in heads.zip(gaps) {
                 buffer.put_slice(head);
                 serde_json::to_writer(buffer.writer(), gap)?;
@@ -181,9 +185,9 @@ impl Frames {
 /// # Errors
 /// 500 for what JSON cannot say, which no shape of ours is.
 pub(in super::super) fn object_bytes(object: &impl Serialize) -> Result<Bytes, AppError> {
-    let mut told = Vec::with_capacity(OBJECT_BYTES);
-    match serde_json::to_writer(&mut told, object) {
-        Ok(()) => Ok(told.into()),
+    let mut written = Vec::with_capacity(OBJECT_BYTES);
+    match serde_json::to_writer(&mut written, object) {
+        Ok(()) => Ok(written.into()),
         Err(_) => Err(AppError::Internal("the answer cannot be written")),
     }
 }

@@ -27,20 +27,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request's body, shared between whoever reads it and the one who looks after what is left.
 #[derive(Clone)]
-pub(in crate::server) struct Unread(Arc<Mutex<State>>);
+pub(in crate::server) struct DrainableBody(Arc<Mutex<State>>);
 
 struct State {
     body: Body,
     ended: bool,
 }
 
-impl Unread {
+impl DrainableBody {
     /// Takes hold of a request's body; the request reads on through it.
     pub(in crate::server) fn hold(request: Request) -> (Request, Self) {
         let (parts, body) = request.into_parts();
         let ended = body.is_end_stream();
-        let unread = Self(Arc::new(Mutex::new(State { body, ended })));
-        (Request::from_parts(parts, Body::new(unread.clone())), unread)
+        let rest = Self(Arc::new(Mutex::new(State { body, ended })));
+        (Request::from_parts(parts, Body::new(rest.clone())), rest)
     }
 
     /// Reads what is left; `false` when it is too much or too slow, so that the connection cannot
@@ -75,7 +75,7 @@ impl Unread {
     }
 }
 
-impl HttpBody for Unread {
+impl HttpBody for DrainableBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -126,16 +126,16 @@ mod tests {
             (Body::from(vec![b'x'; 300_000]), false),
             (never, false),
         ] {
-            let (_request, unread) = Unread::hold(Request::new(body));
-            assert_eq!(unread.read_to_end().await, want);
+            let (_request, rest) = DrainableBody::hold(Request::new(body));
+            assert_eq!(rest.read_to_end().await, want);
         }
     }
 
     #[tokio::test]
     async fn a_body_that_was_read_has_no_rest() {
-        let (request, unread) = Unread::hold(Request::new(body_of(vec![3, 4])));
+        let (request, rest) = DrainableBody::hold(Request::new(body_of(vec![3, 4])));
         let bytes = axum::body::to_bytes(request.into_body(), 100).await.unwrap();
         assert_eq!(bytes.len(), 7);
-        assert!(unread.read_to_end().await);
+        assert!(rest.read_to_end().await);
     }
 }

@@ -19,9 +19,9 @@ use tokio::{sync::Notify, time::sleep};
 /// Sooner than any timer that a request sets, and rare enough to cost nothing.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// Beats while somebody holds a [`Beating`], and a little longer.
+/// Beats while somebody holds a [`KeepaliveGuard`], and a little longer.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Pulse {
+pub(in crate::server) struct TimerKeepalive {
     /// Each holder has a clone.
     held: Arc<()>,
     awake: AtomicBool,
@@ -30,18 +30,18 @@ pub(in crate::server) struct Pulse {
 
 /// Keeps the pulse going.
 #[derive(Debug)]
-pub(in crate::server) struct Beating(
+pub(in crate::server) struct KeepaliveGuard(
     #[expect(dead_code, reason = "its being there counts")] Arc<()>,
 );
 
-impl Pulse {
+impl TimerKeepalive {
     /// From now on it beats.
-    pub(in crate::server) fn hold(&self) -> Beating {
+    pub(in crate::server) fn hold(&self) -> KeepaliveGuard {
         let held = Arc::clone(&self.held);
         if !self.awake.swap(true, Ordering::Relaxed) {
             self.wanted.notify_one();
         }
-        Beating(held)
+        KeepaliveGuard(held)
     }
 
     /// Beats when it is wanted. Never ends; without it everything works, only slower.
@@ -81,17 +81,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_beats_while_somebody_holds_it_and_a_little_longer() {
-        let pulse = Pulse::default();
-        let mut beat = pin!(pulse.beat());
+        let timer_keepalive = TimerKeepalive::default();
+        let mut beat = pin!(timer_keepalive.beat());
         assert_eq!(wakes(beat.as_mut()).await, 0, "nobody wants it");
-        let (one, other) = (pulse.hold(), pulse.hold());
+        let (one, other) = (timer_keepalive.hold(), timer_keepalive.hold());
         drop(one);
         assert!(wakes(beat.as_mut()).await >= 99);
         drop(other);
         assert!(wakes(beat.as_mut()).await <= 2);
         assert_eq!(wakes(beat.as_mut()).await, 0, "it rests");
         for _ in 0..5 {
-            drop(pulse.hold());
+            drop(timer_keepalive.hold());
         }
         assert!((1..=3).contains(&wakes(beat.as_mut()).await), "once for all of them");
     }

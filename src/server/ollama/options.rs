@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_told_in_ollamas_words() {
+    fn a_wrong_type_is_reported_in_ollamas_words() {
         for (options, words) in [
             (json!({"temperature": "hot"}), "option \"temperature\" must be of type float32"),
             (json!({"top_p": [1]}), "option \"top_p\" must be of type float32"),

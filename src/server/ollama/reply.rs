@@ -9,7 +9,7 @@ use super::{
     super::{
         dialect::Dialect,
         error::AppError,
-        frames::{Encoder, Frames, Gap, Stencil, TEXT, object_bytes},
+        frames::{Encoder, FrameTemplate, Frames, Gap, TEXT, object_bytes},
         wire::Microseconds,
     },
     wire::{AnswerMessage, CallObject, ChatResponse, Ending, GenerateResponse},
@@ -51,8 +51,8 @@ pub(in super::super) struct OllamaReply {
     calls: Answer,
     /// More than white space of the answer was told.
     said: bool,
-    text: OnceCell<Stencil>,
-    thinking: OnceCell<Stencil>,
+    text: OnceCell<FrameTemplate>,
+    thinking: OnceCell<FrameTemplate>,
 }
 
 /// What an object says beside model and time.
@@ -120,11 +120,11 @@ impl OllamaReply {
     }
 
     /// Of an object that tells the same text so many times.
-    fn stencil(&self, said: Said<'_>, texts: usize, frames: &Frames) -> Stencil {
+    fn template(&self, said: Said<'_>, texts: usize, frames: &Frames) -> FrameTemplate {
         let texts = std::iter::repeat_n(Gap::Text(TEXT), texts);
         let marks: Vec<Gap<'_>> =
             std::iter::once(Gap::Time(Microseconds::MARK)).chain(texts).collect();
-        frames.stencil(&self.object_at(Microseconds::MARK, said), &marks)
+        frames.template(&self.object_at(Microseconds::MARK, said), &marks)
     }
 
     fn ending<'a>(&self, finished: &'a Finished) -> Option<Ending<'a>> {
@@ -156,19 +156,19 @@ impl OllamaReply {
 impl Encoder for OllamaReply {
     fn text(&mut self, text: &str, frames: &mut Frames) {
         self.said |= !text.trim().is_empty();
-        let stencil = self.text.get_or_init(|| {
+        let template = self.text.get_or_init(|| {
             let texts = if self.form == Form::ScriptChat { 2 } else { 1 };
-            self.stencil(Said { text: TEXT, ..Said::default() }, texts, frames)
+            self.template(Said { text: TEXT, ..Said::default() }, texts, frames)
         });
         let text = Gap::Text(text);
-        frames.push_filled(stencil, &[Gap::Time(Microseconds::now()), text, text]);
+        frames.push_filled(template, &[Gap::Time(Microseconds::now()), text, text]);
     }
 
     fn reasoning(&mut self, text: &str, frames: &mut Frames) {
-        let stencil = self
+        let template = self
             .thinking
-            .get_or_init(|| self.stencil(Said { thinking: TEXT, ..Said::default() }, 1, frames));
-        frames.push_filled(stencil, &[Gap::Time(Microseconds::now()), Gap::Text(text)]);
+            .get_or_init(|| self.template(Said { thinking: TEXT, ..Said::default() }, 1, frames));
+        frames.push_filled(template, &[Gap::Time(Microseconds::now()), Gap::Text(text)]);
     }
 
     /// Arguments are an object here, so a call can only be told once it is complete.

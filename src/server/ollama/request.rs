@@ -69,7 +69,7 @@ pub(in super::super) struct GenerateRequest {
 
 /// A request of either kind, read.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Parsed {
     pub(super) request: Request,
     pub(super) stream: bool,
     pub(super) include_workflow: bool,
@@ -86,19 +86,19 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Asked, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
         let messages = content::conversation(self.messages.unwrap_or_default())?;
         if let Some(OnlyThere { param, message }) = content::unknown_part(&messages) {
             return Err(AppError::field(param, message)); // its contents are text
         }
         let tools = tools::definitions(self.tools.unwrap_or_default())?;
         let common = Common::read(self.format, self.options, self.keep_alive, self.think, rest)?;
-        let mut asked = common.ask(self.model, messages, true);
-        asked.loads = asked.request.messages.is_empty();
-        asked.request.tools = tools.into();
-        asked.stream = self.stream.unwrap_or(true);
-        asked.include_workflow = self.include_workflow.unwrap_or(false);
-        Ok(asked)
+        let mut parsed = common.ask(self.model, messages, true);
+        parsed.loads = parsed.request.messages.is_empty();
+        parsed.request.tools = tools.into();
+        parsed.stream = self.stream.unwrap_or(true);
+        parsed.include_workflow = self.include_workflow.unwrap_or(false);
+        Ok(parsed)
     }
 }
 
@@ -107,7 +107,7 @@ impl GenerateRequest {
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Asked, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
         if self.suffix.is_some_and(|suffix| !suffix.is_empty()) {
             let model = self.model.filter(|name| !name.is_empty());
             let model = model.as_deref().unwrap_or(DEFAULT_WORKFLOW);
@@ -136,12 +136,12 @@ impl GenerateRequest {
         let user = Message { parts, ..Message::text(Role::User, "") };
         let messages = system.into_iter().chain([user]).collect();
         let common = Common::read(self.format, self.options, self.keep_alive, self.think, rest)?;
-        let mut asked = common.ask(self.model, messages, false);
-        asked.request.raw = raw;
-        asked.loads = loads;
-        asked.stream = self.stream.unwrap_or(true);
-        asked.include_workflow = self.include_workflow.unwrap_or(false);
-        Ok(asked)
+        let mut parsed = common.ask(self.model, messages, false);
+        parsed.request.raw = raw;
+        parsed.loads = loads;
+        parsed.stream = self.stream.unwrap_or(true);
+        parsed.include_workflow = self.include_workflow.unwrap_or(false);
+        Ok(parsed)
     }
 }
 
@@ -184,7 +184,7 @@ impl Common {
     }
 
     /// `shows` is what an absent `think` means for the reasoning channel.
-    fn ask(self, model: Option<String>, messages: Vec<Message>, shows: bool) -> Asked {
+    fn ask(self, model: Option<String>, messages: Vec<Message>, shows: bool) -> Parsed {
         let reasoning = self.effort.map_or(shows, |effort| effort != Effort::None);
         let request = Request {
             sampling: self.options.sampling,
@@ -195,7 +195,7 @@ impl Common {
             extra: self.extra,
             ..Request::new(model.unwrap_or_default(), messages)
         };
-        Asked {
+        Parsed {
             request,
             stream: true,
             include_workflow: false,
@@ -249,23 +249,23 @@ mod tests {
 
     use super::{super::super::test_support::any_json, *};
 
-    fn chat(body: Value) -> Result<Asked, AppError> {
+    fn chat(body: Value) -> Result<Parsed, AppError> {
         serde_json::from_value::<ChatRequest>(body).unwrap().read(Map::new())
     }
 
-    fn generate(body: Value) -> Result<Asked, AppError> {
+    fn generate(body: Value) -> Result<Parsed, AppError> {
         serde_json::from_value::<GenerateRequest>(body).unwrap().read(Map::new())
     }
 
     #[test]
     fn streaming_is_the_default_and_nothing_asked_means_load() {
-        for asked in [
+        for parsed in [
             chat(json!({})).unwrap(),
             chat(json!({"messages": []})).unwrap(),
             generate(json!({})).unwrap(),
             generate(json!({"prompt": "", "system": "be nice"})).unwrap(),
         ] {
-            assert!(asked.stream && asked.loads && !asked.unloads);
+            assert!(parsed.stream && parsed.loads && !parsed.unloads);
         }
         for zero in [json!(0), json!("0s")] {
             assert!(chat(json!({"keep_alive": zero})).unwrap().unloads);
@@ -276,15 +276,15 @@ mod tests {
 
     #[test]
     fn a_prompt_becomes_a_conversation() {
-        let asked = generate(json!({
+        let parsed = generate(json!({
             "model": "m", "prompt": "why", "system": "be brief", "stream": false,
             "images": ["iVBORw0KGgoAAAANSUhEUgAA"], "format": "json",
             "options": {"temperature": 0.5, "num_predict": 5, "stop": "x", "num_ctx": 1024},
             "keep_alive": "5m", "include_workflow": true,
         }))
         .unwrap();
-        assert!(!asked.stream && asked.include_workflow && !asked.reasoning);
-        let request = asked.request;
+        assert!(!parsed.stream && parsed.include_workflow && !parsed.reasoning);
+        let request = parsed.request;
         assert_eq!(request.messages[0], Message::text(Role::System, "be brief"));
         assert_eq!(request.messages[1].role, Role::User);
         assert_eq!(request.messages[1].joined_text(), "why");
@@ -344,14 +344,14 @@ mod tests {
     #[test]
     fn a_schema_is_the_format_itself() {
         let schema = json!({"type": "object"});
-        let asked = chat(json!({"format": schema})).unwrap();
-        let OutputFormat::Schema { schema: got, .. } = asked.request.format else {
+        let parsed = chat(json!({"format": schema})).unwrap();
+        let OutputFormat::Schema { schema: got, .. } = parsed.request.format else {
             panic!("no schema");
         };
         assert_eq!(**got, schema);
         for none in [json!(null), json!("")] {
-            let asked = chat(json!({"format": none})).unwrap();
-            assert_eq!(asked.request.format, OutputFormat::Text);
+            let parsed = chat(json!({"format": none})).unwrap();
+            assert_eq!(parsed.request.format, OutputFormat::Text);
         }
     }
 

@@ -81,13 +81,13 @@ impl<'a> CallObject<'a> {
     /// # Errors
     /// When the arguments of one are no JSON object.
     pub(super) fn all(calls: impl Iterator<Item = &'a ToolCall>) -> Result<Vec<Self>, AppError> {
-        let told = calls.enumerate().map(|(index, call)| {
+        let calls = calls.enumerate().map(|(index, call)| {
             let arguments = arguments(&call.arguments)
                 .ok_or_else(|| AppError::UnusableToolCall { tool: call.name.clone() })?;
             let function = CalledFunction { index, name: &call.name, arguments };
             Ok(Self { id: &call.id, function })
         });
-        told.collect()
+        calls.collect()
     }
 }
 

@@ -14,7 +14,7 @@ use super::super::{
     App,
     error::AppError,
     extract::Inbound,
-    frames::{self, Question},
+    frames::{self, Job},
 };
 
 /// The handler.
@@ -23,20 +23,20 @@ pub(in super::super) async fn completions(
     inbound: Inbound<CompletionRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
-    let asked = body.read(rest)?;
-    let (route, model) = app.route(&caller, &asked.request.model)?;
-    let include_workflow = asked.include_workflow || caller.include_workflow;
-    let prompts = asked.further.len().saturating_add(1);
-    let question = Question {
+    let parsed = body.read(rest)?;
+    let (route, model) = app.route(&caller, &parsed.request.model)?;
+    let include_workflow = parsed.include_workflow || caller.include_workflow;
+    let prompts = parsed.further.len().saturating_add(1);
+    let job = Job {
         route,
-        request: asked.request,
-        stream: asked.stream,
+        request: parsed.request,
+        stream: parsed.stream,
         // This form has no channel for it.
         reasoning: false,
         include_workflow,
-        encoder: CompletionReply::new(model, prompts, asked.include_usage, include_workflow),
+        encoder: CompletionReply::new(model, prompts, parsed.include_usage, include_workflow),
     };
-    Ok(frames::answer_all(&app, caller, question, asked.further).await)
+    Ok(frames::answer_all(&app, caller, job, parsed.further).await)
 }
 
 /// The form of an answer to one prompt, without extras.

@@ -18,7 +18,7 @@ use crate::{
     llm::{StatePiece, ToolCallDelta},
     server::{
         error::AppError,
-        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
+        frames::{Encoder, FrameTemplate, Frames, Gap, NUMBER, TEXT, object_bytes},
         wire::{Microseconds, Record},
     },
     types::{FinishReason, random_id},
@@ -38,9 +38,9 @@ pub(in super::super) struct ChatReply {
     announced: HashSet<u32>,
     /// What belongs beside calls that were not told yet.
     beside: BTreeMap<u32, Map<String, Value>>,
-    text: OnceCell<Stencil>,
-    reasoning: OnceCell<Stencil>,
-    arguments: OnceCell<Stencil>,
+    text: OnceCell<FrameTemplate>,
+    reasoning: OnceCell<FrameTemplate>,
+    arguments: OnceCell<FrameTemplate>,
 }
 
 impl ChatReply {
@@ -90,9 +90,9 @@ impl ChatReply {
         frames.push(&self.chunk(&[ChunkChoice { delta, ..ChunkChoice::default() }]));
     }
 
-    fn stencil(&self, delta: Delta<'_>, marks: &[Gap<'_>], frames: &Frames) -> Stencil {
+    fn template(&self, delta: Delta<'_>, marks: &[Gap<'_>], frames: &Frames) -> FrameTemplate {
         let choice = ChunkChoice { delta, ..ChunkChoice::default() };
-        frames.stencil(&self.chunk(&[choice]), marks)
+        frames.template(&self.chunk(&[choice]), marks)
     }
 }
 
@@ -104,23 +104,23 @@ impl Encoder for ChatReply {
     }
 
     fn text(&mut self, text: &str, frames: &mut Frames) {
-        let stencil = self.text.get_or_init(|| {
+        let template = self.text.get_or_init(|| {
             let delta = Delta { content: Some(TEXT), ..Delta::default() };
-            self.stencil(delta, &[Gap::Text(TEXT)], frames)
+            self.template(delta, &[Gap::Text(TEXT)], frames)
         });
-        frames.push_filled(stencil, &[Gap::Text(text)]);
+        frames.push_filled(template, &[Gap::Text(text)]);
     }
 
     fn reasoning(&mut self, text: &str, frames: &mut Frames) {
-        let stencil = self.reasoning.get_or_init(|| {
+        let template = self.reasoning.get_or_init(|| {
             let reasoning = Reasoning::named(self.reasoning_field, TEXT);
             let marks: &[Gap<'_>] = match self.reasoning_field {
                 ReasoningField::ReasoningContent | ReasoningField::Reasoning => &[Gap::Text(TEXT)],
                 ReasoningField::Both => &[Gap::Text(TEXT); 2],
             };
-            self.stencil(Delta { reasoning, ..Delta::default() }, marks, frames)
+            self.template(Delta { reasoning, ..Delta::default() }, marks, frames)
         });
-        frames.push_filled(stencil, &[Gap::Text(text); 2]);
+        frames.push_filled(template, &[Gap::Text(text); 2]);
     }
 
     fn tool_call(&mut self, delta: &ToolCallDelta, frames: &mut Frames) {
@@ -133,13 +133,13 @@ impl Encoder for ChatReply {
             self.push(Delta { tool_calls: opener, ..Delta::default() }, frames);
         }
         if !delta.arguments.is_empty() {
-            let stencil = self.arguments.get_or_init(|| {
+            let template = self.arguments.get_or_init(|| {
                 let piece = Some([CallPiece::arguments(NUMBER, TEXT)]);
                 let marks = [Gap::Number(NUMBER.into()), Gap::Text(TEXT)];
-                self.stencil(Delta { tool_calls: piece, ..Delta::default() }, &marks, frames)
+                self.template(Delta { tool_calls: piece, ..Delta::default() }, &marks, frames)
             });
             let gaps = [Gap::Number(index.into()), Gap::Text(&delta.arguments)];
-            frames.push_filled(stencil, &gaps);
+            frames.push_filled(template, &gaps);
         }
     }
 
@@ -356,8 +356,8 @@ mod tests {
             (ReasoningField::Reasoning, r#"{"reasoning":"x"}"#),
             (ReasoningField::Both, r#"{"reasoning_content":"x","reasoning":"x"}"#),
         ] {
-            let told = Reasoning::named(field, "x");
-            assert_eq!(serde_json::to_string(&told).unwrap(), want);
+            let reasoning = Reasoning::named(field, "x");
+            assert_eq!(serde_json::to_string(&reasoning).unwrap(), want);
         }
     }
 

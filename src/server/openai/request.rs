@@ -76,7 +76,7 @@ struct Reasoning {
 
 /// A chat request, read.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Parsed {
     pub(super) request: Request,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
@@ -90,7 +90,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Asked, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
         if self.n.is_some_and(|n| n != 1) {
             return Err(AppError::field("n", "n: only one answer per request is supported"));
         }
@@ -146,7 +146,7 @@ impl ChatRequest {
             extra: Some(extra),
             ..Request::new(self.model.unwrap_or_default(), messages)
         };
-        Ok(Asked {
+        Ok(Parsed {
             request,
             stream: self.stream.unwrap_or(false),
             include_usage: options.include_usage.unwrap_or(false),

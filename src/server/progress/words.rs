@@ -146,7 +146,7 @@ impl Language {
     }
 
     /// A draft is the answer.
-    pub(super) fn stood_in(self, reasons: &[(&str, Vec<String>)], worker: &str) -> String {
+    pub(super) fn answered_by_draft(self, reasons: &[(&str, Vec<String>)], worker: &str) -> String {
         let failures = self.failures(reasons);
         match self {
             Self::English => format!("{failures}; the draft of {worker} follows"),
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_question_tells_its_language() {
+    fn the_prompt_gives_its_language() {
         for (question, want) in [
             ("天空为什么是蓝色的？", Language::Chinese),
             ("translate 你好", Language::Chinese),

@@ -97,15 +97,15 @@ impl OutputItem {
     }
 
     /// The payload of an event about the item's text.
-    pub(super) fn event<'a>(&'a self, output_index: usize, told: TextPiece<'a>) -> TextEvent<'a> {
+    pub(super) fn event<'a>(&'a self, output_index: usize, piece: TextPiece<'a>) -> TextEvent<'a> {
         let is_message = matches!(self.kind, Kind::Message);
-        let is_part = matches!(told, TextPiece::Part(_));
+        let is_part = matches!(piece, TextPiece::Part(_));
         TextEvent {
             item_id: &self.id,
             output_index,
             summary_index: matches!(self.kind, Kind::Reasoning).then_some(0),
             content_index: is_message.then_some(0),
-            told,
+            piece,
             logprobs: (is_message && !is_part).then_some([]),
         }
     }
@@ -180,7 +180,7 @@ pub(super) struct TextEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) content_index: Option<u8>,
     #[serde(flatten)]
-    pub(super) told: TextPiece<'a>,
+    pub(super) piece: TextPiece<'a>,
     /// Beside a message's text; always empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) logprobs: Option<[Never; 0]>,

@@ -24,7 +24,7 @@ use crate::{
     llm::ToolCallDelta,
     server::{
         error::AppError,
-        frames::{Encoder, Frames, Gap, NUMBER, Stencil, TEXT, object_bytes},
+        frames::{Encoder, FrameTemplate, Frames, Gap, NUMBER, TEXT, object_bytes},
         wire::Record,
     },
     types::{FinishReason, ToolCall, random_id},
@@ -50,7 +50,7 @@ pub(in super::super) struct ResponseReply {
     include_workflow: bool,
     sequence: Sequence,
     /// Of the deltas of one item: the last that had one.
-    delta: Option<(usize, Stencil)>,
+    delta: Option<(usize, FrameTemplate)>,
 }
 
 /// The number of the next event.
@@ -62,18 +62,18 @@ impl Sequence {
         self.0 += 1;
     }
 
-    fn push_delta(&mut self, stencil: &Stencil, text: &str, frames: &mut Frames) {
-        frames.push_filled(stencil, &[Gap::Number(self.0), Gap::Text(text)]);
+    fn push_delta(&mut self, template: &FrameTemplate, text: &str, frames: &mut Frames) {
+        frames.push_filled(template, &[Gap::Number(self.0), Gap::Text(text)]);
         self.0 += 1;
     }
 }
 
 /// Of the deltas of an item at its place.
-fn delta_stencil(item: &OutputItem, place: usize, frames: &Frames) -> Stencil {
+fn delta_template(item: &OutputItem, place: usize, frames: &Frames) -> FrameTemplate {
     let (kind, _) = item.kind.text_events();
     let payload = item.event(place, TextPiece::Delta(TEXT));
     let event = Event { kind, sequence_number: NUMBER.into(), payload };
-    frames.event_stencil(kind, &event, &[Gap::Number(NUMBER.into()), Gap::Text(TEXT)])
+    frames.event_template(kind, &event, &[Gap::Number(NUMBER.into()), Gap::Text(TEXT)])
 }
 
 impl ResponseReply {
@@ -114,11 +114,11 @@ impl ResponseReply {
     fn delta(&mut self, place: usize, text: &str, frames: &mut Frames) {
         let Some(item) = self.resource.output.get_mut(place) else { return };
         item.text.push_str(text);
-        let (_, stencil) = match self.delta.take().filter(|(of, _)| *of == place) {
+        let (_, template) = match self.delta.take().filter(|(of, _)| *of == place) {
             Some(known) => self.delta.insert(known),
-            None => self.delta.insert((place, delta_stencil(item, place, frames))),
+            None => self.delta.insert((place, delta_template(item, place, frames))),
         };
-        self.sequence.push_delta(stencil, text, frames);
+        self.sequence.push_delta(template, text, frames);
     }
 
     /// Closes an item. Its events tell the same text as its deltas did. Of half a call, in an answer

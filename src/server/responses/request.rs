@@ -97,7 +97,7 @@ struct Reasoning {
 
 /// A request, read.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Parsed {
     pub(super) request: Request,
     pub(super) stream: bool,
     pub(super) include_workflow: bool,
@@ -122,7 +122,7 @@ impl CreateRequest {
         client: Client,
         kept: &Store,
         rest: &Map<String, Value>,
-    ) -> Result<Asked, AppError> {
+    ) -> Result<Parsed, AppError> {
         self.refuse_unsupported()?;
         let format = match text::format(self.text.as_ref())? {
             OutputFormat::Text => form::read_beside(rest)?,
@@ -137,7 +137,7 @@ impl CreateRequest {
         let only_some = choice.get("type").and_then(Value::as_str) == Some("allowed_tools");
         let tool_choice = tools::choice(choice, &mut tools)?;
         let allowed = only_some.then_some(tools.as_slice());
-        resource.tool_choice = told_choice(tool_choice.as_ref(), allowed);
+        resource.tool_choice = repeated_choice(tool_choice.as_ref(), allowed);
 
         let (effort, reasoning) = reasoning(self.reasoning.take())?;
         resource.reasoning = reasoning;
@@ -172,7 +172,7 @@ impl CreateRequest {
             num_ctx: Request::context_in(rest),
             ..Request::new(self.model.unwrap_or_default(), conversation.messages)
         };
-        Ok(Asked {
+        Ok(Parsed {
             request,
             stream: self.stream.unwrap_or(false),
             include_workflow: self.include_workflow.unwrap_or(false),
@@ -233,7 +233,7 @@ impl CreateRequest {
         Ok(Resource {
             truncation,
             parallel_tool_calls: self.parallel_tool_calls.unwrap_or(blank.parallel_tool_calls),
-            text: text::told(self.text.as_ref(), format)?,
+            text: text::repeated(self.text.as_ref(), format)?,
             top_p: self.top_p.unwrap_or(blank.top_p),
             presence_penalty: self.presence_penalty.unwrap_or(blank.presence_penalty),
             frequency_penalty: self.frequency_penalty.unwrap_or(blank.frequency_penalty),
@@ -266,7 +266,7 @@ fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, App
 }
 
 /// A choice in this endpoint's form; `allowed` are the tools of an `allowed_tools`.
-fn told_choice(
+fn repeated_choice(
     choice: Option<&ToolChoice>,
     allowed: Option<&[ToolDefinition]>,
 ) -> ToolChoiceObject {
@@ -295,12 +295,12 @@ fn reasoning(
         return Err(AppError::field(path, message));
     }
     let effort = effort.map(|effort| named_effort(&effort, "reasoning.effort")).transpose()?;
-    let told = effort.map(|effort| match effort {
+    let repeated = effort.map(|effort| match effort {
         Effort::None => "none",
         Effort::Minimal | Effort::Low => "low",
         Effort::On | Effort::Medium => "medium",
         Effort::High => "high",
         Effort::XHigh | Effort::Max => "xhigh",
     });
-    Ok((effort, Some(ReasoningObject { effort: told, summary })))
+    Ok((effort, Some(ReasoningObject { effort: repeated, summary })))
 }

@@ -9,7 +9,7 @@ async fn show(app: &AppState, body: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn one_model_is_told_whatever_its_name_looks_like() {
+async fn one_model_is_shown_whatever_its_name_looks_like() {
     let app = serving(|_| {});
     let mut list = get_path(&app, "/v1/models").await.json();
     list["data"][0]["created"].take();
@@ -158,7 +158,7 @@ async fn everything_of_ollamas_is_below_the_alias_too() {
 }
 
 #[tokio::test]
-async fn browsers_are_told_what_they_may_send() {
+async fn browsers_learn_what_they_may_send() {
     let app = serving(|config| {
         config.clients =
             vec![Client { name: "laptop".to_owned(), key_sha256: Sha256::digest("key").into() }];

@@ -22,11 +22,11 @@ impl Shared {
 }
 
 /// Ends the stream it was made with. Keeps nothing of it alive.
-pub(super) struct Cutter(Weak<Shared>);
+pub(super) struct Canceller(Weak<Shared>);
 
-impl Cutter {
+impl Canceller {
     /// Drops everything the stream holds; it ends without another step.
-    pub(super) fn cut(&self) {
+    pub(super) fn cancel(&self) {
         if let Some(shared) = self.0.upgrade() {
             drop(shared.take());
             shared.waker.wake();
@@ -36,9 +36,9 @@ impl Cutter {
 
 /// The same stream, and what ends it. Must not be cut by itself. The stopwatch tells how long it
 /// had nothing to do.
-pub(super) fn cuttable(steps: Steps, stopwatch: Stopwatch) -> (Steps, Cutter) {
+pub(super) fn cancellable(steps: Steps, stopwatch: Stopwatch) -> (Steps, Canceller) {
     let shared = Arc::new(Shared { steps: Mutex::new(Some(steps)), waker: AtomicWaker::new() });
-    let cutter = Cutter(Arc::downgrade(&shared));
+    let canceller = Canceller(Arc::downgrade(&shared));
     let mut waits = false;
     let steps = poll_fn(move |context| {
         shared.waker.register(context.waker());
@@ -51,7 +51,7 @@ pub(super) fn cuttable(steps: Steps, stopwatch: Stopwatch) -> (Steps, Cutter) {
         }
         polled
     });
-    (Box::pin(steps), cutter)
+    (Box::pin(steps), canceller)
 }
 
 /// The same stream, whose waiting the stopwatch measures.
@@ -81,30 +81,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_stream_holds_is_dropped_when_it_is_cut_and_the_stream_ends() {
+    async fn what_a_stream_holds_is_dropped_when_it_is_cancelled_and_the_stream_ends() {
         let held = Arc::new(());
-        let (mut steps, cutter) = cuttable(holding(Arc::clone(&held)), Stopwatch::default());
+        let (mut steps, canceller) = cancellable(holding(Arc::clone(&held)), Stopwatch::default());
         assert!(matches!(steps.next().await, Some(Step::GraceOver)));
-        let cut = async {
+        let cancel = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            cutter.cut();
+            canceller.cancel();
             assert_eq!(Arc::strong_count(&held), 1, "before it is polled again");
         };
-        let (ended, ()) = tokio::join!(steps.next(), cut);
+        let (ended, ()) = tokio::join!(steps.next(), cancel);
         assert!(ended.is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_is_not_cut_is_as_it_was_and_a_cutter_holds_nothing() {
+    async fn a_stream_that_is_not_cancelled_is_as_it_was_and_a_canceller_holds_nothing() {
         let held = Arc::new(());
-        let held_by = || cuttable(holding(Arc::clone(&held)), Stopwatch::default());
-        let (steps, cutter) = held_by();
+        let held_by = || cancellable(holding(Arc::clone(&held)), Stopwatch::default());
+        let (steps, canceller) = held_by();
         assert_eq!(steps.count().await, 2);
         assert_eq!(Arc::strong_count(&held), 1);
         let (steps, late) = held_by();
         drop(steps);
         assert_eq!(Arc::strong_count(&held), 1);
-        cutter.cut();
-        late.cut();
+        canceller.cancel();
+        late.cancel();
     }
 }

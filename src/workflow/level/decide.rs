@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::state::{Board, Seat};
+use super::state::{LevelState, MemberState};
 use crate::{
     config::{Reranker, Stage},
     workflow::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What is due when every member has ended.
-pub(super) enum Judging {
+pub(super) enum Decision {
     /// The level above can do without this one.
     Nothing,
     /// Too few succeeded.
@@ -30,15 +30,15 @@ pub(super) enum Judging {
     Ask(Stage),
 }
 
-impl Board {
+impl LevelState {
     /// The drafting is over, or the reranking: says how the best candidate is found.
-    pub(super) fn judge_next(&mut self) -> Judging {
+    pub(super) fn decide(&mut self) -> Decision {
         if self.stopping {
-            return Judging::Nothing;
+            return Decision::Nothing;
         }
         if self.candidates.is_empty() {
             if self.successes() < self.plan.policy.min_success.max(1) {
-                return Judging::Failed(self.members_failure());
+                return Decision::Failed(self.members_failure());
             }
             self.gather();
         }
@@ -49,37 +49,37 @@ impl Board {
             && self.reranker.is_none()
         {
             if self.candidates.len() > reranker.top_k {
-                return Judging::Rerank(reranker.clone());
+                return Decision::Rerank(reranker.clone());
             }
             let reason = "there are no more candidates than are kept";
             self.reranker = Some(reranker::skipped(&self.run, reason));
         }
         let top = self.reader.is_client();
         match &self.plan.selector {
-            None if !top && self.plan.synthesizer.is_none() => Judging::AllGoUp,
+            None if !top && self.plan.synthesizer.is_none() => Decision::AllGoUp,
             None => self.known("the plan has no selector: consensus"),
             Some(stage) => match selector::skip_reason(&self.texts()) {
                 Some(reason) => self.known(reason),
-                None => Judging::Ask(stage.clone()),
+                None => Decision::Ask(stage.clone()),
             },
         }
     }
 
     /// The consensus candidate is the best one.
-    pub(super) fn known(&mut self, reason: &str) -> Judging {
+    pub(super) fn known(&mut self, reason: &str) -> Decision {
         let best = self.common().best;
         match self.candidates.get(best) {
             Some(chosen) => {
-                Judging::Known(Box::new(selector::skipped(&self.run, chosen, best, reason)))
+                Decision::Known(Box::new(selector::skipped(&self.run, chosen, best, reason)))
             }
-            None => Judging::Failed(self.members_failure()),
+            None => Decision::Failed(self.members_failure()),
         }
     }
 
     /// Collects the answers, each under a name of its own: two panels may both have a `b`.
     pub(super) fn gather(&mut self) {
-        for seat in &self.members {
-            if let Seat::Ended(outcome) = seat
+        for member in &self.members {
+            if let MemberState::Ended(outcome) = member
                 && let Ok(candidates) = &outcome.result
             {
                 self.candidates.extend(candidates.iter().cloned());

@@ -1,6 +1,6 @@
 //! How a level ends, and the record it leaves.
 
-use super::state::{Board, Running, Seat};
+use super::state::{LevelState, MemberState, Running};
 use crate::{
     llm::LlmErrorKind,
     types::Usage,
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-impl Board {
+impl LevelState {
     pub(super) fn failed(&mut self, failure: Failure) -> LevelOutcome {
         self.outcome(Err(failure), RunStatus::Failed)
     }
@@ -62,12 +62,12 @@ impl Board {
         self.drafted = false;
         if let Some(running) = self.asking.take() {
             let tracker = running.tracker.clone();
-            let call = cut(running);
+            let call = cancel(running);
             let stage = self.unfinished();
             self.decides(tracker.chain(stage, &call.model, self.path.as_ref()));
             self.record_unfinished(stage, call);
         }
-        self.cut_stragglers()
+        self.cancel_stragglers()
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -79,7 +79,7 @@ impl Board {
     }
 
     /// A level that was stopped, once everything below has ended.
-    pub(super) fn cut_off(&mut self) -> LevelOutcome {
+    pub(super) fn cancelled(&mut self) -> LevelOutcome {
         let message = "cut: the level above has enough answers".to_owned();
         let kind = FailureKind::Members {
             members: Vec::new(),
@@ -124,9 +124,9 @@ impl Board {
     }
 
     pub(super) fn members_failure(&self) -> Failure {
-        let ended = self.members.iter().filter_map(|seat| match seat {
-            Seat::Ended(outcome) => Some(outcome),
-            Seat::Empty | Seat::Running(_) | Seat::Out(_) => None,
+        let ended = self.members.iter().filter_map(|member| match member {
+            MemberState::Ended(outcome) => Some(outcome),
+            MemberState::Empty | MemberState::Running(_) | MemberState::Out(_) => None,
         });
         let failures: Vec<(String, Failure)> = ended
             .filter_map(|outcome| {
@@ -162,10 +162,10 @@ impl Board {
     ) -> LevelOutcome {
         self.over = true;
         for attendant in self.attendants.drain(..) {
-            attendant.cut();
+            attendant.cancel();
         }
         // The analyzer was still reading when the level could do without it.
-        if let Some(call) = self.analyzing.take().map(cut) {
+        if let Some(call) = self.analyzing.take().map(cancel) {
             // What it was sent is not what it advised, which is what the trace shows here.
             let call = CallRecord { temperature: None, temperature_source: None, ..call };
             let (task_type, language, overrides) = (None, None, None);
@@ -192,14 +192,14 @@ impl Board {
     fn worker_records(&mut self) -> Vec<WorkerRecord> {
         let members = std::mem::take(&mut self.members).into_iter().enumerate();
         members
-            .map(|(seat, member)| {
+            .map(|(index, member)| {
                 let call = match member {
-                    Seat::Ended(outcome) => return outcome.record,
-                    Seat::Out(record) => return *record,
-                    Seat::Running(running) => cut(running),
-                    Seat::Empty => CallRecord::default(),
+                    MemberState::Ended(outcome) => return outcome.record,
+                    MemberState::Out(record) => return *record,
+                    MemberState::Running(running) => cancel(running),
+                    MemberState::Empty => CallRecord::default(),
                 };
-                let name = self.member_name(seat);
+                let name = self.member_name(index);
                 WorkerRecord { name, call, response: None, nested: None }
             })
             .collect()
@@ -207,8 +207,8 @@ impl Board {
 }
 
 /// Hangs up on a stage or member, and what it did until then.
-pub(super) fn cut(running: Running) -> CallRecord {
-    running.cutter.cut();
+pub(super) fn cancel(running: Running) -> CallRecord {
+    running.canceller.cancel();
     running.tracker.end(StageStatus::Cut, None)
 }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     deadline::Deadline,
-    state::{Board, Running, Seat},
+    state::{LevelState, MemberState, Running},
 };
 use crate::{
     config::Member,
@@ -18,14 +18,14 @@ use crate::{
     },
 };
 
-impl Board {
+impl LevelState {
     /// What the members' endings bring about: the end of the drafting, once, or before it the end of
     /// the grace that the others have.
     pub(super) fn drafting(&mut self) -> Option<Steps> {
         if self.drafted {
             return None;
         }
-        if !self.members.iter().any(|seat| matches!(seat, Seat::Running(_))) {
+        if !self.members.iter().any(|member| matches!(member, MemberState::Running(_))) {
             self.drafted = true;
             return Some(ready(Step::Judge));
         }
@@ -39,8 +39,7 @@ impl Board {
     }
 
     pub(super) fn successes(&self) -> usize {
-        let answered =
-            |seat: &&Seat| matches!(seat, Seat::Ended(outcome) if outcome.result.is_ok());
+        let answered = |member: &&MemberState| matches!(member, MemberState::Ended(outcome) if outcome.result.is_ok());
         self.members.iter().filter(answered).count()
     }
 
@@ -52,14 +51,14 @@ impl Board {
     /// How many answers are enough: the quorum of the members that can still answer, and at least
     /// `min_success`.
     pub(super) fn needed(&self) -> usize {
-        let able = self.members.iter().filter(|seat| can_answer(seat)).count();
+        let able = self.members.iter().filter(|member| can_answer(member)).count();
         let planned = self.plan.policy.quorum.map_or(able, |quorum| quorum.of(able));
         let needed = self.lowered.map_or(planned, |quorum| quorum.of(able).min(planned));
         needed.max(self.plan.policy.min_success)
     }
 
     /// Cuts whoever has not answered within the grace.
-    pub(super) fn cut_stragglers(&mut self) -> Vec<Event> {
+    pub(super) fn cancel_stragglers(&mut self) -> Vec<Event> {
         self.end_running(|_, running| match (&running.stop, running.tracker.has_begun()) {
             (Some(stop), true) => {
                 // It ends at once, and its record comes as its last step.
@@ -90,30 +89,30 @@ impl Board {
         mut how: impl FnMut(&Member, &Running) -> Option<(StageStatus, Option<(Deadline, String)>)>,
     ) -> Vec<Event> {
         let mut ended = Vec::new();
-        for (seat, member) in self.plan.members.iter().enumerate() {
-            let Some(Seat::Running(running)) = self.members.get(seat) else { continue };
+        for (index, member) in self.plan.members.iter().enumerate() {
+            let Some(MemberState::Running(running)) = self.members.get(index) else { continue };
             let Some((status, deadline)) = how(member, running) else { continue };
-            running.cutter.cut();
+            running.canceller.cancel();
             let error = deadline.map(|(deadline, model)| deadline.error(&model));
             let call = running.tracker.end(status, error.as_ref().map(ErrorRecord::from));
             let chain = self.link(StageKind::Worker, member.name(), running);
-            ended.push((seat, member.name().to_owned(), call, error, chain));
+            ended.push((index, member.name().to_owned(), call, error, chain));
         }
         let mut events = Vec::with_capacity(ended.len());
-        for (seat, name, call, error, chain) in ended {
+        for (index, name, call, error, chain) in ended {
             let chain = chain.or_else(|| self.idle(&name));
             let record = WorkerRecord { name, call, response: None, nested: None };
             match error {
                 Some(error) => {
                     let result = Err(Failure::of(&error));
                     let outcome = MemberOutcome { record, result, overcome: Vec::new(), chain };
-                    events.push(self.member_ended(seat, outcome));
+                    events.push(self.member_ended(index, outcome));
                 }
                 None => {
                     if self.waits_for_stragglers() {
                         self.decides(chain);
                     }
-                    events.push(self.leave_out(seat, record, None));
+                    events.push(self.leave_out(index, record, None));
                 }
             }
         }
@@ -147,11 +146,11 @@ impl Board {
     }
 
     /// Takes a member out that is neither an answer nor a failure.
-    fn leave_out(&mut self, seat: usize, record: WorkerRecord, detail: Option<&str>) -> Event {
+    fn leave_out(&mut self, index: usize, record: WorkerRecord, detail: Option<&str>) -> Event {
         let CallRecord { status, duration_ms, .. } = record.call;
         let name = record.name.clone();
-        if let Some(place) = self.members.get_mut(seat) {
-            *place = Seat::Out(Box::new(record));
+        if let Some(member) = self.members.get_mut(index) {
+            *member = MemberState::Out(Box::new(record));
         }
         let detail = detail.map(str::to_owned);
         report(StageKind::Worker, &name, status, duration_ms, detail, false)
@@ -167,18 +166,18 @@ impl Board {
         let before = self.needed();
         let mut events = Vec::new();
         if !workers.is_empty() && workers.len() >= self.plan.policy.min_success {
-            for seat in 0..self.members.len() {
-                let name = self.member_name(seat);
-                let Some(Seat::Running(running)) = self.members.get(seat) else { continue };
+            for index in 0..self.members.len() {
+                let name = self.member_name(index);
+                let Some(MemberState::Running(running)) = self.members.get(index) else { continue };
                 if workers.contains(&name) || running.tracker.has_begun() {
                     continue;
                 }
-                running.cutter.cut();
+                running.canceller.cancel();
                 let message = "the analyzer chose other workers for this task".to_owned();
                 let error = ErrorRecord { code: "not_chosen", message };
                 let call = running.tracker.end(StageStatus::Skipped, Some(error));
                 let record = WorkerRecord { name, call, response: None, nested: None };
-                events.push(self.leave_out(seat, record, Some("not_chosen")));
+                events.push(self.leave_out(index, record, Some("not_chosen")));
             }
         }
         self.lowered = *quorum;
@@ -196,11 +195,11 @@ impl Board {
 
 /// Whether a member has answered or may yet: not one that was left out or failed for good. One that
 /// failed in another way stays in the count.
-fn can_answer(seat: &Seat) -> bool {
-    match seat {
-        Seat::Empty | Seat::Running(_) => true,
-        Seat::Out(_) => false,
-        Seat::Ended(outcome) => match &outcome.result {
+fn can_answer(member: &MemberState) -> bool {
+    match member {
+        MemberState::Empty | MemberState::Running(_) => true,
+        MemberState::Out(_) => false,
+        MemberState::Ended(outcome) => match &outcome.result {
             Ok(_) => true,
             Err(failure) => {
                 let all_for_good = outcome.overcome.iter().all(|error| is_for_good(error.kind));

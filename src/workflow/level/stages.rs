@@ -6,7 +6,7 @@ use async_stream::stream;
 use futures::StreamExt;
 use tokio::sync::watch;
 
-use super::{cancel::cuttable, deadline::Window, position::Position, state::Running};
+use super::{cancel::cancellable, deadline::Window, position::Position, state::Running};
 use crate::{
     config::{Leaf, Member, Plan, Progress, Reranker, Schedule, Stage},
     llm::{CallStream, Completion, LlmErrorKind},
@@ -18,7 +18,7 @@ use crate::{
             analyzer,
             fallback::Reader,
             model_call::{Reply, drain},
-            queued::telling_of_queues,
+            queued::reporting_queues,
             recorder::Tracker,
             reranker, selector, synthesizer,
             worker::{self, Draft},
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Where the stages of a level work.
-pub(super) struct Site {
+pub(super) struct Stages {
     pub(super) run: Arc<RunContext>,
     /// Runs a level below.
     pub(super) nested: fn(Arc<RunContext>, Arc<Plan>, Position) -> Steps,
@@ -49,7 +49,7 @@ pub(super) struct Site {
     pub(super) spare: Vec<watch::Receiver<bool>>,
 }
 
-impl Site {
+impl Stages {
     /// The level's own analyzer; `crew` are the workers it may choose among.
     pub(super) fn analyze(&self, stage: &Stage, crew: Vec<String>) -> (Steps, Running) {
         let tracker = Tracker::new(&self.run, self.window.analysis, &stage.model);
@@ -65,10 +65,10 @@ impl Site {
         self.calling(Box::pin(steps), tracker, StageKind::Analyzer, &model)
     }
 
-    pub(super) fn member(&self, seat: usize, member: &Member) -> (Steps, Running) {
+    pub(super) fn member(&self, index: usize, member: &Member) -> (Steps, Running) {
         match member {
-            Member::Leaf(leaf) => self.leaf(seat, leaf),
-            Member::Nested(plan) => self.nested(seat, plan),
+            Member::Leaf(leaf) => self.leaf(index, leaf),
+            Member::Nested(plan) => self.nested(index, plan),
         }
     }
 
@@ -78,7 +78,7 @@ impl Site {
         policy.schedule == Schedule::Sequential || policy.overrides
     }
 
-    fn leaf(&self, seat: usize, leaf: &Leaf) -> (Steps, Running) {
+    fn leaf(&self, index: usize, leaf: &Leaf) -> (Steps, Running) {
         let run = Arc::clone(&self.run);
         let assignment = worker::Assignment {
             leaf: leaf.clone(),
@@ -117,18 +117,18 @@ impl Site {
             let candidate = |reply: Reply| {
                 let Completion { reason, usage } = reply.completion;
                 let path = name.clone();
-                vec![Candidate { seat, name, path, model, text: reply.text, reason, usage }]
+                vec![Candidate { index, name, path, model, text: reply.text, reason, usage }]
             };
             let result = draft.result.map(candidate).map_err(|error| Failure::of(&error));
             let Draft { record, overcome, rest, .. } = draft;
             let outcome = MemberOutcome { record, result, overcome, chain };
-            yield Step::Member { seat, outcome: Box::new(outcome) };
+            yield Step::Member { index, outcome: Box::new(outcome) };
             drain(rest).await;
         };
         self.calling(Box::pin(steps), tracker, StageKind::Worker, &leaf.name)
     }
 
-    fn nested(&self, seat: usize, plan: &Plan) -> (Steps, Running) {
+    fn nested(&self, index: usize, plan: &Plan) -> (Steps, Running) {
         let (stop, stopped) = watch::channel(false);
         let mut position = Position {
             reader: if self.answers { Reader::AnsweringParent } else { Reader::Parent },
@@ -157,8 +157,8 @@ impl Site {
             while let Some(step) = steps.next().await {
                 match step {
                     Step::Done(outcome) => {
-                        let outcome = Box::new(member_of(*outcome, seat, started_ms));
-                        yield Step::Member { seat, outcome };
+                        let outcome = Box::new(member_of(*outcome, index, started_ms));
+                        yield Step::Member { index, outcome };
                     }
                     other => yield other,
                 }
@@ -240,7 +240,7 @@ impl Site {
     }
 }
 
-impl Site {
+impl Stages {
     /// A stage that makes calls of its own.
     fn calling(
         &self,
@@ -249,9 +249,9 @@ impl Site {
         stage: StageKind,
         name: &str,
     ) -> (Steps, Running) {
-        let is_told = self.run.engine.config.server.progress != Progress::Off;
-        let steps = match is_told {
-            true => telling_of_queues(steps, tracker.clone(), stage, name),
+        let is_shown = self.run.engine.config.server.progress != Progress::Off;
+        let steps = match is_shown {
+            true => reporting_queues(steps, tracker.clone(), stage, name),
             false => steps,
         };
         running(steps, tracker)
@@ -259,8 +259,8 @@ impl Site {
 }
 
 fn running(steps: Steps, tracker: Tracker) -> (Steps, Running) {
-    let (steps, cutter) = cuttable(steps, tracker.stopwatch());
-    (steps, Running { cutter, tracker, stop: None })
+    let (steps, canceller) = cancellable(steps, tracker.stopwatch());
+    (steps, Running { canceller, tracker, stop: None })
 }
 
 fn started(stage: StageKind, name: &str) -> Event {
@@ -284,12 +284,12 @@ async fn known(analysis: &mut watch::Receiver<Option<Known>>, wait: bool, before
 }
 
 /// A nested level as its parent sees it.
-fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutcome {
+fn member_of(outcome: LevelOutcome, index: usize, started_ms: u64) -> MemberOutcome {
     let LevelOutcome { record, result, chain, .. } = outcome;
-    let cut = record.status == RunStatus::Cancelled;
+    let cancelled = record.status == RunStatus::Cancelled;
     let status = match &result {
         Ok(_) => StageStatus::Ok,
-        Err(_) if cut => StageStatus::Cut,
+        Err(_) if cancelled => StageStatus::Cut,
         Err(failure) if failure.is_wholly(|kind| kind == LlmErrorKind::UnsupportedInput) => {
             StageStatus::Skipped
         }
@@ -301,7 +301,7 @@ fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutco
         }
         Err(_) => StageStatus::Failed,
     };
-    let error = result.as_ref().err().filter(|_| !cut);
+    let error = result.as_ref().err().filter(|_| !cancelled);
     let call = CallRecord {
         status,
         success: result.is_ok(),
@@ -314,7 +314,7 @@ fn member_of(outcome: LevelOutcome, seat: usize, started_ms: u64) -> MemberOutco
     };
     let name = record.name.clone();
     let result = result
-        .map(|all| all.into_iter().map(|candidate| Candidate { seat, ..candidate }).collect());
+        .map(|all| all.into_iter().map(|candidate| Candidate { index, ..candidate }).collect());
     let record = WorkerRecord { name, call, response: None, nested: Some(Box::new(record)) };
     MemberOutcome { record, result, overcome: Vec::new(), chain }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    cancel::{Cutter, cuttable},
+    cancel::{Canceller, cancellable},
     deadline::Window,
     position::Position,
 };
@@ -34,14 +34,14 @@ use crate::{
 
 /// A stage or member at work, and what ends it.
 pub(super) struct Running {
-    pub(super) cutter: Cutter,
+    pub(super) canceller: Canceller,
     pub(super) tracker: Tracker,
     /// Tells a nested level that nobody waits for it.
     pub(super) stop: Option<tokio::sync::watch::Sender<bool>>,
 }
 
 /// A member.
-pub(super) enum Seat {
+pub(super) enum MemberState {
     /// Not started yet; only while the level is set up.
     Empty,
     /// At work, or waiting for the analysis.
@@ -53,7 +53,7 @@ pub(super) enum Seat {
 }
 
 /// The state of one level.
-pub(super) struct Board {
+pub(super) struct LevelState {
     pub(super) run: Arc<RunContext>,
     pub(super) plan: Arc<Plan>,
     pub(super) reader: Reader,
@@ -68,10 +68,10 @@ pub(super) struct Board {
     pub(super) analysis: Chain,
     pub(super) started: Instant,
     /// Timers and the like, which end with the level.
-    pub(super) attendants: Vec<Cutter>,
+    pub(super) attendants: Vec<Canceller>,
     pub(super) analyzing: Option<Running>,
     pub(super) analyzer: Option<AnalyzerRecord>,
-    pub(super) members: Vec<Seat>,
+    pub(super) members: Vec<MemberState>,
     /// The analyzer's quorum, where it may lower the plan's.
     pub(super) lowered: Option<Quorum>,
     /// The quorum has answered: the grace runs.
@@ -101,7 +101,7 @@ pub(super) struct Board {
     pub(super) degraded: bool,
 }
 
-impl Board {
+impl LevelState {
     pub(super) fn new(
         run: Arc<RunContext>,
         plan: Arc<Plan>,
@@ -120,7 +120,7 @@ impl Board {
             attendants: Vec::new(),
             analyzing: None,
             analyzer: None,
-            members: plan.members.iter().map(|_| Seat::Empty).collect(),
+            members: plan.members.iter().map(|_| MemberState::Empty).collect(),
             lowered: None,
             grace: false,
             overdue: false,
@@ -143,8 +143,8 @@ impl Board {
 
     /// The same stream, which ends when the level does.
     pub(super) fn ends_with_level(&mut self, steps: Steps) -> Steps {
-        let (steps, cutter) = cuttable(steps, Stopwatch::default());
-        self.attendants.push(cutter);
+        let (steps, canceller) = cancellable(steps, Stopwatch::default());
+        self.attendants.push(canceller);
         steps
     }
 
@@ -158,9 +158,9 @@ impl Board {
         self.analyzing = Some(running);
     }
 
-    pub(super) fn runs(&mut self, seat: usize, running: Running) {
-        if let Some(place) = self.members.get_mut(seat) {
-            *place = Seat::Running(running);
+    pub(super) fn runs(&mut self, index: usize, running: Running) {
+        if let Some(place) = self.members.get_mut(index) {
+            *place = MemberState::Running(running);
         }
     }
 
@@ -216,9 +216,9 @@ impl Board {
 
     /// The drafts of a member that has ended, where they are to be shown. Those of a panel that has no
     /// writer were shown already, each when it was finished.
-    pub(super) fn shown_drafts(&self, seat: usize, outcome: &MemberOutcome) -> Vec<Event> {
+    pub(super) fn shown_drafts(&self, index: usize, outcome: &MemberOutcome) -> Vec<Event> {
         let shows = self.run.engine.config.server.progress == Progress::Drafts;
-        let has_own = match self.plan.members.get(seat) {
+        let has_own = match self.plan.members.get(index) {
             Some(Member::Leaf(_)) => true,
             Some(Member::Nested(plan)) => plan.synthesizer.is_some(),
             None => false,
@@ -229,7 +229,7 @@ impl Board {
         drafts.map(draft).collect()
     }
 
-    pub(super) fn member_ended(&mut self, seat: usize, mut outcome: MemberOutcome) -> Event {
+    pub(super) fn member_ended(&mut self, index: usize, mut outcome: MemberOutcome) -> Event {
         let name = outcome.record.name.clone();
         let (status, ms) = (outcome.record.call.status, outcome.record.call.duration_ms);
         if status != StageStatus::Cut || self.waits_for_stragglers() {
@@ -252,10 +252,10 @@ impl Board {
                 degrades = true;
             }
         }
-        if let Some(place) = self.members.get_mut(seat) {
+        if let Some(place) = self.members.get_mut(index) {
             *place = match status {
-                StageStatus::Cut => Seat::Out(Box::new(outcome.record)),
-                _ => Seat::Ended(Box::new(outcome)),
+                StageStatus::Cut => MemberState::Out(Box::new(outcome.record)),
+                _ => MemberState::Ended(Box::new(outcome)),
             };
         }
         report(StageKind::Worker, &name, status, ms, detail, degrades)
@@ -342,12 +342,12 @@ impl Board {
         let mut outcome = match result {
             Ok(reason) => {
                 let best = self.candidates.get(self.best);
-                let seat = best.map_or(0, |best| best.seat);
+                let index = best.map_or(0, |best| best.index);
                 let name = self.plan.name.clone();
                 let status = self.good_status();
                 let path = name.clone();
                 self.outcome(
-                    Ok(vec![Candidate { seat, name, path, model, text, reason, usage }]),
+                    Ok(vec![Candidate { index, name, path, model, text, reason, usage }]),
                     status,
                 )
             }
@@ -384,8 +384,8 @@ impl Board {
         self.run.warn(warning, &error.message);
     }
 
-    pub(super) fn member_name(&self, seat: usize) -> String {
-        self.plan.members.get(seat).map(Member::name).unwrap_or_default().to_owned()
+    pub(super) fn member_name(&self, index: usize) -> String {
+        self.plan.members.get(index).map(Member::name).unwrap_or_default().to_owned()
     }
 }
 

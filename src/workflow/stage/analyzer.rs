@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_analyzer_that_may_choose_is_told_of_the_workers() {
+    fn only_an_analyzer_that_may_choose_sees_the_workers() {
         let crew = ["first one".to_owned(), "second".to_owned()];
         let text = |crew: &[String]| prompt("hi", None, crew, "n0")[0].joined_text();
         assert!(text(&crew).ends_with(r#"["first one","second"]"#), "{}", text(&crew));

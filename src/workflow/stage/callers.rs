@@ -108,7 +108,7 @@ impl Callers {
         let chain = self.tracker.chain(StageKind::Synthesizer, &name, None);
         let result = ending.map(|reason| {
             let (path, model, text) = (name.clone(), name.clone(), String::new());
-            vec![Candidate { seat: 0, name, path, model, text, reason, usage: answer_usage }]
+            vec![Candidate { index: 0, name, path, model, text, reason, usage: answer_usage }]
         });
         (event, Box::new(LevelOutcome { record, result, answer_usage, chain }))
     }

@@ -72,9 +72,9 @@ impl Lineup<'_> {
         vec![Message::text(Role::System, instructions), Message::text(Role::User, text)]
     }
 
-    /// `order[i]` is the seat of the candidate shown as label i + 1.
-    pub(super) fn seats(self) -> Vec<usize> {
-        self.order.iter().filter_map(|index| Some(self.candidates.get(*index)?.seat)).collect()
+    /// `order[i]` is the index of the candidate shown as label i + 1.
+    pub(super) fn indices(self) -> Vec<usize> {
+        self.order.iter().filter_map(|index| Some(self.candidates.get(*index)?.index)).collect()
     }
 }
 

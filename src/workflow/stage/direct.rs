@@ -46,7 +46,7 @@ pub(in crate::workflow) fn call(
     let until = instead.deadline.and_then(Deadline::after);
     let waits = Arc::new(Waits::default());
     let tracker = Tracker::new(&run, until, &first.config().name);
-    let tracker = tracker.telling_of_waits(Arc::clone(&waits));
+    let tracker = tracker.reporting_waits(Arc::clone(&waits));
     let stopwatch = tracker.stopwatch();
     let steps = Box::pin(stream! {
         tracker.begin(None);

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_stands_in_only_in_the_form_that_was_asked_for() {
+    fn a_draft_is_a_fallback_only_in_the_form_that_was_asked_for() {
         let schema = OutputFormat::Schema {
             name: "x".to_owned(),
             schema: Arc::new(serde_json::json!({}).into()),

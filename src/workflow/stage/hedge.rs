@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     model_call::ended_early,
-    recorder::{Place, Tracker},
+    recorder::{Racer, Tracker},
     temperature::Chosen,
 };
 use crate::llm::{Call, CallEvent, CallStream, Limit, LlmError, Model};
@@ -72,8 +72,8 @@ pub(super) async fn race<T: Clone>(
     loop {
         let late = patience.and_then(|wait| first.started?.checked_add(wait));
         let item = match late {
-            None => first.next(tracker, Place::First).await,
-            Some(late) => match timeout_at(late, first.next(tracker, Place::First)).await {
+            None => first.next(tracker, Racer::First).await,
+            Some(late) => match timeout_at(late, first.next(tracker, Racer::First)).await {
                 Ok(item) => item,
                 Err(_) => match first.second(spare, &turn, tracker) {
                     Some(second) => return Box::pin(both(first, second, tracker)).await,
@@ -104,23 +104,23 @@ async fn both<T>(mut first: Lane<T>, mut second: Lane<T>, tracker: &Tracker) -> 
     while first_error.is_none() || second_error.is_none() {
         tokio::select! {
             biased;
-            item = first.next(tracker, Place::First), if first_error.is_none() => {
+            item = first.next(tracker, Racer::First), if first_error.is_none() => {
                 match first.take(item) {
                     Word::None => {}
                     Word::Spoken(event) => {
-                        tracker.speaks(Place::First);
+                        tracker.speaks(Racer::First);
                         let heard = Some(first.heard(event));
                         return Race { heard, failed: Vec::new(), hedged: true };
                     }
                     Word::Failed(error) => first_error = Some(error),
                 }
             }
-            item = second.next(tracker, Place::Second), if second_error.is_none() => {
+            item = second.next(tracker, Racer::Second), if second_error.is_none() => {
                 match second.take(item) {
                     Word::None => {}
                     Word::Spoken(event) => {
                         tracker.asks(&second.model, second.chosen);
-                        tracker.speaks(Place::Second);
+                        tracker.speaks(Racer::Second);
                         // A model that answers elsewhere has not failed, as after a retry.
                         let failed = first_error.filter(|_| !elsewhere);
                         let failed = failed.map(|error| (first.who, error)).into_iter().collect();
@@ -200,9 +200,9 @@ impl<T> Lane<T> {
     async fn next(
         &mut self,
         tracker: &Tracker,
-        place: Place,
+        racer: Racer,
     ) -> Option<Result<CallEvent, LlmError>> {
-        tracker.overhear(place, &mut self.stream).await
+        tracker.overhear(racer, &mut self.stream).await
     }
 
     fn take(&mut self, item: Option<Result<CallEvent, LlmError>>) -> Word {

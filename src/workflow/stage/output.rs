@@ -117,8 +117,8 @@ impl Output {
     pub(super) fn ending(self) -> Result<(FinishReason, String), LlmError> {
         let reason = self.ending?;
         if self.reader.is_client() {
-            let is_told = self.spoke;
-            let reason = if is_told { reason } else { as_draft(reason, "", &self.model)? };
+            let has_spoken = self.spoke;
+            let reason = if has_spoken { reason } else { as_draft(reason, "", &self.model)? };
             return Ok((reason, self.text));
         }
         let text = without_thoughts(self.text);

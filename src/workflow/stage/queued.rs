@@ -19,7 +19,7 @@ use crate::workflow::{
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The steps of a stage, with an event once its call has waited for permits for a while.
-pub(in crate::workflow) fn telling_of_queues(
+pub(in crate::workflow) fn reporting_queues(
     mut steps: Steps,
     tracker: Tracker,
     stage: StageKind,

@@ -2,7 +2,7 @@
 
 mod entry;
 
-pub(super) use entry::{Place, size};
+pub(super) use entry::{Racer, size};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -56,7 +56,7 @@ impl Tracker {
     }
 
     /// The same; what its calls wait for is sent there.
-    pub(super) fn telling_of_waits(self, to: Arc<Waits>) -> Self {
+    pub(super) fn reporting_waits(self, to: Arc<Waits>) -> Self {
         Self { waits: Some(to), ..self }
     }
 
@@ -151,7 +151,7 @@ impl Tracker {
         let item = self.bounded(stream).await;
         match &item {
             Some(Ok(event)) => self.note(event),
-            Some(Err(error)) => self.note_failure(error, Place::First),
+            Some(Err(error)) => self.note_failure(error, Racer::First),
             None => {}
         }
         item
@@ -161,15 +161,15 @@ impl Tracker {
     /// stage that hears it will.
     pub(super) async fn overhear(
         &self,
-        place: Place,
+        racer: Racer,
         stream: &mut CallStream,
     ) -> Option<Result<CallEvent, LlmError>> {
         let item = self.bounded(stream).await;
-        match (&item, place) {
+        match (&item, racer) {
             (Some(Ok(CallEvent::Delta(_) | CallEvent::Finished(_))) | None, _) => {}
-            (Some(Ok(event)), Place::First) => self.note(event),
-            (Some(Ok(event)), Place::Second) => self.note_second(event),
-            (Some(Err(error)), place) => self.note_failure(error, place),
+            (Some(Ok(event)), Racer::First) => self.note(event),
+            (Some(Ok(event)), Racer::Second) => self.note_second(event),
+            (Some(Err(error)), racer) => self.note_failure(error, racer),
         }
         item
     }
@@ -186,12 +186,12 @@ impl Tracker {
         }
     }
 
-    fn note_failure(&self, error: &LlmError, place: Place) {
+    fn note_failure(&self, error: &LlmError, racer: Racer) {
         let mut entry = self.entry();
         entry.silent(&self.stopwatch);
         let cut = error.kind == LlmErrorKind::Timeout;
         // What was refused cost nothing; what was being written did.
-        if let Some(flight) = entry.flight(place).take()
+        if let Some(flight) = entry.flight(racer).take()
             && (cut || flight.output_bytes > 0)
         {
             entry.hang_up(&flight);
@@ -221,10 +221,10 @@ impl Tracker {
 
     /// One of two calls speaks, which the record is about already. The other one, if it has not failed, is hung up on: what it was
     /// sent is paid for.
-    pub(super) fn speaks(&self, place: Place) {
+    pub(super) fn speaks(&self, racer: Racer) {
         let mut guard = self.entry();
         let entry = &mut *guard;
-        if place == Place::Second {
+        if racer == Racer::Second {
             std::mem::swap(&mut entry.flight, &mut entry.second);
             let attempt = entry.flight.as_ref().and_then(|flight| flight.attempt.as_ref());
             if let Some(temperature) = attempt.map(|attempt| attempt.temperature) {

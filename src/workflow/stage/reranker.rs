@@ -62,8 +62,8 @@ pub(in crate::workflow) async fn rerank(
         if !failures.is_empty() && tracker.is_over() {
             break;
         }
-        let question = Question { run, lineup, model: &model };
-        match question.scores(tracker, &mut rest).await {
+        let job = Job { run, lineup, model: &model };
+        match job.scores(tracker, &mut rest).await {
             Ok(reply) => {
                 scored = read(&reply, &order, reranker.top_k);
                 if scored.is_some() {
@@ -98,7 +98,7 @@ pub(in crate::workflow) async fn rerank(
         call,
         scores: ranked.iter().filter_map(|(index, score)| Some((name(*index)?, *score))).collect(),
         kept: kept.iter().filter_map(|index| name(*index)).collect(),
-        order: lineup.seats(),
+        order: lineup.indices(),
         reason: failure.is_some().then(|| "all candidates go on without scores".to_owned()),
     };
     Reranking { kept, record, failure, overcome: failures, rest }
@@ -112,13 +112,13 @@ fn unusable() -> ErrorRecord {
 }
 
 /// One model and what it is asked.
-struct Question<'a> {
+struct Job<'a> {
     run: &'a Arc<RunContext>,
     lineup: Lineup<'a>,
     model: &'a Arc<Model>,
 }
 
-impl Question<'_> {
+impl Job<'_> {
     /// Asks, once more with less when it was too much, in one time limit.
     async fn scores(
         &self,
@@ -133,9 +133,8 @@ impl Question<'_> {
         let max_tokens = stage.max_tokens.unwrap_or(most);
         let limit = self.run.limit(LimitKind::Selector, self.model, stage);
         let call = |halved, limit| {
-            let question = "How good is each candidate? Answer as JSON.";
-            let messages =
-                self.lineup.messages(self.model, max_tokens, halved, INSTRUCTIONS, question);
+            let job = "How good is each candidate? Answer as JSON.";
+            let messages = self.lineup.messages(self.model, max_tokens, halved, INSTRUCTIONS, job);
             let format = format(self.lineup.candidates.len());
             self.run.question(messages, chosen.value, max_tokens, format, limit)
         };

@@ -76,7 +76,7 @@ pub(in crate::workflow) fn skipped(
     let record = SelectorRecord {
         call,
         selected_worker: Some(chosen.name.clone()),
-        selected_index: Some(chosen.seat),
+        selected_index: Some(chosen.index),
         reason: Some(reason.to_owned()),
         scores: IndexMap::new(),
         order: Vec::new(),
@@ -118,10 +118,10 @@ pub(in crate::workflow) async fn select(
     let record = SelectorRecord {
         call,
         selected_worker: name(verdict.best),
-        selected_index: candidates.get(verdict.best).map(|candidate| candidate.seat),
+        selected_index: candidates.get(verdict.best).map(|candidate| candidate.index),
         reason: verdict.reason,
         scores: verdict.scores.iter().filter_map(|(i, score)| Some((name(*i)?, *score))).collect(),
-        order: lineup.seats(),
+        order: lineup.indices(),
         fallback: failure.is_some(),
     };
     let overcome = failures.into_iter().map(|(model, one)| (model, one.record())).collect();
@@ -243,7 +243,7 @@ impl Hearing<'_> {
         let turn = |judge: &Judge| turn(lineup, judge, unusable);
         let mut asked = race(self.judge.clone(), self.others, turn, tracker).await;
         self.judge.hedged |= asked.hedged;
-        let told = if asked.heard.is_none() { asked.failed.pop() } else { None };
+        let reported = if asked.heard.is_none() { asked.failed.pop() } else { None };
         let others = asked.failed.into_iter();
         self.failures.extend(others.map(|(judge, error)| (judge.name(), Failure::Upstream(error))));
         let mut waited = None;
@@ -255,7 +255,9 @@ impl Hearing<'_> {
                 }
                 listen(&heard.model, heard.stream, tracker, rest).await
             }
-            None => Err(told.map_or_else(|| ended_early(&self.judge.model), |(_, error)| error)),
+            None => {
+                Err(reported.map_or_else(|| ended_early(&self.judge.model), |(_, error)| error))
+            }
         };
         let waited = waited.unwrap_or_else(|| tracker.queued().saturating_sub(queued));
         let used = begun.elapsed().saturating_sub(waited);
@@ -303,9 +305,9 @@ fn prompt(
 /// `reason` before `scores` before `best`: the judge has thought when it decides.
 fn format(count: usize) -> OutputFormat {
     /// Of as many candidates as most plans have.
-    static USUAL: [OnceLock<Arc<JsonSchema>>; 17] = [const { OnceLock::new() }; 17];
-    let schema = match USUAL.get(count) {
-        Some(usual) => Arc::clone(usual.get_or_init(|| schema(count))),
+    static SHARED: [OnceLock<Arc<JsonSchema>>; 17] = [const { OnceLock::new() }; 17];
+    let schema = match SHARED.get(count) {
+        Some(shared) => Arc::clone(shared.get_or_init(|| schema(count))),
         None => schema(count),
     };
     OutputFormat::Schema { name: "verdict".to_owned(), schema, strict: None, description: None }

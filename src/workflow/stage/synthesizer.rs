@@ -16,7 +16,7 @@ use super::{
     system::with_system,
     temperature::{self, Chosen, Voices},
     worker::least,
-    writers::{Attempt, Writers, telling},
+    writers::{Attempt, Writers, to_report},
 };
 use crate::{
     config::{LimitKind, Stage},
@@ -120,7 +120,7 @@ pub(in crate::workflow) fn write(run: Arc<RunContext>, task: Assignment) -> Step
                 Err(error) => writers.failed(vec![(attempt, error)], asked.hedged),
             }
         }
-        for await step in stand_in(&run, &task, writers) {
+        for await step in answer_with_draft(&run, &task, writers) {
             yield step;
         }
     })
@@ -133,7 +133,7 @@ pub(super) fn first_reason(overcome: &[LlmError], own: &str) -> Option<String> {
 }
 
 /// Every writer failed before its first token: the best draft itself, if it satisfies the request.
-fn stand_in(
+fn answer_with_draft(
     run: &Arc<RunContext>,
     task: &Assignment,
     mut writers: Writers,
@@ -144,7 +144,7 @@ fn stand_in(
     let fallback =
         best.as_ref().and_then(|best| writers.falls_to(Successor::Draft(best.name.clone())));
     let mut overcome = writers.overcome();
-    let at = telling(&overcome);
+    let at = to_report(&overcome);
     let error = at.and_then(|at| overcome.get(at).cloned());
     let error = error.unwrap_or_else(|| no_model(&task.stage));
     let call = task.tracker.failed(&error);

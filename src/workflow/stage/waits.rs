@@ -68,7 +68,7 @@ mod tests {
             assert_eq!(waits.next().await, wait(secs));
         }
         assert!(waits.next().now_or_never().is_none());
-        let (told, ()) = tokio::join!(waits.next(), async { waits.push(wait(9)) });
-        assert_eq!(told, wait(9));
+        let (waited, ()) = tokio::join!(waits.next(), async { waits.push(wait(9)) });
+        assert_eq!(waited, wait(9));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     recorder::Tracker,
     system::with_system,
     temperature::{self, Chosen, Voices},
-    writers::telling,
+    writers::to_report,
 };
 use crate::{
     config::{Leaf, LimitKind, Stage, WorkerTools},
@@ -93,7 +93,7 @@ impl Assignment {
         }
         // A checked plan has at least one model, so there is a last failure.
         let error =
-            telling(&failures).map_or_else(|| no_model(&self.leaf), |at| failures.remove(at));
+            to_report(&failures).map_or_else(|| no_model(&self.leaf), |at| failures.remove(at));
         let record = self.record(tracker.failed(&error), None);
         Draft { result: Err(error), record, overcome: failures, rest }
     }

@@ -117,23 +117,23 @@ impl Writers {
 pub(super) struct Overcome {
     pub(super) errors: Vec<LlmError>,
     /// How many of those were told.
-    told: usize,
+    reported: usize,
 }
 
 impl Overcome {
     /// What is told once, when this follows on them.
     pub(super) fn falls_to(&mut self, to: Successor) -> Option<Fallback> {
-        let fresh = self.errors.get(self.told..)?;
+        let fresh = self.errors.get(self.reported..)?;
         let failed: Vec<_> =
             fresh.iter().map(|error| (error.model.clone(), error.kind.code())).collect();
-        self.told = self.errors.len();
+        self.reported = self.errors.len();
         (!failed.is_empty()).then_some(Fallback { failed, to })
     }
 }
 
 /// The failure that says why there is no answer: the last one, but not that of a model which could
 /// not take the request anyway.
-pub(super) fn telling(failures: &[LlmError]) -> Option<usize> {
+pub(super) fn to_report(failures: &[LlmError]) -> Option<usize> {
     let failed = |error: &LlmError| error.kind != LlmErrorKind::UnsupportedInput;
     failures.iter().rposition(failed).or(failures.len().checked_sub(1))
 }

@@ -10,8 +10,8 @@ async fn without_a_synthesizer_the_best_draft_is_the_answer_and_has_the_requests
         .model("judge", says(10, VERDICT));
     let plan = json!({ "workers": ["a", "b"], "selector": { "ref": "judge" } });
     let request = Request { format: OutputFormat::Json, stop: vec!["END".to_owned()], ..ask() };
-    let told = run(&cast.engine(&plan, ""), request).await;
-    assert!(told.text.starts_with('{'));
+    let outcome = run(&cast.engine(&plan, ""), request).await;
+    assert!(outcome.text.starts_with('{'));
     let call = &cast.asked("a")[0];
     assert_eq!((&call.format, call.stop.len()), (&OutputFormat::Json, 1));
 }
@@ -34,7 +34,7 @@ async fn workers_do_not_get_what_is_the_answering_stages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_a_client_reads_as_it_is_written_is_told_piece_by_piece() {
+async fn only_what_a_client_reads_as_it_is_written_is_sent_piece_by_piece() {
     let cast = Cast::default().model("a", says(10, "draft")).model("w", says(10, "fused"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w" } });
     for (stream, model) in [(true, ""), (false, ""), (true, "w"), (false, "w")] {
@@ -56,8 +56,11 @@ async fn model_names_route_as_the_design_says() {
         let route = engine.route(name).unwrap();
         assert_eq!(matches!(route, Route::Direct(_)), direct, "{name}");
     }
-    let told = run(&engine, Request { model: "a".to_owned(), ..ask() }).await;
-    assert_eq!((told.text.as_str(), &told.trace()["mode"]), ("from a alone", &json!("direct")));
+    let outcome = run(&engine, Request { model: "a".to_owned(), ..ask() }).await;
+    assert_eq!(
+        (outcome.text.as_str(), &outcome.trace()["mode"]),
+        ("from a alone", &json!("direct"))
+    );
     let profile = "[[workflow-profile]]\nname = \"fast\"\nmax_concurrency = 3\n\
          json = '{\"workers\":[\"a\"],\"selector\":\"a\"}'";
     let profiled = cast.engine(&plan, profile);
@@ -75,17 +78,17 @@ async fn model_names_route_as_the_design_says() {
         let limit = (want == Some("fast")).then_some(3);
         assert_eq!(found, want.map(|want| (want.to_owned(), limit)), "{name}");
     }
-    let told = run(&profiled, Request { model: "fast".to_owned(), ..ask() }).await;
+    let outcome = run(&profiled, Request { model: "fast".to_owned(), ..ask() }).await;
     assert_eq!(
-        (&told.trace()["name"], &told.trace()["mode"]),
+        (&outcome.trace()["name"], &outcome.trace()["mode"]),
         (&json!("fast"), &json!("workflow"))
     );
     let lenient = cast.engine(&plan, "[server]\nunknown_model = \"workflow\"");
     assert!(engine.route("gpt-9").is_none() && lenient.route("gpt-9").is_some());
-    let told = run(&lenient, Request { model: "gpt-9".to_owned(), ..ask() }).await;
-    assert_eq!(told.trace()["status"], json!("ok"), "nothing failed");
+    let outcome = run(&lenient, Request { model: "gpt-9".to_owned(), ..ask() }).await;
+    assert_eq!(outcome.trace()["status"], json!("ok"), "nothing failed");
     let warning = json!({ "stage": "request", "name": "gpt-9", "code": "unknown_model" });
-    assert_eq!(told.trace()["warnings"], json!([warning]));
+    assert_eq!(outcome.trace()["warnings"], json!([warning]));
 }
 
 fn with_tools() -> Request {
@@ -122,9 +125,10 @@ async fn without_a_synthesizer_the_next_worker_gets_the_tools_when_one_fails() {
         let plan = json!({ "workers": [{ "ref": "a", "fallback": ["spare"] }, { "workers": ["b"] }, "a"],
             "selector": { "ref": "judge" } });
         let engine = cast.engine(&plan, "");
-        let told = run(&engine, with_tools()).await;
-        let trace = told.trace();
-        let finished = told.ending.as_ref().unwrap_or_else(|failed| panic!("{code}: {failed:?}"));
+        let outcome = run(&engine, with_tools()).await;
+        let trace = outcome.trace();
+        let finished =
+            outcome.ending.as_ref().unwrap_or_else(|failed| panic!("{code}: {failed:?}"));
         assert_eq!(finished.reason, FinishReason::ToolCalls);
         assert_eq!(["a", "spare", "b", "judge"].map(|name| cast.asked(name).len()), [1, 1, 1, 0]);
         let writer = &trace["synthesizer"];
@@ -164,8 +168,8 @@ async fn without_a_synthesizer_tools_fail_only_when_every_workers_model_has() {
     ] {
         let cast = Cast::default().model("a", fails(10, kinds[0])).model("b", fails(10, kinds[1]));
         let plan = json!({ "workers": ["a", "b"], "selector": "a" });
-        let told = run(&cast.engine(&plan, ""), with_tools()).await;
-        let failed = told.ending.unwrap_err();
+        let outcome = run(&cast.engine(&plan, ""), with_tools()).await;
+        let failed = outcome.ending.unwrap_err();
         let said = failed.error.to_string();
         assert!(said.starts_with(want) || kinds[0] != kinds[1], "{kinds:?}: {said}");
         assert!(said.contains("scripted failure"), "{said}");
@@ -175,13 +179,16 @@ async fn without_a_synthesizer_tools_fail_only_when_every_workers_model_has() {
         .model("a", |_| vec![Cue::Say("half"), Cue::Fail(LlmErrorKind::Truncated)])
         .model("b", says(10, "whole"));
     let plan = json!({ "workers": ["a", "b"], "selector": "b" });
-    let told = run(&cast.engine(&plan, ""), with_tools()).await;
+    let outcome = run(&cast.engine(&plan, ""), with_tools()).await;
     assert_eq!(
-        (told.text.as_str(), told.ending.is_err(), cast.asked("b").len()),
+        (outcome.text.as_str(), outcome.ending.is_err(), cast.asked("b").len()),
         ("half", true, 0)
     );
     let cast = Cast::default().model("a", says(5_000, "late")).model("b", says(10, "in time"));
     let plan = json!({ "workers": ["a", "b"], "selector": "b", "policy": { "deadline_secs": 1 } });
-    let told = run(&cast.engine(&plan, ""), with_tools()).await;
-    assert_eq!((told.ending.is_err(), cast.asked("b").len(), told.total), (true, 0, ms(1_000)));
+    let outcome = run(&cast.engine(&plan, ""), with_tools()).await;
+    assert_eq!(
+        (outcome.ending.is_err(), cast.asked("b").len(), outcome.total),
+        (true, 0, ms(1_000))
+    );
 }

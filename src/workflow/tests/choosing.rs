@@ -98,14 +98,14 @@ async fn an_analyzer_that_may_chooses_among_the_workers_and_lowers_the_quorum() 
     ] {
         let cast = cast(advice);
         let plan = json!({ "analyzer": "reader", "workers": ["a", "b", "c"], "synthesizer": "w", "policy": policy });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        let trace = outcome.trace();
         assert_eq!(
-            (told.text.as_str(), statuses(&trace).join(" ").as_str()),
+            (outcome.text.as_str(), statuses(&trace).join(" ").as_str()),
             ("fused", want),
             "{advice} {policy}"
         );
-        assert_about(told.total, ms(50 + drafted + 5));
+        assert_about(outcome.total, ms(50 + drafted + 5));
         assert_eq!(
             trace["analyzer"].get("overrides").unwrap_or(&json!(null)),
             &overrides,
@@ -126,13 +126,13 @@ async fn a_worker_that_was_not_chosen_was_never_asked_and_is_no_failure() {
     let panel = |name: &str, model: &str| json!({ "name": name, "workers": [model] });
     let plan = json!({ "analyzer": "reader", "workers": ["a", panel("panel", "dead"), panel("other", "b")],
         "synthesizer": "w", "policy": { "overrides": true } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
     assert!(cast.asked("a").is_empty() && cast.asked("b").is_empty());
-    let trace = told.trace();
+    let trace = outcome.trace();
     assert_eq!(statuses(&trace), ["skipped", "timeout", "skipped"]);
     assert_eq!(trace["workers"][0]["error"]["code"], "not_chosen");
     // Of those that were asked, every one timed out.
-    assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
+    assert!(matches!(outcome.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,12 +178,12 @@ async fn candidates_that_agree_need_neither_judge_nor_writer() {
         let mut plan = whole.clone();
         plan["workers"] = workers;
         plan["policy"] = json!({ "agreement": agreement });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        let trace = told.trace();
-        assert_eq!(told.text != "fused", agree, "{plan}");
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        let trace = outcome.trace();
+        assert_eq!(outcome.text != "fused", agree, "{plan}");
         assert_eq!(trace["status"], "ok", "{trace}");
         if agree {
-            assert_eq!(told.text, r#"{"city": "Paris, of course, on the river Seine"}"#);
+            assert_eq!(outcome.text, r#"{"city": "Paris, of course, on the river Seine"}"#);
             for stage in ["reranker", "selector", "synthesizer"] {
                 assert_eq!(trace[stage]["status"], "skipped", "{stage}");
             }
@@ -192,9 +192,9 @@ async fn candidates_that_agree_need_neither_judge_nor_writer() {
                 (&json!("a"), &json!(0))
             );
             assert!(trace["note"].as_str().unwrap().contains("agree"), "{trace}");
-            assert_about(told.total, ms(20));
+            assert_about(outcome.total, ms(20));
             assert_eq!(trace["usage"]["total_tokens"], 30);
-            assert_eq!(told.ending.unwrap().reason, FinishReason::Stop);
+            assert_eq!(outcome.ending.unwrap().reason, FinishReason::Stop);
         }
     }
     // It ranked in the run of several that do not agree, and in the one without a rule.
@@ -227,8 +227,8 @@ async fn an_agreed_answer_has_to_satisfy_the_request() {
     ] {
         let plan =
             json!({ "workers": workers, "synthesizer": "w", "policy": { "agreement": 0.9 } });
-        let told = run(&twins().engine(&plan, ""), request).await;
-        assert_eq!(told.text != "fused", agree, "{plan}");
+        let outcome = run(&twins().engine(&plan, ""), request).await;
+        assert_eq!(outcome.text != "fused", agree, "{plan}");
     }
     // A nested level's answer is a draft: any form will do, and tools are not its business.
     let panel = json!({ "name": "panel", "workers": [{ "ref": "c", "samples": 2 }], "synthesizer": "w",

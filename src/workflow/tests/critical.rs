@@ -3,8 +3,8 @@
 use super::*;
 
 /// `worker panel/a 10, selector judge 20`: the level, the name, and milliseconds.
-fn path(told: &Told) -> String {
-    let (stages, _) = told.critical();
+fn path(outcome: &Outcome) -> String {
+    let (stages, _) = outcome.critical();
     let shown = stages.iter().map(|one| {
         let level = one.level.as_ref().map(|level| format!("{level}/")).unwrap_or_default();
         let name = format!("{level}{}", one.name);
@@ -137,11 +137,15 @@ async fn the_critical_path_is_the_chain_that_the_answer_waited_for() {
             "worker a 10, synthesizer slowly 24",
         ),
     ] {
-        let told = run(&cast().engine(&plan, ""), ask()).await;
-        assert_eq!(path(&told), want, "{plan}");
-        let (stages, overhead) = told.critical();
+        let outcome = run(&cast().engine(&plan, ""), ask()).await;
+        assert_eq!(path(&outcome), want, "{plan}");
+        let (stages, overhead) = outcome.critical();
         assert_eq!(overhead, Duration::ZERO, "{plan}");
-        assert_eq!(stages.iter().map(|one| one.duration).sum::<Duration>(), told.total, "{plan}");
+        assert_eq!(
+            stages.iter().map(|one| one.duration).sum::<Duration>(),
+            outcome.total,
+            "{plan}"
+        );
     }
 }
 
@@ -149,12 +153,12 @@ async fn the_critical_path_is_the_chain_that_the_answer_waited_for() {
 async fn direct_calls_and_hedged_ones_have_a_path_too() {
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "c", "fallback": ["w"] } });
     let engine = cast().engine_with(&plan, "", "hedge_after_ms = 40");
-    let told = run(&engine, ask()).await;
-    assert_eq!(path(&told), "worker a 10, synthesizer w 70");
-    assert_eq!(told.critical().1, Duration::ZERO);
-    let told = run(&engine, Request { model: "slowly".to_owned(), ..ask() }).await;
-    assert_eq!(path(&told), "synthesizer slowly 24");
-    assert_eq!(told.critical().1, Duration::ZERO);
+    let outcome = run(&engine, ask()).await;
+    assert_eq!(path(&outcome), "worker a 10, synthesizer w 70");
+    assert_eq!(outcome.critical().1, Duration::ZERO);
+    let outcome = run(&engine, Request { model: "slowly".to_owned(), ..ask() }).await;
+    assert_eq!(path(&outcome), "synthesizer slowly 24");
+    assert_eq!(outcome.critical().1, Duration::ZERO);
     let refused = run(&engine, Request { raw: true, ..ask() }).await;
     assert_eq!(path(&refused), "");
 }
@@ -173,9 +177,9 @@ async fn time_in_which_nobody_is_waited_for_is_the_overhead() {
     let cast = cast().model("busy", asked(4)).model("idle", asked(0));
     for (writer, want) in [("busy", ms(4)), ("idle", Duration::ZERO)] {
         let plan = json!({ "workers": ["a"], "synthesizer": writer });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        assert_eq!(told.critical().1, want, "{writer}");
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        assert_eq!(outcome.critical().1, want, "{writer}");
+        let trace = outcome.trace();
         assert_eq!(trace["overhead_ms"], want.as_secs_f64() * 1e3);
         let last = &trace["critical_path"][1];
         assert_eq!((&last["stage"], &last["name"]), (&json!("synthesizer"), &json!(writer)));

@@ -32,9 +32,9 @@ async fn workers_end_early_enough_for_what_comes_after_them() {
         plan["workers"] = json!(["a", "b", "never"]);
         plan["policy"] = json!({ "deadline_secs": 10 });
         let cast = cast();
-        let told = run(&cast.engine(&plan, &limits(selector, synthesizer)), ask()).await;
-        assert!(told.ending.is_ok(), "{plan}");
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, &limits(selector, synthesizer)), ask()).await;
+        assert!(outcome.ending.is_ok(), "{plan}");
+        let trace = outcome.trace();
         assert_eq!(
             (statuses(&trace), &trace["status"]),
             (vec!["ok".into(), "ok".into(), "timeout".into()], &json!("degraded"))
@@ -66,12 +66,12 @@ async fn a_nested_level_shares_the_window_and_keeps_a_reserve_of_its_own() {
         "policy": { "deadline_secs": 10 } });
     let timeouts = "[workflow.timeouts]\nworker_timeout_secs = 900\n";
     let cast = cast();
-    let told = run(&cast.engine(&plan, timeouts), ask()).await;
-    assert_eq!(told.text, "fused");
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, timeouts), ask()).await;
+    assert_eq!(outcome.text, "fused");
+    let trace = outcome.trace();
     assert_eq!(statuses(&trace), ["ok", "ok", "ok", "timeout"]);
-    for (seat, want) in [(0, 3_600), (1, 3_000), (2, 6_000)] {
-        let nested = &trace["workers"][seat]["nested"];
+    for (index, want) in [(0, 3_600), (1, 3_000), (2, 6_000)] {
+        let nested = &trace["workers"][index]["nested"];
         assert_eq!(statuses(nested), ["ok", "timeout"], "{nested}");
         let late = &nested["workers"][1];
         assert_about(Duration::from_millis(late["duration_ms"].as_u64().unwrap()), ms(want));
@@ -89,13 +89,13 @@ async fn a_nested_level_that_is_late_still_brings_what_it_has() {
     let panel = json!({ "name": "panel", "workers": ["a"], "synthesizer": "never" });
     let plan =
         json!({ "workers": [panel], "selector": "judge", "policy": { "deadline_secs": 10 } });
-    let told =
+    let outcome =
         run(&cast().engine(&plan, "[workflow.timeouts]\nsynthesizer_timeout_secs = 900\n"), ask())
             .await;
-    assert_eq!(told.text, "the first draft");
-    let trace = told.trace();
+    assert_eq!(outcome.text, "the first draft");
+    let trace = outcome.trace();
     assert_eq!((&trace["status"], statuses(&trace)), (&json!("degraded"), vec!["ok".to_owned()]));
-    assert_about(told.total, ms(6_000));
+    assert_about(outcome.total, ms(6_000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,11 +111,11 @@ async fn no_answer_by_the_deadline_is_a_timeout() {
         let plan = json!({ "workers": workers, "synthesizer": "w",
             "policy": { "deadline_secs": 2, "min_success": min_success } });
         let cast = cast();
-        let told =
+        let outcome =
             run(&cast.engine(&plan, "[workflow.timeouts]\nworker_timeout_secs = 900\n"), ask())
                 .await;
-        assert_eq!(statuses(&told.trace())[0], want.split(' ').next().unwrap(), "{plan}");
-        let error = told.ending.unwrap_err().error;
+        assert_eq!(statuses(&outcome.trace())[0], want.split(' ').next().unwrap(), "{plan}");
+        let error = outcome.ending.unwrap_err().error;
         assert_eq!(
             matches!(error, WorkflowError::Timeout { .. }),
             want != "failed",
@@ -123,7 +123,7 @@ async fn no_answer_by_the_deadline_is_a_timeout() {
         );
         if want != "failed" {
             assert!(error.to_string().contains("deadline"), "{error}");
-            assert_about(told.total, ms(1_200));
+            assert_about(outcome.total, ms(1_200));
         }
         assert_eq!(cast.open.load(Ordering::SeqCst), 0);
     }
@@ -139,10 +139,10 @@ async fn a_writer_that_has_not_spoken_is_replaced_by_the_selected_answer_and_one
     for writer in ["never", "broods"] {
         let plan = json!({ "workers": ["a"], "synthesizer": { "ref": writer, "fallback": ["w"] },
             "policy": { "deadline_secs": 5 } });
-        let told = run(&cast.engine(&plan, limits), ask()).await;
-        assert_eq!(told.text, "the first draft", "{writer}");
-        assert_about(told.total, ms(5_000));
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, limits), ask()).await;
+        assert_eq!(outcome.text, "the first draft", "{writer}");
+        assert_about(outcome.total, ms(5_000));
+        let trace = outcome.trace();
         assert_eq!(
             (&trace["status"], &trace["synthesizer"]["status"]),
             (&json!("degraded"), &json!("timeout"))
@@ -153,17 +153,17 @@ async fn a_writer_that_has_not_spoken_is_replaced_by_the_selected_answer_and_one
         );
         assert!(cast.asked("w").is_empty(), "nobody is asked after the deadline");
         // A draft that is not JSON cannot stand in when JSON was asked for.
-        let told =
+        let outcome =
             run(&cast.engine(&plan, limits), Request { format: OutputFormat::Json, ..ask() }).await;
-        assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
+        assert!(matches!(outcome.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
     }
     let plan =
         json!({ "workers": ["a"], "synthesizer": "stops", "policy": { "deadline_secs": 5 } });
-    let told = run(&cast.engine(&plan, limits), ask()).await;
-    assert_eq!(told.text, "half an ");
-    assert_about(told.total, ms(5_000));
-    assert_eq!(told.trace()["synthesizer"]["status"], "timeout");
-    let error = told.ending.unwrap_err().error;
+    let outcome = run(&cast.engine(&plan, limits), ask()).await;
+    assert_eq!(outcome.text, "half an ");
+    assert_about(outcome.total, ms(5_000));
+    assert_eq!(outcome.trace()["synthesizer"]["status"], "timeout");
+    let error = outcome.ending.unwrap_err().error;
     assert!(
         matches!(&error, WorkflowError::Timeout { message } if message.contains("deadline of 5 s")),
         "{error}"
@@ -213,10 +213,10 @@ async fn reader_and_judges_have_what_remains() {
             plan["selector"] = json!("judge");
         }
         plan["policy"] = json!({ "deadline_secs": 10 });
-        let told = run(&cast.engine(&plan, limits), ask()).await;
-        assert_eq!(told.text, text, "{plan}");
-        assert_about(told.total, ms(total));
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, limits), ask()).await;
+        assert_eq!(outcome.text, text, "{plan}");
+        assert_about(outcome.total, ms(total));
+        let trace = outcome.trace();
         assert_eq!(trace[late]["status"], "timeout", "{trace}");
         let said = trace[late]["error"]["message"].as_str().unwrap();
         assert!(said.contains("deadline of 10 s"), "{said}");
@@ -245,10 +245,10 @@ async fn waiting_for_a_permit_is_bounded_too() {
     cast.scripts.insert("held".to_owned(), held);
     let plan = json!({ "workers": ["a", { "ref": "held", "samples": 2 }], "selector": "judge",
         "policy": { "deadline_secs": 5 } });
-    let told =
+    let outcome =
         run(&cast.engine(&plan, "[workflow.timeouts]\nselector_timeout_secs = 1\n"), ask()).await;
-    assert_about(told.total, ms(4_000));
-    let trace = told.trace();
+    assert_about(outcome.total, ms(4_000));
+    let trace = outcome.trace();
     assert_eq!(statuses(&trace), ["ok", "timeout", "timeout"]);
     let (sent, queued) = (&trace["workers"][1], &trace["workers"][2]);
     assert_eq!((&sent["queued_ms"], &sent["usage"]["estimated"]), (&json!(0), &json!(true)));
@@ -265,16 +265,16 @@ async fn a_level_that_comes_too_late_asks_nobody() {
         "synthesizer": "w", "policy": { "deadline_secs": 1 } });
     let plan = json!({ "analyzer": "never", "workers": [panel], "selector": "judge",
         "policy": { "deadline_secs": 10 } });
-    let told =
+    let outcome =
         run(&cast.engine(&plan, "[workflow.timeouts]\nanalyzer_timeout_secs = 900\n"), ask()).await;
-    let trace = told.trace();
+    let trace = outcome.trace();
     assert_eq!(
         (statuses(&trace), statuses(&trace["workers"][0]["nested"])),
         (vec!["timeout".to_owned()], vec!["timeout".to_owned()])
     );
     assert_eq!(trace["workers"][0]["nested"]["workers"][0]["model"], "b");
     assert!(cast.asked("b").is_empty() && cast.asked("w").is_empty(), "{trace}");
-    assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
+    assert!(matches!(outcome.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,8 +282,8 @@ async fn a_direct_call_has_no_deadline() {
     let cast = cast().model("long", says(100_000, "from long alone"));
     let plan = json!({ "workers": ["a"], "selector": "judge", "policy": { "deadline_secs": 1 } });
     let request = Request { model: "long".to_owned(), ..ask() };
-    let told = run(&cast.engine(&plan, ""), request).await;
-    assert_eq!(told.text, "from long alone");
+    let outcome = run(&cast.engine(&plan, ""), request).await;
+    assert_eq!(outcome.text, "from long alone");
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,14 +304,14 @@ async fn a_model_that_answers_for_a_workflow_has_its_deadline() {
         let plan = json!({ "workers": [worker], "selector": "judge",
             "policy": { "deadline_secs": 5 } });
         let request = Request { tools: Arc::from([tool.clone()]), ..ask() };
-        let told = run(
+        let outcome = run(
             &cast.engine(&plan, "[workflow.timeouts]\nsynthesizer_timeout_secs = 900\n"),
             request,
         )
         .await;
-        assert_about(told.total, ms(5_000));
-        assert_eq!(told.trace()["synthesizer"]["status"], "timeout");
-        let error = told.ending.unwrap_err().error;
+        assert_about(outcome.total, ms(5_000));
+        assert_eq!(outcome.trace()["synthesizer"]["status"], "timeout");
+        let error = outcome.ending.unwrap_err().error;
         assert!(matches!(error, WorkflowError::Timeout { .. }), "{error}");
         assert_eq!(cast.open.load(Ordering::SeqCst), 0);
     }

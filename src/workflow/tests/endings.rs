@@ -18,21 +18,21 @@ async fn finished_calls_are_read_to_their_end_whatever_becomes_of_the_run() {
         .model("slow", says(60_000, ADVICE))
         .model("w", drained(&count, "fused"));
     let plan = json!({ "analyzer": { "ref": "reader" }, "workers": ["a", "late"], "synthesizer": { "ref": "w" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
     assert_eq!(
-        (told.trace()["status"].as_str(), count.load(Ordering::SeqCst)),
+        (outcome.trace()["status"].as_str(), count.load(Ordering::SeqCst)),
         (Some("degraded"), 3)
     );
     count.store(0, Ordering::SeqCst);
     let failing = json!({ "analyzer": { "ref": "slow", "timeout_secs": 100 }, "workers": ["a", "late"],
         "synthesizer": { "ref": "w" }, "policy": { "min_success": 2 } });
-    let told = run(&cast.engine(&failing, ""), ask()).await;
+    let outcome = run(&cast.engine(&failing, ""), ask()).await;
     assert_eq!(
-        (told.trace()["status"].as_str(), count.load(Ordering::SeqCst)),
+        (outcome.trace()["status"].as_str(), count.load(Ordering::SeqCst)),
         (Some("failed"), 1)
     );
-    assert_eq!(told.trace()["analyzer"]["status"], "cut");
-    assert_about(told.total, ms(20));
+    assert_eq!(outcome.trace()["analyzer"]["status"], "cut");
+    assert_about(outcome.total, ms(20));
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,8 +49,8 @@ async fn a_worker_that_cannot_take_the_input_degrades_nothing_at_any_depth() {
         (json!(["a", { "ref": "blind", "fallback": ["a"] }]), ""),
     ] {
         let plan = json!({ "workers": workers, "synthesizer": { "ref": "w" } });
-        let told = run(&cast.engine(&plan, more), ask()).await;
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, more), ask()).await;
+        let trace = outcome.trace();
         assert_eq!((&trace["status"], trace.get("warnings")), (&json!("ok"), None), "{trace}");
         if trace["workers"][1]["name"] != "blind" || trace["workers"][1]["model"] != "a" {
             assert_eq!(trace["workers"][1]["status"], "skipped", "{trace}");
@@ -65,9 +65,9 @@ async fn a_failure_is_not_hidden_by_a_fallback_that_cannot_take_the_input() {
         .model("bad", fails(5, LlmErrorKind::Upstream { status: 500 }))
         .model("blind", fails(0, LlmErrorKind::UnsupportedInput));
     let plan = json!({ "workers": [{ "ref": "bad", "fallback": ["blind"] }], "selector": { "ref": "bad" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_eq!(told.trace()["workers"][0]["status"], "failed");
-    let error = told.ending.unwrap_err().error;
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!(outcome.trace()["workers"][0]["status"], "failed");
+    let error = outcome.ending.unwrap_err().error;
     assert!(matches!(error, WorkflowError::AllWorkersFailed { .. }), "{error:?}");
 }
 
@@ -167,8 +167,9 @@ async fn a_flood_does_not_fill_the_memory() {
         .model("w", says(5, "fused"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "flood" } });
     for model in ["chorus", "flood"] {
-        let told = run(&cast.engine(&plan, ""), Request { model: model.to_owned(), ..ask() }).await;
-        assert!(told.text.len() < 10 << 20, "{model}: {}", told.text.len());
-        assert!(told.ending.is_err(), "{model}");
+        let outcome =
+            run(&cast.engine(&plan, ""), Request { model: model.to_owned(), ..ask() }).await;
+        assert!(outcome.text.len() < 10 << 20, "{model}: {}", outcome.text.len());
+        assert!(outcome.ending.is_err(), "{model}");
     }
 }

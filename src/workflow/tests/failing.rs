@@ -10,9 +10,9 @@ async fn a_failed_worker_is_left_out_and_the_run_is_degraded() {
         .model("late", fails(50, LlmErrorKind::Timeout))
         .model("w", says(10, "fused"));
     let plan = json!({ "workers": ["good", "bad", "late"], "synthesizer": { "ref": "w" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_eq!(told.text, "fused");
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!(outcome.text, "fused");
+    let trace = outcome.trace();
     assert_eq!(trace["status"], "degraded");
     let statuses: Vec<&Value> =
         trace["workers"].as_array().unwrap().iter().map(|worker| &worker["status"]).collect();
@@ -38,9 +38,9 @@ async fn too_few_successes_fail_the_run_and_name_every_worker() {
     ] {
         let cast = Cast::default().model("a", fails(5, kinds[0])).model("b", fails(5, kinds[1]));
         let plan = json!({ "workers": ["a", "b"], "selector": { "ref": "a" } });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        assert_eq!(told.trace()["status"], "failed");
-        let error = told.ending.unwrap_err().error;
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        assert_eq!(outcome.trace()["status"], "failed");
+        let error = outcome.ending.unwrap_err().error;
         match (want, &error) {
             ("all", WorkflowError::AllWorkersFailed { .. }) => {
                 let text = error.to_string();
@@ -56,8 +56,8 @@ async fn too_few_successes_fail_the_run_and_name_every_worker() {
     }
     let cast = Cast::default().model("a", says(5, "fine")).model("b", fails(5, Kind::Garbled));
     let plan = json!({ "workers": ["a", "b"], "selector": { "ref": "a" }, "policy": { "min_success": 2 } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    let error = told.ending.unwrap_err().error;
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    let error = outcome.ending.unwrap_err().error;
     assert!(matches!(error, WorkflowError::AllWorkersFailed { needed: 2, .. }), "{error:?}");
 }
 
@@ -70,21 +70,21 @@ async fn a_writer_dead_before_its_first_token_is_replaced_and_paid_work_is_not_l
         .model("w2", dead())
         .model("w3", says(5, "from w3"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["w2", "w3"] } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_eq!(told.text, "from w3");
-    assert_eq!(told.trace()["synthesizer"]["fallback"], true);
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!(outcome.text, "from w3");
+    assert_eq!(outcome.trace()["synthesizer"]["fallback"], true);
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["w2"] } });
     let engine = cast.engine(&plan, "");
-    let told = run(&engine, ask()).await;
-    assert_eq!(told.text, "The draft of a, which is long enough for two pieces.");
-    let trace = told.trace();
+    let outcome = run(&engine, ask()).await;
+    assert_eq!(outcome.text, "The draft of a, which is long enough for two pieces.");
+    let trace = outcome.trace();
     assert_eq!(
         (&trace["status"], &trace["synthesizer"]["fallback"]),
         (&json!("degraded"), &json!(true))
     );
     // A draft that is not JSON cannot stand in when JSON was asked for.
-    let told = run(&engine, Request { format: OutputFormat::Json, ..ask() }).await;
-    assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Upstream(_)));
+    let outcome = run(&engine, Request { format: OutputFormat::Json, ..ask() }).await;
+    assert!(matches!(outcome.ending.unwrap_err().error, WorkflowError::Upstream(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,9 +93,9 @@ async fn a_writer_that_breaks_after_its_first_token_fails_the_run() {
     let cast =
         Cast::default().model("a", says(5, "draft")).model("w", cut).model("w2", says(5, "x"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["w2"] } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_eq!(told.text, "half an ans");
-    assert!(matches!(told.ending.unwrap_err().error, WorkflowError::Upstream(_)));
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!(outcome.text, "half an ans");
+    assert!(matches!(outcome.ending.unwrap_err().error, WorkflowError::Upstream(_)));
     assert!(cast.asked("w2").is_empty());
 }
 
@@ -111,6 +111,6 @@ async fn a_context_that_is_too_small_gets_half_the_drafts_once() {
     let long: &'static str = Box::leak("long draft ".repeat(20_000).into_boxed_str());
     let cast = Cast::default().model("a", says(5, long)).model("w", small);
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_eq!((told.text.as_str(), cast.asked("w").len()), ("fused", 2));
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!((outcome.text.as_str(), cast.asked("w").len()), ("fused", 2));
 }

@@ -106,9 +106,9 @@ fn level(workers: Vec<Value>, drawn: (Vec<Option<Value>>, Value)) -> Value {
     let workers: Vec<Value> = workers
         .into_iter()
         .enumerate()
-        .map(|(seat, mut worker)| {
+        .map(|(index, mut worker)| {
             let kind = if worker.get("workers").is_some() { "p" } else { "w" };
-            worker["name"] = json!(format!("{kind}{seat}"));
+            worker["name"] = json!(format!("{kind}{index}"));
             worker
         })
         .collect();
@@ -247,9 +247,9 @@ proptest! {
         let cast = cast_of(&habits);
         // Where tools are called, a worker's model may write too: not counted, and said so. Its call
         // is hedged as any other.
-        let has_stand_in = plan.get("synthesizer").is_some() && !request.tools.is_empty();
-        let stand_in = if has_stand_in { 1 + u64::from(hedges) } else { 0 };
-        let (told, open) = block_on(async {
+        let has_fallback = plan.get("synthesizer").is_some() && !request.tools.is_empty();
+        let fallback = if has_fallback { 1 + u64::from(hedges) } else { 0 };
+        let (outcome, open) = block_on(async {
             let hedging = if hedges { HEDGING } else { "" };
             let limits = "[workflow.timeouts]\nworker_timeout_secs = 80000\n";
             let engine = cast.engine_with(&plan, limits, hedging);
@@ -261,26 +261,26 @@ proptest! {
             drop(left);
             assert_eq!(cast.open.load(Ordering::SeqCst), 0, "something was left behind");
             cast.asked.lock().unwrap().clear();
-            let told = tokio::time::timeout(limit, run(&engine, request)).await;
+            let outcome = tokio::time::timeout(limit, run(&engine, request)).await;
             let config = engine.config();
             for (model, most) in config.workflow.plan.worst_case_calls(&config.models) {
                 let asked = cast.asked(&model).len() as u64;
-                let most = most + stand_in;
+                let most = most + fallback;
                 assert!(asked <= most, "{model}: {asked} calls, and {most} were foretold");
             }
-            (told.expect("it hangs"), cast.open.load(Ordering::SeqCst))
+            (outcome.expect("it hangs"), cast.open.load(Ordering::SeqCst))
         });
-        prop_assert!(told.total <= ms(deadline_ms + 5), "{:?} of {deadline_ms} ms", told.total);
+        prop_assert!(outcome.total <= ms(deadline_ms + 5), "{:?} of {deadline_ms} ms", outcome.total);
         prop_assert_eq!(open, 0);
-        let trace = told.trace();
+        let trace = outcome.trace();
         assert_ended(&trace);
         prop_assert_eq!(trace["usage"]["total_tokens"].as_u64().unwrap(), spent(&trace), "{}", trace);
-        prop_assert_eq!(attempts(&trace), (told.calls, told.calls), "{}", trace);
-        let (critical, overhead) = told.critical();
+        prop_assert_eq!(attempts(&trace), (outcome.calls, outcome.calls), "{}", trace);
+        let (critical, overhead) = outcome.critical();
         prop_assert_eq!(overhead, Duration::ZERO, "{}", trace);
-        prop_assert_eq!(critical.iter().map(|one| one.duration).sum::<Duration>(), told.total, "{}", trace);
-        match &told.ending {
-            Ok(_) => prop_assert!(!told.text.is_empty()),
+        prop_assert_eq!(critical.iter().map(|one| one.duration).sum::<Duration>(), outcome.total, "{}", trace);
+        match &outcome.ending {
+            Ok(_) => prop_assert!(!outcome.text.is_empty()),
             Err(failed) => prop_assert!(!failed.error.to_string().is_empty()),
         }
     }
@@ -316,7 +316,7 @@ proptest! {
         let names: Vec<String> = (0..workers.len()).map(|n| format!("m{n}")).collect();
         let plan = json!({ "workers": names, "synthesizer": "w",
             "policy": { "quorum": quorum, "grace_ms": grace } });
-        let told = block_on(async {
+        let outcome = block_on(async {
             run(&cast.engine(&plan, "[workflow.timeouts]\nworker_timeout_secs = 80000\n"), ask()).await
         });
 
@@ -341,8 +341,8 @@ proptest! {
             }
         }
         let want = reached.map_or(last, |at| (at + grace).min(last));
-        prop_assert!(told.total >= ms(want) && told.total <= ms(want + 3), "{:?}, wanted {want}", told.total);
-        prop_assert_eq!(told.ending.is_ok(), answered > 0);
+        prop_assert!(outcome.total >= ms(want) && outcome.total <= ms(want + 3), "{:?}, wanted {want}", outcome.total);
+        prop_assert_eq!(outcome.ending.is_ok(), answered > 0);
         prop_assert_eq!(cast.open.load(Ordering::SeqCst), 0);
     }
 }

@@ -49,10 +49,10 @@ async fn a_late_writer_is_asked_again_elsewhere_or_its_fallback_is() {
         (spare().model("w", slow_here("by w")), hedged(ELSEWHERE), "by w", "w", Some(0)),
     ] {
         let keys = [("w", keys.as_str()), ("v", "temperature = 0.25")];
-        let told = run(&engine(&cast, &plan, &keys), ask()).await;
-        assert_eq!(told.text, text);
-        assert_about(told.first_token.unwrap(), ms(10 + 100 + 50));
-        let (trace, record) = (told.trace(), &told.trace()["synthesizer"]);
+        let outcome = run(&engine(&cast, &plan, &keys), ask()).await;
+        assert_eq!(outcome.text, text);
+        assert_about(outcome.first_token.unwrap(), ms(10 + 100 + 50));
+        let (trace, record) = (outcome.trace(), &outcome.trace()["synthesizer"]);
         assert_eq!((&trace["status"], trace.get("warnings")), (&json!("ok"), None), "{trace}");
         assert_eq!((&record["model"], &record["hedged"]), (&json!(model), &json!(true)));
         assert_eq!((&record["status"], &record["fallback"]), (&json!("ok"), &json!(false)));
@@ -112,9 +112,9 @@ async fn who_speaks_in_time_or_cannot_be_helped_is_alone() {
         (judged().model("w", says(900, "by w")), &alone, hedged("")),
     ] {
         let cast = cast.model("v", says(10, "by v"));
-        let told = run(&engine(&cast, plan, &[("w", &keys)]), ask()).await;
-        let record = &told.trace()["synthesizer"];
-        assert_eq!((told.text.as_str(), record.get("hedged")), ("by w", None), "{keys}");
+        let outcome = run(&engine(&cast, plan, &[("w", &keys)]), ask()).await;
+        let record = &outcome.trace()["synthesizer"];
+        assert_eq!((outcome.text.as_str(), record.get("hedged")), ("by w", None), "{keys}");
         assert_eq!((cast.asked("w").len(), cast.asked("v").len()), (1, 0), "{keys}");
     }
 }
@@ -123,20 +123,20 @@ async fn who_speaks_in_time_or_cannot_be_helped_is_alone() {
 async fn workers_are_never_hedged() {
     let cast = Cast::default().model("a", slow_here("a draft"));
     let plan = json!({ "workers": [{ "ref": "a", "fallback": ["a"] }], "selector": "a" });
-    let told = run(&engine(&cast, &plan, &[("a", &hedged(ELSEWHERE))]), ask()).await;
-    assert_about(told.total, ms(10_000));
+    let outcome = run(&engine(&cast, &plan, &[("a", &hedged(ELSEWHERE))]), ask()).await;
+    assert_about(outcome.total, ms(10_000));
     assert_eq!(cast.asked("a").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_that_fails_early_is_followed_in_the_usual_order() {
+async fn a_first_that_fails_early_is_followed_in_the_configured_order() {
     let cast = judged().model("w", fails(90, LlmErrorKind::Connect)).model("v", says(50, "by v"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["v"] } });
-    let told = run(&engine(&cast, &plan, &[("w", &hedged(ELSEWHERE))]), ask()).await;
-    let (trace, record) = (told.trace(), &told.trace()["synthesizer"]);
-    assert_eq!((told.text.as_str(), &trace["status"]), ("by v", &json!("degraded")));
+    let outcome = run(&engine(&cast, &plan, &[("w", &hedged(ELSEWHERE))]), ask()).await;
+    let (trace, record) = (outcome.trace(), &outcome.trace()["synthesizer"]);
+    assert_eq!((outcome.text.as_str(), &trace["status"]), ("by v", &json!("degraded")));
     assert_eq!((&record["fallback"], record.get("hedged")), (&json!(true), None));
-    assert_about(told.first_token.unwrap(), ms(10 + 90 + 50));
+    assert_about(outcome.first_token.unwrap(), ms(10 + 90 + 50));
 }
 
 /// What one of two does while the other one is silent.
@@ -197,14 +197,14 @@ async fn when_one_of_two_fails_the_other_is_waited_for() {
     ];
     for (row, (cast, keys, text, first, status, calls, fallback)) in rows.into_iter().enumerate() {
         let cast = cast.model("u", says(10, "by u"));
-        let told = run(&engine(&cast, &plan, &[("w", &keys)]), ask()).await;
-        let (trace, record) = (told.trace(), &told.trace()["synthesizer"]);
+        let outcome = run(&engine(&cast, &plan, &[("w", &keys)]), ask()).await;
+        let (trace, record) = (outcome.trace(), &outcome.trace()["synthesizer"]);
         assert_eq!(
-            (told.text.as_str(), &trace["status"]),
+            (outcome.text.as_str(), &trace["status"]),
             (text, &json!(status)),
             "{row}: {trace}"
         );
-        assert_about(told.first_token.unwrap(), ms(10 + first));
+        assert_about(outcome.first_token.unwrap(), ms(10 + first));
         assert_eq!((outcomes(record), &record["hedged"]), (calls.to_vec(), &json!(true)), "{row}");
         assert_eq!(record["fallback"], fallback, "{row}");
         assert_eq!(record["usage"].get("estimated"), None, "{row}: nobody was outrun");
@@ -213,32 +213,32 @@ async fn when_one_of_two_fails_the_other_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_both_fail_the_rest_is_asked_and_the_firsts_error_is_told() {
+async fn when_both_fail_the_rest_is_asked_and_the_firsts_error_is_reported() {
     let limited = LlmErrorKind::RateLimited { retry_after: None };
     let cast =
         || judged().model("w", fails(200, LlmErrorKind::Quota)).model("v", fails(150, limited));
     let keys = [("w", hedged(""))].map(|(name, keys)| (name, keys.leak() as &str));
     let plan = |fallback: &[&str]| json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": fallback } });
     let more = cast().model("u", says(10, "by u"));
-    let told = run(&engine(&more, &plan(&["v", "u"]), &keys), ask()).await;
-    let (trace, record) = (told.trace(), &told.trace()["synthesizer"]);
-    assert_eq!((told.text.as_str(), &trace["status"]), ("by u", &json!("degraded")));
+    let outcome = run(&engine(&more, &plan(&["v", "u"]), &keys), ask()).await;
+    let (trace, record) = (outcome.trace(), &outcome.trace()["synthesizer"]);
+    assert_eq!((outcome.text.as_str(), &trace["status"]), ("by u", &json!("degraded")));
     assert!(record["fallback_reason"].as_str().unwrap().contains("'w'"), "{record}");
     assert_eq!(outcomes(record), ["quota_exceeded", "rate_limited", "ok"]);
     assert_eq!(more.asked("v").len(), 1, "a fallback used as a hedge is not asked again");
     assert_eq!(trace["warnings"].as_array().unwrap().len(), 2);
     // With nobody left the draft stands in, and the record is the first's.
-    let told = run(&engine(&cast(), &plan(&["v"]), &keys), ask()).await;
-    let record = &told.trace()["synthesizer"];
-    assert_eq!(told.text, "It is forty-two.");
+    let outcome = run(&engine(&cast(), &plan(&["v"]), &keys), ask()).await;
+    let record = &outcome.trace()["synthesizer"];
+    assert_eq!(outcome.text, "It is forty-two.");
     let code = &record["error"]["code"];
     assert_eq!((&record["model"], code), (&json!("w"), &json!("quota_exceeded")), "{record}");
     // A direct call has the model's other endpoints, and no fallback.
     let keys = [("w", hedged(ELSEWHERE))].map(|(name, keys)| (name, keys.leak() as &str));
     let both = cast();
     let request = Request { model: "w".to_owned(), ..ask() };
-    let told = run(&engine(&both, &plan(&["v"]), &keys), request).await;
-    let record = &told.trace()["synthesizer"];
+    let outcome = run(&engine(&both, &plan(&["v"]), &keys), request).await;
+    let record = &outcome.trace()["synthesizer"];
     assert_eq!(
         (&record["error"]["code"], &record["hedged"]),
         (&json!("quota_exceeded"), &json!(true))
@@ -251,13 +251,13 @@ async fn a_direct_call_is_hedged_by_its_own_endpoints() {
     let cast = Cast::default().model("w", slow_here("hello"));
     let plan = json!({ "workers": ["w"], "selector": "w" });
     let engine = engine(&cast, &plan, &[("w", &hedged(ELSEWHERE))]);
-    let told = run(&engine, Request { model: "w".to_owned(), ..ask() }).await;
-    assert_eq!(told.text, "hello");
-    assert_about(told.first_token.unwrap(), ms(150));
-    let (trace, record) = (told.trace(), &told.trace()["synthesizer"]);
+    let outcome = run(&engine, Request { model: "w".to_owned(), ..ask() }).await;
+    assert_eq!(outcome.text, "hello");
+    assert_about(outcome.first_token.unwrap(), ms(150));
+    let (trace, record) = (outcome.trace(), &outcome.trace()["synthesizer"]);
     assert_eq!((&trace["status"], outcomes(record)), (&json!("ok"), vec!["cancelled", "ok"]));
     assert_eq!((&record["hedged"], &trace["usage"]["estimated"]), (&json!(true), &json!(true)));
-    assert_eq!(told.ending.unwrap().usage.completion_tokens, 5);
+    assert_eq!(outcome.ending.unwrap().usage.completion_tokens, 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,9 +271,9 @@ async fn an_analyzer_and_a_judge_are_hedged_too() {
         "workers": ["a", "b"], "selector": { "ref": "judge", "fallback": ["spare"] },
         "synthesizer": "w" });
     let keys = [("reader", &*hedged(ELSEWHERE).leak()), ("judge", &*hedged("").leak())];
-    let told = run(&engine(&cast, &plan, &keys), ask()).await;
-    assert_about(told.first_token.unwrap(), ms(150 + 10 + 150 + 10));
-    let trace = told.trace();
+    let outcome = run(&engine(&cast, &plan, &keys), ask()).await;
+    assert_about(outcome.first_token.unwrap(), ms(150 + 10 + 150 + 10));
+    let trace = outcome.trace();
     assert_eq!((&trace["status"], trace.get("warnings")), (&json!("ok"), None), "{trace}");
     for (stage, model) in [("analyzer", "reader"), ("selector", "spare")] {
         let record = &trace[stage];
@@ -300,16 +300,16 @@ async fn a_judge_is_hedged_once_and_the_winner_repairs_its_own_verdict() {
     let plan =
         json!({ "workers": ["a", "b"], "selector": { "ref": "judge", "fallback": ["spare"] } });
     let cast = judged().model("judge", unusable(10_000)).model("spare", unusable(50));
-    let told = run(&engine(&cast, &plan, &[("judge", &hedged(""))]), ask()).await;
-    assert_about(told.total, ms(10 + 150 + 50));
+    let outcome = run(&engine(&cast, &plan, &[("judge", &hedged(""))]), ask()).await;
+    assert_about(outcome.total, ms(10 + 150 + 50));
     assert_eq!((cast.asked("judge").len(), cast.asked("spare").len()), (1, 2));
-    assert_eq!(told.trace()["selector"]["status"], "ok");
+    assert_eq!(outcome.trace()["selector"]["status"], "ok");
     // The first was late and then unusable: its repair is not hedged again, and has what is left of
     // its one limit.
     let cast = judged().model("judge", unusable(400)).model("spare", says(10_000, VERDICT));
     let keys = hedged(ELSEWHERE);
-    let told = run(&engine(&cast, &plan, &[("judge", &keys)]), ask()).await;
-    assert_about(told.total, ms(10 + 400 + 400));
+    let outcome = run(&engine(&cast, &plan, &[("judge", &keys)]), ask()).await;
+    assert_about(outcome.total, ms(10 + 400 + 400));
     let limits: Vec<u64> = cast
         .asked("judge")
         .iter()
@@ -327,8 +327,8 @@ async fn the_usage_of_the_answering_call_leaves_the_loser_out() {
     let cast = judged().model("w", says(10_000, "late")).model("v", says(50, "by v"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["v"] } });
     let keys = format!("{}\n[server]\nusage = \"answer\"", hedged(""));
-    let told = run(&engine(&cast, &plan, &[("w", &keys)]), ask()).await;
-    let usage = told.ending.unwrap().usage;
+    let outcome = run(&engine(&cast, &plan, &[("w", &keys)]), ask()).await;
+    let usage = outcome.ending.unwrap().usage;
     assert_eq!((usage.total_tokens(), usage.estimated), (15, false));
 }
 
@@ -347,8 +347,8 @@ async fn waiting_for_a_permit_is_not_the_upstreams_silence() {
     let mut cast = judged().model("v", says(10, "by v"));
     cast.scripts.insert("w".to_owned(), Arc::new(queued));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["v"] } });
-    let told = run(&engine(&cast, &plan, &[("w", &hedged(""))]), ask()).await;
-    let record = &told.trace()["synthesizer"];
-    assert_eq!((told.text.as_str(), record.get("hedged")), ("by w", None));
+    let outcome = run(&engine(&cast, &plan, &[("w", &hedged(""))]), ask()).await;
+    let record = &outcome.trace()["synthesizer"];
+    assert_eq!((outcome.text.as_str(), record.get("hedged")), ("by w", None));
     assert_eq!(record["queued_ms"], 500);
 }

@@ -86,11 +86,11 @@ async fn the_drafting_ends_when_the_quorum_has_answered_and_the_grace_is_over() 
     ] {
         let plan = json!({ "workers": workers, "synthesizer": "w", "policy": policy });
         let cast = cast();
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        assert_eq!(told.text, "fused", "{plan}");
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        assert_eq!(outcome.text, "fused", "{plan}");
+        let trace = outcome.trace();
         assert_eq!(statuses(&trace).join(" "), want, "{plan}");
-        assert_about(told.total, ms(drafted + 5));
+        assert_about(outcome.total, ms(drafted + 5));
         assert_eq!(cast.open.load(Ordering::SeqCst), 0, "{plan}");
         let failed = want.contains("failed");
         assert_eq!(trace["status"], if failed { "degraded" } else { "ok" }, "{plan}");
@@ -143,7 +143,7 @@ async fn the_finished_event_comes_when_nothing_is_open_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_level_counts_for_itself_and_is_cut_as_a_whole() {
+async fn a_nested_level_counts_for_itself_and_is_cancelled_as_a_whole() {
     let cast = cast().model("judge", says(10_000, VERDICT));
     // Its own quorum: 20 ms, then its judge is at work when the level above has enough.
     let panel = json!({ "name": "panel", "workers": ["a", "b", "slow"], "selector": "judge",
@@ -152,9 +152,9 @@ async fn a_nested_level_counts_for_itself_and_is_cut_as_a_whole() {
     let deep = json!({ "name": "deep", "workers": [{ "name": "inner", "workers": ["slow"] }] });
     let plan =
         json!({ "workers": ["c", panel, deep], "synthesizer": "w", "policy": { "quorum": 1 } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_about(told.total, ms(30 + 5));
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(outcome.total, ms(30 + 5));
+    let trace = outcome.trace();
     assert_eq!(statuses(&trace), ["ok", "cut", "cut"]);
     assert_eq!((&trace["status"], trace.get("warnings")), (&json!("ok"), None));
     let nested = &trace["workers"][1]["nested"];
@@ -184,13 +184,13 @@ async fn a_policy_is_not_inherited() {
     let cast = cast();
     let panel = json!({ "name": "panel", "workers": ["a", "slow"] });
     let plan = json!({ "workers": [panel], "synthesizer": "w", "policy": { "quorum": 1 } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_about(told.total, ms(400 + 5));
-    assert_eq!(statuses(&told.trace()["workers"][0]["nested"]), ["ok", "ok"]);
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(outcome.total, ms(400 + 5));
+    assert_eq!(statuses(&outcome.trace()["workers"][0]["nested"]), ["ok", "ok"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn candidates_of_two_panels_are_told_apart() {
+async fn candidates_of_two_panels_are_distinct() {
     let cast = cast().model("judge", says(5, r#"{"scores":{"1":1,"2":2,"3":3,"4":4},"best":"1"}"#));
     let panel = |name: &str| json!({ "name": name, "workers": ["a", "b"] });
     let outer = json!({ "name": "outer", "workers": [panel("y")] });

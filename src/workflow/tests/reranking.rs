@@ -38,9 +38,9 @@ async fn only_the_best_few_are_shown_to_judge_and_writer() {
     let cast = cast().model("ranker", scores(20, by_words));
     let plan = json!({ "workers": ["a", "b", "c", "d"], "reranker": { "ref": "ranker", "top_k": 2 },
         "selector": "judge", "synthesizer": "w" });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_about(told.first_token.unwrap(), ms(10 + 20 + 10 + 10));
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(outcome.first_token.unwrap(), ms(10 + 20 + 10 + 10));
+    let trace = outcome.trace();
     let record = &trace["reranker"];
     assert_eq!(
         (&record["model"], &record["status"], &record["kept"]),
@@ -58,9 +58,9 @@ async fn only_the_best_few_are_shown_to_judge_and_writer() {
     let written = shown(&cast.asked("w")[0]);
     assert_eq!(written.matches("<draft-").count(), 2);
     // The seats are those of the plan.
-    let seats: std::collections::BTreeSet<u64> =
+    let indices: std::collections::BTreeSet<u64> =
         trace["selector"]["order"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
-    assert_eq!(seats, [1, 2].into());
+    assert_eq!(indices, [1, 2].into());
     let index = trace["selector"]["selected_index"].as_u64().unwrap() as usize;
     assert_eq!(trace["workers"][index]["name"], trace["selector"]["selected_worker"]);
     // It is asked as the selector is: fenced, without names, steady, and for JSON.
@@ -78,10 +78,10 @@ async fn only_the_best_few_are_shown_to_judge_and_writer() {
 async fn a_reranker_with_nothing_to_drop_is_not_asked() {
     let cast = cast().model("ranker", scores(20, by_words));
     let plan = json!({ "workers": ["a", "b", "c"], "reranker": "ranker", "synthesizer": "w" });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_about(told.first_token.unwrap(), ms(20));
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(outcome.first_token.unwrap(), ms(20));
     assert_eq!(
-        (&told.trace()["reranker"]["status"], cast.asked("ranker").len()),
+        (&outcome.trace()["reranker"]["status"], cast.asked("ranker").len()),
         (&json!("skipped"), 0)
     );
 }
@@ -109,9 +109,9 @@ async fn without_usable_scores_all_candidates_go_on() {
     ] {
         let plan =
             json!({ "workers": ["a", "b", "c", "d"], "reranker": reranker, "synthesizer": "w" });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        assert_eq!(told.text, "fused", "{plan}");
-        let trace = told.trace();
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        assert_eq!(outcome.text, "fused", "{plan}");
+        let trace = outcome.trace();
         assert_eq!(trace["reranker"]["status"], status, "{trace}");
         let warned = trace["warnings"][0]["code"].as_str().unwrap_or_default();
         assert_eq!(
@@ -156,23 +156,23 @@ async fn a_nested_reranker_sends_up_what_it_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_finished_tells_the_client() {
+async fn a_stage_that_finished_is_reported_to_the_client() {
     let cast = cast().model("ranker", scores(5, by_words));
     let plan = json!({ "workers": ["a", "b"], "reranker": { "ref": "ranker", "top_k": 1 }, "synthesizer": "w" });
     let engine = cast.engine(&plan, "");
     let mut run = engine.run(engine.route("").unwrap(), ask(), RequestId::fresh());
-    let mut told = Vec::new();
+    let mut outcome = Vec::new();
     while let Some(event) = run.events.next().await {
         match event {
             Event::StageStarted { stage, name } => {
-                told.push(format!("{} {name} starts", stage.as_str()))
+                outcome.push(format!("{} {name} starts", stage.as_str()))
             }
             Event::StageFinished(report) => {
                 let detail = report.detail.unwrap_or_default();
-                told.push(format!("{} {} {detail}", report.stage.as_str(), report.name));
+                outcome.push(format!("{} {} {detail}", report.stage.as_str(), report.name));
             }
             _ => {}
         }
     }
-    assert_eq!(told[4..6], ["reranker ranker starts", "reranker ranker kept 1 of 2"]);
+    assert_eq!(outcome[4..6], ["reranker ranker starts", "reranker ranker kept 1 of 2"]);
 }

@@ -166,9 +166,9 @@ proptest! {
             "nested_worker_depth = {depth}\nnested_worker_mode = \"{mode}\"\nmax_workers = 4096"
         );
         let want = Times(&latencies).level(&written_out(&plan, depth, whole), 0, None).at;
-        let told = block_on(async { run(&cast(&latencies).engine(&plan, &more), ask()).await });
-        prop_assert_eq!(told.first_token, Some(ms(want)), "{}", plan);
-        let (critical, overhead) = told.critical();
+        let outcome = block_on(async { run(&cast(&latencies).engine(&plan, &more), ask()).await });
+        prop_assert_eq!(outcome.first_token, Some(ms(want)), "{}", plan);
+        let (critical, overhead) = outcome.critical();
         prop_assert_eq!(critical.iter().map(|one| one.duration).sum::<Duration>(), ms(want));
         prop_assert_eq!(overhead, Duration::ZERO);
     }

@@ -16,10 +16,10 @@ async fn many_workers_take_the_time_of_one() {
             workers.push(json!({ "ref": name }));
         }
         let plan = json!({ "workers": workers, "selector": { "ref": "judge" }, "synthesizer": { "ref": "w" } });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        assert_eq!(told.text, "fused");
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        assert_eq!(outcome.text, "fused");
         let judged = if count == 1 { 0 } else { 30 };
-        assert_about(told.first_token.unwrap(), ms(200 + judged + 50));
+        assert_about(outcome.first_token.unwrap(), ms(200 + judged + 50));
     }
 }
 
@@ -37,29 +37,29 @@ async fn the_first_token_comes_at_the_length_of_the_longest_chain() {
         "workers": [{ "ref": "slow", "temperature": 1.0 }, { "ref": "advised", "auto_temperature": true }],
         "selector": { "ref": "judge" }, "synthesizer": { "ref": "w" }
     });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_about(told.first_token.unwrap(), ms(180 + 20 + 10));
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(outcome.first_token.unwrap(), ms(180 + 20 + 10));
     assert_eq!(cast.asked("advised")[0].sampling.temperature, Some(0.25));
     assert_eq!(cast.asked("slow")[0].sampling.temperature, Some(1.0));
     let mut sequential = plan;
     sequential["policy"] = json!({ "schedule": "sequential" });
-    let told = run(&cast.engine(&sequential, ""), ask()).await;
-    assert_about(told.first_token.unwrap(), ms(100 + 180 + 20 + 10));
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&sequential, ""), ask()).await;
+    assert_about(outcome.first_token.unwrap(), ms(100 + 180 + 20 + 10));
+    let trace = outcome.trace();
     assert_eq!(trace["analyzer"]["task_type"], "code");
     assert_eq!(trace["workers"][1]["temperature_source"], "auto");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_analyzer_nobody_waits_for_is_cut() {
+async fn an_analyzer_nobody_waits_for_is_cancelled() {
     let cast = Cast::default()
         .model("reader", says(60_000, ADVICE))
         .model("a", says(10, "draft"))
         .model("w", says(10, "fused"));
     let plan = json!({ "analyzer": { "ref": "reader", "timeout_secs": 100 }, "workers": ["a"], "synthesizer": { "ref": "w" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_about(told.total, ms(20));
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(outcome.total, ms(20));
+    let trace = outcome.trace();
     assert_eq!((&trace["analyzer"]["status"], &trace["status"]), (&json!("cut"), &json!("ok")));
     let spent = &trace["analyzer"]["usage"];
     assert!(spent["prompt_tokens"].as_u64().unwrap() > 50 && spent["estimated"] == true, "{spent}");
@@ -94,8 +94,8 @@ async fn a_model_that_is_sent_no_temperature_does_not_wait_for_one() {
     let plan = json!({ "analyzer": { "ref": "reader", "auto_temperature": true }, "workers": ["a"],
         "synthesizer": { "ref": "w" } });
     for (keys, want) in [("send_temperature = true", 560), ("send_temperature = false", 60)] {
-        let told = run(&cast.engine_with(&plan, "", keys), ask()).await;
-        assert_about(told.first_token.unwrap(), ms(want));
+        let outcome = run(&cast.engine_with(&plan, "", keys), ask()).await;
+        assert_about(outcome.first_token.unwrap(), ms(want));
     }
 }
 
@@ -116,8 +116,8 @@ async fn a_nested_level_works_with_its_parents_analysis_or_its_own() {
     ] {
         let plan = json!({ "analyzer": { "ref": "reader" }, "workers": [nested],
             "synthesizer": { "ref": "w" }, "policy": { "schedule": schedule } });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        assert_about(told.first_token.unwrap(), ms(want));
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        assert_about(outcome.first_token.unwrap(), ms(want));
         let asked = cast.asked("a");
         assert_eq!(asked.last().unwrap().sampling.temperature, Some(temperature), "{schedule}");
     }
@@ -125,6 +125,6 @@ async fn a_nested_level_works_with_its_parents_analysis_or_its_own() {
     let plan =
         json!({ "analyzer": { "ref": "bad" }, "workers": [heir], "synthesizer": { "ref": "w" } });
     let cast = cast.model("bad", fails(20, LlmErrorKind::Connect));
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_about(told.first_token.unwrap(), ms(20 + 50 + 10));
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_about(outcome.first_token.unwrap(), ms(20 + 50 + 10));
 }

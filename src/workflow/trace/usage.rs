@@ -79,7 +79,7 @@ impl Spent {
 impl Serialize for Spent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Told {
+        struct Totals {
             total_usage: UsageRecord,
             /// Null where the price of a call is not known.
             #[serde(serialize_with = "billionths")]
@@ -90,7 +90,7 @@ impl Serialize for Spent {
         }
         let total_usage = UsageRecord { cost_usd: None, ..self.usage };
         let (cost_usd, calls) = (self.usage.cost_usd, self.calls);
-        Told { total_usage, cost_usd, calls, workflow_id: self.workflow_id }.serialize(serializer)
+        Totals { total_usage, cost_usd, calls, workflow_id: self.workflow_id }.serialize(serializer)
     }
 }
 

@@ -102,20 +102,20 @@ const TABLES: [(&str, &str); 13] = [
 ];
 
 /// What the schema says of each key of a definition, tables below it and old forms left out.
-fn told(definition: &str) -> Vec<(String, Value)> {
+fn schema(definition: &str) -> Vec<(String, Value)> {
     let schema = schema::config();
     let properties = schema["$defs"][definition]["properties"].as_object().unwrap();
-    let own = properties.iter().filter(|(key, told)| {
+    let own = properties.iter().filter(|(key, schema)| {
         let table = *key == "endpoint" || *key == "$schema";
-        !table && told.get("deprecated").is_none()
+        !table && schema.get("deprecated").is_none()
     });
-    own.map(|(key, told)| (key.clone(), told.clone())).collect()
+    own.map(|(key, schema)| (key.clone(), schema.clone())).collect()
 }
 
 #[test]
 fn the_manual_describes_the_keys_of_the_schema_and_no_others() {
     let keys = |(table, definition): (&str, &str)| -> Vec<Key> {
-        told(definition).into_iter().map(|(key, _)| (table.to_owned(), key)).collect()
+        schema(definition).into_iter().map(|(key, _)| (table.to_owned(), key)).collect()
     };
     let wanted: BTreeSet<Key> = TABLES.into_iter().flat_map(keys).collect();
     assert!(wanted.len() > 70, "{}", wanted.len());
@@ -126,13 +126,13 @@ fn the_manual_describes_the_keys_of_the_schema_and_no_others() {
         let invented: Vec<&Key> = described.difference(&wanted).collect();
         assert!(missing.is_empty(), "{file} does not describe {missing:?}");
         assert!(invented.is_empty(), "{file} describes {invented:?}, which the schema has not");
-        for (key, _) in told("Price") {
+        for (key, _) in schema("Price") {
             assert!(section(&text, &KEYS).iter().any(|line| line.contains(&key)), "{file}: {key}");
         }
         let old_forms = read(&file.replace(PAGE, "operations/old-configs.md"));
         let definitions = schema::config()["$defs"]["Integration"]["properties"].clone();
-        for (key, told) in definitions.as_object().unwrap() {
-            let old = told.get("deprecated").is_some();
+        for (key, schema) in definitions.as_object().unwrap() {
+            let old = schema.get("deprecated").is_some();
             assert!(!old || old_forms.contains(&format!("`{key}`")), "{file}: the old key {key}");
         }
     }
@@ -141,8 +141,8 @@ fn the_manual_describes_the_keys_of_the_schema_and_no_others() {
 /// The default that the schema has for a key of one of these tables.
 fn default_of(tables: &[String], key: &str) -> Option<Value> {
     let (_, definition) = TABLES.into_iter().find(|(table, _)| tables[0] == *table)?;
-    let (_, told) = told(definition).into_iter().find(|(own, _)| own == key)?;
-    told.get("default").cloned()
+    let (_, schema) = schema(definition).into_iter().find(|(own, _)| own == key)?;
+    schema.get("default").cloned()
 }
 
 #[test]
@@ -154,14 +154,14 @@ fn the_defaults_of_the_manual_are_those_of_the_schema() {
                 tables = code(line).into_iter().map(table).collect();
             }
             let Some(cells) = row(line).filter(|cells| cells.len() == 3) else { continue };
-            for (key, told) in listed(cells[0]).into_iter().zip(listed(cells[1])) {
-                let Ok(told) = serde_json::from_str::<Value>(told) else { continue };
+            for (key, shown) in listed(cells[0]).into_iter().zip(listed(cells[1])) {
+                let Ok(shown) = serde_json::from_str::<Value>(shown) else { continue };
                 let default = default_of(&tables, key);
-                let same = default.as_ref().is_some_and(|default| match told.as_f64() {
-                    Some(told) => default.as_f64() == Some(told),
-                    None => *default == told,
+                let same = default.as_ref().is_some_and(|default| match shown.as_f64() {
+                    Some(shown) => default.as_f64() == Some(shown),
+                    None => *default == shown,
                 });
-                assert!(same, "{file}: {tables:?} {key}: {told}, and the schema has {default:?}");
+                assert!(same, "{file}: {tables:?} {key}: {shown}, and the schema has {default:?}");
                 compared += 1;
             }
         }
@@ -199,7 +199,7 @@ fn every_plan_key_of_the_manual_is_known() {
         let rows: Vec<Vec<&str>> = rows.skip(1).collect();
         assert_eq!(rows.len(), 4, "{file}: a level, a stage, a worker, a policy");
         let keys = |definition: &str| -> BTreeSet<String> {
-            told(definition).into_iter().map(|(key, _)| key).collect()
+            schema(definition).into_iter().map(|(key, _)| key).collect()
         };
         let only = |definition: &str| &keys(definition) - &keys("Stage");
         let schema = [keys("Panel"), keys("Stage"), only("Leaf"), keys("Policy")];

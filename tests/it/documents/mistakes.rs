@@ -57,7 +57,7 @@ fn migrated(folder: &Path) -> String {
 }
 
 #[test]
-fn the_old_file_is_told_of_and_rewritten_as_shown() {
+fn the_old_file_is_reported_and_rewritten_as_shown() {
     let old = read("test-old-config.toml");
     let config = Config::parse(&old, Some(Path::new("test-old-config.toml")), &|_| None).unwrap();
     let folder = tempfile::tempdir().unwrap();

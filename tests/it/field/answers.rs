@@ -32,7 +32,7 @@ pub(super) async fn cast(m: Script) -> Upstream {
 
 /// What a client is told.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) text: String,
     pub(super) thoughts: String,
@@ -43,62 +43,62 @@ pub(super) struct Told {
     pub(super) all: Vec<Value>,
 }
 
-pub(super) async fn told(chorus: &Chorus, path: &str, body: &Value) -> Told {
+pub(super) async fn reply(chorus: &Chorus, path: &str, body: &Value) -> Reply {
     let events = chorus.stream(path, body).await;
-    let mut told = Told { status: events.status, ..Told::default() };
+    let mut reply = Reply { status: events.status, ..Reply::default() };
     for event in events.all().await {
         let object = match event {
             Event::Object(object) => object,
             Event::Broken(_) => {
-                told.error.get_or_insert(json!("broken"));
+                reply.error.get_or_insert(json!("broken"));
                 continue;
             }
             Event::Done | Event::Comment => continue,
         };
-        told.text.push_str(text_of(&object));
+        reply.text.push_str(text_of(&object));
         let choice = &object["choices"][0];
         let said = [&choice["delta"], &choice["message"], &object["message"]];
         let said = said.into_iter().find(|said| said.is_object()).unwrap_or(&Value::Null);
         for name in ["reasoning_content", "thinking"] {
-            told.thoughts.push_str(said[name].as_str().unwrap_or_default());
+            reply.thoughts.push_str(said[name].as_str().unwrap_or_default());
         }
         for (place, call) in said["tool_calls"].as_array().into_iter().flatten().enumerate() {
             let at = call["index"].as_u64().map_or(place, |index| index as usize);
-            while told.calls.len() <= at {
-                told.calls.push(Default::default());
+            while reply.calls.len() <= at {
+                reply.calls.push(Default::default());
             }
             let function = &call["function"];
-            told.calls[at].0.push_str(function["name"].as_str().unwrap_or_default());
+            reply.calls[at].0.push_str(function["name"].as_str().unwrap_or_default());
             match &function["arguments"] {
-                Value::String(text) => told.calls[at].1.push_str(text),
+                Value::String(text) => reply.calls[at].1.push_str(text),
                 Value::Null => {}
-                object => told.calls[at].1.push_str(&object.to_string()),
+                object => reply.calls[at].1.push_str(&object.to_string()),
             }
         }
         let reason = choice["finish_reason"].as_str().or(object["done_reason"].as_str());
-        told.reason = reason.map(str::to_owned).or(told.reason);
+        reply.reason = reason.map(str::to_owned).or(reply.reason);
         if !object["error"].is_null() {
-            told.error = Some(object["error"].clone());
+            reply.error = Some(object["error"].clone());
         }
         if object["usage"].is_object() {
-            told.usage = object["usage"].clone();
+            reply.usage = object["usage"].clone();
         }
-        told.all.push(object);
+        reply.all.push(object);
     }
-    told
+    reply
 }
 
-pub(super) async fn asked(chorus: &Chorus, path: &str, model: &str, stream: bool) -> Told {
+pub(super) async fn asked(chorus: &Chorus, path: &str, model: &str, stream: bool) -> Reply {
     let mut body = question(path, model, "hi", stream);
     body["include_workflow"] = json!(true);
     if stream && path == CHAT {
         body["stream_options"] = json!({"include_usage": true});
     }
-    told(chorus, path, &body).await
+    reply(chorus, path, &body).await
 }
 
-pub(super) fn trace(told: &Told) -> &Value {
-    told.all.iter().find_map(|object| object.get("workflow")).unwrap_or(&Value::Null)
+pub(super) fn trace(reply: &Reply) -> &Value {
+    reply.all.iter().find_map(|object| object.get("workflow")).unwrap_or(&Value::Null)
 }
 
 pub(super) fn text(text: &str) -> Beat {
@@ -142,10 +142,10 @@ async fn a_finish_reason_before_or_between_texts_ends_nothing() {
             ("/api/chat", "m", true),
             (CHAT, "chorus", false),
         ] {
-            let told = asked(&chorus, path, model, stream).await;
-            let shown = format!("{protocol} {path} {model} {stream}: {told:?}");
-            assert!(told.status == 200 && told.error.is_none(), "{shown}");
-            assert!(told.text.contains("one two"), "{shown}");
+            let reply = asked(&chorus, path, model, stream).await;
+            let shown = format!("{protocol} {path} {model} {stream}: {reply:?}");
+            assert!(reply.status == 200 && reply.error.is_none(), "{shown}");
+            assert!(reply.text.contains("one two"), "{shown}");
         }
     }))
     .await;
@@ -158,11 +158,11 @@ async fn usage_that_comes_late_is_not_lost() {
     let upstream = cast(Script::plays(beats)).await;
     let chorus = setup("openai").over(&upstream).await;
     for stream in [true, false] {
-        let told = asked(&chorus, CHAT, "m", stream).await;
+        let reply = asked(&chorus, CHAT, "m", stream).await;
         assert_eq!(
-            (&told.usage["prompt_tokens"], &told.usage["completion_tokens"]),
+            (&reply.usage["prompt_tokens"], &reply.usage["completion_tokens"]),
             (&json!(90), &json!(40)),
-            "{told:?}"
+            "{reply:?}"
         );
     }
 }
@@ -172,8 +172,12 @@ async fn a_connection_that_stays_open_behind_a_finish_reason_ends_well() {
     let stories = ["openai", "anthropic", "gemini"].map(|protocol| async move {
         let upstream = cast(Script::plays([text("hi"), Beat::Finish("stop"), Beat::Hang])).await;
         let chorus = setup(protocol).over(&upstream).await;
-        let told = asked(&chorus, CHAT, "m", true).await;
-        assert_eq!((told.text.as_str(), told.reason.as_deref()), ("hi", Some("stop")), "{told:?}");
+        let reply = asked(&chorus, CHAT, "m", true).await;
+        assert_eq!(
+            (reply.text.as_str(), reply.reason.as_deref()),
+            ("hi", Some("stop")),
+            "{reply:?}"
+        );
     });
     join_all(stories).await;
 }
@@ -226,14 +230,14 @@ async fn an_end_without_a_reason_is_a_cut_where_others_had_reasons() {
             let upstream = cast(whole.clone().first(1, cut())).await;
             let chorus = setup(protocol).over(&upstream).await;
             asked(&chorus, CHAT, "m", false).await;
-            let told = asked(&chorus, path, model, stream).await;
-            let shown = format!("{protocol} {path} {model} {stream}: {told:?}");
+            let reply = asked(&chorus, path, model, stream).await;
+            let shown = format!("{protocol} {path} {model} {stream}: {reply:?}");
             if model == "chorus" {
-                assert_eq!(trace(&told)["workers"][0]["error"]["code"], "truncated", "{shown}");
-                assert!(!told.text.contains("half"), "{shown}");
+                assert_eq!(trace(&reply)["workers"][0]["error"]["code"], "truncated", "{shown}");
+                assert!(!reply.text.contains("half"), "{shown}");
             } else {
-                assert!(told.error.is_some() && told.reason.is_none(), "{shown}");
-                assert_eq!(told.status, if stream { 200 } else { 502 }, "{shown}");
+                assert!(reply.error.is_some() && reply.reason.is_none(), "{shown}");
+                assert_eq!(reply.status, if stream { 200 } else { 502 }, "{shown}");
             }
         }
     }
@@ -328,17 +332,17 @@ async fn a_tool_runs_with_its_own_arguments_or_not_at_all() {
             let chorus = setup("openai").over(&upstream).await;
             let mut body = question(path, model, "hi", stream);
             body["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
-            let told = told(&chorus, path, &body).await;
-            let shown = format!("{kind} {path} {model} {stream}: {told:?}");
+            let reply = reply(&chorus, path, &body).await;
+            let shown = format!("{kind} {path} {model} {stream}: {reply:?}");
             match &want {
                 Some(want) => {
                     let calls: Vec<(&str, &str)> =
-                        told.calls.iter().map(|(name, text)| (&**name, &**text)).collect();
+                        reply.calls.iter().map(|(name, text)| (&**name, &**text)).collect();
                     assert_eq!(&calls, want, "{shown}");
                 }
                 None => {
-                    let is_failure = told.error.is_some() || told.calls.is_empty();
-                    assert!(is_failure && told.reason.as_deref() != Some("tool_calls"), "{shown}");
+                    let is_failure = reply.error.is_some() || reply.calls.is_empty();
+                    assert!(is_failure && reply.reason.as_deref() != Some("tool_calls"), "{shown}");
                 }
             }
         }
@@ -346,7 +350,7 @@ async fn a_tool_runs_with_its_own_arguments_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_failure_told_anywhere_fails_the_call() {
+async fn a_failure_reported_anywhere_fails_the_call() {
     let native = |place: fn() -> Value| {
         let mut choice = json!({"index": 0, "delta": {}, "finish_reason": "stop"});
         choice.as_object_mut().unwrap().extend(place().as_object().unwrap().clone());
@@ -401,14 +405,14 @@ async fn a_failure_told_anywhere_fails_the_call() {
             (CHAT, "chorus", false),
         ] {
             let chorus = setup(protocol).over(&upstream).await;
-            let told = asked(&chorus, path, model, stream).await;
-            let shown = format!("{protocol} {frame} {path} {model} {stream}: {told:?}");
+            let reply = asked(&chorus, path, model, stream).await;
+            let shown = format!("{protocol} {frame} {path} {model} {stream}: {reply:?}");
             if model == "chorus" {
-                assert_eq!(trace(&told)["workers"][0]["success"], false, "{shown}");
-                assert!(told.status == 200 && !told.text.contains("half"), "{shown}");
+                assert_eq!(trace(&reply)["workers"][0]["success"], false, "{shown}");
+                assert!(reply.status == 200 && !reply.text.contains("half"), "{shown}");
             } else {
-                assert!(told.error.is_some() && told.reason.is_none(), "{shown}");
-                assert_eq!(told.status == 200, stream, "{shown}");
+                assert!(reply.error.is_some() && reply.reason.is_none(), "{shown}");
+                assert_eq!(reply.status == 200, stream, "{shown}");
             }
         }
     }
@@ -434,15 +438,15 @@ async fn thoughts_are_no_answer() {
             ("/api/chat", "m", false),
             (CHAT, "chorus", true),
         ] {
-            let told = asked(&chorus, path, model, stream).await;
-            let shown = format!("{thought:?} {path} {model} {stream}: {told:?}");
+            let reply = asked(&chorus, path, model, stream).await;
+            let shown = format!("{thought:?} {path} {model} {stream}: {reply:?}");
             if model == "chorus" {
-                assert_eq!(trace(&told)["workers"][0]["response"], "the draft", "{shown}");
-                assert!(!told.text.contains("plan"), "{shown}");
+                assert_eq!(trace(&reply)["workers"][0]["response"], "the draft", "{shown}");
+                assert!(!reply.text.contains("plan"), "{shown}");
             } else if stream && thought.starts_with("plan") {
-                assert!(told.text.ends_with("the draft"), "{shown}");
+                assert!(reply.text.ends_with("the draft"), "{shown}");
             } else {
-                assert_eq!((&*told.text, &*told.thoughts), ("the draft", "plan"), "{shown}");
+                assert_eq!((&*reply.text, &*reply.thoughts), ("the draft", "plan"), "{shown}");
             }
         }
     }
@@ -464,9 +468,9 @@ async fn a_verdict_behind_a_thought_is_read() {
     ])
     .await;
     let chorus = setup("openai").over(&upstream).await;
-    let told = asked(&chorus, CHAT, "chorus", false).await;
-    assert_eq!(trace(&told)["selector"]["status"], "ok", "{told:?}");
-    assert_eq!(trace(&told)["analyzer"]["task_type"], "question", "{told:?}");
+    let reply = asked(&chorus, CHAT, "chorus", false).await;
+    assert_eq!(trace(&reply)["selector"]["status"], "ok", "{reply:?}");
+    assert_eq!(trace(&reply)["analyzer"]["task_type"], "question", "{reply:?}");
 }
 
 #[tokio::test]
@@ -475,9 +479,9 @@ async fn a_stream_that_begins_inside_a_thought_is_split_where_a_model_key_says_s
     let chorus =
         setup("openai").model_keys("m", "thinking_forced_open = true").over(&upstream).await;
     for (path, stream) in [(CHAT, true), (CHAT, false), ("/api/chat", true)] {
-        let told = asked(&chorus, path, "m", stream).await;
+        let reply = asked(&chorus, path, "m", stream).await;
         assert_eq!(
-            (told.text.trim(), told.thoughts.trim()),
+            (reply.text.trim(), reply.thoughts.trim()),
             ("the draft", "plan"),
             "{path} {stream}"
         );
@@ -493,18 +497,18 @@ async fn any_framing_is_read() {
     let empty = json!({"choices": [{"delta": {"role": "assistant", "content": ""},
         "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]});
     let both = json!({"choices": [{"delta": null, "message": {"content": "hi"}, "finish_reason": "stop"}]});
-    let usual = [says("hi"), ends("stop"), DONE.to_owned()].concat();
+    let typical = [says("hi"), ends("stop"), DONE.to_owned()].concat();
     let sse = "text/event-stream";
     let glued: String = [says("hi"), ends("stop")].concat().replace("\n\n", "\n") + "data: [DONE]";
     for (kind, label, body) in [
-        ("a keep-alive in data", sse, format!("data: : keepalive\n\n{usual}")),
-        ("a word in data", sse, format!("data: ping\n\n{usual}")),
-        ("lone CR", sse, usual.replace('\n', "\r")),
-        ("CRLF", sse, usual.replace('\n', "\r\n")),
-        ("events called a page", "text/html; charset=utf-8", usual.clone()),
+        ("a keep-alive in data", sse, format!("data: : keepalive\n\n{typical}")),
+        ("a word in data", sse, format!("data: ping\n\n{typical}")),
+        ("lone CR", sse, typical.replace('\n', "\r")),
+        ("CRLF", sse, typical.replace('\n', "\r\n")),
+        ("events called a page", "text/html; charset=utf-8", typical.clone()),
         ("JSON called a page", "text/html", whole.to_string()),
-        ("no label", "", usual.clone()),
-        ("a mark before events", sse, format!("\u{feff}{usual}")),
+        ("no label", "", typical.clone()),
+        ("a mark before events", sse, format!("\u{feff}{typical}")),
         ("a mark before JSON", "application/json", format!("\u{feff}{whole}")),
         ("blank lines before JSON", "application/json", format!("\n\n \n{whole}")),
         ("a terminator behind JSON", "application/json", format!("{whole}{DONE}")),
@@ -512,30 +516,30 @@ async fn any_framing_is_read() {
         ("a delta of null", sse, format!("data: {both}\n\n{DONE}")),
         ("a delta of null, whole", "application/json", both.to_string()),
         ("a message behind deltas", sse, format!("data: {delta}\n\ndata: {again}\n\n{DONE}")),
-        ("choices of null", sse, format!("data: {{\"choices\":null}}\n\n{usual}")),
-        ("no space", sse, usual.replace("data: ", "data:")),
+        ("choices of null", sse, format!("data: {{\"choices\":null}}\n\n{typical}")),
+        ("no space", sse, typical.replace("data: ", "data:")),
         ("an empty delta beside a message", sse, format!("data: {empty}\n\n{DONE}")),
         ("an empty delta beside a message, whole", "application/json", empty.to_string()),
-        ("signs of life in words", sse, format!("data: [START]\n\ndata: connected\n\n{usual}")),
+        ("signs of life in words", sse, format!("data: [START]\n\ndata: connected\n\n{typical}")),
         (
             "numbers that are none",
             sse,
             format!(
-                "data: {{\"choices\":[{{\"delta\":{{\"content\":\"\"}},\"logprobs\":NaN}}]}}\n\n{usual}"
+                "data: {{\"choices\":[{{\"delta\":{{\"content\":\"\"}},\"logprobs\":NaN}}]}}\n\n{typical}"
             ),
         ),
         (
             "an error that is none",
             sse,
             format!(
-                "data: {{\"error\":{{\"code\":0,\"message\":\"\"}},\"choices\":[]}}\n\n{usual}"
+                "data: {{\"error\":{{\"code\":0,\"message\":\"\"}},\"choices\":[]}}\n\n{typical}"
             ),
         ),
         (
             "a remark",
             sse,
             format!(
-                "data: {{\"warning\":{{\"message\":\"deprecated\"}},\"choices\":[]}}\n\n{usual}"
+                "data: {{\"warning\":{{\"message\":\"deprecated\"}},\"choices\":[]}}\n\n{typical}"
             ),
         ),
         ("no blank lines", sse, glued),
@@ -563,16 +567,16 @@ async fn any_framing_is_read() {
                 ("/api/generate", "m", true),
                 (CHAT, "chorus", false),
             ] {
-                let told = asked(&chorus, path, model, stream).await;
-                let shown = format!("{kind} {path} {model} {stream}: {told:?}");
-                assert!(told.status == 200 && told.error.is_none(), "{shown}");
+                let reply = asked(&chorus, path, model, stream).await;
+                let shown = format!("{kind} {path} {model} {stream}: {reply:?}");
+                assert!(reply.status == 200 && reply.error.is_none(), "{shown}");
                 match model {
                     "m" => assert_eq!(
-                        (&*told.text, told.reason.as_deref()),
+                        (&*reply.text, reply.reason.as_deref()),
                         ("hi", Some("stop")),
                         "{shown}"
                     ),
-                    _ => assert_eq!(trace(&told)["workers"][0]["response"], "hi", "{shown}"),
+                    _ => assert_eq!(trace(&reply)["workers"][0]["response"], "hi", "{shown}"),
                 }
             }
         }
@@ -592,11 +596,11 @@ async fn lines_of_json_are_read_under_any_label() {
         let upstream = cast(Script::sends(label, body.as_bytes())).await;
         let chorus = setup("ollama").over(&upstream).await;
         for stream in [true, false] {
-            let told = asked(&chorus, "/api/chat", "m", stream).await;
+            let reply = asked(&chorus, "/api/chat", "m", stream).await;
             assert_eq!(
-                (&*told.text, told.reason.as_deref()),
+                (&*reply.text, reply.reason.as_deref()),
                 ("hi", Some("stop")),
-                "{label}: {told:?}"
+                "{label}: {reply:?}"
             );
         }
     }
@@ -638,17 +642,17 @@ async fn counts_are_read_wherever_they_stand() {
         let upstream = cast(Script::plays([text("hi"), raw(&frames), Beat::End])).await;
         let chorus = setup("openai").over(&upstream).await;
         for stream in [true, false] {
-            let told = asked(&chorus, CHAT, "m", stream).await;
-            let got = ["prompt_tokens", "completion_tokens"].map(|name| told.usage[name].as_u64());
-            assert_eq!(got, [Some(90), Some(40)], "{kind} {stream}: {told:?}");
-            let details = &told.usage["prompt_tokens_details"]["cached_tokens"];
-            assert_eq!(details.as_u64().unwrap_or(0), cached, "{kind} {stream}: {told:?}");
+            let reply = asked(&chorus, CHAT, "m", stream).await;
+            let got = ["prompt_tokens", "completion_tokens"].map(|name| reply.usage[name].as_u64());
+            assert_eq!(got, [Some(90), Some(40)], "{kind} {stream}: {reply:?}");
+            let details = &reply.usage["prompt_tokens_details"]["cached_tokens"];
+            assert_eq!(details.as_u64().unwrap_or(0), cached, "{kind} {stream}: {reply:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn an_empty_answer_with_a_reason_is_told_as_it_is() {
+async fn an_empty_answer_with_a_reason_is_passed_on_as_it_is() {
     for protocol in PROTOCOLS {
         for reason in ["stop", "length"] {
             let script = Script::says("").finishing_with(reason);
@@ -659,11 +663,11 @@ async fn an_empty_answer_with_a_reason_is_told_as_it_is() {
                     continue; // they have no plain completion
                 }
                 for stream in [true, false] {
-                    let told = asked(&chorus, path, "m", stream).await;
-                    let shown = format!("{protocol} {path} {stream}: {told:?}");
-                    assert!(told.status == 200 && told.error.is_none(), "{shown}");
+                    let reply = asked(&chorus, path, "m", stream).await;
+                    let shown = format!("{protocol} {path} {stream}: {reply:?}");
+                    assert!(reply.status == 200 && reply.error.is_none(), "{shown}");
                     assert_eq!(
-                        (&*told.text, told.reason.as_deref()),
+                        (&*reply.text, reply.reason.as_deref()),
                         ("", Some(reason)),
                         "{shown}"
                     );
@@ -678,20 +682,20 @@ async fn an_empty_answer_with_a_reason_is_told_as_it_is() {
                 assert!(text.contains(&format!("\"status\":\"{status}\"")), "{protocol}: {text}");
             }
             // In a workflow it is no draft.
-            let told = asked(&chorus, CHAT, "chorus", false).await;
-            assert_eq!(trace(&told)["workers"][0]["error"]["code"], "empty_answer", "{told:?}");
-            assert!(told.text.contains("the other draft"), "{told:?}");
+            let reply = asked(&chorus, CHAT, "chorus", false).await;
+            assert_eq!(trace(&reply)["workers"][0]["error"]["code"], "empty_answer", "{reply:?}");
+            assert!(reply.text.contains("the other draft"), "{reply:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn an_answer_of_thoughts_alone_is_told_as_it_is() {
+async fn an_answer_of_thoughts_alone_is_passed_on_as_it_is() {
     let upstream = cast(Script::says("<think>so much to").finishing_with("length")).await;
     let chorus = setup("openai").over(&upstream).await;
     for stream in [true, false] {
-        let told = asked(&chorus, CHAT, "m", stream).await;
-        let got = (told.status, &*told.text, &*told.thoughts, told.reason.as_deref());
+        let reply = asked(&chorus, CHAT, "m", stream).await;
+        let got = (reply.status, &*reply.text, &*reply.thoughts, reply.reason.as_deref());
         assert_eq!(got, (200, "", "so much to", Some("length")));
     }
 }
@@ -701,8 +705,8 @@ async fn nothing_without_a_reason_is_an_error() {
     let upstream = cast(Script::plays([Beat::End])).await;
     let chorus = setup("openai").over(&upstream).await;
     for stream in [true, false] {
-        let told = asked(&chorus, CHAT, "m", stream).await;
-        assert!(told.error.is_some() && told.reason.is_none(), "{told:?}");
+        let reply = asked(&chorus, CHAT, "m", stream).await;
+        assert!(reply.error.is_some() && reply.reason.is_none(), "{reply:?}");
     }
 }
 
@@ -717,8 +721,8 @@ async fn an_empty_writer_is_not_an_answer() {
     .await;
     for stream in [true, false] {
         let chorus = setup("openai").over(&upstream).await;
-        let told = asked(&chorus, CHAT, "chorus", stream).await;
-        assert_eq!((told.status, &*told.text), (200, "a draft"), "{told:?}");
+        let reply = asked(&chorus, CHAT, "chorus", stream).await;
+        assert_eq!((reply.status, &*reply.text), (200, "a draft"), "{reply:?}");
     }
 }
 
@@ -731,12 +735,12 @@ async fn an_echo_of_the_assistants_last_words_is_cut() {
     {
         let body = json!({"model": model, "stream": stream, "include_workflow": true, "messages": [
             {"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "The draft is:"}]});
-        let told = told(&chorus, path, &body).await;
+        let reply = reply(&chorus, path, &body).await;
         let text = match model {
-            "m" => &told.text,
-            _ => trace(&told)["workers"][0]["response"].as_str().unwrap(),
+            "m" => &reply.text,
+            _ => trace(&reply)["workers"][0]["response"].as_str().unwrap(),
         };
-        assert_eq!(text, " 42", "{path} {model} {stream}: {told:?}");
+        assert_eq!(text, " 42", "{path} {model} {stream}: {reply:?}");
     }
 }
 
@@ -757,7 +761,7 @@ async fn a_demanded_tool_call_that_did_not_come_is_an_error() {
             let chorus = setup("openai").over(&upstream).await;
             let mut body = question(CHAT, model, "hi", stream);
             (body["tools"], body["tool_choice"]) = (tools.clone(), choice.clone());
-            let failed = told(&chorus, CHAT, &body).await;
+            let failed = reply(&chorus, CHAT, &body).await;
             assert!(failed.error.is_some(), "{choice} {model} {stream}: {failed:?}");
             assert_eq!(&*failed.text, "", "{choice} {model}: nothing was shown");
             // A workflow's stream opens with its first draft.
@@ -774,8 +778,8 @@ async fn a_demanded_tool_call_that_did_not_come_is_an_error() {
         .await;
     let mut body = question(CHAT, "m", "hi", true);
     (body["tools"], body["tool_choice"]) = (tools, json!("required"));
-    let told = told(&chorus, CHAT, &body).await;
-    assert_eq!(told.calls, [("f".to_owned(), "{\"a\":1}".to_owned())], "{told:?}");
+    let reply = reply(&chorus, CHAT, &body).await;
+    assert_eq!(reply.calls, [("f".to_owned(), "{\"a\":1}".to_owned())], "{reply:?}");
 }
 
 #[tokio::test]
@@ -804,10 +808,10 @@ async fn a_stop_sequence_ends_the_text_whatever_the_upstream_does() {
                 CHAT => body["stop"] = stops,
                 _ => body["options"] = json!({"stop": stops}),
             }
-            let told = told(&chorus, path, &body).await;
-            let shown = format!("{protocol} {path} {model} {stream}: {told:?}");
+            let reply = reply(&chorus, path, &body).await;
+            let shown = format!("{protocol} {path} {model} {stream}: {reply:?}");
             assert_eq!(
-                (&*told.text, told.reason.as_deref()),
+                (&*reply.text, reply.reason.as_deref()),
                 ("one two ", Some("stop")),
                 "{shown}"
             );

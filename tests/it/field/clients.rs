@@ -39,7 +39,7 @@ fn asking(form: &str, model: Option<&str>, stream: bool) -> Value {
 }
 
 /// The status, and the objects of the body in whatever framing.
-async fn told(chorus: &Chorus, form: &str, body: &Value) -> (u16, Vec<Value>) {
+async fn objects_from(chorus: &Chorus, form: &str, body: &Value) -> (u16, Vec<Value>) {
     let response = chorus.post(form, body).await;
     (response.status().as_u16(), objects_of(response).await)
 }

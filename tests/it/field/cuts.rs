@@ -17,8 +17,8 @@ fn call(index: u32, name: &str, pieces: &[&str]) -> String {
 }
 
 /// What an answer consists of, framed in whatever way.
-fn objects(told: &str) -> Vec<Value> {
-    let frames = told.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+fn objects(reply: &str) -> Vec<Value> {
+    let frames = reply.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
     frames.filter_map(|frame| serde_json::from_str(frame).ok()).collect()
 }
 
@@ -54,7 +54,7 @@ fn whole_calls(object: &Value) -> Vec<String> {
 
 /// Half a call is never handed over as a whole one, and the answer ends as it did.
 #[tokio::test]
-async fn a_call_that_the_length_limit_cuts_is_not_told_as_a_whole_one() {
+async fn a_call_that_the_length_limit_cuts_is_not_passed_on_as_a_whole_one() {
     for half in [&["{\"city\":", "\"Os"][..], &["{"], &[]] {
         for first in [None, Some("weather {\"city\":\"Rome\"}")] {
             let whole = first.map(|_| call(0, "weather", &["{\"city\":", "\"Rome\"}"]));

@@ -31,7 +31,7 @@ async fn health(chorus: &Chorus) -> Value {
 }
 
 /// The text of an answer, streamed or not; the error's message where there is none.
-async fn told(chorus: &Chorus, model: &str, prompt: &str, stream: bool) -> (u16, String) {
+async fn reply(chorus: &Chorus, model: &str, prompt: &str, stream: bool) -> (u16, String) {
     let events = chorus.stream(CHAT, &question(CHAT, model, prompt, stream)).await;
     let (status, objects) = (events.status, events.rest().await);
     let text: String = objects.iter().map(text_of).collect();
@@ -70,9 +70,9 @@ async fn a_fault_of_the_request_is_not_booked_on_the_endpoint() {
         let chorus = alone(protocol).without_retries().over(&upstream).await;
         for (model, stream) in [("m", false), ("m", true), ("chorus", false), ("chorus", true)] {
             let what = format!("{status} {body} {protocol} {model} {stream}");
-            let (_, words) = told(&chorus, model, "poison", stream).await;
+            let (_, words) = reply(&chorus, model, "poison", stream).await;
             assert!(!words.contains("in service"), "{what}: {words}");
-            let (status, text) = told(&chorus, model, "something else", stream).await;
+            let (status, text) = reply(&chorus, model, "something else", stream).await;
             assert_eq!(status, 200, "{what}: {text}");
         }
         assert_eq!(health(&chorus).await["state"], "closed", "{status} {body} {protocol}");
@@ -93,11 +93,11 @@ async fn what_is_about_key_or_model_puts_an_endpoint_out_at_once() {
             let refuses = || Script::fails_saying(status, body);
             let upstream = Upstream::start([("m", refuses()), ("n", refuses())]).await;
             let chorus = alone(protocol).over(&upstream).await;
-            let (first, _) = told(&chorus, "m", "one", false).await;
+            let (first, _) = reply(&chorus, "m", "one", false).await;
             assert_eq!(first, 502, "{status} {body}");
             assert_eq!(health(&chorus).await["state"], "down", "{status} {body} {protocol}");
             let (asked, (second, words)) =
-                (upstream.seen().len(), told(&chorus, "m", "two", true).await);
+                (upstream.seen().len(), reply(&chorus, "m", "two", true).await);
             assert_eq!((second, upstream.seen().len()), (502, asked), "it answers at once");
             assert!(words.contains("no endpoint is in service"), "{words}");
         }
@@ -106,7 +106,7 @@ async fn what_is_about_key_or_model_puts_an_endpoint_out_at_once() {
 
 /// A bare 403 or 404 is compared with what the list, which holds no prompt, is answered with.
 #[tokio::test]
-async fn the_model_list_tells_whether_a_bare_refusal_was_about_the_key() {
+async fn the_model_list_shows_whether_a_bare_refusal_was_about_the_key() {
     for (status, lists, state) in
         [(403, 200, "closed"), (403, 403, "down"), (403, 401, "down"), (404, 404, "closed")]
     {
@@ -120,7 +120,7 @@ async fn the_model_list_tells_whether_a_bare_refusal_was_about_the_key() {
         );
         let chorus = Chorus::of(&config, |_| None).await;
         for prompt in ["one", "two"] {
-            told(&chorus, "m", prompt, false).await;
+            reply(&chorus, "m", prompt, false).await;
         }
         assert_eq!(health(&chorus).await["state"], state, "{status}, list {lists}");
         assert!(host.list_calls() <= 1, "asked once, not for every refusal");
@@ -140,11 +140,11 @@ async fn several_failures_of_one_prompt_count_once() {
         for (model, stream) in [("m", false), ("m", true), ("chorus", false), ("chorus", true)] {
             // A client that sends it again, and a workflow whose judge and writer get it in other words.
             for _ in 0..3 {
-                told(&chorus, model, "poison", stream).await;
+                reply(&chorus, model, "poison", stream).await;
             }
             let endpoint = health(&chorus).await;
             assert_eq!(endpoint["state"], "closed", "{protocol} {model}: {endpoint}");
-            let (status, text) = told(&chorus, model, "fine", stream).await;
+            let (status, text) = reply(&chorus, model, "fine", stream).await;
             assert_eq!(status, 200, "{text}");
         }
     }
@@ -171,12 +171,12 @@ async fn a_conversation_that_goes_on_from_a_poisoned_turn_is_the_same_prompt() {
             }
             let endpoint = health(&chorus).await;
             assert_eq!(endpoint["state"], "closed", "{protocol} {model}: {endpoint}");
-            let (status, text) = told(&chorus, model, "fine", true).await;
+            let (status, text) = reply(&chorus, model, "fine", true).await;
             assert_eq!(status, 200, "{text}");
         }
         // Other conversations are other failures.
         for number in 0..5 {
-            told(&chorus, "m", &format!("poison {number}"), false).await;
+            reply(&chorus, "m", &format!("poison {number}"), false).await;
         }
         assert_eq!(health(&chorus).await["state"], "open", "{protocol}");
     }
@@ -189,7 +189,7 @@ async fn the_last_endpoint_in_service_is_tried_all_the_same() {
         let upstream = Upstream::start([("m", back()), ("n", Script::says("n"))]).await;
         let chorus = alone(protocol).without_retries().over(&upstream).await;
         for number in 0..6 {
-            let (status, words) = told(&chorus, "m", &format!("question {number}"), false).await;
+            let (status, words) = reply(&chorus, "m", &format!("question {number}"), false).await;
             assert_eq!(status, 502, "{words}");
             assert!(words.contains("500"), "its own error, not ours: {words}");
         }
@@ -197,7 +197,7 @@ async fn the_last_endpoint_in_service_is_tried_all_the_same() {
         // Many at once, as each is somebody's only way.
         let asked = (0..4).map(|number| {
             let chorus = &chorus;
-            async move { told(chorus, "m", &format!("then {number}"), number % 2 == 0).await }
+            async move { reply(chorus, "m", &format!("then {number}"), number % 2 == 0).await }
         });
         for (status, text) in join_all(asked).await {
             assert_eq!(status, 200, "{protocol}: {text}");
@@ -218,7 +218,7 @@ async fn a_long_rest_stands_in_the_message_and_in_health() {
             let upstream = Upstream::start([("m", busy()), ("n", busy())]).await;
             let chorus = alone(protocol).over(&upstream).await;
             for stream in [false, true] {
-                let (_, message) = told(&chorus, "m", "hi", stream).await;
+                let (_, message) = reply(&chorus, "m", "hi", stream).await;
                 // A rate limit has its own message, and its wait in the header.
                 assert!(status == 429 || message.contains(words), "{protocol}: {message}");
             }
@@ -245,7 +245,7 @@ async fn a_pause_that_nobody_needs_is_not_made() {
                 .model_keys("busy", &keys)
                 .over(&upstream)
                 .await;
-            let asked = told(&chorus, "chorus", "hi", stream);
+            let asked = reply(&chorus, "chorus", "hi", stream);
             let (status, text) = soon("the answer that needs no pause", asked).await;
             assert_eq!(status, 200, "{text}");
             assert!(text.contains("ready") && text.contains("later"), "{text}");
@@ -255,7 +255,7 @@ async fn a_pause_that_nobody_needs_is_not_made() {
 }
 
 #[tokio::test]
-async fn a_pause_of_a_direct_call_is_told_in_its_reasoning() {
+async fn a_pause_of_a_direct_call_is_shown_in_its_reasoning() {
     let busy =
         || Script::fails(503).with_header("retry-after", "3").first(1, Script::says("hello"));
     for progress in ["auto", "off"] {

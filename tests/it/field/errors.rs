@@ -74,8 +74,8 @@ async fn error_words_in_other_places_are_shown() {
             for (door, model, stream) in
                 [("/v1/chat/completions", "m", true), ("/api/chat", "chorus", false)]
             {
-                let (_, told) = chorus.ask(door, &ask(door, model, stream)).await;
-                assert!(words(&told).contains(want), "{protocol} {door} {model}: {told}");
+                let (_, reply) = chorus.ask(door, &ask(door, model, stream)).await;
+                assert!(words(&reply).contains(want), "{protocol} {door} {model}: {reply}");
             }
         }
     }
@@ -85,14 +85,14 @@ async fn error_words_in_other_places_are_shown() {
         Upstream::start([("m", Script::sends("application/json", body.as_bytes()))]).await;
     for (door, model, stream) in ways() {
         let chorus = one_model("openai").without_retries().over(&upstream).await;
-        let (status, told) = chorus.ask(door, &ask(door, model, stream)).await;
-        assert_eq!(status, 502, "{door} {model}: {told}");
-        assert!(words(&told).contains("the moon is full"), "{door} {model}: {told}");
+        let (status, reply) = chorus.ask(door, &ask(door, model, stream)).await;
+        assert_eq!(status, 502, "{door} {model}: {reply}");
+        assert!(words(&reply).contains("the moon is full"), "{door} {model}: {reply}");
     }
 }
 
 #[tokio::test]
-async fn a_redirect_is_told_and_not_the_callers_fault() {
+async fn a_redirect_is_reported_and_not_the_callers_fault() {
     for protocol in PROTOCOLS {
         let script = Script::fails_saying(308, "")
             .with_header("location", "https://user:pw@new.example/moved/here?key=secret");
@@ -100,9 +100,9 @@ async fn a_redirect_is_told_and_not_the_callers_fault() {
         for (door, model, stream) in ways() {
             // Each its own: nobody is out of service yet.
             let chorus = one_model(protocol).over(&upstream).await;
-            let (status, told) = chorus.ask(door, &ask(door, model, stream)).await;
-            let words = words(&told);
-            assert_eq!(status, 502, "{protocol} {door} {model}: {told}");
+            let (status, reply) = chorus.ask(door, &ask(door, model, stream)).await;
+            let words = words(&reply);
+            assert_eq!(status, 502, "{protocol} {door} {model}: {reply}");
             assert!(words.contains("https://new.example/moved/here"), "{words}");
             assert!(words.contains("`api_base`"), "{words}");
             assert!(!words.contains("secret") && !words.contains("pw"), "{words}");
@@ -113,15 +113,15 @@ async fn a_redirect_is_told_and_not_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_embeddings_is_told_too() {
+async fn a_redirect_of_embeddings_is_reported_too() {
     for (protocol, path) in [("openai", "/v1/embeddings"), ("ollama", "/api/embed")] {
         let script = Script::fails_saying(307, "").with_header("location", "/other/place");
         let upstream = Upstream::start([("m", script)]).await;
         let chorus = one_model(protocol).over(&upstream).await;
-        let (status, told) = chorus.ask(path, &json!({"model": "m", "input": "a"})).await;
-        assert_eq!(status, 502, "{told}");
+        let (status, reply) = chorus.ask(path, &json!({"model": "m", "input": "a"})).await;
+        assert_eq!(status, 502, "{reply}");
         let target = format!("{}/other/place", upstream.base());
-        assert!(words(&told).contains(&target), "{told}");
+        assert!(words(&reply).contains(&target), "{reply}");
     }
 }
 
@@ -143,16 +143,16 @@ async fn a_class_hidden_under_another_status_is_named_and_not_tried_again() {
             let chorus = one_model(protocol).over(&upstream).await;
             for (door, stream) in [("/v1/chat/completions", true), ("/api/chat", false)] {
                 let before = upstream.seen().len();
-                let (got, told) = chorus.ask(door, &ask(door, "m", stream)).await;
-                assert_eq!(got, want, "{protocol} {message}: {told}");
+                let (got, reply) = chorus.ask(door, &ask(door, "m", stream)).await;
+                assert_eq!(got, want, "{protocol} {message}: {reply}");
                 assert!(upstream.seen().len() - before <= 1, "{protocol} {message}");
-                let out = words(&told).contains("no endpoint is in service");
-                assert!(out || words(&told).contains(named), "{protocol} {message}: {told}");
+                let out = words(&reply).contains("no endpoint is in service");
+                assert!(out || words(&reply).contains(named), "{protocol} {message}: {reply}");
             }
             let before = upstream.seen().len();
-            let (got, told) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
+            let (got, reply) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
             let in_workflow = if want == 400 && !message.contains("context") { 502 } else { want };
-            assert_eq!(got, in_workflow, "{protocol} {message}: {told}");
+            assert_eq!(got, in_workflow, "{protocol} {message}: {reply}");
             assert!(upstream.seen().len() - before <= 1, "{protocol} {message}");
         }
     }
@@ -166,11 +166,11 @@ async fn a_hidden_fault_of_the_request_does_not_open_the_circuit() {
     let upstream = Upstream::start([("m", script)]).await;
     let chorus = one_model("openai").over(&upstream).await;
     for _ in 0..8 {
-        let (status, told) = chorus.ask("/api/chat", &ask("/api/chat", "m", false)).await;
-        assert_eq!((status, code(&told)), (400, "context_length_exceeded"), "{told}");
+        let (status, reply) = chorus.ask("/api/chat", &ask("/api/chat", "m", false)).await;
+        assert_eq!((status, code(&reply)), (400, "context_length_exceeded"), "{reply}");
     }
-    let (status, told) = chorus.ask("/api/chat", &ask("/api/chat", "m", false)).await;
-    assert_eq!((status, &told["message"]["content"]), (200, &json!("well")), "{told}");
+    let (status, reply) = chorus.ask("/api/chat", &ask("/api/chat", "m", false)).await;
+    assert_eq!((status, &reply["message"]["content"]), (200, &json!("well")), "{reply}");
 }
 
 /// Refuses for length, in the words of each protocol.
@@ -198,7 +198,7 @@ fn too_long(protocol: &str) -> Script {
 }
 
 #[tokio::test]
-async fn too_long_is_told_as_too_long() {
+async fn too_long_is_reported_as_too_long() {
     for protocol in PROTOCOLS {
         let upstream = Upstream::start([("m", too_long(protocol))]).await;
         let chorus = one_model(protocol).over(&upstream).await;
@@ -207,18 +207,18 @@ async fn too_long_is_told_as_too_long() {
             let retry = response.headers().get("x-should-retry").cloned();
             assert_eq!(response.status(), 400, "{protocol} {door} {model}");
             assert_eq!(retry.unwrap(), "false");
-            let told = body_of(response).await;
-            assert_eq!(code(&told), "context_length_exceeded", "{protocol} {door}: {told}");
+            let reply = body_of(response).await;
+            assert_eq!(code(&reply), "context_length_exceeded", "{protocol} {door}: {reply}");
             if door.starts_with("/v1") {
-                assert_eq!(told["error"]["type"], "invalid_request_error");
-                assert_eq!(told["error"]["param"], "messages");
+                assert_eq!(reply["error"]["type"], "invalid_request_error");
+                assert_eq!(reply["error"]["param"], "messages");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn too_long_for_the_writer_is_told_too() {
+async fn too_long_for_the_writer_is_reported_too() {
     let upstream = Upstream::start([
         ("judge", Script::judges_for("b")),
         ("writer", too_long("openai")),
@@ -230,12 +230,12 @@ async fn too_long_for_the_writer_is_told_too() {
     // No draft can stand in for a form that was asked for.
     let mut body = ask("/v1/chat/completions", "chorus", false);
     body["response_format"] = json!({"type": "json_object"});
-    let (status, told) = chorus.ask("/v1/chat/completions", &body).await;
-    assert_eq!((status, code(&told)), (400, "context_length_exceeded"), "{told}");
+    let (status, reply) = chorus.ask("/v1/chat/completions", &body).await;
+    assert_eq!((status, code(&reply)), (400, "context_length_exceeded"), "{reply}");
     // A stream was opened when the first draft was there.
     body["stream"] = json!(true);
-    let told = chorus.objects("/v1/chat/completions", &body).await.pop().unwrap();
-    assert_eq!(code(&told), "context_length_exceeded", "{told}");
+    let reply = chorus.objects("/v1/chat/completions", &body).await.pop().unwrap();
+    assert_eq!(code(&reply), "context_length_exceeded", "{reply}");
 }
 
 #[tokio::test]
@@ -248,9 +248,9 @@ async fn some_too_long_and_others_down_is_a_failure_that_names_both() {
     ])
     .await;
     let chorus = four_stages(&["a", "b"]).without_retries().over(&upstream).await;
-    let (status, told) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
-    assert_eq!((status, code(&told)), (502, "all_workers_failed"), "{told}");
-    let words = words(&told);
+    let (status, reply) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
+    assert_eq!((status, code(&reply)), (502, "all_workers_failed"), "{reply}");
+    let words = words(&reply);
     assert!(words.contains("too long") && words.contains("failed (500)"), "{words}");
 }
 
@@ -303,15 +303,15 @@ async fn a_learned_context_spares_later_runs_a_refused_judge_and_writer() {
     .await;
     let chorus = four_stages(&["a", "b"]).over(&upstream).await;
     for run in 0..3 {
-        let (status, told) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
-        assert_eq!(status, 200, "{told}");
-        assert_eq!(told["message"]["content"], "written", "run {run}: {told}");
+        let (status, reply) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
+        assert_eq!(status, 200, "{reply}");
+        assert_eq!(reply["message"]["content"], "written", "run {run}: {reply}");
     }
     assert_eq!(upstream.seen_by("writer").len(), 4, "one refusal in three runs");
 }
 
 #[tokio::test]
-async fn a_long_wait_is_told_and_not_sat_out_in_silence() {
+async fn a_long_wait_is_reported_and_not_sat_out_in_silence() {
     for (after, in_words, should_retry) in [
         ("300", "300 seconds", Some("false")),
         ("1800", "30 minutes", Some("false")),
@@ -330,8 +330,8 @@ async fn a_long_wait_is_told_and_not_sat_out_in_silence() {
             };
             assert_eq!(header("retry-after").as_deref(), Some(after));
             assert_eq!(header("x-should-retry").as_deref(), should_retry, "{door} {model} {after}");
-            let told = body_of(response).await;
-            assert!(words(&told).contains(in_words), "{told}");
+            let reply = body_of(response).await;
+            assert!(words(&reply).contains(in_words), "{reply}");
         }
     }
 }
@@ -347,20 +347,20 @@ async fn a_context_that_is_used_up_in_mid_answer_is_the_servers_capacity() {
         let chorus = one_model(protocol).over(&upstream).await;
         for stream in [true, false] {
             let objects = chorus.objects("/api/chat", &ask("/api/chat", "m", stream)).await;
-            let told = objects.last().expect("an error at the end");
-            let words = words(told);
-            assert!(words.contains("`-np`") && words.contains("`max_concurrency`"), "{told}");
-            assert!(!words.contains("too long"), "{told}");
+            let reply = objects.last().expect("an error at the end");
+            let words = words(reply);
+            assert!(words.contains("`-np`") && words.contains("`max_concurrency`"), "{reply}");
+            assert!(!words.contains("too long"), "{reply}");
         }
         // A draft is kept as far as it came.
         let mut body = ask("/api/chat", "chorus", false);
         body["include_workflow"] = json!(true);
-        let (status, told) = chorus.ask("/api/chat", &body).await;
-        assert_eq!(status, 200, "{protocol}: {told}");
-        assert_eq!(told["message"]["content"], "half o", "{protocol}: {told}");
-        assert_eq!(told["done_reason"], "length", "{protocol}: {told}");
-        let warning = &told["warnings"][0];
-        assert_eq!(warning["code"], "capacity_exhausted", "{protocol}: {told}");
+        let (status, reply) = chorus.ask("/api/chat", &body).await;
+        assert_eq!(status, 200, "{protocol}: {reply}");
+        assert_eq!(reply["message"]["content"], "half o", "{protocol}: {reply}");
+        assert_eq!(reply["done_reason"], "length", "{protocol}: {reply}");
+        let warning = &reply["warnings"][0];
+        assert_eq!(warning["code"], "capacity_exhausted", "{protocol}: {reply}");
     }
 }
 
@@ -405,10 +405,10 @@ async fn a_worker_without_room_is_asked_again_when_the_others_have_ended() {
     ])
     .await;
     let chorus = four_stages(&["a", "b"]).without_retries().over(&upstream).await;
-    let (status, told) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
-    assert_eq!(status, 200, "{told}");
-    let answer = told["message"]["content"].as_str().unwrap();
-    assert!(answer.contains("a draft of a") && answer.contains("another of b"), "{told}");
+    let (status, reply) = chorus.ask("/api/chat", &ask("/api/chat", "chorus", false)).await;
+    assert_eq!(status, 200, "{reply}");
+    let answer = reply["message"]["content"].as_str().unwrap();
+    assert!(answer.contains("a draft of a") && answer.contains("another of b"), "{reply}");
     let asked = |model| upstream.seen_by(model).into_iter().map(|seen| seen.at).collect::<Vec<_>>();
     let (a, b) = (asked("a"), asked("b"));
     assert_eq!(b.len(), 2);
@@ -423,8 +423,8 @@ async fn a_long_prompt_is_too_long_whatever_words_say_so() {
     let setup = one_model("openai").model_keys("m", "context_tokens = 1024");
     let chorus = setup.over(&upstream).await;
     let long = question("/api/chat", "m", &"word ".repeat(1000), false);
-    let (status, told) = chorus.ask("/api/chat", &long).await;
-    assert_eq!((status, code(&told)), (400, "context_length_exceeded"), "{told}");
+    let (status, reply) = chorus.ask("/api/chat", &long).await;
+    assert_eq!((status, code(&reply)), (400, "context_length_exceeded"), "{reply}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    answers::{CHAT, PROTOCOLS, cast, setup, told},
+    answers::{CHAT, PROTOCOLS, cast, reply, setup},
     errors::{code, one_model, words},
 };
 use crate::support::{Script, Seen, Upstream, Veil, four_stages, question};
@@ -35,9 +35,9 @@ async fn a_refused_parameter_is_left_out_however_the_refusal_comes() {
                 let upstream = Upstream::start([("m", script)]).await;
                 let chorus = setup(protocol).over(&upstream).await;
                 for calls in [2, 3] {
-                    let told = told(&chorus, CHAT, &body(stream)).await;
-                    let shown = format!("{protocol} {message} {veil:?} {stream}: {told:?}");
-                    assert_eq!((told.status, told.text.as_str()), (200, "well"), "{shown}");
+                    let reply = reply(&chorus, CHAT, &body(stream)).await;
+                    let shown = format!("{protocol} {message} {veil:?} {stream}: {reply:?}");
+                    assert_eq!((reply.status, reply.text.as_str()), (200, "well"), "{shown}");
                     assert_eq!(upstream.seen().len(), calls, "{shown}");
                 }
             }
@@ -53,8 +53,8 @@ async fn what_a_repair_did_not_cure_is_sent_again_next_time() {
     let upstream = Upstream::start([("m", script)]).await;
     let chorus = setup("openai").over(&upstream).await;
     for calls in [2, 4] {
-        let told = told(&chorus, CHAT, &body(true)).await;
-        assert_ne!(told.status, 200, "{told:?}");
+        let reply = reply(&chorus, CHAT, &body(true)).await;
+        assert_ne!(reply.status, 200, "{reply:?}");
         let seen = upstream.seen();
         assert_eq!(seen.len(), calls);
         assert!(seen[calls - 2].has("presence_penalty"), "sent again");
@@ -73,8 +73,12 @@ async fn a_model_that_does_not_stream_is_asked_whole_however_it_says_so() {
             let upstream = Upstream::start([("m", script)]).await;
             let chorus = setup("openai").over(&upstream).await;
             for calls in [2, 3] {
-                let told = told(&chorus, CHAT, &question(CHAT, "m", "Why?", stream)).await;
-                assert_eq!((told.status, told.text.as_str()), (200, "well"), "{veil:?}: {told:?}");
+                let reply = reply(&chorus, CHAT, &question(CHAT, "m", "Why?", stream)).await;
+                assert_eq!(
+                    (reply.status, reply.text.as_str()),
+                    (200, "well"),
+                    "{veil:?}: {reply:?}"
+                );
                 assert_eq!(upstream.seen().len(), calls, "{veil:?} {stream}");
             }
         }
@@ -124,8 +128,8 @@ async fn sampling_that_openai_has_not_reaches_every_protocol_that_has_it() {
             let mut body = question(CHAT, model, "Why?", false);
             (body["top_k"], body["min_p"]) = (json!(5), json!(0.5));
             body["repetition_penalty"] = json!(1.5);
-            let told = told(&chorus, CHAT, &body).await;
-            assert_eq!(told.status, 200, "{protocol} {model}: {told:?}");
+            let reply = reply(&chorus, CHAT, &body).await;
+            assert_eq!(reply.status, 200, "{protocol} {model}: {reply:?}");
             for seen in upstream.seen_by("m") {
                 for name in names {
                     assert!(seen.has(name), "{protocol} {model} {name}: {}", seen.body);
@@ -148,9 +152,9 @@ async fn a_model_that_only_answers_whole_is_asked_whole_in_every_spelling() {
             let upstream = cast(Script::says("well").objects(refuses)).await;
             let chorus = setup("openai").over(&upstream).await;
             for (stream, calls) in [(true, 2), (false, 3)] {
-                let told = told(&chorus, CHAT, &question(CHAT, model, "Why?", stream)).await;
-                assert_eq!(told.status, 200, "{message}: {told:?}");
-                assert!(model == "chorus" || told.text == "well", "{message}: {told:?}");
+                let reply = reply(&chorus, CHAT, &question(CHAT, model, "Why?", stream)).await;
+                assert_eq!(reply.status, 200, "{message}: {reply:?}");
+                assert!(model == "chorus" || reply.text == "well", "{message}: {reply:?}");
                 let seen = upstream.seen_by("m");
                 assert_eq!(seen.len(), calls, "{message} {model} {stream}");
                 assert_eq!(seen[calls - 1].body["stream"], false, "{message} {model}");
@@ -189,9 +193,9 @@ async fn one_system_message_is_made_of_several_however_the_template_says_so() {
                 // The drafts' turn teaches what a direct call then knows.
                 for (model, calls) in [("chorus", 2), ("writer", 3)] {
                     let body = json!({"model": model, "stream": stream, "messages": messages});
-                    let told = told(&chorus, CHAT, &body).await;
-                    let shown = format!("{protocol} {veil:?} {stream} {model}: {told:?}");
-                    assert_eq!((told.status, told.text.as_str()), (200, "well"), "{shown}");
+                    let reply = reply(&chorus, CHAT, &body).await;
+                    let shown = format!("{protocol} {veil:?} {stream} {model}: {reply:?}");
+                    assert_eq!((reply.status, reply.text.as_str()), (200, "well"), "{shown}");
                     assert_eq!(upstream.seen_by("writer").len(), calls, "{shown}");
                 }
             }
@@ -279,9 +283,9 @@ async fn too_long_is_too_long_in_whatever_words() {
             for (calls, (model, stream)) in
                 [("m", true), ("m", false), ("chorus", true), ("chorus", false)].iter().enumerate()
             {
-                let (got, told) = chorus.ask(CHAT, &question(CHAT, model, "Why?", *stream)).await;
-                let shown = format!("{protocol} {message} {model}: {told}");
-                assert_eq!((got, code(&told)), (400, "context_length_exceeded"), "{shown}");
+                let (got, reply) = chorus.ask(CHAT, &question(CHAT, model, "Why?", *stream)).await;
+                let shown = format!("{protocol} {message} {model}: {reply}");
+                assert_eq!((got, code(&reply)), (400, "context_length_exceeded"), "{shown}");
                 assert_eq!(upstream.seen().len(), calls + 1, "{shown}");
             }
             let (_, shown) = chorus.ask("/api/show", &json!({"model": "m"})).await;
@@ -295,7 +299,7 @@ async fn too_long_is_too_long_in_whatever_words() {
 
 /// What is no refusal for length is told as it was.
 #[tokio::test]
-async fn other_limits_are_not_told_as_too_long() {
+async fn other_limits_are_not_reported_as_too_long() {
     for (status, message, want) in [
         (429, "Request too large for m on tokens per min (TPM): Limit 6000, Requested 7000", 429),
         (400, "max_tokens is too large: 90000. This model supports up to 16384 output tokens", 400),
@@ -305,9 +309,9 @@ async fn other_limits_are_not_told_as_too_long() {
             let script = Script::fails_saying(status, &refusal(protocol, message));
             let upstream = Upstream::start([("m", script)]).await;
             let chorus = one_model(protocol).without_retries().over(&upstream).await;
-            let (got, told) = chorus.ask(CHAT, &question(CHAT, "m", "Why?", false)).await;
-            assert_eq!(got, want, "{protocol} {message}: {told}");
-            assert_ne!(code(&told), "context_length_exceeded", "{protocol} {message}: {told}");
+            let (got, reply) = chorus.ask(CHAT, &question(CHAT, "m", "Why?", false)).await;
+            assert_eq!(got, want, "{protocol} {message}: {reply}");
+            assert_ne!(code(&reply), "context_length_exceeded", "{protocol} {message}: {reply}");
         }
     }
 }
@@ -341,11 +345,11 @@ async fn the_class_of_a_failure_is_read_in_whatever_words() {
                 let chorus = one_model(protocol).over(&upstream).await;
                 for (number, stream) in [true, false].into_iter().enumerate() {
                     let body = question(CHAT, model, "Why?", stream);
-                    let (got, told) = chorus.ask(CHAT, &body).await;
-                    let shown = format!("{protocol} {status} {message} {model}: {told}");
-                    let is_out = words(&told).contains("no endpoint is in service");
+                    let (got, reply) = chorus.ask(CHAT, &body).await;
+                    let shown = format!("{protocol} {status} {message} {model}: {reply}");
+                    let is_out = words(&reply).contains("no endpoint is in service");
                     let is_limit = got == 429 && named == RATE;
-                    assert!(words(&told).contains(named) || is_out || is_limit, "{shown}");
+                    assert!(words(&reply).contains(named) || is_out || is_limit, "{shown}");
                     assert_eq!(got, if named == RATE { 429 } else { 502 }, "{shown}");
                     let calls = number + 1;
                     assert_eq!(upstream.seen().len(), calls, "{shown}");
@@ -382,7 +386,7 @@ async fn a_reset_in_other_headers_is_a_wait() {
 
 /// What a circle over several Chorus ends in is told to whoever asked first.
 #[tokio::test]
-async fn a_circle_over_several_chorus_is_told_as_one() {
+async fn a_circle_over_several_chorus_is_reported_as_one() {
     let body = json!({"error": {"message": "passed on from Chorus to Chorus", "type": "api_error",
         "code": "loop_detected"}})
     .to_string();
@@ -392,8 +396,8 @@ async fn a_circle_over_several_chorus_is_told_as_one() {
         for (number, (model, stream)) in
             [("m", true), ("m", false), ("chorus", true), ("chorus", false)].iter().enumerate()
         {
-            let (status, told) = chorus.ask(CHAT, &question(CHAT, model, "Why?", *stream)).await;
-            assert_eq!((status, code(&told)), (508, "loop_detected"), "{protocol} {told}");
+            let (status, reply) = chorus.ask(CHAT, &question(CHAT, model, "Why?", *stream)).await;
+            assert_eq!((status, code(&reply)), (508, "loop_detected"), "{protocol} {reply}");
             assert_eq!(upstream.seen().len(), number + 1, "{protocol} {model}");
         }
     }
@@ -417,8 +421,8 @@ async fn a_larger_context_that_is_asked_for_reaches_ollama() {
                 };
                 body.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
                 let before = upstream.seen().len();
-                let (status, told) = chorus.ask(path, &body).await;
-                assert_eq!(status, 200, "{path} {body}: {told}");
+                let (status, reply) = chorus.ask(path, &body).await;
+                assert_eq!(status, 200, "{path} {body}: {reply}");
                 let seen = &upstream.seen()[before..];
                 let asked = |seen: &Seen| seen.body["options"]["num_ctx"] == 32768;
                 assert!(!seen.is_empty() && seen.iter().all(asked), "{path} {body}");
@@ -440,8 +444,8 @@ async fn a_native_reason_in_a_delta_is_read() {
         let upstream = Upstream::start([("m", script)]).await;
         let chorus = one_model("openai").without_retries().over(&upstream).await;
         for (model, stream) in [("m", true), ("m", false)] {
-            let told = told(&chorus, CHAT, &question(CHAT, model, "Why?", stream)).await;
-            assert_eq!(told.error.is_some(), status == 502, "{native} {stream}: {told:?}");
+            let reply = reply(&chorus, CHAT, &question(CHAT, model, "Why?", stream)).await;
+            assert_eq!(reply.error.is_some(), status == 502, "{native} {stream}: {reply:?}");
         }
     }
 }

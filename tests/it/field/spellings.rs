@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use serde_json::{Value, json};
 
 use super::answers::{
-    CHAT, DONE, PROTOCOLS, asked, cast, chunk, ends, raw, says, setup, text, told, trace,
+    CHAT, DONE, PROTOCOLS, asked, cast, chunk, ends, raw, reply, says, setup, text, trace,
 };
 use crate::support::{Beat, Script, Upstream};
 
@@ -116,13 +116,13 @@ async fn the_id_of_a_call_is_given_out_once_in_a_conversation() {
             (CHAT, "chorus", false),
         ] {
             let body = after_a_call(path, model, stream);
-            let told = match path {
-                CHAT => told(&chorus, path, &body).await.all,
+            let reply = match path {
+                CHAT => reply(&chorus, path, &body).await.all,
                 _ => vec![chorus.ask(path, &body).await.1],
             };
-            let given = ids(&told, path);
+            let given = ids(&reply, path);
             let different: HashSet<&String> = given.iter().collect();
-            let shown = format!("{protocol} {path} {model} {stream}: {told:?}");
+            let shown = format!("{protocol} {path} {model} {stream}: {reply:?}");
             assert!(given.len() == 2 && different.len() == 2, "{given:?} {shown}");
             assert!(!given.iter().any(|id| id == "call_0"), "{given:?} {shown}");
         }
@@ -135,7 +135,7 @@ async fn what_came_beside_a_call_goes_back_by_the_id_that_was_given_out() {
     let chorus = setup("gemini").over(&upstream).await;
     for stream in [true, false] {
         let mut body = after_a_call(CHAT, "m", stream);
-        let given = ids(&told(&chorus, CHAT, &body).await.all, CHAT);
+        let given = ids(&reply(&chorus, CHAT, &body).await.all, CHAT);
         let call = |(number, id): (usize, &String)| {
             let arguments = json!({"a": number + 1}).to_string();
             json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}})
@@ -146,7 +146,7 @@ async fn what_came_beside_a_call_goes_back_by_the_id_that_was_given_out() {
         turns.extend(
             given.iter().map(|id| json!({"role": "tool", "tool_call_id": id, "content": "two"})),
         );
-        told(&chorus, CHAT, &body).await;
+        reply(&chorus, CHAT, &body).await;
         let sent = upstream.seen().pop().unwrap().body.to_string();
         for arguments in ["{\\\"a\\\":1}", "{\\\"a\\\":2}"] {
             assert!(sent.contains(&format!("signed {arguments}")), "{stream} {arguments}: {sent}");
@@ -298,16 +298,16 @@ async fn arguments_are_read_however_they_are_written() {
             let mut body = crate::support::question(path, "m", "hi", stream);
             let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
             body["tools"] = json!([tool("f"), tool("g")]);
-            let told = told(&chorus, path, &body).await;
+            let reply = reply(&chorus, path, &body).await;
             let calls: Vec<(&str, &str)> =
-                told.calls.iter().map(|(name, text)| (&**name, &**text)).collect();
-            assert_eq!(calls, want, "{kind} {path} {stream}: {told:?}");
+                reply.calls.iter().map(|(name, text)| (&**name, &**text)).collect();
+            assert_eq!(calls, want, "{kind} {path} {stream}: {reply:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn thoughts_are_told_apart_in_any_spelling_of_their_tags() {
+async fn thoughts_are_recognised_in_any_spelling_of_their_tags() {
     for thought in [
         "<think foo=\"1\">plan</think>the draft",
         "<THINK>plan</THINK>\nthe draft",
@@ -336,11 +336,14 @@ async fn thoughts_are_told_apart_in_any_spelling_of_their_tags() {
                 ("/api/chat", "m", true),
                 (CHAT, "chorus", false),
             ] {
-                let told = asked(&chorus, path, model, stream).await;
-                let shown = format!("{protocol} {thought} {path} {model} {stream}: {told:?}");
-                assert!(told.text.contains("the draft") && !told.text.contains("plan"), "{shown}");
-                assert!(model != "m" || told.text == "the draft", "{shown}");
-                assert!(model != "m" || told.thoughts == "plan", "{shown}");
+                let reply = asked(&chorus, path, model, stream).await;
+                let shown = format!("{protocol} {thought} {path} {model} {stream}: {reply:?}");
+                assert!(
+                    reply.text.contains("the draft") && !reply.text.contains("plan"),
+                    "{shown}"
+                );
+                assert!(model != "m" || reply.text == "the draft", "{shown}");
+                assert!(model != "m" || reply.thoughts == "plan", "{shown}");
             }
         }
     }
@@ -402,9 +405,9 @@ async fn counts_are_read_in_other_words() {
         let upstream = cast(Script::plays([text("hi"), raw(&end), Beat::End])).await;
         let chorus = setup(protocol).over(&upstream).await;
         for stream in [true, false] {
-            let told = asked(&chorus, CHAT, "m", stream).await;
-            let got = ["prompt_tokens", "completion_tokens"].map(|name| told.usage[name].as_u64());
-            assert_eq!(got, [Some(90), Some(40)], "{protocol} {end} {stream}: {told:?}");
+            let reply = asked(&chorus, CHAT, "m", stream).await;
+            let got = ["prompt_tokens", "completion_tokens"].map(|name| reply.usage[name].as_u64());
+            assert_eq!(got, [Some(90), Some(40)], "{protocol} {end} {stream}: {reply:?}");
         }
     }
 }
@@ -437,12 +440,12 @@ async fn a_failure_by_another_name_fails_the_call() {
             ("/api/chat", "m", true),
             (CHAT, "chorus", false),
         ] {
-            let told = asked(&chorus, path, model, stream).await;
-            let shown = format!("{failure} {path} {model} {stream}: {told:?}");
+            let reply = asked(&chorus, path, model, stream).await;
+            let shown = format!("{failure} {path} {model} {stream}: {reply:?}");
             if model == "chorus" {
-                assert_eq!(trace(&told)["workers"][0]["success"], false, "{shown}");
+                assert_eq!(trace(&reply)["workers"][0]["success"], false, "{shown}");
             } else {
-                assert!(told.error.is_some() && told.reason.is_none(), "{shown}");
+                assert!(reply.error.is_some() && reply.reason.is_none(), "{shown}");
             }
         }
     }
@@ -460,11 +463,11 @@ async fn events_and_fields_of_other_names_are_read() {
         let upstream = cast(Script::plays([raw(&body), Beat::End])).await;
         let chorus = setup("openai").over(&upstream).await;
         for (path, stream) in [(CHAT, true), (CHAT, false), ("/api/generate", true)] {
-            let told = asked(&chorus, path, "m", stream).await;
+            let reply = asked(&chorus, path, "m", stream).await;
             assert_eq!(
-                (told.text.as_str(), told.error.as_ref()),
+                (reply.text.as_str(), reply.error.as_ref()),
                 ("one two", None),
-                "{kind} {path}: {told:?}"
+                "{kind} {path}: {reply:?}"
             );
         }
     }
@@ -487,8 +490,8 @@ async fn usage_between_texts_ends_nothing() {
         let upstream = cast(Script::plays(beats.clone())).await;
         let chorus = setup(protocol).over(&upstream).await;
         for stream in [true, false] {
-            let told = asked(&chorus, CHAT, "m", stream).await;
-            assert_eq!(told.text, "one two", "{protocol} {stream}: {told:?}");
+            let reply = asked(&chorus, CHAT, "m", stream).await;
+            assert_eq!(reply.text, "one two", "{protocol} {stream}: {reply:?}");
         }
     }
 }
@@ -545,14 +548,14 @@ async fn refusals_in_the_words_of_other_servers_are_understood() {
         let upstream = cast(Script::fails_saying(status, &body.to_string())).await;
         let chorus = setup("openai").over(&upstream).await;
         for stream in [true, false] {
-            let told = asked(&chorus, CHAT, "m", stream).await;
-            let error = told.error.clone().unwrap_or_default();
+            let reply = asked(&chorus, CHAT, "m", stream).await;
+            let error = reply.error.clone().unwrap_or_default();
             let all = format!("{} {}", error["code"], error["message"]);
-            assert!(all.contains(want), "{body} {stream}: {told:?}");
+            assert!(all.contains(want), "{body} {stream}: {reply:?}");
             assert_eq!(
-                told.status,
+                reply.status,
                 if want.starts_with("context") { 400 } else { 502 },
-                "{body}: {told:?}"
+                "{body}: {reply:?}"
             );
         }
     }

@@ -152,7 +152,7 @@ async fn thoughts_go_back_to_the_model_that_wrote_them_and_to_no_other() {
 }
 
 #[tokio::test]
-async fn a_turn_whose_thoughts_are_lost_is_told_as_text_where_they_are_demanded() {
+async fn a_turn_whose_thoughts_are_lost_is_sent_as_text_where_they_are_demanded() {
     let demanding = Script::says("it is blue").objects(demands_thoughts);
     let upstream = Upstream::start([("m", demanding)]).await;
     let chorus = alone().with_models(&["m"]).over(&upstream).await;

@@ -87,7 +87,7 @@ impl Chorus {
     }
 
     /// Tells it to shut down, without waiting.
-    pub fn told_to_stop(&mut self) {
+    pub fn request_stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Gate, Seen,
     closing::Line,
-    script::{Beat, Content, Ending, Place, Script, Split, Veil},
+    script::{Beat, Content, Ending, Point, Script, Split, Veil},
     socket::Fuse,
     upstream::Guard,
     wire::{Block, Whole, Wire},
@@ -52,8 +52,8 @@ impl Exchange {
             headers: script.headers.clone(),
             body: Vec::new(),
         };
-        for (place, gate) in &script.gates {
-            if *place == Place::BeforeHeaders {
+        for (point, gate) in &script.gates {
+            if *point == Point::BeforeHeaders {
                 exchange.before_headers.push(Step::Pass(gate.clone()));
             }
         }
@@ -69,8 +69,8 @@ impl Exchange {
         match &script.content {
             Content::Failure { status, body } => {
                 let words = format!("failing with {status}");
-                let usual = || wire.error_body(*status, &words, None).to_string();
-                exchange.fail(*status, &body.clone().unwrap_or_else(usual));
+                let default = || wire.error_body(*status, &words, None).to_string();
+                exchange.fail(*status, &body.clone().unwrap_or_else(default));
             }
             Content::Bytes { content_type, bytes } => {
                 exchange.header("content-type", content_type);
@@ -127,8 +127,8 @@ impl Exchange {
     /// All waiting is done before the headers, as a model that does not stream does.
     fn whole(&mut self, script: &Script, wire: Wire, text: &str) {
         self.header("content-type", "application/json");
-        for (place, gate) in &script.gates {
-            if matches!(place, Place::AfterDeltas(_)) {
+        for (point, gate) in &script.gates {
+            if matches!(point, Point::AfterDeltas(_)) {
                 self.before_headers.push(Step::Pass(gate.clone()));
             }
         }
@@ -245,8 +245,8 @@ fn streamed(script: &Script, seen: &Seen, wire: Wire, text: &str) -> Vec<Step> {
     let deltas = pieces(text, script.deltas);
     let (ends_after, ending) = &script.ending;
     for sent in 0..=deltas.len() {
-        for (place, gate) in &script.gates {
-            if *place == Place::AfterDeltas(sent) {
+        for (point, gate) in &script.gates {
+            if *point == Point::AfterDeltas(sent) {
                 steps.push(Step::Pass(gate.clone()));
             }
         }

@@ -79,18 +79,18 @@ impl Process {
     }
 
     /// Asks it to end (SIGTERM), as a service manager does.
-    pub fn told_to_stop(&self) {
+    pub fn request_stop(&self) {
         self.signalled("-TERM");
     }
 
     /// Asks it to load its config again (SIGHUP).
-    pub fn told_to_reload(&self) {
+    pub fn request_reload(&self) {
         self.signalled("-HUP");
     }
 
     fn signalled(&self, signal: &str) {
-        let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(told.expect("`kill` is everywhere").success());
+        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(killed.expect("`kill` is everywhere").success());
     }
 
     /// Waits for its end: exit status, and all it printed.

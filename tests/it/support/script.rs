@@ -25,7 +25,7 @@ pub struct Script {
     pub(super) deltas: usize,
     pub(super) delay: Duration,
     pub(super) gap: Duration,
-    pub(super) gates: Vec<(Place, Gate)>,
+    pub(super) gates: Vec<(Point, Gate)>,
     pub(super) ending: (usize, Ending),
     pub(super) finish: &'static str,
     pub(super) usage: Option<(u64, u64)>,
@@ -141,7 +141,7 @@ impl fmt::Debug for Content {
 
 /// Where a gate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Point {
     BeforeHeaders,
     AfterDeltas(usize),
 }
@@ -312,13 +312,13 @@ impl Script {
 
     /// Stops at the gate before its headers.
     pub fn waits_before_headers(mut self, gate: &Gate) -> Self {
-        self.gates.push((Place::BeforeHeaders, gate.clone()));
+        self.gates.push((Point::BeforeHeaders, gate.clone()));
         self
     }
 
     /// Stops at the gate once so many deltas are out.
     pub fn waits_after(mut self, deltas: usize, gate: &Gate) -> Self {
-        self.gates.push((Place::AfterDeltas(deltas), gate.clone()));
+        self.gates.push((Point::AfterDeltas(deltas), gate.clone()));
         self
     }
 
@@ -490,8 +490,8 @@ impl Script {
         {
             let number = moods.dice.throw();
             if number % 100 < moods.percent {
-                let place = usize::try_from(number / 100).unwrap_or(0) % moods.ways.len();
-                return moods.ways[place].current(seen);
+                let way = usize::try_from(number / 100).unwrap_or(0) % moods.ways.len();
+                return moods.ways[way].current(seen);
             }
         }
         match &self.next {

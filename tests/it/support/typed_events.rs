@@ -158,9 +158,9 @@ fn check_ending(last: &Value, open: &Open) -> Verdict {
     }
     is(matches!(status, "completed" | "incomplete"), "the last event")?;
     is(open.items.values().all(|item| item.stage == Stage::Done), "an item is still open")?;
-    let done: Vec<&Value> = open.items.values().map(|item| &item.told).collect();
-    let told: Vec<&Value> = list(&response["output"])?.iter().collect();
-    is(done == told, "the output is not what output_item.done told")
+    let done: Vec<&Value> = open.items.values().map(|item| &item.object).collect();
+    let output: Vec<&Value> = list(&response["output"])?.iter().collect();
+    is(done == output, "the output is not what output_item.done said")
 }
 
 /// What was begun so far.
@@ -176,7 +176,7 @@ struct Item {
     kind: String,
     stage: Stage,
     text: String,
-    told: Value,
+    object: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -236,7 +236,7 @@ impl Open {
             kind: item["type"].as_str().unwrap_or_default().to_owned(),
             stage: Stage::Added,
             text: String::new(),
-            told: Value::Null,
+            object: Value::Null,
         };
         self.items.insert(place, item);
         Ok(())
@@ -244,17 +244,17 @@ impl Open {
 
     fn done(&mut self, event: &Value) -> Verdict {
         keys(event, "type sequence_number output_index item")?;
-        let told = &event["item"];
-        check_item(told)?;
+        let object = &event["item"];
+        check_item(object)?;
         let item = self.item(event)?;
-        is(told["id"] == item.id && told["type"] == item.kind, "the same item")?;
+        is(object["id"] == item.id && object["type"] == item.kind, "the same item")?;
         let (text, before) = match item.kind.as_str() {
-            "message" => (&told["content"][0]["text"], Stage::PartDone),
-            "reasoning" => (&told["summary"][0]["text"], Stage::PartDone),
-            _ => (&told["arguments"], Stage::TextDone),
+            "message" => (&object["content"][0]["text"], Stage::PartDone),
+            "reasoning" => (&object["summary"][0]["text"], Stage::PartDone),
+            _ => (&object["arguments"], Stage::TextDone),
         };
         is(*text == item.text, "the text of the item")?;
-        item.told = told.clone();
+        item.object = object.clone();
         item.goes(before, Stage::Done)
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn programs_are_told_that_there_is_no_config() {
+fn programs_learn_that_there_is_no_config() {
     let env = |name: &str| (name == "HOME").then(|| "/nowhere".to_owned());
     for (flag, file, words) in [
         (None, "/nowhere/.config/chorus/config.toml", "there is no config yet"),
@@ -22,7 +22,7 @@ fn programs_are_told_that_there_is_no_config() {
 
 /// One workflow whose figures are worked out by hand, and one with a price missing.
 #[test]
-fn a_good_config_is_told_to_programs() {
+fn a_good_config_is_shown_to_programs() {
     let text = format!(
         r#"{MODELS}
 [[model]]
@@ -218,7 +218,7 @@ json = '{{ "workers": ["free", "small"], "selector": "free" }}'
 }
 
 #[test]
-fn a_bad_config_is_told_to_programs_on_stdout() {
+fn a_bad_config_is_shown_to_programs_on_stdout() {
     let text = format!(
         "{MODELS}temperature = 2.5\n[workflow-integration]\njson = '{{\"workers\":[\"writter\"],\"selector\":\"small\"}}'\n"
     );

@@ -120,7 +120,7 @@ fn a_link_to_elsewhere_is_followed() {
 
 #[cfg(unix)]
 #[test]
-fn what_no_folder_tells_of_is_seen_all_the_same() {
+fn what_no_folder_reports_is_seen_all_the_same() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let outer = folder.path().join("outer");
     let path = outer.join("etc/config.toml");

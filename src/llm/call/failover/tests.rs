@@ -53,10 +53,10 @@ async fn play(
     model: &Arc<Model>,
     failures: impl IntoIterator<Item = Failure>,
 ) -> (Vec<usize>, Vec<Duration>, Option<LlmError>) {
-    let mut journey = Journey::new(model, &|_| true, None, None);
+    let mut failover = Failover::new(model, &|_| true, None, None);
     let (mut asked, mut pauses) = (Vec::new(), Vec::new());
     for failure in failures {
-        let mut lease = match journey.lease() {
+        let mut lease = match failover.lease() {
             Ok(lease) => lease,
             Err(error) => return (asked, pauses, Some(error)),
         };
@@ -64,15 +64,15 @@ async fn play(
         if let Some(report) = failure.report() {
             lease.report(report, None);
         }
-        let next = journey.next(lease.number(), &failure, LEFT);
-        journey.failed(failure.into_error(lease.endpoint(), &[]));
+        let next = failover.next(lease.number(), &failure, LEFT);
+        failover.failed(failure.into_error(lease.endpoint(), &[]));
         match next {
             Next::Elsewhere => {}
             Next::Wait(pause) => {
                 pauses.push(pause);
                 advance(pause).await;
             }
-            Next::GiveUp => return (asked, pauses, Some(journey.error())),
+            Next::GiveUp => return (asked, pauses, Some(failover.error())),
         }
     }
     (asked, pauses, None)
@@ -118,7 +118,7 @@ async fn what_will_fail_again_is_not_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_shortest_wait_is_waited_for_and_told() {
+async fn the_shortest_wait_is_waited_for_and_reported() {
     let (asked, pauses, _) = play(&model(2, 2), [limited(20), limited(7), limited(5)]).await;
     assert_eq!((asked, pauses), (vec![0, 1, 1], vec![SECOND * 7]));
     // Not worth waiting for the one while the other only broke.
@@ -151,10 +151,10 @@ async fn an_open_circuit_ends_a_call_at_once_and_says_until_when() {
     assert_eq!((asked.len(), error.kind), (0, LlmErrorKind::CircuitOpen));
     insta::assert_snapshot!(error, @"model 'm': no endpoint is in service: e1.example (upstream_unauthorized, tried again in 30 s); e2.example (upstream_unauthorized, tried again in 30 s)");
     advance(SECOND * 30).await;
-    let mut journey = Journey::new(&model, &|_| true, None, None);
-    let probe = journey.lease().expect("its time is up");
+    let mut failover = Failover::new(&model, &|_| true, None, None);
+    let probe = failover.lease().expect("its time is up");
     assert!(probe.is_probe());
-    assert!(journey.has_other(probe.number()), "the other is due too");
+    assert!(failover.has_other(probe.number()), "the other is due too");
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,26 +168,26 @@ async fn a_call_that_opens_the_circuit_fails_with_what_it_met() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_to_avoid_is_never_asked() {
     let model = model(2, 2);
-    let mut journey = Journey::new(&model, &|_| true, None, Some(0));
-    let lease = journey.lease().unwrap();
+    let mut failover = Failover::new(&model, &|_| true, None, Some(0));
+    let lease = failover.lease().unwrap();
     assert_eq!(lease.number(), 1);
-    assert_eq!(journey.next(1, &refused(), LEFT), Next::GiveUp);
-    let mut nowhere = Journey::new(&model, &|_| true, None, Some(1));
-    model.pool.seats()[0]
+    assert_eq!(failover.next(1, &refused(), LEFT), Next::GiveUp);
+    let mut nowhere = Failover::new(&model, &|_| true, None, Some(1));
+    model.pool.members()[0]
         .admit(Instant::now())
         .unwrap()
         .report(Report::Unusable { code: "upstream_unauthorized" }, None);
     assert_eq!(nowhere.lease().err().unwrap().kind, LlmErrorKind::CircuitOpen);
     let single = self::model(1, 2);
-    let mut nowhere = Journey::new(&single, &|_| true, None, Some(0));
+    let mut nowhere = Failover::new(&single, &|_| true, None, Some(0));
     assert_eq!(nowhere.lease().err().unwrap().kind, LlmErrorKind::Setup);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_repaired_request_goes_where_it_came_from() {
     let model = model(3, 2);
-    let mut journey = Journey::new(&model, &|_| true, None, None);
-    journey.stay(2);
-    assert_eq!(journey.lease().unwrap().number(), 2);
-    assert_eq!(journey.lease().unwrap().number(), 0, "once");
+    let mut failover = Failover::new(&model, &|_| true, None, None);
+    failover.stay(2);
+    assert_eq!(failover.lease().unwrap().number(), 2);
+    assert_eq!(failover.lease().unwrap().number(), 0, "once");
 }

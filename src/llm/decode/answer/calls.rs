@@ -49,13 +49,13 @@ struct ToolCall {
     /// Follows the arguments to their end.
     scan: Scanner,
     /// An empty object stood for its arguments, which may only hold the place of what follows.
-    is_told_empty: bool,
+    is_declared_empty: bool,
     /// It was named once more behind its end, with this id: another call of it begins there.
     again: Option<Option<String>>,
 }
 
 /// Where a piece belongs.
-enum Place {
+enum Target {
     /// To the call at this place.
     At(usize),
     /// To a call that begins with it.
@@ -96,24 +96,24 @@ impl ToolCalls {
     pub(super) fn take(&mut self, piece: ToolPiece, out: &mut VecDeque<Delta>) {
         let piece = ToolPiece { id: filled(piece.id), name: filled(piece.name), ..piece };
         self.last = None;
-        let place = match piece.begins {
-            true => self.known(&piece).map_or(Place::New, Place::Known),
-            false => self.place(&piece),
+        let target = match piece.begins {
+            true => self.known(&piece).map_or(Target::New, Target::Known),
+            false => self.target(&piece),
         };
-        let mut next = match place {
-            Place::At(at) => self.add(at, piece, out),
-            Place::New => self.begin(piece, out),
-            Place::Again(at) => {
+        let mut next = match target {
+            Target::At(at) => self.add(at, piece, out),
+            Target::New => self.begin(piece, out),
+            Target::Again(at) => {
                 let Some(call) = self.calls.get_mut(at) else { return };
                 let (name, id) = (call.name.clone(), call.again.take().flatten());
                 let index = piece.index.or(call.index);
                 self.begin(ToolPiece { index, id, name, ..piece }, out)
             }
-            Place::Known(at) => {
+            Target::Known(at) => {
                 self.last = self.calls.get(at).and_then(|call| call.number);
                 None
             }
-            Place::Nowhere => {
+            Target::Nowhere => {
                 self.is_misplaced = true;
                 None
             }
@@ -132,7 +132,7 @@ impl ToolCalls {
 
     /// Whether there are calls, and all arguments of each have come.
     pub(super) fn are_whole(&self) -> bool {
-        let is_whole = |call: &ToolCall| call.is_whole() || call.is_told_empty;
+        let is_whole = |call: &ToolCall| call.is_whole() || call.is_declared_empty;
         self.is_any() && self.calls.iter().all(is_whole)
     }
 
@@ -163,7 +163,7 @@ impl ToolCalls {
     /// What is wrong with the calls of a closed answer, in words.
     pub(super) fn fault(&self, reason: FinishReason) -> Option<&'static str> {
         let is_lost = |call: &ToolCall| {
-            call.name.is_none() && (call.is_told_empty || !call.arguments.trim().is_empty())
+            call.name.is_none() && (call.is_declared_empty || !call.arguments.trim().is_empty())
         };
         if self.is_misplaced || self.calls.iter().any(is_lost) {
             return Some("a piece of a tool call belongs to no call");
@@ -187,7 +187,7 @@ impl ToolCalls {
     }
 
     /// The call a piece belongs to.
-    fn place(&self, piece: &ToolPiece) -> Place {
+    fn target(&self, piece: &ToolPiece) -> Target {
         let last = self.calls.len().checked_sub(1);
         let by_index =
             piece.index.and_then(|_| self.calls.iter().rposition(|c| c.index == piece.index));
@@ -196,8 +196,8 @@ impl ToolCalls {
             // Without either it goes on with the call of its index, or whatever that says, the last.
             let takes = |at: &usize| is_blank || self.calls.get(*at).is_some_and(|c| !c.is_whole());
             return match by_index.filter(takes).or(last.filter(takes)) {
-                Some(at) => Place::At(at),
-                None => by_index.or(last).map_or(Place::New, |at| self.behind(at)),
+                Some(at) => Target::At(at),
+                None => by_index.or(last).map_or(Target::New, |at| self.behind(at)),
             };
         }
         let has_id = |call: &ToolCall| piece.id.is_some() && call.id == piece.id;
@@ -205,11 +205,11 @@ impl ToolCalls {
         let by_id = self.calls.iter().rposition(has_id);
         let unindexed = last.filter(|_| piece.index.is_none());
         match by_both.or(by_id).or(by_index).or(unindexed) {
-            Some(at) => self.place_at(at, piece),
+            Some(at) => self.target_at(at, piece),
             None => match last {
-                Some(at) if self.goes_on(at, piece) => Place::At(at),
-                Some(at) if self.goes_on_again(at, piece) => Place::Again(at),
-                _ => Place::New,
+                Some(at) if self.goes_on(at, piece) => Target::At(at),
+                Some(at) if self.goes_on_again(at, piece) => Target::Again(at),
+                _ => Target::New,
             },
         }
     }
@@ -221,7 +221,7 @@ impl ToolCalls {
         let is_same = piece.name.is_none() || piece.name == call.name;
         let text = piece.arguments.trim_start();
         let is_rest = call.scan.is_inside() && !text.is_empty() && !text.starts_with('{');
-        let is_whole = call.is_whole() || (call.is_told_empty && piece.name.is_some());
+        let is_whole = call.is_whole() || (call.is_declared_empty && piece.name.is_some());
         // A call that has an id is not begun by a piece that has none.
         let lacks_id = call.id.is_some() && piece.id.is_none();
         let is_more = call.index.is_none() || is_rest || piece.name.is_none() || lacks_id;
@@ -235,58 +235,58 @@ impl ToolCalls {
     }
 
     /// Whether a piece with an id or a name belongs to the call that its index or id leads to.
-    fn place_at(&self, at: usize, piece: &ToolPiece) -> Place {
-        let Some(call) = self.calls.get(at) else { return Place::New };
+    fn target_at(&self, at: usize, piece: &ToolPiece) -> Target {
+        let Some(call) = self.calls.get(at) else { return Target::New };
         let is_blank = piece.arguments.trim().is_empty();
         // The same id, and not merely none, is the same call, if nothing else speaks against it.
         let is_same_id = piece.id.is_some() && piece.id == call.id;
         let is_whole =
-            call.is_whole() || (call.is_told_empty && !is_same_id && piece.name.is_some());
+            call.is_whole() || (call.is_declared_empty && !is_same_id && piece.name.is_some());
         match (&call.name, &piece.name) {
-            (None, _) if is_whole && !is_blank => Place::Nowhere,
+            (None, _) if is_whole && !is_blank => Target::Nowhere,
             (Some(known), Some(name)) if known == name && is_same_id && call.says(piece) => {
-                Place::Known(at)
+                Target::Known(at)
             }
-            (None, _) => Place::At(at),
+            (None, _) => Target::At(at),
             // Without an index only the ids tell apart what has no arguments yet: one call or two?
             (Some(known), Some(name))
                 if known == name
                     && piece.index.is_none()
                     && call.arguments.trim().is_empty()
-                    && !call.is_told_empty
+                    && !call.is_declared_empty
                     && call.id.is_some()
                     && piece.id.is_some()
                     && call.id != piece.id =>
             {
-                Place::Nowhere
+                Target::Nowhere
             }
             // Some repeat the name, or make up an id, for every piece.
             (Some(known), Some(name)) if known == name => match is_whole && !is_blank {
-                true => Place::New,
-                false => Place::At(at),
+                true => Target::New,
+                false => Target::At(at),
             },
             // A name in pieces, or another call? That was announced already.
             (Some(_), Some(_))
                 if call.arguments.is_empty()
-                    && !call.is_told_empty
+                    && !call.is_declared_empty
                     && call.id.is_some()
                     && piece.id.is_none() =>
             {
-                Place::Nowhere
+                Target::Nowhere
             }
-            (Some(_), Some(_)) => Place::New,
-            (Some(_), None) if !is_whole => Place::At(at),
-            (Some(_), None) if call.again.is_none() && piece.id != call.id => Place::New,
-            (Some(_), None) if is_blank => Place::At(at),
+            (Some(_), Some(_)) => Target::New,
+            (Some(_), None) if !is_whole => Target::At(at),
+            (Some(_), None) if call.again.is_none() && piece.id != call.id => Target::New,
+            (Some(_), None) if is_blank => Target::At(at),
             (Some(_), None) => self.behind(at),
         }
     }
 
     /// Where text belongs that stands behind the whole arguments of a call.
-    fn behind(&self, at: usize) -> Place {
+    fn behind(&self, at: usize) -> Target {
         match self.calls.get(at) {
-            Some(call) if call.again.is_some() => Place::Again(at),
-            _ => Place::Nowhere,
+            Some(call) if call.again.is_some() => Target::Again(at),
+            _ => Target::Nowhere,
         }
     }
 
@@ -301,7 +301,7 @@ impl ToolCalls {
         let (before, rest) = self.calls.split_at_mut_checked(at)?;
         let call = rest.first_mut()?;
         let is_same_id = piece.id.is_some() && piece.id == call.id;
-        let is_over = call.is_whole() || (call.is_told_empty && !is_same_id);
+        let is_over = call.is_whole() || (call.is_declared_empty && !is_same_id);
         if is_over && piece.name.is_some() {
             call.again = Some(piece.id.clone().filter(|id| call.id.as_ref() != Some(id)));
         }
@@ -313,8 +313,8 @@ impl ToolCalls {
             false => piece.arguments,
         };
         let is_placeholder = !piece.begins && is_empty_object(&arguments);
-        call.is_told_empty |= call.arguments.is_empty() && is_placeholder;
-        if call.is_told_empty && (is_placeholder || arguments.trim().is_empty()) {
+        call.is_declared_empty |= call.arguments.is_empty() && is_placeholder;
+        if call.is_declared_empty && (is_placeholder || arguments.trim().is_empty()) {
             arguments.clear();
         }
         let end = call.scan.feed(&arguments).unwrap_or(arguments.len());
@@ -357,7 +357,7 @@ impl ToolCalls {
 impl ToolCall {
     /// Whether its arguments are there to their end.
     fn is_whole(&self) -> bool {
-        self.scan.is_ended() || (self.is_told_empty && self.again.is_some())
+        self.scan.is_ended() || (self.is_declared_empty && self.again.is_some())
     }
 
     /// Whether its arguments are there to their end, and are those of the piece, at the same index.

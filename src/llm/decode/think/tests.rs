@@ -122,7 +122,7 @@ fn a_template_may_have_opened_the_thought() {
         }
     }
     let mut splitter = ThinkSplitter::opened();
-    splitter.told_apart();
+    splitter.note_separate_reasoning();
     assert_eq!(splitter.push("answer"), [Split::Text("answer".into())]);
 }
 
@@ -148,7 +148,7 @@ proptest! {
     /// Tags in any order, nested and mixed up: however a stream cuts them, thoughts and answer are
     /// those of the whole.
     #[test]
-    fn any_split_tells_what_the_whole_tells(
+    fn any_split_reads_as_the_whole_does(
         pieces in prop::collection::vec(piece(), 0..8),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         is_open in any::<bool>(),

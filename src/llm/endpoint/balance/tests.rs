@@ -15,8 +15,8 @@ fn pool(places: &[(u32, u32)], balance: Balance) -> Pool<usize> {
 fn sticky_pool(places: &[(u32, u32)], balance: Balance, is_sticky: bool) -> Pool<usize> {
     let rules = Health { failure_threshold: 1, ..Health::default() };
     let endpoint = |(number, (weight, priority)): (usize, &(u32, u32))| {
-        let place = Place { weight: *weight, priority: *priority };
-        (format!("e{number}.example"), place, number)
+        let weighting = Weighting { weight: *weight, priority: *priority };
+        (format!("e{number}.example"), weighting, number)
     };
     let endpoints = places.iter().enumerate().map(endpoint).collect();
     Pool::new("m", endpoints, balance, is_sticky, rules)
@@ -40,7 +40,8 @@ fn call(pool: &Pool<usize>, report: Report, first_token: Option<Duration>) -> us
 /// Puts these out of service, or to rest.
 fn fail(pool: &Pool<usize>, numbers: &[usize], report: Report) {
     for number in numbers {
-        let others: Vec<usize> = (0..pool.seats().len()).filter(|other| other != number).collect();
+        let others: Vec<usize> =
+            (0..pool.members().len()).filter(|other| other != number).collect();
         choose(pool, &others).expect("it is in service").report(report, None);
     }
 }
@@ -117,7 +118,7 @@ fn least_busy_goes_by_calls_in_flight_per_weight() {
     let mut first: Vec<Lease<usize>> = (0..4).map(|_| choose(&pool, &[1]).unwrap()).collect();
     assert!((0..9).all(|_| choose(&pool, &[]).unwrap().number() == 1), "nobody else is busy");
     first.iter_mut().for_each(|lease| lease.report(Report::Answered, None));
-    assert!(pool.seats().iter().all(|seat| seat.in_flight() == 0), "a report ends the call");
+    assert!(pool.members().iter().all(|member| member.in_flight() == 0), "a report ends the call");
 }
 
 #[test]
@@ -154,26 +155,26 @@ fn one_that_nobody_knows_is_measured_by_one_call_at_a_time() {
 #[test]
 fn a_conversation_stays_moves_and_comes_back() {
     let pool = sticky_pool(&[(3, 1), (1, 1), (1, 1)], Balance::Weighted, true);
-    let place = |affinity, passed: &[usize]| {
+    let chosen = |affinity, passed: &[usize]| {
         pool.choose(&want(passed, Some(affinity)), Instant::now()).unwrap().number()
     };
-    let all = || (0..2000_u64).map(|affinity| place(affinity, &[])).collect::<Vec<usize>>();
+    let all = || (0..2000_u64).map(|affinity| chosen(affinity, &[])).collect::<Vec<usize>>();
     let before = all();
     assert_eq!(before, all(), "it stays");
     let shares = shares(before.iter().copied());
     assert!((1100..1300).contains(&shares[&0]), "by weight: {shares:?}");
-    let without: Vec<usize> = (0..2000).map(|affinity| place(affinity, &[1])).collect();
+    let without: Vec<usize> = (0..2000).map(|affinity| chosen(affinity, &[1])).collect();
     for (before, without) in before.iter().zip(&without) {
         assert!(before == without || *before == 1, "only those of the one that is out move");
     }
     fail(&pool, &[1], FAILED);
     assert_eq!(all(), without);
-    pool.seats()[1].listed(true, Instant::now());
+    pool.members()[1].listed(true, Instant::now());
     assert_eq!(all(), before, "they come back");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_goes_first_and_alone_and_its_place_comes_back() {
+async fn a_probe_goes_first_and_alone_and_its_slot_comes_back() {
     for balance in [Balance::Weighted, Balance::LeastBusy, Balance::Fastest] {
         let pool = pool(&[(1, 1), (100, 1)], balance);
         fail(&pool, &[0], FAILED);
@@ -210,5 +211,5 @@ fn threads_share_it() {
     });
     let first: usize = counts.iter().map(|shares| shares[&0]).sum();
     assert!((14_900..15_100).contains(&first), "{first}");
-    assert!(pool.seats().iter().all(|seat| seat.in_flight() == 0));
+    assert!(pool.members().iter().all(|member| member.in_flight() == 0));
 }

@@ -127,7 +127,7 @@ fn the_first_words_of_a_probe_let_others_through_on_probation() {
 }
 
 #[test]
-fn a_probe_that_is_dropped_gives_its_place_back() {
+fn a_probe_that_is_dropped_gives_its_slot_back() {
     let now = Instant::now();
     let later = now + SECOND * 31;
     let mut breaker = opened(now);
@@ -139,7 +139,7 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
 }
 
 #[test]
-fn calls_from_before_tell_nothing_of_now() {
+fn calls_from_before_say_nothing_of_now() {
     let now = Instant::now();
     let mut breaker = Breaker::new(rules(), now);
     let early: Vec<Ticket> = (0..9).filter_map(|_| breaker.admit(now)).collect();

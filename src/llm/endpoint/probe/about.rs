@@ -22,13 +22,13 @@ impl Capacity {
     pub fn of(entry: Option<&Value>, props: Option<&Value>) -> Self {
         let number = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_u64);
         let listed = |path: &str| entry.and_then(|entry| number(entry, path));
-        let told = |path: &str| props.and_then(|props| number(props, path));
-        let context = told("/default_generation_settings/n_ctx")
+        let reported = |path: &str| props.and_then(|props| number(props, path));
+        let context = reported("/default_generation_settings/n_ctx")
             .or_else(|| listed("/meta/n_ctx"))
             .or_else(|| listed("/max_model_len"))
             .and_then(|tokens| u32::try_from(tokens).ok())
             .filter(|tokens| *tokens > 0);
-        let slots = told("/total_slots").and_then(|slots| usize::try_from(slots).ok());
+        let slots = reported("/total_slots").and_then(|slots| usize::try_from(slots).ok());
         let slots = slots.filter(|slots| *slots > 0);
         // A slot of its own that is as large as all the model was trained for would be one of many.
         let whole = listed("/meta/n_ctx_train").zip(context);

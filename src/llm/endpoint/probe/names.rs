@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_model_is_told_with_a_remedy() {
+    fn a_missing_model_is_reported_with_a_remedy() {
         let names =
             |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         for (listed, near, want) in [

@@ -31,7 +31,7 @@ pub(super) async fn capacity(endpoint: &Endpoint, headers: &HeaderMap, list: &Va
 /// Notes what an endpoint can take, and what does not fit it. Its list may tell the context in more
 /// words than those of the servers that tell of slots.
 pub(super) fn note_capacity(endpoint: &Endpoint, capacity: Capacity, found: &mut Probed) {
-    found.context_tokens = endpoint.told_context();
+    found.context_tokens = endpoint.reported_context();
     let capacity = Capacity { context: found.context_tokens, ..capacity };
     found.notes.extend(remarks(endpoint.model(), capacity));
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::llm::protocol::{
     fast::{self, Object, Text, frame},
-    piece::{Piece, Tell},
+    piece::{Emit, Piece},
 };
 
 frame! {
@@ -35,7 +35,7 @@ struct Delta<'a> {
 }
 
 /// What the event says, when all of it is as usual.
-pub(super) fn read<'f>(event: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+pub(super) fn read<'f>(event: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
     let Some(event) = fast::read(event) else { return false };
     let Event {
         r#type,
@@ -52,6 +52,6 @@ pub(super) fn read<'f>(event: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
         ("content_block_delta", "thinking_delta", _, Some(Text(text))) => Piece::Reasoning(text),
         _ => return false,
     };
-    tell(piece);
+    emit(piece);
     true
 }

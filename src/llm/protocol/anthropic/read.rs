@@ -24,9 +24,9 @@ pub(super) fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     let mut pieces = Vec::new();
     // Some compatible servers count at the very end only, or where nobody else does.
     let usages = ["usage", "delta/usage", "amazon-bedrock-invocationMetrics"];
-    for told in usages.iter().filter_map(|place| get_path(value, place)) {
-        if told.is_object() {
-            pieces.push(usage(told));
+    for counted in usages.iter().filter_map(|place| get_path(value, place)) {
+        if counted.is_object() {
+            pieces.push(usage(counted));
         }
     }
     match value.get("type").and_then(Value::as_str) {

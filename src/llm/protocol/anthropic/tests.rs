@@ -187,8 +187,8 @@ fn a_schema_is_enforced_and_some_json_asked_for() {
                 "additionalProperties": false}}})
         });
         assert_eq!(body.get("output_config"), want.as_ref(), "{format:?}");
-        let told = body["system"].as_str().is_some_and(|system| system.contains("JSON"));
-        assert_eq!(told, format != OutputFormat::Text, "{format:?}");
+        let instructed = body["system"].as_str().is_some_and(|system| system.contains("JSON"));
+        assert_eq!(instructed, format != OutputFormat::Text, "{format:?}");
         let found = Anthropic.format_field(body.as_object().unwrap());
         assert_eq!(found, enforced.then_some(("output_config.format", true)));
     }
@@ -362,7 +362,7 @@ fn events_and_replies_are_read() {
 }
 
 #[test]
-fn errors_inside_a_stream_are_told_apart() {
+fn errors_inside_a_stream_are_classified() {
     for (kind, want, is_final) in [
         ("overloaded_error", LlmErrorKind::InBand, false),
         ("api_error", LlmErrorKind::InBand, false),

@@ -78,7 +78,7 @@ proptest! {
         call in call(),
         plain in any::<bool>(),
         refused in prop::collection::btree_set(
-            prop_oneof![Just(Parameter::Tools), Just(Parameter::StandInSignature)],
+            prop_oneof![Just(Parameter::Tools), Just(Parameter::PlaceholderSignature)],
             0..2,
         ),
     ) {

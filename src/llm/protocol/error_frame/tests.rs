@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 #[test]
-fn errors_are_told_from_parts_of_an_answer() {
+fn errors_differ_from_parts_of_an_answer() {
     for (frame, is_error) in [
         (json!({"error": {"message": "boom"}}), true),
         (json!({"error": "boom"}), true),
@@ -97,7 +97,7 @@ fn errors_are_told_from_parts_of_an_answer() {
 }
 
 #[test]
-fn words_of_a_failure_are_told_from_others() {
+fn words_of_a_failure_differ_from_others() {
     for (text, is_failure) in [
         ("upstream connect error or disconnect/reset before headers", true),
         ("Internal Server Error", true),
@@ -127,7 +127,7 @@ fn around(inner: Value, way: u8, name: &str) -> Value {
 }
 
 /// A usual frame of an answer with text, and what real servers put beside it.
-fn usual_frames() -> Vec<Value> {
+fn typical_frames() -> Vec<Value> {
     vec![
         json!({"choices": [{"index": 0, "delta": {"content": "half"}}]}),
         json!({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]}),
@@ -169,7 +169,7 @@ proptest! {
 
     #[test]
     fn an_answer_is_no_error_whatever_it_says_of_its_success(
-        frame in prop::sample::select(usual_frames()),
+        frame in prop::sample::select(typical_frames()),
         code_name in prop::sample::select(CODES.to_vec()),
         code in prop::sample::select(vec![
             json!(0), json!(200), json!("0"), json!("200"), json!(20000), json!("success"),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::llm::protocol::{
     counts::Counts,
     fast::{self, First, Object, Text, frame},
-    piece::{Piece, Tell},
+    piece::{Emit, Piece},
 };
 
 frame! {
@@ -67,7 +67,7 @@ struct Usage {
 }
 
 /// What the chunk says, when all of it is as usual.
-pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+pub(super) fn read<'f>(chunk: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
     let Some(chunk) = fast::read(chunk) else { return false };
     let Chunk {
         candidates: First(candidate),
@@ -82,7 +82,7 @@ pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
         return false;
     };
     if let Some(Object(usage)) = usage_metadata {
-        tell(Piece::Usage(Counts {
+        emit(Piece::Usage(Counts {
             prompt: usage.prompt_token_count,
             completion: written(usage.candidates_token_count, usage.thoughts_token_count),
             cached: usage.cached_content_token_count,
@@ -92,7 +92,7 @@ pub(super) fn read<'f>(chunk: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
     }
     for Object(part) in content.parts {
         let Part { text: Text(text), thought, function_call: (), thought_signature: () } = part;
-        tell(if thought { Piece::Reasoning(text) } else { Piece::Text(text) });
+        emit(if thought { Piece::Reasoning(text) } else { Piece::Text(text) });
     }
     true
 }

@@ -131,25 +131,25 @@ fn conversations_are_mapped() {
         body["contents"],
         json!([
             {"role": "user", "parts": [{"text": "go"}]},
-            {"role": "model", "parts": [signed("one", STAND_IN), part("two")]},
+            {"role": "model", "parts": [signed("one", PLACEHOLDER), part("two")]},
             {"role": "user", "parts": [response("one", json!({"output": "Rome"})),
                 response("two", json!({"output": [1]}))]},
-            {"role": "model", "parts": [signed("three", STAND_IN)]},
+            {"role": "model", "parts": [signed("three", PLACEHOLDER)]},
             {"role": "user", "parts": [response("three", json!({"b": 2})),
                 {"inlineData": {"mimeType": "image/png", "data": "QQ=="}}]},
         ])
     );
     // A model that knows no signatures refuses the stand-in.
-    let body = body_of(&call, &[Parameter::StandInSignature]);
+    let body = body_of(&call, &[Parameter::PlaceholderSignature]);
     assert_eq!(body["contents"][1]["parts"], json!([part("one"), part("two")]));
 }
 
 #[test]
 fn calls_go_back_as_they_were_signed() {
     for (known, want) in [
-        (vec![("one", "sig1"), ("two", "")], [Some("sig1"), None, Some(STAND_IN)]),
+        (vec![("one", "sig1"), ("two", "")], [Some("sig1"), None, Some(PLACEHOLDER)]),
         (vec![("one", ""), ("two", "sig2"), ("three", "")], [None, Some("sig2"), None]),
-        (vec![], [Some(STAND_IN), None, Some(STAND_IN)]),
+        (vec![], [Some(PLACEHOLDER), None, Some(PLACEHOLDER)]),
     ] {
         let call = calls_and_results();
         let mut messages = call.messages.to_vec();
@@ -322,7 +322,7 @@ fn chunks_and_replies_are_read() {
 }
 
 #[test]
-fn reasons_are_told_apart() {
+fn reasons_are_kept_apart() {
     for (reason, want) in [
         ("STOP", Some(FinishReason::Stop)),
         ("MAX_TOKENS", Some(FinishReason::Length)),

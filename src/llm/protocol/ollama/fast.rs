@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::llm::protocol::{
     fast::{self, Object, Seen, Text, frame},
-    piece::{Piece, Tell},
+    piece::{Emit, Piece},
 };
 
 frame! {
@@ -34,7 +34,7 @@ struct Said<'a> {
 }
 
 /// What the line says, when all of it is as usual.
-pub(super) fn read<'f>(line: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
+pub(super) fn read<'f>(line: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
     let Some(line) = fast::read(line) else { return false };
     let Line { message: Object(said), done, error: (), object: (), choices: (), code: () } = line;
     let Said { thinking, content, response: (), tool_calls } = said;
@@ -42,10 +42,10 @@ pub(super) fn read<'f>(line: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
         return false;
     }
     if let Some(Text(thought)) = thinking.filter(Text::is_filled) {
-        tell(Piece::Reasoning(thought));
+        emit(Piece::Reasoning(thought));
     }
     if let Some(Text(text)) = content.filter(Text::is_filled) {
-        tell(Piece::Text(text));
+        emit(Piece::Text(text));
     }
     true
 }

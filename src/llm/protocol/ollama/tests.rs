@@ -75,9 +75,9 @@ fn conversations_with_tools_and_images() {
     assert_eq!(body["tools"][0]["function"]["name"], "f");
     // The protocol has no word for a demanded call, so the model is told.
     let call = Call { tool_choice: Some(ToolChoice::Required), ..call };
-    let told = &body_of(&config(), &call, &[])["messages"][0];
+    let message = &body_of(&config(), &call, &[])["messages"][0];
     assert_eq!(
-        (&told["role"], &told["content"]),
+        (&message["role"], &message["content"]),
         (&json!("system"), &json!(super::super::prompt::CALL_A_TOOL))
     );
     // With tool choice `none` there are no tools, and what was called is plain text.

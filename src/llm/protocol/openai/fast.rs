@@ -6,7 +6,7 @@ use crate::llm::protocol::{
     counts::Counts,
     ending::finish_reason,
     fast::{self, First, Object, Seen, Text, frame, present},
-    piece::{Piece, Tell},
+    piece::{Emit, Piece},
 };
 
 frame! {
@@ -155,19 +155,19 @@ struct CompletionDetails {
 }
 
 /// What the frame says, when all of it is as usual.
-pub(super) fn read<'f>(frame: &'f str, tell: &mut Tell<'_, 'f>) -> bool {
-    fast::read(frame).is_some_and(|chunk| say(chunk, tell).is_some())
+pub(super) fn read<'f>(frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
+    fast::read(frame).is_some_and(|chunk| say(chunk, emit).is_some())
 }
 
 /// `None` with nothing told when something in it is unusual after all. Without a choice it is the
 /// usage, as most streams end, or it may be an error.
-fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
+fn say<'f>(chunk: Chunk<'f>, emit: &mut Emit<'_, 'f>) -> Option<()> {
     let Chunk { choices: First(choice), usage, object, error: (), unusual: (), code: () } = chunk;
     if object == Some("error") {
         return None;
     }
     let Some(Object(choice)) = choice else {
-        tell(Piece::Usage(counts(&usage?.0)));
+        emit(Piece::Usage(counts(&usage?.0)));
         return Some(());
     };
     let Choice { delta, message, text, finish_reason: reason, error: (), unusual: (), provider } =
@@ -187,15 +187,15 @@ fn say<'f>(chunk: Chunk<'f>, tell: &mut Tell<'_, 'f>) -> Option<()> {
     let reason = reason.filter(|reason| !matches!(*reason, "" | "null"));
     let reason = reason.map(finish_reason).transpose().ok()?;
     if let Some(usage) = usage {
-        tell(Piece::Usage(counts(&usage.0)));
+        emit(Piece::Usage(counts(&usage.0)));
     }
     if let Some(Text(thought)) = reasoning {
-        tell(Piece::Reasoning(thought));
+        emit(Piece::Reasoning(thought));
     }
     let texts = [said.content, said.refusal, text].into_iter().flatten();
-    texts.filter(Text::is_filled).for_each(|Text(text)| tell(Piece::Text(text)));
+    texts.filter(Text::is_filled).for_each(|Text(text)| emit(Piece::Text(text)));
     if let Some(reason) = reason {
-        tell(Piece::Finish(reason));
+        emit(Piece::Finish(reason));
     }
     Some(())
 }

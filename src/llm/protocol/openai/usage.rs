@@ -39,12 +39,13 @@ const REASONING: [&str; 3] = [
 /// The counts of a chunk or a reply, if it has any.
 pub(in crate::llm) fn read(value: &Value) -> Option<Counts> {
     let usages = PLACES.iter().filter_map(|path| get_path(value, path));
-    let told = usages.filter(|usage| usage.is_object()).map(counts);
-    told.reduce(|mut counts, other| {
-        counts.update(&other);
-        counts
-    })
-    .or_else(|| value.get("timings").and_then(timings))
+    let reported = usages.filter(|usage| usage.is_object()).map(counts);
+    reported
+        .reduce(|mut counts, other| {
+            counts.update(&other);
+            counts
+        })
+        .or_else(|| value.get("timings").and_then(timings))
 }
 
 fn counts(usage: &Value) -> Counts {

@@ -462,7 +462,7 @@ fn gemini_refusals_are_understood() {
             "Unknown name \"responseJsonSchema\" at 'generation_config': Cannot find field.",
             Some(P::Schema),
         ),
-        (&budget, "Thought signature is not valid.", Some(P::StandInSignature)),
+        (&budget, "Thought signature is not valid.", Some(P::PlaceholderSignature)),
         (&budget, "contents is not specified", None),
     ] {
         let error =

@@ -124,13 +124,13 @@ mod tests {
         recorder.field("reasoning");
         recorder.await_call(Map::from_iter([("extra_content".to_owned(), json!({"s": 1}))]));
         recorder.see(&Delta::Reasoning("hm".into()));
-        let told = recorder.see(&Delta::ToolCall(ToolCallDelta {
+        let shown = recorder.see(&Delta::ToolCall(ToolCallDelta {
             index: 0,
             id: Some("call_abc12345".into()),
             name: Some("f".into()),
             arguments: "{\"a\": 1}".into(),
         }));
-        assert!(told.is_some(), "before the call");
+        assert!(shown.is_some(), "before the call");
         recorder.remember(states, writer);
     }
 

@@ -220,9 +220,9 @@ fn the_class_of_a_failure_is_read_under_every_status() {
             assert_eq!(refusal.error_kind(None), want, "{status} {words}");
             let plain = Refusal::of_response(status, words.as_bytes());
             assert_eq!(plain.error_kind(None), want, "{status} {words}");
-            let told = refusal.describe(want, &[], [].iter().copied());
+            let described = refusal.describe(want, &[], [].iter().copied());
             let named = matches!(want, Kind::Unauthorized | Kind::NotFound | Kind::Rejected { .. });
-            assert!(!named || told.contains(&format!("sent as {status}")), "{told}");
+            assert!(!named || described.contains(&format!("sent as {status}")), "{described}");
         }
         let in_band = Refusal::in_band(&json!({"error": {"message": words}})).unwrap();
         assert_eq!(in_band.error_kind(None), want, "in band: {words}");
@@ -230,7 +230,7 @@ fn the_class_of_a_failure_is_read_under_every_status() {
 }
 
 #[test]
-fn codes_tell_the_class_too() {
+fn codes_give_the_class_too() {
     use LlmErrorKind as Kind;
     let limited = Kind::RateLimited { retry_after: None };
     for (error, want) in [
@@ -314,7 +314,7 @@ fn limits_of_tokens_in_a_time_are_no_context() {
 
 #[test]
 fn a_redirect_names_its_target_and_the_base() {
-    let told = |asked: &str, base: &str, location: Option<&str>| {
+    let described = |asked: &str, base: &str, location: Option<&str>| {
         let mut headers = HeaderMap::new();
         headers.extend(location.map(|value| (LOCATION, value.parse().unwrap())));
         let (asked, base) = (asked.parse().unwrap(), base.parse().unwrap());
@@ -346,14 +346,17 @@ fn a_redirect_names_its_target_and_the_base() {
             "https://b.example/***",
         ),
     ] {
-        let told = told(chat, "http://a.example/v1/", Some(location));
-        assert!(told.contains(&format!("(308) to {target},")), "{told}");
-        assert!(told.ends_with(&format!("put {base} into `api_base`")), "{told}");
+        let described = described(chat, "http://a.example/v1/", Some(location));
+        assert!(described.contains(&format!("(308) to {target},")), "{described}");
+        assert!(described.ends_with(&format!("put {base} into `api_base`")), "{described}");
     }
-    let ollama =
-        told("http://a.example/api/chat", "http://a.example", Some("https://a.example/api/chat"));
+    let ollama = described(
+        "http://a.example/api/chat",
+        "http://a.example",
+        Some("https://a.example/api/chat"),
+    );
     assert!(ollama.ends_with("put https://a.example into `api_base`"), "{ollama}");
-    assert!(told(chat, "http://a.example/v1", None).contains("names no address"));
+    assert!(described(chat, "http://a.example/v1", None).contains("names no address"));
 }
 
 #[test]
@@ -442,8 +445,8 @@ fn a_wait_stands_in_the_body() {
         assert_eq!(limited, want_ms.is_some(), "{delay}: only a wait that is named cures it");
     }
     let wordless = Refusal::ended_with("MALFORMED_FUNCTION_CALL");
-    let told = wordless.describe(wordless.error_kind(None), &[], [].iter().copied());
-    assert_eq!(told, "reported an error instead of an answer (malformed_function_call)");
+    let described = wordless.describe(wordless.error_kind(None), &[], [].iter().copied());
+    assert_eq!(described, "reported an error instead of an answer (malformed_function_call)");
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn a_plain_answer_is_the_last_object_with_the_text() {
 }
 
 #[test]
-fn the_record_is_told_only_when_asked() {
+fn the_record_is_sent_only_when_asked() {
     for asked in [false, true] {
         let mut reply = OllamaReply::new(Form::Chat, "m".to_owned(), asked);
         let object = reply.whole(Answer::default(), &finished(FinishReason::Stop)).unwrap();
@@ -157,9 +157,9 @@ fn metrics_are_never_missing_and_time_is_never_zero() {
 #[test]
 fn nothing_asked_is_answered_at_once() {
     let reply = |form| OllamaReply::new(form, "m".to_owned(), false);
-    let told = |form, unloads| without_times(&text_of(reply(form).loaded(unloads).unwrap()));
-    insta::assert_snapshot!(told(Form::Generate, false), @r#"{"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"load"}"#);
-    insta::assert_snapshot!(told(Form::Chat, true), @r#"{"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"unload"}"#);
+    let sent = |form, unloads| without_times(&text_of(reply(form).loaded(unloads).unwrap()));
+    insta::assert_snapshot!(sent(Form::Generate, false), @r#"{"model":"m","created_at":"[time]","response":"","done":true,"done_reason":"load"}"#);
+    insta::assert_snapshot!(sent(Form::Chat, true), @r#"{"model":"m","created_at":"[time]","message":{"role":"assistant","content":""},"done":true,"done_reason":"unload"}"#);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn times_are_in_utc_with_microseconds() {
 }
 
 #[test]
-fn generate_tells_no_calls_and_they_are_no_answer() {
+fn generate_sends_no_calls_and_they_are_no_answer() {
     // Arguments that a chat could not tell do not matter where none are told.
     let asks = || call(0, Some(("call_1", "f")), "[1]");
     let ending = || end(finished(FinishReason::ToolCalls));
@@ -186,12 +186,12 @@ fn generate_tells_no_calls_and_they_are_no_answer() {
         assert_eq!(text.contains(r#""done_reason":"stop""#), answered, "{text}");
         assert_eq!(text.contains(r#""code":"upstream_error","done":true"#), !answered, "{text}");
     }
-    let told = |text: &str| {
+    let sent = |text: &str| {
         let mut answer = Answer { text: text.to_owned(), ..Answer::default() };
         answer.push(&asks());
         let mut reply = OllamaReply::new(Form::Generate, "m".to_owned(), false);
         reply.whole(answer, &finished(FinishReason::ToolCalls))
     };
-    assert!(matches!(told(" "), Err(AppError::OnlyToolCalls)));
-    assert_eq!(json_of(&told("Hello").unwrap())["response"], "Hello");
+    assert!(matches!(sent(" "), Err(AppError::OnlyToolCalls)));
+    assert_eq!(json_of(&sent("Hello").unwrap())["response"], "Hello");
 }

@@ -10,7 +10,7 @@ use crate::{
     llm::ToolCallDelta,
     server::{
         error::AppError,
-        frames::{Encoder, Frames, Gap, Stencil, TEXT, object_bytes},
+        frames::{Encoder, FrameTemplate, Frames, Gap, TEXT, object_bytes},
         openai::wire::UsageObject,
         wire::{Microseconds, Record},
     },
@@ -26,7 +26,7 @@ pub(in super::super::super) struct CompletionReply {
     include_usage: bool,
     include_workflow: bool,
     /// One for each prompt.
-    prompts: Vec<Told>,
+    prompts: Vec<PromptState>,
     /// The prompt whose answer is being told.
     index: usize,
     /// Of the answers that have ended.
@@ -37,14 +37,14 @@ pub(in super::super::super) struct CompletionReply {
 
 /// What was told of the answer to one prompt.
 #[derive(Default)]
-struct Told {
+struct PromptState {
     /// More than white space.
     said: bool,
     called: bool,
     ended: bool,
     /// A plain answer, once it is complete.
     whole: Option<Whole>,
-    text: OnceCell<Stencil>,
+    text: OnceCell<FrameTemplate>,
 }
 
 struct Whole {
@@ -69,7 +69,7 @@ impl CompletionReply {
             model,
             include_usage,
             include_workflow,
-            prompts: std::iter::repeat_with(Told::default).take(prompts).collect(),
+            prompts: std::iter::repeat_with(PromptState::default).take(prompts).collect(),
             index: 0,
             usage: Usage::default(),
             spent: None,
@@ -128,7 +128,7 @@ impl CompletionReply {
         self.include_usage.then_some(None)
     }
 
-    fn told(&mut self) -> Option<&mut Told> {
+    fn state(&mut self) -> Option<&mut PromptState> {
         self.prompts.get_mut(self.index)
     }
 
@@ -138,11 +138,11 @@ impl CompletionReply {
     /// When it is nothing but calls, of tools that nobody offered: this form cannot tell them, and
     /// silence is no answer.
     fn end(&mut self, finished: &Finished) -> Result<(), AppError> {
-        if let Some(told) = self.told() {
-            if told.called && !told.said {
+        if let Some(state) = self.state() {
+            if state.called && !state.said {
                 return Err(AppError::OnlyToolCalls);
             }
-            told.ended = true;
+            state.ended = true;
         }
         self.usage += finished.usage;
         let spent = self.spent.map_or(finished.spent, |sum| sum.plus(&finished.spent));
@@ -157,26 +157,26 @@ impl Encoder for CompletionReply {
     }
 
     fn is_complete(&self) -> bool {
-        self.prompts.iter().all(|told| told.ended)
+        self.prompts.iter().all(|state| state.ended)
     }
 
     fn text(&mut self, text: &str, frames: &mut Frames) {
-        if let Some(told) = self.told() {
-            told.said |= !text.trim().is_empty();
+        if let Some(state) = self.state() {
+            state.said |= !text.trim().is_empty();
         }
-        let Some(told) = self.prompts.get(self.index) else { return };
-        let stencil = told.text.get_or_init(|| {
+        let Some(state) = self.prompts.get(self.index) else { return };
+        let template = state.text.get_or_init(|| {
             let choices = &mut [self.choice(TEXT)];
-            frames.stencil(&self.object(choices, self.no_usage()), &[Gap::Text(TEXT)])
+            frames.template(&self.object(choices, self.no_usage()), &[Gap::Text(TEXT)])
         });
-        frames.push_filled(stencil, &[Gap::Text(text)]);
+        frames.push_filled(template, &[Gap::Text(text)]);
     }
 
     fn reasoning(&mut self, _text: &str, _frames: &mut Frames) {}
 
     fn tool_call(&mut self, _delta: &ToolCallDelta, _frames: &mut Frames) {
-        if let Some(told) = self.told() {
-            told.called = true;
+        if let Some(state) = self.state() {
+            state.called = true;
         }
     }
 
@@ -197,10 +197,10 @@ impl Encoder for CompletionReply {
     /// The choices so far: the last of them makes the answer whole.
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
         let workflow = self.include_workflow.then(|| finished.trace.clone());
-        if let Some(told) = self.told() {
-            told.said = !answer.text.trim().is_empty();
-            told.called = !answer.tool_calls.is_empty();
-            told.whole = Some(Whole {
+        if let Some(state) = self.state() {
+            state.said = !answer.text.trim().is_empty();
+            state.called = !answer.tool_calls.is_empty();
+            state.whole = Some(Whole {
                 text: answer.text,
                 finish_reason: finish_reason(finished.reason),
                 spent: finished.spent,
@@ -209,8 +209,8 @@ impl Encoder for CompletionReply {
             });
         }
         self.end(finished)?;
-        let whole = self.prompts.iter().zip(0..).filter_map(|(told, index)| {
-            let Whole { text, finish_reason, spent, warnings, workflow } = told.whole.as_ref()?;
+        let whole = self.prompts.iter().zip(0..).filter_map(|(state, index)| {
+            let Whole { text, finish_reason, spent, warnings, workflow } = state.whole.as_ref()?;
             let record = Record { chorus: Some(spent), warnings, workflow: workflow.as_ref() };
             Some(Choice { index, text, logprobs: None, finish_reason: Some(finish_reason), record })
         });

@@ -50,7 +50,7 @@ pub(in super::super::super) struct CompletionRequest {
 
 /// A completion request, read.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Parsed {
     /// The first prompt's.
     pub(super) request: Request,
     /// The other prompts', the same but for the prompt.
@@ -65,7 +65,7 @@ impl CompletionRequest {
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Asked, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
         let refuse =
             |field: &str, why: &str| Err(AppError::field(field, format!("{field}: {why}")));
         if self.suffix.is_some_and(|suffix| !suffix.is_empty()) {
@@ -105,7 +105,7 @@ impl CompletionRequest {
             ..Request::new(self.model.unwrap_or_default(), conversation(first))
         };
         let alike = |prompt| Request { messages: conversation(prompt).into(), ..request.clone() };
-        Ok(Asked {
+        Ok(Parsed {
             further: others.into_iter().map(alike).collect(),
             request,
             stream: self.stream.unwrap_or(false),
@@ -152,7 +152,7 @@ mod tests {
 
     use super::{super::super::super::test_support::any_json, *};
 
-    fn read(body: Value) -> Result<Asked, AppError> {
+    fn read(body: Value) -> Result<Parsed, AppError> {
         serde_json::from_value::<CompletionRequest>(body).unwrap().read(Map::new())
     }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::{super::super::test_support::any_json, *};
 use crate::types::{Role, ToolChoice};
 
-fn read(mut body: Value) -> Result<Asked, AppError> {
+fn read(mut body: Value) -> Result<Parsed, AppError> {
     let fields = body.as_object_mut().unwrap();
     fields.entry("messages").or_insert(json!([{"role": "user", "content": "hi"}]));
     let request: ChatRequest = serde_json::from_value(body).unwrap();
@@ -13,10 +13,10 @@ fn read(mut body: Value) -> Result<Asked, AppError> {
 
 #[test]
 fn an_empty_request_leaves_everything_open() {
-    let asked = read(json!({})).unwrap();
-    assert!(!asked.stream && !asked.include_usage && !asked.include_workflow);
-    assert!(asked.reasoning);
-    let request = asked.request;
+    let parsed = read(json!({})).unwrap();
+    assert!(!parsed.stream && !parsed.include_usage && !parsed.include_workflow);
+    assert!(parsed.reasoning);
+    let request = parsed.request;
     assert_eq!(request.model, "");
     assert_eq!(request.messages.len(), 1);
     assert_eq!(request.sampling, Sampling::default());
@@ -58,7 +58,7 @@ fn every_field_may_be_null() {
 
 #[test]
 fn fields_arrive_where_they_belong() {
-    let asked = read(json!({
+    let parsed = read(json!({
         "model": "m", "stream": true, "stream_options": {"include_usage": true},
         "max_completion_tokens": 5, "max_tokens": 9, "temperature": 0.5, "top_p": 0.9,
         "presence_penalty": 1, "frequency_penalty": -1, "seed": 7, "stop": ["a", ""], "n": 1,
@@ -69,9 +69,9 @@ fn fields_arrive_where_they_belong() {
         "messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}],
     }))
     .unwrap();
-    assert!(asked.stream && asked.include_usage && asked.include_workflow);
-    assert!(!asked.reasoning);
-    let request = asked.request;
+    assert!(parsed.stream && parsed.include_usage && parsed.include_workflow);
+    assert!(!parsed.reasoning);
+    let request = parsed.request;
     assert_eq!(request.model, "m");
     assert_eq!(request.messages[0].role, Role::System);
     assert_eq!(request.sampling.temperature, Some(0.5));

@@ -33,7 +33,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 #[test]
-fn nothing_of_a_config_full_of_secrets_is_told() {
+fn nothing_of_a_config_full_of_secrets_is_shown() {
     let mut config = Config::parse(TEXT, None, &env).unwrap();
     // A URL's own secrets are refused in a file; the answer would hide them all the same.
     let model = config.models.get_mut("a").and_then(std::sync::Arc::get_mut);

@@ -76,7 +76,7 @@ fn redact(value: &mut Value, ids: &mut Vec<String>) {
 }
 
 #[test]
-fn a_stream_opens_and_closes_all_it_tells() {
+fn a_stream_opens_and_closes_all_it_sends() {
     let events = checked(
         reply(None, false),
         vec![token("Hel"), token("lo"), end(finished(FinishReason::Stop))],
@@ -269,7 +269,7 @@ fn a_plain_answer_says_what_the_stream_says() {
 }
 
 #[test]
-fn the_record_is_told_only_when_asked() {
+fn the_record_is_sent_only_when_asked() {
     for asked in [false, true] {
         let events =
             checked(reply(None, asked), vec![token("Hi"), end(finished(FinishReason::Stop))]);
@@ -301,8 +301,8 @@ fn a_whole_answer_is_kept_and_a_broken_one_is_not() {
         assert_eq!(kept.as_ref().map(Vec::len), want);
         let Some(kept) = kept else { continue };
         let ids: Vec<&str> = kept.iter().filter_map(|entry| entry.id.as_deref()).collect();
-        let told = |place: usize| response["output"][place]["id"].as_str().unwrap();
-        assert_eq!(ids, ["msg_0", told(1), told(2)]);
+        let sent_ids = |place: usize| response["output"][place]["id"].as_str().unwrap();
+        assert_eq!(ids, ["msg_0", sent_ids(1), sent_ids(2)]);
         let Item::Call(call) = &*kept[2].item else { panic!("no call") };
         assert_eq!(call.id, "call_1");
     }
@@ -357,13 +357,13 @@ fn a_call_id_that_the_schema_does_not_allow_is_replaced() {
     {
         let ending = end(finished(FinishReason::ToolCalls));
         let events = checked(reply(None, false), vec![call(0, Some((id, "f")), "{}"), ending]);
-        let mut told: Vec<&str> =
+        let mut sent_ids: Vec<&str> =
             events.iter().filter_map(|event| event["item"]["call_id"].as_str()).collect();
         let resource = &events.last().unwrap()["response"];
-        told.extend(resource["output"][0]["call_id"].as_str());
-        assert_eq!(told.len(), 3);
-        assert!(told.iter().all(|other| *other == told[0]), "{told:?}");
-        assert_eq!(told[0] == id, kept, "{told:?}");
-        assert!((1..=64).contains(&told[0].len()));
+        sent_ids.extend(resource["output"][0]["call_id"].as_str());
+        assert_eq!(sent_ids.len(), 3);
+        assert!(sent_ids.iter().all(|other| *other == sent_ids[0]), "{sent_ids:?}");
+        assert_eq!(sent_ids[0] == id, kept, "{sent_ids:?}");
+        assert!((1..=64).contains(&sent_ids[0].len()));
     }
 }

@@ -6,27 +6,27 @@ use crate::types::OutputFormat;
 
 const CLIENT: Client = [0; 32];
 
-fn read_with(mut body: Value, kept: &Store) -> Result<Asked, AppError> {
+fn read_with(mut body: Value, kept: &Store) -> Result<Parsed, AppError> {
     let fields = body.as_object_mut().unwrap();
     fields.entry("input").or_insert(json!("hi"));
     serde_json::from_value::<CreateRequest>(body).unwrap().read(CLIENT, kept, &Map::new())
 }
 
-fn read(body: Value) -> Result<Asked, AppError> {
+fn read(body: Value) -> Result<Parsed, AppError> {
     read_with(body, &Store::default())
 }
 
 /// The answer's frame.
-fn told(asked: &Asked) -> Value {
-    serde_json::to_value(&asked.resource).unwrap()
+fn resource_of(parsed: &Parsed) -> Value {
+    serde_json::to_value(&parsed.resource).unwrap()
 }
 
 #[test]
 fn an_empty_request_leaves_everything_open() {
-    let asked = read(json!({})).unwrap();
-    assert!(!asked.stream && !asked.include_workflow && asked.reasoning && asked.store);
-    assert_eq!(asked.context.len(), 1);
-    let request = asked.request;
+    let parsed = read(json!({})).unwrap();
+    assert!(!parsed.stream && !parsed.include_workflow && parsed.reasoning && parsed.store);
+    assert_eq!(parsed.context.len(), 1);
+    let request = parsed.request;
     assert_eq!((request.model.as_str(), request.messages.len()), ("", 1));
     assert_eq!(request.sampling, Sampling::default());
     assert_eq!((request.max_tokens, request.effort, request.tool_choice), (None, None, None));
@@ -42,7 +42,7 @@ fn every_field_may_be_null() {
         safety_identifier prompt_cache_key top_logprobs background conversation include_workflow";
     let nulls = names.split_whitespace().map(|name| (name.to_owned(), Value::Null));
     let nothing = read(Value::Object(nulls.collect())).unwrap();
-    assert_eq!(told(&nothing), told(&read(json!({})).unwrap()));
+    assert_eq!(resource_of(&nothing), resource_of(&read(json!({})).unwrap()));
     for body in [
         json!({"text": {"format": null, "verbosity": null}}),
         json!({"reasoning": {"effort": null, "summary": null}}),
@@ -53,9 +53,9 @@ fn every_field_may_be_null() {
 }
 
 #[test]
-fn fields_arrive_where_they_belong_and_are_told_again() {
+fn fields_arrive_where_they_belong_and_are_repeated() {
     let schema = json!({"type": "object"});
-    let asked = read(json!({
+    let parsed = read(json!({
         "model": "m", "stream": true, "store": false, "instructions": "be brief",
         "max_output_tokens": 5, "max_tokens": 9, "temperature": 0.7, "top_p": 0.9,
         "presence_penalty": 1, "frequency_penalty": -1.5, "top_logprobs": 2, "max_tool_calls": 3,
@@ -72,9 +72,9 @@ fn fields_arrive_where_they_belong_and_are_told_again() {
         "stop": ["a", ""], "include": ["x"], "service_tier": "auto", "stream_options": {}, "include_workflow": true,
     }))
     .unwrap();
-    assert!(asked.stream && asked.include_workflow && asked.reasoning && !asked.store);
-    let resource = told(&asked);
-    let request = asked.request;
+    assert!(parsed.stream && parsed.include_workflow && parsed.reasoning && !parsed.store);
+    let resource = resource_of(&parsed);
+    let request = parsed.request;
     assert_eq!((request.model.as_str(), request.max_tokens), ("m", Some(5)));
     assert_eq!(request.sampling.temperature, Some(0.7));
     assert_eq!(request.sampling.top_p, Some(0.9));
@@ -91,7 +91,7 @@ fn fields_arrive_where_they_belong_and_are_told_again() {
 }
 
 #[test]
-fn choices_formats_and_efforts_are_told_in_the_words_of_the_schema() {
+fn choices_formats_and_efforts_are_shown_in_the_words_of_the_schema() {
     let tools = json!([{"type": "function", "name": "f"}, {"type": "function", "name": "g"}]);
     for (choice, want) in [
         (json!(null), json!("auto")),
@@ -106,9 +106,14 @@ fn choices_formats_and_efforts_are_told_in_the_words_of_the_schema() {
                    "mode": "required"}),
         ),
     ] {
-        let told = told(&read(json!({"tools": tools, "tool_choice": choice})).unwrap());
-        assert_eq!(told["tool_choice"], want);
-        assert_eq!(told["tools"].as_array().unwrap().len(), 2, "{choice}: as they were sent");
+        let resource_of =
+            resource_of(&read(json!({"tools": tools, "tool_choice": choice})).unwrap());
+        assert_eq!(resource_of["tool_choice"], want);
+        assert_eq!(
+            resource_of["tools"].as_array().unwrap().len(),
+            2,
+            "{choice}: as they were sent"
+        );
     }
     for (effort, want) in [
         ("none", "none"),
@@ -119,15 +124,15 @@ fn choices_formats_and_efforts_are_told_in_the_words_of_the_schema() {
         ("xhigh", "xhigh"),
         ("max", "xhigh"),
     ] {
-        let asked = read(json!({"reasoning": {"effort": effort}})).unwrap();
-        assert_eq!(told(&asked)["reasoning"], json!({"effort": want, "summary": null}));
-        assert_eq!(asked.reasoning, effort != "none");
+        let parsed = read(json!({"reasoning": {"effort": effort}})).unwrap();
+        assert_eq!(resource_of(&parsed)["reasoning"], json!({"effort": want, "summary": null}));
+        assert_eq!(parsed.reasoning, effort != "none");
     }
     let json_object = read(json!({"text": {"format": {"type": "json_object"}}})).unwrap();
     assert_eq!(json_object.request.format, OutputFormat::Json);
-    assert_eq!(told(&json_object)["text"], json!({"format": {"type": "json_object"}}));
+    assert_eq!(resource_of(&json_object)["text"], json!({"format": {"type": "json_object"}}));
     let unlimited = read(json!({"max_output_tokens": -1})).unwrap();
-    assert_eq!(told(&unlimited)["max_output_tokens"], Value::Null);
+    assert_eq!(resource_of(&unlimited)["max_output_tokens"], Value::Null);
 }
 
 #[test]
@@ -166,10 +171,10 @@ fn what_cannot_be_done_names_its_field() {
 #[tokio::test]
 async fn debug_shows_no_text() {
     let body = json!({"input": "SECRET", "instructions": "SECRET", "user": "SECRET"});
-    let asked = read(body).unwrap();
+    let parsed = read(body).unwrap();
     let kept = Store::default();
-    kept.put(CLIENT, "resp_1".to_owned(), asked.context.clone());
-    assert!(!format!("{asked:?} {kept:?}").contains("SECRET"));
+    kept.put(CLIENT, "resp_1".to_owned(), parsed.context.clone());
+    assert!(!format!("{parsed:?} {kept:?}").contains("SECRET"));
 }
 
 #[tokio::test]
@@ -178,12 +183,12 @@ async fn an_earlier_response_is_continued_or_named_as_missing() {
     let earlier = read(json!({"instructions": "old rules", "input": "first"})).unwrap().context;
     kept.put(CLIENT, "resp_1".to_owned(), earlier.clone());
     kept.put([1; 32], "resp_2".to_owned(), earlier);
-    let asked = read_with(json!({"previous_response_id": "resp_1"}), &kept).unwrap();
+    let parsed = read_with(json!({"previous_response_id": "resp_1"}), &kept).unwrap();
     let texts: Vec<String> =
-        asked.request.messages.iter().map(crate::types::Message::joined_text).collect();
+        parsed.request.messages.iter().map(crate::types::Message::joined_text).collect();
     assert_eq!(texts, ["first", "hi"], "instructions are not carried over");
-    assert_eq!(asked.context.len(), 2);
-    assert_eq!(told(&asked)["previous_response_id"], "resp_1");
+    assert_eq!(parsed.context.len(), 2);
+    assert_eq!(resource_of(&parsed)["previous_response_id"], "resp_1");
     for id in ["resp_2", "resp_3"] {
         let error = read_with(json!({"previous_response_id": id}), &kept).unwrap_err();
         assert_eq!(error.code(), "previous_response_not_found");

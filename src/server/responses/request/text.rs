@@ -36,7 +36,7 @@ pub(super) fn format(text: Option<&TextOptions>) -> Result<OutputFormat, AppErro
 ///
 /// # Errors
 /// 400 for a verbosity that does not exist.
-pub(super) fn told(
+pub(super) fn repeated(
     text: Option<&TextOptions>,
     format: &OutputFormat,
 ) -> Result<TextObject, AppError> {

@@ -192,10 +192,10 @@ pub(super) fn is_one_of_many(last: &str, before: &str) -> bool {
         return false;
     }
     let mut lines = before.lines().filter(|line| !line.trim().is_empty());
-    let is_told = lines.next_back().is_none_or(|line| {
+    let is_alone = lines.next_back().is_none_or(|line| {
         is_prose(&plain(line)) && line.contains(char::is_alphabetic) && !is_setting(line)
     });
-    !is_told || lines.any(is_setting)
+    !is_alone || lines.any(is_setting)
 }
 
 /// Whether a line is a name and its value, as files of settings have them.

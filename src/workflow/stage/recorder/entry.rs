@@ -43,7 +43,7 @@ pub(super) struct Entry {
 
 /// Which of two calls: the record is about the first one, until the second one speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::workflow) enum Place {
+pub(in crate::workflow) enum Racer {
     First,
     Second,
 }
@@ -86,10 +86,10 @@ impl Flight {
 }
 
 impl Entry {
-    pub(super) fn flight(&mut self, place: Place) -> &mut Option<Flight> {
-        match place {
-            Place::First => &mut self.flight,
-            Place::Second => &mut self.second,
+    pub(super) fn flight(&mut self, racer: Racer) -> &mut Option<Flight> {
+        match racer {
+            Racer::First => &mut self.flight,
+            Racer::Second => &mut self.second,
         }
     }
 

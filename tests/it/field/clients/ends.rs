@@ -140,10 +140,10 @@ async fn no_data_is_empty_and_an_error_is_always_an_error() {
                 }
                 let object: Value = serde_json::from_str(data).expect("JSON");
                 assert!(object.is_object(), "{form} {model}: {frame}");
-                let told = object.get("error").is_some_and(|error| !error.is_null());
-                errors += usize::from(told);
+                let reports = object.get("error").is_some_and(|error| !error.is_null());
+                errors += usize::from(reports);
                 let looks = object.get("code").is_some() || object["type"] == "error";
-                assert!(told || !looks, "{form} {model}: {frame}");
+                assert!(reports || !looks, "{form} {model}: {frame}");
             }
             assert_eq!(errors > 0, fails, "{form} {model}: {frames:?}");
             let last = frames.last().expect("a frame");

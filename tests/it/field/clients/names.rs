@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{FORMS, asking, inner, last_of, told};
+use super::{FORMS, asking, inner, last_of, objects_from};
 use crate::support::{Chorus, Script, Upstream, four_stages};
 
 const ALIASES: &str = r#"
@@ -34,7 +34,7 @@ async fn an_unknown_model_name_runs_and_bills_nothing() {
     for form in FORMS {
         for stream in [false, true] {
             let body = asking(form, Some("frist"), stream);
-            let (status, objects) = told(&chorus, form, &body).await;
+            let (status, objects) = objects_from(&chorus, form, &body).await;
             let [object] = &objects[..] else { panic!("{form}: {objects:?}") };
             assert_eq!(status, 404, "{form} {stream}: {object}");
             let words = object["error"].as_str().or(object["error"]["message"].as_str());
@@ -58,7 +58,7 @@ async fn no_name_is_the_workflow() {
     let (_upstream, chorus) = over("").await;
     for form in FORMS {
         for model in [None, Some("")] {
-            let (status, objects) = told(&chorus, form, &asking(form, model, false)).await;
+            let (status, objects) = objects_from(&chorus, form, &asking(form, model, false)).await;
             assert_eq!((status, &objects[0]["model"]), (200, &json!("chorus")), "{form}");
         }
     }
@@ -71,13 +71,13 @@ async fn where_the_workflow_answers_unknown_names_it_says_so() {
     for form in FORMS {
         for stream in [false, true] {
             let (status, objects) =
-                told(&chorus, form, &asking(form, Some("gpt-4o"), stream)).await;
+                objects_from(&chorus, form, &asking(form, Some("gpt-4o"), stream)).await;
             assert_eq!(status, 200, "{form}");
             let warned = objects.iter().filter_map(|object| inner(object).get("warnings"));
             let warned: Vec<&Value> = warned.collect();
             assert_eq!(warned, [&json!([warning])], "{form} {stream}: {objects:?}");
         }
-        let (_, objects) = told(&chorus, form, &asking(form, Some("chorus"), false)).await;
+        let (_, objects) = objects_from(&chorus, form, &asking(form, Some("chorus"), false)).await;
         assert!(objects[0].get("warnings").is_none(), "{form}: {objects:?}");
     }
 }
@@ -89,7 +89,7 @@ async fn an_alias_is_the_name_of_what_it_means_everywhere() {
         for stream in [false, true] {
             for (alias, calls) in [("gpt-4o", 1), ("gpt-5/mini", 5), ("gpt-4o:latest", 1)] {
                 let (status, objects) =
-                    told(&chorus, form, &asking(form, Some(alias), stream)).await;
+                    objects_from(&chorus, form, &asking(form, Some(alias), stream)).await;
                 assert_eq!(status, 200, "{form} {alias}: {objects:?}");
                 let last = last_of(&objects);
                 assert_eq!(last["model"], alias, "{form}: the name that was sent");
@@ -106,8 +106,9 @@ async fn an_alias_is_the_name_of_what_it_means_everywhere() {
     assert_eq!(shown["model_info"]["chorus.context_length"], 4096, "the workflow's");
     let (_, shown) = chorus.ask("/api/show", &json!({ "model": "gpt-4o" })).await;
     assert_eq!(shown["model_info"]["chorus.context_length"], 32_768, "the model's");
-    let (status, told) = chorus.ask("/v1/embeddings", &json!({"model": one, "input": "x"})).await;
-    assert_eq!(status, 400, "an alias of a workflow embeds nothing: {told}");
+    let (status, objects_from) =
+        chorus.ask("/v1/embeddings", &json!({"model": one, "input": "x"})).await;
+    assert_eq!(status, 400, "an alias of a workflow embeds nothing: {objects_from}");
 }
 
 #[tokio::test]
@@ -127,7 +128,8 @@ async fn lists_hold_what_is_to_be_seen_and_what_is_left_out_can_be_called() {
     let want = ["chorus", "writer", "first", "second", "gpt-4o"];
     assert_eq!(names(&json("/v1/models").await["data"], "id"), want);
     assert_eq!(names(&json("/api/tags").await["models"], "name"), want);
-    let (status, _) = told(&chorus, FORMS[0], &asking(FORMS[0], Some("judge"), false)).await;
+    let (status, _) =
+        objects_from(&chorus, FORMS[0], &asking(FORMS[0], Some("judge"), false)).await;
     assert_eq!(status, 200);
 }
 

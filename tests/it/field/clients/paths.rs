@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{FORMS, asking, inner, objects_of, told};
+use super::{FORMS, asking, inner, objects_from, objects_of};
 use crate::support::{Chorus, Script, Upstream, four_stages, soon};
 
 async fn over() -> (Upstream, Chorus) {
@@ -36,7 +36,8 @@ async fn a_path_that_can_only_mean_one_endpoint_is_served() {
         ("/API/Generate", "/api/generate"),
     ] {
         for stream in [false, true] {
-            let (status, objects) = told(&chorus, path, &asking(form, Some("m"), stream)).await;
+            let (status, objects) =
+                objects_from(&chorus, path, &asking(form, Some("m"), stream)).await;
             assert_eq!(status, 200, "{path}: {objects:?}");
             let text: String = objects.iter().map(Value::to_string).collect();
             assert!(text.contains("He"), "{path} {stream}: {text}");
@@ -48,7 +49,7 @@ async fn a_path_that_can_only_mean_one_endpoint_is_served() {
 }
 
 #[tokio::test]
-async fn any_other_path_and_method_is_told_the_right_one() {
+async fn any_other_path_and_method_is_shown_the_right_one() {
     let (_upstream, chorus) = over().await;
     for (path, words) in [
         ("/v1", "/v1/chat/completions"),

@@ -51,7 +51,7 @@ async fn a_reused_connection_that_ends_before_a_byte_of_answer_costs_nothing() {
         }
         let endpoint = health(&chorus).await;
         assert_eq!(endpoint["consecutive_failures"], 0, "{endpoint}");
-        let (status, text) = told(&chorus, "chorus", "hi", true).await;
+        let (status, text) = reply(&chorus, "chorus", "hi", true).await;
         assert_eq!(status, 200, "{text}");
         assert!(upstream.connections() > 10);
     }
@@ -62,7 +62,7 @@ async fn a_new_connection_that_ends_before_a_byte_of_answer_is_a_failure() {
     let (upstream, chorus) = over("openai", Closing::Always).await;
     for stream in [false, true] {
         let asked = upstream.seen().len();
-        assert_eq!(told(&chorus, "m", "hi", stream).await.0, 502);
+        assert_eq!(reply(&chorus, "m", "hi", stream).await.0, 502);
         assert_eq!(upstream.seen().len(), asked + 1, "asked once");
     }
 }
@@ -73,7 +73,7 @@ async fn connections_that_close_when_idle_cost_no_call() {
     for number in 0..40 {
         // Around the moment of the close, before and after.
         tokio::time::sleep(ms(12 + number % 6)).await;
-        let (status, text) = told(&chorus, "m", "hi", number % 2 == 0).await;
+        let (status, text) = reply(&chorus, "m", "hi", number % 2 == 0).await;
         assert_eq!(status, 200, "{number}: {text}");
     }
 }
@@ -85,11 +85,11 @@ async fn a_connection_that_is_dead_after_each_stream_is_not_used_again() {
             let closing = Closing::AfterStreams(ms(pause));
             let (_upstream, chorus) = over(protocol, closing).await;
             for number in 0..40 {
-                let (status, text) = told(&chorus, "m", "hi", number % 4 != 0).await;
+                let (status, text) = reply(&chorus, "m", "hi", number % 4 != 0).await;
                 assert_eq!(status, 200, "{protocol} {pause} {number}: {text}");
             }
             for stream in [false, true] {
-                let (status, text) = told(&chorus, "chorus", "hi", stream).await;
+                let (status, text) = reply(&chorus, "chorus", "hi", stream).await;
                 assert_eq!(status, 200, "{protocol} {pause}: {text}");
             }
         }
@@ -132,7 +132,7 @@ async fn an_answer_whose_head_cannot_be_read_is_named() {
         );
         let chorus = Chorus::of(&config, |_| None).await;
         for stream in [false, true] {
-            let (status, message) = told(&chorus, "m", "hi", stream).await;
+            let (status, message) = reply(&chorus, "m", "hi", stream).await;
             assert_eq!(status, 502, "{message}");
             assert!(message.contains(words), "{message}");
         }

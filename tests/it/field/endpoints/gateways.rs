@@ -27,7 +27,7 @@ async fn what_a_gateway_has_tried_is_not_tried_again() {
                 let upstream = Upstream::start([("m", fails()), ("n", fails())]).await;
                 let chorus = alone(protocol).with(QUICK).over(&upstream).await;
                 for (number, stream) in [false, true].into_iter().enumerate() {
-                    told(&chorus, "m", &format!("hi {number}"), stream).await;
+                    reply(&chorus, "m", &format!("hi {number}"), stream).await;
                     let asked = upstream.seen_by("m").len();
                     assert_eq!(asked, tries * (number + 1), "{header} {status} {protocol}");
                 }
@@ -60,7 +60,7 @@ async fn a_gateway_that_is_named_leaves_the_retries_to_chorus() {
     let setup = alone("openai").with(QUICK);
     let named = setup.clone().model_keys("m", "gateway = \"litellm\"");
     let chorus = named.over(&upstream).await;
-    told(&chorus, "m", "hi", true).await;
+    reply(&chorus, "m", "hi", true).await;
     let seen = upstream.seen_by("m");
     assert_eq!(seen.len(), 3, "its own are off, so ours are on");
     for seen in seen {
@@ -70,7 +70,7 @@ async fn a_gateway_that_is_named_leaves_the_retries_to_chorus() {
     }
     let upstream = Upstream::start([("m", Script::fails(500)), ("n", Script::says("n"))]).await;
     let chorus = setup.model_keys("m", "gateway = \"retrying\"").over(&upstream).await;
-    told(&chorus, "m", "hi", false).await;
+    reply(&chorus, "m", "hi", false).await;
     let seen = upstream.seen_by("m");
     assert_eq!(seen.len(), 1, "another one that has tried");
     assert_eq!(seen[0].header("x-litellm-num-retries"), None, "and that knows no such header");

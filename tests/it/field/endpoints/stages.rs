@@ -77,7 +77,7 @@ async fn a_model_without_streams_is_asked_whole_and_that_is_remembered() {
                 assert_eq!(failed(&objects), [""; 0], "{protocol}: {objects:?}");
                 // Stages that begin at the same time each try it once.
                 assert_eq!(tried(), *known.get_or_insert_with(tried), "{protocol}: remembered");
-                let (status, text) = told(&chorus, "judge", "hi", stream).await;
+                let (status, text) = reply(&chorus, "judge", "hi", stream).await;
                 assert_eq!(status, 200, "{protocol}: {text}");
             }
             assert!(tried() <= 3, "{protocol} {words}: {}", tried());

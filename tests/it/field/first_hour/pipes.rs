@@ -64,7 +64,7 @@ async fn a_failed_question_is_one_line_and_probes_are_none() {
     for stream in [false, true] {
         client.post(path, &question(path, "chorus", "hi", stream)).await.bytes().await.unwrap();
     }
-    process.told_to_stop();
+    process.request_stop();
     let (_, log) = process.ended().await;
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("request.id")).collect();
     assert_eq!(lines.len(), 2, "{log}");
@@ -79,7 +79,7 @@ async fn a_failed_question_is_one_line_and_probes_are_none() {
     let process = Process::serves(&upstream, &degraded, "info", &[]).await;
     let asked = question(path, "chorus", "hi", false);
     process.client().post(path, &asked).await.bytes().await.unwrap();
-    process.told_to_stop();
+    process.request_stop();
     let (_, log) = process.ended().await;
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("request.id")).collect();
     let [line] = lines[..] else { panic!("{log}") };

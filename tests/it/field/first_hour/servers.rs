@@ -110,7 +110,7 @@ async fn a_probe_compares_the_config_with_slots_and_context() {
 
 /// Whatever words an endpoint has for it, and also where an alias has a page of its own alone.
 #[tokio::test]
-async fn a_probe_compares_the_config_with_any_context_that_is_told() {
+async fn a_probe_compares_the_config_with_any_context_that_is_reported() {
     let listed = |entry: Value| vec![("/v1/models", json!({"data": [entry]}))];
     for (pages, context) in [
         (listed(json!({"id": "m", "context_length": 4096})), Some(4096)),

@@ -73,9 +73,9 @@ async fn the_drafts_come_last_and_the_prompt_before_them_stays_from_turn_to_turn
             let mut prompt = pieces(&writer);
             let last = prompt.pop().unwrap();
             assert!(last.contains("draft of a") && last.contains("it is the one"), "{last}");
-            let told = last.contains("not a message of the user");
+            let reply = last.contains("not a message of the user");
             let in_a_turn_of_its_own = last.contains("\"role\":\"system\"");
-            assert!(told, "{protocol}: {last}");
+            assert!(reply, "{protocol}: {last}");
             assert_eq!(in_a_turn_of_its_own, matches!(protocol, "openai" | "ollama"), "{last}");
             assert!(!prompt.concat().contains("draft of"), "{protocol} {turn}: {prompt:?}");
             assert!(prompt.starts_with(&before), "{protocol} {turn}: {prompt:?} {before:?}");
@@ -220,9 +220,9 @@ async fn a_template_without_late_system_turns_gets_the_drafts_from_the_person_an
                         {"role": "system", "content": "Be brief."},
                         {"role": "user", "content": "THE-QUESTION"}]});
                     let response = chorus.post("/v1/chat/completions", &body).await;
-                    let (status, told) = (response.status(), response.text().await.unwrap());
-                    assert_eq!(status, 200, "{protocol} {words}: {told}");
-                    assert!(!told.contains("warnings"), "{protocol} {words}: {told}");
+                    let (status, reply) = (response.status(), response.text().await.unwrap());
+                    assert_eq!(status, 200, "{protocol} {words}: {reply}");
+                    assert!(!reply.contains("warnings"), "{protocol} {words}: {reply}");
                     let seen = upstream.seen_by("writer");
                     assert_eq!(seen.len(), calls, "{protocol} {words}: asked once more, once");
                     let last = seen.last().unwrap();

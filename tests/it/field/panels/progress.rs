@@ -20,7 +20,7 @@ fn body(path: &str, question: &str) -> Value {
 }
 
 /// What stands in the reasoning channel of a stream, and its answer.
-async fn told(chorus: &Chorus, path: &str, question: &str) -> (String, String) {
+async fn streamed(chorus: &Chorus, path: &str, question: &str) -> (String, String) {
     let (mut progress, mut answer) = (String::new(), String::new());
     let response = chorus.post(path, &body(path, question)).await;
     assert_eq!(response.status(), 200);
@@ -63,11 +63,11 @@ fn panel() -> Setup {
 }
 
 #[tokio::test]
-async fn a_failed_writer_is_told_with_what_follows() {
+async fn a_failed_writer_is_reported_with_what_follows() {
     for path in PATHS {
         let upstream = Upstream::start(cast(Script::fails(500), "en")).await;
         let chorus = panel().over(&upstream).await;
-        let (progress, answer) = told(&chorus, path, "why?").await;
+        let (progress, answer) = streamed(&chorus, path, "why?").await;
         let draft = if answer == "The first draft." { "a" } else { "b" };
         let want = format!("writer writer failed (upstream_error); the draft of {draft} follows");
         assert!(progress.lines().any(|line| line == want), "{path}: {progress}");
@@ -80,7 +80,7 @@ async fn a_failed_writer_is_told_with_what_follows() {
         let upstream = Upstream::start_with(cast).await;
         let short = "[workflow.timeouts]\nsynthesizer_timeout_secs = 0.5";
         let chorus = setup.with(short).over(&upstream).await;
-        let (progress, answer) = told(&chorus, path, "why?").await;
+        let (progress, answer) = streamed(&chorus, path, "why?").await;
         assert_eq!(answer, "from the spare", "{path}");
         let want = "writer writer failed (timeout); spare writes";
         assert!(progress.lines().any(|line| line == want), "{path}: {progress}");
@@ -103,10 +103,10 @@ async fn progress_says_what_begins_in_the_language_of_the_question() {
             let writer = Script::says("the answer");
             let upstream = Upstream::start(cast(writer, language)).await;
             let chorus = panel().over(&upstream).await;
-            let (progress, answer) = told(&chorus, path, question).await;
+            let (progress, answer) = streamed(&chorus, path, question).await;
             assert_eq!(answer, "the answer");
             for line in &lines {
-                let found = progress.lines().any(|told| told == *line);
+                let found = progress.lines().any(|shown| shown == *line);
                 assert!(found, "{path} {question}: {line} in {progress}");
             }
         }
@@ -119,7 +119,7 @@ async fn finished_drafts_are_shown_where_they_are_wanted() {
         for path in PATHS {
             let upstream = Upstream::start(cast(Script::says("the answer"), "en")).await;
             let chorus = panel().with(&format!("[server]\n{keys}")).over(&upstream).await;
-            let (progress, answer) = told(&chorus, path, "why?").await;
+            let (progress, answer) = streamed(&chorus, path, "why?").await;
             assert_eq!(answer, "the answer", "{path}");
             for draft in ["draft of a:\nThe first draft.\n", "draft of b:\nAnother one entirely.\n"]
             {
@@ -130,7 +130,7 @@ async fn finished_drafts_are_shown_where_they_are_wanted() {
 }
 
 #[tokio::test]
-async fn drafts_that_were_cut_are_told() {
+async fn drafts_that_were_cut_are_reported() {
     let long = "This is a long draft. ".repeat(400);
     let upstream = Upstream::start([
         ("judge", Script::judges_for("")),
@@ -142,7 +142,7 @@ async fn drafts_that_were_cut_are_told() {
     let setup = panel().model_keys("writer", "context_tokens = 4096");
     let chorus = setup.over(&upstream).await;
     for path in PATHS {
-        let (progress, _) = told(&chorus, path, "why?").await;
+        let (progress, _) = streamed(&chorus, path, "why?").await;
         let want = "the drafts do not fit the context of writer (4096 tokens)";
         assert!(progress.contains(want), "{path}: {progress}");
     }
@@ -201,8 +201,8 @@ async fn a_failure_right_behind_the_first_stage_has_its_status() {
             ])
             .await;
             let chorus = panel().over(&upstream).await;
-            let (told, error) = chorus.ask(path, &asked(path)).await;
-            assert!(told >= 400, "{path}: {told} {error}");
+            let (status, error) = chorus.ask(path, &asked(path)).await;
+            assert!(status >= 400, "{path}: {status} {error}");
         }
     }
 }
@@ -264,7 +264,7 @@ async fn workers_that_failed_for_the_same_reason_are_named_together() {
 }
 
 #[tokio::test]
-async fn a_stage_that_waits_for_its_permits_is_told() {
+async fn a_stage_that_waits_for_its_permits_is_reported() {
     for path in PATHS {
         // Two workers of one model that takes one call at a time.
         let slow = Script::says("The first draft.").after(ms(2000));
@@ -277,7 +277,7 @@ async fn a_stage_that_waits_for_its_permits_is_told() {
         let mut setup = four_stages(&["a"]).without_retries();
         setup.plan()["workers"] = json!([{"ref": "a", "samples": 2}]);
         let chorus = setup.model_keys("a", "max_concurrency = 1").over(&upstream).await;
-        let (progress, answer) = told(&chorus, path, "why?").await;
+        let (progress, answer) = streamed(&chorus, path, "why?").await;
         assert!(!answer.is_empty(), "{path}");
         let queued = progress.lines().filter(|line| line.contains("queued, waiting"));
         let queued: Vec<&str> = queued.collect();

@@ -64,8 +64,8 @@ async fn workers_pay_for_no_definitions_of_tools_that_they_may_not_call() {
             let body = json!({"model": "chorus", "messages": messages, "tools": many_tools(),
                 "stream": stream});
             let response = chorus.post(path, &body).await;
-            let (status, told) = (response.status(), response.text().await.unwrap());
-            assert_eq!(status, 200, "{protocol} {path}: {told}");
+            let (status, reply) = (response.status(), response.text().await.unwrap());
+            assert_eq!(status, 200, "{protocol} {path}: {reply}");
             for worker in ["a", "b"] {
                 let seen = upstream.seen_by(worker).pop().unwrap();
                 let shown = ["tools", "tool_choice", "toolConfig"].iter().any(|key| seen.has(key));
@@ -106,7 +106,7 @@ async fn the_definitions_go_to_workers_where_the_policy_says_so() {
 }
 
 #[tokio::test]
-async fn a_worker_that_calls_a_tool_though_told_not_to_is_asked_again_without_and_remembered() {
+async fn a_worker_that_calls_a_tool_though_it_must_not_is_asked_again_without_and_remembered() {
     for protocol in ["openai", "anthropic", "gemini"] {
         for stream in [true, false] {
             let calling = Script::calls_tool("tool_7", json!({"path": "b.txt"}));
@@ -124,9 +124,9 @@ async fn a_worker_that_calls_a_tool_though_told_not_to_is_asked_again_without_an
                 let body = json!({"model": "chorus", "messages": conversation(),
                     "tools": many_tools(), "stream": stream, "include_workflow": true});
                 let response = chorus.post("/v1/chat/completions", &body).await;
-                let (status, told) = (response.status(), response.text().await.unwrap());
-                assert_eq!(status, 200, "{protocol} {stream}: {told}");
-                assert!(told.contains(r#""status":"ok""#), "{protocol} {stream}: {told}");
+                let (status, reply) = (response.status(), response.text().await.unwrap());
+                assert_eq!(status, 200, "{protocol} {stream}: {reply}");
+                assert!(reply.contains(r#""status":"ok""#), "{protocol} {stream}: {reply}");
                 for worker in ["a", "b"] {
                     let seen = upstream.seen_by(worker);
                     assert_eq!(seen.len(), asked, "{protocol} {stream} {worker}");

@@ -54,10 +54,13 @@ async fn a_failed_writer_is_followed_by_one_that_can_call_tools_too() {
             let mut setup = four_stages(&["a", "b"]).with_models(&["other"]).without_retries();
             setup.plan()["synthesizer"]["fallback"] = json!(["other"]);
             let chorus = setup.over(&upstream).await;
-            let (status, told) = asked(&chorus, path, &body(path, stream)).await;
-            assert_eq!(status, 200, "{path} {stream}: {told}");
-            assert!(told.contains("Oslo") && told.contains("weather"), "{path} {stream}: {told}");
-            assert!(told.contains(r#""status":"degraded""#), "{path} {stream}: {told}");
+            let (status, reply) = asked(&chorus, path, &body(path, stream)).await;
+            assert_eq!(status, 200, "{path} {stream}: {reply}");
+            assert!(
+                reply.contains("Oslo") && reply.contains("weather"),
+                "{path} {stream}: {reply}"
+            );
+            assert!(reply.contains(r#""status":"degraded""#), "{path} {stream}: {reply}");
             let asked = upstream.seen_by("b");
             assert_eq!((asked.len(), asked[1].has("tools")), (2, true), "{path} {stream}");
             assert_eq!(upstream.seen_by("other").len(), 1, "its fallbacks come first");
@@ -85,11 +88,11 @@ async fn prose_of_a_worker_is_no_answer_where_tools_may_be_called() {
                 if let Some(choice) = choice.filter(|_| path.starts_with("/v1/")) {
                     body["tool_choice"] = json!(choice);
                 }
-                let (status, told) = asked(&chorus, path, &body).await;
+                let (status, reply) = asked(&chorus, path, &body).await;
                 // A stream was opened when the first draft was there: its error comes inside it.
-                let failed = status == 502 || (stream && told.contains("upstream_error"));
-                assert!(failed, "{path} {stream} {choice:?}: {status} {told}");
-                assert!(!told.contains("in prose"), "{path} {stream} {choice:?}: {told}");
+                let failed = status == 502 || (stream && reply.contains("upstream_error"));
+                assert!(failed, "{path} {stream} {choice:?}: {status} {reply}");
+                assert!(!reply.contains("in prose"), "{path} {stream} {choice:?}: {reply}");
             }
         }
     }
@@ -187,11 +190,11 @@ async fn without_a_writer_the_next_worker_gets_the_tools_when_the_first_one_fail
             let mut setup = four_stages(&["a", "b"]).without_retries();
             setup.plan().as_object_mut().unwrap().remove("synthesizer");
             let chorus = setup.over(&upstream).await;
-            let (status, told) = asked(&chorus, path, &body(path, stream)).await;
-            assert_eq!(status, 200, "{path} {stream}: {told}");
-            assert!(told.contains("Oslo"), "{path} {stream}: {told}");
-            assert!(told.contains(r#""status":"degraded""#), "{path} {stream}: {told}");
-            assert!(told.contains(r#""attempts":2"#), "{path} {stream}: {told}");
+            let (status, reply) = asked(&chorus, path, &body(path, stream)).await;
+            assert_eq!(status, 200, "{path} {stream}: {reply}");
+            assert!(reply.contains("Oslo"), "{path} {stream}: {reply}");
+            assert!(reply.contains(r#""status":"degraded""#), "{path} {stream}: {reply}");
+            assert!(reply.contains(r#""attempts":2"#), "{path} {stream}: {reply}");
             assert_eq!(["a", "b"].map(|name| upstream.seen_by(name).len()), [1, 1], "{path}");
             assert!(upstream.seen_by("b")[0].has("tools"), "{path} {stream}");
         }

@@ -21,22 +21,22 @@ fn fold(pieces: Vec<ToolPiece>) -> (Vec<String>, bool) {
     let (mut calls, mut out) = (ToolCalls::default(), VecDeque::new());
     pieces.into_iter().for_each(|piece| calls.take(piece, &mut out));
     calls.close(Some(FinishReason::ToolCalls), &mut out);
-    let mut told: Vec<(String, String)> = Vec::new();
+    let mut announced: Vec<(String, String)> = Vec::new();
     let mut ids = Vec::new();
     for delta in out {
         let Delta::ToolCall(delta) = delta else { continue };
         let at = delta.index as usize;
-        if at == told.len() {
+        if at == announced.len() {
             ids.push(delta.id.expect("the first piece carries the id"));
-            told.push((delta.name.expect("and the name"), String::new()));
+            announced.push((delta.name.expect("and the name"), String::new()));
         }
-        told[at].1.push_str(&delta.arguments);
+        announced[at].1.push_str(&delta.arguments);
     }
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), told.len(), "ids tell calls apart");
-    let told = told.into_iter().map(|(name, arguments)| format!("{name} {arguments}"));
-    (told.collect(), calls.fault(FinishReason::ToolCalls).is_some())
+    assert_eq!(ids.len(), announced.len(), "ids tell calls apart");
+    let announced = announced.into_iter().map(|(name, arguments)| format!("{name} {arguments}"));
+    (announced.collect(), calls.fault(FinishReason::ToolCalls).is_some())
 }
 
 #[test]

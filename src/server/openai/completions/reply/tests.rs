@@ -144,7 +144,7 @@ fn calls_are_no_answer_and_text_beside_them_is() {
     for (text, answered) in [("", false), ("\n", false), ("Hello", true)] {
         let answer =
             Answer { text: text.to_owned(), tool_calls: vec![calls.clone()], ..Answer::default() };
-        let told = reply(1, false, false).whole(answer, &finished(FinishReason::ToolCalls));
-        assert_eq!(told.is_ok(), answered, "{text:?}");
+        let whole = reply(1, false, false).whole(answer, &finished(FinishReason::ToolCalls));
+        assert_eq!(whole.is_ok(), answered, "{text:?}");
     }
 }

@@ -93,7 +93,7 @@ async fn an_upstream_that_is_not_there_delays_nothing_and_alarms_nobody() {
     let config = one_model("warm_up = true").toml().replace("{base}/v1", "http://127.0.0.1:1/v1");
     let process = Process::serves(&upstream, &config, "info,chorus=debug", &[]).await;
     tokio::time::sleep(ms(200)).await;
-    process.told_to_stop();
+    process.request_stop();
     let (status, log) = soon("the end", process.ended()).await;
     assert!(status.success(), "{log}");
     let line = log.lines().find(|line| line.contains("kept warm")).expect("a line at debug");

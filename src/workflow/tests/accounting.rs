@@ -17,8 +17,8 @@ async fn the_answering_calls_usage_is_that_of_whoever_answered() {
         json!({ "workers": [{ "workers": ["a", "b"], "synthesizer": { "ref": "w" } }], "selector": { "ref": "judge" } }),
         json!({ "workers": ["a", "b"], "synthesizer": { "ref": "dead" } }),
     ] {
-        let told = run(&cast.engine(&plan, "[server]\nusage = \"answer\""), ask()).await;
-        assert_eq!(told.ending.unwrap().usage.total_tokens(), 15, "{plan}");
+        let outcome = run(&cast.engine(&plan, "[server]\nusage = \"answer\""), ask()).await;
+        assert_eq!(outcome.ending.unwrap().usage.total_tokens(), 15, "{plan}");
     }
 }
 
@@ -30,8 +30,8 @@ async fn the_first_token_is_content_of_the_model_that_answered() {
     let cast = Cast::default().model("breaks", breaks).model("thinks", thinks);
     let plan = json!({ "workers": [{ "ref": "breaks", "fallback": ["thinks"] }],
         "synthesizer": { "ref": "thinks" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    let trace = outcome.trace();
     let first = |record: &Value| Duration::from_millis(record["first_token_ms"].as_u64().unwrap());
     assert_about(first(&trace["synthesizer"]), ms(40));
     assert_about(first(&trace["workers"][0]), ms(50));
@@ -70,8 +70,8 @@ async fn a_fallback_takes_over_from_a_writer_that_only_thought() {
         .model("broods", broods)
         .model("w", says(5, "fused"));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "broods", "fallback": ["w"] } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_eq!((told.text.as_str(), &told.trace()["status"]), ("fused", &json!("degraded")));
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!((outcome.text.as_str(), &outcome.trace()["status"]), ("fused", &json!("degraded")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,8 +86,8 @@ async fn a_run_keeps_its_name_when_one_model_answers_alone() {
         strict: None,
         unknown: Default::default(),
     };
-    let told = run(&cast.engine(&plan, ""), Request { tools: Arc::from([tool]), ..ask() }).await;
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, ""), Request { tools: Arc::from([tool]), ..ask() }).await;
+    let trace = outcome.trace();
     assert_eq!((&trace["name"], &trace["mode"]), (&json!("chorus"), &json!("workflow")));
     assert!(trace["note"].is_string() && cast.asked("a").len() == 1, "{trace}");
 }
@@ -98,8 +98,11 @@ async fn a_draft_that_wanted_a_tool_stands_in_as_plain_text() {
         |_: &Call| vec![Cue::Say("a draft"), Cue::Tool, Cue::EndAs(FinishReason::ToolCalls)];
     let cast = Cast::default().model("a", wants).model("w", fails(5, LlmErrorKind::Connect));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    assert_eq!((told.text.as_str(), told.ending.unwrap().reason), ("a draft", FinishReason::Stop));
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    assert_eq!(
+        (outcome.text.as_str(), outcome.ending.unwrap().reason),
+        ("a draft", FinishReason::Stop)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,8 +114,8 @@ async fn a_cut_draft_is_a_candidate_marked_so_and_a_withheld_one_is_none() {
     let nested =
         json!({ "name": "panel", "workers": ["long"], "synthesizer": { "ref": "withheld" } });
     let plan = json!({ "workers": ["long", "withheld", nested], "selector": { "ref": "long" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
-    let trace = told.trace();
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
+    let trace = outcome.trace();
     assert_eq!(trace["workers"][0]["finish_reason"], "length");
     assert_eq!(trace["workers"][1]["error"]["code"], "content_filter");
     let panel = &trace["workers"][2]["nested"]["synthesizer"];
@@ -120,7 +123,7 @@ async fn a_cut_draft_is_a_candidate_marked_so_and_a_withheld_one_is_none() {
         (&panel["fallback"], &panel["error"]["code"]),
         (&json!(true), &json!("content_filter"))
     );
-    assert_eq!(told.ending.unwrap().reason, FinishReason::Length);
+    assert_eq!(outcome.ending.unwrap().reason, FinishReason::Length);
 }
 
 /// A call that was hung up on is one of the exchanges, at what was really sent.
@@ -167,7 +170,7 @@ async fn an_attempt_that_was_hung_up_on_is_one_of_the_calls() {
             15,
         ),
     ] {
-        let told = run(
+        let outcome = run(
             &cast().engine(
                 &plan,
                 "[workflow.timeouts]\nworker_timeout_secs = 900\nsynthesizer_timeout_secs = 900\n",
@@ -175,7 +178,7 @@ async fn an_attempt_that_was_hung_up_on_is_one_of_the_calls() {
             ask(),
         )
         .await;
-        let trace = told.trace();
+        let trace = outcome.trace();
         let record = trace.pointer(at).unwrap();
         assert_eq!(
             (&record["status"], &record["attempts"]),
@@ -195,7 +198,7 @@ async fn an_attempt_that_was_hung_up_on_is_one_of_the_calls() {
 
 /// Nobody is paid for a refusal, nor for the pause after it.
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_is_cut_between_two_attempts_cost_nothing() {
+async fn a_worker_that_is_cancelled_between_two_attempts_cost_nothing() {
     let mut cast = Cast::default().model("a", says(10, "a draft")).model("w", says(5, "fused"));
     let refused: Script = Arc::new(|_| {
         Box::pin(stream! {

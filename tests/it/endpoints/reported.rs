@@ -31,14 +31,14 @@ async fn with_no_endpoint_in_service_a_request_fails_at_once_and_says_why() {
 }
 
 #[tokio::test]
-async fn health_tells_strangers_nothing() {
+async fn health_shows_strangers_nothing() {
     let a = Host::start("a").await;
     let client = "[[client]]\nname = \"me\"\nkey = \"sk-me\"\n";
     let chorus =
         over(&[(&a, "weight = 4\npriority = 2")], "", &format!("{FOR_GOOD}{client}")).await;
     let key = [("authorization", "Bearer sk-me")];
-    let told = chorus.post_with(CHAT, &asking("hi"), &key).await;
-    assert_eq!(told.status(), 200);
+    let response = chorus.post_with(CHAT, &asking("hi"), &key).await;
+    assert_eq!(response.status(), 200);
     a.answers(500);
     let _ = chorus.post_with(CHAT, &asking("hi"), &key).await.text().await;
     let get = async |path: &str, with_key: bool| {

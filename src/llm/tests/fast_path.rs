@@ -28,32 +28,35 @@ fn change(value: &mut Value, steps: &[prop::sample::Index], name: &str, with: &V
 }
 
 #[test]
-fn what_is_usual_is_read_without_a_tree() {
+fn the_fast_path_reads_without_a_tree() {
     for protocol in Protocol::ALL {
-        let mut usual = 0;
+        let mut fast_path = 0;
         for frame in frames(protocol) {
             let (text, mut read) = (frame.to_string(), Vec::new());
-            if wire(protocol).usual(&text, &mut |piece| read.push(piece)) {
+            if wire(protocol).fast_path(&text, &mut |piece| read.push(piece)) {
                 assert_eq!(wire(protocol).pieces(&frame).ok(), Some(read), "{frame}");
                 assert!(wire(protocol).is_reply(&frame) || protocol == Protocol::Anthropic);
-                usual += 1;
+                fast_path += 1;
             } else {
                 assert_eq!(read, [], "{frame}");
             }
         }
-        assert!(usual >= 3, "{protocol:?}: the thought and both texts at least, not {usual}");
+        assert!(
+            fast_path >= 3,
+            "{protocol:?}: the thought and both texts at least, not {fast_path}"
+        );
     }
 }
 
 /// Where an error may stand there is a closer look: the fast paths know every such place.
 #[test]
-fn what_may_be_an_error_is_not_usual() {
+fn what_may_be_an_error_takes_no_fast_path() {
     let places = error_frame::CODES.into_iter().chain(["error", "success", "base_resp"]);
     for (place, which) in places.flat_map(|place| Protocol::ALL.map(|which| (place, which))) {
         for mut frame in frames(which) {
             change(&mut frame, &[], place, &json!(500));
-            let usual = wire(which).usual(&frame.to_string(), &mut |_| {});
-            assert!(!usual, "{which:?}: {frame}");
+            let fast_path = wire(which).fast_path(&frame.to_string(), &mut |_| {});
+            assert!(!fast_path, "{which:?}: {frame}");
         }
     }
 }
@@ -90,9 +93,9 @@ fn wherever_something_else_stands_a_frame_says_the_same_with_and_without_a_tree(
 
 fn same_with_and_without_a_tree(which: Protocol, frame: &Value) {
     let (text, mut read) = (frame.to_string(), Vec::new());
-    let usual = wire(which).usual(&text, &mut |piece| read.push(piece));
-    let want = if usual { wire(which).pieces(frame).ok() } else { Some(Vec::new()) };
-    assert_eq!(want, Some(read), "{which:?} {usual}: {frame}");
+    let fast_path = wire(which).fast_path(&text, &mut |piece| read.push(piece));
+    let want = if fast_path { wire(which).pieces(frame).ok() } else { Some(Vec::new()) };
+    assert_eq!(want, Some(read), "{which:?} {fast_path}: {frame}");
 }
 
 fn parts(value: &mut Value) -> Vec<&mut Value> {
@@ -127,7 +130,7 @@ fn no_usage_is_none_with_or_without_a_tree() {
                 change(&mut frame, &[], name, &Value::Null);
             }
             let (text, mut read) = (frame.to_string(), Vec::new());
-            if wire(which).usual(&text, &mut |piece| read.push(piece)) {
+            if wire(which).fast_path(&text, &mut |piece| read.push(piece)) {
                 assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{which:?}: {frame}");
             }
         }
@@ -158,7 +161,7 @@ proptest! {
                 change(&mut frame, steps, name, with);
             }
             let (text, mut read) = (frame.to_string(), Vec::new());
-            if wire(which).usual(&text, &mut |piece| read.push(piece)) {
+            if wire(which).fast_path(&text, &mut |piece| read.push(piece)) {
                 prop_assert_eq!(wire(which).pieces(&frame).ok(), Some(read), "{}", frame);
             } else {
                 prop_assert_eq!(read, Vec::new());

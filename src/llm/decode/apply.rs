@@ -14,7 +14,7 @@ use crate::llm::{
 };
 
 /// Takes a piece into the answer, and notes what its model wants back.
-pub(super) fn tell(
+pub(super) fn apply(
     piece: Piece<'_>,
     answer: &mut Answer,
     ready: &mut VecDeque<Delta>,
@@ -34,14 +34,14 @@ pub(super) fn tell(
             let beside = piece.beside.take().filter(|_| recorder.is_on());
             answer.take(Piece::Tool(piece), ready);
             match (beside, answer.last_call()) {
-                (Some(fields), Some(index)) => tell_beside(*fields, index, ready),
+                (Some(fields), Some(index)) => apply_beside(*fields, index, ready),
                 (Some(fields), None) => recorder.await_call(*fields),
                 (None, _) => {}
             }
         }
         Piece::Message(pieces) => {
             if answer.begin_message() {
-                pieces.into_iter().for_each(|piece| tell(piece, answer, ready, recorder));
+                pieces.into_iter().for_each(|piece| apply(piece, answer, ready, recorder));
                 answer.end_message();
             }
         }
@@ -55,7 +55,7 @@ pub(super) fn tell(
 }
 
 /// Tells what came beside the tool call of this number: before the call, where that is not told yet.
-fn tell_beside(fields: Map<String, Value>, index: u32, ready: &mut VecDeque<Delta>) {
+fn apply_beside(fields: Map<String, Value>, index: u32, ready: &mut VecDeque<Delta>) {
     let opens = |delta: &Delta| matches!(delta, Delta::ToolCall(call) if call.id.is_some() && call.index == index);
     let at = ready.iter().position(opens).unwrap_or(ready.len());
     ready.insert(at, Delta::State(StatePiece::Call { index, fields }));

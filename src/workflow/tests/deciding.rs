@@ -11,10 +11,10 @@ async fn a_judge_talking_nonsense_is_asked_once_more_and_then_the_consensus_stan
         .model("judge", says(5, "I like them all"))
         .model("w", says(5, "fused"));
     let plan = json!({ "workers": ["c", "a", "b"], "selector": { "ref": "judge" }, "synthesizer": { "ref": "w" } });
-    let told = run(&cast.engine(&plan, ""), ask()).await;
+    let outcome = run(&cast.engine(&plan, ""), ask()).await;
     assert_eq!(cast.asked("judge").len(), 2);
     assert!(matches!(cast.asked("judge")[0].format, OutputFormat::Schema { .. }));
-    let trace = told.trace();
+    let trace = outcome.trace();
     assert_eq!(
         (&trace["selector"]["fallback"], &trace["status"]),
         (&json!(true), &json!("degraded"))
@@ -34,9 +34,9 @@ async fn usage_is_the_sum_of_all_calls_or_the_answers_alone() {
         .model("w", says(10, "fused"));
     let plan = json!({ "workers": ["a", "b"], "selector": { "ref": "judge" }, "synthesizer": { "ref": "w" } });
     for (more, want) in [("[server]\nusage = \"total\"", 60), ("", 15)] {
-        let told = run(&cast.engine(&plan, more), ask()).await;
-        assert_eq!(told.trace()["usage"]["total_tokens"], 60);
-        let finished = told.ending.unwrap();
+        let outcome = run(&cast.engine(&plan, more), ask()).await;
+        assert_eq!(outcome.trace()["usage"]["total_tokens"], 60);
+        let finished = outcome.ending.unwrap();
         assert_eq!(finished.usage.total_tokens(), want);
         assert_eq!((finished.spent.usage.total_tokens, finished.spent.calls), (60, 4));
     }
@@ -94,8 +94,11 @@ async fn asking_the_judge_again_starts_no_new_time_limit() {
         .model("w", says(5, "fused"));
     for (judge, asked) in [("judge", vec![60, 20]), ("sleepy", vec![60])] {
         let plan = json!({ "workers": ["a", "b"], "selector": { "ref": judge }, "synthesizer": { "ref": "w" } });
-        let told = run(&cast.engine(&plan, ""), ask()).await;
-        assert_eq!((told.text.as_str(), &told.trace()["status"]), ("fused", &json!("degraded")));
+        let outcome = run(&cast.engine(&plan, ""), ask()).await;
+        assert_eq!(
+            (outcome.text.as_str(), &outcome.trace()["status"]),
+            ("fused", &json!("degraded"))
+        );
         let limits: Vec<u64> = cast
             .asked(judge)
             .iter()
