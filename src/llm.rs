@@ -27,14 +27,12 @@ pub use call::{
 };
 pub(crate) use decode::think::folded::split_folded;
 pub use endpoint::health::{EndpointHealth, ModelHealth};
-pub use error::{LlmError, LlmErrorKind};
+pub use error::{FailureClass, LlmError, LlmErrorKind};
 pub use model::{Llm, Model};
 pub use protocol::conversation::Conversation;
 pub(crate) use redact::scrub;
 
-use crate::types::{
-    Effort, Extra, FinishReason, OutputFormat, Sampling, ToolChoice, ToolDefinition, Usage,
-};
+use crate::types::{FinishReason, Prompt, Usage};
 
 /// What a call asks of a model. Cloning shares the conversation. `Debug` shows no text.
 #[derive(Clone)]
@@ -48,27 +46,9 @@ pub struct Call {
     /// A context in tokens that the request asks for, where that is more than the model's; only
     /// Ollama is told how much it may use.
     pub context_tokens: Option<u32>,
-    /// What to sample with. `temperature` is what the temperature rule chose; it is clamped to the
+    /// What is asked for. Its temperature is what the temperature rule chose; it is clamped to the
     /// model's range or left out here.
-    pub sampling: Sampling,
-    /// Upper bound of the output, in tokens.
-    pub max_tokens: Option<u32>,
-    /// Sequences that end the output.
-    pub stop: Vec<String>,
-    /// The form the output must have; stepped down to what the model understands.
-    pub format: OutputFormat,
-    /// How much to reason; `None` leaves it to the model.
-    pub effort: Option<Effort>,
-    /// Functions the model may call.
-    pub tools: Arc<[ToolDefinition]>,
-    /// Whether it may, must or must not.
-    pub tool_choice: Option<ToolChoice>,
-    /// OpenAI's `parallel_tool_calls`.
-    pub parallel_tool_calls: Option<bool>,
-    /// Fields Chorus does not know, sent when the protocol is the same.
-    pub extra: Option<Extra>,
-    /// The one user message goes verbatim to the plain completion endpoint.
-    pub raw: bool,
+    pub prompt: Prompt,
     /// Whether the upstream is asked to stream.
     pub stream: bool,
     /// Whether all texts are put together anyway: those that come together are one delta then.
@@ -91,12 +71,33 @@ pub struct Call {
     pub turns_of: Option<u64>,
 }
 
+impl Call {
+    /// A streamed call for nobody's request, whose texts are put together.
+    #[must_use]
+    pub fn new(messages: Conversation, prompt: Prompt, limit: Limit) -> Self {
+        Self {
+            messages,
+            appendix: None,
+            context_tokens: None,
+            prompt,
+            stream: true,
+            folded: true,
+            limit,
+            permits: None,
+            avoid: None,
+            affinity: None,
+            purpose: Purpose::default(),
+            hops: 0,
+            turns_of: None,
+        }
+    }
+}
+
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Call")
             .field("messages", &self.messages)
-            .field("sampling", &self.sampling)
-            .field("format", &self.format)
+            .field("prompt", &self.prompt)
             .field("stream", &self.stream)
             .field("limit", &self.limit)
             .finish_non_exhaustive()

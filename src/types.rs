@@ -4,6 +4,7 @@
 mod chat;
 mod ids;
 mod keys;
+mod name;
 mod progress;
 mod request;
 mod schema;
@@ -14,9 +15,10 @@ mod usage;
 pub use chat::{Image, Message, Part, Role, ToolCall};
 pub use ids::{RequestId, WorkflowId, random_id};
 pub use keys::{keys_in, without_keys};
+pub use name::ModelName;
 pub use progress::{marked, without_progress};
 pub use request::{
-    Effort, Extra, FORM_FIELDS, HOPS, OnlyThere, OutputFormat, Protocol, Request, Sampling,
+    Effort, Extra, FORM_FIELDS, HOPS, OnlyThere, OutputFormat, Prompt, Protocol, Request, Sampling,
     ToolChoice, ToolDefinition,
 };
 pub use schema::JsonSchema;

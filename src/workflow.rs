@@ -37,7 +37,7 @@ pub use task::Task;
 pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};
 
 use crate::{
-    llm::{StatePiece, ToolCallDelta, split_folded},
+    llm::{Delta, StatePiece, ToolCallDelta, split_folded},
     types::{FinishReason, ToolCall, TurnState, Usage, WorkflowId, join_state},
 };
 
@@ -121,14 +121,8 @@ pub enum Event {
         /// The code of the failure before it.
         code: &'static str,
     },
-    /// A piece of the answer.
-    Token(String),
-    /// A piece of the answering model's chain of thought.
-    Reasoning(String),
-    /// A piece of a tool call of the answer.
-    ToolCallDelta(ToolCallDelta),
-    /// Something the answering model wants back with the turn.
-    State(StatePiece),
+    /// A piece of the answer, or of what comes with it.
+    Delta(Delta),
     /// The answer is complete. Last event.
     Finished(Box<Finished>),
     /// There is no (complete) answer. Last event.
@@ -264,38 +258,29 @@ impl Answer {
         numbered.filter(move |(_, call)| reason != FinishReason::Length || call.is_whole())
     }
 
-    /// Takes a delta in; other events change nothing.
-    pub fn push(&mut self, event: &Event) {
-        match event {
-            Event::Token(text) => self.text.push_str(text),
-            Event::Reasoning(text) => self.reasoning.push_str(text),
-            Event::ToolCallDelta(delta) => self.push_call(delta),
-            Event::State(StatePiece::Details(details)) => {
+    /// Takes a delta in.
+    pub fn push(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Text(text) => self.text.push_str(text),
+            Delta::Reasoning(text) => self.reasoning.push_str(text),
+            Delta::ToolCall(call) => self.push_call(call),
+            Delta::State(StatePiece::Details(details)) => {
                 let mut state = TurnState::default();
                 state.details = std::mem::take(&mut self.state.details);
                 details.iter().for_each(|detail| state.add_detail(detail.clone()));
                 self.state.details = state.details;
             }
-            Event::State(StatePiece::Fields(fields)) => {
+            Delta::State(StatePiece::Fields(fields)) => {
                 join_state(&mut self.state.fields, fields.clone());
             }
-            Event::State(StatePiece::Call { index, fields }) => {
+            Delta::State(StatePiece::Call { index, fields }) => {
                 self.state.calls.entry(*index).or_default().extend(fields.clone());
             }
-            Event::StageStarted { .. }
-            | Event::StageQueued { .. }
-            | Event::StageFinished(_)
-            | Event::DraftBegun
-            | Event::Draft { .. }
-            | Event::Fallback(_)
-            | Event::DraftsCut(_)
-            | Event::Waiting { .. }
-            | Event::Finished(_)
-            | Event::Failed(_) => {}
         }
     }
 
-    fn push_call(&mut self, delta: &ToolCallDelta) {
+    /// Takes a piece of a tool call in.
+    pub fn push_call(&mut self, delta: &ToolCallDelta) {
         let index = delta.index as usize;
         while self.tool_calls.len() <= index {
             self.tool_calls.push(ToolCall {
@@ -326,7 +311,15 @@ impl Run {
             match event {
                 Event::Finished(finished) => ending = Some(Ok(finished)),
                 Event::Failed(failed) => ending = Some(Err(failed)),
-                event => answer.push(&event),
+                Event::Delta(delta) => answer.push(&delta),
+                Event::StageStarted { .. }
+                | Event::StageQueued { .. }
+                | Event::StageFinished(_)
+                | Event::DraftBegun
+                | Event::Draft { .. }
+                | Event::Fallback(_)
+                | Event::DraftsCut(_)
+                | Event::Waiting { .. } => {}
             }
         }
         if !self.verbatim {

@@ -105,6 +105,48 @@ impl LlmErrorKind {
     }
 }
 
+/// Whose a failure is, and so who could do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The caller's, who asked for more than the model takes, or for what it does not.
+    Request,
+    /// Nobody's: the upstream has no more room for now.
+    Limited,
+    /// The time limit ran out.
+    TimedOut,
+    /// The model's: it answered well, but not with what was asked for.
+    Answer,
+    /// The upstream's: it cannot be reached, knows neither key nor model, or breaks down.
+    Upstream,
+    /// Our own: nothing was asked.
+    Ours,
+}
+
+impl LlmErrorKind {
+    /// Whose failure it is.
+    #[must_use]
+    pub fn class(self) -> FailureClass {
+        match self {
+            Self::ContextLength | Self::UnsupportedInput | Self::Rejected { .. } => {
+                FailureClass::Request
+            }
+            Self::RateLimited { .. } | Self::Quota | Self::Capacity => FailureClass::Limited,
+            Self::Timeout => FailureClass::TimedOut,
+            Self::Empty | Self::ToolCallMissing | Self::ContentFilter => FailureClass::Answer,
+            Self::Connect
+            | Self::Transport
+            | Self::Unauthorized
+            | Self::NotFound
+            | Self::Redirected
+            | Self::Upstream { .. }
+            | Self::InBand
+            | Self::Garbled
+            | Self::Truncated => FailureClass::Upstream,
+            Self::CircuitOpen | Self::Setup => FailureClass::Ours,
+        }
+    }
+}
+
 impl fmt::Display for LlmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "model '{}': {}", self.model, self.message)

@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Call, CallStream, Limit, Llm, LlmError, Purpose};
+use super::{Call, CallStream, Limit, Llm, LlmError};
 use crate::{
     config::{Config, Endpoint, Model},
-    types::{ApiKey, Image, Message, OutputFormat, Part, Protocol, Role, Sampling, ToolDefinition},
+    types::{ApiKey, Image, Message, Part, Prompt, Protocol, Role, Sampling, ToolDefinition},
 };
 
 /// Plays a model without a socket.
@@ -47,30 +47,14 @@ pub(super) fn model(protocol: Protocol, api_base: &str) -> Model {
 
 /// A streamed call of one user message.
 pub(super) fn call(text: &str) -> Call {
-    Call {
-        messages: vec![Message::text(Role::User, text)].into(),
-        appendix: None,
-        context_tokens: None,
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-        format: OutputFormat::Text,
-        effort: None,
-        tools: Arc::from([]),
-        tool_choice: None,
-        parallel_tool_calls: None,
-        extra: None,
-        raw: false,
-        stream: true,
-        folded: false,
-        limit: Limit::Total(Duration::from_secs(20)),
-        permits: None,
-        avoid: None,
-        hops: 0,
-        affinity: None,
-        purpose: Purpose::default(),
-        turns_of: None,
-    }
+    let messages = vec![Message::text(Role::User, text)];
+    let limit = Limit::Total(Duration::from_secs(20));
+    Call { folded: false, ..Call::new(messages.into(), Prompt::default(), limit) }
+}
+
+/// The same, of which this is wanted.
+pub(super) fn call_of(text: &str, prompt: Prompt) -> Call {
+    Call { prompt, ..call(text) }
 }
 
 pub(super) fn call_with_image() -> Call {
@@ -88,7 +72,13 @@ pub(super) fn call_with_tools() -> Call {
         strict: None,
         unknown: serde_json::Map::new(),
     };
-    Call { tools: Arc::from([tool]), ..call("use f") }
+    call_of("use f", Prompt { tools: Arc::from([tool]), ..Prompt::default() })
+}
+
+/// The same, of which this is wanted besides the tools.
+pub(super) fn tool_call_of(prompt: Prompt) -> Call {
+    let call = call_with_tools();
+    Call { prompt: Prompt { tools: call.prompt.tools, ..prompt }, ..call }
 }
 
 /// Any JSON whose keys and words the protocols know, so that decoders get past the first look.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::{testing::*, *};
 use crate::{
     config::{self, Config, LogFormat, Retry, TimeLimits},
-    types::Protocol,
+    types::{OutputFormat, Prompt, Protocol, ToolDefinition},
 };
 use upstream::{Reply, Upstream};
 

@@ -6,7 +6,7 @@ use super::{
     frames::{Channel, Encoder, EventEncoder},
     ollama, openai, responses,
 };
-use crate::workflow::Event;
+use crate::{llm::Delta, workflow::Event};
 
 /// A form that streamed answers have.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ fn of(encoder: impl Encoder, dialect: Dialect, pieces: usize, text: &str) -> usi
     let mut encoder = EventEncoder::new(encoder, dialect, channel, false);
     let mut bytes = 0;
     for _ in 0..pieces {
-        let _delta = encoder.take(Some((0, Event::Token(text.to_owned()))));
+        let _delta = encoder.take(Some((0, Event::Delta(Delta::Text(text.to_owned())))));
         while let Some(write) = encoder.frames.next_write() {
             bytes += write.len();
         }

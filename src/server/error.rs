@@ -14,7 +14,7 @@ use axum::{
 
 use super::dialect::Dialect;
 use crate::{
-    llm::{LlmError, LlmErrorKind},
+    llm::{FailureClass, LlmError, LlmErrorKind},
     types::WorkflowId,
     workflow::{Failed, WorkflowError, WorkflowExecutionDetails, in_words},
 };
@@ -319,35 +319,15 @@ fn run_kind(error: &WorkflowError, direct: bool) -> (StatusCode, &'static str) {
 /// caller's to mend only when the caller's own conversation went to one model as it was, and its
 /// 429 only then the whole reason: in a workflow others were asked, and paid for, before.
 fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
-    match error.kind {
-        LlmErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        LlmErrorKind::RateLimited { .. } if direct => {
+    match (error.kind.class(), error.kind) {
+        (FailureClass::TimedOut, _) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        (_, LlmErrorKind::RateLimited { .. }) if direct => {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
         }
-        LlmErrorKind::ContextLength => (StatusCode::BAD_REQUEST, TOO_LONG),
+        (_, LlmErrorKind::ContextLength) => (StatusCode::BAD_REQUEST, TOO_LONG),
         // As another Chorus says of a circle that leads through both.
-        LlmErrorKind::Upstream { status: 508 } => (StatusCode::LOOP_DETECTED, "loop_detected"),
-        LlmErrorKind::UnsupportedInput | LlmErrorKind::Rejected { .. } if direct => {
-            (StatusCode::BAD_REQUEST, "invalid_request")
-        }
-        LlmErrorKind::RateLimited { .. }
-        | LlmErrorKind::Capacity
-        | LlmErrorKind::Redirected
-        | LlmErrorKind::UnsupportedInput
-        | LlmErrorKind::Rejected { .. }
-        | LlmErrorKind::Connect
-        | LlmErrorKind::Transport
-        | LlmErrorKind::Unauthorized
-        | LlmErrorKind::NotFound
-        | LlmErrorKind::Quota
-        | LlmErrorKind::Upstream { .. }
-        | LlmErrorKind::InBand
-        | LlmErrorKind::Garbled
-        | LlmErrorKind::Truncated
-        | LlmErrorKind::Empty
-        | LlmErrorKind::ToolCallMissing
-        | LlmErrorKind::ContentFilter
-        | LlmErrorKind::CircuitOpen
-        | LlmErrorKind::Setup => (StatusCode::BAD_GATEWAY, "upstream_error"),
+        (_, LlmErrorKind::Upstream { status: 508 }) => (StatusCode::LOOP_DETECTED, "loop_detected"),
+        (FailureClass::Request, _) if direct => (StatusCode::BAD_REQUEST, "invalid_request"),
+        _ => (StatusCode::BAD_GATEWAY, "upstream_error"),
     }
 }

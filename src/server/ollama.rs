@@ -54,7 +54,7 @@ async fn answer(
         // `ollama run` and an "unload" button: nothing is asked, so nothing runs.
         return Ok(frames::json(encoder.loaded(parsed.unloads)?));
     }
-    if parsed.request.raw && matches!(route, Route::Workflow(_)) {
+    if parsed.request.prompt.raw && matches!(route, Route::Workflow(_)) {
         let message = "raw: only a single model takes a raw prompt; name one as the model";
         return Err(AppError::field("raw", message));
     }

@@ -52,10 +52,7 @@ impl Reporter {
             }
             Event::DraftBegun
             | Event::Waiting { .. }
-            | Event::Token(_)
-            | Event::Reasoning(_)
-            | Event::ToolCallDelta(_)
-            | Event::State(_)
+            | Event::Delta(_)
             | Event::Finished(_)
             | Event::Failed(_) => {}
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::AppState;
 use crate::{
     config::{Client, Config, LogFormat, Model, Plan, Policy, Retry, Server, TimeLimits, Workflow},
-    llm::{LlmError, LlmErrorKind, ToolCallDelta},
+    llm::{Delta, LlmError, LlmErrorKind, ToolCallDelta},
     types::{FinishReason, RequestId, Usage, WorkflowId},
     workflow::{
         Engine, Event, Failed, Finished, RunStatus, Spent, StageKind, StageReport, StageStatus,
@@ -131,11 +131,11 @@ pub(super) fn upstream(kind: LlmErrorKind) -> WorkflowError {
 }
 
 pub(super) fn token(text: &str) -> Event {
-    Event::Token(text.to_owned())
+    Event::Delta(Delta::Text(text.to_owned()))
 }
 
 pub(super) fn reasoning(text: &str) -> Event {
-    Event::Reasoning(text.to_owned())
+    Event::Delta(Delta::Reasoning(text.to_owned()))
 }
 
 pub(super) fn end(finished: Finished) -> Event {
@@ -156,12 +156,12 @@ pub(super) fn worker(name: &str, status: StageStatus) -> Event {
 
 /// A piece of a tool call; the first of an index has an id and a name.
 pub(super) fn call(index: u32, opens: Option<(&str, &str)>, arguments: &str) -> Event {
-    Event::ToolCallDelta(ToolCallDelta {
+    Event::Delta(Delta::ToolCall(ToolCallDelta {
         index,
         id: opens.map(|(id, _)| id.to_owned()),
         name: opens.map(|(_, name)| name.to_owned()),
         arguments: arguments.to_owned(),
-    })
+    }))
 }
 
 pub(super) fn events(list: Vec<Event>) -> BoxStream<'static, Event> {

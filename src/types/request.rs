@@ -46,21 +46,18 @@ impl Protocol {
     }
 }
 
-/// One request for an answer, from any endpoint. `None` means the client did not say. `Debug` shows
-/// shapes and lengths, never text.
-#[derive(Clone)]
-pub struct Request {
-    /// The model name as the client sent it; empty when it sent none.
-    pub model: String,
-    /// The conversation, shared by every call made for it.
-    pub messages: Arc<[Message]>,
+/// What is wanted of a model besides its turn in a conversation: the same for a request that comes in
+/// and for a call that goes out. `None` leaves it to whoever answers. `Debug` shows shapes and lengths,
+/// never text.
+#[derive(Clone, Default)]
+pub struct Prompt {
     /// Temperature and its relatives.
     pub sampling: Sampling,
     /// Sequences that end the answer.
     pub stop: Vec<String>,
     /// Upper bound of the answer, in tokens.
     pub max_tokens: Option<u32>,
-    /// The form the answer must have.
+    /// The form the answer must have; a call steps it down to what its model understands.
     pub format: OutputFormat,
     /// How much the answering model should reason.
     pub effort: Option<Effort>,
@@ -70,10 +67,34 @@ pub struct Request {
     pub tool_choice: Option<ToolChoice>,
     /// OpenAI's `parallel_tool_calls`.
     pub parallel_tool_calls: Option<bool>,
-    /// The prompt goes verbatim to the plain completion endpoint (Ollama's `raw`, direct calls only).
+    /// The one user message goes verbatim to the plain completion endpoint (Ollama's `raw`, direct
+    /// calls only).
     pub raw: bool,
     /// Fields Chorus does not know, for a direct call to an upstream of the same protocol.
     pub extra: Option<Extra>,
+}
+
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prompt")
+            .field("sampling", &self.sampling)
+            .field("format", &self.format)
+            .field("tools", &self.tools)
+            .field("extra", &self.extra)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request for an answer, from any endpoint. `None` means the client did not say. `Debug` shows
+/// shapes and lengths, never text.
+#[derive(Clone)]
+pub struct Request {
+    /// The model name as the client sent it; empty when it sent none.
+    pub model: String,
+    /// The conversation, shared by every call made for it.
+    pub messages: Arc<[Message]>,
+    /// What is asked for besides.
+    pub prompt: Prompt,
     /// Whether the answer is read as it is written, and not as a whole only.
     pub stream: bool,
     /// Who asks: the name of the `[[client]]` whose key came with it.
@@ -89,10 +110,7 @@ impl fmt::Debug for Request {
         f.debug_struct("Request")
             .field("model", &self.model)
             .field("messages", &self.messages)
-            .field("sampling", &self.sampling)
-            .field("format", &self.format)
-            .field("tools", &self.tools)
-            .field("extra", &self.extra)
+            .field("prompt", &self.prompt)
             .finish_non_exhaustive()
     }
 }
@@ -103,16 +121,7 @@ impl Request {
         Self {
             model: model.into(),
             messages: messages.into(),
-            sampling: Sampling::default(),
-            stop: Vec::new(),
-            max_tokens: None,
-            format: OutputFormat::Text,
-            effort: None,
-            tools: Arc::from([]),
-            tool_choice: None,
-            parallel_tool_calls: None,
-            raw: false,
-            extra: None,
+            prompt: Prompt::default(),
             stream: true,
             caller: None,
             hops: 0,
@@ -123,7 +132,7 @@ impl Request {
     /// The context in tokens that is asked for: Ollama's `options.num_ctx`, on whatever endpoint.
     #[must_use]
     pub fn context_wanted(&self) -> Option<u32> {
-        self.num_ctx.or_else(|| Self::context_in(&self.extra.as_ref()?.fields))
+        self.num_ctx.or_else(|| Self::context_in(&self.prompt.extra.as_ref()?.fields))
     }
 
     /// The same in the fields of a request: `options.num_ctx`, or `num_ctx` alone.
@@ -344,13 +353,13 @@ mod tests {
     #[test]
     fn debug_shows_no_text() {
         let mut request = Request::new("m", vec![Message::text(Role::User, "SECRET")]);
-        request.format = OutputFormat::Schema {
+        request.prompt.format = OutputFormat::Schema {
             name: "n".to_owned(),
             schema: Arc::new(json!({ "description": "SECRET" }).into()),
             strict: None,
             description: Some("SECRET".to_owned()),
         };
-        request.tools = Arc::from([ToolDefinition {
+        request.prompt.tools = Arc::from([ToolDefinition {
             name: "tool".to_owned(),
             description: Some("SECRET".to_owned()),
             parameters: Some(json!("SECRET")),
@@ -358,8 +367,8 @@ mod tests {
             unknown: Map::new(),
         }]);
         let fields = [("user".to_owned(), json!("SECRET"))].into_iter().collect();
-        request.extra = Some(Extra::new(Protocol::OpenAi, fields));
-        request.stop = vec!["SECRET".to_owned()];
+        request.prompt.extra = Some(Extra::new(Protocol::OpenAi, fields));
+        request.prompt.stop = vec!["SECRET".to_owned()];
         let shown = format!("{request:?}");
         assert!(!shown.contains("SECRET") && shown.contains("user"), "{shown}");
     }

@@ -115,7 +115,10 @@ impl RunContext {
     /// system message a list of what there is. Shared by all such workers.
     pub(super) fn without_tools(&self) -> &Conversation {
         self.toolless.get_or_init(|| {
-            with_system(&self.conversation.flattened(), listed(&self.request.tools).as_deref())
+            with_system(
+                &self.conversation.flattened(),
+                listed(&self.request.prompt.tools).as_deref(),
+            )
         })
     }
 

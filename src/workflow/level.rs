@@ -6,6 +6,7 @@ pub(super) mod cancel;
 pub(super) mod deadline;
 mod decide;
 mod outcome;
+mod phase;
 pub(super) mod position;
 mod quorum;
 mod stages;
@@ -22,7 +23,7 @@ use super::{
     context::RunContext,
     step::{Analysis, Known, Step, Steps, ready},
 };
-use crate::config::Plan;
+use crate::{config::Plan, llm::Delta};
 use deadline::Window;
 use decide::Decision;
 use position::Position;
@@ -157,7 +158,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                         }
                         None => {
                             for piece in state.best_in_pieces() {
-                                yield Step::Event(Event::Token(piece));
+                                yield Step::Event(Event::Delta(Delta::Text(piece)));
                             }
                             yield Step::Done(Box::new(state.best_goes_up()));
                         }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{Plan, UsageScope, Workflow},
-    llm::{LlmError, LlmErrorKind, Model},
+    llm::{Delta, LlmError, LlmErrorKind, Model},
     types::{FinishReason, OnlyThere, Request, RequestId, WorkflowId},
 };
 
@@ -97,7 +97,7 @@ impl Engine {
             Route::Task(_, task) => (None, Some(*task)),
         };
         let watch = RunWatch::new(workflow_id, name.clone(), task);
-        let verbatim = request.raw;
+        let verbatim = request.prompt.raw;
         let way = self.way(route, &request);
         // A route that its name does not lead to stands in for it.
         let unknown = self.config.named(&request.model).is_none().then(|| Warning {
@@ -120,13 +120,13 @@ impl Engine {
             Route::Direct(model) | Route::Task(model, _) => {
                 Way::Direct(model, Vec::new(), Instead::default())
             }
-            Route::Workflow(_) if request.raw => Way::Refused(WorkflowError::Invalid {
+            Route::Workflow(_) if request.prompt.raw => Way::Refused(WorkflowError::Invalid {
                 message: "raw prompts need a model of their own: name a configured model"
                     .to_owned(),
                 param: Some("raw".into()),
             }),
             Route::Workflow(Workflow { plan, .. })
-                if plan.synthesizer.is_none() && !request.tools.is_empty() =>
+                if plan.synthesizer.is_none() && !request.prompt.tools.is_empty() =>
             {
                 let callers = plan.tool_callers();
                 let mut models = callers.iter().filter_map(|(name, _)| self.llm.model(name));
@@ -146,7 +146,7 @@ impl Engine {
 
 /// What of a request only an upstream of the client's own protocol can take, when it goes to none.
 fn elsewhere(route: &Route, request: &Request) -> Option<WorkflowError> {
-    let extra = request.extra.as_ref()?;
+    let extra = request.prompt.extra.as_ref()?;
     let OnlyThere { param, message } = extra.only_there.as_ref()?;
     match route {
         Route::Direct(model) | Route::Task(model, _)
@@ -181,7 +181,7 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
     let mut spoke = false;
     let event = move |step| match step {
         Step::Event(event) => {
-            if !spoke && matches!(event, Event::Token(_) | Event::ToolCallDelta(_)) {
+            if !spoke && matches!(event, Event::Delta(Delta::Text(_) | Delta::ToolCall(_))) {
                 spoke = true;
                 ending.run.watch.first_token(ending.run.elapsed_ms());
             }
@@ -303,24 +303,7 @@ fn model_error(error: &LlmError, direct: bool) -> WorkflowError {
         LlmErrorKind::Rejected { .. } if direct => {
             WorkflowError::Invalid { message: error.to_string(), param: None }
         }
-        LlmErrorKind::Connect
-        | LlmErrorKind::Transport
-        | LlmErrorKind::Unauthorized
-        | LlmErrorKind::NotFound
-        | LlmErrorKind::Quota
-        | LlmErrorKind::RateLimited { .. }
-        | LlmErrorKind::Capacity
-        | LlmErrorKind::Redirected
-        | LlmErrorKind::Rejected { .. }
-        | LlmErrorKind::Upstream { .. }
-        | LlmErrorKind::InBand
-        | LlmErrorKind::Garbled
-        | LlmErrorKind::Truncated
-        | LlmErrorKind::Empty
-        | LlmErrorKind::ToolCallMissing
-        | LlmErrorKind::ContentFilter
-        | LlmErrorKind::CircuitOpen
-        | LlmErrorKind::Setup => WorkflowError::Upstream(error.clone()),
+        _ => WorkflowError::Upstream(error.clone()),
     }
 }
 

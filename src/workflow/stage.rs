@@ -11,6 +11,7 @@ pub(super) mod drafts;
 mod excerpt;
 pub(super) mod fallback;
 mod hedge;
+mod in_order;
 mod lenient;
 pub(super) mod model_call;
 mod output;

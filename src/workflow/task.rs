@@ -48,7 +48,7 @@ impl Task {
 
     /// The task that a request is; `None`: somebody's question.
     pub(super) fn of(request: &Request) -> Option<Self> {
-        if request.raw || request.messages.iter().any(Message::has_image) {
+        if request.prompt.raw || request.messages.iter().any(Message::has_image) {
             return None;
         }
         FORMS.iter().find(|form| form.shape.fits(request, form.words)).map(|form| form.task)
@@ -188,19 +188,19 @@ impl Shape {
                 let mut users = request.messages.iter().filter(|one| one.role == Role::User);
                 let first = users.next().and_then(first_text);
                 let begins = first.is_some_and(|text| first_line(text).starts_with(beginning));
-                request.tools.is_empty() && begins && system(request).is_some_and(|it| asks(&it))
+                has_no_tools(request) && begins && system(request).is_some_and(|it| asks(&it))
             }
             Self::Agent => system(request).is_some_and(|sentence| asks(&sentence)),
             Self::Instructed => {
                 let is_one = !request.messages.iter().any(|one| one.role == Role::Assistant);
-                is_one && request.tools.is_empty() && system(request).is_some_and(|it| asks(&it))
+                is_one && has_no_tools(request) && system(request).is_some_and(|it| asks(&it))
             }
             Self::Closing => {
                 let behind = request.messages.iter().any(|one| one.role == Role::Assistant);
                 let last = request.messages.last().filter(|last| last.role == Role::User);
                 let sentence = last.and_then(first_text).map(first_line).unwrap_or_default();
                 let begins = words.iter().any(|word| sentence.starts_with(word));
-                behind && request.tools.is_empty() && begins
+                behind && has_no_tools(request) && begins
             }
             Self::Around(beginning) => only(request).is_some_and(|text| {
                 first_line(text).starts_with(beginning) && asks(&text.to_lowercase())
@@ -214,14 +214,15 @@ fn alone(request: &Request) -> Option<&str> {
     only(request).filter(|_| !request.stream)
 }
 
+fn has_no_tools(request: &Request) -> bool {
+    request.prompt.tools.is_empty()
+}
+
 /// The same, whole or streamed.
 fn only(request: &Request) -> Option<&str> {
-    if !request.tools.is_empty() {
-        return None;
-    }
     let mut said = request.messages.iter().filter(|message| message.role != Role::System);
     let only = said.next().filter(|message| message.role == Role::User)?;
-    if said.next().is_some() {
+    if said.next().is_some() || !has_no_tools(request) {
         return None;
     }
     first_text(only)
@@ -266,7 +267,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::types::ToolDefinition;
+    use crate::types::{Prompt, ToolDefinition};
 
     const CHAT: &str = "### Chat History:\n<chat_history>\nUSER: hi\n</chat_history>";
 
@@ -316,11 +317,11 @@ mod tests {
         assert_eq!(Task::of(&with_system), Some(want), "{text}");
         // Somebody reads along, offers tools, or has said something before.
         assert_eq!(Task::of(&Request { stream: true, ..request.clone() }), None);
-        let tools: std::sync::Arc<[_]> = [tool()].into();
-        assert_eq!(Task::of(&Request { tools, ..request.clone() }), None);
+        let asked = |prompt| Task::of(&Request { prompt, ..request.clone() });
+        assert_eq!(asked(Prompt { tools: [tool()].into(), ..request.prompt.clone() }), None);
         let later = whole(&[(Role::User, "hi"), (Role::Assistant, "yes"), (Role::User, text)]);
         assert_eq!(Task::of(&later), None);
-        assert_eq!(Task::of(&Request { raw: true, ..request.clone() }), None);
+        assert_eq!(asked(Prompt { raw: true, ..request.prompt.clone() }), None);
     }
 
     #[test]
@@ -387,8 +388,8 @@ mod tests {
         let history = [(Role::User, "hi"), (Role::Assistant, "yes"), (Role::User, "scan it")];
         let notes = [&[(Role::System, system)][..], &history].concat();
         for stream in [true, false] {
-            let tools: std::sync::Arc<[_]> = [tool()].into();
-            let request = Request { stream, tools, ..whole(&notes) };
+            let prompt = Prompt { tools: [tool()].into(), ..Prompt::default() };
+            let request = Request { stream, prompt, ..whole(&notes) };
             assert_eq!(Task::of(&request), Some(Task::Memory));
         }
         let quoted = format!("Be kind.\n{system}");

@@ -36,7 +36,7 @@ use crate::{
         Attempt, Call, CallEvent, CallStream, Completion, Delta, Llm, LlmError, LlmErrorKind,
         testing::Script,
     },
-    types::{Message, OutputFormat, Request, RequestId, Role, ToolDefinition},
+    types::{Message, OutputFormat, Prompt, Request, RequestId, Role, ToolDefinition},
 };
 
 /// Scripted models by name, and what they were asked.
@@ -217,7 +217,7 @@ async fn run(engine: &Arc<Engine>, request: Request) -> Outcome {
     let (mut text, mut first_token, mut ending) = (String::new(), None, None);
     while let Some(event) = run.events.next().await {
         match event {
-            Event::Token(piece) => {
+            Event::Delta(Delta::Text(piece)) => {
                 first_token.get_or_insert(started.elapsed());
                 text.push_str(&piece);
             }

@@ -6,7 +6,7 @@ use super::{
     local::{Kind, Server, short},
     providers::Known,
 };
-use crate::llm::endpoint::probe::about::Capacity;
+use crate::{config::DEFAULT_WORKFLOW, llm::endpoint::probe::about::Capacity, types::ModelName};
 
 /// Models of one server that are written down; whoever has more rarely wants them all.
 const MOST_PER_SERVER: usize = 24;
@@ -118,7 +118,9 @@ fn named_apart(models: Vec<Model>) -> Vec<Model> {
     for mut model in models {
         let plain = match model.name.trim() {
             "" => continue,
-            reserved @ ("chorus" | "chorus:latest") => format!("{reserved}-upstream"),
+            name if ModelName::of(name) == ModelName::of(DEFAULT_WORKFLOW) => {
+                format!("{name}-upstream")
+            }
             name => name.to_owned(),
         };
         let free = |name: &String| apart.iter().all(|other| other.name != *name);

@@ -120,7 +120,7 @@ impl<'a> Try<'a> {
         let Some(status) = failure.status() else { return };
         if failure.blame != Blame::Unclear
             || failure.repair.is_some()
-            || self.call.raw
+            || self.call.prompt.raw
             || !self.endpoint().may_confirm()
         {
             return;
@@ -196,7 +196,7 @@ impl<'a> Try<'a> {
             Some(_) if timed_out && !self.lease.is_probe() && !clock.had_most(self.begun) => None,
             // The path of plain completions may be all that is missing.
             Some(Report::Unusable { .. })
-                if self.call.raw && failure.kind == LlmErrorKind::NotFound =>
+                if self.call.prompt.raw && failure.kind == LlmErrorKind::NotFound =>
             {
                 Some(Report::Answered)
             }
@@ -265,7 +265,7 @@ impl<'a> Try<'a> {
         let messages = self.call.messages.iter();
         let parts = messages.clone().flat_map(|message| &message.parts).map(of_part);
         let calls = messages.flat_map(|message| &message.tool_calls);
-        let tools = self.call.tools.iter().filter_map(|tool| tool.description.as_deref());
+        let tools = self.call.prompt.tools.iter().filter_map(|tool| tool.description.as_deref());
         let parts = parts.chain(self.call.appendix.as_deref());
         parts.chain(calls.map(|call| call.arguments.as_str())).chain(tools).collect()
     }

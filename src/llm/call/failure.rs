@@ -11,7 +11,7 @@ use super::retry::{Advice, advice, in_words, limit_reset, retry_after, says_to_r
 use crate::{
     config,
     llm::{
-        LlmError, LlmErrorKind,
+        FailureClass, LlmError, LlmErrorKind,
         endpoint::{Endpoint, breaker::Report, gateway::Gateway},
         protocol::{blame::Blame, repair::Repair, upstream_error::Refusal},
         redact,
@@ -66,59 +66,37 @@ impl Failure {
             Advice::After(asked) => Some(asked),
             Advice::Never | Advice::Backoff | Advice::Once => None,
         };
-        Some(match self.kind {
-            LlmErrorKind::Connect
-            | LlmErrorKind::Transport
-            | LlmErrorKind::Timeout
-            | LlmErrorKind::Garbled
-            | LlmErrorKind::Truncated
-            | LlmErrorKind::Redirected
-            | LlmErrorKind::Upstream { status: 499.. } => Report::Failed { code, rest },
-            LlmErrorKind::InBand if self.advice != Advice::Never => Report::Failed { code, rest },
-            LlmErrorKind::RateLimited { retry_after } => {
+        Some(match (self.kind.class(), self.kind) {
+            (FailureClass::Ours, _) => return None,
+            (_, LlmErrorKind::RateLimited { retry_after }) => {
                 Report::Limited { rest: retry_after.or(rest) }
             }
-            LlmErrorKind::Quota => Report::Exhausted,
-            LlmErrorKind::InBand
-            | LlmErrorKind::Upstream { .. }
-            | LlmErrorKind::Unauthorized
-            | LlmErrorKind::NotFound
-            | LlmErrorKind::ContextLength
-            | LlmErrorKind::Capacity
-            | LlmErrorKind::UnsupportedInput
-            | LlmErrorKind::Rejected { .. }
-            | LlmErrorKind::Empty
-            | LlmErrorKind::ToolCallMissing
-            | LlmErrorKind::ContentFilter => Report::Answered,
-            LlmErrorKind::CircuitOpen | LlmErrorKind::Setup => return None,
+            (_, LlmErrorKind::Quota) => Report::Exhausted,
+            // The endpoint is well, and says what it has to say.
+            (
+                _,
+                LlmErrorKind::Unauthorized
+                | LlmErrorKind::NotFound
+                | LlmErrorKind::Upstream { status: ..499 },
+            ) => Report::Answered,
+            (_, LlmErrorKind::InBand) if self.advice == Advice::Never => Report::Answered,
+            (FailureClass::Upstream | FailureClass::TimedOut, _) => Report::Failed { code, rest },
+            (FailureClass::Request | FailureClass::Limited | FailureClass::Answer, _) => {
+                Report::Answered
+            }
         })
     }
 
     /// Whether another endpoint might answer: the fault is this endpoint's, not the request's.
     /// What one cannot take another may; which of them refused it before is known elsewhere.
     pub(super) fn may_differ_elsewhere(&self) -> bool {
-        match self.kind {
-            LlmErrorKind::Connect
-            | LlmErrorKind::Transport
-            | LlmErrorKind::Timeout
-            | LlmErrorKind::Garbled
-            | LlmErrorKind::Truncated
-            | LlmErrorKind::Upstream { .. }
-            | LlmErrorKind::Unauthorized
-            | LlmErrorKind::NotFound
-            | LlmErrorKind::Quota
-            | LlmErrorKind::RateLimited { .. }
-            | LlmErrorKind::Capacity
-            | LlmErrorKind::Redirected
-            | LlmErrorKind::UnsupportedInput => true,
-            LlmErrorKind::InBand => self.advice != Advice::Never,
-            LlmErrorKind::ContextLength
-            | LlmErrorKind::Rejected { .. }
-            | LlmErrorKind::Empty
-            | LlmErrorKind::ToolCallMissing
-            | LlmErrorKind::ContentFilter
-            | LlmErrorKind::CircuitOpen
-            | LlmErrorKind::Setup => false,
+        match self.kind.class() {
+            FailureClass::Upstream if self.kind == LlmErrorKind::InBand => {
+                self.advice != Advice::Never
+            }
+            FailureClass::Upstream | FailureClass::TimedOut | FailureClass::Limited => true,
+            FailureClass::Request => self.kind == LlmErrorKind::UnsupportedInput,
+            FailureClass::Answer | FailureClass::Ours => false,
         }
     }
 

@@ -95,23 +95,25 @@ impl Answer {
 
     /// The answer to a call of this model.
     pub(in crate::llm) fn to(call: &Call, config: &config::Model, keep_excerpt: bool) -> Self {
-        let last = call.messages.last().filter(|last| last.role == Role::Assistant && !call.raw);
+        let last =
+            call.messages.last().filter(|last| last.role == Role::Assistant && !call.prompt.raw);
         let opening = last.map(|message| message.joined_text());
         let is_demand = |choice: &ToolChoice| {
-            matches!(choice, ToolChoice::Required | ToolChoice::Named(_)) && !call.tools.is_empty()
+            matches!(choice, ToolChoice::Required | ToolChoice::Named(_))
+                && !call.prompt.tools.is_empty()
         };
         // What is put together anyway is split when it is whole, and where no thought was wanted the
         // template closes it, too.
         let is_open = config.thinking_forced_open
             && !call.folded
-            && !call.raw
-            && call.effort != Some(Effort::None);
-        let answer = Self::new(call.raw, keep_excerpt);
+            && !call.prompt.raw
+            && call.prompt.effort != Some(Effort::None);
+        let answer = Self::new(call.prompt.raw, keep_excerpt);
         Self {
             think: if is_open { ThinkSplitter::opened() } else { answer.think },
-            gate: Gate::new(opening.as_deref(), &call.stop),
+            gate: Gate::new(opening.as_deref(), &call.prompt.stop),
             calls: ToolCalls::among(&call.messages),
-            demand: call.tool_choice.clone().filter(is_demand),
+            demand: call.prompt.tool_choice.clone().filter(is_demand),
             folded: call.folded,
             ..answer
         }

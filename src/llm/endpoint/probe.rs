@@ -19,7 +19,7 @@ use url::Url;
 use super::{Endpoint, gateway::Gateway};
 use crate::{
     llm::{
-        Call, Limit, Llm, LlmErrorKind, Purpose,
+        Call, Limit, Llm, LlmErrorKind,
         call::{
             exchange::{error_body, of_send},
             failure::Failure,
@@ -27,7 +27,7 @@ use crate::{
         protocol::upstream_error::Refusal,
         redact,
     },
-    types::{Message, OutputFormat, Role, Sampling},
+    types::{Message, Prompt, Role},
 };
 use about::Capacity;
 use fetch::{LIST_LIMIT, get, json, no_list};
@@ -177,30 +177,9 @@ fn a_chorus() -> Failure {
 /// answer's headers.
 async fn call(endpoint: &Endpoint, gateway: &mut Option<&'static str>) -> Result<(), Failure> {
     let messages: Arc<[Message]> = [Message::text(Role::User, "Hi")].into();
-    let call = Call {
-        messages: messages.into(),
-        appendix: None,
-        context_tokens: None,
-        sampling: Sampling::default(),
-        max_tokens: Some(1),
-        stop: Vec::new(),
-        format: OutputFormat::Text,
-        effort: None,
-        tools: Arc::from([]),
-        tool_choice: None,
-        parallel_tool_calls: None,
-        extra: None,
-        raw: false,
-        stream: false,
-        folded: true,
-        limit: Limit::Total(Duration::MAX),
-        permits: None,
-        avoid: None,
-        hops: 0,
-        affinity: None,
-        turns_of: None,
-        purpose: Purpose::default(),
-    };
+    let prompt = Prompt { max_tokens: Some(1), ..Prompt::default() };
+    let call =
+        Call { stream: false, ..Call::new(messages.into(), prompt, Limit::Total(Duration::MAX)) };
     let Some(prepared) = endpoint.prepare(&call, std::iter::empty()) else { return Ok(()) };
     let body = serde_json::to_vec(&prepared.body).unwrap_or_default();
     let request = endpoint.client.post(Url::clone(&prepared.url));

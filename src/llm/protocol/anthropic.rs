@@ -182,7 +182,7 @@ fn body(ask: &Ask<'_>) -> Body {
         None => {}
     }
     if let (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) =
-        (ask.enforced_format(), &ask.call.format)
+        (ask.enforced_format(), &ask.call.prompt.format)
         && let Some(schema) = schema::closed(schema)
     {
         let format = object([("type", "json_schema".into()), ("schema", schema)]);
@@ -207,10 +207,10 @@ enum Thinking {
 /// thoughts since the person spoke, which may be lost; a call that is demanded leaves no room for
 /// any.
 fn thinking(ask: &Ask<'_>) -> Option<Thinking> {
-    let effort = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))?;
+    let effort = ask.call.prompt.effort.filter(|_| ask.may_send(Parameter::Effort))?;
     let demanded =
-        matches!(ask.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
-            && !ask.call.tools.is_empty();
+        matches!(ask.call.prompt.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+            && !ask.call.prompt.tools.is_empty();
     if demanded || lacks_blocks(ask) {
         return None;
     }
@@ -224,7 +224,7 @@ fn thinking(ask: &Ask<'_>) -> Option<Thinking> {
     if ask.may_send(Parameter::EffortName) {
         return Some(Thinking::Adaptive(name));
     }
-    let room = ask.call.max_tokens.map_or(budget, |most| most.saturating_sub(1));
+    let room = ask.call.prompt.max_tokens.map_or(budget, |most| most.saturating_sub(1));
     (room >= LEAST_BUDGET).then(|| Thinking::Budget(budget.min(room)))
 }
 
@@ -250,11 +250,11 @@ fn max_tokens(ask: &Ask<'_>, thinking: Option<&Thinking>) -> u32 {
         Some(Thinking::Adaptive(_)) => 16_384,
         Some(Thinking::Budget(tokens)) => *tokens,
     };
-    ask.call.max_tokens.unwrap_or(MAX_TOKENS.saturating_add(thoughts)).max(1)
+    ask.call.prompt.max_tokens.unwrap_or(MAX_TOKENS.saturating_add(thoughts)).max(1)
 }
 
 fn sampling(ask: &Ask<'_>, thinks: bool, body: &mut Map<String, Value>) {
-    let sampling = &ask.call.sampling;
+    let sampling = &ask.call.prompt.sampling;
     let top_p = sampling.top_p.filter(|value| !thinks || *value >= LEAST_THINKING_TOP_P);
     let top_k = sampling.top_k.filter(|_| !thinks);
     let fields = [
@@ -275,9 +275,9 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
         return;
     }
     body.insert("tools".into(), tools.into_iter().map(tool).collect());
-    let single =
-        ask.call.parallel_tool_calls == Some(false) && ask.may_send(Parameter::ParallelToolCalls);
-    let mut choice = match &ask.call.tool_choice {
+    let single = ask.call.prompt.parallel_tool_calls == Some(false)
+        && ask.may_send(Parameter::ParallelToolCalls);
+    let mut choice = match &ask.call.prompt.tool_choice {
         None if !single => return,
         Some(ToolChoice::None) => json!({"type": "none"}),
         None | Some(ToolChoice::Auto) => json!({"type": "auto"}),
@@ -286,7 +286,7 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
     };
     if let Some(fields) = choice.as_object_mut()
         && single
-        && ask.call.tool_choice != Some(ToolChoice::None)
+        && ask.call.prompt.tool_choice != Some(ToolChoice::None)
     {
         fields.insert("disable_parallel_tool_use".into(), true.into());
     }

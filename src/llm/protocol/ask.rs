@@ -33,7 +33,7 @@ pub(in crate::llm) struct Ask<'a> {
 impl Ask<'_> {
     /// Whether the plain completion endpoint is asked, not the chat endpoint.
     pub(in crate::llm) fn is_plain(&self) -> bool {
-        self.call.raw || self.config.mode == Mode::Completion
+        self.call.prompt.raw || self.config.mode == Mode::Completion
     }
 
     /// Whether a stream is asked for.
@@ -89,7 +89,7 @@ impl Ask<'_> {
     /// Whether not a word would be sent.
     fn says_nothing(&self) -> bool {
         self.call.appendix.is_none()
-            && self.call.format == OutputFormat::Text
+            && self.call.prompt.format == OutputFormat::Text
             && self.call.messages.iter().all(prompt::is_blank)
     }
 
@@ -100,7 +100,7 @@ impl Ask<'_> {
 
     /// Whether tools may or must be called, where the model takes a word on it.
     pub(super) fn tool_choice(&self) -> Option<&ToolChoice> {
-        self.call.tool_choice.as_ref().filter(|_| self.may_send(Parameter::ToolChoice))
+        self.call.prompt.tool_choice.as_ref().filter(|_| self.may_send(Parameter::ToolChoice))
     }
 
     fn knows_tools(&self) -> bool {
@@ -115,7 +115,7 @@ impl Ask<'_> {
     /// The temperature to send, clamped to the model's range.
     pub(super) fn temperature(&self) -> Option<f32> {
         let may = self.config.send_temperature && self.may_send(Parameter::Temperature);
-        let wanted = self.call.sampling.temperature.filter(|_| may)?;
+        let wanted = self.call.prompt.sampling.temperature.filter(|_| may)?;
         Some(wanted.clamp(0.0, self.config.max_temperature))
     }
 
@@ -126,12 +126,12 @@ impl Ask<'_> {
             return Vec::new();
         }
         let silent = self.lacks(Feature::ToolChoice);
-        let shown = |tool: &&ToolDefinition| match &self.call.tool_choice {
+        let shown = |tool: &&ToolDefinition| match &self.call.prompt.tool_choice {
             Some(ToolChoice::None) if silent => false,
             Some(ToolChoice::Named(name)) if silent => tool.name == *name,
             _ => true,
         };
-        self.call.tools.iter().filter(shown).collect()
+        self.call.prompt.tools.iter().filter(shown).collect()
     }
 
     /// The form of output the protocol is asked to enforce.
@@ -139,7 +139,7 @@ impl Ask<'_> {
         if self.is_plain() && self.lacks(Feature::PlainFormat) {
             return StructuredOutput::None;
         }
-        let wanted = match self.call.format {
+        let wanted = match self.call.prompt.format {
             OutputFormat::Text => return StructuredOutput::None,
             OutputFormat::Json => StructuredOutput::Json,
             OutputFormat::Schema { .. } => StructuredOutput::Schema,
@@ -160,7 +160,7 @@ impl Ask<'_> {
     ) {
         let fields = || written(self.messages());
         let form = self.form();
-        let own = self.call.format != OutputFormat::Text
+        let own = self.call.prompt.format != OutputFormat::Text
             || self.call.appendix.is_some()
             || self.needs_call_instruction()
             || shape::is_refused(self.refused)
@@ -228,8 +228,8 @@ impl Ask<'_> {
         if !prompt::has_tool_turns(&self.call.messages) {
             return Form::Toolless;
         }
-        let hidden = !self.call.tools.is_empty() && self.tools().is_empty();
-        let unsaid = self.call.tools.is_empty() && self.lacks(Feature::OldToolTurns);
+        let hidden = !self.call.prompt.tools.is_empty() && self.tools().is_empty();
+        let unsaid = self.call.prompt.tools.is_empty() && self.lacks(Feature::OldToolTurns);
         if hidden || unsaid || self.is_plain() || !self.knows_tools() {
             Form::Flattened
         } else {
@@ -240,7 +240,10 @@ impl Ask<'_> {
     /// Whether a tool call is demanded of a protocol that has no word for it.
     fn needs_call_instruction(&self) -> bool {
         self.lacks(Feature::ToolChoice)
-            && matches!(self.call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+            && matches!(
+                self.call.prompt.tool_choice,
+                Some(ToolChoice::Required | ToolChoice::Named(_))
+            )
             && !self.tools().is_empty()
     }
 
@@ -272,7 +275,7 @@ impl Ask<'_> {
 
     /// The prompt of a plain completion.
     pub(super) fn prompt(&self) -> String {
-        if self.call.raw {
+        if self.call.prompt.raw {
             let texts: Vec<String> = self.call.messages.iter().map(Message::joined_text).collect();
             return texts.join("\n");
         }
@@ -285,9 +288,9 @@ impl Ask<'_> {
         if !self.may_send(Parameter::Stop) {
             return Vec::new();
         }
-        let mut stop: Vec<&str> = self.call.stop.iter().map(String::as_str).collect();
+        let mut stop: Vec<&str> = self.call.prompt.stop.iter().map(String::as_str).collect();
         let lone = self.call.messages.len() == 1;
-        if self.is_plain() && !self.call.raw && !lone && stop.len() < MOST_STOPS {
+        if self.is_plain() && !self.call.prompt.raw && !lone && stop.len() < MOST_STOPS {
             stop.push(prompt::NEXT_TURN);
         }
         stop
@@ -295,7 +298,7 @@ impl Ask<'_> {
 
     /// Unknown fields, when they are spelled in the model's protocol.
     pub(super) fn extra(&self) -> Option<&Extra> {
-        self.call.extra.as_ref().filter(|extra| extra.protocol == self.config.protocol)
+        self.call.prompt.extra.as_ref().filter(|extra| extra.protocol == self.config.protocol)
     }
 
     fn instruction(&self, messages: &[Message]) -> Option<String> {
@@ -303,12 +306,12 @@ impl Ask<'_> {
         // A schema is always shown: what only enforces it does not tell the model what it means.
         // A client that asks for JSON mode has to say JSON itself; then nothing is added.
         if enforced == StructuredOutput::Json
-            && self.call.format == OutputFormat::Json
+            && self.call.prompt.format == OutputFormat::Json
             && messages.iter().any(|m| m.joined_text().to_lowercase().contains("json"))
         {
             return None;
         }
-        prompt::instruction(&self.call.format)
+        prompt::instruction(&self.call.prompt.format)
     }
 }
 

@@ -194,7 +194,7 @@ fn body(ask: &Ask<'_>) -> Body {
 }
 
 fn generation_config(ask: &Ask<'_>) -> Map<String, Value> {
-    let sampling = &ask.call.sampling;
+    let sampling = &ask.call.prompt.sampling;
     let mut config = Map::new();
     let fields = [
         ("temperature", Parameter::Temperature, ask.temperature().map(number)),
@@ -209,7 +209,7 @@ fn generation_config(ask: &Ask<'_>) -> Map<String, Value> {
             config.insert(name.into(), value);
         }
     }
-    if let Some(limit) = ask.call.max_tokens {
+    if let Some(limit) = ask.call.prompt.max_tokens {
         config.insert("maxOutputTokens".into(), limit.into());
     }
     let stop = ask.stop().into_iter().filter(|stop| !stop.is_empty());
@@ -217,7 +217,7 @@ fn generation_config(ask: &Ask<'_>) -> Map<String, Value> {
     if !stop.is_empty() {
         config.insert("stopSequences".into(), stop.into());
     }
-    match (ask.enforced_format(), &ask.call.format) {
+    match (ask.enforced_format(), &ask.call.prompt.format) {
         (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) => {
             config.insert("responseMimeType".into(), "application/json".into());
             config.insert("responseJsonSchema".into(), Value::clone(schema));
@@ -241,7 +241,7 @@ fn seed(seed: i64) -> Value {
 /// Newer models want a level by its name, older ones a budget of tokens. Thoughts are shown unless
 /// none were wanted: some models cannot do without.
 fn thinking(ask: &Ask<'_>) -> Option<Value> {
-    let wanted = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))?;
+    let wanted = ask.call.prompt.effort.filter(|_| ask.may_send(Parameter::Effort))?;
     let effort = match wanted {
         Effort::None | Effort::Minimal if !ask.may_send(Parameter::LeastEffort) => Effort::Low,
         effort => effort,

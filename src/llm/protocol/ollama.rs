@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     config::{self, StructuredOutput},
-    types::{Effort, Image, Message, OutputFormat, Part, overlay},
+    types::{Effort, Image, Message, ModelName, OutputFormat, Part, overlay},
 };
 
 /// The protocol.
@@ -48,8 +48,7 @@ impl Wire for Ollama {
     }
 
     fn is_named(&self, listed: &str, wanted: &str) -> bool {
-        listed.strip_suffix(":latest").unwrap_or(listed)
-            == wanted.strip_suffix(":latest").unwrap_or(wanted)
+        ModelName::of(listed) == ModelName::of(wanted)
     }
 
     /// With the context that calls ask for: another one would have the model loaded anew.
@@ -137,17 +136,17 @@ fn body(ask: &Ask<'_>) -> Body {
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     if ask.is_plain() {
         body.insert("prompt".into(), ask.prompt().into());
-        if ask.call.raw {
+        if ask.call.prompt.raw {
             body.insert("raw".into(), true.into());
         }
     } else {
         ask.insert_conversation(&mut body, |messages| Ollama.conversation(ask, messages));
     }
     body.insert("stream".into(), ask.streams().into());
-    if let Some(effort) = ask.call.effort.filter(|_| ask.may_send(Parameter::Effort)) {
+    if let Some(effort) = ask.call.prompt.effort.filter(|_| ask.may_send(Parameter::Effort)) {
         body.insert("think".into(), think(effort));
     }
-    match (ask.enforced_format(), &ask.call.format) {
+    match (ask.enforced_format(), &ask.call.prompt.format) {
         (StructuredOutput::Schema, OutputFormat::Schema { schema, .. }) => {
             body.insert("format".into(), Value::clone(schema));
         }
@@ -170,11 +169,11 @@ fn body(ask: &Ask<'_>) -> Body {
 fn options(ask: &Ask<'_>) -> Map<String, Value> {
     let own = ask.extra().and_then(|extra| extra.fields.get("options")?.as_object());
     let mut options = own.cloned().unwrap_or_default();
-    let sampling = &ask.call.sampling;
+    let sampling = &ask.call.prompt.sampling;
     let context = ask.config.context_tokens.max(ask.call.context_tokens.unwrap_or(0));
     options.entry("num_ctx").or_insert_with(|| context.into());
     let stop = ask.stop();
-    let most = ask.call.max_tokens.map(|most| ("num_predict".to_owned(), most.into()));
+    let most = ask.call.prompt.max_tokens.map(|most| ("num_predict".to_owned(), most.into()));
     options.extend(most);
     let repeat_penalty = sampling.repeat_penalty.or(sampling.repetition_penalty);
     let fields = [

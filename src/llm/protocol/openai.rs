@@ -137,7 +137,7 @@ fn body(ask: &Ask<'_>) -> Body {
 }
 
 fn sampling(ask: &Ask<'_>, body: &mut Map<String, Value>) {
-    let sampling = &ask.call.sampling;
+    let sampling = &ask.call.prompt.sampling;
     let length_name = if ask.may_send(Parameter::MaxTokens) {
         Some("max_tokens")
     } else {
@@ -145,7 +145,7 @@ fn sampling(ask: &Ask<'_>, body: &mut Map<String, Value>) {
         let known = !ask.is_plain() && ask.may_send(Parameter::MaxCompletionTokens);
         known.then_some("max_completion_tokens")
     };
-    if let (Some(name), Some(limit)) = (length_name, ask.call.max_tokens) {
+    if let (Some(name), Some(limit)) = (length_name, ask.call.prompt.max_tokens) {
         body.insert(name.into(), limit.into());
     }
     let fields = [
@@ -168,7 +168,7 @@ fn sampling(ask: &Ask<'_>, body: &mut Map<String, Value>) {
 
 /// `On` is a reasoning model's default already.
 fn effort(ask: &Ask<'_>) -> Option<&'static str> {
-    match ask.call.effort.filter(|_| ask.may_send(Parameter::Effort))? {
+    match ask.call.prompt.effort.filter(|_| ask.may_send(Parameter::Effort))? {
         Effort::None | Effort::Minimal if !ask.may_send(Parameter::LeastEffort) => Some("low"),
         Effort::None => Some("none"),
         Effort::On => None,
@@ -181,7 +181,7 @@ fn effort(ask: &Ask<'_>) -> Option<&'static str> {
 }
 
 fn insert_format(ask: &Ask<'_>, body: &mut Body) {
-    match (ask.enforced_format(), &ask.call.format) {
+    match (ask.enforced_format(), &ask.call.prompt.format) {
         (StructuredOutput::Schema, OutputFormat::Schema { name, schema, strict, description }) => {
             let mut inner = Map::new();
             inner.insert("name".into(), name.clone().into());
@@ -222,7 +222,7 @@ fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
     });
     body.extend(choice.map(|choice| ("tool_choice".into(), choice)));
     let parallel =
-        ask.call.parallel_tool_calls.filter(|_| ask.may_send(Parameter::ParallelToolCalls));
+        ask.call.prompt.parallel_tool_calls.filter(|_| ask.may_send(Parameter::ParallelToolCalls));
     body.extend(parallel.map(|parallel| ("parallel_tool_calls".into(), parallel.into())));
 }
 

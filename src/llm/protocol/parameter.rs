@@ -68,7 +68,7 @@ pub(super) fn format_ceiling(configured: StructuredOutput, refused: &Refused) ->
 
 /// Whether the call may have tools called; with tool choice `none` they are only shown.
 pub(super) fn needs_tools(call: &Call) -> bool {
-    !call.tools.is_empty() && call.tool_choice != Some(ToolChoice::None)
+    !call.prompt.tools.is_empty() && call.prompt.tool_choice != Some(ToolChoice::None)
 }
 
 /// A field of a request that upstreams refuse.

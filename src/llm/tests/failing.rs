@@ -67,8 +67,9 @@ async fn refused_parameters_are_repaired_and_remembered() {
     .await;
     let model = openai(&upstream);
     let asked = || {
-        let mut call = Call { max_tokens: Some(9), format: schema(()), ..call("q") };
-        call.sampling.temperature = Some(1.4);
+        let mut call =
+            call_of("q", Prompt { max_tokens: Some(9), format: schema(()), ..Prompt::default() });
+        call.prompt.sampling.temperature = Some(1.4);
         call
     };
     let mut stream = model.call(asked());
@@ -96,7 +97,7 @@ async fn a_parameter_is_repaired_once_only() {
     let refusal = Reply::json(400, &json!({"error": "temperature is not supported"}));
     let upstream = Upstream::start(vec![refusal; 5]).await;
     let mut asked = call("q");
-    asked.sampling.temperature = Some(1.0);
+    asked.prompt.sampling.temperature = Some(1.0);
     let got = outcome(openai(&upstream).call(asked)).await;
     assert_eq!(got.kind(), LlmErrorKind::Rejected { status: 400 });
     assert_eq!(upstream.seen().len(), 2);
@@ -106,7 +107,7 @@ async fn a_parameter_is_repaired_once_only() {
 async fn what_was_not_to_blame_is_sent_again_next_time() {
     let asked = || {
         let mut asked = call("q");
-        asked.sampling.temperature = Some(1.4);
+        asked.prompt.sampling.temperature = Some(1.4);
         asked
     };
     let refusal = |message: &str| Reply::json(400, &json!({"error": message}));
@@ -259,7 +260,7 @@ async fn errors_hold_no_prompt_and_no_key() {
     );
     // What tools are for is the caller's too.
     let mut asked = call_with_tools();
-    asked.tools = vec![ToolDefinition {
+    asked.prompt.tools = vec![ToolDefinition {
         name: "f".into(),
         description: Some("looks up the secret plans of the acme company".into()),
         parameters: None,

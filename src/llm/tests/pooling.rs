@@ -54,7 +54,7 @@ async fn a_repair_stays_and_each_endpoint_has_its_own() {
     let two = Upstream::start(vec![refusal(), answer("two")]).await;
     let model = over(&[&one, &two]);
     let mut asked = call("q");
-    asked.sampling.temperature = Some(1.0);
+    asked.prompt.sampling.temperature = Some(1.0);
     let got = outcome(model.call(asked)).await;
     assert_eq!(got.text, "two");
     let rejected = "upstream_rejected";
@@ -115,7 +115,7 @@ async fn a_path_that_only_some_requests_need_takes_nobody_down() {
     let missing = Reply::json(404, &json!({"error": "no such path"}));
     let one = Upstream::start(vec![missing]).await;
     let model = over(&[&one]);
-    let got = outcome(model.call(Call { raw: true, ..call("q") })).await;
+    let got = outcome(model.call(call_of("q", Prompt { raw: true, ..Prompt::default() }))).await;
     assert_eq!((got.kind(), phase(&model, 0)), (LlmErrorKind::NotFound, Phase::Closed));
 }
 

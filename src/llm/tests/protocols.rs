@@ -16,7 +16,7 @@ use crate::{
             state::{Keys, Recorder, TurnStates, Writer, resolve},
         },
     },
-    types::{Effort, Image, Message, Part, Role, ToolCall, ToolChoice},
+    types::{Effort, Image, Message, Part, Prompt, Role, ToolCall, ToolChoice},
 };
 
 fn anthropic(upstream: &Upstream) -> Arc<Model> {
@@ -323,7 +323,8 @@ async fn reasoning_steps_down_and_is_remembered() {
     .await;
     let model = anthropic(&upstream);
     for want in ["a", "b", "c"] {
-        let got = outcome(model.call(Call { effort: Some(Effort::Low), ..call("q") })).await;
+        let prompt = Prompt { effort: Some(Effort::Low), ..Prompt::default() };
+        let got = outcome(model.call(call_of("q", prompt))).await;
         assert_eq!(got.text, want, "{:?}", got.error);
     }
     let thinking: Vec<Value> =
@@ -342,7 +343,8 @@ async fn reasoning_steps_down_and_is_remembered() {
     .await;
     let model = gemini(&upstream);
     for want in ["a", "b"] {
-        let got = outcome(model.call(Call { effort: Some(Effort::None), ..call("q") })).await;
+        let prompt = Prompt { effort: Some(Effort::None), ..Prompt::default() };
+        let got = outcome(model.call(call_of("q", prompt))).await;
         assert_eq!(got.text, want, "{:?}", got.error);
     }
     let config = |seen: &upstream::Seen| seen.body["generationConfig"]["thinkingConfig"].clone();
@@ -387,12 +389,12 @@ async fn what_the_protocols_cannot_say_is_refused_before_a_call() {
     let got = outcome(gemini(&upstream).call(seeing)).await;
     assert_eq!(got.error.unwrap().message, "image URLs are not supported by model 'm'");
     for model in [anthropic(&upstream), gemini(&upstream)] {
-        let got = outcome(model.call(Call { raw: true, ..call("Once") })).await;
+        let raw = Prompt { raw: true, ..Prompt::default() };
+        let got = outcome(model.call(call_of("Once", raw))).await;
         assert_eq!(got.error.unwrap().message, "raw prompts are not supported by model 'm'");
     }
-    let tools = Call { tool_choice: Some(ToolChoice::Required), ..call_with_tools() };
-    let toolless =
-        config::Model { tools: Some(false), ..model(Protocol::Anthropic, &upstream.base()) };
-    let got = outcome(llm_model(toolless).call(tools)).await;
+    let tools = Prompt { tool_choice: Some(ToolChoice::Required), ..Prompt::default() };
+    let bare = config::Model { tools: Some(false), ..model(Protocol::Anthropic, &upstream.base()) };
+    let got = outcome(llm_model(bare).call(tool_call_of(tools))).await;
     assert_eq!(got.error.unwrap().message, "tools are not supported by model 'm'");
 }

@@ -138,7 +138,7 @@ async fn refusals_and_what_was_left_on_turns_are_remembered() {
     let upstream = Upstream::start(vec![refusal, answer("a"), answer("b"), answer("c")]).await;
     let before = Llm::new(&config_of(plain(&upstream))).unwrap();
     let mut warm = call("q");
-    warm.sampling.temperature = Some(1.0);
+    warm.prompt.sampling.temperature = Some(1.0);
     assert_eq!(asked(&before, warm.clone()).await.attempts, ["upstream_rejected", "ok"]);
     let (old, other) = (before.model("m").unwrap(), Writer::fresh());
     let left = Written { writer: other, state: Arc::default() };

@@ -3,7 +3,7 @@
 use super::{Encoder, Frames, Framing, encoder::RunEvent};
 use crate::{
     config::Progress,
-    llm::StatePiece,
+    llm::{Delta, StatePiece},
     server::{
         dialect::Dialect,
         error::AppError,
@@ -138,15 +138,15 @@ impl<E: Encoder> EventEncoder<E> {
                 }
                 Step::Nothing
             }
-            Some(Event::Token(text)) if text.is_empty() => Step::Nothing,
-            Some(Event::Token(text)) => {
+            Some(Event::Delta(Delta::Text(text))) if text.is_empty() => Step::Nothing,
+            Some(Event::Delta(Delta::Text(text))) => {
                 self.settle();
                 self.answering = true;
                 self.delta(|encoder, frames| {
                     pieces(&text).for_each(|piece| encoder.text(piece, frames));
                 })
             }
-            Some(Event::Reasoning(text)) => {
+            Some(Event::Delta(Delta::Reasoning(text))) => {
                 if !self.channel.reasoning || self.answering || text.is_empty() {
                     return Step::Nothing;
                 }
@@ -155,15 +155,15 @@ impl<E: Encoder> EventEncoder<E> {
                     pieces(&text).for_each(|piece| encoder.reasoning(piece, frames));
                 })
             }
-            Some(Event::State(StatePiece::Details(_) | StatePiece::Fields(_)))
+            Some(Event::Delta(Delta::State(StatePiece::Details(_) | StatePiece::Fields(_))))
                 if !self.channel.reasoning =>
             {
                 Step::Nothing
             }
-            Some(Event::State(piece)) => {
+            Some(Event::Delta(Delta::State(piece))) => {
                 self.delta(|encoder, frames| encoder.state(&piece, frames))
             }
-            Some(Event::ToolCallDelta(delta)) => {
+            Some(Event::Delta(Delta::ToolCall(delta))) => {
                 self.settle();
                 self.answering = true;
                 self.delta(|encoder, frames| encoder.tool_call(&delta, frames))

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     llm::ToolCallDelta,
     types::FinishReason,
-    workflow::{Answer, Event, Finished},
+    workflow::{Answer, Finished},
 };
 
 /// Where the text is in an object.
@@ -173,7 +173,7 @@ impl Encoder for OllamaReply {
 
     /// Arguments are an object here, so a call can only be told once it is complete.
     fn tool_call(&mut self, delta: &ToolCallDelta, _frames: &mut Frames) {
-        self.calls.push(&Event::ToolCallDelta(delta.clone()));
+        self.calls.push_call(delta);
     }
 
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError> {

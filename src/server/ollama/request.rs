@@ -16,7 +16,9 @@ use super::{
     options::Options,
 };
 use crate::{
-    types::{Effort, Extra, Message, OnlyThere, OutputFormat, Part, Protocol, Request, Role},
+    types::{
+        Effort, Extra, Message, OnlyThere, OutputFormat, Part, Prompt, Protocol, Request, Role,
+    },
     workflow::DEFAULT_WORKFLOW,
 };
 
@@ -95,7 +97,7 @@ impl ChatRequest {
         let common = Common::read(self.format, self.options, self.keep_alive, self.think, rest)?;
         let mut parsed = common.ask(self.model, messages, true);
         parsed.loads = parsed.request.messages.is_empty();
-        parsed.request.tools = tools.into();
+        parsed.request.prompt.tools = tools.into();
         parsed.stream = self.stream.unwrap_or(true);
         parsed.include_workflow = self.include_workflow.unwrap_or(false);
         Ok(parsed)
@@ -137,7 +139,7 @@ impl GenerateRequest {
         let messages = system.into_iter().chain([user]).collect();
         let common = Common::read(self.format, self.options, self.keep_alive, self.think, rest)?;
         let mut parsed = common.ask(self.model, messages, false);
-        parsed.request.raw = raw;
+        parsed.request.prompt.raw = raw;
         parsed.loads = loads;
         parsed.stream = self.stream.unwrap_or(true);
         parsed.include_workflow = self.include_workflow.unwrap_or(false);
@@ -187,12 +189,15 @@ impl Common {
     fn ask(self, model: Option<String>, messages: Vec<Message>, shows: bool) -> Parsed {
         let reasoning = self.effort.map_or(shows, |effort| effort != Effort::None);
         let request = Request {
-            sampling: self.options.sampling,
-            stop: self.options.stop,
-            max_tokens: self.options.max_tokens,
-            format: self.format,
-            effort: self.effort,
-            extra: self.extra,
+            prompt: Prompt {
+                sampling: self.options.sampling,
+                stop: self.options.stop,
+                max_tokens: self.options.max_tokens,
+                format: self.format,
+                effort: self.effort,
+                extra: self.extra,
+                ..Prompt::default()
+            },
             ..Request::new(model.unwrap_or_default(), messages)
         };
         Parsed {
@@ -289,10 +294,13 @@ mod tests {
         assert_eq!(request.messages[1].role, Role::User);
         assert_eq!(request.messages[1].joined_text(), "why");
         assert!(request.messages[1].has_image());
-        assert_eq!(request.format, OutputFormat::Json);
-        assert_eq!((request.max_tokens, request.sampling.temperature), (Some(5), Some(0.5)));
-        assert_eq!(request.stop, ["x"]);
-        let extra = request.extra.unwrap();
+        assert_eq!(request.prompt.format, OutputFormat::Json);
+        assert_eq!(
+            (request.prompt.max_tokens, request.prompt.sampling.temperature),
+            (Some(5), Some(0.5))
+        );
+        assert_eq!(request.prompt.stop, ["x"]);
+        let extra = request.prompt.extra.unwrap();
         assert_eq!(extra.protocol, Protocol::Ollama);
         assert_eq!(
             Value::Object(extra.fields).to_string(),
@@ -312,9 +320,13 @@ mod tests {
             (json!("max"), Some(Effort::Max), true, true),
         ] {
             let one = chat(json!({"think": think})).unwrap();
-            assert_eq!((one.request.effort, one.reasoning), (effort, on_chat), "{think}");
+            assert_eq!((one.request.prompt.effort, one.reasoning), (effort, on_chat), "{think}");
             let one = generate(json!({"think": think})).unwrap();
-            assert_eq!((one.request.effort, one.reasoning), (effort, on_generate), "{think}");
+            assert_eq!(
+                (one.request.prompt.effort, one.reasoning),
+                (effort, on_generate),
+                "{think}"
+            );
         }
     }
 
@@ -338,20 +350,26 @@ mod tests {
             };
             assert_eq!(got.as_deref(), Some(param), "{body}");
         }
-        assert!(generate(json!({"raw": true, "prompt": "x", "context": []})).unwrap().request.raw);
+        assert!(
+            generate(json!({"raw": true, "prompt": "x", "context": []}))
+                .unwrap()
+                .request
+                .prompt
+                .raw
+        );
     }
 
     #[test]
     fn a_schema_is_the_format_itself() {
         let schema = json!({"type": "object"});
         let parsed = chat(json!({"format": schema})).unwrap();
-        let OutputFormat::Schema { schema: got, .. } = parsed.request.format else {
+        let OutputFormat::Schema { schema: got, .. } = parsed.request.prompt.format else {
             panic!("no schema");
         };
         assert_eq!(**got, schema);
         for none in [json!(null), json!("")] {
             let parsed = chat(json!({"format": none})).unwrap();
-            assert_eq!(parsed.request.format, OutputFormat::Text);
+            assert_eq!(parsed.request.prompt.format, OutputFormat::Text);
         }
     }
 

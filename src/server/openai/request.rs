@@ -13,7 +13,7 @@ use super::super::{
     form,
     tools::{self, RawDefinition, RawTool},
 };
-use crate::types::{Effort, Extra, OnlyThere, OutputFormat, Protocol, Request, Sampling};
+use crate::types::{Effort, Extra, OnlyThere, OutputFormat, Prompt, Protocol, Request, Sampling};
 
 /// The fields Chorus reads. All may be null or missing; the others (`logprobs`, `logit_bias`,
 /// `user`, `metadata` and so on) are kept for a direct call.
@@ -128,22 +128,25 @@ impl ChatRequest {
             self.stream_options.map_or_else(Default::default, |o| (o.known, o.rest));
         extra.within.insert("stream_options".to_owned(), within.into());
         let request = Request {
-            sampling: Sampling {
-                temperature,
-                top_p: finite("top_p", self.top_p)?,
-                seed: self.seed,
-                presence_penalty: finite("presence_penalty", self.presence_penalty)?,
-                frequency_penalty: finite("frequency_penalty", self.frequency_penalty)?,
-                ..further_sampling(&extra.fields)
+            prompt: Prompt {
+                sampling: Sampling {
+                    temperature,
+                    top_p: finite("top_p", self.top_p)?,
+                    seed: self.seed,
+                    presence_penalty: finite("presence_penalty", self.presence_penalty)?,
+                    frequency_penalty: finite("frequency_penalty", self.frequency_penalty)?,
+                    ..further_sampling(&extra.fields)
+                },
+                stop: stop_sequences(self.stop),
+                max_tokens: max_tokens(self.max_completion_tokens, self.max_tokens)?,
+                format,
+                effort,
+                tools: tools.into(),
+                tool_choice,
+                parallel_tool_calls: self.parallel_tool_calls,
+                extra: Some(extra),
+                ..Prompt::default()
             },
-            stop: stop_sequences(self.stop),
-            max_tokens: max_tokens(self.max_completion_tokens, self.max_tokens)?,
-            format,
-            effort,
-            tools: tools.into(),
-            tool_choice,
-            parallel_tool_calls: self.parallel_tool_calls,
-            extra: Some(extra),
             ..Request::new(self.model.unwrap_or_default(), messages)
         };
         Ok(Parsed {

@@ -24,7 +24,7 @@ use crate::{
         openai::{Stop, named_effort, stop_sequences},
         tools::{self, RawTool},
     },
-    types::{Effort, OutputFormat, Request, Sampling, ToolChoice, ToolDefinition},
+    types::{Effort, OutputFormat, Prompt, Request, Sampling, ToolChoice, ToolDefinition},
 };
 use text::TextOptions;
 
@@ -161,15 +161,18 @@ impl CreateRequest {
         let conversation = input::conversation(sources, earlier, &|| kept.items(client))?;
         resource.instructions = conversation.instructions;
         let request = Request {
-            sampling,
-            stop: stop_sequences(self.stop),
-            max_tokens: resource.max_output_tokens,
-            format,
-            effort,
-            tools: tools.into(),
-            tool_choice,
-            parallel_tool_calls: self.parallel_tool_calls,
             num_ctx: Request::context_in(rest),
+            prompt: Prompt {
+                sampling,
+                stop: stop_sequences(self.stop),
+                max_tokens: resource.max_output_tokens,
+                format,
+                effort,
+                tools: tools.into(),
+                tool_choice,
+                parallel_tool_calls: self.parallel_tool_calls,
+                ..Prompt::default()
+            },
             ..Request::new(self.model.unwrap_or_default(), conversation.messages)
         };
         Ok(Parsed {

@@ -33,7 +33,7 @@ pub(super) enum Decision {
 impl LevelState {
     /// The drafting is over, or the reranking: says how the best candidate is found.
     pub(super) fn decide(&mut self) -> Decision {
-        if self.stopping {
+        if self.is_stopping() {
             return Decision::Nothing;
         }
         if self.candidates.is_empty() {

@@ -1,6 +1,9 @@
 //! How a level ends, and the record it leaves.
 
-use super::state::{LevelState, MemberState, Running};
+use super::{
+    phase::Phase,
+    state::{LevelState, MemberState, Running},
+};
 use crate::{
     llm::LlmErrorKind,
     types::Usage,
@@ -58,8 +61,7 @@ impl LevelState {
     /// The level above can do without this one: everything at work is hung up on, and levels below
     /// are told.
     pub(super) fn stop(&mut self) -> Vec<Event> {
-        self.stopping = true;
-        self.drafted = false;
+        self.phase = Phase::Stopping;
         if let Some(running) = self.asking.take() {
             let tracker = running.tracker.clone();
             let call = cancel(running);
@@ -71,11 +73,11 @@ impl LevelState {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping
+        matches!(self.phase, Phase::Stopping | Phase::Stopped)
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.over
+        self.phase == Phase::Over
     }
 
     /// A level that was stopped, once everything below has ended.
@@ -160,7 +162,7 @@ impl LevelState {
         result: Result<Vec<Candidate>, Failure>,
         status: RunStatus,
     ) -> LevelOutcome {
-        self.over = true;
+        self.phase = Phase::Over;
         for attendant in self.attendants.drain(..) {
             attendant.cancel();
         }

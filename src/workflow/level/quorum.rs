@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     deadline::Deadline,
+    phase::Phase,
     state::{LevelState, MemberState, Running},
 };
 use crate::{
@@ -22,18 +23,20 @@ impl LevelState {
     /// What the members' endings bring about: the end of the drafting, once, or before it the end of
     /// the grace that the others have.
     pub(super) fn drafting(&mut self) -> Option<Steps> {
-        if self.drafted {
-            return None;
-        }
+        let next = match self.phase {
+            Phase::Drafting | Phase::Grace => Phase::Deciding,
+            Phase::Stopping => Phase::Stopped,
+            Phase::Deciding | Phase::Stopped | Phase::Over => return None,
+        };
         if !self.members.iter().any(|member| matches!(member, MemberState::Running(_))) {
-            self.drafted = true;
+            self.phase = next;
             return Some(ready(Step::Judge));
         }
         let rule = self.plan.policy.quorum.is_some() || self.lowered.is_some();
-        if !rule || self.grace || self.successes() < self.needed() {
+        if !rule || self.phase != Phase::Drafting || self.successes() < self.needed() {
             return None;
         }
-        self.grace = true;
+        self.phase = Phase::Grace;
         let over = Deadline::after(self.plan.policy.grace)?;
         Some(self.ends_with_level(over.then(Step::GraceOver)))
     }
@@ -122,7 +125,7 @@ impl LevelState {
     /// Whether those that are cut were waited for: not after the quorum, where there is no grace. A
     /// level that is stopped leaves it to the one above to say what was waited for there.
     pub(super) fn waits_for_stragglers(&self) -> bool {
-        self.stopping || !self.plan.policy.grace.is_zero()
+        self.is_stopping() || !self.plan.policy.grace.is_zero()
     }
 
     /// A stage ended that was waited for; one that had not begun decided nothing.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     cancel::{Canceller, cancellable},
     deadline::Window,
+    phase::Phase,
     position::Position,
 };
 use crate::{
@@ -74,16 +75,9 @@ pub(super) struct LevelState {
     pub(super) members: Vec<MemberState>,
     /// The analyzer's quorum, where it may lower the plan's.
     pub(super) lowered: Option<Quorum>,
-    /// The quorum has answered: the grace runs.
-    pub(super) grace: bool,
+    pub(super) phase: Phase,
     /// The deadline found somebody at work.
     pub(super) overdue: bool,
-    /// Nobody drafts any more.
-    pub(super) drafted: bool,
-    /// The level above can do without this one.
-    pub(super) stopping: bool,
-    /// The level has ended.
-    pub(super) over: bool,
     /// The reranker, selector or synthesizer at work.
     pub(super) asking: Option<Running>,
     /// In plan order; by score once they were reranked.
@@ -122,11 +116,8 @@ impl LevelState {
             analyzer: None,
             members: plan.members.iter().map(|_| MemberState::Empty).collect(),
             lowered: None,
-            grace: false,
+            phase: Phase::Drafting,
             overdue: false,
-            drafted: false,
-            stopping: false,
-            over: false,
             asking: None,
             candidates: Vec::new(),
             consensus: None,

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     config::{LimitKind, Progress},
-    llm::{Call, Limit, Model, Purpose},
-    types::{OutputFormat, Sampling},
+    llm::{Call, Limit, Model},
+    types::{OutputFormat, Prompt, Sampling},
     workflow::{
         Event,
         context::RunContext,
@@ -81,12 +81,12 @@ pub(in crate::workflow) fn call(
             while let Some(item) = tracker.next(&mut stream).await {
                 match output.take(item) {
                     Said::Nothing => {}
-                    Said::Delta(delta) => yield Step::Event(delta.into()),
+                    Said::Delta(delta) => yield Step::Event(Event::Delta(delta)),
                     Said::End => break,
                 }
             }
             for delta in output.release() {
-                yield Step::Event(delta.into());
+                yield Step::Event(Event::Delta(delta));
             }
             rest.extend(output.ending.is_ok().then_some(stream));
             match callers.ended(output) {
@@ -108,7 +108,7 @@ pub(in crate::workflow) fn call(
 /// Asks one of them, as its config says a second time elsewhere when it is late.
 async fn ask(run: &RunContext, model: &Arc<Model>, tracker: &Tracker) -> Race<()> {
     let config = model.config();
-    let chosen = temperature::direct(run.request.sampling.temperature, config.temperature);
+    let chosen = temperature::direct(run.request.prompt.sampling.temperature, config.temperature);
     let limit = run.engine.config.timeouts.of_model(LimitKind::Synthesizer, config, None);
     let temperature = chosen.map(|chosen| chosen.value);
     let turn =
@@ -118,35 +118,26 @@ async fn ask(run: &RunContext, model: &Arc<Model>, tracker: &Tracker) -> Race<()
 
 /// The request as it is, for one model.
 fn whole(run: &RunContext, model: &Model, temperature: Option<f32>, limit: Limit) -> Call {
-    let request = &run.request;
+    let (request, wanted) = (&run.request, &run.request.prompt);
     // Its upstream is asked for the form in the client's own words.
-    let said = request
+    let said = wanted
         .extra
         .as_ref()
         .is_some_and(|extra| extra.protocol == model.config().protocol && extra.asks_for_form());
-    let format = if said { OutputFormat::Text } else { request.format.clone() };
-    Call {
-        messages: run.conversation.clone(),
-        appendix: None,
-        context_tokens: run.context_wanted,
-        sampling: Sampling { temperature, ..request.sampling.clone() },
-        max_tokens: request.max_tokens,
-        stop: request.stop.clone(),
-        format,
-        effort: request.effort,
-        tools: Arc::clone(&request.tools),
-        tool_choice: request.tool_choice.clone(),
-        parallel_tool_calls: request.parallel_tool_calls,
-        extra: request.extra.clone(),
-        raw: request.raw,
-        stream: true,
+    let prompt = Prompt {
+        sampling: Sampling { temperature, ..wanted.sampling.clone() },
+        stop: wanted.stop.clone(),
+        format: if said { OutputFormat::Text } else { wanted.format.clone() },
+        tools: Arc::clone(&wanted.tools),
+        tool_choice: wanted.tool_choice.clone(),
+        extra: wanted.extra.clone(),
+        ..*wanted
+    };
+    let mut call = Call {
         folded: !request.stream,
-        limit,
-        permits: None,
-        avoid: None,
-        hops: run.request.hops,
-        affinity: Some(run.affinity),
-        purpose: Purpose { retractable: !request.stream, ..run.purpose() },
         turns_of: Some(run.caller),
-    }
+        ..run.call(run.conversation.clone(), prompt, limit)
+    };
+    call.purpose.retractable = !request.stream;
+    call
 }

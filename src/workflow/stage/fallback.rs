@@ -33,7 +33,8 @@ impl Reader {
 /// Whether the answer may call tools. Nobody but its writer has them.
 pub(super) fn may_call(run: &RunContext, reader: Reader) -> bool {
     let request = &run.request;
-    let may = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
+    let may =
+        !request.prompt.tools.is_empty() && request.prompt.tool_choice != Some(ToolChoice::None);
     reader.is_client() && may
 }
 
@@ -41,7 +42,7 @@ pub(super) fn may_call(run: &RunContext, reader: Reader) -> bool {
 /// called, since an agent would take the prose for the end of its task.
 pub(super) fn satisfies(run: &RunContext, reader: Reader) -> bool {
     let demanded =
-        matches!(run.request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+        matches!(run.request.prompt.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
     !(may_call(run, reader) || (reader.is_client() && demanded))
 }
 
@@ -54,15 +55,15 @@ pub(in crate::workflow) fn spares_the_writer(
     draft: &Candidate,
 ) -> bool {
     let request = &run.request;
-    let most = request.max_tokens.map_or(u64::MAX, u64::from);
-    let stops = request.stop.iter().any(|stop| draft.text.contains(stop.as_str()));
+    let most = request.prompt.max_tokens.map_or(u64::MAX, u64::from);
+    let stops = request.prompt.stop.iter().any(|stop| draft.text.contains(stop.as_str()));
     let kept = draft.usage.completion_tokens <= most && !stops;
     !may_call(run, reader) && (!reader.answers() || kept) && has_form(run, reader, &draft.text)
 }
 
 /// Whether a text has the form the request asked for, where that is this reader's.
 pub(super) fn has_form(run: &RunContext, reader: Reader, text: &str) -> bool {
-    !reader.answers() || is_of_form(text, &run.request.format)
+    !reader.answers() || is_of_form(text, &run.request.prompt.format)
 }
 
 /// Whether a text has a form, as far as that can be told.

@@ -8,10 +8,10 @@ use super::recorder::Tracker;
 use crate::{
     config::{LimitKind, Stage},
     llm::{
-        Call, CallEvent, CallStream, Completion, Delta, Limit, LlmError, LlmErrorKind, Model,
-        Purpose, split_folded,
+        Call, CallEvent, CallStream, Completion, Conversation, Delta, Limit, LlmError,
+        LlmErrorKind, Model, Purpose, split_folded,
     },
-    types::{Effort, FinishReason, Message, OutputFormat, Protocol, Sampling},
+    types::{Effort, FinishReason, Message, OutputFormat, Prompt, Protocol, Sampling},
     workflow::context::RunContext,
 };
 
@@ -189,9 +189,15 @@ impl RunContext {
         self.engine.config.timeouts.of_model(kind, model.config(), stage.timeout)
     }
 
-    /// What all calls of the run are for.
-    pub(super) fn purpose(&self) -> Purpose {
-        Purpose { origin: Some(self.conversation.clone()), ..Purpose::default() }
+    /// A call of the run.
+    pub(super) fn call(&self, messages: Conversation, prompt: Prompt, limit: Limit) -> Call {
+        Call {
+            context_tokens: self.context_wanted,
+            hops: self.request.hops,
+            affinity: Some(self.affinity),
+            purpose: Purpose { origin: Some(self.conversation.clone()), ..Purpose::default() },
+            ..Call::new(messages, prompt, limit)
+        }
     }
 
     /// A question of the engine's own (analyzer, reranker, selector): steady, without
@@ -205,29 +211,15 @@ impl RunContext {
         format: OutputFormat,
         limit: Duration,
     ) -> Call {
-        Call {
-            messages: messages.into(),
-            appendix: None,
-            context_tokens: self.context_wanted,
+        let prompt = Prompt {
             sampling: Sampling { temperature: Some(temperature), ..Sampling::default() },
             max_tokens: Some(max_tokens),
-            stop: Vec::new(),
             format,
             effort: Some(Effort::None),
-            tools: Arc::from([]),
-            tool_choice: None,
-            parallel_tool_calls: None,
-            extra: None,
-            raw: false,
-            stream: true,
-            folded: true,
-            limit: Limit::Total(limit),
-            permits: None,
-            avoid: None,
-            hops: self.request.hops,
-            affinity: Some(self.affinity),
-            purpose: Purpose { retractable: true, ..self.purpose() },
-            turns_of: None,
-        }
+            ..Prompt::default()
+        };
+        let mut call = self.call(messages.into(), prompt, Limit::Total(limit));
+        call.purpose.retractable = true;
+        call
     }
 }

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     candidates::{self, Lineup},
-    excerpt, lenient,
+    excerpt,
+    in_order::{Failure, InOrder},
+    lenient,
     model_call::fold,
     recorder::Tracker,
     temperature,
@@ -21,11 +23,12 @@ use crate::{
         StageKind,
         context::RunContext,
         step::{Candidate, Reranking},
-        trace::{CallRecord, ErrorRecord, RerankerRecord, StageStatus},
+        trace::{CallRecord, RerankerRecord, StageStatus},
     },
 };
 
 const MAX_TOKENS: u32 = 2048;
+const UNUSABLE: &str = "the reranker did not score enough of the candidates";
 
 const INSTRUCTIONS: &str = "You score candidate answers to the last user message of a conversation. \
 A good answer is correct, complete, follows the user's instructions and is in the user's language. \
@@ -55,40 +58,27 @@ pub(in crate::workflow) async fn rerank(
     let (stage, kind) = (&reranker.stage, StageKind::Reranker);
     let lineup = Lineup { run, stage, kind, candidates, order: &order };
     let mut rest = Vec::new();
-    let mut failures: Vec<(String, ErrorRecord)> = Vec::new();
+    let mut models = InOrder::new(run.models(stage).into(), tracker, UNUSABLE);
     let mut scored = None;
-    let mut last = None;
-    for model in run.models(&reranker.stage) {
-        if !failures.is_empty() && tracker.is_over() {
-            break;
-        }
+    while let Some(model) = models.next() {
         let job = Job { run, lineup, model: &model };
         match job.scores(tracker, &mut rest).await {
             Ok(reply) => {
                 scored = read(&reply, &order, reranker.top_k);
-                if scored.is_some() {
-                    break;
+                if scored.is_none() {
+                    models.failed(&model, Failure::Unusable);
                 }
                 // One that talks nonsense is not replaced: all candidates go on.
-                failures.push((model.config().name.clone(), unusable()));
-                last = None;
                 break;
             }
-            Err(error) => {
-                failures.push((model.config().name.clone(), ErrorRecord::from(&error)));
-                last = Some(error);
-            }
+            Err(error) => models.failed(&model, Failure::Upstream(error)),
         }
     }
     let (call, failure) = match &scored {
         Some(_) => (tracker.ok(), None),
         None => {
-            let shown = failures.pop().map_or_else(unusable, |(_, shown)| shown);
-            let call = match &last {
-                Some(error) => tracker.failed(error),
-                None => tracker.end(StageStatus::Failed, Some(shown.clone())),
-            };
-            (call, Some(shown))
+            let (call, failure) = models.give_up();
+            (call, Some(failure))
         }
     };
     let Scored { ranked, kept } =
@@ -101,14 +91,7 @@ pub(in crate::workflow) async fn rerank(
         order: lineup.indices(),
         reason: failure.is_some().then(|| "all candidates go on without scores".to_owned()),
     };
-    Reranking { kept, record, failure, overcome: failures, rest }
-}
-
-fn unusable() -> ErrorRecord {
-    ErrorRecord {
-        code: "unusable_answer",
-        message: "the reranker did not score enough of the candidates".to_owned(),
-    }
+    Reranking { kept, record, failure, overcome: models.overcome(), rest }
 }
 
 /// One model and what it is asked.

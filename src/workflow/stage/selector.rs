@@ -2,7 +2,6 @@
 //! untrusted data, and says which is best and why.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -16,6 +15,7 @@ use super::{
     consensus::{are_alike, consensus},
     excerpt,
     hedge::{Turn, race},
+    in_order::{Failure, InOrder},
     lenient,
     model_call::{Reply, ended_early, error, listen},
     recorder::Tracker,
@@ -29,11 +29,12 @@ use crate::{
         StageKind,
         context::RunContext,
         step::{Candidate, Selection},
-        trace::{CallRecord, ErrorRecord, SelectorRecord, StageStatus},
+        trace::{CallRecord, SelectorRecord, StageStatus},
     },
 };
 
 const MAX_TOKENS: u32 = 2048;
+const UNUSABLE: &str = "the selector did not name one of the candidates, twice";
 
 const INSTRUCTIONS: &str = "You judge candidate answers to the last user message of a conversation. \
 Prefer the answer that is correct, complete, follows the user's instructions and is in the user's \
@@ -95,23 +96,17 @@ pub(in crate::workflow) async fn select(
 ) -> Selection {
     let order = candidates::shuffled(candidates.len(), run.workflow_id.seed());
     let mut rest = Vec::new();
-    let mut failures = Vec::new();
     let kind = StageKind::Selector;
     let lineup = Lineup { run, stage, kind, candidates, order: &order };
-    let judged = judge(lineup, tracker, &mut rest, &mut failures).await;
-    let (verdict, call, failure) = match judged {
+    let mut judges = judges(lineup, tracker);
+    let (verdict, call, failure) = match judge(lineup, tracker, &mut rest, &mut judges).await {
         Some(verdict) => (verdict, tracker.ok(), None),
         None => {
-            let failure = failures.pop().map_or(Failure::Unusable, |(_, failure)| failure);
-            let shown = failure.record();
-            let call = match &failure {
-                Failure::Upstream(error) => tracker.failed(error),
-                Failure::Unusable => tracker.end(StageStatus::Failed, Some(shown.clone())),
-            };
+            let (call, failure) = judges.give_up();
             let reason = Some("the consensus candidate stands in for a verdict".to_owned());
             let texts: Vec<&str> = candidates.iter().map(|one| one.text.as_str()).collect();
             let best = consensus(&texts).map_or(0, |consensus| consensus.best);
-            (Verdict { best, reason, scores: Vec::new() }, call, Some(shown))
+            (Verdict { best, reason, scores: Vec::new() }, call, Some(failure))
         }
     };
     let name = |index: usize| candidates.get(index).map(|candidate| candidate.name.clone());
@@ -124,54 +119,36 @@ pub(in crate::workflow) async fn select(
         order: lineup.indices(),
         fallback: failure.is_some(),
     };
-    let overcome = failures.into_iter().map(|(model, one)| (model, one.record())).collect();
+    let overcome = judges.overcome();
     Selection { best: verdict.best, record, failure, overcome, rest }
 }
 
-/// Why there is no verdict.
-enum Failure {
-    Upstream(LlmError),
-    Unusable,
-}
-
-impl Failure {
-    fn record(&self) -> ErrorRecord {
-        match self {
-            Self::Upstream(error) => ErrorRecord::from(error),
-            Self::Unusable => ErrorRecord {
-                code: "unusable_answer",
-                message: "the selector did not name one of the candidates, twice".to_owned(),
-            },
-        }
-    }
-}
-
-/// The first verdict of the stage's models. `failures` are the models that gave none, and why.
-async fn judge(
-    lineup: Lineup<'_>,
-    tracker: &Tracker,
-    rest: &mut Vec<CallStream>,
-    failures: &mut Vec<(String, Failure)>,
-) -> Option<Verdict> {
+fn judges<'a>(lineup: Lineup<'_>, tracker: &'a Tracker) -> InOrder<'a, Judge> {
     let judge_of = |model: Arc<Model>| {
         let left = lineup.run.limit(LimitKind::Selector, &model, lineup.stage);
         Judge { model, halved: false, left, hedged: false }
     };
-    let mut judges: VecDeque<Judge> =
-        lineup.run.models(lineup.stage).into_iter().map(judge_of).collect();
-    while let Some(judge) = judges.pop_front() {
-        if !failures.is_empty() && tracker.is_over() {
-            return None;
-        }
-        let mut hearing = Hearing { lineup, judge, others: &mut judges, failures };
+    let judges = lineup.run.models(lineup.stage).into_iter().map(judge_of).collect();
+    InOrder::new(judges, tracker, UNUSABLE)
+}
+
+/// The first verdict of the stage's models.
+async fn judge(
+    lineup: Lineup<'_>,
+    tracker: &Tracker,
+    rest: &mut Vec<CallStream>,
+    judges: &mut InOrder<'_, Judge>,
+) -> Option<Verdict> {
+    while let Some(judge) = judges.next() {
+        let mut hearing = Hearing { lineup, judge, others: &mut *judges };
         match hearing.verdict(tracker, rest).await {
             Ok(verdict) => return Some(verdict),
             Err(failure) => {
                 // A judge that talks nonsense twice is not replaced: the consensus stands in.
-                let unusable = matches!(failure, Failure::Unusable);
-                let name = hearing.judge.name();
-                failures.push((name, failure));
-                if unusable {
+                let is_last = matches!(failure, Failure::Unusable);
+                let judge = hearing.judge;
+                judges.failed(&judge.model, failure);
+                if is_last {
                     return None;
                 }
             }
@@ -192,21 +169,14 @@ struct Judge {
     hedged: bool,
 }
 
-impl Judge {
-    fn name(&self) -> String {
-        self.model.config().name.clone()
-    }
-}
-
 /// A judge being asked, and those who can be asked instead.
-struct Hearing<'a> {
+struct Hearing<'a, 'b> {
     lineup: Lineup<'a>,
     judge: Judge,
-    others: &'a mut VecDeque<Judge>,
-    failures: &'a mut Vec<(String, Failure)>,
+    others: &'a mut InOrder<'b, Judge>,
 }
 
-impl Hearing<'_> {
+impl Hearing<'_, '_> {
     /// Asks, once more with less when it was too much, once more when the answer is unusable.
     async fn verdict(
         &mut self,
@@ -241,11 +211,12 @@ impl Hearing<'_> {
         let (mut begun, queued) = (Instant::now(), tracker.queued());
         let lineup = self.lineup;
         let turn = |judge: &Judge| turn(lineup, judge, unusable);
-        let mut asked = race(self.judge.clone(), self.others, turn, tracker).await;
+        let mut asked = race(self.judge.clone(), &mut self.others.left, turn, tracker).await;
         self.judge.hedged |= asked.hedged;
         let reported = if asked.heard.is_none() { asked.failed.pop() } else { None };
-        let others = asked.failed.into_iter();
-        self.failures.extend(others.map(|(judge, error)| (judge.name(), Failure::Upstream(error))));
+        for (judge, error) in asked.failed {
+            self.others.failed(&judge.model, Failure::Upstream(error));
+        }
         let mut waited = None;
         let reply = match asked.heard {
             Some(heard) => {

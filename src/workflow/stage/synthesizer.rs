@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     config::{LimitKind, Stage},
-    llm::{Call, Conversation, Delta, Limit, LlmError, LlmErrorKind, Model, Purpose},
-    types::{OutputFormat, Sampling, ToolDefinition},
+    llm::{Call, Conversation, Delta, Limit, LlmError, LlmErrorKind, Model},
+    types::{OutputFormat, Prompt, Sampling, ToolDefinition},
     workflow::{
         Event, StageKind, Successor,
         context::RunContext,
@@ -56,7 +56,7 @@ pub(in crate::workflow) fn depends_on_analysis(
 ) -> bool {
     analyzer.is_some()
         && stage.temperature.is_none()
-        && run.request.sampling.temperature.is_none()
+        && run.request.prompt.sampling.temperature.is_none()
         && run.models(stage).iter().any(|m| temperature::wants_advice(stage, m.config(), analyzer))
 }
 
@@ -87,12 +87,12 @@ pub(in crate::workflow) fn write(run: Arc<RunContext>, task: Assignment) -> Step
             while let Some(item) = tracker.next(&mut call).await {
                 match output.take(item) {
                     Said::Nothing => {}
-                    Said::Delta(delta) => yield Step::Event(delta.into()),
+                    Said::Delta(delta) => yield Step::Event(Event::Delta(delta)),
                     Said::End => break,
                 }
             }
             for delta in output.release() {
-                yield Step::Event(delta.into());
+                yield Step::Event(Event::Delta(delta));
             }
             let usage = tracker.answering();
             let spoke = output.spoke;
@@ -166,7 +166,7 @@ fn answer_with_draft(
         }
         if to_client {
             for piece in pieces(&best.text) {
-                yield Step::Event(Event::Token(piece));
+                yield Step::Event(Event::Delta(Delta::Text(piece)));
             }
         }
         let why = format!("the answer of {} stands in: {error}", best.name);
@@ -202,7 +202,7 @@ impl Assignment {
         temperature::synthesizer(Voices {
             node: self.stage.temperature,
             auto: self.advice.temperature.filter(|_| wants),
-            request: run.request.sampling.temperature,
+            request: run.request.prompt.sampling.temperature,
             model: model.config().temperature,
         })
     }
@@ -217,33 +217,30 @@ impl Assignment {
         let to_client = self.reader.is_client();
         let kind = LimitKind::Synthesizer;
         let limit = run.limit(kind, &attempt.model, &self.stage);
-        Call {
-            messages: self.prompt(run),
-            appendix: Some(self.block(run, attempt)),
-            context_tokens: run.context_wanted,
+        let wanted = &request.prompt;
+        let prompt = Prompt {
             sampling: Sampling {
                 temperature: Some(attempt.chosen.value),
-                ..request.sampling.clone()
+                ..wanted.sampling.clone()
             },
-            max_tokens: least(self.stage.max_tokens, request.max_tokens.filter(|_| answers)),
-            stop: if answers { request.stop.clone() } else { Vec::new() },
-            format: if answers { request.format.clone() } else { OutputFormat::Text },
-            effort: request.effort.filter(|_| to_client),
-            tools: if to_client { Arc::clone(&request.tools) } else { Arc::from([]) },
-            tool_choice: request.tool_choice.clone().filter(|_| to_client),
-            parallel_tool_calls: request.parallel_tool_calls.filter(|_| to_client),
-            extra: None,
-            raw: false,
-            stream: true,
+            max_tokens: least(self.stage.max_tokens, wanted.max_tokens.filter(|_| answers)),
+            stop: if answers { wanted.stop.clone() } else { Vec::new() },
+            format: if answers { wanted.format.clone() } else { OutputFormat::Text },
+            effort: wanted.effort.filter(|_| to_client),
+            tools: if to_client { Arc::clone(&wanted.tools) } else { Arc::default() },
+            tool_choice: wanted.tool_choice.clone().filter(|_| to_client),
+            parallel_tool_calls: wanted.parallel_tool_calls.filter(|_| to_client),
+            ..Prompt::default()
+        };
+        let limit = if to_client { Limit::Gap(limit) } else { Limit::Total(limit) };
+        let mut call = Call {
+            appendix: Some(self.block(run, attempt)),
             folded: !(to_client && request.stream),
-            limit: if to_client { Limit::Gap(limit) } else { Limit::Total(limit) },
-            permits: None,
-            avoid: None,
-            hops: run.request.hops,
-            affinity: Some(run.affinity),
-            purpose: Purpose { retractable: to_client && !request.stream, ..run.purpose() },
             turns_of: to_client.then_some(run.caller),
-        }
+            ..run.call(self.prompt(run), prompt, limit)
+        };
+        call.purpose.retractable = to_client && !request.stream;
+        call
     }
 
     /// The instruction and the conversation: nothing in it changes from turn to turn but its end.
@@ -269,7 +266,7 @@ impl Assignment {
             + self.instructions(run).len()
             + self.verdict.as_ref().map_or(0, String::len)
             + self.tools_weight(run);
-        let asked_for = run.request.max_tokens.filter(|_| self.reader.answers());
+        let asked_for = run.request.prompt.max_tokens.filter(|_| self.reader.answers());
         let answer = least(self.stage.max_tokens, asked_for)
             .map_or(RESERVED_TOKENS, |tokens| tokens as usize);
         let context = run.context_tokens(&attempt.model);
@@ -303,7 +300,7 @@ impl Assignment {
 
     /// About how many bytes of prompt the tools are that the writer is shown.
     fn tools_weight(&self, run: &RunContext) -> usize {
-        let shown = run.request.tools.iter().filter(|_| self.reader.is_client());
+        let shown = run.request.prompt.tools.iter().filter(|_| self.reader.is_client());
         let schema = |tool: &ToolDefinition| {
             tool.parameters.as_ref().map_or(0, |schema| schema.to_string().len())
         };
@@ -312,16 +309,5 @@ impl Assignment {
                 tool.name.len() + tool.description.as_ref().map_or(0, String::len) + schema(tool)
             })
             .sum()
-    }
-}
-
-impl From<Delta> for Event {
-    fn from(delta: Delta) -> Self {
-        match delta {
-            Delta::Text(text) => Self::Token(text),
-            Delta::Reasoning(text) => Self::Reasoning(text),
-            Delta::ToolCall(call) => Self::ToolCallDelta(call),
-            Delta::State(piece) => Self::State(piece),
-        }
     }
 }

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     config::{Leaf, LimitKind, Stage, WorkerTools},
-    llm::{Call, CallStream, Completion, Limit, LlmError, LlmErrorKind, Model, Purpose},
-    types::{Effort, FinishReason, OutputFormat, Sampling, ToolChoice, Usage},
+    llm::{Call, CallStream, Completion, Limit, LlmError, LlmErrorKind, Model},
+    types::{FinishReason, OutputFormat, Prompt, Sampling, ToolChoice, Usage},
     workflow::{
         context::RunContext,
         step::Advice,
@@ -65,7 +65,7 @@ impl Assignment {
         temperature::worker(Voices {
             node: self.leaf.stage.temperature,
             auto: advice.temperature.filter(|_| self.wants_advice(model)),
-            request: run.request.sampling.temperature,
+            request: run.request.prompt.sampling.temperature,
             model: model.config().temperature,
         })
     }
@@ -158,9 +158,9 @@ impl Assignment {
         let limit = run.limit(LimitKind::Worker, model, &self.leaf.stage);
         let (begun, queued) = (Instant::now(), tracker.queued());
         let call = self.call(run, model, chosen, limit);
-        let was_shown = !call.tools.is_empty();
+        let was_shown = !call.prompt.tools.is_empty();
         // A call that is made without tools to call is what the writer is shown of it.
-        let words = match run.request.tools.is_empty() || self.answers {
+        let words = match run.request.prompt.tools.is_empty() || self.answers {
             true => UncalledFor::Nothing,
             false => UncalledFor::Words,
         };
@@ -197,39 +197,30 @@ impl Assignment {
     fn call(&self, run: &RunContext, model: &Model, chosen: Chosen, limit: Duration) -> Call {
         let (request, stage) = (&run.request, &self.leaf.stage);
         let are_shown = self.tools == WorkerTools::Schemas
-            && !request.tools.is_empty()
+            && !request.prompt.tools.is_empty()
             && !model.calls_unasked();
         let conversation = if are_shown { &run.conversation } else { run.without_tools() };
-        let seed = request.sampling.seed.map(|seed| seed.wrapping_add(i64::from(self.leaf.copy)));
-        Call {
-            messages: with_system(conversation, stage.system.as_deref()),
-            appendix: None,
-            context_tokens: run.context_wanted,
+        let seed =
+            request.prompt.sampling.seed.map(|seed| seed.wrapping_add(i64::from(self.leaf.copy)));
+        let prompt = Prompt {
             sampling: Sampling {
                 temperature: Some(chosen.value),
                 seed,
-                ..request.sampling.clone()
+                ..request.prompt.sampling.clone()
             },
-            max_tokens: least(stage.max_tokens, request.max_tokens.filter(|_| self.answers)),
-            stop: if self.answers { request.stop.clone() } else { Vec::new() },
-            format: if self.answers { request.format.clone() } else { OutputFormat::Text },
-            effort: None::<Effort>,
+            max_tokens: least(stage.max_tokens, request.prompt.max_tokens.filter(|_| self.answers)),
+            stop: if self.answers { request.prompt.stop.clone() } else { Vec::new() },
+            format: if self.answers { request.prompt.format.clone() } else { OutputFormat::Text },
             // Not to be called; a model without tools or tool choice gets plain text turns.
-            tools: if are_shown { Arc::clone(&request.tools) } else { Arc::from([]) },
+            tools: if are_shown { Arc::clone(&request.prompt.tools) } else { Arc::default() },
             tool_choice: are_shown.then_some(ToolChoice::None),
-            parallel_tool_calls: None,
-            extra: None,
-            raw: false,
-            stream: true,
-            folded: true,
-            limit: Limit::Total(limit),
-            permits: run.permits.clone(),
-            avoid: None,
-            hops: run.request.hops,
-            affinity: Some(run.affinity),
-            purpose: Purpose { spare: self.spare.clone(), ..run.purpose() },
-            turns_of: None,
-        }
+            ..Prompt::default()
+        };
+        let messages = with_system(conversation, stage.system.as_deref());
+        let mut call = run.call(messages, prompt, Limit::Total(limit));
+        call.permits.clone_from(&run.permits);
+        call.purpose.spare.clone_from(&self.spare);
+        call
     }
 }
 

@@ -86,7 +86,11 @@ async fn a_run_keeps_its_name_when_one_model_answers_alone() {
         strict: None,
         unknown: Default::default(),
     };
-    let outcome = run(&cast.engine(&plan, ""), Request { tools: Arc::from([tool]), ..ask() }).await;
+    let outcome = run(
+        &cast.engine(&plan, ""),
+        Request { prompt: Prompt { tools: Arc::from([tool]), ..Prompt::default() }, ..ask() },
+    )
+    .await;
     let trace = outcome.trace();
     assert_eq!((&trace["name"], &trace["mode"]), (&json!("chorus"), &json!("workflow")));
     assert!(trace["note"].is_string() && cast.asked("a").len() == 1, "{trace}");

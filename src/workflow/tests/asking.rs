@@ -9,27 +9,39 @@ async fn without_a_synthesizer_the_best_draft_is_the_answer_and_has_the_requests
         .model("b", says(10, "{\"other\": \"thing\"}"))
         .model("judge", says(10, VERDICT));
     let plan = json!({ "workers": ["a", "b"], "selector": { "ref": "judge" } });
-    let request = Request { format: OutputFormat::Json, stop: vec!["END".to_owned()], ..ask() };
+    let request = Request {
+        prompt: Prompt {
+            format: OutputFormat::Json,
+            stop: vec!["END".to_owned()],
+            ..Prompt::default()
+        },
+        ..ask()
+    };
     let outcome = run(&cast.engine(&plan, ""), request).await;
     assert!(outcome.text.starts_with('{'));
     let call = &cast.asked("a")[0];
-    assert_eq!((&call.format, call.stop.len()), (&OutputFormat::Json, 1));
+    assert_eq!((&call.prompt.format, call.prompt.stop.len()), (&OutputFormat::Json, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn workers_do_not_get_what_is_the_answering_stages() {
     let cast = Cast::default().model("a", says(10, "draft")).model("w", says(10, "fused"));
     let plan = json!({ "workers": [{ "ref": "a", "samples": 2, "system": "Be terse." }], "synthesizer": { "ref": "w" } });
-    let mut request = Request { max_tokens: Some(7), stop: vec!["END".to_owned()], ..ask() };
-    request.sampling.seed = Some(40);
+    let mut request = Request {
+        prompt: Prompt { max_tokens: Some(7), stop: vec!["END".to_owned()], ..Prompt::default() },
+        ..ask()
+    };
+    request.prompt.sampling.seed = Some(40);
     run(&cast.engine(&plan, ""), request).await;
     let asked = cast.asked("a");
-    let seeds: Vec<_> = asked.iter().map(|call| call.sampling.seed).collect();
+    let seeds: Vec<_> = asked.iter().map(|call| call.prompt.sampling.seed).collect();
     assert_eq!(seeds, [Some(40), Some(41)]);
-    assert!(asked.iter().all(|call| call.max_tokens.is_none() && call.stop.is_empty()));
+    assert!(
+        asked.iter().all(|call| call.prompt.max_tokens.is_none() && call.prompt.stop.is_empty())
+    );
     assert_eq!(asked[0].messages[0].joined_text(), "Be terse.");
     let writer = &cast.asked("w")[0];
-    assert_eq!((writer.max_tokens, writer.stop.len()), (Some(7), 1));
+    assert_eq!((writer.prompt.max_tokens, writer.prompt.stop.len()), (Some(7), 1));
     assert_eq!(writer.messages.last().unwrap().joined_text(), "What is the answer?");
 }
 
@@ -99,7 +111,7 @@ fn with_tools() -> Request {
         strict: None,
         unknown: Default::default(),
     };
-    Request { tools: [tool].into(), ..ask() }
+    Request { prompt: Prompt { tools: [tool].into(), ..Prompt::default() }, ..ask() }
 }
 
 /// Without a synthesizer the workers' models get the tools, one after the other until one answers.

@@ -210,8 +210,16 @@ async fn an_agreed_answer_has_to_satisfy_the_request() {
         strict: None,
         unknown: Default::default(),
     };
-    let tools = |choice| Request { tools: Arc::from([tool.clone()]), tool_choice: choice, ..ask() };
-    let json = || Request { format: OutputFormat::Json, ..ask() };
+    let tools = |choice| Request {
+        prompt: Prompt {
+            tools: Arc::from([tool.clone()]),
+            tool_choice: choice,
+            ..Prompt::default()
+        },
+        ..ask()
+    };
+    let json =
+        || Request { prompt: Prompt { format: OutputFormat::Json, ..Prompt::default() }, ..ask() };
     for (workers, request, agree) in [
         (json!(["a", "b"]), json(), true),
         (json!([{ "ref": "c", "samples": 2 }]), ask(), true),
@@ -220,10 +228,32 @@ async fn an_agreed_answer_has_to_satisfy_the_request() {
         (json!(["a", "b"]), tools(Some(ToolChoice::Required)), false),
         (json!(["a", "b"]), tools(Some(ToolChoice::None)), true),
         // The drafts were asked for neither: one that keeps to them by itself will do.
-        (json!(["a", "b"]), Request { max_tokens: Some(5), ..ask() }, true),
-        (json!(["a", "b"]), Request { max_tokens: Some(4), ..ask() }, false),
-        (json!(["a", "b"]), Request { stop: vec!["Lyon".to_owned()], ..ask() }, true),
-        (json!(["a", "b"]), Request { stop: vec!["river".to_owned()], ..ask() }, false),
+        (
+            json!(["a", "b"]),
+            Request { prompt: Prompt { max_tokens: Some(5), ..Prompt::default() }, ..ask() },
+            true,
+        ),
+        (
+            json!(["a", "b"]),
+            Request { prompt: Prompt { max_tokens: Some(4), ..Prompt::default() }, ..ask() },
+            false,
+        ),
+        (
+            json!(["a", "b"]),
+            Request {
+                prompt: Prompt { stop: vec!["Lyon".to_owned()], ..Prompt::default() },
+                ..ask()
+            },
+            true,
+        ),
+        (
+            json!(["a", "b"]),
+            Request {
+                prompt: Prompt { stop: vec!["river".to_owned()], ..Prompt::default() },
+                ..ask()
+            },
+            false,
+        ),
     ] {
         let plan =
             json!({ "workers": workers, "synthesizer": "w", "policy": { "agreement": 0.9 } });
@@ -235,7 +265,10 @@ async fn an_agreed_answer_has_to_satisfy_the_request() {
         "policy": { "agreement": 0.9 } });
     let plan = json!({ "workers": [panel], "synthesizer": "w" });
     let cast = twins();
-    let request = Request { format: OutputFormat::Json, max_tokens: Some(1), ..tools(None) };
+    let request = Request {
+        prompt: Prompt { format: OutputFormat::Json, max_tokens: Some(1), ..tools(None).prompt },
+        ..tools(None)
+    };
     let trace = run(&cast.engine(&plan, ""), request).await.trace();
     assert_eq!(trace["workers"][0]["nested"]["synthesizer"]["status"], "skipped");
     assert_eq!(cast.asked("w").len(), 1);

@@ -159,7 +159,8 @@ async fn direct_calls_and_hedged_ones_have_a_path_too() {
     let outcome = run(&engine, Request { model: "slowly".to_owned(), ..ask() }).await;
     assert_eq!(path(&outcome), "synthesizer slowly 24");
     assert_eq!(outcome.critical().1, Duration::ZERO);
-    let refused = run(&engine, Request { raw: true, ..ask() }).await;
+    let refused =
+        run(&engine, Request { prompt: Prompt { raw: true, ..Prompt::default() }, ..ask() }).await;
     assert_eq!(path(&refused), "");
 }
 

@@ -153,8 +153,11 @@ async fn a_writer_that_has_not_spoken_is_replaced_by_the_selected_answer_and_one
         );
         assert!(cast.asked("w").is_empty(), "nobody is asked after the deadline");
         // A draft that is not JSON cannot stand in when JSON was asked for.
-        let outcome =
-            run(&cast.engine(&plan, limits), Request { format: OutputFormat::Json, ..ask() }).await;
+        let outcome = run(
+            &cast.engine(&plan, limits),
+            Request { prompt: Prompt { format: OutputFormat::Json, ..Prompt::default() }, ..ask() },
+        )
+        .await;
         assert!(matches!(outcome.ending.unwrap_err().error, WorkflowError::Timeout { .. }));
     }
     let plan =
@@ -303,7 +306,10 @@ async fn a_model_that_answers_for_a_workflow_has_its_deadline() {
     for worker in ["never", "trickles"] {
         let plan = json!({ "workers": [worker], "selector": "judge",
             "policy": { "deadline_secs": 5 } });
-        let request = Request { tools: Arc::from([tool.clone()]), ..ask() };
+        let request = Request {
+            prompt: Prompt { tools: Arc::from([tool.clone()]), ..Prompt::default() },
+            ..ask()
+        };
         let outcome = run(
             &cast.engine(&plan, "[workflow.timeouts]\nsynthesizer_timeout_secs = 900\n"),
             request,

@@ -13,7 +13,7 @@ async fn a_judge_talking_nonsense_is_asked_once_more_and_then_the_consensus_stan
     let plan = json!({ "workers": ["c", "a", "b"], "selector": { "ref": "judge" }, "synthesizer": { "ref": "w" } });
     let outcome = run(&cast.engine(&plan, ""), ask()).await;
     assert_eq!(cast.asked("judge").len(), 2);
-    assert!(matches!(cast.asked("judge")[0].format, OutputFormat::Schema { .. }));
+    assert!(matches!(cast.asked("judge")[0].prompt.format, OutputFormat::Schema { .. }));
     let trace = outcome.trace();
     assert_eq!(
         (&trace["selector"]["fallback"], &trace["status"]),
@@ -80,7 +80,7 @@ async fn a_small_judge_is_not_shown_more_than_it_can_read() {
     run(&engine, Request::new("", vec![history])).await;
     let call = &cast.asked("judge")[0];
     let prompt: usize = call.messages.iter().map(|message| message.joined_text().len()).sum();
-    let tokens = prompt / 3 + call.max_tokens.unwrap() as usize;
+    let tokens = prompt / 3 + call.prompt.max_tokens.unwrap() as usize;
     assert!(tokens <= 2048, "{tokens}");
 }
 

@@ -99,7 +99,8 @@ async fn a_writer_that_is_rate_limited_is_not_every_model() {
     let limited = LlmErrorKind::RateLimited { retry_after: None };
     let cast = Cast::default().model("a", says(5, "prose")).model("w", fails(5, limited));
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w" } });
-    let request = Request { format: OutputFormat::Json, ..ask() };
+    let request =
+        Request { prompt: Prompt { format: OutputFormat::Json, ..Prompt::default() }, ..ask() };
     let error = run(&cast.engine(&plan, ""), request).await.ending.unwrap_err().error;
     assert!(matches!(error, WorkflowError::Upstream(_)), "{error:?}");
     let request = Request { model: "w".to_owned(), ..ask() };

@@ -83,7 +83,11 @@ async fn a_writer_dead_before_its_first_token_is_replaced_and_paid_work_is_not_l
         (&json!("degraded"), &json!(true))
     );
     // A draft that is not JSON cannot stand in when JSON was asked for.
-    let outcome = run(&engine, Request { format: OutputFormat::Json, ..ask() }).await;
+    let outcome = run(
+        &engine,
+        Request { prompt: Prompt { format: OutputFormat::Json, ..Prompt::default() }, ..ask() },
+    )
+    .await;
     assert!(matches!(outcome.ending.unwrap_err().error, WorkflowError::Upstream(_)));
 }
 

@@ -180,7 +180,10 @@ fn request() -> impl Strategy<Value = Request> {
     let format = prop_oneof![3 => Just(OutputFormat::Text), 1 => Just(OutputFormat::Json)];
     (tools, format, prop::option::of(1_u32..10)).prop_map(move |(choice, format, max_tokens)| {
         let tools = choice.iter().map(|_| tool.clone()).collect();
-        Request { tools, tool_choice: choice, format, max_tokens, ..ask() }
+        Request {
+            prompt: Prompt { tools, tool_choice: choice, format, max_tokens, ..Prompt::default() },
+            ..ask()
+        }
     })
 }
 
@@ -247,7 +250,7 @@ proptest! {
         let cast = cast_of(&habits);
         // Where tools are called, a worker's model may write too: not counted, and said so. Its call
         // is hedged as any other.
-        let has_fallback = plan.get("synthesizer").is_some() && !request.tools.is_empty();
+        let has_fallback = plan.get("synthesizer").is_some() && !request.prompt.tools.is_empty();
         let fallback = if has_fallback { 1 + u64::from(hedges) } else { 0 };
         let (outcome, open) = block_on(async {
             let hedging = if hedges { HEDGING } else { "" };

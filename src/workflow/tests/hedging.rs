@@ -62,7 +62,7 @@ async fn a_late_writer_is_asked_again_elsewhere_or_its_fallback_is() {
         let second = cast.asked(model).pop().unwrap();
         assert_eq!(second.avoid, endpoint);
         let temperature = if model == "v" { (0.25, "model") } else { (0.7, "default") };
-        assert_eq!(second.sampling.temperature, Some(temperature.0));
+        assert_eq!(second.prompt.sampling.temperature, Some(temperature.0));
         assert_eq!(record["temperature_source"], temperature.1);
         assert_eq!((cast.asked("w").len() + cast.asked("v").len(), cast.asked("u").len()), (2, 0));
         // The winner used 10 + 5 tokens; the loser's prompt is an estimate.
@@ -83,7 +83,7 @@ async fn the_loser_is_hung_up_on_when_the_winner_speaks() {
     let plan = json!({ "workers": ["a"], "synthesizer": { "ref": "w", "fallback": ["v"] } });
     let engine = engine(&cast, &plan, &[("w", &hedged(""))]);
     let mut run = engine.run(engine.route("").unwrap(), ask(), RequestId::fresh());
-    while !matches!(run.events.next().await, Some(Event::Token(_))) {}
+    while !matches!(run.events.next().await, Some(Event::Delta(Delta::Text(_)))) {}
     assert_eq!(cast.open.load(Ordering::SeqCst), 1);
     while run.events.next().await.is_some() {}
     assert_eq!((cast.open.load(Ordering::SeqCst), run.watch.summary().calls), (0, 3));

@@ -67,9 +67,9 @@ async fn only_the_best_few_are_shown_to_judge_and_writer() {
     let call = &cast.asked("ranker")[0];
     let asked = call.messages[1].joined_text();
     assert_eq!((asked.matches("<candidate-").count(), asked.contains("ranker")), (4, false));
-    assert_eq!((call.sampling.temperature, call.stream), (Some(0.0), true));
+    assert_eq!((call.prompt.sampling.temperature, call.stream), (Some(0.0), true));
     assert!(
-        matches!(&call.format, OutputFormat::Schema { schema, .. } if schema.to_string().contains("\"4\""))
+        matches!(&call.prompt.format, OutputFormat::Schema { schema, .. } if schema.to_string().contains("\"4\""))
     );
     assert_eq!(trace["usage"]["total_tokens"], 7 * 15);
 }

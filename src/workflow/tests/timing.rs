@@ -39,8 +39,8 @@ async fn the_first_token_comes_at_the_length_of_the_longest_chain() {
     });
     let outcome = run(&cast.engine(&plan, ""), ask()).await;
     assert_about(outcome.first_token.unwrap(), ms(180 + 20 + 10));
-    assert_eq!(cast.asked("advised")[0].sampling.temperature, Some(0.25));
-    assert_eq!(cast.asked("slow")[0].sampling.temperature, Some(1.0));
+    assert_eq!(cast.asked("advised")[0].prompt.sampling.temperature, Some(0.25));
+    assert_eq!(cast.asked("slow")[0].prompt.sampling.temperature, Some(1.0));
     let mut sequential = plan;
     sequential["policy"] = json!({ "schedule": "sequential" });
     let outcome = run(&cast.engine(&sequential, ""), ask()).await;
@@ -119,7 +119,11 @@ async fn a_nested_level_works_with_its_parents_analysis_or_its_own() {
         let outcome = run(&cast.engine(&plan, ""), ask()).await;
         assert_about(outcome.first_token.unwrap(), ms(want));
         let asked = cast.asked("a");
-        assert_eq!(asked.last().unwrap().sampling.temperature, Some(temperature), "{schedule}");
+        assert_eq!(
+            asked.last().unwrap().prompt.sampling.temperature,
+            Some(temperature),
+            "{schedule}"
+        );
     }
     // A parent whose analysis fails still lets the nested level go on.
     let plan =

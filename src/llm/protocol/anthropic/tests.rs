@@ -15,7 +15,7 @@ use crate::{
         },
         testing,
     },
-    types::{FinishReason, Protocol, Sampling},
+    types::{FinishReason, Prompt, Protocol, Sampling},
 };
 
 fn model() -> Model {
@@ -33,14 +33,14 @@ fn body_of(call: &Call, refused: &[Parameter]) -> Value {
 /// Every field that the call can set.
 fn full_call() -> Call {
     let sampling = testing::full_sampling(1.4);
-    Call {
+    testing::tool_call_of(Prompt {
         sampling,
         max_tokens: Some(99),
         stop: ["a", " \n", "b"].map(str::to_owned).to_vec(),
         tool_choice: Some(ToolChoice::Auto),
         parallel_tool_calls: Some(false),
-        ..testing::call_with_tools()
-    }
+        ..Prompt::default()
+    })
 }
 
 #[test]
@@ -87,11 +87,11 @@ fn tool_choices_are_mapped() {
             json!({"type": "tool", "name": "f", "disable_parallel_tool_use": true}),
         ),
     ] {
-        let call = Call {
+        let call = testing::tool_call_of(Prompt {
             tool_choice: choice.clone(),
             parallel_tool_calls: parallel,
-            ..testing::call_with_tools()
-        };
+            ..Prompt::default()
+        });
         assert_eq!(body_of(&call, &[])["tool_choice"], want, "{choice:?} {parallel:?}");
     }
     let bare = ToolDefinition {
@@ -157,7 +157,7 @@ fn conversations_are_mapped() {
         ])
     );
     // Without tools in the request, old calls would be refused: they become text.
-    let call = Call { tools: Arc::from([]), ..call };
+    let call = Call { prompt: Prompt { tools: Arc::from([]), ..call.prompt }, ..call };
     let said = body_of(&call, &[])["messages"].to_string();
     assert!(said.contains("[called the tool f with") && !said.contains("tool_use"), "{said}");
 }
@@ -179,7 +179,10 @@ fn a_schema_is_enforced_and_some_json_asked_for() {
         (format(&schema), vec![Parameter::Schema], false),
         (format(&open), vec![], false),
     ] {
-        let call = Call { format: format.clone(), ..testing::call("give me json") };
+        let call = testing::call_of(
+            "give me json",
+            Prompt { format: format.clone(), ..Prompt::default() },
+        );
         let body = body_of(&call, &refused);
         let want = enforced.then(|| {
             json!({"format": {"type": "json_schema", "schema":
@@ -212,11 +215,13 @@ fn thoughts_are_asked_for_in_the_way_that_is_understood() {
         (Effort::Max, by_budget(), Some(1024), none(), 1024),
         (Effort::High, vec![Parameter::EffortName, Parameter::Effort], None, none(), 4096),
     ] {
-        let mut call =
-            Call { effort: Some(effort), max_tokens: limit, ..testing::call("why is it so?") };
-        call.sampling =
+        let mut call = testing::call_of(
+            "why is it so?",
+            Prompt { effort: Some(effort), max_tokens: limit, ..Prompt::default() },
+        );
+        call.prompt.sampling =
             Sampling { temperature: Some(0.5), top_p: Some(0.9), ..Sampling::default() };
-        call.sampling.top_k = Some(3);
+        call.prompt.sampling.top_k = Some(3);
         let body = body_of(&call, &refused);
         let shown = format!("{effort:?} {refused:?} {limit:?}: {body}");
         assert_eq!((&body["thinking"], &body["output_config"]), (&thinking, &output), "{shown}");
@@ -240,9 +245,15 @@ fn thoughts_are_asked_for_in_the_way_that_is_understood() {
     let messages = vec![Message::text(Role::User, "go"), calling, result];
     for call in [
         Call { messages: messages.into(), ..testing::call_with_tools() },
-        Call { tool_choice: Some(ToolChoice::Required), ..testing::call_with_tools() },
+        testing::tool_call_of(Prompt {
+            tool_choice: Some(ToolChoice::Required),
+            ..Prompt::default()
+        }),
     ] {
-        let body = body_of(&Call { effort: Some(Effort::High), ..call }, &[]);
+        let body = body_of(
+            &Call { prompt: Prompt { effort: Some(Effort::High), ..call.prompt }, ..call },
+            &[],
+        );
         assert_eq!(body.get("thinking"), None);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         },
         testing,
     },
-    types::{Image, Message, OutputFormat, Part, Protocol, Role, ToolCall, ToolChoice},
+    types::{Image, Message, OutputFormat, Part, Prompt, Protocol, Role, ToolCall, ToolChoice},
 };
 
 fn part() -> impl Strategy<Value = Part> {
@@ -61,11 +61,10 @@ fn call() -> impl Strategy<Value = Call> {
     ]);
     let format = prop_oneof![3 => Just(OutputFormat::Text), 1 => Just(OutputFormat::Json)];
     (prop::collection::vec(message(), 0..6), any::<bool>(), choice, format).prop_map(
-        |(messages, tools, tool_choice, format)| Call {
-            messages: messages.into(),
-            tool_choice,
-            format,
-            ..if tools { testing::call_with_tools() } else { testing::call("") }
+        |(messages, tools, tool_choice, format)| {
+            let call = if tools { testing::call_with_tools() } else { testing::call("") };
+            let prompt = Prompt { tool_choice, format, ..call.prompt };
+            Call { messages: messages.into(), prompt, ..call }
         },
     )
 }
@@ -100,7 +99,7 @@ proptest! {
                 }
             }
             // Another worker's call of the same run, one that refused less, and one of its own.
-            let again = Call { max_tokens: call.max_tokens, ..call.clone() };
+            let again = Call { prompt: Prompt { max_tokens: call.prompt.max_tokens, ..call.prompt.clone()}, ..call.clone() };
             prop_assert_eq!(&text(&again, &refused), &first);
             let own = Conversation::from(call.messages.to_vec());
             for refused in [&refused, &Refused::new()] {

@@ -14,7 +14,7 @@ use crate::{
         },
         testing,
     },
-    types::{FinishReason, Protocol, ToolCall},
+    types::{FinishReason, Prompt, Protocol, ToolCall},
 };
 
 const BASE: &str = "https://generativelanguage.googleapis.com";
@@ -31,14 +31,14 @@ fn body_of(call: &Call, refused: &[Parameter]) -> Value {
 #[test]
 fn every_field_is_mapped_and_can_be_refused() {
     let sampling = testing::full_sampling(1.4);
-    let call = Call {
+    let call = testing::tool_call_of(Prompt {
         sampling,
         max_tokens: Some(99),
         stop: ["a", "", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec(),
         effort: Some(Effort::Low),
         parallel_tool_calls: Some(false),
-        ..testing::call_with_tools()
-    };
+        ..Prompt::default()
+    });
     let mut want = json!({
         "contents": [{"role": "user", "parts": [{"text": "use f"}]}],
         "tools": [{"functionDeclarations": [{"name": "f", "description": "does f",
@@ -78,7 +78,7 @@ fn tool_choices_are_mapped() {
         (ToolChoice::Required, json!({"mode": "ANY"})),
         (ToolChoice::Named("f".into()), json!({"mode": "ANY", "allowedFunctionNames": ["f"]})),
     ] {
-        let call = Call { tool_choice: Some(choice), ..testing::call_with_tools() };
+        let call = testing::tool_call_of(Prompt { tool_choice: Some(choice), ..Prompt::default() });
         assert_eq!(body_of(&call, &[])["toolConfig"], json!({"functionCallingConfig": want}));
     }
 }
@@ -189,7 +189,7 @@ fn forms_step_down() {
         ),
         (vec![Parameter::Schema, Parameter::Json], None, None),
     ] {
-        let call = Call { format: format.clone(), ..testing::call("hi") };
+        let call = testing::call_of("hi", Prompt { format: format.clone(), ..Prompt::default() });
         let body = body_of(&call, &refused);
         assert_eq!(body.get("generationConfig"), want, "{refused:?}");
         assert_eq!(Gemini.format_field(body.as_object().unwrap()), field);
@@ -212,7 +212,7 @@ fn efforts_are_mapped() {
         (Effort::Max, vec![], json!({"includeThoughts": true, "thinkingLevel": "high"})),
         (Effort::High, vec![name], json!({"includeThoughts": true, "thinkingBudget": 24_576})),
     ] {
-        let call = Call { effort: Some(effort), ..testing::call("hi") };
+        let call = testing::call_of("hi", Prompt { effort: Some(effort), ..Prompt::default() });
         let body = body_of(&call, &refused);
         assert_eq!(body["generationConfig"]["thinkingConfig"], want, "{effort:?} {refused:?}");
     }

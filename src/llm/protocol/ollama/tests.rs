@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     config::{Mode, Model},
     llm::{Call, protocol::parameter::Refused, testing},
-    types::{Extra, FinishReason, Protocol, Role, ToolCall, ToolChoice},
+    types::{Extra, FinishReason, Prompt, Protocol, Role, ToolCall, ToolChoice},
 };
 
 fn config() -> Model {
@@ -20,11 +20,14 @@ fn body_of(config: &Model, call: &Call, refused: &[Parameter]) -> Value {
 fn fields_are_mapped_to_options() {
     let sampling = testing::full_sampling(0.7);
     let call = Call {
-        sampling,
-        max_tokens: Some(99),
-        stop: vec!["a".into()],
-        effort: Some(Effort::None),
         stream: false,
+        prompt: Prompt {
+            sampling,
+            max_tokens: Some(99),
+            stop: vec!["a".into()],
+            effort: Some(Effort::None),
+            ..Prompt::default()
+        },
         ..testing::call("hi")
     };
     assert_eq!(
@@ -43,8 +46,8 @@ fn unknown_fields_are_merged_deep() {
     let fields = json!({"keep_alive": "5m", "model": "no",
         "options": {"num_ctx": 4096, "mirostat": 1, "temperature": 9}});
     let extra = Extra::new(Protocol::Ollama, fields.as_object().unwrap().clone());
-    let mut call = Call { extra: Some(extra), ..testing::call("hi") };
-    call.sampling.temperature = Some(0.5);
+    let mut call = testing::call_of("hi", Prompt { extra: Some(extra), ..Prompt::default() });
+    call.prompt.sampling.temperature = Some(0.5);
     let body = body_of(&config(), &call, &[]);
     assert_eq!((&body["keep_alive"], &body["model"]), (&json!("5m"), &json!("up")));
     assert_eq!(body["options"], json!({"num_ctx": 4096, "mirostat": 1, "temperature": 0.5}));
@@ -74,14 +77,16 @@ fn conversations_with_tools_and_images() {
     );
     assert_eq!(body["tools"][0]["function"]["name"], "f");
     // The protocol has no word for a demanded call, so the model is told.
-    let call = Call { tool_choice: Some(ToolChoice::Required), ..call };
+    let call =
+        Call { prompt: Prompt { tool_choice: Some(ToolChoice::Required), ..call.prompt }, ..call };
     let message = &body_of(&config(), &call, &[])["messages"][0];
     assert_eq!(
         (&message["role"], &message["content"]),
         (&json!("system"), &json!(super::super::prompt::CALL_A_TOOL))
     );
     // With tool choice `none` there are no tools, and what was called is plain text.
-    let call = Call { tool_choice: Some(ToolChoice::None), ..call };
+    let call =
+        Call { prompt: Prompt { tool_choice: Some(ToolChoice::None), ..call.prompt }, ..call };
     let body = body_of(&config(), &call, &[]);
     assert_eq!(body.get("tools"), None);
     assert_eq!(
@@ -98,13 +103,13 @@ fn conversations_with_tools_and_images() {
 fn forms_efforts_and_prompts() {
     let schema = Arc::new(json!({"type": "object"}).into());
     let format = OutputFormat::Schema { name: "o".into(), schema, strict: None, description: None };
-    let call = Call { format, ..testing::call("hi") };
+    let call = testing::call_of("hi", Prompt { format, ..Prompt::default() });
     assert_eq!(body_of(&config(), &call, &[])["format"], json!({"type": "object"}));
     assert_eq!(body_of(&config(), &call, &[Parameter::Schema])["format"], "json");
     let plain = Model { mode: Mode::Completion, ..config() };
     let body = body_of(&plain, &testing::call("Once"), &[]);
     assert_eq!((&body["prompt"], body.get("raw")), (&json!("Once"), None));
-    let raw = Call { raw: true, ..testing::call("Once") };
+    let raw = testing::call_of("Once", Prompt { raw: true, ..Prompt::default() });
     assert_eq!(body_of(&config(), &raw, &[])["raw"], true);
     for (effort, want) in [
         (Effort::On, json!(true)),
@@ -112,7 +117,7 @@ fn forms_efforts_and_prompts() {
         (Effort::XHigh, json!("high")),
         (Effort::Max, json!("max")),
     ] {
-        let call = Call { effort: Some(effort), ..testing::call("hi") };
+        let call = testing::call_of("hi", Prompt { effort: Some(effort), ..Prompt::default() });
         assert_eq!(body_of(&config(), &call, &[])["think"], want);
     }
 }
@@ -129,7 +134,8 @@ fn what_it_cannot_take_is_known_before_a_call() {
     assert!(unsupported(&plain, &seeing).is_some());
     let toolless = Model { tools: Some(false), ..config() };
     assert!(unsupported(&toolless, &testing::call_with_tools()).is_some());
-    let shown = Call { tool_choice: Some(ToolChoice::None), ..testing::call_with_tools() };
+    let shown =
+        testing::tool_call_of(Prompt { tool_choice: Some(ToolChoice::None), ..Prompt::default() });
     assert_eq!(unsupported(&toolless, &shown), None);
     let mut message = seeing.messages[0].clone();
     message.parts.push(Part::Image(Image::Url { url: "https://e.example/a".into(), detail: None }));

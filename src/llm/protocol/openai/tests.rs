@@ -10,7 +10,7 @@ use crate::{
         protocol::{counts::Counts, parameter::Refused, piece::ToolPiece},
         testing,
     },
-    types::{Extra, FinishReason, Protocol, Role, ToolCall},
+    types::{Extra, FinishReason, Prompt, Protocol, Role, ToolCall},
 };
 
 fn plain_model() -> Model {
@@ -25,15 +25,15 @@ fn body_of(config: &Model, call: &Call, refused: &[Parameter]) -> Value {
 /// Every field the call can set.
 fn full_call() -> Call {
     let sampling = testing::full_sampling(0.7);
-    Call {
+    testing::tool_call_of(Prompt {
         sampling,
         max_tokens: Some(99),
         stop: ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(),
         effort: Some(Effort::Low),
         tool_choice: Some(ToolChoice::Named("f".into())),
         parallel_tool_calls: Some(false),
-        ..testing::call_with_tools()
-    }
+        ..Prompt::default()
+    })
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn efforts_are_mapped() {
         (Effort::High, vec![Parameter::LeastEffort], Some("high")),
         (Effort::None, vec![Parameter::LeastEffort, Parameter::Effort], None),
     ] {
-        let call = Call { effort: Some(effort), ..testing::call("hi") };
+        let call = testing::call_of("hi", Prompt { effort: Some(effort), ..Prompt::default() });
         let body = body_of(&plain_model(), &call, &refused);
         assert_eq!(body.get("reasoning_effort").and_then(Value::as_str), want, "{effort:?}");
     }
@@ -106,7 +106,7 @@ fn efforts_are_mapped() {
 #[test]
 fn temperature_is_clamped_or_left_out() {
     let mut call = testing::call("hi");
-    call.sampling.temperature = Some(1.4);
+    call.prompt.sampling.temperature = Some(1.4);
     let clamped = Model { max_temperature: 1.0, ..plain_model() };
     assert_eq!(body_of(&clamped, &call, &[])["temperature"], json!(1.0));
     let silent = Model { send_temperature: false, ..plain_model() };
@@ -166,7 +166,7 @@ fn output_forms_step_down_into_the_prompt() {
         (OutputFormat::Json, by_schema, Some(&as_json), true),
         (OutputFormat::Json, by_json, None, true),
     ] {
-        let call = Call { format: format.clone(), ..testing::call("hi") };
+        let call = testing::call_of("hi", Prompt { format: format.clone(), ..Prompt::default() });
         let body = body_of(&plain_model(), &call, &refused);
         assert_eq!(body.get("response_format"), want, "{format:?} {refused:?}");
         let first = &body["messages"][0];
@@ -174,7 +174,10 @@ fn output_forms_step_down_into_the_prompt() {
             first["role"] == "system" && first["content"].as_str().unwrap().contains("JSON");
         assert_eq!(has_instruction, instructed, "{format:?} {refused:?}");
     }
-    let call = Call { format: OutputFormat::Json, ..testing::call("give me json") };
+    let call = testing::call_of(
+        "give me json",
+        Prompt { format: OutputFormat::Json, ..Prompt::default() },
+    );
     assert_eq!(body_of(&plain_model(), &call, &[])["messages"].as_array().unwrap().len(), 1);
     // The schema is put into its place alone, whatever the client has beside it.
     let mut extra = Extra::new(Protocol::OpenAi, Map::new());
@@ -182,7 +185,10 @@ fn output_forms_step_down_into_the_prompt() {
         "response_format".to_owned(),
         json!({"schema": null, "json_schema": {"note": null}}),
     )]);
-    let call = Call { format: schema(), extra: Some(extra), ..testing::call("hi") };
+    let call = testing::call_of(
+        "hi",
+        Prompt { format: schema(), extra: Some(extra), ..Prompt::default() },
+    );
     let form = &body_of(&plain_model(), &call, &[])["response_format"];
     let inner = json!({"name": "out", "schema": {"type": "object"}, "strict": true, "note": null});
     assert_eq!(*form, json!({"type": "json_schema", "json_schema": inner, "schema": null}));
@@ -192,13 +198,17 @@ fn output_forms_step_down_into_the_prompt() {
 fn plain_completion_takes_a_prompt() {
     let config = Model { mode: Mode::Completion, ..plain_model() };
     let turns = vec![Message::text(Role::System, "be"), Message::text(Role::User, "hi")];
-    let call = Call { messages: turns.into(), max_tokens: Some(5), ..testing::call("") };
+    let call = Call {
+        messages: turns.into(),
+        prompt: Prompt { max_tokens: Some(5), ..Prompt::default() },
+        ..testing::call("")
+    };
     let body = body_of(&config, &call, &[Parameter::MaxTokens]);
     assert_eq!(body["prompt"], "be\n\nUser: hi\n\nAssistant:");
     assert_eq!(body["stop"], json!(["\nUser:"]));
     assert_eq!(body.get("messages"), None);
     assert_eq!(body.get("max_completion_tokens"), None);
-    let raw = Call { raw: true, ..testing::call("Once upon") };
+    let raw = testing::call_of("Once upon", Prompt { raw: true, ..Prompt::default() });
     let body = body_of(&plain_model(), &raw, &[]);
     assert_eq!((body["prompt"].as_str(), body.get("stop")), (Some("Once upon"), None));
 }
@@ -210,7 +220,11 @@ fn unknown_fields_reach_only_their_own_protocol() {
         [(Protocol::OpenAi, Some(&fields["logit_bias"])), (Protocol::Ollama, None)]
     {
         let extra = Some(Extra::new(protocol, fields.as_object().unwrap().clone()));
-        let body = body_of(&plain_model(), &Call { extra, ..testing::call("hi") }, &[]);
+        let body = body_of(
+            &plain_model(),
+            &testing::call_of("hi", Prompt { extra, ..Prompt::default() }),
+            &[],
+        );
         assert_eq!(body.get("logit_bias"), want);
         assert_eq!((&body["model"], &body["stream"]), (&json!("up"), &json!(true)));
     }
@@ -220,7 +234,7 @@ fn unknown_fields_reach_only_their_own_protocol() {
 fn what_was_refused_is_not_put_back() {
     let fields = json!({"top_k": 5, "repetition_penalty": 1.1, "reasoning": {"max_tokens": 9}});
     let extra = Some(Extra::new(Protocol::OpenAi, fields.as_object().unwrap().clone()));
-    let call = Call { extra, ..testing::call("hi") };
+    let call = testing::call_of("hi", Prompt { extra, ..Prompt::default() });
     for (refused, name) in [
         (Parameter::TopK, "top_k"),
         (Parameter::RepeatPenalty, "repetition_penalty"),
@@ -234,7 +248,8 @@ fn what_was_refused_is_not_put_back() {
 #[test]
 fn tools_are_hidden_from_a_model_without_them() {
     let config = Model { tools: Some(false), ..plain_model() };
-    let call = Call { tool_choice: Some(ToolChoice::None), ..testing::call_with_tools() };
+    let call =
+        testing::tool_call_of(Prompt { tool_choice: Some(ToolChoice::None), ..Prompt::default() });
     assert_eq!(body_of(&plain_model(), &call, &[])["tool_choice"], "none");
     let body = body_of(&config, &call, &[]);
     assert_eq!((body.get("tools"), body.get("tool_choice")), (None, None));

@@ -7,7 +7,10 @@ use super::{
     },
     *,
 };
-use crate::{types::FinishReason, workflow::StageStatus};
+use crate::{
+    types::FinishReason,
+    workflow::{Event, StageStatus},
+};
 use jiff::Timestamp;
 
 fn streamed(form: Form, dialect: Dialect, events: Vec<Event>) -> String {
@@ -188,7 +191,8 @@ fn generate_sends_no_calls_and_they_are_no_answer() {
     }
     let sent = |text: &str| {
         let mut answer = Answer { text: text.to_owned(), ..Answer::default() };
-        answer.push(&asks());
+        let Event::Delta(delta) = asks() else { panic!("a call is a delta") };
+        answer.push(&delta);
         let mut reply = OllamaReply::new(Form::Generate, "m".to_owned(), false);
         reply.whole(answer, &finished(FinishReason::ToolCalls))
     };

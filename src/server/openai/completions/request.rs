@@ -7,7 +7,7 @@ use super::super::{
     super::{error::AppError, extract::Parted, form},
     request::{Stop, StreamOptions, finite, further_sampling, max_tokens, stop_sequences},
 };
-use crate::types::{Extra, Message, Protocol, Request, Role, Sampling};
+use crate::types::{Extra, Message, Prompt, Protocol, Request, Role, Sampling};
 
 /// Most prompts of one request; each is a run, and a workflow's run is many calls.
 const MOST_PROMPTS: usize = 16;
@@ -90,18 +90,21 @@ impl CompletionRequest {
         extra.within.insert("stream_options".to_owned(), within.into());
         let conversation = |prompt: String| vec![Message::text(Role::User, prompt)];
         let request = Request {
-            sampling: Sampling {
-                temperature,
-                top_p: finite("top_p", self.top_p)?,
-                seed: self.seed,
-                presence_penalty: finite("presence_penalty", self.presence_penalty)?,
-                frequency_penalty: finite("frequency_penalty", self.frequency_penalty)?,
-                ..further_sampling(&extra.fields)
+            prompt: Prompt {
+                sampling: Sampling {
+                    temperature,
+                    top_p: finite("top_p", self.top_p)?,
+                    seed: self.seed,
+                    presence_penalty: finite("presence_penalty", self.presence_penalty)?,
+                    frequency_penalty: finite("frequency_penalty", self.frequency_penalty)?,
+                    ..further_sampling(&extra.fields)
+                },
+                stop: stop_sequences(self.stop),
+                max_tokens: max_tokens(None, self.max_tokens)?,
+                format: form::read_beside(&extra.fields)?,
+                extra: Some(extra),
+                ..Prompt::default()
             },
-            stop: stop_sequences(self.stop),
-            max_tokens: max_tokens(None, self.max_tokens)?,
-            format: form::read_beside(&extra.fields)?,
-            extra: Some(extra),
             ..Request::new(self.model.unwrap_or_default(), conversation(first))
         };
         let alike = |prompt| Request { messages: conversation(prompt).into(), ..request.clone() };
@@ -162,7 +165,7 @@ mod tests {
             read(json!({"prompt": "why", "max_tokens": null, "n": 1, "echo": false})).unwrap();
         assert!(one.further.is_empty() && !one.stream && !one.include_usage);
         assert_eq!(one.request.messages[..], [Message::text(Role::User, "why")]);
-        assert_eq!((one.request.max_tokens, one.request.model.as_str()), (None, ""));
+        assert_eq!((one.request.prompt.max_tokens, one.request.model.as_str()), (None, ""));
         let many = read(json!({
             "model": "m", "prompt": ["a", "b", "c"], "stream": true, "max_tokens": 5, "stop": "x",
             "temperature": 0.5, "stream_options": {"include_usage": true}, "include_workflow": true,
@@ -174,12 +177,12 @@ mod tests {
         let texts: Vec<String> = all.iter().map(|r| r.messages[0].joined_text()).collect();
         assert_eq!(texts, ["a", "b", "c"]);
         for request in all {
-            assert_eq!((request.model.as_str(), request.max_tokens), ("m", Some(5)));
+            assert_eq!((request.model.as_str(), request.prompt.max_tokens), ("m", Some(5)));
             assert_eq!(
-                (&request.stop[..], request.sampling.seed),
+                (&request.prompt.stop[..], request.prompt.sampling.seed),
                 (&["x".to_owned()][..], Some(7))
             );
-            assert_eq!(request.sampling.temperature, Some(0.5));
+            assert_eq!(request.prompt.sampling.temperature, Some(0.5));
         }
     }
 

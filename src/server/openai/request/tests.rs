@@ -19,11 +19,14 @@ fn an_empty_request_leaves_everything_open() {
     let request = parsed.request;
     assert_eq!(request.model, "");
     assert_eq!(request.messages.len(), 1);
-    assert_eq!(request.sampling, Sampling::default());
-    assert_eq!((request.max_tokens, request.effort, request.tool_choice), (None, None, None));
-    assert_eq!(request.format, OutputFormat::Text);
-    assert!(request.stop.is_empty() && request.tools.is_empty());
-    assert!(request.extra.is_some_and(|extra| extra.fields.is_empty()));
+    assert_eq!(request.prompt.sampling, Sampling::default());
+    assert_eq!(
+        (request.prompt.max_tokens, request.prompt.effort, request.prompt.tool_choice),
+        (None, None, None)
+    );
+    assert_eq!(request.prompt.format, OutputFormat::Text);
+    assert!(request.prompt.stop.is_empty() && request.prompt.tools.is_empty());
+    assert!(request.prompt.extra.is_some_and(|extra| extra.fields.is_empty()));
 }
 
 #[test]
@@ -74,17 +77,19 @@ fn fields_arrive_where_they_belong() {
     let request = parsed.request;
     assert_eq!(request.model, "m");
     assert_eq!(request.messages[0].role, Role::System);
-    assert_eq!(request.sampling.temperature, Some(0.5));
-    assert_eq!(request.sampling.top_p, Some(0.9));
-    assert_eq!(request.sampling.presence_penalty, Some(1.0));
-    assert_eq!(request.sampling.frequency_penalty, Some(-1.0));
-    assert_eq!(request.sampling.seed, Some(7));
-    assert_eq!(request.max_tokens, Some(5));
-    assert_eq!(request.stop, ["a"]);
-    assert_eq!(request.tool_choice, Some(ToolChoice::Required));
-    assert_eq!(request.parallel_tool_calls, Some(false));
-    assert_eq!(request.effort, Some(Effort::None));
-    let OutputFormat::Schema { name, strict, .. } = request.format else { panic!("no schema") };
+    assert_eq!(request.prompt.sampling.temperature, Some(0.5));
+    assert_eq!(request.prompt.sampling.top_p, Some(0.9));
+    assert_eq!(request.prompt.sampling.presence_penalty, Some(1.0));
+    assert_eq!(request.prompt.sampling.frequency_penalty, Some(-1.0));
+    assert_eq!(request.prompt.sampling.seed, Some(7));
+    assert_eq!(request.prompt.max_tokens, Some(5));
+    assert_eq!(request.prompt.stop, ["a"]);
+    assert_eq!(request.prompt.tool_choice, Some(ToolChoice::Required));
+    assert_eq!(request.prompt.parallel_tool_calls, Some(false));
+    assert_eq!(request.prompt.effort, Some(Effort::None));
+    let OutputFormat::Schema { name, strict, .. } = request.prompt.format else {
+        panic!("no schema")
+    };
     assert_eq!((name.as_str(), strict), ("x", Some(true)));
 }
 
@@ -93,17 +98,17 @@ fn small_spellings_are_understood() {
     for (body, want) in
         [(json!({"stop": "x"}), vec!["x".to_owned()]), (json!({"stop": []}), vec![])]
     {
-        assert_eq!(read(body).unwrap().request.stop, want);
+        assert_eq!(read(body).unwrap().request.prompt.stop, want);
     }
-    assert_eq!(read(json!({"max_tokens": -1})).unwrap().request.max_tokens, None);
-    let effort = read(json!({"reasoning": {"effort": "high"}})).unwrap().request.effort;
+    assert_eq!(read(json!({"max_tokens": -1})).unwrap().request.prompt.max_tokens, None);
+    let effort = read(json!({"reasoning": {"effort": "high"}})).unwrap().request.prompt.effort;
     assert_eq!(effort, Some(Effort::High));
     let legacy = json!({"functions": [{"name": "f"}], "function_call": {"name": "f"}});
     let legacy = read(legacy).unwrap().request;
-    assert_eq!((legacy.tools.len(), legacy.tools[0].name.as_str()), (1, "f"));
-    assert_eq!(legacy.tool_choice, Some(ToolChoice::Named("f".to_owned())));
+    assert_eq!((legacy.prompt.tools.len(), legacy.prompt.tools[0].name.as_str()), (1, "f"));
+    assert_eq!(legacy.prompt.tool_choice, Some(ToolChoice::Named("f".to_owned())));
     let format = read(json!({"response_format": {"type": "json_object"}})).unwrap();
-    assert_eq!(format.request.format, OutputFormat::Json);
+    assert_eq!(format.request.prompt.format, OutputFormat::Json);
 }
 
 #[test]
@@ -144,7 +149,7 @@ fn unknown_fields_are_kept_in_their_protocol() {
     let rest = Map::from_iter([("logprobs".to_owned(), json!(true))]);
     let message = json!({"messages": [{"role": "user", "content": "x"}]});
     let request: ChatRequest = serde_json::from_value(message).unwrap();
-    let extra = request.read(rest).unwrap().request.extra.unwrap();
+    let extra = request.read(rest).unwrap().request.prompt.extra.unwrap();
     assert_eq!(extra.protocol, Protocol::OpenAi);
     assert_eq!(extra.fields["logprobs"], true);
 }
@@ -164,37 +169,43 @@ fn sampling_that_others_have_is_read_and_kept_as_it_is() {
         repetition_penalty: Some(1.25),
         ..Sampling::default()
     };
-    assert_eq!((request.sampling, request.extra.map(|it| it.fields.into())), (want, Some(rest)));
+    assert_eq!(
+        (request.prompt.sampling, request.prompt.extra.map(|it| it.fields.into())),
+        (want, Some(rest))
+    );
     let rest = json!({"top_k": -1, "min_p": null, "repeat_penalty": "much"});
     let request = read(&rest);
-    assert_eq!(request.sampling, Sampling::default());
-    assert_eq!(Value::Object(request.extra.unwrap().fields), rest);
+    assert_eq!(request.prompt.sampling, Sampling::default());
+    assert_eq!(Value::Object(request.prompt.extra.unwrap().fields), rest);
 }
 
 #[test]
 fn tools_that_are_no_functions_are_for_the_same_protocol() {
     let tools = json!([{"type": "mcp", "server_label": "x"}]);
     let request = read(json!({"tools": tools})).unwrap().request;
-    let extra = request.extra.unwrap();
+    let extra = request.prompt.extra.unwrap();
     assert_eq!(extra.only_there.unwrap().param, "tools[0].type");
-    assert!(extra.fields["tools"] == tools && request.tools.is_empty());
+    assert!(extra.fields["tools"] == tools && request.prompt.tools.is_empty());
 }
 
 #[test]
 fn a_form_that_nobody_knows_is_for_the_same_protocol() {
     let form = json!({"type": "grammar", "grammar": "root ::= x"});
     let request = read(json!({"response_format": form})).unwrap().request;
-    let extra = request.extra.unwrap();
+    let extra = request.prompt.extra.unwrap();
     assert_eq!(extra.only_there.unwrap().param, "response_format.type");
-    assert_eq!((&extra.fields["response_format"], request.format), (&form, OutputFormat::Text));
+    assert_eq!(
+        (&extra.fields["response_format"], request.prompt.format),
+        (&form, OutputFormat::Text)
+    );
 }
 
 #[test]
 fn reasoning_that_says_more_goes_on_as_it_is() {
     let reasoning = json!({"max_tokens": 2000, "effort": "low"});
     let request = read(json!({"reasoning": reasoning})).unwrap().request;
-    assert_eq!(request.effort, Some(Effort::Low));
-    assert_eq!(request.extra.unwrap().fields["reasoning"], reasoning);
+    assert_eq!(request.prompt.effort, Some(Effort::Low));
+    assert_eq!(request.prompt.extra.unwrap().fields["reasoning"], reasoning);
 }
 
 proptest! {

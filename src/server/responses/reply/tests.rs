@@ -256,7 +256,10 @@ fn a_plain_answer_says_what_the_stream_says() {
         ]
     };
     let mut answer = Answer::default();
-    story().iter().for_each(|event| answer.push(event));
+    for event in story() {
+        let Event::Delta(delta) = event else { panic!("{event:?} is no delta") };
+        answer.push(&delta);
+    }
     let whole = reply(None, false).whole(answer, &finished(FinishReason::Stop)).unwrap();
     let mut whole = json_of(&whole);
     let ending = [end(finished(FinishReason::Stop))];

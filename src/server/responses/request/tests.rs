@@ -28,10 +28,13 @@ fn an_empty_request_leaves_everything_open() {
     assert_eq!(parsed.context.len(), 1);
     let request = parsed.request;
     assert_eq!((request.model.as_str(), request.messages.len()), ("", 1));
-    assert_eq!(request.sampling, Sampling::default());
-    assert_eq!((request.max_tokens, request.effort, request.tool_choice), (None, None, None));
-    assert_eq!(request.format, OutputFormat::Text);
-    assert!(request.tools.is_empty() && request.extra.is_none());
+    assert_eq!(request.prompt.sampling, Sampling::default());
+    assert_eq!(
+        (request.prompt.max_tokens, request.prompt.effort, request.prompt.tool_choice),
+        (None, None, None)
+    );
+    assert_eq!(request.prompt.format, OutputFormat::Text);
+    assert!(request.prompt.tools.is_empty() && request.prompt.extra.is_none());
 }
 
 #[test]
@@ -75,17 +78,17 @@ fn fields_arrive_where_they_belong_and_are_repeated() {
     assert!(parsed.stream && parsed.include_workflow && parsed.reasoning && !parsed.store);
     let resource = resource_of(&parsed);
     let request = parsed.request;
-    assert_eq!((request.model.as_str(), request.max_tokens), ("m", Some(5)));
-    assert_eq!(request.sampling.temperature, Some(0.7));
-    assert_eq!(request.sampling.top_p, Some(0.9));
-    assert_eq!(request.sampling.presence_penalty, Some(1.0));
-    assert_eq!(request.sampling.frequency_penalty, Some(-1.5));
-    assert_eq!(request.tool_choice, Some(ToolChoice::Named("f".to_owned())));
-    assert_eq!(request.parallel_tool_calls, Some(false));
-    assert_eq!(request.effort, Some(Effort::Minimal));
-    assert_eq!(request.stop, ["a"]);
+    assert_eq!((request.model.as_str(), request.prompt.max_tokens), ("m", Some(5)));
+    assert_eq!(request.prompt.sampling.temperature, Some(0.7));
+    assert_eq!(request.prompt.sampling.top_p, Some(0.9));
+    assert_eq!(request.prompt.sampling.presence_penalty, Some(1.0));
+    assert_eq!(request.prompt.sampling.frequency_penalty, Some(-1.5));
+    assert_eq!(request.prompt.tool_choice, Some(ToolChoice::Named("f".to_owned())));
+    assert_eq!(request.prompt.parallel_tool_calls, Some(false));
+    assert_eq!(request.prompt.effort, Some(Effort::Minimal));
+    assert_eq!(request.prompt.stop, ["a"]);
     assert_eq!(request.messages.len(), 2);
-    let OutputFormat::Schema { name, .. } = request.format else { panic!("no schema") };
+    let OutputFormat::Schema { name, .. } = request.prompt.format else { panic!("no schema") };
     assert_eq!(name, "x");
     insta::assert_snapshot!(resource.to_string(), @r#"{"id":"","object":"response","created_at":0,"completed_at":null,"status":"in_progress","incomplete_details":null,"model":"","previous_response_id":null,"instructions":"be brief","output":[],"error":null,"tools":[{"type":"function","name":"f","description":null,"parameters":{"type":"object"},"strict":true},{"type":"function","name":"g","description":"d","parameters":null,"strict":null}],"tool_choice":{"type":"function","name":"f"},"truncation":"auto","parallel_tool_calls":false,"text":{"format":{"type":"json_schema","name":"x","description":null,"schema":{"type":"object"},"strict":false},"verbosity":"low"},"top_p":0.9,"presence_penalty":1.0,"frequency_penalty":-1.5,"top_logprobs":2,"temperature":0.7,"reasoning":{"effort":"low","summary":"auto"},"user":"u","usage":null,"max_output_tokens":5,"max_tool_calls":3,"store":false,"background":false,"service_tier":"default","metadata":{"a":"b"},"safety_identifier":"s","prompt_cache_key":"k"}"#);
 }
@@ -129,7 +132,7 @@ fn choices_formats_and_efforts_are_shown_in_the_words_of_the_schema() {
         assert_eq!(parsed.reasoning, effort != "none");
     }
     let json_object = read(json!({"text": {"format": {"type": "json_object"}}})).unwrap();
-    assert_eq!(json_object.request.format, OutputFormat::Json);
+    assert_eq!(json_object.request.prompt.format, OutputFormat::Json);
     assert_eq!(resource_of(&json_object)["text"], json!({"format": {"type": "json_object"}}));
     let unlimited = read(json!({"max_output_tokens": -1})).unwrap();
     assert_eq!(resource_of(&unlimited)["max_output_tokens"], Value::Null);
