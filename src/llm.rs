@@ -44,7 +44,7 @@ pub struct Call {
     /// for byte, what another call of the conversation sends.
     pub appendix: Option<Arc<str>>,
     /// A context in tokens that the request asks for, where that is more than the model's; only
-    /// Ollama is told how much it may use.
+    /// Ollama lets a request say how much to use.
     pub context_tokens: Option<u32>,
     /// What is asked for. Its temperature is what the temperature rule chose; it is clamped to the
     /// model's range or left out here.
@@ -150,7 +150,7 @@ pub struct Attempt {
     pub endpoint: String,
     /// `ok`, or the error's code.
     pub outcome: &'static str,
-    /// From sending to the end of the answer or the failure.
+    /// The time from sending to the end of the answer or the failure.
     pub duration: Duration,
     /// The temperature really sent.
     pub temperature: Option<f32>,
@@ -176,7 +176,7 @@ pub enum StatePiece {
     Details(Vec<Value>),
     /// Other fields of the message, a piece of them perhaps; never none.
     Fields(Map<String, Value>),
-    /// Fields beside a tool call, never none; as a rule told before its first piece.
+    /// Fields beside a tool call, never none; as a rule sent before its first piece.
     Call {
         /// Which call, from 0.
         index: u32,
@@ -190,9 +190,9 @@ pub enum StatePiece {
 pub struct ToolCallDelta {
     /// Which call, from 0.
     pub index: u32,
-    /// On the first piece; made up when the upstream gives none.
+    /// The call's id, on its first piece; made up when the upstream gives none.
     pub id: Option<String>,
-    /// On the first piece.
+    /// The tool's name, on the first piece.
     pub name: Option<String>,
     /// A fragment of the JSON text.
     pub arguments: String,

@@ -47,7 +47,7 @@ pub struct Run {
     pub id: WorkflowId,
     /// What is known of it so far, also after `events` was dropped.
     pub watch: RunWatch,
-    /// Its text is told as it came.
+    /// Its text is passed on as it came.
     verbatim: bool,
     /// What happens; ends with `Finished` or `Failed`.
     pub events: BoxStream<'static, Event>,
@@ -75,7 +75,7 @@ pub struct RunSummary {
     pub failures: Failures,
     /// Upstream attempts made.
     pub calls: u64,
-    /// Over all calls that have ended.
+    /// The sum of all calls that have ended.
     pub usage: UsageRecord,
 }
 
@@ -168,7 +168,7 @@ pub struct StageReport {
     pub name: String,
     /// How it ended.
     pub status: StageStatus,
-    /// Since it started.
+    /// Milliseconds since it started.
     pub duration_ms: u64,
     /// One short phrase without prompts or keys: the task type, the worker selected, the error code.
     pub detail: Option<String>,
@@ -203,7 +203,7 @@ pub struct Finished {
     pub reason: FinishReason,
     /// What is reported to the client (`[server] usage` decides over which calls).
     pub usage: Usage,
-    /// Over all calls, whatever is reported.
+    /// The sum of all calls, whatever is reported as usage.
     pub spent: Spent,
     /// The record of the run.
     pub trace: WorkflowExecutionDetails,

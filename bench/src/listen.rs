@@ -1,4 +1,4 @@
-//! Listening as a server under load should: a long backlog, and a line that tells where.
+//! Listening as a server under load should: a long backlog, and a line that says where.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

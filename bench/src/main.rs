@@ -1,5 +1,5 @@
 //! Measures what Chorus adds to its upstreams: a fast pretended upstream, a bare forwarder as a
-//! yardstick, a load generator, and the run that compares them. `README.md` tells how to read it.
+//! yardstick, a load generator, and the run that compares them. `README.md` says how to read it.
 
 mod bare;
 mod client;

@@ -201,7 +201,7 @@ fn config(upstream: SocketAddr, setup: &Setup<'_>) -> String {
     text
 }
 
-/// Starts a server that must be told its port, on one that is free.
+/// Starts a server that must be given its port, on one that is free.
 fn on_free_port(command: impl Fn(&Path, u16) -> Result<Command, Fault>) -> Result<Server, Fault> {
     let mut log = String::new();
     for _ in 0..TRIES {

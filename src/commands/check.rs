@@ -84,7 +84,7 @@ pub fn run(
     Ok(code)
 }
 
-/// Tells programs that there is no config to check. Returns the exit code.
+/// Reports to programs that there is no config to check. Returns the exit code.
 ///
 /// # Errors
 /// When `out` cannot be written to; that it is closed early is none.

@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::config::{ConfigError, Diagnostic, Env, Severity, Spot};
 
-/// Columns of a screen whose width nobody tells.
+/// Columns of a screen whose width is not known.
 const WIDTH: usize = 100;
 /// The narrowest line that is still of use, in columns.
 const NARROWEST: usize = 40;

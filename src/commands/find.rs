@@ -1,4 +1,4 @@
-//! Which config a command reads, and what a first start is told when there is none.
+//! Which config a command reads, and what a first start shows when there is none.
 
 use std::{
     io::{self, Write},

@@ -1,4 +1,4 @@
-//! What a start tells: where it listens, what clients are pointed at, what it serves and from which
+//! What a start shows: where it listens, what clients are pointed at, what it serves and from which
 //! config. One screen for people, one event for machines. Pure but for the writing; no name is
 //! looked up, and no key is in it.
 
@@ -28,7 +28,7 @@ pub struct Opening {
     pub named_by: Option<&'static str>,
 }
 
-/// Tells that the server listens on `address`: people by a screen on `err`, and machines by one
+/// Reports that the server listens on `address`: people by a screen on `err`, and machines by one
 /// event with the same facts. What the screen does not show is logged: warnings and notices where
 /// there is none.
 pub fn announce(config: &Config, address: SocketAddr, opening: Opening, err: &mut dyn Write) {

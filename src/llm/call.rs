@@ -90,7 +90,7 @@ fn run(model: Arc<Model>, call: Call) -> CallStream {
                         Err(failure) => break failure,
                         Ok(true) => {
                             attempt.note_delta(&repaired);
-                            // What came together is told together: nothing is awaited between.
+                            // What came together is handed on together: nothing is awaited between.
                             while let Some(delta) = exchange.next_delta() {
                                 yield Ok(CallEvent::Delta(delta));
                             }

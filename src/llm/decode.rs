@@ -44,7 +44,7 @@ pub struct ReplyReader {
     may_be_page: bool,
     answer: Answer,
     recorder: Recorder,
-    /// Told after what had to come before it.
+    /// Held back until what has to come before it was handed on.
     held: Option<Delta>,
     ready: VecDeque<Delta>,
     template: FrameTemplate,
@@ -65,14 +65,14 @@ enum Framing {
 }
 
 impl ReplyReader {
-    /// Of a stream in this protocol, as benchmarks read it.
+    /// Reads a stream in this protocol, as benchmarks do.
     #[must_use]
     pub fn of_stream(protocol: Protocol) -> Self {
         Self::new(wire(protocol), "", Answer::new(false, false), Recorder::default())
     }
 
-    /// Of a response with this content type. Servers mislabel, so the first byte tells how it is
-    /// framed.
+    /// Reads a response with this content type. Servers mislabel, so its first byte decides how it
+    /// is framed.
     pub(super) fn new(
         wire: &'static dyn Wire,
         content_type: &str,
@@ -182,7 +182,7 @@ impl ReplyReader {
         self.ready.len()
     }
 
-    /// What is behind the last delta, when it is no good end. Told once.
+    /// The failure behind the last delta, if any. Given once.
     pub(super) fn failure(&mut self) -> Option<Failure> {
         self.failure.take()
     }
@@ -197,7 +197,7 @@ impl ReplyReader {
         &self.recorder
     }
 
-    /// The books of the answer.
+    /// What is known of the answer so far.
     pub(super) fn answer(&self) -> &Answer {
         &self.answer
     }
@@ -264,7 +264,7 @@ impl ReplyReader {
         self.look_for_end();
     }
 
-    /// The first frame with thoughts tells the field that this model has them in.
+    /// The first frame with thoughts shows which field this model has them in.
     fn look_for_field(&mut self, frame: &str) {
         let (_, reasoning_bytes, _) = self.answer.lengths();
         if reasoning_bytes > 0 && self.recorder.wants_field() {
@@ -370,7 +370,7 @@ impl ReplyReader {
         }
     }
 
-    /// Where all of the answer has come nothing can fail any more.
+    /// Ends the reading with a failure, unless all of the answer has come.
     pub(super) fn fail(&mut self, failure: Failure) {
         if self.answer.is_sure() {
             return self.finish();

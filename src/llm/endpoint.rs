@@ -50,7 +50,7 @@ use connections::{Answering, Connections, Habits};
 /// How many times Chorus has asked Chorus on the way to an upstream.
 pub(super) const HOPS: HeaderName = HeaderName::from_static(types::HOPS);
 
-/// So often a model list is asked what a refusal was about; a client may send many that are refused.
+/// How often, at most, the model list is asked what a refusal was about; a client may cause many.
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 
 /// One endpoint of a model with its connection pool and remembered refusals.
@@ -68,7 +68,7 @@ pub(super) struct Endpoint {
     headers: HeaderMap,
     /// The headers of calls, ready to be sent.
     calls: CallHeaders,
-    /// Where calls went, by whether they were plain and streamed: of the rest it does not depend.
+    /// Addresses of calls, by whether those are plain and streamed: nothing else decides.
     addresses: [OnceLock<Option<Arc<Url>>>; 4],
     refused: Mutex<Refused>,
     /// The context that the server said it has, in tokens; 0: it has not.
@@ -109,7 +109,7 @@ impl Endings {
     }
 }
 
-/// Of calls that are to be streamed, and of others. All calls share them.
+/// The headers of streamed calls, and of others. All calls share them.
 struct CallHeaders {
     streamed: Arc<HeaderMap>,
     whole: Arc<HeaderMap>,
@@ -272,7 +272,8 @@ impl Endpoint {
         self.headers.clone()
     }
 
-    /// [`Endpoint::plain_headers`] without what tells who asks: the key, else the configured headers.
+    /// [`Endpoint::plain_headers`] without what identifies us: the key, else the configured
+    /// headers.
     /// `None` when nothing does.
     pub(super) fn anonymous_headers(&self) -> Option<HeaderMap> {
         let key = self.config.api_key.expose();

@@ -26,7 +26,7 @@ pub struct Model {
     pub(super) retry: Retry,
     /// `max_concurrency`: over all requests.
     pub(super) permits: Option<Arc<Semaphore>>,
-    /// Under which its turns are known, whichever endpoint made them.
+    /// Identifies its turns, whichever endpoint made them.
     pub(super) writer: Writer,
     /// What models left on their latest turns.
     pub(super) states: Arc<TurnStates>,
@@ -86,7 +86,7 @@ impl Model {
         known.unwrap_or(self.config.context_tokens)
     }
 
-    /// Whether it has called a tool though it was told not to: then it is better shown none.
+    /// Whether it has called a tool though it was told not to: then it had better be shown none.
     #[must_use]
     pub fn calls_unasked(&self) -> bool {
         self.calls_unasked.load(Ordering::Relaxed)
@@ -130,7 +130,7 @@ impl fmt::Debug for Model {
 #[derive(Debug)]
 pub struct Llm {
     pub(in crate::llm) models: IndexMap<String, Arc<Model>>,
-    /// For the next config.
+    /// Its HTTP clients, for the next config to take over.
     pub(in crate::llm) clients: Clients,
     /// What models left on their turns; for the next config too.
     pub(in crate::llm) states: Arc<TurnStates>,

@@ -76,7 +76,7 @@ pub(super) trait Wire: Sync {
         false
     }
 
-    /// Where the endpoint tells about this one model, where there is such a place.
+    /// Where the endpoint describes this one model, if it does.
     fn model_page(&self, _base: &Url, _model: &config::Model) -> Option<Url> {
         None
     }
@@ -133,8 +133,8 @@ pub(super) trait Wire: Sync {
     }
 
     /// Reads a frame of a stream, or a whole reply, when nothing in it is out of the ordinary, and
-    /// without building a tree of it. `false` with nothing told when [`Wire::pieces`] has to say
-    /// what it means; where it is `true`, both say the same and [`Wire::is_reply`] holds.
+    /// without building a tree of it. `false`, with nothing emitted, when [`Wire::pieces`] has to
+    /// say what it means; where it is `true`, both say the same and [`Wire::is_reply`] holds.
     fn fast_path<'f>(&self, frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool;
 
     /// Reads any frame of a stream, or a whole reply.
@@ -185,7 +185,7 @@ pub(super) fn below(base: &Url, path: &[&str]) -> Option<Url> {
 
 /// As [`below`], behind a version: the one that is wanted, else the one that the base ends in, else
 /// the usual one.
-fn below_version(base: &Url, wanted: Option<&str>, fast_path: &str, path: &[&str]) -> Option<Url> {
+fn below_version(base: &Url, wanted: Option<&str>, default: &str, path: &[&str]) -> Option<Url> {
     let last = base.path_segments().and_then(|mut segments| segments.next_back());
     let own = last.filter(|segment| is_version(segment));
     let mut url = base.clone();
@@ -194,7 +194,7 @@ fn below_version(base: &Url, wanted: Option<&str>, fast_path: &str, path: &[&str
     if own.is_some() {
         segments.pop();
     }
-    segments.push(wanted.or(own).unwrap_or(fast_path)).extend(path);
+    segments.push(wanted.or(own).unwrap_or(default)).extend(path);
     drop(segments);
     Some(url)
 }

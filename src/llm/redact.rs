@@ -30,7 +30,7 @@ pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     without_keys(&text)
 }
 
-/// At most `limit` characters, on one line, the last three dots when something was cut.
+/// The text on one line, in at most `limit` characters, the last three dots when it was cut.
 pub(super) fn cut(text: &str, limit: usize) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().nth(limit).is_none() {

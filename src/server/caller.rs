@@ -1,4 +1,4 @@
-//! Who asks, how they want to be answered, and what the log line of their request tells.
+//! Who asks, how they want to be answered, and what the log line of their request says.
 
 use std::{
     borrow::Cow,
@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::{dialect::Dialect, error::AppError};
 use crate::{types::RequestId, workflow::RunWatch};
 
-/// An extension of every request that came with a key where one is needed: it may see what tells of
-/// the config.
+/// An extension of every request that came with a key where one is needed: it may see what is known
+/// of the config.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Welcome;
 
@@ -46,7 +46,7 @@ pub(super) struct Caller {
     pub(super) include_workflow: bool,
     /// How many times Chorus has asked Chorus on the way here.
     pub(super) hops: u32,
-    /// Where to say what the log line should tell.
+    /// Collects what the log line will say.
     pub(super) log: RequestLog,
 }
 
@@ -87,7 +87,7 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
     shown_of(text, SHOWN_CHARS)
 }
 
-/// At most so many characters of it.
+/// At most `most` characters of a text, as they may stand in a line.
 pub(super) fn shown_of(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Cow::Borrowed(text);

@@ -31,11 +31,11 @@ pub(super) struct RawMessage {
     tool_calls: Option<Vec<Parted<RawCall>>>,
     /// OpenAI's form before `tool_calls`.
     function_call: Option<Parted<RawFunction>>,
-    /// Of a tool's result (OpenAI).
+    /// Only in a tool's result (OpenAI).
     tool_call_id: Option<String>,
-    /// Of a tool's result (Ollama).
+    /// Only in a tool's result (Ollama).
     tool_name: Option<String>,
-    /// Of a tool's result (OpenAI's `function` role); otherwise a participant's.
+    /// The tool's name in a result (OpenAI's `function` role); otherwise a participant's.
     name: Option<String>,
     /// A chain of thought, by the names it goes by; the first that says something counts.
     reasoning_content: Option<Value>,

@@ -1,4 +1,4 @@
-//! What a page of an allowed origin is told (the CORS protocol). Which origins are allowed is
+//! What a page of an allowed origin may do (the CORS protocol). Which origins are allowed is
 //! the door's matter, and is settled before any of this: tower-http's layer answers preflights of
 //! foreign pages too, and only withholds the header.
 

@@ -1,4 +1,4 @@
-//! The ends of runs whose answers are told already. An upstream's body is read to its end, for a
+//! The ends of runs whose answers are sent already. An upstream's body is read to its end, for a
 //! moment, so that its connection can be used again; but the response must not wait for that: clients
 //! give a connection up whose body ends later than the answer in it. So the response hands the
 //! rest of the run over. It goes on beside the connections, on the thread that it came from as a rule,

@@ -28,7 +28,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// What `Retry-After` says when nobody named a time.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// SDKs sit out a longer wait in silence: it is told, and they are told not to.
+/// SDKs sit out a longer wait in silence: it is reported, and they are asked not to.
 const LONGEST_SILENT_WAIT: Duration = Duration::from_secs(60);
 
 /// The code that agents take for a word to shorten the conversation.
@@ -52,13 +52,13 @@ pub(super) enum AppError {
     /// `forbidden`, `invalid_request_error`.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// No model of that name; what to tell of it, see [`crate::config::Config::about_unknown`].
+    /// No model of that name; for its message see [`crate::config::Config::about_unknown`].
     #[error("{0}")]
     UnknownModel(String),
     /// `previous_response_id` names nothing that is kept. Our own id, so it is no secret.
     #[error("previous response '{0}' not found; it was not stored, or is no longer kept")]
     UnknownResponse(String),
-    /// No such path; what to tell of it, see [`super::paths`].
+    /// No such path; for its message see [`super::paths`].
     #[error("{0}")]
     UnknownRoute(String),
     /// The path is right and the method is not; likewise.
@@ -101,7 +101,7 @@ pub(super) enum AppError {
     /// A request that was passed on to one model's upstream failed there.
     #[error("{0}")]
     Upstream(LlmError),
-    /// The answer calls a tool in a way that cannot be told in Ollama's form.
+    /// The answer calls a tool in a way that cannot be sent in Ollama's form.
     #[error("the model called the tool '{tool}' with arguments that are not a JSON object")]
     UnusableToolCall {
         /// The tool's name.
@@ -271,7 +271,7 @@ impl AppError {
     }
 
     /// Fills in the body that [`IntoResponse`] left out because it does not know the dialect.
-    /// Returns the error when `response` told one.
+    /// Returns the error when `response` has one.
     pub(super) fn render(response: &mut Response, dialect: Dialect) -> Option<Arc<Self>> {
         let error = response.extensions_mut().remove::<Arc<Self>>()?;
         let body = serde_json::to_vec(&error.body(dialect)).unwrap_or_default();

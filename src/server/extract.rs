@@ -92,7 +92,7 @@ async fn next_within(
 
 /// JSON to the fields `T` knows and the rest.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), AppError> {
-    // What is wrong, and what the log wants to know, is told by the way over a tree.
+    // What is wrong, and what the log wants to know, is found on the way over a tree.
     if !tracing::enabled!(tracing::Level::DEBUG)
         && let Some(parsed) = parted::read(bytes)
     {
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(Value::Object(rest).to_string(), r#"{"z":1,"a":{"b":[]}}"#);
     }
 
-    /// The two ways to read a body, of which the one without a tree has no errors to tell.
+    /// The two ways to read a body, of which the one without a tree has no errors to report.
     #[test]
     fn both_ways_read_the_same() {
         for body in [

@@ -63,7 +63,7 @@ pub(super) struct Job<E> {
     pub(super) reasoning: bool,
     /// Whether it wants the record of the run.
     pub(super) include_workflow: bool,
-    /// How it wants to be told.
+    /// The form of the answer.
     pub(super) encoder: E,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn answer_all<E: Encoder>(
     let request = Request { stream, ..request };
     // Several prompts at once are nobody's background task.
     let route = if further.is_empty() { app.engine.for_task(route, &request) } else { route };
-    // Only what is streamed tells of its progress.
+    // Only what is streamed reports its progress.
     let progress = match route {
         Route::Workflow(_) if reasoning => server.progress,
         Route::Workflow(_) | Route::Direct(_) | Route::Task(..) => Progress::Off,

@@ -58,7 +58,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until `shutdown` resolves, then drains: nothing new is accepted, what runs may finish
-/// within `grace`, what is left then is told to end by `lifecycle`, and at last hung up on.
+/// within `grace`, what is left then is asked to end by `lifecycle`, and at last hung up on.
 /// Dropping the future closes every connection.
 pub(super) async fn run<S, B>(
     listener: TcpListener,

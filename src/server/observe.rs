@@ -48,8 +48,8 @@ const ERROR_CHARS: usize = 160;
 /// A request's place among those in flight; none for the probes.
 pub(super) type Permit = Option<OwnedSemaphorePermit>;
 
-/// Has a request answered by what is `inside`, which gives it a place as well, and tells the log
-/// when the answer's body is over or given up.
+/// Has a request answered by what is `inside`, which gives it a place as well, and reports it to
+/// the log when the answer's body is over or given up.
 pub(super) async fn observe<F>(
     app: App,
     mut request: Request,
@@ -71,7 +71,7 @@ where
         hops: hops(request.headers()),
         log: log.clone(),
     };
-    // What tells of a request at info and above names its ids itself.
+    // Lines about a request at info and above name its ids themselves.
     let span = tracing::debug_span!("request", request.id = %request_id);
     let negotiated = dialect::is_negotiated(request.uri().path());
     let mut record = Record::new(request_id, &request, log, app.timer_keepalive.hold());
@@ -106,7 +106,7 @@ fn hops(headers: &HeaderMap) -> u32 {
     value.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }
 
-/// What is known of a request. Dropped when it is over, whichever way, and then tells the log.
+/// What is known of a request. Dropped when it is over, whichever way, and then logged.
 #[derive(Debug)]
 struct Record {
     request_id: RequestId,
@@ -155,7 +155,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let fields = std::mem::take(&mut *self.log.fields());
         let runs: Vec<_> = fields.runs.iter().map(RunWatch::summary).collect();
-        // Of several prompts the first run that did not go well tells most.
+        // Of several prompts the first run that did not go well says most.
         let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
         let run = bad.or_else(|| runs.first());
         let calls = run.map(|_| runs.iter().map(|run| run.calls).sum::<u64>());

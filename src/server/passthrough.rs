@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct EmbeddingsRequest {
     /// One `[[model]]` of the endpoint's protocol.
     model: Option<String>,
-    /// Chorus: accepted as everywhere; there is no run to tell of.
+    /// Chorus: accepted as everywhere; there is no run to show.
     #[serde(rename = "include_workflow")]
     _include_workflow: Option<bool>,
 }

@@ -67,7 +67,7 @@ pub(super) fn straightened(request: Request) -> Request {
     Request::from_parts(parts, body)
 }
 
-/// What to tell of a path that is none.
+/// The error message for a path that does not exist.
 pub(super) fn about_unknown(method: &Method, path: &str) -> String {
     let path: String = path.chars().take(200).collect();
     let message = format!("no such endpoint: {method} {path}");
@@ -78,7 +78,7 @@ pub(super) fn about_unknown(method: &Method, path: &str) -> String {
     format!("{message}; there are {names} and others, see the README")
 }
 
-/// What to tell of a method that a path does not take.
+/// The error message for a method that a path does not take.
 pub(super) fn about_method(method: &Method, path: &str) -> String {
     let bare = path.strip_prefix("/ollama").unwrap_or(path);
     let takes = PATHS.iter().find(|(known, _)| *known == bare).map_or(GET, |(_, takes)| takes);
@@ -163,7 +163,7 @@ pub(super) fn is_probe(path: &str) -> bool {
     matches!(path, "/" | "/ollama" | "/ollama/" | "/health" | "/ready")
 }
 
-/// Those of them that tell nothing of anybody and so are answered whoever asks.
+/// Those of them that reveal nothing of anybody and so are answered whoever asks.
 pub(super) fn is_open(uri: &Uri) -> bool {
     is_probe(uri.path()) && !is_verbose(uri)
 }

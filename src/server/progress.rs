@@ -30,7 +30,7 @@ enum Entry {
 }
 
 impl Reporter {
-    /// In the language the question seems to be in, until the analysis says more.
+    /// A reporter in the language the question seems to be in, until the analysis says more.
     pub(super) fn new(mode: Progress, language: Language) -> Self {
         Self { mode, language, waiting: Vec::new() }
     }

@@ -39,7 +39,7 @@ const MOST_HOPS: u32 = 3;
 #[derive(Clone, Debug)]
 pub struct AppState {
     current: Arc<ArcSwap<Served>>,
-    /// Told after each swap.
+    /// Notified after each swap.
     swapped: watch::Sender<()>,
 }
 
@@ -83,7 +83,7 @@ impl AppState {
         Arc::clone(&self.current.load().engine)
     }
 
-    /// From now on new requests are answered by this engine, by its config's rules; those that came
+    /// Has new requests answered by this engine, by its config's rules; those that came
     /// before go on as they began. The responses that are kept, and a shutdown, concern both.
     pub fn replace(&self, engine: Engine) {
         let before = self.current.load_full();
@@ -156,7 +156,7 @@ impl Served {
         self.engine.config()
     }
 
-    /// For `/health?verbose`.
+    /// What became of the config's reloads, for `/health?verbose`.
     pub(super) fn reloads(&self) -> MutexGuard<'_, Reloads> {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,12 +22,12 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Of an object that tells usage behind the one that ended the answer.
+    /// The record in an object with usage behind the one that ended the answer.
     pub(super) fn spent(spent: &'a Spent) -> Self {
         Self { chorus: Some(spent), ..Self::default() }
     }
 
-    /// Of a run that finished.
+    /// The record of a run that finished.
     pub(super) fn of(finished: &'a Finished, include_workflow: bool) -> Self {
         Self {
             chorus: Some(&finished.spent),
@@ -46,7 +46,7 @@ pub(super) enum Never {}
 pub(super) struct Microseconds(pub(super) Timestamp);
 
 impl Microseconds {
-    /// Stands for the time in a frame that a stencil is cut from.
+    /// Stands for the time in a frame that a template is cut from.
     pub(super) const MARK: Self = Self(Timestamp::MIN);
 
     /// The time it is.

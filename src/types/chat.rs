@@ -41,9 +41,9 @@ pub struct Message {
     pub parts: Vec<Part>,
     /// Calls an assistant turn made.
     pub tool_calls: Vec<ToolCall>,
-    /// For a tool turn: the id of the call it answers (OpenAI).
+    /// The id of the call that a tool turn answers (OpenAI).
     pub tool_call_id: Option<String>,
-    /// For a tool turn: the name of the tool it answers (Ollama).
+    /// The name of the tool that a tool turn answers for (Ollama).
     pub tool_name: Option<String>,
     /// What came with it beside that; `None` for nothing.
     pub extras: Option<Box<TurnExtras>>,
@@ -116,14 +116,15 @@ impl fmt::Debug for Part {
 /// Where a picture's bytes are.
 #[derive(Clone, PartialEq)]
 pub enum Image {
-    /// In the request itself.
+    /// They are in the request itself.
     Inline {
         /// `image/png` and the like.
         media_type: String,
         /// Standard base64, no `data:` prefix.
         base64: String,
     },
-    /// On the web; Chorus does not download it, only upstreams that take URLs can use it.
+    /// They are on the web; Chorus does not download them, only upstreams that take URLs can use
+    /// it.
     Url {
         /// `http` or `https`.
         url: String,

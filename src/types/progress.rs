@@ -1,7 +1,7 @@
 //! Lines of progress, which clients send back as if a model had thought them. Every line that
 //! Chorus writes into a reasoning channel ends in a mark, and what is read back is searched for it.
 
-/// Behind the words of a line: U+2063, which shows nothing and no model writes.
+/// Marks the end of a line of progress: U+2063, which shows nothing and no model writes.
 const MARK: char = '\u{2063}';
 /// The same with the line break.
 const MARKED_END: &str = "\u{2063}\n";

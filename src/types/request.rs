@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Image, JsonSchema, Message, Part, Role};
 
-/// How much of each part of a message tells conversations apart.
+/// How much of each part of a message counts when conversations are told apart.
 const AFFINITY_BYTES: usize = 16 * 1024;
 
 /// The header by which Chorus knows requests of its own: how many times one was passed on. Every call
@@ -46,9 +46,9 @@ impl Protocol {
     }
 }
 
-/// What is wanted of a model besides its turn in a conversation: the same for a request that comes in
-/// and for a call that goes out. `None` leaves it to whoever answers. `Debug` shows shapes and lengths,
-/// never text.
+/// What is wanted of a model besides its turn in a conversation: the same for a request that comes
+/// in and for a call that goes out. `None` leaves it to whoever answers. `Debug` shows shapes and
+/// lengths, never text.
 #[derive(Clone, Default)]
 pub struct Prompt {
     /// Temperature and its relatives.
@@ -192,11 +192,11 @@ pub struct Sampling {
     pub temperature: Option<f32>,
     /// Nucleus sampling.
     pub top_p: Option<f32>,
-    /// Not of OpenAI's own servers.
+    /// Other servers than OpenAI's own take it.
     pub top_k: Option<u32>,
     /// Ollama, llama.cpp, vLLM and the like only.
     pub min_p: Option<f32>,
-    /// For reproducible answers; a worker's copies add their number.
+    /// Makes answers reproducible; a worker's copies add their number.
     pub seed: Option<i64>,
     /// OpenAI's presence penalty.
     pub presence_penalty: Option<f32>,
@@ -242,7 +242,7 @@ impl fmt::Debug for OutputFormat {
 /// How much a model should reason before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Not at all: `think: false`, effort `none`.
+    /// No reasoning: `think: false`, effort `none`.
     None,
     /// The model's own default: `think: true`.
     On,
@@ -289,7 +289,7 @@ pub enum ToolChoice {
     None,
     /// The model decides.
     Auto,
-    /// At least one.
+    /// It must call at least one.
     Required,
     /// This one.
     Named(String),
@@ -331,7 +331,7 @@ pub const FORM_FIELDS: [&str; 5] =
 pub struct OnlyThere {
     /// The field.
     pub param: String,
-    /// What a caller is told.
+    /// The message for the caller.
     pub message: String,
 }
 

@@ -15,7 +15,7 @@ pub struct JsonSchema {
 }
 
 impl JsonSchema {
-    /// As compact JSON.
+    /// The schema as compact JSON.
     pub fn text(&self) -> &str {
         self.written().get()
     }

@@ -76,7 +76,7 @@ pub fn pick_state(from: &Map<String, Value>, paths: &[&[&str]]) -> Map<String, V
     picked
 }
 
-/// As [`pick_state`], and what was picked is there no more.
+/// Like [`pick_state`], but what was picked is removed.
 pub fn take_state(from: &mut Map<String, Value>, paths: &[&[&str]]) -> Map<String, Value> {
     let picked = pick_state(from, paths);
     for (name, value) in &picked {
@@ -189,11 +189,11 @@ fn join_detail(known: &mut Map<String, Value>, more: Map<String, Value>) {
 /// Fields that Chorus does not know, each with what it stands in. `Debug` shows their names only.
 #[derive(Clone, Default, PartialEq)]
 pub struct UnknownFields {
-    /// Of the message itself.
+    /// Fields of the message itself.
     pub message: Map<String, Value>,
-    /// Of its parts, by their place. A field that is known holds what is unknown within it.
+    /// Fields of its parts, by their place. A field that is known holds what is unknown within it.
     pub parts: Vec<(usize, Map<String, Value>)>,
-    /// Of its tool calls, by their place.
+    /// Fields of its tool calls, by their place.
     pub calls: Vec<(usize, Map<String, Value>)>,
 }
 

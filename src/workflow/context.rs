@@ -33,7 +33,7 @@ pub(super) struct RunContext {
     toolless: OnceLock<Conversation>,
     /// The context in tokens that the request asks for (Ollama's `num_ctx`).
     pub(super) context_wanted: Option<u32>,
-    /// Of the conversation, for models that are sticky.
+    /// A number of the conversation, for models that are sticky.
     pub(super) affinity: u64,
     /// Its workers that are drafting.
     pub(super) crowd: Crowd,
@@ -59,7 +59,7 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// Of one call.
+    /// The cost of one call.
     pub(super) fn of(usage: &Usage, price: Option<Price>) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
         let usd = price.map_or(0.0, |price| {
@@ -153,7 +153,7 @@ impl RunContext {
         self.note(warning);
     }
 
-    /// Something to tell beside the answer which is no failure.
+    /// Adds a warning beside the answer which is no failure.
     pub(super) fn note(&self, warning: Warning) {
         self.with_tally(|tally| tally.warnings.push(warning));
     }
@@ -192,7 +192,7 @@ impl RunContext {
 }
 
 impl Tally {
-    /// For the trace.
+    /// The sums as the trace shows them.
     pub(super) fn usage_record(&self) -> UsageRecord {
         UsageRecord::new(&self.usage, self.cost.known())
     }

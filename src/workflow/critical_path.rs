@@ -23,12 +23,12 @@ pub(super) struct Link {
     pub(super) level: Option<Arc<str>>,
     pub(super) began: Instant,
     pub(super) ended: Instant,
-    /// Of its time, what its upstreams took.
+    /// How much of its time its upstreams took.
     pub(super) waited: Duration,
     pub(super) before: Chain,
 }
 
-/// Of two chains that both had to end, the one that did so later.
+/// The one of two chains that ended later; both had to.
 pub(super) fn later(one: Chain, other: Chain) -> Chain {
     match (one, other) {
         (Some(one), Some(other)) => Some(if one.ended < other.ended { other } else { one }),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Warning;
 
-/// So many are named; of the others it is said how many they are.
+/// How many are named; the others are counted.
 const NAMED: usize = 8;
 /// Characters of a name that are shown.
 const NAME: usize = 40;

@@ -169,7 +169,7 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
                     yield Step::Event(event);
                     yield Step::Done(outcome);
                 }
-                // A nested level's end is turned into `Member` by the site that runs it.
+                // A nested level's end is turned into `Member` by the stage that runs it.
                 Step::Done(_) => {}
             }
         }

@@ -260,7 +260,7 @@ impl Ending {
 }
 
 impl LevelRecord {
-    /// Of a run that was refused before anything was called.
+    /// The record of a run that was refused before anything was called.
     fn empty(name: String) -> Self {
         Self {
             name,

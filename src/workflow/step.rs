@@ -1,5 +1,5 @@
-//! What stages and levels tell each other: the vocabulary between the loop of a level, its board and
-//! the stages, none of which has to know the others for it.
+//! What stages and levels say to each other: the vocabulary between the loop of a level, its state
+//! and the stages, none of which has to know the others for it.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// The kinds that a run's failure is told apart by.
+/// The kinds of a run's failure.
 #[derive(Clone, Debug)]
 pub(super) enum FailureKind {
     /// One model.

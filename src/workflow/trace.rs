@@ -59,10 +59,10 @@ pub struct LevelRecord {
     pub status: RunStatus,
     /// From its start to its end, in milliseconds.
     pub total_ms: u64,
-    /// To the first content or tool-call delta of the answering stage; top level only.
+    /// Milliseconds to the first content or tool-call delta of the answering stage; top level only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
-    /// Over all calls of the level and below.
+    /// The sum of all calls of the level and below.
     pub usage: UsageRecord,
     /// Absent when the plan has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct LevelRecord {
     /// The answering stage: the plan's synthesizer, or the model of a direct call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synthesizer: Option<SynthesizerRecord>,
-    /// A decision worth telling: tools sent to the first worker's model, consensus reached.
+    /// A decision worth noting: tools sent to the first worker's model, consensus reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -98,7 +98,7 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// As in the trace and the `x-chorus-status` header.
+    /// Its name in the trace and the `x-chorus-status` header.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -130,7 +130,7 @@ pub enum StageStatus {
 }
 
 impl StageStatus {
-    /// As in the trace.
+    /// Its name in the trace.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -173,13 +173,13 @@ pub struct CallRecord {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorRecord>,
-    /// Since the run's start.
+    /// Milliseconds since the run's start.
     pub started_ms: u64,
     /// Waiting for permits.
     pub queued_ms: u64,
     /// From its start to its end, waiting included.
     pub duration_ms: u64,
-    /// To its first output, from its start.
+    /// Milliseconds from its start to its first output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
     /// What was really sent.

@@ -68,7 +68,7 @@ pub async fn ask(config: &Config, limit: Duration, spend: Spend) -> Result<Vec<P
 }
 
 /// Notes which stages ask for answers that leave no room for a prompt in the context that an endpoint
-/// says it has. Those that do not fit the configured one are told of by the check itself.
+/// says it has. Those that do not fit the configured one are reported by the check itself.
 fn note_crowded(config: &Config, found: &mut [Probed]) {
     for one in found {
         let configured = config.models.get(&one.model).map(|model| model.context_tokens);

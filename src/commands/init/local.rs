@@ -32,7 +32,7 @@ pub(super) struct Address {
     /// What people call it.
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// Without a path.
+    /// Its URL, without a path.
     pub(super) url: Url,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Local {
     pub(super) id: String,
     /// What kind of model it is, lower-cased: `qwen`, `llama`.
     pub(super) family: String,
-    /// Billions of parameters, as far as can be told.
+    /// Billions of parameters, as far as is known.
     pub(super) billions: Option<f64>,
     /// How many calls it takes at a time, and how much they hold.
     pub(super) capacity: Capacity,

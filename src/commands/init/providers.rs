@@ -12,7 +12,7 @@ pub(super) struct Provider {
     /// A variable that names another base URL, for a proxy of one's own.
     base_variable: Option<&'static str>,
     base: &'static str,
-    /// Written down where the address alone may not tell.
+    /// Written down where the address alone may not show it.
     pub(super) protocol: Option<&'static str>,
     /// The stronger one first.
     pub(super) models: &'static [Hosted],

@@ -33,7 +33,7 @@ pub(super) struct Loader {
     is_spent: bool,
     /// The further files that the file, when it was last good, was made of.
     named_files: Vec<PathBuf>,
-    /// What was told of the file as it is, so that it is told once.
+    /// What was reported of the file as it is, so that it is reported once.
     pub(super) remarks: HashSet<String>,
     pub(super) refused: Option<Vec<String>>,
     waiting: Vec<&'static str>,

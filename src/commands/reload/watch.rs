@@ -1,10 +1,10 @@
-//! Who notices that the config changed: a thread that sleeps until the folders of the files tell of
+//! Who notices that the config changed: a thread that sleeps until the folders of the files report
 //! something, waits until they are quiet, and has the config loaded.
 //!
 //! Folders are watched and not files: an editor writes another file and renames it over the first,
-//! and Kubernetes swaps a link two folders away. Not every change is told: not that of a single file
-//! mounted into a container, of a network share written elsewhere, or of a folder further up. So the
-//! files' sizes and times are compared every now and then, too; nothing is read for that.
+//! and Kubernetes swaps a link two folders away. Not every change is reported: not that of a single
+//! file mounted into a container, of a network share written elsewhere, or of a folder further up.
+//! So the files' sizes and times are compared every now and then, too; nothing is read for that.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,7 +51,7 @@ impl Default for Pace {
     }
 }
 
-/// What the thread is told.
+/// What the thread hears.
 #[derive(Debug)]
 pub(super) enum Message {
     /// Something happened to these.
@@ -103,7 +103,7 @@ impl Watch {
         }
     }
 
-    /// Until it is over.
+    /// Runs until it is over.
     pub(super) fn run(mut self, mut loader: Loader) {
         self.follow(&loader);
         // It may have changed since the server loaded it.
@@ -114,7 +114,7 @@ impl Watch {
                 Call::Over => return,
                 Call::Look | Call::Requested => loader.reload(call == Call::Requested),
             }
-            // What happened in a folder before it was watched was not told.
+            // What happened in a folder before it was watched was not reported.
             call = if self.follow(&loader) { Call::Look } else { self.wait(&loader) };
             if call == Call::Look {
                 call = self.settle(loader.path());
@@ -259,7 +259,7 @@ impl Watch {
         }
     }
 
-    /// Once is enough.
+    /// Warns, but only once.
     fn warn(&mut self, error: &str) {
         if !self.is_warned {
             self.is_warned = true;
@@ -285,8 +285,8 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// Files, and what tells without reading one that it is another or was written to; `None`: it is not
-/// there.
+/// Files, and what shows without reading one that it is another or was written to; `None`: it is
+/// not there.
 type Stamps = BTreeMap<PathBuf, Option<(u64, Option<SystemTime>, u64)>>;
 
 fn stamps(loader: &Loader) -> Stamps {
@@ -349,7 +349,7 @@ impl Places {
         }
     }
 
-    /// What happens in a folder is told with the name under which the folder is watched.
+    /// What happens in a folder is reported with the name under which the folder is watched.
     fn name(&mut self, path: &Path) {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
         // One that is not there is wanted all the same, so that it is looked for.

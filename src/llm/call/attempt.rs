@@ -46,7 +46,7 @@ pub(super) enum Step {
 pub(super) struct Repaired {
     pub(super) endpoint: usize,
     pub(super) parameter: Parameter,
-    /// To be remembered once the request without it is taken: then it was to blame.
+    /// Remember it once the request is taken without it: then it was to blame.
     lasts: bool,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Try<'a> {
         }
     }
 
-    /// Tells a gateway that knows such words how long there is, and to leave the retries to us.
+    /// Asks a gateway that knows such headers to answer in time and to leave the retries to us.
     pub(super) fn hand_over(&mut self, remaining: Duration) {
         if self.model.config.gateway == Some(Gateway::LiteLlm) {
             let seconds = u32::try_from(remaining.as_secs().max(1)).unwrap_or(u32::MAX);
@@ -188,7 +188,7 @@ impl<'a> Try<'a> {
         }
     }
 
-    /// Tells the endpoint's breaker of a failure.
+    /// Reports a failure to the endpoint's breaker.
     pub(super) fn report(&mut self, failure: &Failure, clock: &Clock) {
         let timed_out = failure.kind == LlmErrorKind::Timeout;
         let report = match failure.report() {

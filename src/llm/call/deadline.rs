@@ -28,7 +28,7 @@ pub(super) struct Clock {
     /// Rings when the limit ends or sooner, never later: deadlines that move on with each delta do
     /// not touch it.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Whom it wakes.
+    /// The task that is woken when the time is over.
     sleeper: Option<Waker>,
 }
 

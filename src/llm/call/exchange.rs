@@ -36,7 +36,7 @@ use crate::llm::{
 const ERROR_LIMIT: usize = 64 * 1024;
 /// How long an error's body may take.
 const ERROR_WAIT: Duration = Duration::from_secs(2);
-/// After the terminator: how long the end of the body may take.
+/// How long the end of the body may take to come after the terminator.
 const DRAIN_WAIT: Duration = Duration::from_millis(250);
 
 /// A chunk that comes so soon was there before anybody asked.
@@ -55,13 +55,13 @@ pub(in crate::llm) struct Exchange {
     reader: ReplyReader,
     /// The body was read to its end.
     exhausted: bool,
-    /// A delta was told.
+    /// A delta was handed on.
     has_spoken: bool,
     /// The last chunk came so soon that more may well be behind it.
     is_rushing: bool,
     /// When an answer that has its finish reason counts as over, and how many pieces it had then.
     finish_by: Option<(Instant, u64)>,
-    /// Of its connection, for those who keep it warm.
+    /// Marks its connection as used, for `warm_up`.
     using: Option<Use>,
     /// The same, for those who use it next.
     answering: Option<Answering>,
@@ -172,7 +172,7 @@ impl Exchange {
             match chunk {
                 Some(chunk) => self.take(chunk),
                 None => {
-                    // Nothing is missing that could still be told.
+                    // Nothing is missing that could still be handed on.
                     self.exhausted = true;
                     self.reader.finish();
                 }
@@ -237,7 +237,7 @@ impl Exchange {
         self.finish_by.is_some() || self.reader.answer().is_ended()
     }
 
-    /// The books of the answer.
+    /// What is known of the answer so far.
     pub(in crate::llm) fn answer(&self) -> &Answer {
         self.reader.answer()
     }
@@ -363,7 +363,7 @@ fn unreadable_head(error: &reqwest::Error) -> Option<String> {
     None
 }
 
-/// What to do where the words of the TLS library do not tell.
+/// What to do where the TLS library does not say what is wrong.
 fn remedy(cause: &str) -> &'static str {
     const REMEDIES: [(&str, &str); 3] = [
         ("UnknownIssuer", "; `ca_cert` can name who issued it"),

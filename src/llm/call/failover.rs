@@ -25,7 +25,7 @@ use crate::llm::{
 /// Whether an endpoint can take what a call needs.
 type Takes<'a> = &'a (dyn Fn(&Endpoint) -> bool + Sync);
 
-/// Where a call has been.
+/// Which endpoints a call has tried, and which it may try next.
 pub(super) struct Failover<'a> {
     model: &'a Model,
     takes: Takes<'a>,
@@ -51,9 +51,9 @@ pub(super) struct Failover<'a> {
 /// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// At another endpoint, at once.
+    /// Try another endpoint at once.
     Elsewhere,
-    /// After a pause.
+    /// Try again after a pause.
     Wait(Duration),
     /// Nothing: the call fails with [`Failover::error`].
     GiveUp,
@@ -117,7 +117,7 @@ impl<'a> Failover<'a> {
         self.stays = Some(number);
     }
 
-    /// What follows this failure, which [`Failover::failed`] was told of.
+    /// What follows this failure, which [`Failover::failed`] has taken in.
     pub(super) fn next(&mut self, number: usize, failure: &Failure, remaining: Duration) -> Next {
         match failure.advice {
             Advice::Never => self.spent.push(number),

@@ -24,7 +24,7 @@ pub(in crate::llm) struct Failure {
     pub(super) advice: Advice,
     /// A parameter was refused.
     pub(super) repair: Option<Repair>,
-    /// Of a refusal that looks like a wrong key or model.
+    /// Whom to blame, where a refusal looks like a wrong key or model.
     pub(super) blame: Blame,
     /// How long the upstream asked to be left alone.
     pub(super) wait: Option<Duration>,
@@ -53,7 +53,7 @@ impl Failure {
         Self { kind, advice, repair: None, blame, wait: None, words }
     }
 
-    /// What it tells of the endpoint; `None`: nothing.
+    /// What it means for the endpoint; `None`: nothing.
     pub(super) fn report(&self) -> Option<Report> {
         if self.repair.is_some() {
             return Some(Report::Answered); // it says what it wants, with whatever status

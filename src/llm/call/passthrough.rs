@@ -199,7 +199,7 @@ async fn exchange(
     read(&answer)
 }
 
-/// An answer is an object, and not one that tells an error under a 200.
+/// An answer is an object, and no error under a 200.
 fn read(answer: &[u8]) -> Result<Forwarded, Failure> {
     let fields: Forwarded = serde_json::from_slice(answer)
         .map_err(|_| Failure::new(LlmErrorKind::Garbled, "the reply is not a JSON object"))?;

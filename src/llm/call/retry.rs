@@ -12,11 +12,11 @@ use crate::{config, llm::protocol::upstream_error::compound};
 pub(super) enum Advice {
     /// The same request will fail again.
     Never,
-    /// After a pause of our choosing.
+    /// Try again after a pause of our choosing.
     Backoff,
-    /// After a pause of our choosing, but only one time.
+    /// Try again after a pause of our choosing, once.
     Once,
-    /// After the pause it asked for.
+    /// Try again after the pause it asked for.
     After(Duration),
 }
 

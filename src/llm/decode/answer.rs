@@ -1,4 +1,4 @@
-//! Puts an answer together from what the protocols read, and keeps its books. Pure.
+//! Puts an answer together from what the protocols read, and keeps account of it. Pure.
 
 use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
@@ -25,7 +25,7 @@ use gate::{Gate, Passed};
 mod calls;
 mod gate;
 
-/// After a finish reason behind the last piece: how long usage and the terminator may take.
+/// How long usage and the terminator may take to come after a finish reason behind the last piece.
 const FINISH_WAIT: Duration = Duration::from_secs(5);
 /// The same once usage has come, too; text may still follow where a server ends each part so.
 const USAGE_WAIT: Duration = Duration::from_secs(2);
@@ -119,7 +119,7 @@ impl Answer {
         }
     }
 
-    /// The number of the tool call that the last piece of one belongs to, once it was told.
+    /// The number of the tool call that the last piece of one belongs to, once that was handed on.
     pub(super) fn last_call(&self) -> Option<u32> {
         self.calls.last()
     }
@@ -250,7 +250,7 @@ impl Answer {
     ///
     /// # Errors
     /// When it is none, and why in words: cut off, withheld, empty without a reason, with tool calls
-    /// that cannot be told, or without one that was demanded.
+    /// that cannot be handed on, or without one that was demanded.
     pub(in crate::llm) fn reason(
         &self,
         endings: &Endings,

@@ -54,7 +54,7 @@ pub(super) fn apply(
     }
 }
 
-/// Tells what came beside the tool call of this number: before the call, where that is not told yet.
+/// Hands on what came beside the tool call of this number: before the call, if that still waits.
 fn apply_beside(fields: Map<String, Value>, index: u32, ready: &mut VecDeque<Delta>) {
     let opens = |delta: &Delta| matches!(delta, Delta::ToolCall(call) if call.id.is_some() && call.index == index);
     let at = ready.iter().position(opens).unwrap_or(ready.len());

@@ -47,8 +47,8 @@ pub(super) fn bare(text: &str) -> &str {
     text.strip_prefix("data:").map_or(text, str::trim_start)
 }
 
-/// The failure that a text tells of which is no JSON but stands where a frame belongs: in words, as a
-/// page, or by the beginning of an error.
+/// The failure that a text reports which is no JSON but stands where a frame belongs: in words, as
+/// a page, or by the beginning of an error.
 pub(super) fn failure_in(text: &str) -> Option<Refusal> {
     let is_page = text.starts_with('<');
     let opens_error = || {

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use crate::llm::protocol::piece::Piece;
 
-/// Frames that a mould is taken from. Where each has a time or a number of its own no other fits,
-/// and going on would be for nothing.
+/// How many frames become the template in turn. Where each has a time or a number of its own no
+/// other fits, and going on would be for nothing.
 const TRIES: u8 = 8;
-/// Bytes of a frame that a mould is taken from; a longer one is no token of many.
+/// Most bytes of a frame that becomes a template; a longer one is no token of many.
 const LONGEST: usize = 4096;
 
 /// A frame that was read, as far as others may be like it: one that has the same before and after
@@ -22,7 +22,7 @@ pub(super) struct FrameTemplate {
     tries: u8,
 }
 
-/// What a frame says, seen while it is read, as far as a mould can be taken from it.
+/// What a frame says, seen while it is read, as far as it can become a template.
 #[derive(Debug)]
 pub(super) struct TemplateBuilder<'f> {
     frame: &'f str,
@@ -113,7 +113,7 @@ mod tests {
         pieces
     }
 
-    /// A mould that has seen these frames.
+    /// A template that has seen these frames.
     fn after(frames: &[&str]) -> FrameTemplate {
         let mut template = FrameTemplate::default();
         frames.iter().for_each(|frame| drop(read(frame, &mut template)));

@@ -37,7 +37,7 @@ impl Scanner {
         None
     }
 
-    /// As [`Scanner::feed`], of values that may follow each other.
+    /// Like [`Scanner::feed`], for values that may follow each other.
     pub(super) fn feed_all(&mut self, mut text: &str) {
         while !text.trim().is_empty() {
             if self.is_ended() {

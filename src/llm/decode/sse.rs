@@ -46,7 +46,7 @@ struct OpenEvent {
 }
 
 impl SseReader {
-    /// With the longest event that is read, in bytes.
+    /// Reads events of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         let open = OpenEvent {
@@ -207,7 +207,7 @@ fn is_bare(line: &str) -> bool {
     line.trim_ascii_start().starts_with(['{', '['])
 }
 
-/// Whether a line is no field but words that tell of a failure. A field's name has no gaps, and none
+/// Whether a line is no field but words about a failure. A field's name has no gaps, and none
 /// stands alone but for `data`.
 fn is_failure(name: &str, line: &str) -> bool {
     let is_field = line.contains(':') && !name.contains(char::is_whitespace) && !names_error(name);

@@ -1,4 +1,4 @@
-//! However an answer is told and cut into chunks, all of it is read once.
+//! However an answer is framed and cut into chunks, all of it is read once.
 
 use proptest::prelude::*;
 use serde_json::json;

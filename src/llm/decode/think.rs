@@ -24,14 +24,14 @@ const LONGEST_HEAD: usize = 512;
 /// What ends a message of harmony.
 const ENDS: [&str; 3] = ["<|end|>", "<|return|>", "<|call|>"];
 
-/// Between which Cohere's models and OpenThoughts' put their answer.
+/// The tags between which Cohere's models and OpenThoughts' put their answer.
 const RESPONSES: [(&str, &str); 2] =
     [("<|START_RESPONSE|>", "<|END_RESPONSE|>"), ("<|begin_of_solution|>", "<|end_of_solution|>")];
 
-/// So many bytes of white space before the answer are held back; with more they are the answer.
+/// Most bytes of white space that are held back before the answer; more are the answer.
 const MOST_SPACE: usize = 4096;
 
-/// A piece of the upstream's text, told apart.
+/// A piece of the upstream's text, known to be thought or answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Split {
     /// Answer text, never empty.
@@ -49,7 +49,7 @@ enum State {
     Opened(Close),
     /// Between tags.
     Inside(Close),
-    /// Behind a closing tag, before the first character of the answer or of another thought.
+    /// After a closing tag, before the first character of the answer or of another thought.
     Closed,
     /// In a header of harmony's.
     Head,
@@ -85,7 +85,7 @@ impl ThinkSplitter {
         Self::at(State::Start)
     }
 
-    /// Of an answer that begins inside a thought.
+    /// For an answer that begins inside a thought.
     pub(super) fn opened() -> Self {
         Self::at(State::Opened(Close::Any))
     }
@@ -104,7 +104,7 @@ impl ThinkSplitter {
         self.state == State::Answer
     }
 
-    /// The upstream tells thoughts in a field of their own: its text does not begin inside one.
+    /// The upstream sends thoughts in a field of their own: its text does not begin inside one.
     pub(super) fn note_separate_reasoning(&mut self) {
         if self.state == State::Opened(Close::Any) && self.held.is_empty() {
             self.state = State::Start;

@@ -1,4 +1,4 @@
-//! The circuit breaker of one endpoint: a pure state machine over the time that it is told.
+//! The circuit breaker of one endpoint: a pure state machine, which gets the time as an argument.
 //!
 //! Closed, every call is let through. After too many failures it is open: nobody is let through
 //! until its time is up, then one call alone may try (half-open), and how that ends decides. An
@@ -43,7 +43,7 @@ pub struct Breaker {
     state: State,
     since: Instant,
     why: Option<&'static str>,
-    /// Of the tickets that count; those given out before the last change of state do not.
+    /// The generation of the tickets that count; older ones are from before a change of state.
     generation: u64,
     consecutive: u32,
     latest: Window,
@@ -90,7 +90,7 @@ impl Breaker {
         }
     }
 
-    /// From now on these rules hold; what it knows stays. Whatever is out is tried again when the
+    /// Replaces the rules; what it knows stays. Whatever is out is tried again when the
     /// new rules say so, counted from when it left.
     pub fn set_rules(&mut self, rules: Health, now: Instant) {
         self.rules = rules;
@@ -108,7 +108,7 @@ impl Breaker {
         }
     }
 
-    /// Whether it needs no looking at: in service, and not resting when last told the time.
+    /// Whether it needs no looking at: in service, and not resting at the time it was last given.
     #[must_use]
     pub fn is_clear(&self, now: Instant) -> bool {
         self.offer(now) == Offer::Free
@@ -234,8 +234,8 @@ impl Breaker {
         }
     }
 
-    /// A call that was let through ended without telling anything: its client left, or another
-    /// call was faster. A probe's place is free again.
+    /// A call that was let through ended without saying anything of the endpoint: its client left,
+    /// or another call was faster. A probe's place is free again.
     pub fn release(&mut self, ticket: &Ticket) {
         let has_its_place = match ticket.right {
             Right::InService => false,
@@ -371,7 +371,7 @@ impl Window {
     }
 }
 
-/// As far as the clock goes.
+/// `now + wait`, or the end of time.
 fn after(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or(now)
 }

@@ -48,7 +48,7 @@ impl Llm {
     ) -> Result<Self, LlmError> {
         let mut clients = Clients::new(&config.transport);
         // All that can fail comes first: what is known of an endpoint is shared with the previous
-        // models, and takes the rules of the new config when it gets its seat.
+        // models, and takes the rules of the new config when it joins the pool.
         let mut prepared = Vec::with_capacity(config.models.len());
         for model in config.models.values() {
             let before = previous

@@ -124,7 +124,7 @@ impl Connections {
         Self { pooled, history, fresh: OnceLock::new(), make_fresh }
     }
 
-    /// For requests whose failure does not matter.
+    /// The client for requests whose failure does not matter.
     pub(super) fn client(&self) -> &Client {
         &self.pooled
     }

@@ -1,4 +1,4 @@
-//! What operators are told of the endpoints: never a key, never a URL.
+//! The endpoints as operators see them: never a key, never a URL.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub struct EndpointHealth {
     /// It asked to be left alone until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resting_until: Option<Timestamp>,
-    /// For how long it asked, where that is long.
+    /// How long it asked to be left alone, where that is long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rest: Option<String>,
     /// When it is tried again, out of service.
@@ -105,7 +105,7 @@ fn wall(at: Instant, (now, today): (Instant, Timestamp)) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(today)
 }
 
-/// With one decimal.
+/// Milliseconds with one decimal.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
 }

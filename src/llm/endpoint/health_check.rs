@@ -25,7 +25,7 @@ impl Llm {
     }
 }
 
-/// Whether somebody looks after a seat, for as long as this is held.
+/// Marks a member as watched for as long as it lives.
 struct Watch<'a, E>(&'a Member<E>);
 
 impl<'a, E> Watch<'a, E> {

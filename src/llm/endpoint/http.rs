@@ -8,10 +8,10 @@ use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect, retr
 use super::connections::{Connections, History};
 use crate::config::{CaCert, Proxies, Transport};
 
-/// Headers of an answer, at the most: what the HTTP library takes unless it is told otherwise.
+/// Most headers of an answer: the HTTP library's default.
 pub(in crate::llm) const MOST_HEADERS: usize = 100;
 
-/// Who asks.
+/// The product's name in every request.
 pub(super) const USER_AGENT: &str = concat!("chorus/", env!("CARGO_PKG_VERSION"));
 
 /// What clients are built from.
@@ -29,7 +29,7 @@ pub(super) struct ClientKey {
     pub(super) ca: Option<CaCert>,
     /// Loopback upstreams never use a proxy.
     pub(super) loopback: bool,
-    /// Without TLS there is no HTTP/2.
+    /// Without TLS, and so without HTTP/2.
     pub(super) plain: bool,
 }
 

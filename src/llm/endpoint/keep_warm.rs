@@ -3,7 +3,7 @@
 //! At the start, and whenever an endpoint has been idle for so long that its connection would soon
 //! be closed, it is asked for its model list, which costs nothing. An endpoint that calls keep busy
 //! is left alone. Nothing here is a call: no permit is taken, nothing is recorded, and a failure is
-//! for the debug log only, since the next call will tell it better.
+//! for the debug log only, since the next call will report it better.
 
 use std::{sync::Arc, time::Duration};
 
@@ -116,7 +116,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Tends for so long, while calls come and go; how often it warmed, and at which seconds.
+    /// Keeps a connection busy while these calls are made; the seconds at which it was touched.
     async fn calls_made(fails: bool, calls: impl AsyncFnOnce(&Arc<Activity>)) -> Vec<u64> {
         let (activity, began) = (Arc::new(Activity::default()), Instant::now());
         let warmed = Cell::new(Vec::new());

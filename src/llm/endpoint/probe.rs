@@ -1,6 +1,6 @@
 //! Asking every endpoint whether it would do, without spending a token: its protocol's model list
-//! tells whether it can be reached, takes the key, and knows the model. A real call, the smallest there
-//! is, only where somebody wants it ([`Spend`]).
+//! shows whether it can be reached, takes the key, and knows the model. A real call, the smallest
+//! there is, only where somebody wants it ([`Spend`]).
 
 pub mod about;
 mod fetch;
@@ -194,7 +194,7 @@ async fn call(endpoint: &Endpoint, gateway: &mut Option<&'static str>) -> Result
     Refusal::in_band(&answer).map_or(Ok(()), |error| Err(Failure::in_band(error)))
 }
 
-/// What a refused list tells. One that is not there tells nothing.
+/// What a refused list means. One that is not there means nothing.
 fn judged(endpoint: &Endpoint, refused: Failure, found: &mut Probed) -> Result<(), Failure> {
     match refused.kind {
         LlmErrorKind::NotFound
@@ -231,7 +231,7 @@ async fn without_key(endpoint: &Endpoint) -> Key {
     }
 }
 
-/// What the endpoint tells about the model though its list does not have it: aliases are often left
+/// What the endpoint says about the model though its list does not have it: aliases are often left
 /// out there.
 async fn page_of_its_own(endpoint: &Endpoint) -> Option<Value> {
     let url = endpoint.wire().model_page(&endpoint.config.api_base, endpoint.model())?;

@@ -23,7 +23,7 @@ pub struct Weighting {
     pub priority: u32,
 }
 
-/// Whose endpoint it is, for the log.
+/// Names of the model and its endpoint, for the log.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Name {
     pub(super) model: String,
@@ -43,22 +43,22 @@ pub(in crate::llm) struct Member<E> {
     record: Arc<Record>,
 }
 
-/// What is known of an endpoint. A reload of the config hands it on to the seat that the same
-/// endpoint has then, while calls that began before still report to it.
+/// What is known of an endpoint. A reload of the config hands it on to the member that the same
+/// endpoint is then, while calls that began before still report to it.
 #[derive(Debug)]
 pub(super) struct Record {
     breaker: Mutex<Breaker>,
-    /// In service and not resting: then nobody has to take the lock to know it.
+    /// In service and not resting, to be read without the lock.
     is_clear: AtomicBool,
     in_flight: AtomicUsize,
     /// The moving average in microseconds; 0 before the first.
     first_token: AtomicU64,
-    /// Told when it goes out of service.
+    /// Notified when it goes out of service.
     left: Notify,
 }
 
 impl Record {
-    /// In service, and nothing known.
+    /// An endpoint in service of which nothing is known.
     pub(super) fn new(rules: Health) -> Self {
         Self {
             breaker: Mutex::new(Breaker::new(rules, Instant::now())),
@@ -75,7 +75,7 @@ impl Record {
 }
 
 impl<E> Member<E> {
-    /// A seat that begins with what its `record` knows, under these rules.
+    /// A member that begins with what its `record` knows, under these rules.
     pub(super) fn new(
         number: usize,
         name: Name,
@@ -97,7 +97,7 @@ impl<E> Member<E> {
         }
     }
 
-    /// What is known of its endpoint, for the seat that it has after a reload.
+    /// What is known of its endpoint, for the member that follows it after a reload.
     pub(super) fn record(&self) -> &Arc<Record> {
         &self.record
     }
@@ -221,7 +221,7 @@ impl<E> Member<E> {
     }
 }
 
-/// One call at an endpoint. What is reported counts once; dropped without a report, the call tells
+/// One call at an endpoint. What is reported counts once; dropped without a report, the call says
 /// nothing of the endpoint.
 #[derive(Debug)]
 pub struct Lease<E> {

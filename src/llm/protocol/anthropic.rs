@@ -128,7 +128,7 @@ impl Wire for Anthropic {
         body.get("output_config")?.get("format").map(|_| ("output_config.format", true))
     }
 
-    /// Of `temperature` and `top_p`, which some models take only one of, the first stays.
+    /// Some models take only one of `temperature` and `top_p`: the first stays.
     fn refusable(&self) -> &'static [Field] {
         const FIELDS: [Field; 7] = [
             field(
@@ -199,7 +199,7 @@ fn body(ask: &Ask<'_>) -> Body {
 enum Thinking {
     /// The model decides how much; newer models know nothing else.
     Adaptive(&'static str),
-    /// Up to so many tokens; older models know nothing else.
+    /// A budget of tokens; older models know nothing else.
     Budget(u32),
 }
 

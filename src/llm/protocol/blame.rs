@@ -1,6 +1,6 @@
 //! What a refusal says about the endpoint that sent it. Pure.
 //!
-//! A status alone does not tell: 403 is a key without permission, and a prompt that a filter did not
+//! A status alone does not say: 403 is a key without permission, and a prompt that a filter did not
 //! like; 404 is a model that is not there, and a route that this request would need. Only what is
 //! about the key or the model puts an endpoint out of service; all else counts for the call alone.
 
@@ -10,7 +10,7 @@ use super::upstream_error::{
 };
 use crate::llm::LlmErrorKind;
 
-/// Whom a refusal with the look of a wrong key or model blames.
+/// Who is to blame for a refusal that looks like a wrong key or model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::llm) enum Blame {
     /// The key or the model, so that every call will fail.
@@ -22,7 +22,7 @@ pub(in crate::llm) enum Blame {
 }
 
 impl Blame {
-    /// Of a refusal that is one of this kind.
+    /// Decides it for a refusal of this kind.
     pub(in crate::llm) fn of(refusal: &Refusal, kind: LlmErrorKind) -> Self {
         // Inside a stream, and under a status of another meaning, it is the word of somebody behind.
         if refusal.is_in_band() {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::conversation::{Written, WrittenField};
 use crate::{llm::redact::shape, types::JsonSchema};
 
-/// Of the fields beside a conversation.
+/// Bytes of the fields beside a conversation, as a rule.
 const TYPICAL_BYTES: usize = 512;
 /// Most requests have no more fields.
 const TYPICAL_FIELDS: usize = 8;
@@ -22,7 +22,7 @@ const TYPICAL_FIELDS: usize = 8;
 pub(in crate::llm) struct Body {
     fields: Map<String, Value>,
     spliced: Option<Arc<Written>>,
-    /// Where it stands, and a schema.
+    /// A schema, and where it stands in the body.
     schema: Option<(Path, Arc<JsonSchema>)>,
 }
 
@@ -38,7 +38,7 @@ pub(in crate::llm) enum Content<'a> {
 }
 
 impl Body {
-    /// Without fields, with room for them.
+    /// A body without fields yet.
     pub(in crate::llm) fn new() -> Self {
         Self { fields: Map::with_capacity(TYPICAL_FIELDS), ..Self::default() }
     }
@@ -86,7 +86,7 @@ impl Body {
         written.sum::<usize>().saturating_add(TYPICAL_BYTES)
     }
 
-    /// As an upstream reads it.
+    /// The body as an upstream reads it.
     #[cfg(test)]
     pub(super) fn into_value(self) -> Value {
         serde_json::from_str(&serde_json::to_string(&self).unwrap()).unwrap()

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Wire, upstream_error::context::is_plausible};
 
-/// The context that a model list tells of one of its models, in tokens.
+/// The context that a model list gives for one of its models, in tokens.
 pub(in crate::llm) fn listed_context(list: &Value, wire: &dyn Wire, wanted: &str) -> Option<u32> {
     pub(super) const NAMES: [&str; 3] = ["id", "name", "model"];
     let lists = [list.get("data"), list.get("models"), Some(list)];

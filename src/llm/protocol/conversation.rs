@@ -24,7 +24,7 @@ pub struct Conversation(Arc<Shared>);
 
 struct Shared {
     messages: Arc<[Message]>,
-    /// By protocol and form, written when it is first needed.
+    /// Its JSON by protocol and form, each written when it is first needed.
     written: [OnceLock<Option<Arc<Written>>>; Protocol::ALL.len() * FORMS],
 }
 
@@ -53,7 +53,7 @@ pub(in crate::llm) enum Form {
 const FORMS: usize = 3;
 
 impl Conversation {
-    /// With tool calls and results as plain text; shared where there are none.
+    /// The conversation with tool calls and results as plain text; shared where there are none.
     #[must_use]
     pub fn flattened(&self) -> Self {
         if !prompt::has_tool_turns(self) {

@@ -1,4 +1,4 @@
-//! Tells the frames of an answer that are errors from those that are not. Pure.
+//! Decides which frames of an answer are errors. Pure.
 
 use serde_json::Value;
 
@@ -44,10 +44,10 @@ pub(in crate::llm) const CODES: [&str; 17] = [
 ];
 /// What a frame that is a part of an answer holds, in one protocol or another.
 const PARTS: [&str; 6] = ["candidates", "content", "content_block", "delta", "done", "response"];
-/// What stands beside words without telling anything of an answer.
+/// Fields beside words that say nothing of an answer.
 const BOOKKEEPING: [&str; 9] =
     ["choices", "created", "id", "model", "object", "requestid", "time", "timestamp", "traceid"];
-/// What an error's message speaks of where no code tells that it is one.
+/// What an error's message speaks of where no code marks it as one.
 const TROUBLE: [&str; 53] = [
     "abort",
     "broken",
@@ -103,7 +103,7 @@ const TROUBLE: [&str; 53] = [
     "限",
     "饱和",
 ];
-/// How words begin that tell of an answer on its way, or of success.
+/// How words begin that announce an answer, or success.
 const CALM: [&str; 16] = [
     "alive",
     "complete",
@@ -127,7 +127,7 @@ const CALM_ZH: [&str; 7] = ["完成", "成功", "排队", "处理中", "加载�
 /// Fields whose words are none of an error.
 const REMARKS: [&str; 8] =
     ["warning", "warnings", "notice", "info", "debug", "hint", "deprecation", "metadata"];
-/// So deep an error stands in objects that are no part of an answer.
+/// How deep an error may stand in objects that are no part of an answer.
 const DEEPEST: usize = 4;
 
 /// The part of a frame (or body under a 200) that is an error, if it is one: a top-level `error`,
@@ -152,8 +152,8 @@ pub(super) fn error_in(value: &Value) -> Option<&Value> {
         .find_map(|place| get_path(value, place).filter(|part| holds_error(part)))
 }
 
-/// Whether a text that stands where a frame belongs tells of a failure: it speaks of trouble, or says
-/// something that is neither a sign of life nor of success. One word alone says nothing.
+/// Whether a text that stands where a frame belongs reports a failure: it speaks of trouble, or
+/// says something that is neither a sign of life nor of success. One word alone says nothing.
 pub(in crate::llm) fn is_failure_in_words(text: &str) -> bool {
     let are_words = || {
         let is_word = |word: &&str| word.chars().any(char::is_alphabetic);
@@ -223,7 +223,7 @@ pub(super) fn is_filled(value: &Value) -> bool {
     }
 }
 
-/// Whether a frame has a bad code, or words that tell of trouble where an answer should stand, or a
+/// Whether a frame has a bad code, or words about trouble where an answer should stand, or a
 /// field that is an error by its name: AWS's `throttlingException`, Tencent's `Response.Error`.
 fn reports_failure(value: &Value, depth: usize) -> bool {
     let Value::Object(fields) = value else { return false };
@@ -234,7 +234,7 @@ fn reports_failure(value: &Value, depth: usize) -> bool {
     }
     let (is_part, is_said) = (is_part(value), is_said(value));
     let words = Words::of(value);
-    // A kind of its own: what an agent tells of its tools on the way, for one.
+    // A kind of its own: what an agent says of its tools on the way, for one.
     let is_kind = ["type", "event"].iter().any(|name| value.get(*name).is_some_and(is_filled));
     let by_code = match (code(value), &words) {
         (Code::Bad, Some(words)) => !is_said || words.tone != Tone::Calm,
@@ -283,7 +283,7 @@ fn is_error_name(name: &str) -> bool {
     ends.iter().any(|end| name.ends_with(end))
 }
 
-/// Whether there is nothing beside words that tells more of what a frame is.
+/// Whether nothing beside words says more of what a frame is.
 fn is_bare(value: &Value) -> bool {
     value.as_object().is_some_and(|fields| {
         fields.iter().all(|(name, value)| {

@@ -113,7 +113,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
     }
 }
 
-/// For an optional field that may be missing, but not null: then null means something of its own.
+/// Reads an optional field that may be missing, but not null: then null means something of its own.
 pub(super) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,

@@ -36,7 +36,7 @@ pub(super) fn lacks(protocol: Protocol, what: Feature) -> bool {
                 | Feature::LateSystem
                 | Feature::Silence
         ),
-        // A URL would need its media type beside it, which nobody told.
+        // A URL would need its media type beside it, which is not known.
         Protocol::Gemini => {
             matches!(
                 what,

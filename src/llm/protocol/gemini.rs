@@ -140,7 +140,7 @@ impl Wire for Gemini {
     }
 }
 
-/// Of both penalties one message speaks; one after the other is given up.
+/// One message speaks of both penalties; they are given up one after the other.
 const FIELDS: [Field; 12] = [
     field(
         "/generationConfig/thinkingConfig/thinkingLevel",

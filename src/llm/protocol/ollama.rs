@@ -51,7 +51,7 @@ impl Wire for Ollama {
         ModelName::of(listed) == ModelName::of(wanted)
     }
 
-    /// With the context that calls ask for: another one would have the model loaded anew.
+    /// Names the context that calls ask for: another one would have the model loaded anew.
     fn load_request(&self, base: &Url, model: &config::Model) -> Option<(Url, Map<String, Value>)> {
         let fields = [
             ("model", model.upstream_model.as_str().into()),
@@ -87,7 +87,7 @@ impl Wire for Ollama {
         pieces(value)
     }
 
-    /// Of a line of a stream too.
+    /// Whether it is a reply, or a line of a streamed one.
     fn is_reply(&self, value: &Value) -> bool {
         ["message", "response", "done"].iter().any(|name| value.get(name).is_some())
     }

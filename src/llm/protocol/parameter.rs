@@ -74,7 +74,7 @@ pub(super) fn needs_tools(call: &Call) -> bool {
 /// A field of a request that upstreams refuse.
 #[derive(Debug)]
 pub(in crate::llm) struct Field {
-    /// Where it stands in the body, as a JSON pointer.
+    /// Its place in the body, as a JSON pointer.
     pub(super) at: &'static str,
     /// What its refusal means.
     pub(super) means: Parameter,

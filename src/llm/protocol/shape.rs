@@ -219,7 +219,7 @@ pub(super) fn refused(
     sent: &[Message],
     body: &Map<String, Value>,
 ) -> Option<Parameter> {
-    // llama.cpp tells what a template raises as a fault of its own, gateways as one of theirs.
+    // llama.cpp reports what a template raises as a fault of its own, gateways as one of theirs.
     if !matches!(refusal.refused_status(), 400 | 422 | 500 | 502 | 503) {
         return None;
     }

@@ -27,7 +27,7 @@ const MOST_KEYS: usize = 32 * 1024;
 /// Most bytes remembered.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 
-/// A model, told from every other one and from itself at another address.
+/// Identifies a model, as distinct from every other one and from itself at another address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::llm) struct Writer(u64);
 

@@ -38,7 +38,7 @@ pub(in crate::llm) struct Refusal {
     /// It came inside a stream or under a 200.
     in_band: bool,
     body: Box<Body>,
-    /// Of a redirect: where it points to, and the base that leads there.
+    /// Where a redirect points to, and the base that leads there.
     redirect: Option<Box<(Url, Url)>>,
 }
 

@@ -212,7 +212,7 @@ async fn ollama_streams_tool_calls_and_usage() {
     assert_eq!(seen[0].body["options"]["num_ctx"], 8192);
 }
 
-/// How many deltas are told together when each chunk of a stream takes so long.
+/// How many deltas are handed on together when each chunk of a stream takes so long.
 async fn delivered_together(pause: Duration) -> Vec<usize> {
     let chunks = (0..40).map(|_| says("x")).chain([finish("stop"), DONE.to_owned()]);
     let chunks = futures::stream::iter(chunks).then(move |chunk| async move {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{super::dialect::Dialect, AppError};
 use crate::workflow::WorkflowExecutionDetails;
 
-/// What tells an error: a response's body, or an event of a stream.
+/// An error as JSON: a response's body, or an event of a stream.
 #[derive(Debug, Serialize)]
 pub(in super::super) struct ErrorBody<'a> {
     #[serde(flatten)]
@@ -70,7 +70,7 @@ impl<'a> ErrorBody<'a> {
         Self { json, workflow: error.record(), done: None }
     }
 
-    /// As the last object of a stream.
+    /// The error as the last object of a stream.
     pub(in super::super) fn in_a_stream(self) -> Self {
         let done = matches!(self.json, ErrorJson::Ollama { .. }).then_some(true);
         Self { done, ..self }
@@ -78,7 +78,7 @@ impl<'a> ErrorBody<'a> {
 }
 
 impl AppError {
-    /// The JSON object that tells it: a response's body, or an event of a stream.
+    /// The error as a JSON object: a response's body, or an event of a stream.
     pub(in super::super) fn body(&self, dialect: Dialect) -> ErrorBody<'_> {
         ErrorBody::of(self, dialect)
     }

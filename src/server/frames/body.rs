@@ -33,11 +33,11 @@ use crate::{
     workflow::{Event, Run},
 };
 
-/// So many bytes that are ready together may share a write; more would delay the first of them.
+/// Most bytes that are ready together and share a write; more would delay the first of them.
 const WRITE_BYTES: usize = 8 * 1024;
 /// How long a body that breaks off waits after its last line, which has to leave before.
 const BEFORE_THE_BREAK: Duration = Duration::from_millis(100);
-/// A line of progress waits for so long at most for what is told next. A write of its own costs more
+/// How long a line of progress waits, at most, for the next one. A write of its own costs more
 /// than the line, and stages often begin and end at the same time.
 const PROGRESS_HOLD: Duration = Duration::from_millis(50);
 
@@ -50,7 +50,7 @@ pub(super) enum Events {
 }
 
 impl Events {
-    /// Of runs in their order.
+    /// The events of these runs, in their order.
     pub(super) fn of(mut runs: Vec<Run>) -> Self {
         match runs.pop() {
             Some(run) if runs.is_empty() => Self::One(run.events),
@@ -91,7 +91,7 @@ pub(super) struct StreamBody<E> {
     beat: Pin<Box<Sleep>>,
     /// When lines of progress that wait are written.
     report_at: Option<Instant>,
-    /// Whom both wake.
+    /// The task that reads this body: a stream of several runs and the timer both wake it.
     waiter: Option<Waker>,
     written_at: Instant,
 }
@@ -108,7 +108,7 @@ enum Stage {
 }
 
 impl<E: Encoder> StreamBody<E> {
-    /// Of events of which some may have been encoded; `ended` when the last one was.
+    /// A body of events of which some may have been encoded; `ended` when the last one was.
     pub(super) fn new(
         events: Fuse<Events>,
         encoder: EventEncoder<E>,
@@ -176,7 +176,7 @@ impl<E: Encoder> StreamBody<E> {
         true
     }
 
-    /// Encodes an event; tells whether it was the last one.
+    /// Encodes an event; gives whether it was the last one.
     fn take(&mut self, event: Option<RunEvent>) -> bool {
         match self.encoder.take(event) {
             Step::Nothing | Step::SignOfLife | Step::DraftFinished | Step::Delta => return false,
@@ -201,7 +201,7 @@ impl<E: Encoder> StreamBody<E> {
             return Poll::Pending;
         }
         self.waiter = Some(context.waker().clone());
-        // Unconstrained: a task that has used up its turn would be told `Pending` and not be woken.
+        // Unconstrained: a task that has used up its turn would get `Pending` and not be woken.
         if unconstrained(&mut self.ending).poll_unpin(context).is_ready() {
             self.shut_down();
             return Poll::Ready(());

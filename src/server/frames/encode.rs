@@ -24,9 +24,9 @@ const LONGEST_PIECE: usize = 1 << 20;
 pub(in crate::server) struct Channel {
     /// The answering model's chain of thought.
     pub(super) reasoning: bool,
-    /// What is told of the run's stages.
+    /// What is shown of the run's stages.
     pub(super) progress: Progress,
-    /// In which language, as far as the question tells.
+    /// The language of that, guessed from the question.
     pub(super) language: Language,
 }
 
@@ -193,7 +193,7 @@ impl<E: Encoder> EventEncoder<E> {
         }
     }
 
-    /// What is told of a stage waits for what happens at the same time, see [`EventEncoder::settle`].
+    /// A line about a stage waits for what happens at the same time, see [`EventEncoder::settle`].
     fn stage(&mut self, event: &Event) -> Step {
         self.reporter.take(event);
         match event {

@@ -40,7 +40,7 @@ pub(in crate::server) trait Encoder: Send + Unpin + 'static {
     /// The end of a complete answer, without the framing's own terminator.
     ///
     /// # Errors
-    /// When the answer cannot be told in this form; then nothing was pushed.
+    /// When the answer cannot be written in this form; then nothing was pushed.
     fn finished(&mut self, finished: &Finished, frames: &mut Frames) -> Result<(), AppError>;
 
     /// A failure after headers were sent, without the framing's own terminator. `false`: this form
@@ -50,14 +50,14 @@ pub(in crate::server) trait Encoder: Send + Unpin + 'static {
     }
 
     /// An object that changes nothing, for a framing without comments; forms that are only ever
-    /// told as SSE need none.
+    /// sent as SSE need none.
     fn heartbeat(&self, _frames: &mut Frames) {}
 
     /// The whole answer as one JSON object, of the runs so far where there are several;
     /// `answer.reasoning` is empty when it is not wanted.
     ///
     /// # Errors
-    /// When the answer cannot be told in this form.
+    /// When the answer cannot be written in this form.
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError>;
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Live {
     /// Its runs; at least one.
     pub(super) ids: Vec<WorkflowId>,
     pub(super) lifecycle: Lifecycle,
-    /// Who reads the run to its end once the answer is told.
+    /// Reads the run to its end once the answer is sent.
     pub(super) drains: Arc<Drains>,
     pub(super) log: RequestLog,
     pub(super) header_hold: Duration,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::server::wire::Microseconds;
 
-/// Stands for the text in the frame that a stencil is cut from.
+/// Stands for the text in the frame that a template is cut from.
 pub(in crate::server) const TEXT: &str = "\u{1}text\u{1}";
 /// Stands for the number.
 pub(in crate::server) const NUMBER: u32 = u32::MAX;

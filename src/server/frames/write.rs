@@ -31,7 +31,7 @@ impl Framing {
         }
     }
 
-    /// For the header.
+    /// The value of the `content-type` header.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Sse => "text/event-stream",
@@ -94,7 +94,7 @@ impl Frames {
         });
     }
 
-    /// A stencil of an object in this framing; see [`FrameTemplate::cut`].
+    /// A template of an object in this framing; see [`FrameTemplate::cut`].
     pub(in super::super) fn template(
         &self,
         object: &impl Serialize,

@@ -2,7 +2,7 @@
 //!
 //! hyper closes a connection whose request body was not read, without saying so: a client that
 //! keeps connections sends its next request into the closing one and fails. So a small rest is read
-//! and thrown away before the answer goes out, and before a large one the client is told.
+//! and thrown away before the answer goes out, and before a large one the client is warned.
 
 use std::{
     future::poll_fn,

@@ -30,12 +30,12 @@ impl Lifecycle {
         Self(Arc::new(watch::Sender::new(Phase::Serving)))
     }
 
-    /// From now on new requests are refused.
+    /// Has new requests refused from now on.
     pub(in crate::server) fn drain(&self) {
         self.0.send_replace(Phase::Draining);
     }
 
-    /// From now on running requests end with an error.
+    /// Has running requests end with an error.
     pub(in crate::server) fn end(&self) {
         self.0.send_replace(Phase::Ending);
     }
@@ -56,7 +56,7 @@ impl Lifecycle {
         async move {
             let mut phase = phases.subscribe();
             // The sender is held here, so that waiting can only end by the phase. Unconstrained: a task
-            // that has used up its turn would be told `Pending`, and nobody would know whom to wake.
+            // that has used up its turn would get `Pending`, and nobody would know whom to wake.
             let ending = phase.wait_for(|phase| *phase == Phase::Ending);
             let mut ending = pin!(unconstrained(ending));
             let mut waiter: Option<Waker> = None;

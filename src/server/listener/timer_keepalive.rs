@@ -28,14 +28,14 @@ pub(in crate::server) struct TimerKeepalive {
     wanted: Notify,
 }
 
-/// Keeps the pulse going.
+/// Keeps it beating while it lives.
 #[derive(Debug)]
 pub(in crate::server) struct KeepaliveGuard(
     #[expect(dead_code, reason = "its being there counts")] Arc<()>,
 );
 
 impl TimerKeepalive {
-    /// From now on it beats.
+    /// Makes it beat for as long as the guard lives.
     pub(in crate::server) fn hold(&self) -> KeepaliveGuard {
         let held = Arc::clone(&self.held);
         if !self.awake.swap(true, Ordering::Relaxed) {

@@ -22,7 +22,7 @@ struct Tag {
     modified_at: String,
     /// In bytes; nothing is stored.
     size: u64,
-    /// 64 hex digits that tell one name from another.
+    /// 64 hex digits that identify the name.
     digest: String,
     details: Details,
     capabilities: Vec<&'static str>,

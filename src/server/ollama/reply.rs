@@ -49,7 +49,7 @@ pub(in super::super) struct OllamaReply {
     include_workflow: bool,
     /// Collects tool calls, which go out whole. Text and reasoning are not kept.
     calls: Answer,
-    /// More than white space of the answer was told.
+    /// More than white space of the answer was sent.
     said: bool,
     text: OnceCell<FrameTemplate>,
     thinking: OnceCell<FrameTemplate>,
@@ -61,7 +61,7 @@ struct Said<'a> {
     text: &'a str,
     thinking: &'a str,
     tool_calls: &'a [CallObject<'a>],
-    /// Of the last object.
+    /// What only the last object has.
     ending: Option<Ending<'a>>,
 }
 
@@ -119,7 +119,7 @@ impl OllamaReply {
         frames.push(&self.object(said));
     }
 
-    /// Of an object that tells the same text so many times.
+    /// A template of an object that has the same text `texts` times.
     fn template(&self, said: Said<'_>, texts: usize, frames: &Frames) -> FrameTemplate {
         let texts = std::iter::repeat_n(Gap::Text(TEXT), texts);
         let marks: Vec<Gap<'_>> =
@@ -132,10 +132,10 @@ impl OllamaReply {
         Some(Ending::of(finished, generates, self.include_workflow))
     }
 
-    /// The calls of an answer, which only a chat can tell.
+    /// The calls of an answer, which only a chat can send.
     ///
     /// # Errors
-    /// When one of them cannot be told, or when an answer to `/api/generate` is nothing but calls,
+    /// When one of them cannot be sent, or when an answer to `/api/generate` is nothing but calls,
     /// of tools that nobody offered: silence is no answer.
     fn tellable<'a>(
         &self,
@@ -171,7 +171,7 @@ impl Encoder for OllamaReply {
         frames.push_filled(template, &[Gap::Time(Microseconds::now()), Gap::Text(text)]);
     }
 
-    /// Arguments are an object here, so a call can only be told once it is complete.
+    /// Arguments are an object here, so a call can only be sent once it is complete.
     fn tool_call(&mut self, delta: &ToolCallDelta, _frames: &mut Frames) {
         self.calls.push_call(delta);
     }

@@ -111,7 +111,7 @@ pub(super) struct Ending<'a> {
 /// How the answer came about; clients drop the whole line when one of the six is missing.
 #[derive(Serialize)]
 struct Metrics {
-    /// Of `/api/generate` only. Always empty: there are no tokens to go on from.
+    /// Only in answers to `/api/generate`. Always empty: there are no tokens to go on from.
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<[Never; 0]>,
     /// Nanoseconds, as all durations.
@@ -125,7 +125,7 @@ struct Metrics {
 }
 
 impl<'a> Ending<'a> {
-    /// Of an answer; `generates` is for `/api/generate`.
+    /// The ending of an answer; `generates` is for `/api/generate`.
     pub(super) fn of(finished: &'a Finished, generates: bool, include_workflow: bool) -> Self {
         let done_reason = match finished.reason {
             FinishReason::Length => "length",
@@ -145,7 +145,7 @@ impl<'a> Ending<'a> {
         Self { done_reason, metrics: Some(metrics), record }
     }
 
-    /// Of a request that asked nothing.
+    /// The ending of a request that asked nothing.
     pub(super) fn loaded(unloads: bool) -> Self {
         let done_reason = if unloads { "unload" } else { "load" };
         Self { done_reason, metrics: None, record: Record::default() }

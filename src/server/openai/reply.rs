@@ -36,7 +36,7 @@ pub(in super::super) struct ChatReply {
     include_workflow: bool,
     /// Tool calls whose opener was sent.
     announced: HashSet<u32>,
-    /// What belongs beside calls that were not told yet.
+    /// What belongs beside calls that were not sent yet.
     beside: BTreeMap<u32, Map<String, Value>>,
     text: OnceCell<FrameTemplate>,
     reasoning: OnceCell<FrameTemplate>,

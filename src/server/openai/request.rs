@@ -54,10 +54,10 @@ pub(in super::super) struct ChatRequest {
     include_workflow: Option<bool>,
 }
 
-/// How a stream is to be told.
+/// What a stream is to hold.
 #[derive(Default, Deserialize)]
 pub(super) struct StreamOptions {
-    /// Whether a chunk of its own tells the usage.
+    /// Whether usage comes in a chunk of its own.
     pub(super) include_usage: Option<bool>,
 }
 

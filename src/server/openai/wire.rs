@@ -55,7 +55,7 @@ pub(super) struct Envelope<'a> {
 pub(super) struct Choice<'a> {
     pub(super) index: u8,
     pub(super) message: AnswerMessage<'a>,
-    /// Never told: a fused answer has none.
+    /// Always null: a fused answer has none.
     pub(super) logprobs: Option<Never>,
     pub(super) finish_reason: &'static str,
 }
@@ -66,7 +66,7 @@ pub(super) struct AnswerMessage<'a> {
     pub(super) role: &'static str,
     /// Null when there are only calls.
     pub(super) content: Option<&'a str>,
-    /// Never told: a refusal is text like any other.
+    /// Always null: a refusal is text like any other.
     pub(super) refusal: Option<Never>,
     /// Always empty.
     pub(super) annotations: [Never; 0],
@@ -88,7 +88,7 @@ pub(super) struct AnswerMessage<'a> {
 pub(super) struct ChunkChoice<'a> {
     pub(super) index: u8,
     pub(super) delta: Delta<'a>,
-    /// Never told: a fused answer has none.
+    /// Always null: a fused answer has none.
     pub(super) logprobs: Option<Never>,
     /// Null until the last.
     pub(super) finish_reason: Option<&'static str>,
@@ -122,7 +122,7 @@ pub(super) struct Reasoning<'a> {
 }
 
 impl<'a> Reasoning<'a> {
-    /// Under the configured name; nothing for no text.
+    /// The text under the configured name; nothing for no text.
     pub(super) fn named(field: ReasoningField, text: &'a str) -> Self {
         let text = (!text.is_empty()).then_some(text);
         match field {
@@ -198,7 +198,7 @@ impl<'a> CallPiece<'a> {
         Self { index, id: None, kind: None, function, beside: None }
     }
 
-    /// What came beside a call that was told already.
+    /// What came beside a call that was sent already.
     pub(super) fn beside(index: u32, fields: &'a Map<String, Value>) -> Self {
         Self { beside: Some(fields), ..Self::arguments(index, "") }
     }

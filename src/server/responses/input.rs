@@ -40,7 +40,7 @@ pub(super) struct Sources {
 
 /// A request's conversation.
 pub(super) struct Conversation {
-    /// For the echo; of this request only.
+    /// The instructions of this request alone, which the response repeats.
     pub(super) instructions: Option<String>,
     /// What a later request continues from: everything but the instructions.
     pub(super) context: Vec<Entry>,

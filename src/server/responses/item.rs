@@ -1,4 +1,4 @@
-//! The items of a response's output as they grow, and the names of the events that tell them (the
+//! The items of a response's output as they grow, and the names of the events about them (the
 //! Open Responses specification).
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Reasoning,
     Message,
     Call {
-        /// Of the engine's deltas.
+        /// The call's index in the engine's deltas.
         index: u32,
         call_id: String,
         name: String,
@@ -80,7 +80,7 @@ impl OutputItem {
         self.status == ItemStatus::InProgress
     }
 
-    /// As it is told. An item in progress has no content yet, whatever its deltas said.
+    /// The item as JSON. One in progress has no content yet, whatever its deltas said.
     pub(super) fn object(&self) -> ItemObject<'_> {
         let (id, status) = (self.id.as_str(), self.status);
         let parts = || if self.is_open() { Vec::new() } else { vec![self.kind.part(&self.text)] };
@@ -118,8 +118,8 @@ impl OutputItem {
         }
     }
 
-    /// As an item of the conversation; reasoning is no part of it, nor is half a call: no upstream takes
-    /// its arguments.
+    /// The item as part of the conversation; reasoning is no part of it, nor is half a call: no
+    /// upstream takes its arguments.
     pub(super) fn entry(&self) -> Option<Entry> {
         let item = match &self.kind {
             Kind::Reasoning => return None,
@@ -173,15 +173,15 @@ pub(super) struct TextEvent<'a> {
     pub(super) item_id: &'a str,
     /// The item's place, from 0.
     pub(super) output_index: usize,
-    /// Of reasoning; always 0.
+    /// Only for reasoning, which has one part: always 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) summary_index: Option<u8>,
-    /// Of a message; always 0.
+    /// Only for a message, which has one part: always 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) content_index: Option<u8>,
     #[serde(flatten)]
     pub(super) piece: TextPiece<'a>,
-    /// Beside a message's text; always empty.
+    /// Only beside a message's text; always empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) logprobs: Option<[Never; 0]>,
 }

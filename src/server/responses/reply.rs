@@ -49,7 +49,7 @@ pub(in super::super) struct ResponseReply {
     keep: Option<Keep>,
     include_workflow: bool,
     sequence: Sequence,
-    /// Of the deltas of one item: the last that had one.
+    /// The template of the deltas of the item that had the last one.
     delta: Option<(usize, FrameTemplate)>,
 }
 
@@ -68,7 +68,7 @@ impl Sequence {
     }
 }
 
-/// Of the deltas of an item at its place.
+/// The template of an item's deltas.
 fn delta_template(item: &OutputItem, place: usize, frames: &Frames) -> FrameTemplate {
     let (kind, _) = item.kind.text_events();
     let payload = item.event(place, TextPiece::Delta(TEXT));
@@ -121,8 +121,8 @@ impl ResponseReply {
         self.sequence.push_delta(template, text, frames);
     }
 
-    /// Closes an item. Its events tell the same text as its deltas did. Of half a call, in an answer
-    /// that was `cut`, nobody is told that its arguments are done.
+    /// Closes an item. Its events have the same text as its deltas had. Of half a call, in an
+    /// answer that was `cut`, no event says that its arguments are done.
     fn close(&mut self, place: usize, status: ItemStatus, cut: bool, frames: &mut Frames) {
         let open = self.resource.output.get(place).filter(|item| item.is_open());
         let Some(item) = open else { return };
@@ -248,7 +248,7 @@ impl Encoder for ResponseReply {
 }
 
 /// The upstream's id of a call, or one of ours where the schema does not allow it: the call comes
-/// back in the client's next request under the id that it was told.
+/// back in the client's next request under the id that it was given.
 fn call_id(id: String) -> String {
     let fits = (1..=MOST_ID_CHARS).contains(&id.chars().count());
     if fits { id } else { random_id("call_") }

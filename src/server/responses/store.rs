@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::entry::{Entry, Item};
 use crate::types::{Image, Message, Part};
 
-/// At most so many responses.
+/// Most responses that are kept.
 const MAX_RESPONSES: usize = 256;
-/// At most so many bytes in all.
+/// Most bytes that are kept in all.
 const MAX_BYTES: usize = 64 << 20;
-/// For so long.
+/// How long one is kept.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// What an entry takes beside its text, roughly.
 const ENTRY_OVERHEAD: usize = 256;

@@ -13,7 +13,7 @@ pub(super) struct Event<P> {
     /// The same as the name of the SSE event.
     #[serde(rename = "type")]
     pub(super) kind: &'static str,
-    /// From 0, without gaps.
+    /// The event's number, from 0 without gaps.
     pub(super) sequence_number: u64,
     #[serde(flatten)]
     pub(super) payload: P,

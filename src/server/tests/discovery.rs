@@ -1,4 +1,4 @@
-//! What clients look at before they ask, what they may not ask, and what browsers are told.
+//! What clients look at before they ask, what they may not ask, and what browsers may do.
 
 use super::{logs::logged, *};
 

@@ -34,8 +34,8 @@ impl Canceller {
     }
 }
 
-/// The same stream, and what ends it. Must not be cut by itself. The stopwatch tells how long it
-/// had nothing to do.
+/// The same stream, and what ends it. Must not be cancelled by itself. The stopwatch measures how
+/// long it had nothing to do.
 pub(super) fn cancellable(steps: Steps, stopwatch: Stopwatch) -> (Steps, Canceller) {
     let shared = Arc::new(Shared { steps: Mutex::new(Some(steps)), waker: AtomicWaker::new() });
     let canceller = Canceller(Arc::downgrade(&shared));

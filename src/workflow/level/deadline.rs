@@ -22,7 +22,7 @@ pub(in crate::workflow) struct Deadline {
 }
 
 impl Deadline {
-    /// From now on; none when that is beyond all time.
+    /// The deadline after this time from now; none when that is beyond all time.
     pub(in crate::workflow) fn after(whole: Duration) -> Option<Self> {
         let at = Instant::now().checked_add(whole)?;
         Some(Self { at, whole })
@@ -70,7 +70,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Of a level that starts now. `parent` is until when the level above waits for it.
+    /// The window of a level that starts now. `parent` is until when the level above waits for it.
     pub(super) fn open(run: &RunContext, plan: &Plan, parent: Option<Deadline>) -> Self {
         let now = Instant::now();
         let own = plan.policy.deadline.and_then(Deadline::after);
@@ -104,7 +104,7 @@ fn limits(run: &RunContext, plan: &Plan) -> Duration {
     each.fold(Duration::ZERO, Duration::saturating_add)
 }
 
-/// Of the whole window, this much is kept for what comes after the workers.
+/// How much of the whole window is kept for what comes after the workers.
 fn reserve(whole: Duration, limits: Duration) -> Duration {
     limits.min(whole.mul_f64(0.4))
 }

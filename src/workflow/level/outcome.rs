@@ -59,7 +59,7 @@ impl LevelState {
     }
 
     /// The level above can do without this one: everything at work is hung up on, and levels below
-    /// are told.
+    /// are notified.
     pub(super) fn stop(&mut self) -> Vec<Event> {
         self.phase = Phase::Stopping;
         if let Some(running) = self.asking.take() {

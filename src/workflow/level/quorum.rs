@@ -60,7 +60,7 @@ impl LevelState {
         needed.max(self.plan.policy.min_success)
     }
 
-    /// Cuts whoever has not answered within the grace.
+    /// Cancels whoever has not answered within the grace.
     pub(super) fn cancel_stragglers(&mut self) -> Vec<Event> {
         self.end_running(|_, running| match (&running.stop, running.tracker.has_begun()) {
             (Some(stop), true) => {
@@ -122,8 +122,8 @@ impl LevelState {
         events
     }
 
-    /// Whether those that are cut were waited for: not after the quorum, where there is no grace. A
-    /// level that is stopped leaves it to the one above to say what was waited for there.
+    /// Whether those that are cancelled were waited for: not after the quorum, where there is no
+    /// grace. A level that is stopped leaves it to the one above to say what was waited for there.
     pub(super) fn waits_for_stragglers(&self) -> bool {
         self.is_stopping() || !self.plan.policy.grace.is_zero()
     }
@@ -212,7 +212,7 @@ fn can_answer(member: &MemberState) -> bool {
     }
 }
 
-/// Whom an error about a member names.
+/// The model that an error about a member names.
 pub(super) fn model_of(member: &Member) -> String {
     match member {
         Member::Leaf(leaf) => leaf.stage.model.clone(),

@@ -37,7 +37,7 @@ use crate::{
 pub(super) struct Running {
     pub(super) canceller: Canceller,
     pub(super) tracker: Tracker,
-    /// Tells a nested level that nobody waits for it.
+    /// Turned true when nobody waits for a nested level any more.
     pub(super) stop: Option<tokio::sync::watch::Sender<bool>>,
 }
 
@@ -49,7 +49,7 @@ pub(super) enum MemberState {
     Running(Running),
     /// It has answered, or failed.
     Ended(Box<MemberOutcome>),
-    /// It was cut, or left out by the analyzer: neither an answer nor a failure.
+    /// It was cancelled, or left out by the analyzer: neither an answer nor a failure.
     Out(Box<WorkerRecord>),
 }
 
@@ -80,9 +80,9 @@ pub(super) struct LevelState {
     pub(super) overdue: bool,
     /// The reranker, selector or synthesizer at work.
     pub(super) asking: Option<Running>,
-    /// In plan order; by score once they were reranked.
+    /// The members' answers in plan order; by score once they were reranked.
     pub(super) candidates: Vec<Candidate>,
-    /// Once somebody asked for it.
+    /// What the candidates have in common; computed when it is first needed.
     pub(super) consensus: Option<Consensus>,
     /// The candidates are so alike that selector and synthesizer are needless.
     pub(super) agreed: bool,

@@ -3,7 +3,7 @@
 //! but what is known to be wording. Pure.
 //!
 //! Where this errs, it errs towards "not alike": that costs a call of the judge, the other way
-//! round a wrong answer is told as one that everybody agreed on.
+//! round a wrong answer is shown as one that everybody agreed on.
 
 mod final_answer;
 mod json;

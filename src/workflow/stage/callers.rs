@@ -56,7 +56,7 @@ impl Callers {
         }
     }
 
-    /// What is told once, when the one whose turn it is follows on others that failed.
+    /// What is reported once, when the one whose turn it is follows on others that failed.
     pub(super) fn successor(&mut self) -> Option<Fallback> {
         self.overcome.falls_to(Successor::Model(self.asked.config().name.clone()))
     }
@@ -74,8 +74,8 @@ impl Callers {
     }
 
     /// The end of the call, for the client's progress and for the run. Without an `ending` nobody
-    /// has answered; `why` they were asked alone is for the trace. Boxed: a stream that has both to
-    /// tell keeps room for the second from its beginning.
+    /// has answered; `why` they were asked alone is for the trace. Boxed: a stream that emits
+    /// both keeps room for the second from its beginning.
     pub(super) fn outcome(
         mut self,
         run: &RunContext,

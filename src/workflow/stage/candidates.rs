@@ -14,7 +14,7 @@ use crate::{
     workflow::{StageKind, context::RunContext, step::Candidate},
 };
 
-/// Of the judge's context, this much may be the conversation.
+/// How much of the judge's context may be the conversation.
 const CONVERSATION_BYTES: usize = 8 * 1024;
 
 /// What is to be judged, and by whom.

@@ -80,8 +80,8 @@ pub(in crate::workflow) struct Consensus {
     pub(in crate::workflow) agreement: f64,
 }
 
-/// Whether all of these count as the same answer. The first two that differ tell, as a rule: a
-/// judge does not wait for what only its stand-in needs.
+/// Whether all of these count as the same answer. The first two that differ decide it, as a rule:
+/// a judge does not wait for what only its fallback needs.
 pub(super) fn are_alike(texts: &[&str]) -> bool {
     let mut seen: Vec<(&str, Trigrams)> = Vec::new();
     texts.iter().all(|text| {

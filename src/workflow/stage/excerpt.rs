@@ -25,8 +25,8 @@ fn ceil_boundary(text: &str, at: usize) -> usize {
     (at..=text.len()).find(|index| text.is_char_boundary(*index)).unwrap_or(text.len())
 }
 
-/// At most `limit` bytes of a text plus a mark: all of it, or two thirds from its head and one
-/// third from its tail.
+/// An excerpt of at most `limit` bytes of a text plus a mark: all of it, or two thirds from its
+/// head and one third from its tail.
 pub(super) fn excerpt(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();

@@ -66,7 +66,7 @@ pub(super) fn has_form(run: &RunContext, reader: Reader, text: &str) -> bool {
     !reader.answers() || is_of_form(text, &run.request.prompt.format)
 }
 
-/// Whether a text has a form, as far as that can be told.
+/// Whether a text has a form, as far as that can be seen.
 fn is_of_form(text: &str, format: &OutputFormat) -> bool {
     match format {
         OutputFormat::Text => true,

@@ -36,8 +36,8 @@ pub(super) struct Race<T> {
     /// Who speaks. What the other one did does not matter then, unless it is in `failed`.
     pub(super) heard: Option<Heard<T>>,
     /// Who failed in a way that counts: without anybody to be heard everyone of another model, the
-    /// one that was asked first last, since its error is the one to tell; else a model that failed
-    /// by itself before its fallback spoke.
+    /// one that was asked first last, since its error is the one to report; else a model that
+    /// failed by itself before its fallback spoke.
     pub(super) failed: Vec<(T, LlmError)>,
     /// A second call was made.
     pub(super) hedged: bool,

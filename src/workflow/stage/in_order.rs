@@ -1,5 +1,5 @@
-//! The models of a stage that asks a question of the engine's own (analyzer, reranker, selector): one
-//! after the other is asked until one gives an answer that can be used.
+//! The models of a stage that asks a question of the engine's own (analyzer, reranker, selector):
+//! one after the other is asked until one gives an answer that can be used.
 
 use std::collections::VecDeque;
 

@@ -169,8 +169,8 @@ impl RunContext {
             .collect()
     }
 
-    /// How many tokens a model's context has in this run: where the upstream is told how many it may
-    /// use, as many as the request asks for, if that is more.
+    /// How many tokens a model's context has in this run: where the request says how many the
+    /// upstream may use, as many as the request asks for, if that is more.
     pub(super) fn context_tokens(&self, model: &Model) -> u32 {
         let own = model.context_tokens();
         match model.config().protocol {

@@ -26,7 +26,7 @@ pub(super) struct Output {
     held: Option<Held>,
     /// The client has a piece of the answer.
     pub(super) spoke: bool,
-    /// As its call tells it.
+    /// How its call ended.
     pub(super) ending: Result<FinishReason, LlmError>,
 }
 

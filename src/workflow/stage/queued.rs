@@ -1,4 +1,5 @@
-//! Tells that a stage waits for its permits: nothing else is seen of it for as long as that takes.
+//! Reports that a stage waits for its permits: nothing else is seen of it for as long as that
+//! takes.
 
 use std::{
     pin::Pin,

@@ -42,8 +42,8 @@ pub(in crate::workflow) struct Tracker {
 }
 
 impl Tracker {
-    /// Of a stage that may have to wait before it begins, with the model that is asked first (none
-    /// for a nested level). No call goes on beyond `until`.
+    /// The tracker of a stage that may have to wait before it begins, with the model that is asked
+    /// first (none for a nested level). No call goes on beyond `until`.
     pub(in crate::workflow) fn new(
         run: &Arc<RunContext>,
         until: Option<Deadline>,
@@ -157,8 +157,8 @@ impl Tracker {
         item
     }
 
-    /// As [`Self::next`], of one of two calls that have not spoken. Its first word is not noted: the
-    /// stage that hears it will.
+    /// Like [`Self::next`], for one of two calls that have not spoken. Its first word is not noted:
+    /// the stage that hears it will.
     pub(super) async fn overhear(
         &self,
         racer: Racer,

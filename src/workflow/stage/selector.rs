@@ -163,7 +163,7 @@ struct Judge {
     model: Arc<Model>,
     /// Its context turned out smaller than configured: half the share for each candidate.
     halved: bool,
-    /// Of its one time limit, over all that it is asked.
+    /// What is left of its one time limit, for all that it is asked.
     left: Duration,
     /// It was asked with a second call already.
     hedged: bool,
@@ -275,7 +275,7 @@ fn prompt(
 
 /// `reason` before `scores` before `best`: the judge has thought when it decides.
 fn format(count: usize) -> OutputFormat {
-    /// Of as many candidates as most plans have.
+    /// The schemas for as many candidates as most plans have.
     static SHARED: [OnceLock<Arc<JsonSchema>>; 17] = [const { OnceLock::new() }; 17];
     let schema = match SHARED.get(count) {
         Some(shared) => Arc::clone(shared.get_or_init(|| schema(count))),

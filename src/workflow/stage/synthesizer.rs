@@ -285,7 +285,7 @@ impl Assignment {
         drafts::block(&self.drafts, &shares, self.verdict.as_deref(), &run.nonce).into()
     }
 
-    /// What is told when the model cannot be shown all of the drafts.
+    /// What is reported when the model cannot be shown all of the drafts.
     fn cut(&self, run: &RunContext, attempt: &Attempt) -> Option<DraftsCut> {
         let shown = self.shares(run, attempt).iter().sum();
         let whole = self.drafts.iter().map(|draft| draft.text.len()).sum();

@@ -1,5 +1,5 @@
 //! The temperature rule, one pure function per role. `TEMPERATURE_CONFIG.md`
-//! tells it to users.
+//! explains it to users.
 
 use crate::{
     config::{Model, Stage},

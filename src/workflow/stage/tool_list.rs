@@ -1,6 +1,6 @@
 //! What a worker learns of the tools of its conversation, which it cannot call: a short list in
 //! words. Definitions are long, each worker would pay for them, and some servers let a model call
-//! what it is shown whatever they are told.
+//! what it is shown whatever their instructions say.
 
 use super::excerpt::floor_boundary;
 use crate::types::ToolDefinition;
@@ -47,7 +47,7 @@ fn name(tool: &ToolDefinition) -> String {
     format!("\n- {}", tool.name.get(..end).unwrap_or_default())
 }
 
-/// Up to the first full stop, on one line.
+/// The text up to its first full stop, on one line.
 fn first_sentence(text: &str) -> String {
     let text = text.trim();
     let stops = ["\n\n", ". ", ".\n", "。"];

@@ -1,5 +1,5 @@
-//! Pauses of a call that are to be told. Two are rare, and none is the rule: a channel would cost each
-//! stream a thousand bytes.
+//! Pauses of a call that are to be reported. Two are rare, and none is the rule: a channel would
+//! cost each stream a thousand bytes.
 
 use std::{
     collections::VecDeque,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Pauses that are still to be told; more are left out.
+/// Pauses that are still to be reported; more are left out.
 const MOST: usize = 4;
 
 /// A pause before the next attempt of a call.
@@ -20,7 +20,7 @@ pub(super) struct Wait {
     pub(super) code: &'static str,
 }
 
-/// Pauses, in their order, until somebody tells them.
+/// Pauses, in their order, until they are reported.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     untold: Mutex<VecDeque<Wait>>,

@@ -37,7 +37,7 @@ pub(in crate::workflow) struct Assignment {
     pub(in crate::workflow) spare: Vec<watch::Receiver<bool>>,
 }
 
-/// So much text, in bytes, is a draft even if the server then had no more room for it.
+/// Bytes of text that are a draft even if the server then had no more room for it.
 const USEFUL_BYTES: usize = 400;
 
 /// What became of a worker.
@@ -133,7 +133,7 @@ impl Assignment {
         if text.trim().is_empty() {
             return (Err(full), None);
         }
-        // What broke off tells no counts: about four bytes a token.
+        // What broke off has no counts: about four bytes a token.
         let usage = Usage {
             prompt_tokens: (excerpt::weight(&run.conversation) / 4) as u64,
             completion_tokens: text.len().div_ceil(4) as u64,
@@ -144,8 +144,8 @@ impl Assignment {
         (Ok(Reply { text, completion }), Some(full))
     }
 
-    /// Asks a model; once more without tools when it called one though it was told not to. What came
-    /// of an answer that failed is left in `text`.
+    /// Asks a model; once more without tools when it called one though it was asked not to. What
+    /// came of an answer that failed is left in `text`.
     async fn ask(
         &self,
         run: &Arc<RunContext>,

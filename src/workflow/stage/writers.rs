@@ -33,14 +33,14 @@ impl Attempt {
 /// those of the drafts.
 pub(super) struct Writers {
     own: VecDeque<Attempt>,
-    /// Of the drafts, best first; only one of them is asked that can take the request.
+    /// The models of the drafts, best first; only one that can take the request is asked.
     drafters: VecDeque<Attempt>,
     is_drafter: bool,
     overcome: Overcome,
 }
 
 impl Writers {
-    /// Of these models, and of those of the drafts; `attempt` is how one is asked.
+    /// These models, and those of the drafts; `attempt` is how one is asked.
     pub(super) fn of(
         run: &RunContext,
         reader: Reader,
@@ -96,12 +96,12 @@ impl Writers {
         }
     }
 
-    /// What is told once, when this model follows on others that failed.
+    /// What is reported once, when this model follows on others that failed.
     pub(super) fn successor(&mut self, model: &str) -> Option<Fallback> {
         self.falls_to(Successor::Model(model.to_owned()))
     }
 
-    /// What is told once, when this follows on models that failed.
+    /// What is reported once, when this follows on models that failed.
     pub(super) fn falls_to(&mut self, to: Successor) -> Option<Fallback> {
         self.overcome.falls_to(to)
     }
@@ -116,12 +116,12 @@ impl Writers {
 #[derive(Default)]
 pub(super) struct Overcome {
     pub(super) errors: Vec<LlmError>,
-    /// How many of those were told.
+    /// How many of those were reported.
     reported: usize,
 }
 
 impl Overcome {
-    /// What is told once, when this follows on them.
+    /// What is reported once, when this follows on them.
     pub(super) fn falls_to(&mut self, to: Successor) -> Option<Fallback> {
         let fresh = self.errors.get(self.reported..)?;
         let failed: Vec<_> =

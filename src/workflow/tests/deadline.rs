@@ -44,7 +44,7 @@ async fn workers_end_early_enough_for_what_comes_after_them() {
         let said = late["error"]["message"].as_str().unwrap();
         assert!(said.contains("the workflow's deadline of 10 s"), "{said}");
         assert_eq!(late["usage"]["estimated"], true, "{late}");
-        // The call that was hung up on is told of, with the time it had.
+        // The call that was hung up on is reported, with the time it had.
         let (calls, attempts) = (&late["calls"], &late["attempts"]);
         assert_eq!((calls.as_array().map(Vec::len), attempts), (Some(1), &json!(1)), "{late}");
         assert_eq!(calls[0]["outcome"], "cancelled");

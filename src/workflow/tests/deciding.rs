@@ -1,4 +1,4 @@
-//! The judge and the books.
+//! The judge, and what is recorded of it.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What fails, what stands in, and what the client is told.
+//! What fails, what the fallback is, and what the client gets.
 
 use super::*;
 

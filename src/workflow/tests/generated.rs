@@ -323,7 +323,7 @@ proptest! {
             run(&cast.engine(&plan, "[workflow.timeouts]\nworker_timeout_secs = 80000\n"), ask()).await
         });
 
-        // The same told in another way: a walk along the endings.
+        // The same in another way: a walk along the endings.
         let mut endings = workers.clone();
         endings.sort_unstable();
         let last = endings.last().unwrap().0;

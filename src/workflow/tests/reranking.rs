@@ -57,7 +57,7 @@ async fn only_the_best_few_are_shown_to_judge_and_writer() {
     );
     let written = shown(&cast.asked("w")[0]);
     assert_eq!(written.matches("<draft-").count(), 2);
-    // The seats are those of the plan.
+    // The indices are those of the plan.
     let indices: std::collections::BTreeSet<u64> =
         trace["selector"]["order"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
     assert_eq!(indices, [1, 2].into());

@@ -99,7 +99,7 @@ struct Ready {
     candidates: usize,
 }
 
-/// The plan told as dependencies, in another way than the engine's.
+/// The plan as dependencies, in another way than the engine's.
 struct Times<'a>(&'a [u64]);
 
 impl Times<'_> {

@@ -13,7 +13,7 @@ pub struct UsageRecord {
     pub completion_tokens: u64,
     /// Both.
     pub total_tokens: u64,
-    /// In US dollars, where every call's price is known.
+    /// The cost in US dollars, where every call's price is known.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "billionths")]
     pub cost_usd: Option<f64>,
     /// At least one count is an estimate.
@@ -22,7 +22,7 @@ pub struct UsageRecord {
 }
 
 impl UsageRecord {
-    /// With a cost where it is known.
+    /// The record of this usage, with its cost where that is known.
     #[must_use]
     pub fn new(usage: &Usage, cost_usd: Option<f64>) -> Self {
         Self {
@@ -53,10 +53,10 @@ impl UsageRecord {
     }
 }
 
-/// What a run took in all, told beside the answer: its `usage` may be of one call.
+/// What a run took in all, reported beside the answer: its `usage` may be of one call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// Over all calls.
+    /// The sum of all calls.
     pub usage: UsageRecord,
     /// Upstream attempts made.
     pub calls: u64,
@@ -65,7 +65,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// Of two runs that answer one request.
+    /// The sum of two runs that answer one request.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {

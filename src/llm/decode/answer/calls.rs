@@ -43,7 +43,7 @@ struct ToolCall {
     /// The upstream's, which some give to several calls.
     id: Option<String>,
     name: Option<String>,
-    /// Its place in our numbering, once its name was known and it was announced.
+    /// Its number, given when it was announced, once its name was known.
     number: Option<u32>,
     arguments: String,
     /// Follows the arguments to their end.
@@ -56,20 +56,20 @@ struct ToolCall {
 
 /// Where a piece belongs.
 enum Target {
-    /// To the call at this place.
+    /// The call at this index.
     At(usize),
-    /// To a call that begins with it.
+    /// A new call, which begins with it.
     New,
-    /// To another call of what the one at this place calls.
+    /// A further call of the tool that the one at this index calls.
     Again(usize),
-    /// To a call that has all of it: it is said once more.
+    /// The call at this index, which has all of it already.
     Known(usize),
-    /// Nobody can tell.
+    /// It cannot be decided.
     Nowhere,
 }
 
 impl ToolCalls {
-    /// Behind these turns, which may have calls of their own.
+    /// The calls of an answer to these turns, which may have calls of their own.
     pub(super) fn among(turns: &[Message]) -> Self {
         let calls = turns.iter().flat_map(|turn| &turn.tool_calls);
         Self { known_ids: calls.map(|call| call.id.clone()).collect(), ..Self::default() }

@@ -31,8 +31,8 @@ pub(super) struct Passed {
 }
 
 impl Gate {
-    /// For an answer to a conversation that ends with these words of the assistant's; `None` where
-    /// everything passes.
+    /// The gate for an answer to a conversation that ends with these words of the assistant's;
+    /// `None` where everything passes.
     pub(super) fn new(opening: Option<&str>, stops: &[String]) -> Option<Self> {
         let words = opening.map(str::trim).filter(|words| words.len() >= LEAST_ECHO);
         let echo = words.map(|words| Echo { words: words.to_owned(), held: String::new() });

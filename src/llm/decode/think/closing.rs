@@ -12,7 +12,7 @@ const SOON: usize = 1024;
 pub(super) enum Closing {
     /// Here, with a tag of so many bytes.
     At(usize, usize),
-    /// Not before this, and more has to come to say.
+    /// Not before this index; what comes next decides.
     NotBefore(usize),
 }
 

@@ -1,4 +1,4 @@
-//! What a breaker is told, and what it says of an endpoint.
+//! What is reported to a breaker, and what it says of an endpoint.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// A failure that took so long is slow: whoever asks in vain waits as long.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// What operators are told of a breaker's state.
+/// A breaker's state as operators see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -63,7 +63,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Of an attempt that took so long.
+    /// The cause of an attempt with this prompt, which took so long.
     pub(in crate::llm) fn new(prompt: Vec<u64>, took: Duration) -> Self {
         Self { prompt, is_slow: took >= SLOW }
     }
@@ -83,7 +83,7 @@ impl Ticket {
     }
 }
 
-/// How a call ended, as far as it tells of the endpoint.
+/// How a call ended, as far as that is about the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// It works: an answer, or an error that is the caller's.
@@ -122,7 +122,7 @@ pub struct Standing {
     pub consecutive: u32,
     /// It asked to be left alone until then.
     pub rest_until: Option<Instant>,
-    /// For how long it asked, while it rests.
+    /// How long it asked to be left alone, while it rests.
     pub asked: Option<Duration>,
     /// When it is tried again, by a call or by its model list; `None` in service.
     pub next_try: Option<Instant>,

@@ -16,7 +16,7 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// From a model's entry in a list (llama.cpp's `meta.n_ctx`, vLLM's `max_model_len`) and from
+    /// Reads a model's entry in a list (llama.cpp's `meta.n_ctx`, vLLM's `max_model_len`) and from
     /// llama.cpp's `/props`.
     #[must_use]
     pub fn of(entry: Option<&Value>, props: Option<&Value>) -> Self {
@@ -55,7 +55,7 @@ pub(super) fn entry<'l>(list: &'l Value, is_it: &dyn Fn(&str) -> bool) -> Option
     entries.iter().find(named).or_else(|| entries.first().filter(|_| entries.len() == 1))
 }
 
-/// Whether it is llama.cpp's server, which tells more at `/props`.
+/// Whether it is llama.cpp's server, which says more at `/props`.
 #[must_use]
 pub fn is_llama_cpp(headers: &HeaderMap, list: &Value) -> bool {
     let server = headers.get(SERVER).and_then(|server| server.to_str().ok());

@@ -28,8 +28,8 @@ pub(super) async fn capacity(endpoint: &Endpoint, headers: &HeaderMap, list: &Va
     Capacity::of(entry, props.as_ref())
 }
 
-/// Notes what an endpoint can take, and what does not fit it. Its list may tell the context in more
-/// words than those of the servers that tell of slots.
+/// Notes what an endpoint can take, and what does not fit it. Its list may name the context in more
+/// words than those of the servers that name slots.
 pub(super) fn note_capacity(endpoint: &Endpoint, capacity: Capacity, found: &mut Probed) {
     found.context_tokens = endpoint.reported_context();
     let capacity = Capacity { context: found.context_tokens, ..capacity };

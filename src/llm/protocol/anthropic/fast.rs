@@ -12,12 +12,12 @@ frame! {
         r#type: &'a str,
         #[serde(borrow)]
         delta: Object<Delta<'a>>,
-        /// It has none of these, but servers that pretend to be it tell errors in them.
+        /// It has none of these, but servers that pretend to be it report errors in them.
         #[serde(default)]
         object: (),
         #[serde(default)]
         choices: (),
-        /// Told elsewhere, but here by some.
+        /// Belongs elsewhere, but some send it here.
         #[serde(default, alias = "amazon-bedrock-invocationMetrics")]
         usage: (),
     }

@@ -55,7 +55,7 @@ pub(super) fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
     Ok(pieces)
 }
 
-/// Of a block that starts: a tool's input is an empty object until it comes.
+/// A piece of a block that starts: a tool's input is an empty object until it comes.
 fn unfilled(piece: Piece<'_>) -> Piece<'_> {
     match piece {
         Piece::Tool(call) if call.arguments == "{}" => {

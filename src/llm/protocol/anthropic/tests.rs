@@ -226,7 +226,7 @@ fn thoughts_are_asked_for_in_the_way_that_is_understood() {
         let shown = format!("{effort:?} {refused:?} {limit:?}: {body}");
         assert_eq!((&body["thinking"], &body["output_config"]), (&thinking, &output), "{shown}");
         assert_eq!(body["max_tokens"], max_tokens, "{shown}");
-        // What does not go together with thoughts is left out, and the books say so.
+        // What does not go together with thoughts is left out, and that is recorded.
         let config = model();
         let refused: Refused = refused.iter().copied().collect();
         let sent = Anthropic.temperature(&Ask { config: &config, call: &call, refused: &refused });

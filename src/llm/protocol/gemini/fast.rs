@@ -17,7 +17,7 @@ frame! {
         usage_metadata: Option<Object<Usage>>,
         #[serde(default, rename = "usage_metadata")]
         other_usage: (),
-        /// It has none of these, but servers that pretend to be it tell errors in them.
+        /// It has none of these, but servers that pretend to be it report errors in them.
         #[serde(default)]
         object: (),
         #[serde(default)]

@@ -139,7 +139,7 @@ fn conversations_are_mapped() {
                 {"inlineData": {"mimeType": "image/png", "data": "QQ=="}}]},
         ])
     );
-    // A model that knows no signatures refuses the stand-in.
+    // A model that knows no signatures refuses the placeholder.
     let body = body_of(&call, &[Parameter::PlaceholderSignature]);
     assert_eq!(body["contents"][1]["parts"], json!([part("one"), part("two")]));
 }

@@ -13,7 +13,7 @@ frame! {
         message: Object<Said<'a>>,
         #[serde(default)]
         done: bool,
-        /// Ollama has none of these, but servers that pretend to be one tell errors in them.
+        /// Ollama has none of these, but servers that pretend to be one report errors in them.
         #[serde(default)]
         object: (),
         #[serde(default)]

@@ -76,7 +76,7 @@ fn conversations_with_tools_and_images() {
         ])
     );
     assert_eq!(body["tools"][0]["function"]["name"], "f");
-    // The protocol has no word for a demanded call, so the model is told.
+    // The protocol has no word for a demanded call, so the model is instructed.
     let call =
         Call { prompt: Prompt { tool_choice: Some(ToolChoice::Required), ..call.prompt }, ..call };
     let message = &body_of(&config(), &call, &[])["messages"][0];

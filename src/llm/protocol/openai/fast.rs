@@ -159,7 +159,7 @@ pub(super) fn read<'f>(frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
     fast::read(frame).is_some_and(|chunk| say(chunk, emit).is_some())
 }
 
-/// `None` with nothing told when something in it is unusual after all. Without a choice it is the
+/// `None`, with nothing emitted, when something in it is unusual after all. Without a choice it is the
 /// usage, as most streams end, or it may be an error.
 fn say<'f>(chunk: Chunk<'f>, emit: &mut Emit<'_, 'f>) -> Option<()> {
     let Chunk { choices: First(choice), usage, object, error: (), unusual: (), code: () } = chunk;

@@ -105,7 +105,7 @@ pub(super) fn tool_piece(call: &Value, begins: bool) -> ToolPiece {
 }
 
 /// What Gemini's endpoint for this protocol has beside a call; its own protocol's signatures are
-/// told in the same form.
+/// sent in the same form.
 pub(in crate::llm::protocol) fn extra_content(value: &Value) -> Map<String, Value> {
     Map::from_iter([("extra_content".to_owned(), value.clone())])
 }

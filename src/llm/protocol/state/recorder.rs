@@ -35,12 +35,12 @@ pub(in crate::llm) struct Recorder {
     calls: Vec<ToolCall>,
     /// What came beside them, by their number.
     beside: Vec<(u32, Map<String, Value>)>,
-    /// What came beside a call that was not told yet.
+    /// What came beside a call that was not handed on yet.
     waiting: VecDeque<Map<String, Value>>,
 }
 
 impl Recorder {
-    /// For a call with these keys.
+    /// A recorder for a call with these keys.
     pub(in crate::llm) fn new(keys: Option<Keys>) -> Self {
         Self { keys, ..Self::default() }
     }
@@ -81,12 +81,12 @@ impl Recorder {
         }
     }
 
-    /// What came beside a tool call that was not told yet, for the next one that is.
+    /// Keeps what came beside a tool call for the next call that is handed on.
     pub(in crate::llm) fn await_call(&mut self, fields: Map<String, Value>) {
         self.waiting.push_back(fields);
     }
 
-    /// Takes note of what is told; what has to be told before it is given back.
+    /// Takes note of what is handed on; gives what has to go before it.
     pub(in crate::llm) fn see(&mut self, delta: &Delta) -> Option<Delta> {
         match delta {
             Delta::Text(_) => None,

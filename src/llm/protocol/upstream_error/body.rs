@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::wait;
 
-/// Names of fields that hold the words of an error, the most telling first. Names are compared
+/// Names of fields that hold the words of an error, the most specific first. Names are compared
 /// without case and separators.
 const MESSAGES: [&str; 7] =
     ["message", "msg", "errormessage", "errormsg", "detail", "statusmsg", "raw"];
@@ -50,9 +50,9 @@ const MOST_TEXTS: usize = 8;
 /// What an error body says.
 #[derive(Default)]
 pub(super) struct Body {
-    /// Its words, the most telling first.
+    /// Its words, the most specific first.
     pub(super) texts: Vec<String>,
-    /// Words that only name the error, for telling its kind.
+    /// Words that only name the error, for its kind.
     titles: Vec<String>,
     /// The first code that is a word or a number.
     pub(super) code: String,

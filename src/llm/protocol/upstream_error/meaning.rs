@@ -54,10 +54,10 @@ const CODES: [(&str, u16); 42] = [
     ("unsupportedparams", 400),
 ];
 
-/// So say many of every error, also of their own.
+/// A type that many give to every error, also to their own.
 const SAID_OF_ALL: &str = "invalidrequesterror";
 
-/// Of some proxies: the key is not valid. Groq says so where it has no capacity left.
+/// A status of some proxies: the key is not valid. Groq says so where it has no capacity left.
 const INVALID_TOKEN: u16 = 498;
 
 /// The status that an error stands for.
@@ -185,7 +185,7 @@ fn is_announced(before: &str, after: &str) -> bool {
         "got",
         "error",
     ];
-    /// Whose errors have numbers of their own.
+    /// Hosts whose errors have numbers of their own.
     const OTHERS: [&str; 10] =
         ["cuda", "hip", "exit", "return", "errno", "os", "nccl", "vulkan", "grpc", "driver"];
     let open = before;

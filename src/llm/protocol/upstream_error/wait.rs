@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The wait that a field (its name without case and separators) asks for: Google's `retryDelay`, or
-/// seconds under a name that tells it.
+/// seconds under a name that says so.
 pub(super) fn of_field(name: &str, value: &Value) -> Option<Duration> {
     let per_second = match name {
         "retrydelay" | "retryafter" | "retryafterseconds" => 1.0,

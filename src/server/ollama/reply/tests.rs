@@ -176,7 +176,7 @@ fn times_are_in_utc_with_microseconds() {
 
 #[test]
 fn generate_sends_no_calls_and_they_are_no_answer() {
-    // Arguments that a chat could not tell do not matter where none are told.
+    // Arguments that a chat could not send do not matter where none are sent.
     let asks = || call(0, Some(("call_1", "f")), "[1]");
     let ending = || end(finished(FinishReason::ToolCalls));
     for (events, answered) in [

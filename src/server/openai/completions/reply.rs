@@ -27,15 +27,15 @@ pub(in super::super::super) struct CompletionReply {
     include_workflow: bool,
     /// One for each prompt.
     prompts: Vec<PromptState>,
-    /// The prompt whose answer is being told.
+    /// The prompt whose answer is being sent.
     index: usize,
-    /// Of the answers that have ended.
+    /// The sum of the answers that have ended.
     usage: Usage,
     /// Likewise.
     spent: Option<Spent>,
 }
 
-/// What was told of the answer to one prompt.
+/// What was sent of the answer to one prompt.
 #[derive(Default)]
 struct PromptState {
     /// More than white space.
@@ -104,7 +104,7 @@ impl CompletionReply {
         self.spent.as_ref().filter(|_| self.is_complete())
     }
 
-    /// Without choices: what it took.
+    /// A chunk of usage alone.
     fn usage_chunk(&self) -> Completion<'_> {
         self.object(&mut [], Some(Some(UsageObject::from(&self.usage))))
     }
@@ -135,7 +135,7 @@ impl CompletionReply {
     /// Notes that the answer is complete.
     ///
     /// # Errors
-    /// When it is nothing but calls, of tools that nobody offered: this form cannot tell them, and
+    /// When it is nothing but calls, of tools that nobody offered: this form cannot send them, and
     /// silence is no answer.
     fn end(&mut self, finished: &Finished) -> Result<(), AppError> {
         if let Some(state) = self.state() {

@@ -25,7 +25,7 @@ pub(super) struct Completion<'a> {
     /// Null on the chunks of a stream that ends with a chunk of usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Option<UsageObject>>,
-    /// Of a single prompt's run.
+    /// The record of a single prompt's run.
     #[serde(flatten)]
     pub(super) record: Record<'a>,
 }
@@ -36,11 +36,11 @@ pub(super) struct Choice<'a> {
     /// The prompt's place in the list.
     pub(super) index: usize,
     pub(super) text: &'a str,
-    /// Never told: a fused answer has none.
+    /// Always null: a fused answer has none.
     pub(super) logprobs: Option<Never>,
     /// Null until the last.
     pub(super) finish_reason: Option<&'static str>,
-    /// Of the choice's own run, where there are several.
+    /// The record of the choice's own run, where there are several.
     #[serde(flatten)]
     pub(super) record: Record<'a>,
 }

@@ -30,7 +30,7 @@ fn checked(reply: ResponseReply, events: Vec<Event>) -> Vec<Value> {
 }
 
 /// One event a line; ids become numbers in the order they appear, and times become `[time]`. The
-/// resource is told once in full elsewhere, so here only what differs.
+/// resource is shown once in full elsewhere, so here only what differs.
 fn golden(events: &[Value]) -> String {
     let mut ids = Vec::new();
     let lines = events.iter().map(|event| {

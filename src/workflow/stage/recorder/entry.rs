@@ -29,7 +29,7 @@ pub(super) struct Entry {
     pub(super) speaks: Option<Instant>,
     pub(super) record: CallRecord,
     pub(super) usage: Usage,
-    /// Of the latest call that ended by itself: the one whose output is the stage's.
+    /// The usage of the latest call that ended by itself: the one whose output is the stage's.
     pub(super) answering: Usage,
     /// What calls cost that another one outran, estimated.
     pub(super) lost: Usage,
@@ -120,7 +120,7 @@ impl Entry {
         });
     }
 
-    /// Counts what a call that was hung up on will have cost: nobody tells.
+    /// Estimates what a call that was hung up on will have cost: nobody reports it.
     pub(super) fn settle(&mut self, flight: &Flight, run: &RunContext) {
         if flight.waiting.is_none() {
             let usage = self.settled(flight, run);
