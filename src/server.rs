@@ -21,6 +21,7 @@ mod observe;
 mod ollama;
 mod openai;
 mod ops;
+mod parsed;
 mod passthrough;
 mod paths;
 mod progress;

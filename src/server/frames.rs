@@ -27,6 +27,7 @@ use super::{
     App,
     caller::Caller,
     error::{AppError, name_runs},
+    parsed::Job,
     progress::Language,
 };
 use crate::{
@@ -50,22 +51,6 @@ pub(super) use write::{Frames, object_bytes};
 const SIGN_HOLD: Duration = Duration::from_secs(1);
 
 const STATUS: HeaderName = HeaderName::from_static("x-chorus-status");
-
-/// A request read from its dialect, ready to run.
-pub(super) struct Job<E> {
-    /// Who answers.
-    pub(super) route: Route,
-    /// What is asked.
-    pub(super) request: Request,
-    /// Piece by piece, or whole.
-    pub(super) stream: bool,
-    /// Whether the client wants to see reasoning at all.
-    pub(super) reasoning: bool,
-    /// Whether it wants the record of the run.
-    pub(super) include_workflow: bool,
-    /// The form of the answer.
-    pub(super) encoder: E,
-}
 
 /// Runs a question and answers it, with the run's failure as long as no headers were sent.
 pub(super) fn answer<E: Encoder>(

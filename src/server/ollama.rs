@@ -11,19 +11,13 @@ mod wire;
 use axum::{Json, http::Uri, response::Response};
 use serde::Serialize;
 
-use super::{
-    App,
-    caller::Caller,
-    error::AppError,
-    extract::Inbound,
-    frames::{self, Job},
-};
+use super::{App, caller::Caller, error::AppError, extract::Inbound, frames, parsed::Parsed};
 use crate::workflow::Route;
 #[cfg(test)]
 pub(super) use models::capabilities;
 pub(super) use models::{ps, show, tags};
 use reply::{Form, OllamaReply};
-use request::{ChatRequest, GenerateRequest, Parsed};
+use request::{ChatRequest, Extras, GenerateRequest};
 
 /// `POST /api/chat`.
 pub(super) async fn chat(app: App, inbound: Inbound<ChatRequest>) -> Result<Response, AppError> {
@@ -44,28 +38,21 @@ pub(super) async fn generate(
 async fn answer(
     app: &App,
     caller: Caller,
-    parsed: Parsed,
+    parsed: Parsed<Extras>,
     form: Form,
 ) -> Result<Response, AppError> {
+    let parsed = parsed.with_caller(&caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
-    let include_workflow = parsed.include_workflow || caller.include_workflow;
-    let encoder = OllamaReply::new(form, model, include_workflow);
-    if parsed.loads {
+    if parsed.extras.loads {
         // `ollama run` and an "unload" button: nothing is asked, so nothing runs.
-        return Ok(frames::json(encoder.loaded(parsed.unloads)?));
+        let reply = OllamaReply::new(form, model, parsed.include_workflow);
+        return Ok(frames::json(reply.loaded(parsed.extras.unloads)?));
     }
     if parsed.request.prompt.raw && matches!(route, Route::Workflow(_)) {
         let message = "raw: only a single model takes a raw prompt; name one as the model";
         return Err(AppError::field("raw", message));
     }
-    let job = Job {
-        route,
-        request: parsed.request,
-        stream: parsed.stream,
-        reasoning: parsed.reasoning,
-        include_workflow,
-        encoder,
-    };
+    let job = parsed.job(route, |_, record| OllamaReply::new(form, model, record));
     Ok(frames::answer(app, caller, job).await)
 }
 

@@ -17,12 +17,7 @@ use reply::ChatReply;
 use request::ChatRequest;
 pub(super) use request::{Stop, named_effort, stop_sequences};
 
-use super::{
-    App,
-    error::AppError,
-    extract::Inbound,
-    frames::{self, Job},
-};
+use super::{App, error::AppError, extract::Inbound, frames};
 use crate::config::ReasoningField;
 
 /// `POST /v1/chat/completions`.
@@ -31,23 +26,11 @@ pub(super) async fn chat_completions(
     inbound: Inbound<ChatRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
-    let parsed = body.read(rest)?;
+    let parsed = body.read(rest)?.with_caller(&caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
-    let include_workflow = parsed.include_workflow || caller.include_workflow;
-    let encoder = ChatReply::new(
-        model,
-        app.config().server.reasoning_field,
-        parsed.include_usage,
-        include_workflow,
-    );
-    let job = Job {
-        route,
-        request: parsed.request,
-        stream: parsed.stream,
-        reasoning: parsed.reasoning,
-        include_workflow,
-        encoder,
-    };
+    let field = app.config().server.reasoning_field;
+    let job = parsed
+        .job(route, |extras, record| ChatReply::new(model, field, extras.include_usage, record));
     Ok(frames::answer(&app, caller, job).await)
 }
 

@@ -13,14 +13,9 @@ use std::sync::Arc;
 
 use axum::{http::HeaderMap, response::Response};
 
-use super::{
-    App, caller,
-    error::AppError,
-    extract::Inbound,
-    frames::{self, Job},
-};
+use super::{App, caller, error::AppError, extract::Inbound, frames};
 use reply::{Keep, ResponseReply};
-use request::{CreateRequest, Parsed};
+use request::{CreateRequest, Extras};
 
 pub(super) use store::Store;
 
@@ -32,13 +27,12 @@ pub(super) async fn create(
 ) -> Result<Response, AppError> {
     let Inbound { body, caller, rest } = inbound;
     let client = caller::client(&headers);
-    let parsed = body.read(client, &app.responses, &rest)?;
-    let Parsed { request, stream, include_workflow, reasoning, store, context, resource } = parsed;
-    let (route, model) = app.route(&caller, &request.model)?;
-    let include_workflow = include_workflow || caller.include_workflow;
-    let keep = store.then(|| Keep { store: Arc::clone(&app.responses), client, context });
-    let encoder = ResponseReply::new(&model, resource, keep, include_workflow);
-    let job = Job { route, request, stream, reasoning, include_workflow, encoder };
+    let parsed = body.read(client, &app.responses, &rest)?.with_caller(&caller);
+    let (route, model) = app.route(&caller, &parsed.request.model)?;
+    let job = parsed.job(route, |Extras { store, context, resource }, record| {
+        let keep = store.then(|| Keep { store: Arc::clone(&app.responses), client, context });
+        ResponseReply::new(&model, resource, keep, record)
+    });
     Ok(frames::answer(&app, caller, job).await)
 }
 

@@ -10,6 +10,7 @@ use super::{
         error::AppError,
         extract::Parted,
         form,
+        parsed::Parsed,
         tools::{self, RawTool},
     },
     duration,
@@ -69,14 +70,9 @@ pub(in super::super) struct GenerateRequest {
     include_workflow: Option<bool>,
 }
 
-/// A request of either kind, read.
+/// What only a request of Ollama's has.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) request: Request,
-    pub(super) stream: bool,
-    pub(super) include_workflow: bool,
-    /// Whether the reasoning channel is wanted.
-    pub(super) reasoning: bool,
+pub(super) struct Extras {
     /// Nothing is asked: the model is to be loaded or unloaded.
     pub(super) loads: bool,
     /// `keep_alive` is 0.
@@ -88,7 +84,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed<Extras>, AppError> {
         let messages = content::conversation(self.messages.unwrap_or_default())?;
         if let Some(OnlyThere { param, message }) = content::unknown_part(&messages) {
             return Err(AppError::field(param, message)); // its contents are text
@@ -96,7 +92,7 @@ impl ChatRequest {
         let tools = tools::definitions(self.tools.unwrap_or_default())?;
         let common = Common::read(self.format, self.options, self.keep_alive, self.think, rest)?;
         let mut parsed = common.ask(self.model, messages, true);
-        parsed.loads = parsed.request.messages.is_empty();
+        parsed.extras.loads = parsed.request.messages.is_empty();
         parsed.request.prompt.tools = tools.into();
         parsed.stream = self.stream.unwrap_or(true);
         parsed.include_workflow = self.include_workflow.unwrap_or(false);
@@ -109,7 +105,7 @@ impl GenerateRequest {
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed<Extras>, AppError> {
         if self.suffix.is_some_and(|suffix| !suffix.is_empty()) {
             let model = self.model.filter(|name| !name.is_empty());
             let model = model.as_deref().unwrap_or(DEFAULT_WORKFLOW);
@@ -140,7 +136,7 @@ impl GenerateRequest {
         let common = Common::read(self.format, self.options, self.keep_alive, self.think, rest)?;
         let mut parsed = common.ask(self.model, messages, false);
         parsed.request.prompt.raw = raw;
-        parsed.loads = loads;
+        parsed.extras.loads = loads;
         parsed.stream = self.stream.unwrap_or(true);
         parsed.include_workflow = self.include_workflow.unwrap_or(false);
         Ok(parsed)
@@ -186,7 +182,7 @@ impl Common {
     }
 
     /// `shows` is what an absent `think` means for the reasoning channel.
-    fn ask(self, model: Option<String>, messages: Vec<Message>, shows: bool) -> Parsed {
+    fn ask(self, model: Option<String>, messages: Vec<Message>, shows: bool) -> Parsed<Extras> {
         let reasoning = self.effort.map_or(shows, |effort| effort != Effort::None);
         let request = Request {
             prompt: Prompt {
@@ -205,8 +201,7 @@ impl Common {
             stream: true,
             include_workflow: false,
             reasoning,
-            loads: false,
-            unloads: self.unloads,
+            extras: Extras { loads: false, unloads: self.unloads },
         }
     }
 }
@@ -254,11 +249,11 @@ mod tests {
 
     use super::{super::super::test_support::any_json, *};
 
-    fn chat(body: Value) -> Result<Parsed, AppError> {
+    fn chat(body: Value) -> Result<Parsed<Extras>, AppError> {
         serde_json::from_value::<ChatRequest>(body).unwrap().read(Map::new())
     }
 
-    fn generate(body: Value) -> Result<Parsed, AppError> {
+    fn generate(body: Value) -> Result<Parsed<Extras>, AppError> {
         serde_json::from_value::<GenerateRequest>(body).unwrap().read(Map::new())
     }
 
@@ -270,13 +265,13 @@ mod tests {
             generate(json!({})).unwrap(),
             generate(json!({"prompt": "", "system": "be nice"})).unwrap(),
         ] {
-            assert!(parsed.stream && parsed.loads && !parsed.unloads);
+            assert!(parsed.stream && parsed.extras.loads && !parsed.extras.unloads);
         }
         for zero in [json!(0), json!("0s")] {
-            assert!(chat(json!({"keep_alive": zero})).unwrap().unloads);
-            assert!(generate(json!({"keep_alive": zero})).unwrap().unloads);
+            assert!(chat(json!({"keep_alive": zero})).unwrap().extras.unloads);
+            assert!(generate(json!({"keep_alive": zero})).unwrap().extras.unloads);
         }
-        assert!(!generate(json!({"prompt": "x"})).unwrap().loads);
+        assert!(!generate(json!({"prompt": "x"})).unwrap().extras.loads);
     }
 
     #[test]

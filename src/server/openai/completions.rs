@@ -10,12 +10,7 @@ use axum::response::Response;
 use reply::CompletionReply;
 use request::CompletionRequest;
 
-use super::super::{
-    App,
-    error::AppError,
-    extract::Inbound,
-    frames::{self, Job},
-};
+use super::super::{App, error::AppError, extract::Inbound, frames};
 
 /// The handler.
 pub(in super::super) async fn completions(
@@ -23,20 +18,14 @@ pub(in super::super) async fn completions(
     inbound: Inbound<CompletionRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, rest, caller } = inbound;
-    let parsed = body.read(rest)?;
+    let mut parsed = body.read(rest)?.with_caller(&caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
-    let include_workflow = parsed.include_workflow || caller.include_workflow;
-    let prompts = parsed.further.len().saturating_add(1);
-    let job = Job {
-        route,
-        request: parsed.request,
-        stream: parsed.stream,
-        // This form has no channel for it.
-        reasoning: false,
-        include_workflow,
-        encoder: CompletionReply::new(model, prompts, parsed.include_usage, include_workflow),
-    };
-    Ok(frames::answer_all(&app, caller, job, parsed.further).await)
+    let further = std::mem::take(&mut parsed.extras.further);
+    let prompts = further.len().saturating_add(1);
+    let job = parsed.job(route, |extras, record| {
+        CompletionReply::new(model, prompts, extras.include_usage, record)
+    });
+    Ok(frames::answer_all(&app, caller, job, further).await)
 }
 
 /// The form of an answer to one prompt, without extras.

@@ -11,6 +11,7 @@ use super::super::{
     error::AppError,
     extract::Parted,
     form,
+    parsed::Parsed,
     tools::{self, RawDefinition, RawTool},
 };
 use crate::types::{Effort, Extra, OnlyThere, OutputFormat, Prompt, Protocol, Request, Sampling};
@@ -74,15 +75,11 @@ struct Reasoning {
     effort: Option<String>,
 }
 
-/// A chat request, read.
+/// What only a chat request has.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) request: Request,
-    pub(super) stream: bool,
+pub(super) struct Extras {
+    /// Whether a stream ends with a chunk of usage.
     pub(super) include_usage: bool,
-    pub(super) include_workflow: bool,
-    /// Whether the reasoning channel is wanted.
-    pub(super) reasoning: bool,
 }
 
 impl ChatRequest {
@@ -90,7 +87,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed<Extras>, AppError> {
         if self.n.is_some_and(|n| n != 1) {
             return Err(AppError::field("n", "n: only one answer per request is supported"));
         }
@@ -152,9 +149,9 @@ impl ChatRequest {
         Ok(Parsed {
             request,
             stream: self.stream.unwrap_or(false),
-            include_usage: options.include_usage.unwrap_or(false),
             include_workflow: self.include_workflow.unwrap_or(false),
             reasoning: effort != Some(Effort::None),
+            extras: Extras { include_usage: options.include_usage.unwrap_or(false) },
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         extract::Parted,
         form,
         openai::{Stop, named_effort, stop_sequences},
+        parsed::Parsed,
         tools::{self, RawTool},
     },
     types::{Effort, OutputFormat, Prompt, Request, Sampling, ToolChoice, ToolDefinition},
@@ -95,14 +96,9 @@ struct Reasoning {
     summary: Option<String>,
 }
 
-/// A request, read.
+/// What only a request of this dialect has.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) request: Request,
-    pub(super) stream: bool,
-    pub(super) include_workflow: bool,
-    /// Whether the reasoning channel is wanted.
-    pub(super) reasoning: bool,
+pub(super) struct Extras {
     /// Whether the response may be continued.
     pub(super) store: bool,
     /// The conversation to continue from, without the answer.
@@ -122,7 +118,7 @@ impl CreateRequest {
         client: Client,
         kept: &Store,
         rest: &Map<String, Value>,
-    ) -> Result<Parsed, AppError> {
+    ) -> Result<Parsed<Extras>, AppError> {
         self.refuse_unsupported()?;
         let format = match text::format(self.text.as_ref())? {
             OutputFormat::Text => form::read_beside(rest)?,
@@ -180,9 +176,7 @@ impl CreateRequest {
             stream: self.stream.unwrap_or(false),
             include_workflow: self.include_workflow.unwrap_or(false),
             reasoning: effort != Some(Effort::None),
-            store: resource.store,
-            context: conversation.context,
-            resource,
+            extras: Extras { store: resource.store, context: conversation.context, resource },
         })
     }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{
-    super::{error::AppError, extract::Parted, form},
+    super::{error::AppError, extract::Parted, form, parsed::Parsed},
     request::{Stop, StreamOptions, finite, further_sampling, max_tokens, stop_sequences},
 };
 use crate::types::{Extra, Message, Prompt, Protocol, Request, Role, Sampling};
@@ -48,24 +48,22 @@ pub(in super::super::super) struct CompletionRequest {
     include_workflow: Option<bool>,
 }
 
-/// A completion request, read.
+/// What only a completion request has.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    /// The first prompt's.
-    pub(super) request: Request,
-    /// The other prompts', the same but for the prompt.
+pub(super) struct Extras {
+    /// The requests of the other prompts, the same but for the prompt.
     pub(super) further: Vec<Request>,
-    pub(super) stream: bool,
+    /// Whether a stream ends with a chunk of usage.
     pub(super) include_usage: bool,
-    pub(super) include_workflow: bool,
 }
 
 impl CompletionRequest {
-    /// Checks and converts; `rest` are the fields Chorus does not know.
+    /// Checks and converts, to the request of the first prompt; `rest` are the fields Chorus does not
+    /// know.
     ///
     /// # Errors
     /// 400 with the field to blame.
-    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed, AppError> {
+    pub(super) fn read(self, rest: Map<String, Value>) -> Result<Parsed<Extras>, AppError> {
         let refuse =
             |field: &str, why: &str| Err(AppError::field(field, format!("{field}: {why}")));
         if self.suffix.is_some_and(|suffix| !suffix.is_empty()) {
@@ -108,12 +106,15 @@ impl CompletionRequest {
             ..Request::new(self.model.unwrap_or_default(), conversation(first))
         };
         let alike = |prompt| Request { messages: conversation(prompt).into(), ..request.clone() };
+        let further = others.into_iter().map(alike).collect();
+        let include_usage = options.include_usage.unwrap_or(false);
         Ok(Parsed {
-            further: others.into_iter().map(alike).collect(),
             request,
             stream: self.stream.unwrap_or(false),
-            include_usage: options.include_usage.unwrap_or(false),
+            // This form has no channel for it.
+            reasoning: false,
             include_workflow: self.include_workflow.unwrap_or(false),
+            extras: Extras { further, include_usage },
         })
     }
 }
@@ -155,7 +156,7 @@ mod tests {
 
     use super::{super::super::super::test_support::any_json, *};
 
-    fn read(body: Value) -> Result<Parsed, AppError> {
+    fn read(body: Value) -> Result<Parsed<Extras>, AppError> {
         serde_json::from_value::<CompletionRequest>(body).unwrap().read(Map::new())
     }
 
@@ -163,7 +164,7 @@ mod tests {
     fn a_prompt_is_what_the_user_says_and_a_list_is_as_many_requests() {
         let one =
             read(json!({"prompt": "why", "max_tokens": null, "n": 1, "echo": false})).unwrap();
-        assert!(one.further.is_empty() && !one.stream && !one.include_usage);
+        assert!(one.extras.further.is_empty() && !one.stream && !one.extras.include_usage);
         assert_eq!(one.request.messages[..], [Message::text(Role::User, "why")]);
         assert_eq!((one.request.prompt.max_tokens, one.request.model.as_str()), (None, ""));
         let many = read(json!({
@@ -172,8 +173,9 @@ mod tests {
             "suffix": "", "best_of": 1, "logprobs": 3, "seed": 7,
         }))
         .unwrap();
-        assert!(many.stream && many.include_usage && many.include_workflow);
-        let all: Vec<&Request> = std::iter::once(&many.request).chain(&many.further).collect();
+        assert!(many.stream && many.extras.include_usage && many.include_workflow);
+        let all: Vec<&Request> =
+            std::iter::once(&many.request).chain(&many.extras.further).collect();
         let texts: Vec<String> = all.iter().map(|r| r.messages[0].joined_text()).collect();
         assert_eq!(texts, ["a", "b", "c"]);
         for request in all {
@@ -214,7 +216,7 @@ mod tests {
             assert_eq!(got.as_deref(), Some(param), "{body}");
             assert!(message.starts_with(param), "{message}");
         }
-        assert_eq!(read(json!({"prompt": vec!["x"; 16]})).unwrap().further.len(), 15);
+        assert_eq!(read(json!({"prompt": vec!["x"; 16]})).unwrap().extras.further.len(), 15);
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::{super::super::test_support::any_json, *};
 use crate::types::{Role, ToolChoice};
 
-fn read(mut body: Value) -> Result<Parsed, AppError> {
+fn read(mut body: Value) -> Result<Parsed<Extras>, AppError> {
     let fields = body.as_object_mut().unwrap();
     fields.entry("messages").or_insert(json!([{"role": "user", "content": "hi"}]));
     let request: ChatRequest = serde_json::from_value(body).unwrap();
@@ -14,7 +14,7 @@ fn read(mut body: Value) -> Result<Parsed, AppError> {
 #[test]
 fn an_empty_request_leaves_everything_open() {
     let parsed = read(json!({})).unwrap();
-    assert!(!parsed.stream && !parsed.include_usage && !parsed.include_workflow);
+    assert!(!parsed.stream && !parsed.extras.include_usage && !parsed.include_workflow);
     assert!(parsed.reasoning);
     let request = parsed.request;
     assert_eq!(request.model, "");
@@ -72,7 +72,7 @@ fn fields_arrive_where_they_belong() {
         "messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}],
     }))
     .unwrap();
-    assert!(parsed.stream && parsed.include_usage && parsed.include_workflow);
+    assert!(parsed.stream && parsed.extras.include_usage && parsed.include_workflow);
     assert!(!parsed.reasoning);
     let request = parsed.request;
     assert_eq!(request.model, "m");

@@ -6,26 +6,26 @@ use crate::types::OutputFormat;
 
 const CLIENT: Client = [0; 32];
 
-fn read_with(mut body: Value, kept: &Store) -> Result<Parsed, AppError> {
+fn read_with(mut body: Value, kept: &Store) -> Result<Parsed<Extras>, AppError> {
     let fields = body.as_object_mut().unwrap();
     fields.entry("input").or_insert(json!("hi"));
     serde_json::from_value::<CreateRequest>(body).unwrap().read(CLIENT, kept, &Map::new())
 }
 
-fn read(body: Value) -> Result<Parsed, AppError> {
+fn read(body: Value) -> Result<Parsed<Extras>, AppError> {
     read_with(body, &Store::default())
 }
 
 /// The answer's frame.
-fn resource_of(parsed: &Parsed) -> Value {
-    serde_json::to_value(&parsed.resource).unwrap()
+fn resource_of(parsed: &Parsed<Extras>) -> Value {
+    serde_json::to_value(&parsed.extras.resource).unwrap()
 }
 
 #[test]
 fn an_empty_request_leaves_everything_open() {
     let parsed = read(json!({})).unwrap();
-    assert!(!parsed.stream && !parsed.include_workflow && parsed.reasoning && parsed.store);
-    assert_eq!(parsed.context.len(), 1);
+    assert!(!parsed.stream && !parsed.include_workflow && parsed.reasoning && parsed.extras.store);
+    assert_eq!(parsed.extras.context.len(), 1);
     let request = parsed.request;
     assert_eq!((request.model.as_str(), request.messages.len()), ("", 1));
     assert_eq!(request.prompt.sampling, Sampling::default());
@@ -75,7 +75,7 @@ fn fields_arrive_where_they_belong_and_are_repeated() {
         "stop": ["a", ""], "include": ["x"], "service_tier": "auto", "stream_options": {}, "include_workflow": true,
     }))
     .unwrap();
-    assert!(parsed.stream && parsed.include_workflow && parsed.reasoning && !parsed.store);
+    assert!(parsed.stream && parsed.include_workflow && parsed.reasoning && !parsed.extras.store);
     let resource = resource_of(&parsed);
     let request = parsed.request;
     assert_eq!((request.model.as_str(), request.prompt.max_tokens), ("m", Some(5)));
@@ -176,21 +176,22 @@ async fn debug_shows_no_text() {
     let body = json!({"input": "SECRET", "instructions": "SECRET", "user": "SECRET"});
     let parsed = read(body).unwrap();
     let kept = Store::default();
-    kept.put(CLIENT, "resp_1".to_owned(), parsed.context.clone());
+    kept.put(CLIENT, "resp_1".to_owned(), parsed.extras.context.clone());
     assert!(!format!("{parsed:?} {kept:?}").contains("SECRET"));
 }
 
 #[tokio::test]
 async fn an_earlier_response_is_continued_or_named_as_missing() {
     let kept = Store::default();
-    let earlier = read(json!({"instructions": "old rules", "input": "first"})).unwrap().context;
+    let earlier =
+        read(json!({"instructions": "old rules", "input": "first"})).unwrap().extras.context;
     kept.put(CLIENT, "resp_1".to_owned(), earlier.clone());
     kept.put([1; 32], "resp_2".to_owned(), earlier);
     let parsed = read_with(json!({"previous_response_id": "resp_1"}), &kept).unwrap();
     let texts: Vec<String> =
         parsed.request.messages.iter().map(crate::types::Message::joined_text).collect();
     assert_eq!(texts, ["first", "hi"], "instructions are not carried over");
-    assert_eq!(parsed.context.len(), 2);
+    assert_eq!(parsed.extras.context.len(), 2);
     assert_eq!(resource_of(&parsed)["previous_response_id"], "resp_1");
     for id in ["resp_2", "resp_3"] {
         let error = read_with(json!({"previous_response_id": id}), &kept).unwrap_err();
