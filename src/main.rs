@@ -25,7 +25,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use console::Term;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -153,7 +153,7 @@ fn run(cli: Cli) -> io::Result<u8> {
         }
         logging::start(log_format.unwrap_or(LogFormat::Pretty), quiet, &env);
         let overrides = Overrides { host, port, log_format };
-        return Ok(Runtime::new()?.block_on(demo::run(overrides, quiet)));
+        return Ok(main_runtime()?.block_on(demo::run(overrides, quiet)));
     }
     let writes = matches!(command, Command::Init { .. } | Command::Migrate { .. });
     if writes && (host.is_some() || port.is_some()) {
@@ -167,7 +167,7 @@ fn run(cli: Cli) -> io::Result<u8> {
         let mut terminal =
             init::Terminal { out: &mut out, err: &mut err, input: &mut input, attended };
         let options = init::Options { force, yes };
-        let runtime = Runtime::new()?;
+        let runtime = main_runtime()?;
         let code = runtime.block_on(init::run(file.as_deref(), options, &env, &mut terminal));
         // A name that is still being resolved is not waited for.
         runtime.shutdown_background();
@@ -199,10 +199,15 @@ fn run(cli: Cli) -> io::Result<u8> {
         }
         Command::Serve | Command::Demo | Command::Init { .. } | Command::Config { .. } => {
             let opening = Opening { quiet, named_by };
-            Runtime::new()?
+            main_runtime()?
                 .block_on(serve::run(&path, env, &overrides, opening, err_look, &mut err))
         }
     }
+}
+
+/// For what the main thread waits for; connections are answered by workers.
+fn main_runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 fn look(terminal: &Term, env: Env<'_>) -> Look {

@@ -34,6 +34,7 @@ mod test_support;
 mod tests;
 mod tools;
 mod wire;
+mod workers;
 
 use std::{convert::Infallible, future::Future, sync::Arc};
 
@@ -49,36 +50,49 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
 pub use listener::bind;
 pub use state::AppState;
+pub use workers::Workers;
 
 use auth::OnLoopback;
 use error::AppError;
+use listener::timer_keepalive::TimerKeepalive;
 use observe::{Observed, Permit, observe};
 use state::App;
+use workers::Worker;
 
 /// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile:
 /// nothing new is accepted, running requests get `shutdown_grace`, and what is left then ends with an
-/// error its client can see.
-pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
+/// error its client can see. Connections are answered by `workers`, which end with it.
+pub async fn serve(
+    listener: TcpListener,
+    workers: Workers,
+    state: AppState,
+    shutdown: impl Future<Output = ()>,
+) {
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let app = state.app();
-    let (lifecycle, timer_keepalive) = (app.lifecycle.clone(), Arc::clone(&app.timer_keepalive));
-    // It belongs to one config; what is left here does not.
-    drop(app);
+    // The rest of it belongs to one config.
+    let lifecycle = state.app().lifecycle.clone();
     let grace = || state.engine().config().server.shutdown_grace;
-    let front = Arc::new(Front::new(state.clone(), on_loopback));
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(request.map(Body::new)).await) }
-    });
+    let service = |worker: &Worker| {
+        let front =
+            Arc::new(Front::new(state.clone(), on_loopback, Arc::clone(&worker.timer_keepalive)));
+        service_fn(move |request: hyper::Request<Incoming>| {
+            let front = Arc::clone(&front);
+            async move { Ok::<_, Infallible>(front.answer(request.map(Body::new)).await) }
+        })
+    };
+    let mut warming = JoinSet::new();
+    for worker in workers.iter() {
+        let state = state.clone();
+        warming.spawn_on(async move { state.keep_warm().await }, &worker.runtime);
+    }
     tokio::select! {
-        () = listener::run(listener, service, &lifecycle, grace, shutdown) => {}
-        // Looks after the upstreams, and never ends by itself.
-        () = state.maintain() => {}
-        () = timer_keepalive.beat() => {}
+        () = listener::run(listener, &workers, service, &lifecycle, grace, shutdown) => {}
+        // It never ends by itself.
+        () = state.check_health() => {}
     }
 }
 
@@ -88,19 +102,21 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
 struct Front {
     state: AppState,
     on_loopback: OnLoopback,
+    timer_keepalive: Arc<TimerKeepalive>,
     routes: TowerToHyperService<Router>,
 }
 
 impl Front {
-    fn new(state: AppState, on_loopback: bool) -> Self {
+    fn new(state: AppState, on_loopback: bool, timer_keepalive: Arc<TimerKeepalive>) -> Self {
         let routes = TowerToHyperService::new(routes());
-        Self { state, on_loopback: OnLoopback(on_loopback), routes }
+        Self { state, on_loopback: OnLoopback(on_loopback), timer_keepalive, routes }
     }
 
     async fn answer(&self, request: Request) -> Response<Observed> {
         let app = self.state.app();
         let request = paths::straightened(request);
-        observe(app.clone(), request, |request| self.admitted(app, request)).await
+        let keepalive = self.timer_keepalive.hold();
+        observe(app.clone(), keepalive, request, |request| self.admitted(app, request)).await
     }
 
     /// The pages that may read the answer may read a refusal too, such as that the server is full.

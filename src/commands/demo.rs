@@ -10,13 +10,13 @@ use tokio::net::TcpListener;
 
 use super::{
     screen::{self, Opening},
-    serve::{Signals, until_signalled},
+    serve::{Signals, available, until_signalled},
 };
 use crate::{
     config::{Config, ConfigError, LogFormat, Overrides},
     demo::Demo,
     llm::LlmError,
-    server::{self, AppState},
+    server::{self, AppState, Workers},
     workflow::Engine,
 };
 
@@ -37,6 +37,8 @@ enum DemoError {
         "cannot listen on {address}: {cause}; try another port, such as --port 0 for a free one"
     )]
     Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot start the worker threads: {0}")]
+    Workers(io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
     #[error("cannot write to the terminal: {0}")]
@@ -66,6 +68,7 @@ async fn serve(
     let demo = Demo::start().await.map_err(DemoError::Upstream)?;
     let config = Arc::new(config(&demo, overrides)?);
     let listener = listen(&config.server.host, config.server.port).await?;
+    let workers = Workers::start(available()).map_err(DemoError::Workers)?;
     let address = listener.local_addr().map_err(DemoError::Screen)?;
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if config.log_format == LogFormat::Json {
@@ -75,7 +78,7 @@ async fn serve(
         screen.flush().map_err(DemoError::Screen)?;
     }
     tokio::select! {
-        code = until_signalled(listener, app, signals) => Ok(code),
+        code = until_signalled(listener, workers, app, signals) => Ok(code),
         ended = demo.serve() => match ended {
             Ok(()) => Ok(0),
             Err(error) => Err(DemoError::Stopped(error)),

@@ -14,38 +14,32 @@ pub use watch::Pace;
 
 use crate::server::AppState;
 use loader::Loader;
-use watch::{Message, Watch};
+use watch::{Requested, Watch};
 
 /// Keeps a server's config up to date until it is dropped.
 #[derive(Debug)]
 pub struct Reload {
-    messages: mpsc::Sender<Message>,
+    /// The thread ends when it is gone. It is not waited for: it may be reading from a slow disk.
+    requests: mpsc::Sender<Requested>,
 }
 
 impl Reload {
     /// Begins: from now on `app` follows the file, and [`Reload::now`].
     ///
     /// # Errors
-    /// When there can be no further thread. A file that cannot be watched is only warned of.
+    /// When there can be no further thread.
     pub fn start(source: Source, app: AppState, pace: Pace) -> io::Result<Self> {
-        let (sender, messages) = mpsc::channel();
-        let watch = Watch::new(messages, sender.clone(), pace);
+        let (sender, requests) = mpsc::channel();
+        let watch = Watch { requests, pace };
         let loader = Loader::new(source, app);
         thread::Builder::new().name("reload".to_owned()).spawn(move || watch.run(loader))?;
-        Ok(Self { messages: sender })
+        Ok(Self { requests: sender })
     }
 
     /// Loads the file again, also when it did not change.
     pub fn now(&self) {
         // A thread that has ended serves nobody any more.
-        let _ = self.messages.send(Message::Requested);
-    }
-}
-
-impl Drop for Reload {
-    fn drop(&mut self) {
-        // It is not waited for: it may be reading from a slow disk.
-        let _ = self.messages.send(Message::Over);
+        let _ = self.requests.send(Requested);
     }
 }
 

@@ -4,8 +4,10 @@ use std::{
     future::Future,
     io::{self, Write},
     net::SocketAddr,
+    num::NonZeroUsize,
     path::Path,
     sync::Arc,
+    thread,
 };
 
 use tokio::{
@@ -22,7 +24,7 @@ use super::{
 use crate::{
     config::{Config, Overrides, Server},
     llm::LlmError,
-    server::{self, AppState},
+    server::{self, AppState, Workers},
     workflow::Engine,
 };
 
@@ -42,6 +44,8 @@ enum StartError {
     Host { host: String, cause: io::Error },
     #[error("cannot listen on {address}: {cause}; is Chorus running already? Try another --port")]
     Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot start the worker threads: {0}")]
+    Workers(io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
     #[error("cannot start the thread that follows the config: {0}")]
@@ -98,6 +102,7 @@ async fn serve(
 ) -> Result<u8, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
     let listener = listen(&config.server).await?;
+    let workers = Workers::start(available()).map_err(StartError::Workers)?;
     let config = Arc::new(config);
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if let Ok(address) = listener.local_addr() {
@@ -111,15 +116,21 @@ async fn serve(
         }
     };
     tokio::select! {
-        code = until_signalled(listener, app, signals) => Ok(code),
+        code = until_signalled(listener, workers, app, signals) => Ok(code),
         () = reloads => Ok(FAILED), // it never ends
     }
+}
+
+/// As many workers as there are cores to run them.
+pub(super) fn available() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Serves until a signal and through the drain; a second signal ends it at once. Returns the exit
 /// code.
 pub(super) async fn until_signalled(
     listener: TcpListener,
+    workers: Workers,
     app: AppState,
     mut signals: Signals,
 ) -> u8 {
@@ -133,7 +144,7 @@ pub(super) async fn until_signalled(
         drop(stop);
         signals.next().await;
     };
-    unless(server::serve(listener, app, shutdown), signalled).await
+    unless(server::serve(listener, workers, app, shutdown), signalled).await
 }
 
 /// Serving to its end, unless a second signal says that there is no time for that.

@@ -8,6 +8,7 @@ pub(super) mod failure;
 pub(super) mod passthrough;
 pub(super) mod purpose;
 pub(super) mod retry;
+mod turns;
 
 use std::sync::Arc;
 

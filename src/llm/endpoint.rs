@@ -28,6 +28,7 @@ use reqwest::{
     header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use serde_json::Value;
+use thread_local::ThreadLocal;
 use tokio::time::Instant;
 use url::Url;
 
@@ -55,7 +56,6 @@ const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 
 /// One endpoint of a model with its connection pool and remembered refusals.
 pub(super) struct Endpoint {
-    pub(super) client: Client,
     connections: Arc<Connections>,
     habits: Arc<Habits>,
     /// When its model list was asked last what a refusal was about.
@@ -73,8 +73,8 @@ pub(super) struct Endpoint {
     refused: Mutex<Refused>,
     /// The context that the server said it has, in tokens; 0: it has not.
     context: Arc<AtomicU32>,
-    /// How its connections are used.
-    pub(super) activity: Arc<Activity>,
+    /// How each thread's connections are used.
+    activity: Arc<ThreadLocal<Arc<Activity>>>,
     /// How its answers end.
     pub(super) endings: Arc<Endings>,
 }
@@ -171,7 +171,6 @@ impl Endpoint {
         let refused = Mutex::new(BTreeSet::new());
         let (context, activity, endings) = (Arc::default(), Arc::default(), Arc::default());
         Ok(Self {
-            client: connections.client().clone(),
             connections,
             habits: Arc::default(),
             confirmed: Mutex::default(),
@@ -198,6 +197,16 @@ impl Endpoint {
         if self.model.asks_like(&before.model) {
             self.refused = Mutex::new(before.refused());
         }
+    }
+
+    /// For requests whose failure does not matter.
+    pub(super) fn client(&self) -> &Client {
+        self.connections.client()
+    }
+
+    /// How this thread's connections are used.
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        self.activity.get_or_default()
     }
 
     /// `host` or `host:port`.

@@ -18,7 +18,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 pub(super) use parted::Parted;
 
@@ -26,6 +26,10 @@ use super::{App, caller::Caller, error::AppError};
 
 /// How long a client may pause while it sends its body.
 const BODY_PAUSE: Duration = Duration::from_secs(30);
+
+/// A body longer than this is parsed elsewhere, since the worker's other answers would wait: a
+/// megabyte takes some milliseconds.
+const LONG_BODY: usize = 256 * 1024;
 
 /// A request read from its JSON body.
 pub(super) struct Inbound<T> {
@@ -37,7 +41,7 @@ pub(super) struct Inbound<T> {
     pub(super) caller: Caller,
 }
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Inbound<T> {
+impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for Inbound<T> {
     type Rejection = AppError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, AppError> {
@@ -51,7 +55,12 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Inbound<T> {
             bytes = read(request, app.config().server.request_body_limit) => bytes?,
             () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
         };
-        let (body, rest) = parse(&bytes)?;
+        let (body, rest) = if bytes.len() > LONG_BODY {
+            let parsed = spawn_blocking(move || parse(&bytes)).await;
+            parsed.map_err(|_| AppError::Internal("the request body was not read to its end"))??
+        } else {
+            parse(&bytes)?
+        };
         Ok(Self { body, rest, caller })
     }
 }

@@ -19,7 +19,7 @@ use hyper::{
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -28,6 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::workers::{Dealt, Worker, Workers};
 use shutdown::Lifecycle;
 
 /// Connections the kernel may hold for us while we are busy.
@@ -60,9 +61,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until `shutdown` resolves, then drains: nothing new is accepted, what runs may finish
 /// within `grace`, what is left then is asked to end by `lifecycle`, and at last hung up on.
 /// Dropping the future closes every connection.
+///
+/// A connection goes to the worker that has the fewest, and stays there. `service` is asked once for
+/// each worker. `SO_REUSEPORT` would spare the dealing, but spreads a few connections badly.
 pub(super) async fn run<S, B>(
     listener: TcpListener,
-    service: S,
+    workers: &Workers,
+    service: impl Fn(&Worker) -> S,
     lifecycle: &Lifecycle,
     grace: impl FnOnce() -> Duration,
     shutdown: impl Future<Output = ()>,
@@ -73,6 +78,7 @@ pub(super) async fn run<S, B>(
     B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let graceful = GracefulShutdown::new();
+    let services: Vec<(&Worker, S)> = workers.iter().map(|one| (one, service(one))).collect();
     // A set of tasks, not detached ones: they cannot outlive the server.
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -83,13 +89,12 @@ pub(super) async fn run<S, B>(
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    send_at_once(&stream);
-                    let connection = http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .header_read_timeout(HEADER_READ_TIMEOUT)
-                        .max_buf_size(READ_BUFFER)
-                        .serve_connection(TokioIo::new(stream), service.clone());
-                    connections.spawn(graceful.watch(connection));
+                    let idlest = services.iter().min_by_key(|(worker, _)| worker.connections());
+                    if let Some((worker, service)) = idlest {
+                        let answering =
+                            answer(stream, service.clone(), graceful.watcher(), worker.deal());
+                        connections.spawn_on(answering, &worker.runtime);
+                    }
                 }
                 Err(error) => accept_failed(&error).await,
             },
@@ -111,6 +116,34 @@ pub(super) async fn run<S, B>(
     if timeout(LAST_WORDS, &mut closed).await.is_err() {
         tracing::warn!("some clients did not read their last event and are hung up on");
     }
+}
+
+/// Answers the requests of a connection, on the worker whose place is held.
+async fn answer<S, B>(
+    stream: TcpStream,
+    service: S,
+    watcher: Watcher,
+    _place: Dealt,
+) -> Result<(), hyper::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    // It was accepted on another runtime, which would go on waking it up.
+    let stream = match stream.into_std().and_then(TcpStream::from_std) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be handed to its worker");
+            return Ok(());
+        }
+    };
+    send_at_once(&stream);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    watcher.watch(connection).await
 }
 
 /// Otherwise a small event waits up to 40 ms for the client to acknowledge the one before.
@@ -169,7 +202,8 @@ mod tests {
         ended.spawn(async move {
             let stopped = async { drop(stopped.await) };
             let service = TowerToHyperService::new(router);
-            run(listener, service, &lifecycle, || grace, stopped).await;
+            run(listener, &Workers::here(), |_| service.clone(), &lifecycle, || grace, stopped)
+                .await;
         });
         Running { address, stop, ended }
     }

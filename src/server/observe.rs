@@ -52,6 +52,7 @@ pub(super) type Permit = Option<OwnedSemaphorePermit>;
 /// the log when the answer's body is over or given up.
 pub(super) async fn observe<F>(
     app: App,
+    keepalive: KeepaliveGuard,
     mut request: Request,
     inside: impl FnOnce(Request) -> F,
 ) -> Response<Observed>
@@ -74,7 +75,7 @@ where
     // Lines about a request at info and above name its ids themselves.
     let span = tracing::debug_span!("request", request.id = %request_id);
     let negotiated = dialect::is_negotiated(request.uri().path());
-    let mut record = Record::new(request_id, &request, log, app.timer_keepalive.hold());
+    let mut record = Record::new(request_id, &request, log, keepalive);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(app);
 

@@ -21,7 +21,7 @@ use super::{
     caller::Caller,
     drains::Drains,
     error::AppError,
-    listener::{shutdown::Lifecycle, timer_keepalive::TimerKeepalive},
+    listener::shutdown::Lifecycle,
     paths,
     reloads::{Refusal, Reloads},
     responses::Store,
@@ -50,7 +50,6 @@ pub(super) struct Served {
     pub(super) door: Door,
     in_flight: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
-    pub(super) timer_keepalive: Arc<TimerKeepalive>,
     pub(super) drains: Arc<Drains>,
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
@@ -67,7 +66,6 @@ impl AppState {
             in_flight: permits(engine.config()),
             engine,
             lifecycle: Lifecycle::new(),
-            timer_keepalive: Arc::default(),
             drains: Arc::default(),
             started: now,
             responses: Arc::default(),
@@ -96,7 +94,6 @@ impl AppState {
             in_flight,
             engine: Arc::new(engine),
             lifecycle: before.lifecycle.clone(),
-            timer_keepalive: Arc::clone(&before.timer_keepalive),
             drains: Arc::clone(&before.drains),
             started: before.started,
             responses: Arc::clone(&before.responses),
@@ -132,13 +129,25 @@ impl AppState {
         App(self.current.load_full())
     }
 
-    /// Looks after the upstreams of the engine in use. Never ends.
-    pub(super) async fn maintain(&self) {
+    /// Asks the endpoints of the engine in use that are out of service whether they are back. Never
+    /// ends.
+    pub(super) async fn check_health(&self) {
+        self.with_each(|engine| async move { engine.check_health().await }).await
+    }
+
+    /// Keeps the connections of the engine in use warm that belong to the worker it is polled on.
+    /// Never ends.
+    pub(super) async fn keep_warm(&self) {
+        self.with_each(|engine| async move { engine.keep_warm().await }).await
+    }
+
+    /// Does it with the engine in use, and again with each that takes its place. Never ends.
+    async fn with_each<F: Future<Output = ()>>(&self, work: impl Fn(Arc<Engine>) -> F) {
         let mut swapped = self.swapped.subscribe();
         loop {
             let engine = self.engine();
             tokio::select! {
-                () = engine.maintain() => {}
+                () = work(engine) => {}
                 // The sender is ours, so that there is no error.
                 _ = swapped.changed() => {}
             }

@@ -43,7 +43,7 @@ fn serving(change: impl FnOnce(&mut Config)) -> AppState {
 }
 
 async fn call(app: &AppState, request: Request) -> Reply {
-    let response = Front::new(app.clone(), true).answer(request).await;
+    let response = Front::new(app.clone(), true, Arc::default()).answer(request).await;
     let (parts, body) = response.into_parts();
     let body = to_bytes(Body::new(body), 1 << 20).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
@@ -258,7 +258,7 @@ async fn web_pages_and_strange_hosts_stay_outside() {
             assert_eq!(reply.header("access-control-allow-origin"), readable);
         }
     }
-    let front = Front::new(app.clone(), false);
+    let front = Front::new(app.clone(), false, Arc::default());
     let beyond = request("GET", "/v1/models", &[("host", "chorus.example")], "");
     assert_eq!(front.answer(beyond).await.status(), StatusCode::OK);
 }
@@ -300,7 +300,7 @@ async fn a_key_is_needed_for_everything_but_the_probes() {
 async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body() {
     let app = serving(|config| config.server.max_in_flight = 1);
     let app = AppState::new(app.engine());
-    let front = Front::new(app.clone(), true);
+    let front = Front::new(app.clone(), true, Arc::default());
     let first = front.answer(request("GET", "/v1/models", &[], "")).await;
     let refused = get_path(&app, "/v1/models").await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -315,7 +315,7 @@ async fn a_full_server_says_when_to_come_back_and_a_request_ends_with_its_body()
 async fn slots_are_counted_over_a_reload_while_their_number_is_the_same() {
     for (most, want) in [(1, StatusCode::SERVICE_UNAVAILABLE), (2, StatusCode::OK)] {
         let app = serving(|config| config.server.max_in_flight = 1);
-        let front = Front::new(app.clone(), true);
+        let front = Front::new(app.clone(), true, Arc::default());
         let first = front.answer(request("GET", "/v1/models", &[], "")).await;
         let mut next = config(server(), Vec::new(), vec![model("a"), model("new")]);
         next.server.max_in_flight = most;

@@ -47,11 +47,16 @@ impl Engine {
         Ok(Self { config, llm })
     }
 
-    /// Looks after the upstreams between calls: asks for the model lists of endpoints that are out
-    /// of service until they are back, and keeps connections warm. Never ends; to be polled beside
-    /// whatever uses the engine. Without it endpoints are tried by calls alone.
-    pub async fn maintain(&self) {
-        tokio::join!(self.llm.check_health(), self.llm.keep_warm(&self.config.transport));
+    /// Asks for the model lists of endpoints that are out of service until they are back. Never ends;
+    /// to be polled beside whatever uses the engine. Without it endpoints are tried by calls alone.
+    pub async fn check_health(&self) {
+        self.llm.check_health().await;
+    }
+
+    /// Keeps the connections of models with `warm_up` warm, those of the thread that it is polled on.
+    /// Never ends.
+    pub async fn keep_warm(&self) {
+        self.llm.keep_warm(&self.config.transport).await;
     }
 
     /// How every endpoint of every model is, in the order of the config.

@@ -10,7 +10,7 @@ use std::{
 use chorus::{
     config::Config,
     demo::{Demo, Pace},
-    server::{self, AppState},
+    server::{self, AppState, Workers},
     workflow::Engine,
 };
 use reqwest::Method;
@@ -45,7 +45,7 @@ async fn chorus() -> (JoinSet<()>, Client) {
     let mut tasks = JoinSet::new();
     tasks.spawn(async { demo.serve().await.expect("it serves") });
     let app = AppState::new(Arc::new(engine));
-    tasks.spawn(server::serve(listener, app, std::future::pending()));
+    tasks.spawn(server::serve(listener, Workers::here(), app, std::future::pending()));
     (tasks, client)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::{
     Chorus, Process, Script, Setup, Upstream, four_stages, ms, question, soon, text_of,
+    worker_count,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -31,13 +32,15 @@ async fn settled(upstream: &Upstream, requests: usize) {
 async fn the_first_request_finds_an_open_connection() {
     let upstream = upstream().await;
     let chorus = one_model("warm_up = true").over(&upstream).await;
-    settled(&upstream, 1).await;
+    let each = worker_count();
+    settled(&upstream, each).await;
     let seen = upstream.seen();
-    assert_eq!((seen.len(), seen[0].path.as_str()), (1, "/v1/models"));
+    assert_eq!((seen.len(), seen[0].path.as_str()), (each, "/v1/models"));
     assert_eq!(seen[0].header("authorization"), Some("Bearer sk-key-of-m"));
-    assert_eq!(upstream.connections(), 1);
+    assert_eq!(upstream.connections(), each);
     asks_once(&chorus).await;
-    assert_eq!((upstream.connections(), upstream.seen().len()), (1, 2), "no second connection");
+    let seen = upstream.seen().len();
+    assert_eq!((upstream.connections(), seen), (each, each + 1), "no second connection");
     // It is off by default.
     let upstream = self::upstream().await;
     let chorus = one_model("").over(&upstream).await;
@@ -56,18 +59,24 @@ async fn every_endpoint_is_warmed_and_ollama_loads_its_model() {
     );
     let chorus = one_model(&keys).over(&first).await;
     for upstream in [&first, &second] {
-        settled(upstream, 2).await;
+        settled(upstream, 2 * worker_count()).await;
         let seen = upstream.seen();
-        let paths: Vec<&str> = seen.iter().map(|seen| seen.path.as_str()).collect();
-        assert_eq!(paths, ["/api/tags", "/api/generate"]);
+        let (lists, loads): (Vec<_>, Vec<_>) =
+            seen.iter().partition(|seen| seen.path == "/api/tags");
+        assert_eq!((lists.len(), loads.len()), (worker_count(), worker_count()));
+        assert_eq!(loads[0].path, "/api/generate");
         let want = serde_json::json!(
             {"model": "m", "stream": false, "options": {"num_ctx": 4096}});
-        assert_eq!(seen[1].body, want, "no prompt: nothing is generated");
+        assert_eq!(loads[0].body, want, "no prompt: nothing is generated");
     }
     let open = first.connections();
     asks_once(&chorus).await;
     let seen = first.seen();
-    assert_eq!(seen[2].body["options"]["num_ctx"], 4096, "the context it was loaded with");
+    assert_eq!(
+        seen[2 * worker_count()].body["options"]["num_ctx"],
+        4096,
+        "the context it was loaded with"
+    );
     assert_eq!(first.connections(), open);
 }
 
@@ -76,10 +85,10 @@ async fn an_idle_connection_is_kept_open() {
     let upstream = upstream().await;
     let setup = one_model("warm_up = true").with("[workflow.pool]\nidle_secs = 1");
     let chorus = setup.over(&upstream).await;
-    settled(&upstream, 4).await;
-    assert_eq!(upstream.connections(), 1);
+    settled(&upstream, 4 * worker_count()).await;
+    assert_eq!(upstream.connections(), worker_count());
     asks_once(&chorus).await;
-    assert_eq!(upstream.connections(), 1);
+    assert_eq!(upstream.connections(), worker_count());
     // It ends with the server.
     drop(chorus);
     let asked = upstream.seen().len();

@@ -17,7 +17,7 @@ mod wire;
 
 use std::{future::Future, time::Duration};
 
-pub use chorus::{Chorus, Setup, four_stages};
+pub use chorus::{Chorus, Setup, four_stages, worker_count};
 pub use client::{Client, ENDPOINTS, Event, Events, body_of, question, text_of};
 pub use closing::Closing;
 pub use gate::Gate;

@@ -9,13 +9,10 @@ use reqwest::{
     Method, Request, Response,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
-use tokio::{
-    task::yield_now,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
-use super::failure::Failure;
+use super::{failure::Failure, turns::let_others_run};
 use crate::llm::{
     Call, Delta, LlmErrorKind, Model,
     decode::{CUT, ReplyReader, answer::Answer},
@@ -92,7 +89,7 @@ pub(super) async fn open(
         *request.body_mut() = Some(body.clone().into());
         request
     };
-    let using = endpoint.activity.begin();
+    let using = endpoint.activity().begin();
     let sent = endpoint.send(request, prepared.streamed).await;
     let (response, answering) = sent.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();
@@ -202,7 +199,7 @@ impl Exchange {
                 }
                 None if turns > 0 && began.elapsed() < MOST_HELD => {
                     turns -= 1;
-                    yield_now().await;
+                    let_others_run().await;
                 }
                 None => break,
             }

@@ -178,7 +178,7 @@ async fn exchange(
         *request.body_mut() = Some(text.clone().into());
         request
     };
-    let using = endpoint.activity.begin();
+    let using = endpoint.activity().begin();
     let sent = endpoint.send(request, false).await;
     let (mut response, _) = sent.map_err(|error| of_send(error, endpoint))?;
     let status = response.status();

@@ -25,6 +25,7 @@ use hyper_util::client::legacy::{
     connect::{Connected, Connection, HttpInfo},
 };
 use reqwest::{Client, Request, Response};
+use thread_local::ThreadLocal;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -109,24 +110,65 @@ impl Habits {
 /// Makes a client that keeps no connection, when one is needed.
 type Fresh = Box<dyn Fn() -> Option<Client> + Send + Sync>;
 
-/// A pool of connections.
+/// A client with a pool of connections, and what is known of them.
+#[derive(Clone, Debug)]
+pub(super) struct Pooled {
+    pub(super) client: Client,
+    pub(super) history: Arc<History>,
+}
+
+/// Pools of connections, one for each thread that asks: a connection's own task stays on the thread
+/// that opened it, and to wake it from another one costs more than most requests.
 pub(in crate::llm) struct Connections {
-    pooled: Client,
-    history: Arc<History>,
+    pools: ThreadLocal<Pooled>,
+    /// Built at the start, so that its error is seen there; the first thread that asks gets it.
+    first: Pooled,
+    is_first_taken: AtomicBool,
+    make_pooled: Box<dyn Fn() -> Option<Pooled> + Send + Sync>,
     fresh: OnceLock<Option<Client>>,
     make_fresh: Fresh,
 }
 
 impl Connections {
-    /// A client that was built with the layer of this history, and the way to build one like it
-    /// that keeps no connection.
-    pub(super) fn new(pooled: Client, history: Arc<History>, make_fresh: Fresh) -> Self {
-        Self { pooled, history, fresh: OnceLock::new(), make_fresh }
+    /// A pool, and the ways to build one like it and a client that keeps no connection.
+    pub(super) fn new(
+        first: Pooled,
+        make_pooled: impl Fn() -> Option<Pooled> + Send + Sync + 'static,
+        make_fresh: Fresh,
+    ) -> Self {
+        Self {
+            pools: ThreadLocal::new(),
+            first,
+            is_first_taken: AtomicBool::new(false),
+            make_pooled: Box::new(make_pooled),
+            fresh: OnceLock::new(),
+            make_fresh,
+        }
+    }
+
+    /// This thread's pool.
+    fn pooled(&self) -> &Pooled {
+        self.pools.get_or(|| {
+            let is_first = !self.is_first_taken.swap(true, Ordering::Relaxed);
+            let made = if is_first { None } else { (self.make_pooled)() };
+            // One that cannot be built is the first's: slower, but it works from any thread.
+            made.unwrap_or_else(|| self.first.clone())
+        })
     }
 
     /// The client for requests whose failure does not matter.
     pub(super) fn client(&self) -> &Client {
-        &self.pooled
+        &self.pooled().client
+    }
+
+    #[cfg(test)]
+    pub(super) fn history(&self) -> &Arc<History> {
+        &self.pooled().history
+    }
+
+    #[cfg(test)]
+    pub(super) fn first_history(&self) -> &Arc<History> {
+        &self.first.history
     }
 
     /// Built at the first need: it reads all certificates, and most endpoints never need it.
@@ -148,14 +190,15 @@ impl Connections {
         {
             return Ok((fresh.execute(request()).await?, None));
         }
-        let error = match self.pooled.execute(request()).await {
+        let pooled = self.pooled();
+        let error = match pooled.client.execute(request()).await {
             Ok(response) => {
-                let answering = self.answers(&response, streamed);
+                let answering = pooled.answers(&response, streamed);
                 return Ok((response, answering));
             }
             Err(error) => error,
         };
-        let Some(used) = self.old_connection(&error) else { return Err(error) };
+        let Some(used) = pooled.old_connection(&error) else { return Err(error) };
         if used.streamed && used.ended.is_some_and(|ended| ended.elapsed() < AT_ONCE) {
             habits.closes_after_streams.store(true, Ordering::Relaxed);
         }
@@ -165,7 +208,9 @@ impl Connections {
             None => Err(error),
         }
     }
+}
 
+impl Pooled {
     fn answers(&self, response: &Response, streamed: bool) -> Option<Answering> {
         let ends = ends(response.extensions())?;
         self.history.answers(ends, streamed);
@@ -187,7 +232,7 @@ impl Connections {
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.pooled.fmt(f)
+        self.first.client.fmt(f)
     }
 }
 

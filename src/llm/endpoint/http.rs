@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect, retry};
 
-use super::connections::{Connections, History};
+use super::connections::{Connections, History, Pooled};
 use crate::config::{CaCert, Proxies, Transport};
 
 /// Most headers of an answer: the HTTP library's default.
@@ -78,12 +78,18 @@ impl Clients {
 
 /// A pool of connections, and the way to open one outside it.
 fn pool(base: Base, key: &ClientKey, transport: &Transport) -> Result<Connections, String> {
-    let history = Arc::new(History::default());
-    let pooled = build(base().connector_layer(history.layer()), key, transport)?;
+    let pooled = move |key: &ClientKey, transport: &Transport| {
+        let history = Arc::new(History::default());
+        let client = build(base().connector_layer(history.layer()), key, transport)?;
+        Ok::<_, String>(Pooled { client, history })
+    };
+    let first = pooled(key, transport)?;
+    // They were built before with all the same, so they do not fail.
+    let again = (key.clone(), transport.clone());
+    let more = move || pooled(&again.0, &again.1).ok();
     let (key, transport) = (key.clone(), Transport { max_idle_per_host: 0, ..transport.clone() });
-    // It was built before with all the same, so it does not fail.
     let fresh = move || build(base(), &key, &transport).ok();
-    Ok(Connections::new(pooled, history, Box::new(fresh)))
+    Ok(Connections::new(first, more, Box::new(fresh)))
 }
 
 fn build(base: ClientBuilder, key: &ClientKey, transport: &Transport) -> Result<Client, String> {
@@ -186,6 +192,18 @@ mod tests {
             let got = clients.get(key(), Some(&previous), ClientBuilder::new).unwrap();
             assert_eq!(Arc::ptr_eq(&got, &open), want, "{transport:?}");
         }
+    }
+
+    #[test]
+    fn each_thread_has_a_pool_and_the_first_one_that_of_the_start() {
+        let mut clients = Clients::new(&Transport::default());
+        let connections = clients.get(key(), None, ClientBuilder::new).unwrap();
+        let histories = || Arc::as_ptr(connections.history()) as usize;
+        let here = histories();
+        let there = std::thread::scope(|scope| scope.spawn(histories).join().unwrap());
+        assert_eq!(here, histories());
+        assert_ne!(here, there);
+        assert_eq!(here, Arc::as_ptr(connections.first_history()) as usize);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! is left alone. Nothing here is a call: no permit is taken, nothing is recorded, and a failure is
 //! for the debug log only, since the next call will report it better.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use reqwest::{
@@ -28,10 +28,11 @@ const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 const LOAD_WAIT: Duration = Duration::from_secs(600);
 
 impl Llm {
-    /// Keeps the connections of the models that want it warm (`warm_up`), as long as it is polled.
-    /// It ends only when there are none.
+    /// Keeps the connections of the models that want it warm (`warm_up`), as long as it is polled,
+    /// and only those of the thread that polls it. Never ends.
     pub async fn keep_warm(&self, transport: &Transport) {
         keep_warm(self.models.values(), transport).await;
+        pending().await
     }
 }
 
@@ -46,7 +47,7 @@ async fn keep_warm(models: impl IntoIterator<Item = &Arc<Model>>, transport: &Tr
     let wanted = models.into_iter().filter(|model| model.config.warm_up);
     let members = wanted.flat_map(|model| model.pool.members());
     let endpoints: Vec<&Endpoint> = members.map(|member| &member.endpoint).collect();
-    let each = endpoints.into_iter().map(|one| keep_busy(&one.activity, every, || touch(one)));
+    let each = endpoints.into_iter().map(|one| keep_busy(one.activity(), every, || touch(one)));
     join_all(each).await;
 }
 
@@ -74,17 +75,17 @@ async fn touch(endpoint: &Endpoint) {
         let mut headers = endpoint.json_headers();
         headers.remove(CONTENT_TYPE);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        ask(endpoint, endpoint.client.get(url).headers(headers), LIST_WAIT).await;
+        ask(endpoint, endpoint.client().get(url).headers(headers), LIST_WAIT).await;
     }
     if let Some((url, body)) = wire.load_request(base, model) {
-        let request = endpoint.client.post(url).headers(endpoint.json_headers());
+        let request = endpoint.client().post(url).headers(endpoint.json_headers());
         ask(endpoint, request.body(serde_json::Value::from(body).to_string()), LOAD_WAIT).await;
     }
 }
 
 /// Sends a request and reads the answer to its end, whatever it says: the connection is the point.
 async fn ask(endpoint: &Endpoint, request: RequestBuilder, wait: Duration) {
-    let using = endpoint.activity.begin();
+    let using = endpoint.activity().begin();
     let asking = async {
         let mut response = request.send().await?;
         let mut left = ANSWER_LIMIT;

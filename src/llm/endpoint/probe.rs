@@ -182,7 +182,7 @@ async fn call(endpoint: &Endpoint, gateway: &mut Option<&'static str>) -> Result
         Call { stream: false, ..Call::new(messages.into(), prompt, Limit::Total(Duration::MAX)) };
     let Some(prepared) = endpoint.prepare(&call, std::iter::empty()) else { return Ok(()) };
     let body = serde_json::to_vec(&prepared.body).unwrap_or_default();
-    let request = endpoint.client.post(Url::clone(&prepared.url));
+    let request = endpoint.client().post(Url::clone(&prepared.url));
     let request = request.headers(HeaderMap::clone(&prepared.headers)).body(body);
     let response = request.send().await.map_err(|error| of_send(error, endpoint))?;
     *gateway = gateway.or(Gateway::of_headers(response.headers()).map(Gateway::name));

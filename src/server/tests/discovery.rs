@@ -191,7 +191,7 @@ async fn browsers_learn_what_they_may_send() {
 #[tokio::test]
 async fn a_page_may_read_that_the_server_is_full() {
     let app = serving(|config| config.server.max_in_flight = 1);
-    let front = Front::new(app.clone(), true);
+    let front = Front::new(app.clone(), true, Arc::default());
     let first = front.answer(request("GET", "/v1/models", &[], "")).await;
     let refused = call(&app, request("GET", "/v1/models", &[PAGE], "")).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);

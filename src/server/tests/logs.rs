@@ -108,7 +108,7 @@ async fn a_panic_is_an_internal_error_with_an_id() {
         panic!("of a test: a secret")
     }
     let app = serving(|_| {});
-    let mut front = Front::new(app, true);
+    let mut front = Front::new(app, true, Arc::default());
     let broken = Router::new().route("/v1/broken", get(broken));
     front.routes = TowerToHyperService::new(broken);
     let response = front.answer(request("GET", "/v1/broken", &[], "")).await;

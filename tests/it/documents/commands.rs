@@ -6,7 +6,7 @@ use chorus::{
     commands::{check, diagnostics::Look},
     config::Config,
     demo::{Demo, Pace},
-    server::{self, AppState},
+    server::{self, AppState, Workers},
     workflow::Engine,
 };
 use reqwest::Method;
@@ -24,7 +24,7 @@ async fn demo(pace: Pace) -> (JoinSet<()>, Client) {
     let client = Client::of(&format!("http://{}", listener.local_addr().unwrap()));
     let mut tasks = JoinSet::new();
     tasks.spawn(async { demo.serve().await.unwrap() });
-    tasks.spawn(server::serve(listener, app, std::future::pending()));
+    tasks.spawn(server::serve(listener, Workers::here(), app, std::future::pending()));
     (tasks, client)
 }
 

@@ -1,11 +1,11 @@
 //! The real server on a free port, in the story's own runtime.
 
-use std::{ops::Deref, path::Path, sync::Arc};
+use std::{num::NonZeroUsize, ops::Deref, path::Path, sync::Arc};
 
 use chorus::{
     commands::reload::{Pace, Reload, Source},
     config::{Config, Overrides},
-    server::{self, AppState},
+    server::{self, AppState, Workers},
     workflow::Engine,
 };
 use serde_json::{Value, json};
@@ -21,6 +21,20 @@ pub struct Chorus {
     address: std::net::SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     task: JoinSet<()>,
+}
+
+/// As many threads as `CHORUS_TEST_WORKERS` says; without it the test's own.
+fn workers() -> Workers {
+    asked_workers().map_or_else(Workers::here, |count| Workers::start(count).expect("threads"))
+}
+
+fn asked_workers() -> Option<NonZeroUsize> {
+    std::env::var("CHORUS_TEST_WORKERS").ok().and_then(|count| count.parse().ok())
+}
+
+/// How many workers a server of the tests has, each with upstream connections of its own.
+pub fn worker_count() -> usize {
+    asked_workers().map_or(1, NonZeroUsize::get)
 }
 
 impl Chorus {
@@ -54,7 +68,7 @@ impl Chorus {
         };
         let mut task = JoinSet::new();
         let app = AppState::new(Arc::new(engine));
-        task.spawn(server::serve(listener, app.clone(), shutdown));
+        task.spawn(server::serve(listener, workers(), app.clone(), shutdown));
         let client = Client::of(&format!("http://{address}"));
         Self { client, app, address, stop: Some(stop), task }
     }
@@ -71,7 +85,7 @@ impl Chorus {
         let chorus = Self::with(Config::load(path, &|_| None).expect("the story's config is good"));
         let (env, overrides) = (Box::new(|_: &str| None), Overrides::default());
         let source = Source { path: path.to_owned(), env, overrides };
-        let pace = Pace { quiet: ms(10), longest: ms(1000), retry: ms(500) };
+        let pace = Pace { quiet: ms(10), longest: ms(1000), interval: ms(100) };
         let reload = Reload::start(source, chorus.app.clone(), pace).expect("a thread");
         (chorus, reload)
     }

@@ -10,7 +10,7 @@ use super::*;
 const PACE: Pace = Pace {
     quiet: Duration::from_millis(30),
     longest: Duration::from_millis(400),
-    retry: Duration::from_millis(100),
+    interval: Duration::from_millis(100),
 };
 
 /// Waits for something that ought to happen soon; long, because the machine may be busy.

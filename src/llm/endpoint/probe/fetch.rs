@@ -24,7 +24,7 @@ pub(super) async fn get(
     url: Url,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let request = endpoint.client.get(url).headers(headers);
+    let request = endpoint.client().get(url).headers(headers);
     let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
     request.send().await.map_err(|error| of_send(error, endpoint))
 }
