@@ -88,7 +88,7 @@ fn breaker(criterion: &mut Criterion) {
     });
 }
 
-/// So many threads make so many calls together.
+/// Makes `calls` calls in each of `threads` threads at the same time.
 fn together(pool: &Pool<usize>, threads: u64, calls: u64, reports: [Report; 2]) -> Duration {
     let each = calls.div_ceil(threads);
     let begun = Clock::now();

@@ -12,7 +12,7 @@ use chorus::{
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 
-/// Of an answer.
+/// Tokens of an answer.
 const TOKENS: u64 = 256;
 const EVENT_LIMIT: usize = 1 << 20;
 

@@ -20,7 +20,7 @@ pub(crate) fn listen(port: u16) -> std::io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Until whoever started this process is gone or closes its end.
+/// Waits until whoever started this process is gone or closes its end.
 pub(crate) async fn until_input_ends() {
     let mut input = tokio::io::stdin();
     let mut byte = [0];

@@ -145,7 +145,7 @@ fn complete(reply: Reply, tokens: Option<usize>) -> Result<Reply, Fault> {
     }
 }
 
-/// In milliseconds, as all times are reported.
+/// A time in milliseconds, as all are reported.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }

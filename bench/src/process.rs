@@ -9,7 +9,7 @@ use crate::Fault;
 /// Clock ticks a second in `/proc/PID/stat`; 100 on every Linux that people run.
 const TICKS: f64 = 100.0;
 
-/// Until this process is asked to end.
+/// Waits until this process is asked to end.
 pub(crate) async fn asked_to_end() {
     let (Ok(mut interrupted), Ok(mut terminated)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

@@ -31,7 +31,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// For files and tests: no colours, 100 columns.
+    /// The look of files and tests: no colours, 100 columns.
     pub const PLAIN: Self = Self { colour: false, width: WIDTH };
 
     /// Colours only on a terminal, and neither with `NO_COLOR` nor on one that has none; the width
@@ -131,7 +131,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// With the stretch that is underlined, in bytes of its text.
+    /// The excerpt, and the stretch of it that is underlined, in bytes of its text.
     fn of(file: &'a str, spot: &Spot, width: usize) -> (Self, Range<usize>) {
         let gutter = spot.line.to_string().len().saturating_add(3);
         let (text, stretch) = cut(spot, width.saturating_sub(gutter).max(MORE.len() * 4));

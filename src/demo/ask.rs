@@ -103,7 +103,7 @@ impl Ask {
         self.messages.iter().map(Turn::text).collect::<Vec<_>>().join("\n")
     }
 
-    /// Of the question.
+    /// The language of the question.
     pub(super) fn language(&self) -> Language {
         let chinese = |character: char| matches!(character, '\u{3400}'..='\u{9fff}');
         if self.question().contains(chinese) { Language::Chinese } else { Language::English }

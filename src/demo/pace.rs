@@ -3,8 +3,8 @@
 /// How fast the models pretend to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// As people expect of models: each character waits and types at its own speed.
+    /// The pace that people expect of models: each character waits and types at its own speed.
     Natural,
-    /// Without any pause, for tests.
+    /// No pause at all, for tests.
     Instant,
 }

@@ -123,7 +123,7 @@ impl Door {
         ))
     }
 
-    /// Whose key it is; `None` where none is needed.
+    /// The name of the key's owner; `None` where no key is needed.
     fn check_key(&self, headers: &HeaderMap) -> Result<Option<Arc<str>>, AppError> {
         if self.clients.is_empty() {
             return Ok(None);
@@ -153,8 +153,8 @@ impl Member {
     }
 }
 
-/// As Ollama: an IP, `localhost`, the machine's name, `*.localhost|.local|.internal`, or
-/// one of the `extra` names, all in lower case.
+/// Accepts the hosts that Ollama does: an IP, `localhost`, the machine's name,
+/// `*.localhost|.local|.internal`, or one of the `extra` names, all in lower case.
 fn host_allowed(host: &str, extra: &[String]) -> bool {
     let host = host.to_ascii_lowercase();
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -170,8 +170,9 @@ fn host_allowed(host: &str, extra: &[String]) -> bool {
         || extra.iter().any(|known| known == name || *known == host)
 }
 
-/// As Ollama: pages served from this machine, desktop applications (on Windows a Tauri application
-/// is `http://tauri.localhost`; no name of a network ends so), and what the config names; there a single `*` stands for anything.
+/// Accepts the origins that Ollama does: pages served from this machine, desktop applications (on
+/// Windows a Tauri application is `http://tauri.localhost`; no name of a network ends so), and what
+/// the config names; there a single `*` stands for anything.
 fn origin_allowed(origin: &str, extra: &[String]) -> bool {
     const APPLICATIONS: [&str; 5] =
         ["app://", "file://", "tauri://", "vscode-webview://", "vscode-file://"];

@@ -18,7 +18,7 @@ pub(super) struct Parsed<X> {
 }
 
 impl<X> Parsed<X> {
-    /// With what its caller said in headers.
+    /// The same, with what its caller said in headers.
     pub(super) fn with_caller(mut self, caller: &Caller) -> Self {
         self.include_workflow |= caller.include_workflow;
         self

@@ -12,7 +12,7 @@ impl<'a> ModelName<'a> {
         Self(written.strip_suffix(":latest").unwrap_or(written))
     }
 
-    /// Without `:latest`.
+    /// The name without `:latest`.
     #[must_use]
     pub fn as_str(self) -> &'a str {
         self.0

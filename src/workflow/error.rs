@@ -27,7 +27,7 @@ pub enum WorkflowError {
     /// Every worker timed out, or the answering call did.
     #[error("{message}")]
     Timeout {
-        /// Who had how long.
+        /// Who had how much time.
         message: String,
     },
     /// No worker (or not the directly called model) can take a part of the request.
@@ -40,7 +40,7 @@ pub enum WorkflowError {
     /// direct call.
     #[error("{message}")]
     TooLong {
-        /// Whose context, and what it said of its length.
+        /// The model, and what it said of the length.
         message: String,
     },
     /// The request cannot be run this way; the caller can mend it.

@@ -57,7 +57,7 @@ pub struct LevelRecord {
     pub name: String,
     /// How it ended.
     pub status: RunStatus,
-    /// From its start to its end, in milliseconds.
+    /// Milliseconds from its start to its end.
     pub total_ms: u64,
     /// Milliseconds to the first content or tool-call delta of the answering stage; top level only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,7 @@ pub struct CallRecord {
     pub started_ms: u64,
     /// Waiting for permits.
     pub queued_ms: u64,
-    /// From its start to its end, waiting included.
+    /// Milliseconds from its start to its end, waiting included.
     pub duration_ms: u64,
     /// Milliseconds from its start to its first output.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -289,7 +289,7 @@ pub struct WorkerRecord {
     /// Its text, only in the trace returned to the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<String>,
-    /// For a member that is a workflow.
+    /// The record of a member that is a workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nested: Option<Box<LevelRecord>>,
 }
@@ -362,7 +362,8 @@ pub struct CriticalStage {
     /// The nested workflows it was in, from the outermost on: `panel/inner`. Absent at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
-    /// From its beginning to its end, or until it was cut. In milliseconds, to the microsecond.
+    /// The time from its beginning to its end, or until it was cancelled; written in milliseconds,
+    /// to the microsecond.
     #[serde(rename = "duration_ms", serialize_with = "microseconds")]
     pub duration: Duration,
 }

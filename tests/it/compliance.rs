@@ -10,7 +10,7 @@ const PATH: &str = "/v1/responses";
 /// A red pixel.
 const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
-/// The response of a request, plain or as the last event tells it.
+/// The response of a request, plain or as the last event has it.
 async fn answered(chorus: &Chorus, body: &Value, stream: bool) -> Value {
     let mut body = body.clone();
     body["stream"] = json!(stream);

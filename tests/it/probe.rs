@@ -35,7 +35,7 @@ use crate::support::{Proxy, ms, soon};
 const KEY: &str = "sk-0123456789abcdef0123";
 const PATIENT: Duration = Duration::from_secs(20);
 
-/// A server of many kinds of upstream, told apart by the first part of the path. It serves while
+/// A server of many kinds of upstream, distinguished by the first part of the path. It serves while
 /// this is held.
 struct Upstreams {
     address: std::net::SocketAddr,
@@ -224,7 +224,7 @@ async fn each_endpoint_is_reported_as_it_is() {
             "it has no model `gpt-4o`, and no other either",
         ),
         ("llamacpp/v1", "whatever", "", Key::NotAskedFor, fine, ""),
-        // A base without /v1, or a server without a list: nobody can tell.
+        // A base without /v1, or a server without a list: nobody can know.
         ("nothing", "gpt-4o", &keyed, Key::Unknown, list, ""),
         (
             "html/v1",

@@ -35,7 +35,7 @@ fn marked(mark: &str) -> String {
     setup.toml()
 }
 
-/// Models that say whose they are; the writer tells what it was given, too.
+/// Models that say whose they are; the writer repeats what it was given, too.
 async fn marking() -> Upstream {
     let mut cast = Vec::new();
     for mark in ["A", "B"] {

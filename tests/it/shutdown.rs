@@ -1,4 +1,5 @@
-//! Told to stop, Chorus takes no new requests, lets streams finish, and tells the rest.
+//! Asked to stop, Chorus takes no new requests, lets streams finish, and ends the rest with an
+//! error.
 
 use crate::support::{
     Client, ENDPOINTS, Event, Gate, Script, Upstream, four_stages, ms, question, soon, text_of,

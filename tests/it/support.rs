@@ -1,4 +1,4 @@
-//! The harness: a fake upstream told what to do, Chorus in front of it, and a client that reads.
+//! The harness: a fake upstream with a script, Chorus in front of it, and a client that reads.
 
 mod chorus;
 mod client;

@@ -77,8 +77,8 @@ impl Spec {
     }
 }
 
-/// So many letters and a space; a linear congruential generator is random enough for text that
-/// must only differ.
+/// A word of `size` letters and a space; a linear congruential generator is random enough for text
+/// that must only differ.
 fn word(state: &mut u64, size: usize) -> String {
     let mut letter = || {
         *state =

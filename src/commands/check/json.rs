@@ -29,7 +29,7 @@ struct Report<'a> {
     models: Option<Vec<ShownModel<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workflows: Option<Vec<ShownWorkflow<'a>>>,
-    /// With `--probe`: what was found of each endpoint.
+    /// What `--probe` found of each endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     probe: Option<&'a [Probed]>,
 }

@@ -203,7 +203,7 @@ fn workers(ranked: &[&Model]) -> Vec<Worker> {
 }
 
 impl Workflow {
-    /// As the value of `json`.
+    /// The plan as the value of `json`.
     pub(super) fn plan(&self) -> Value {
         let worker = |worker: &Worker| match worker {
             Worker::Model(name) => json!({ "ref": name }),

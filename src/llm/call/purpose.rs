@@ -19,8 +19,8 @@ pub struct Purpose {
     /// The client's conversation that it serves, where its own is made of that: an endpoint's
     /// failures over one conversation count once.
     pub origin: Option<Conversation>,
-    /// Once any of these is true there is enough without its answer: from then on it makes no pause
-    /// above two seconds, and gives one up that it is in.
+    /// When any of these turns true there is enough without its answer: from then on it makes no
+    /// pause above two seconds, and gives one up that it is in.
     pub spare: Vec<watch::Receiver<bool>>,
     /// What it says is shown to nobody before its end, so that it can be tried again even after its
     /// first words.

@@ -218,7 +218,7 @@ impl Answer {
         self.ended || self.finish.is_some()
     }
 
-    /// Once nothing more can be expected than usage and the terminator: how long those may take.
+    /// How long usage and the terminator may take once nothing else can be expected.
     /// A finish reason before the text, or between texts, promises nothing.
     pub(in crate::llm) fn last_wait(&self) -> Option<Duration> {
         let reason = self.finish?;

@@ -221,7 +221,7 @@ impl ThinkSplitter {
         true
     }
 
-    /// In a thought whose opening tag is known.
+    /// Reads on in a thought whose opening tag is known.
     fn thought(&mut self, tag: &str, out: &mut Vec<Split>) -> bool {
         let (at, is_closed, length) = match closing(&self.held, tag, self.last, self.is_over) {
             Closing::At(at, length) => (at, true, length),
@@ -238,7 +238,7 @@ impl ThinkSplitter {
         is_closed
     }
 
-    /// In what ends with one of several tags: a thought, or an answer.
+    /// Reads on in what ends with one of several tags: a thought, or an answer.
     fn inside(&mut self, close: Close, out: &mut Vec<Split>) -> bool {
         let is_final = matches!(self.state, State::Final(_));
         let kind = |piece: String| if is_final { text(piece) } else { reasoning(piece) };
@@ -272,7 +272,7 @@ impl ThinkSplitter {
         false
     }
 
-    /// In `<|start|>assistant<|channel|>analysis<|message|>`, or a part of it.
+    /// Reads on in `<|start|>assistant<|channel|>analysis<|message|>`, or a part of it.
     fn head(&mut self, out: &mut Vec<Split>) -> bool {
         let found = self.held.split_once(HEAD_END);
         let Some((head, rest)) = found.filter(|(head, _)| head.len() <= LONGEST_HEAD) else {

@@ -49,8 +49,8 @@ pub(super) fn finish_reason(reason: &str) -> Result<FinishReason, Refusal> {
     }
 }
 
-/// Of several places for the reason the one that says more: a gateway that has no word for what its
-/// provider said says `stop`.
+/// The reason, where it stands in several places: the one that says more, since a gateway that has
+/// no word for what its provider said says `stop`.
 ///
 /// # Errors
 /// When one of them says that the answer broke off.

@@ -19,7 +19,7 @@ pub(in crate::workflow) struct Position {
     pub(super) analyzer: Option<Stage>,
     /// The analysis made above.
     pub(super) analysis: watch::Receiver<Option<Known>>,
-    /// Until when the level above waits.
+    /// How long the level above waits.
     pub(super) end: Option<Deadline>,
     /// Turns true when the level above can do without this one.
     pub(super) stopped: Option<watch::Receiver<bool>>,

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Who is asked, one after the other, until one speaks.
+/// The models that are asked, one after the other, until one speaks.
 pub(super) struct Callers {
     tracker: Tracker,
     left: VecDeque<Arc<Model>>,
@@ -39,7 +39,7 @@ impl Callers {
         Self { tracker, left, first, asked, overcome: Overcome::default(), unable: Vec::new() }
     }
 
-    /// Whose turn it is, unless nobody is left or the deadline came.
+    /// The model that is asked next, unless none is left or the deadline came.
     pub(super) fn next(&mut self) -> Option<Arc<Model>> {
         let is_first = self.overcome.errors.is_empty() && self.unable.is_empty();
         if !is_first && self.tracker.is_over() {

@@ -153,7 +153,7 @@ struct Lane<T> {
     queued: Duration,
     /// When its first attempt went out: waiting for a permit is not the upstream's silence.
     started: Option<Instant>,
-    /// Where its latest attempt went.
+    /// The number of the endpoint of its latest attempt.
     endpoint: Option<usize>,
 }
 

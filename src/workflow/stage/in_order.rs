@@ -16,7 +16,7 @@ pub(super) enum Failure {
     Unusable,
 }
 
-/// Whom a stage may still ask, and what those failed with that it has asked.
+/// The models that a stage may still ask, and why those it has asked gave no answer.
 pub(super) struct InOrder<'a, T> {
     pub(super) left: VecDeque<T>,
     tracker: &'a Tracker,

@@ -67,7 +67,7 @@ impl Writers {
         }
     }
 
-    /// Whose turn it is, unless nobody is left or the deadline came.
+    /// The attempt that is made next, unless none is left or the deadline came.
     pub(super) fn next(&mut self, tracker: &Tracker) -> Option<Attempt> {
         let next = self.own.pop_front().or_else(|| {
             self.is_drafter = true;

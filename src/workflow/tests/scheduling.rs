@@ -108,8 +108,8 @@ impl Times<'_> {
         self.0[number.parse::<usize>().unwrap()]
     }
 
-    /// Of a level that can begin at `start`, with the analysis in force above: when it is there,
-    /// and the node that made it.
+    /// The times of a level that can begin at `start`, with the analysis in force above: when it is
+    /// there, and the node that made it.
     fn level(&self, plan: &Value, start: u64, above: Option<(u64, &Value)>) -> Ready {
         let stage = |name: &str| STAGES.contains(&name).then(|| plan.get(name)).flatten();
         let own = stage("analyzer").map(|node| (start + self.of(node), node));

@@ -1,4 +1,4 @@
-//! What the documents tell to type, and what they show of the demo: it is run, or at least taken.
+//! What the documents say to type, and what they show of the demo: it is run, or at least taken.
 
 use std::process::Command;
 

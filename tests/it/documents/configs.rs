@@ -101,7 +101,7 @@ fn every_toml_file_that_is_shipped_loads() {
         assert_eq!(!config.notices.is_empty(), old, "{:?}", config.notices);
         let text = fs::read_to_string(root().join(&file)).unwrap();
         let complaints = complaints(&text);
-        // Of the old forms a single [model] alone is one that the schema does not tell.
+        // Of the old forms a single [model] alone is one that the schema does not show.
         assert_eq!(complaints.is_some(), old, "{complaints:?}");
         if old {
             assert_eq!(self::complaints(&text.replace("[model]", "[[model]]")), None);

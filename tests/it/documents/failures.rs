@@ -24,7 +24,7 @@ fn every_failure_of_a_model_has_a_row() {
     let codes: Vec<&str> = source
         .lines()
         .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","))
-        .filter(|code| *code != "client_setup") // told at the start, as a mistake in the config
+        .filter(|code| *code != "client_setup") // reported at the start, as a mistake in the config
         .collect();
     assert!(codes.len() >= 17, "{codes:?}");
     for page in pages(PAGE) {

@@ -1,4 +1,5 @@
-//! The common mistakes and the old forms, as the documents tell them, against what the program says.
+//! The common mistakes and the old forms, as the documents show them, against what the program
+//! says.
 
 use std::path::Path;
 

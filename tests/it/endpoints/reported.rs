@@ -1,4 +1,4 @@
-//! What callers and operators are told of endpoints that are out of service.
+//! What callers and operators learn of endpoints that are out of service.
 
 use super::*;
 

@@ -30,7 +30,7 @@ pub(super) async fn cast(m: Script) -> Upstream {
     .await
 }
 
-/// What a client is told.
+/// What a client gets.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -202,7 +202,7 @@ async fn an_end_without_a_reason_is_a_cut_where_others_had_reasons() {
                     assert!(fresh.error.is_some() && fresh.reason.is_none(), "{shown}");
                     assert_eq!(fresh.status == 200, stream, "{shown}");
                 }
-                // It has its terminator, and no other answer yet that would tell it is a cut; most
+                // It has its terminator, and no other answer yet that would show it as a cut; most
                 // servers that give no reasons never do.
                 _ => {
                     assert!(fresh.status == 200 && fresh.error.is_none(), "{shown}");
@@ -247,7 +247,7 @@ async fn an_end_without_a_reason_is_a_cut_where_others_had_reasons() {
 type ToolStream = (&'static str, Vec<Value>, Option<Vec<(&'static str, &'static str)>>);
 
 /// Pieces of tool calls as an OpenAI-compatible server streams them, and the calls they are; none:
-/// they cannot be told.
+/// they cannot be passed on.
 fn tool_streams() -> Vec<ToolStream> {
     let f = |index: Value, id: Value, name: Value, arguments: &str| {
         json!({"index": index, "id": id, "type": "function",

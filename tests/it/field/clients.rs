@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Chorus, soon};
 
-/// Every form in which an answer is told.
+/// Every form in which an answer is sent.
 const FORMS: [&str; 7] = [
     "/v1/chat/completions",
     "/v1/completions",

@@ -33,7 +33,7 @@ fn reason(object: &Value) -> Option<&str> {
     reasons.into_iter().find_map(Value::as_str)
 }
 
-/// A call that is told as one to make: whole, in a whole answer or as an item that is completed.
+/// A call that is sent as one to make: whole, in a whole answer or as an item that is completed.
 fn whole_calls(object: &Value) -> Vec<String> {
     let response = if object["response"].is_object() { &object["response"] } else { object };
     let items = response["output"].as_array().into_iter().flatten();
@@ -87,7 +87,7 @@ async fn a_call_that_the_length_limit_cuts_is_not_passed_on_as_a_whole_one() {
                         if path == "/v1/responses" { "max_output_tokens" } else { "length" };
                     assert_eq!(last, Some(wanted), "{shown}");
                     let calls: Vec<String> = objects.iter().flat_map(whole_calls).collect();
-                    // A stream of chat completions tells calls in pieces only.
+                    // A stream of chat completions sends calls in pieces only.
                     let is_in_pieces = path == "/v1/chat/completions" && stream;
                     let want: Vec<&str> = first.into_iter().filter(|_| !is_in_pieces).collect();
                     assert_eq!(calls, want, "{shown}");

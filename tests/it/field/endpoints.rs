@@ -1,4 +1,4 @@
-//! What a failure tells of an endpoint, and what it costs to try again.
+//! What a failure says of an endpoint, and what it costs to try again.
 
 mod connections;
 mod gateways;

@@ -1,4 +1,4 @@
-//! Errors in whatever words and places upstreams tell them.
+//! Errors in whatever words and places upstreams report them.
 
 use serde_json::{Value, json};
 

@@ -297,7 +297,7 @@ async fn too_long_is_too_long_in_whatever_words() {
     }
 }
 
-/// What is no refusal for length is told as it was.
+/// What is no refusal for length is reported as it was.
 #[tokio::test]
 async fn other_limits_are_not_reported_as_too_long() {
     for (status, message, want) in [
@@ -384,7 +384,7 @@ async fn a_reset_in_other_headers_is_a_wait() {
     }
 }
 
-/// What a circle over several Chorus ends in is told to whoever asked first.
+/// What a circle over several Chorus ends in is reported to whoever asked first.
 #[tokio::test]
 async fn a_circle_over_several_chorus_is_reported_as_one() {
     let body = json!({"error": {"message": "passed on from Chorus to Chorus", "type": "api_error",

@@ -364,7 +364,7 @@ impl Script {
         self
     }
 
-    /// Never tells what it used.
+    /// Never reports what it used.
     pub fn without_usage(mut self) -> Self {
         self.usage = None;
         self

@@ -1,5 +1,5 @@
 //! A checker of `/v1/responses`, written from the field lists of the contract and not from our
-//! code: every key of every event, the order of events, and that the same text is told everywhere.
+//! code: every key of every event, the order of events, and that the text is the same everywhere.
 //! The unit tests beside the encoder use this file, too.
 
 use std::collections::BTreeMap;

@@ -33,7 +33,7 @@ fn followed(path: &Path) -> (AppState, Reload) {
     (app, reload)
 }
 
-/// As editors and careful programs save.
+/// Saves as editors and careful programs do.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, text).unwrap();

@@ -7,7 +7,7 @@ const MOST_ATTRIBUTES: usize = 200;
 /// Whether a text begins with a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Match {
-    /// With one of so many bytes.
+    /// A whole tag, of so many bytes.
     Whole(usize),
     /// All of the text may be the beginning of one.
     Begun,

@@ -14,7 +14,7 @@ use super::{
 
 /// A last line that is longer is a paragraph and no answer.
 const LINE_LIMIT: usize = 120;
-/// Behind a marker, more than this is an explanation.
+/// Most characters behind a marker that are an answer; more are an explanation.
 const MARKED_LIMIT: usize = 120;
 
 /// Words that an answer stands behind, in the languages Chorus knows of, lower-cased. With a colon
@@ -59,7 +59,7 @@ static FINDERS: LazyLock<[Finder<'static>; MARKERS.len()]> =
 /// What data sets of sums put before their answers; also a heading.
 const HEADING: &str = "####";
 
-/// With one of these before the marker, what stands behind it is not the answer.
+/// Words before a marker which say that what stands behind it is not the answer.
 const DENIALS: [&str; 11] =
     ["not", "never", "neither", "wrong", "false", "nicht", "kein", "pas", "не", "不", "没"];
 
@@ -69,7 +69,7 @@ const KEYS: [&str; 2] = ["answer =", "result:"];
 /// What begins an answer in a box.
 const BOXES: [&str; 2] = ["\\boxed{", "\\fbox{"];
 
-/// With one of these words an answer stands elsewhere: see above.
+/// Words by which an answer refers to another place: see above.
 const REFERENCES: [&str; 26] = [
     "above",
     "below",
@@ -257,7 +257,7 @@ fn behind(line: &str) -> Option<(&'static str, String)> {
     (!is_heading && !is_denied).then_some((marker, answer))
 }
 
-/// In small letters, as far as those are as long: places stay the same.
+/// The line in small letters, as far as those are as long: places stay the same.
 fn lowered(line: &str) -> String {
     let small = |one: char| {
         let mut small = one.to_lowercase();

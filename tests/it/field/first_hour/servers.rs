@@ -149,7 +149,7 @@ async fn a_probe_names_stages_that_ask_for_more_than_there_is() {
         (4096, "", true),
         (8000, "", true),
         (4095, "", false),
-        // The check itself tells of what does not fit the config.
+        // The check itself reports what does not fit the config.
         (8000, "context_tokens = 4096", false),
     ] {
         let nested = json!({"name": "panel", "workers": [{"ref": "m", "max_tokens": most}]});
