@@ -5,8 +5,10 @@ mod check;
 mod compare;
 mod diagnostic;
 mod error;
+mod file;
 mod foreign;
 mod fullwidth;
+mod grammar;
 mod legacy;
 mod limits;
 mod locate;
@@ -14,16 +16,17 @@ mod mask;
 mod model;
 mod names;
 pub mod plan;
-mod raw;
 mod read;
 mod report;
 pub mod schema;
-#[cfg(test)]
-mod seen;
+mod section;
 mod server;
+mod shown;
+mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transport;
+mod tree;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -31,15 +34,21 @@ use indexmap::IndexMap;
 
 pub use diagnostic::{Diagnostic, Severity, SourceLine, Spot};
 pub use error::ConfigError;
+pub use file::{
+    LogFormat,
+    model::{Balance, Gateway, Mode, StructuredOutput},
+    server::{PlainClientFormat, Progress, ReasoningField, UnknownModel, UsageScope},
+};
 pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
 pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, existing, locate, place};
-pub use model::{Balance, CaCert, Endpoint, Gateway, Mode, Model, Price, StructuredOutput};
+pub(crate) use mask::shown_whole;
+pub use model::{CaCert, Endpoint, Model, Price};
 pub use names::{Alias, Named};
 pub use plan::{
     Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage, WorkerTools,
 };
-pub use server::{PlainClientFormat, Progress, ReasoningField, Server, UnknownModel, UsageScope};
+pub use server::Server;
 pub use transport::{Proxies, Proxy, Transport};
 
 /// Everything the file said, checked and complete.
@@ -67,6 +76,8 @@ pub struct Config {
     pub transport: Transport,
     /// How logs look.
     pub log_format: LogFormat,
+    /// The config in use under the names of the file, defaults included and without its secrets.
+    pub shown: serde_json::Value,
     /// Where it was read from; `None` for a built-in config.
     pub path: Option<PathBuf>,
     /// The further files it was made of: plans, keys, certificates.
@@ -87,15 +98,6 @@ pub struct Workflow {
     pub plan: Arc<Plan>,
     /// Worker calls in flight per request; `None` = no limit.
     pub max_concurrency: Option<usize>,
-}
-
-/// `[log] format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
 }
 
 /// `[[client]]`: somebody who may call.

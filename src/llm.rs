@@ -30,7 +30,6 @@ pub use endpoint::health::{EndpointHealth, ModelHealth};
 pub use error::{FailureClass, LlmError, LlmErrorKind};
 pub use model::{Llm, Model};
 pub use protocol::conversation::Conversation;
-pub(crate) use redact::scrub;
 
 use crate::types::{FinishReason, Prompt, Usage};
 

@@ -6,6 +6,7 @@ mod ids;
 mod keys;
 mod name;
 mod progress;
+mod protocol;
 mod request;
 mod schema;
 mod secret;
@@ -17,8 +18,9 @@ pub use ids::{RequestId, WorkflowId, random_id};
 pub use keys::{keys_in, without_keys};
 pub use name::ModelName;
 pub use progress::{marked, without_progress};
+pub use protocol::Protocol;
 pub use request::{
-    Effort, Extra, FORM_FIELDS, HOPS, OnlyThere, OutputFormat, Prompt, Protocol, Request, Sampling,
+    Effort, Extra, FORM_FIELDS, HOPS, OnlyThere, OutputFormat, Prompt, Request, Sampling,
     ToolChoice, ToolDefinition,
 };
 pub use schema::JsonSchema;

@@ -1,7 +1,6 @@
 //! `chorus migrate`: writes an old config in its new form, and proves that it means the same before
 //! anything is touched.
 
-mod mask;
 mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -18,7 +17,7 @@ use super::{
     file::{self, Access, FileError},
     output::UntilClosed,
 };
-use crate::config::{Config, ConfigError, Env};
+use crate::config::{Config, ConfigError, Env, shown_whole};
 use rewrite::Rewritten;
 
 /// Exit code when the new form is there.
@@ -142,7 +141,7 @@ fn same_file(one: &Path, other: &Path) -> bool {
 fn show(path: &Path, rewritten: &Rewritten, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let Rewritten { text, changes, .. } = rewritten;
     if screen.terminal {
-        write!(screen.out, "{}", mask::masked(text))?;
+        write!(screen.out, "{}", shown_whole(text))?;
     } else {
         write!(screen.out, "{}", text.as_str())?;
     }

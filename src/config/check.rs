@@ -16,11 +16,14 @@ mod workflow;
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, LogFormat, Overrides, Plan, Server, Transport,
+    Config, ConfigError, Env, Overrides, Plan, Server,
     error::did_you_mean,
-    legacy,
-    raw::Table,
+    file::File,
+    grammar, legacy,
     report::{Remarks, Report},
+    schema::Rule,
+    shown, syntax,
+    tree::{Node, Spots, Value},
 };
 use model::Models;
 use secret::Secrets;
@@ -69,7 +72,8 @@ impl Config {
 /// Reads the whole file.
 fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
     let report = Report::new(text, source.path);
-    let config = Table::document(text, &report).and_then(|table| file(table, source));
+    let file = syntax::document(text, &report).and_then(|node| sound(node, &report));
+    let config = file.and_then(|file| checked(file, source, &report));
     let (file, files) = (report.shown(&report.whole_file()), report.named_files());
     let Remarks { warnings, notices } = report.finish()?;
     match config {
@@ -79,44 +83,46 @@ fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
     }
 }
 
-fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
-    let report = table.report;
+/// What of a file keys, kinds, words and bounds allow.
+fn sound(mut node: Node, report: &Report<'_>) -> Option<File> {
+    if let Some(Node { span, value: Value::Table(_) }) = node.get("model") {
+        legacy::single_model(report, span);
+    }
+    grammar::lists(Rule::of_config(), &mut node);
+    report.read(Spots::of(&node));
+    grammar::config(node, report)
+}
+
+/// What its parts mean together.
+fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<Config> {
     let secrets = Secrets::new(report, source);
-    let server_table = table.table("server", "[server]");
-    let has_server = server_table.is_some();
-    let server = server::read(server_table, source.overrides, report);
-    let clients = client::read(table.tables("client").0, &secrets);
-    let (models, single) = table.tables("model");
-    if let (true, Some(model)) = (single, models.first()) {
-        legacy::single_model(report, &model.span);
-    }
-    let models = model::read(models, &secrets);
-    let server = server.with(&models, report);
+    let log_format = *source.overrides.log_format.as_ref().unwrap_or(&file.log.format);
+    file.log.format = log_format;
+    let server = server::read(&mut file.server, source.overrides, report);
+    let clients = client::read(&file.client, &secrets);
+    let models = model::read(file.model.as_deref_mut().unwrap_or_default(), &secrets);
+    server::task_model(&server, &models, report);
     models.refuse_own(&server, report);
-    let mut workflow = table.table("workflow", "[workflow]");
-    let has_timeouts = workflow.as_ref().is_some_and(|table| table.has("timeouts"));
-    let timeouts = timing::read(workflow.as_mut(), report);
-    let transport = transport::read(workflow.as_mut());
-    if let Some(workflow) = workflow {
-        workflow.finish();
-    }
-    let several = table.has("workflow-profile");
-    let around = workflow::Around { models: &models, limits: &timeouts.limits, report, several };
-    let integration = table.table("workflow-integration", "[workflow-integration]");
-    let workflow = workflow::integration(integration, &around);
-    let profile_tables = table.tables("workflow-profile").0;
-    let written = profile_tables.len();
-    let profiles = workflow::profiles(profile_tables, &around);
-    let targets =
-        alias::Targets { models: &models, profiles: &profiles, all: profiles.len() == written };
-    let aliases = alias::read(table.tables("alias").0, &targets);
-    let log_format = source.overrides.log_format.unwrap_or(log(&mut table));
-    table.finish();
+    let timeouts = timing::read(&mut file.workflow, report);
+    let around = workflow::Around {
+        models: &models,
+        limits: &timeouts.limits,
+        report,
+        several: !file.workflow_profile.is_empty(),
+    };
+    let workflow = file.workflow_integration.as_mut();
+    let workflow = workflow.and_then(|table| workflow::integration(table, &around));
+    let profiles = workflow::profiles(&mut file.workflow_profile, &around);
+    let all = profiles.len() == file.workflow_profile.len();
+    let targets = alias::Targets { models: &models, profiles: &profiles, all };
+    let aliases = alias::read(&file.alias, &targets, report);
 
     exposed(&server, clients.is_empty(), report, source.overrides);
     let proxies = transport::proxies(&models, source.env, report);
     if report.is_old() {
-        legacy::absent(report, has_server, has_timeouts, !models.without_temperature());
+        let (server, timeouts) = ("server", "workflow.timeouts");
+        let has = |path| report.spots().has(path);
+        legacy::absent(report, has(server), has(timeouts), !models.without_temperature());
     }
     let plans: Vec<&Plan> =
         workflow.iter().chain(profiles.values()).map(|one| &*one.plan).collect();
@@ -136,21 +142,14 @@ fn file(mut table: Table<'_, '_>, source: &Source<'_>) -> Option<Config> {
         timeouts: timeouts.limits,
         retry: timeouts.retry,
         health: timeouts.health,
-        transport: Transport { proxies, ..transport },
+        transport: transport::of(&file.workflow.pool, proxies),
         log_format,
+        shown: shown::of(&file),
         path: source.path.map(Path::to_owned),
         files: Vec::new(),
         notices: Vec::new(),
         warnings: Vec::new(),
     })
-}
-
-fn log(table: &mut Table<'_, '_>) -> LogFormat {
-    let Some(mut log) = table.table("log", "[log]") else { return LogFormat::Pretty };
-    let formats = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-    let format = log.choice("format", &formats);
-    log.finish();
-    format.map_or(LogFormat::Pretty, toml::Spanned::into_inner)
 }
 
 /// Refuses to serve strangers by accident.

@@ -1,10 +1,9 @@
 //! What differs between two configs: whether they make the same server, and what a reload tells.
-//!
-//! Everything is taken apart here, so that a new field has to be placed too.
 
 use indexmap::IndexMap;
+use serde_json::Value;
 
-use super::{Client, Config, Endpoint, Model, Server, Workflow};
+use super::{Client, Config, Server, Workflow};
 
 impl Config {
     /// Whether both mean the same: every setting, key and plan is equal, and the models stand in the
@@ -18,45 +17,28 @@ impl Config {
     /// mean the same.
     #[must_use]
     pub fn changes_to(&self, next: &Self) -> Vec<String> {
-        let Self {
-            server,
-            clients,
-            models,
-            workflow,
-            profiles,
-            aliases,
-            timeouts,
-            retry,
-            health,
-            transport,
-            log_format,
-            path: _,
-            files: _,
-            notices: _,
-            warnings: _,
-        } = self;
         let mut changes = Vec::new();
-        let keys = server.changes_to(&next.server);
-        if !keys.is_empty() {
+        if self.server != next.server {
+            let keys = differing(self.shown.get("server"), next.shown.get("server"));
             changes.push(format!("[server] {}", keys.join(", ")));
         }
-        by_name("client", &clients_of(clients), &clients_of(&next.clients), &mut changes);
+        by_name("client", &clients_of(&self.clients), &clients_of(&next.clients), &mut changes);
         // Clients see the order in the list of models.
-        by_name("model", models, &next.models, &mut changes);
+        by_name("model", &self.models, &next.models, &mut changes);
         for (differs, what) in [
-            (*workflow != next.workflow, "the default workflow"),
-            (*aliases != next.aliases, "the aliases"),
-            (*timeouts != next.timeouts, "[workflow.timeouts] or [workflow.domains]"),
-            (*retry != next.retry, "[workflow.retry]"),
-            (*health != next.health, "[workflow.health]"),
-            (*transport != next.transport, "[workflow.pool] or the proxies"),
-            (*log_format != next.log_format, "[log] format"),
+            (self.workflow != next.workflow, "the default workflow"),
+            (self.aliases != next.aliases, "the aliases"),
+            (self.timeouts != next.timeouts, "[workflow.timeouts] or [workflow.domains]"),
+            (self.retry != next.retry, "[workflow.retry]"),
+            (self.health != next.health, "[workflow.health]"),
+            (self.transport != next.transport, "[workflow.pool] or the proxies"),
+            (self.log_format != next.log_format, "[log] format"),
         ] {
             if differs {
                 changes.push(what.to_owned());
             }
         }
-        by_name::<Workflow>("workflow", profiles, &next.profiles, &mut changes);
+        by_name::<Workflow>("workflow", &self.profiles, &next.profiles, &mut changes);
         changes
     }
 
@@ -64,20 +46,35 @@ impl Config {
     /// that a restart would change.
     pub fn keep_fixed(&mut self, running: &Self) -> Vec<&'static str> {
         let mut waiting = Vec::new();
-        if self.server.host != running.server.host {
-            self.server.host.clone_from(&running.server.host);
-            waiting.push("[server] host");
+        let Server { host, port, .. } = &running.server;
+        for (differs, what, key) in [
+            (self.server.host != *host, "[server] host", "/server/host"),
+            (self.server.port != *port, "[server] port", "/server/port"),
+            (self.log_format != running.log_format, "[log] format", "/log/format"),
+        ] {
+            if differs {
+                waiting.push(what);
+            }
+            if let (Some(own), Some(kept)) =
+                (self.shown.pointer_mut(key), running.shown.pointer(key))
+            {
+                own.clone_from(kept);
+            }
         }
-        if self.server.port != running.server.port {
-            self.server.port = running.server.port;
-            waiting.push("[server] port");
-        }
-        if self.log_format != running.log_format {
-            self.log_format = running.log_format;
-            waiting.push("[log] format");
-        }
+        self.server.host.clone_from(host);
+        self.server.port = *port;
+        self.log_format = running.log_format;
         waiting
     }
+}
+
+/// The keys of a section whose values differ.
+fn differing(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
+    let entries = |section: Option<&Value>| section.and_then(Value::as_object).cloned();
+    let (before, after) = (entries(before).unwrap_or_default(), entries(after).unwrap_or_default());
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    let new = after.iter().filter(|(key, value)| before.get(*key) != Some(*value));
+    new.map(|(key, _)| key).chain(gone).cloned().collect()
 }
 
 fn clients_of(clients: &[Client]) -> IndexMap<String, &Client> {
@@ -103,116 +100,6 @@ fn by_name<T: PartialEq>(
     changes.extend(gone.map(|name| format!("{kind} {name} removed")));
     if changes.len() == told && !before.keys().eq(after.keys()) {
         changes.push(format!("the order of the {kind}s"));
-    }
-}
-
-impl Server {
-    /// The keys of `[server]` whose values differ.
-    fn changes_to(&self, next: &Self) -> Vec<&'static str> {
-        let Self {
-            host,
-            port,
-            request_body_limit,
-            max_in_flight,
-            shutdown_grace,
-            header_hold,
-            heartbeat,
-            unknown_model,
-            plain_client_format,
-            progress,
-            usage,
-            reasoning_field,
-            task_model,
-            ollama_version,
-            allowed_hosts,
-            cors_origins,
-            allow_unauthenticated,
-        } = self;
-        let keys = [
-            ("host", *host != next.host),
-            ("port", *port != next.port),
-            ("request_body_limit", *request_body_limit != next.request_body_limit),
-            ("max_in_flight", *max_in_flight != next.max_in_flight),
-            ("shutdown_grace_secs", *shutdown_grace != next.shutdown_grace),
-            ("header_hold_secs", *header_hold != next.header_hold),
-            ("heartbeat_secs", *heartbeat != next.heartbeat),
-            ("unknown_model", *unknown_model != next.unknown_model),
-            ("plain_client_format", *plain_client_format != next.plain_client_format),
-            ("progress", *progress != next.progress),
-            ("usage", *usage != next.usage),
-            ("reasoning_field", *reasoning_field != next.reasoning_field),
-            ("task_model", *task_model != next.task_model),
-            ("ollama_version", *ollama_version != next.ollama_version),
-            ("allowed_hosts", *allowed_hosts != next.allowed_hosts),
-            ("cors_origins", *cors_origins != next.cors_origins),
-            ("allow_unauthenticated", *allow_unauthenticated != next.allow_unauthenticated),
-        ];
-        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
-    }
-}
-
-impl Model {
-    /// Whether its endpoints, where they have the same address, are the same upstream to it: what
-    /// one config learnt of them holds in the other.
-    #[must_use]
-    pub fn is_reached_like(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.protocol == other.protocol
-            && self.api_version == other.api_version
-            && self.mode == other.mode
-            && self.upstream_model == other.upstream_model
-            && self.headers == other.headers
-            && self.ca_cert == other.ca_cert
-    }
-
-    /// Whether the same call makes the same request, so that a refusal of one is a refusal of the
-    /// other.
-    #[must_use]
-    pub fn asks_like(&self, other: &Self) -> bool {
-        // Taken apart, so that a new field has to be placed here too.
-        let Self {
-            name: _,
-            endpoints: _,
-            protocol: _,
-            api_version: _,
-            mode: _,
-            upstream_model: _,
-            auto_temperature: _,
-            temperature,
-            max_temperature,
-            send_temperature,
-            structured_output,
-            vision,
-            tools,
-            context_tokens,
-            max_concurrency: _,
-            price: _,
-            headers: _,
-            ca_cert: _,
-            balance: _,
-            sticky: _,
-            hedge_after: _,
-            warm_up: _,
-            listed: _,
-            gateway: _,
-            thinking_forced_open: _,
-        } = self;
-        self.is_reached_like(other)
-            && *temperature == other.temperature
-            && *max_temperature == other.max_temperature
-            && *send_temperature == other.send_temperature
-            && *structured_output == other.structured_output
-            && *vision == other.vision
-            && *tools == other.tools
-            && *context_tokens == other.context_tokens
-    }
-}
-
-impl Endpoint {
-    /// Whether it is the same address with the same key.
-    #[must_use]
-    pub fn is_reached_like(&self, other: &Self) -> bool {
-        self.api_base == other.api_base && self.api_key == other.api_key
     }
 }
 
@@ -333,31 +220,5 @@ format = "json"
             assert_eq!(next.keep_fixed(&running), want, "{to}");
             assert_eq!(next.means_the_same(&running), !want.is_empty(), "{to}");
         }
-    }
-
-    #[test]
-    fn the_same_upstream_is_known_again() {
-        let model = |change: fn(&mut Model)| {
-            let mut model = Model::plain("m", "http://127.0.0.1:1/v1");
-            change(&mut model);
-            model
-        };
-        let plain = model(|_| {});
-        for (changed, reached, asks) in [
-            (model(|model| model.max_concurrency = Some(1)), true, true),
-            (model(|model| model.sticky = true), true, true),
-            (model(|model| model.vision = Some(true)), true, false),
-            (model(|model| model.max_temperature = 1.0), true, false),
-            (model(|model| model.name = "n".to_owned()), false, false),
-            (model(|model| model.upstream_model = "n".to_owned()), false, false),
-            (model(|model| model.api_version = Some("1".to_owned())), false, false),
-        ] {
-            assert_eq!(plain.is_reached_like(&changed), reached, "{changed:?}");
-            assert_eq!(plain.asks_like(&changed), asks, "{changed:?}");
-        }
-        let endpoint = Endpoint::plain("http://127.0.0.1:1/v1");
-        let heavy = Endpoint { weight: 3, priority: 2, ..endpoint.clone() };
-        let keyed = Endpoint { api_key: crate::types::ApiKey::new("k"), ..endpoint.clone() };
-        assert!(endpoint.is_reached_like(&heavy) && !endpoint.is_reached_like(&keyed));
     }
 }

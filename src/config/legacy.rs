@@ -3,16 +3,14 @@
 use std::ops::Range;
 
 use serde_json::{Value, json};
-use toml::Spanned;
 
+pub(crate) use super::file::wording::MILLISECONDS_FROM;
 use super::{
-    plan::Spots,
-    raw::Table,
+    file::workflow::Integration,
     report::{Place, Report},
+    section::Section,
+    tree::Spots,
 };
-
-/// Values of this and more under a `_secs` key are milliseconds.
-pub(crate) const MILLISECONDS_FROM: f64 = 10_000.0;
 
 /// `[model]` instead of `[[model]]`.
 pub(super) fn single_model(report: &Report<'_>, span: &Range<usize>) {
@@ -23,45 +21,41 @@ pub(super) fn single_model(report: &Report<'_>, span: &Range<usize>) {
 pub(crate) const STAGE_KEYS: [&str; 4] =
     ["analyzer_model", "worker_models", "selector_model", "synthesizer_model"];
 
-/// Whether any of them is there.
-fn has_stage_keys(table: &Table<'_, '_>) -> bool {
-    STAGE_KEYS.iter().any(|key| table.has(key))
-}
-
 /// `analyzer_model = "a"`, `worker_models = ["b"]` and so on, as the plan's JSON, and where each of
-/// its models is written.
-pub(super) fn stage_keys(table: &mut Table<'_, '_>) -> Option<(Value, Spots)> {
-    if !has_stage_keys(table) {
+/// its models is written; `None` when none of them is there.
+pub(super) fn stage_keys(table: &Integration, at: &Section<'_, '_>) -> Option<(Value, Spots)> {
+    if !STAGE_KEYS.iter().any(|key| at.has(key)) {
         return None;
     }
-    let report = table.report;
-    let analyzer = table.string("analyzer_model");
-    let workers = table.strings("worker_models");
-    let selector = table.string("selector_model");
-    let synthesizer = table.string("synthesizer_model");
+    let Integration { analyzer_model, worker_models, selector_model, synthesizer_model, .. } =
+        table;
     let mut spots = Spots::default();
-    for (stage, model) in
-        [("analyzer", &analyzer), ("selector", &selector), ("synthesizer", &synthesizer)]
-    {
-        model.iter().for_each(|model| spots.insert(stage, model.span()));
+    let mut note = |path: &str, key: &str| {
+        if let (true, Some(span)) = (at.has(key), at.span(key)) {
+            spots.insert(path, span);
+        }
+    };
+    let selector = if at.has("selector_model") { "selector_model" } else { "synthesizer_model" };
+    note("analyzer", "analyzer_model");
+    note("selector", selector);
+    note("synthesizer", "synthesizer_model");
+    for index in 0..worker_models.as_ref().map_or(0, Vec::len) {
+        note(&format!("workers[{index}]"), &format!("worker_models[{index}]"));
     }
-    if let (None, Some(synthesizer)) = (&selector, &synthesizer) {
-        spots.insert("selector", synthesizer.span());
-    }
-    for (index, worker) in workers.iter().flatten().enumerate() {
-        spots.insert(format!("workers[{index}]"), worker.span());
-    }
-    let name = |model: &Option<Spanned<String>>| model.as_ref().map(|it| it.get_ref().clone());
-    let workers = workers.map(|all| all.into_iter().map(Spanned::into_inner).collect());
-    let plan = stage_plan(name(&analyzer), workers, name(&selector), name(&synthesizer));
-    let text = match selector {
+    let plan = stage_plan(
+        analyzer_model.clone(),
+        worker_models.clone(),
+        selector_model.clone(),
+        synthesizer_model.clone(),
+    );
+    let text = match selector_model {
         Some(_) => "`analyzer_model`, `worker_models` and the like are read as a workflow",
         None => {
             "`analyzer_model`, `worker_models` and the like are read as a workflow whose selector \
              is the synthesizer's model"
         }
     };
-    report.notice(report.place(&table.span), text);
+    at.report.notice(at.place(""), text);
     Some((plan, spots))
 }
 
@@ -94,20 +88,13 @@ pub(super) struct Milliseconds {
 
 impl Milliseconds {
     /// The seconds a limit means.
-    pub(super) fn seconds(
-        &mut self,
-        table: &Table<'_, '_>,
-        key: &str,
-        value: &Spanned<f64>,
-    ) -> f64 {
-        let written = *value.get_ref();
-        // Not NaN or infinity: those are out of range whatever the unit.
-        if !written.is_finite() || written < MILLISECONDS_FROM {
+    pub(super) fn seconds(&mut self, at: &Section<'_, '_>, key: &str, written: f64) -> f64 {
+        if written < MILLISECONDS_FROM {
             return written;
         }
         let seconds = written / 1000.0;
-        self.first.get_or_insert_with(|| table.report.place(&value.span()));
-        self.read.push(format!("{} `{key} = {written}` as {seconds} s", table.label));
+        self.first.get_or_insert_with(|| at.place(key));
+        self.read.push(format!("{} `{key} = {written}` as {seconds} s", at.label));
         seconds
     }
 

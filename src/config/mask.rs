@@ -1,30 +1,29 @@
 //! A line of a file as it may be shown: numbers, names, paths and the structure, since a mistake has
-//! to be seen, and no value that could be a secret or somebody's prompt (`words.rs`, `values.rs`). Of
-//! a file that cannot be read the same, as far as its words tell (`unread.rs`). Pure.
+//! to be seen, and no value that could be a secret or somebody's prompt, as the schema tells
+//! (`values.rs`), and of keys that nobody knows their names (`keys.rs`). Of a file that cannot be read
+//! the same, as far as its words tell (`unread.rs`). Pure.
 
+mod keys;
 mod unread;
 mod values;
-mod words;
 
-use std::{cmp::Reverse, collections::HashSet, ops::Range};
+use std::{cmp::Reverse, ops::Range};
 
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::de::DeTable;
 
 use super::{
     diagnostic::{SourceLine, Spot},
-    plan::{Entry, Kind, entries, offsets},
+    schema::{Rule, Use},
+    tree::{Entry, Node, Value, offsets},
 };
 use crate::types::keys_in;
+use keys::meant;
 use values::{HIDDEN, shown};
-use words::{Use, meant};
 
 /// The stretches of a text that are not shown, in their order, and what stands for each.
 #[derive(Default)]
 pub(super) struct Mask {
-    hidden: Vec<(Range<usize>, String)>,
+    hidden: Hidden,
 }
 
 /// A line of a text.
@@ -47,23 +46,67 @@ pub(super) fn line_of(text: &str, at: usize) -> Line {
     Line { number, range: start..start.saturating_add(line.len()) }
 }
 
-/// What to hide in a config.
+/// What to hide in a config, its comments among it: they say what they like.
 pub(super) fn toml(text: &str) -> Mask {
+    of_toml(text, |mark, _| vec![(mark, String::new())])
+}
+
+/// A whole config as it may be shown on a screen. Of its comments only that is hidden which could be
+/// a secret, as far as words tell, or which is one that stands elsewhere.
+pub(crate) fn shown_whole(text: &str) -> String {
+    let mask = of_toml(text, |comment, secrets| {
+        let mut hidden = unread::hidden(text, comment.start.saturating_add(1)..comment.end);
+        let within = text.get(comment.clone()).unwrap_or_default();
+        for secret in secrets {
+            hidden.extend(within.match_indices(*secret).map(|(at, _)| {
+                let start = comment.start.saturating_add(at);
+                (start..start.saturating_add(secret.len()), HIDDEN.to_owned())
+            }));
+        }
+        hidden
+    });
+    let mut shown = String::with_capacity(text.len());
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        shown.push_str(&mask.line(text, &line_of(text, at).range, at..at).text);
+        shown.push('\n');
+        at = at.saturating_add(line.len());
+    }
+    shown
+}
+
+/// Stretches of a text, and what stands for each.
+type Hidden = Vec<(Range<usize>, String)>;
+
+/// `of_comment`: what to hide of a comment, where these secrets are written out.
+fn of_toml(text: &str, of_comment: impl Fn(Range<usize>, &[&str]) -> Hidden) -> Mask {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Mask::of(text, unread::hidden(text, 0..text.len()));
     }
     let mut walk = Walk { text, hidden: Vec::new(), strings: Vec::new() };
-    walk.table(table.get_ref(), None);
+    walk.value(&Node::of_toml(table), Known::Rule(Rule::of_config()));
     let Walk { mut hidden, mut strings, .. } = walk;
     strings.sort_by_key(|range| range.start);
-    hidden.extend(comments(text, &strings));
+    let written = hidden.iter().filter_map(|(range, _)| text.get(range.clone()));
+    let secrets: Vec<&str> = written
+        .map(|text| text.trim_matches(['"', '\'']))
+        .filter(|text| !text.is_empty())
+        .collect();
+    let comments = comments(text, &strings).into_iter();
+    let comments: Hidden = comments.flat_map(|comment| of_comment(comment, &secrets)).collect();
+    hidden.extend(comments);
     Mask::of(text, hidden)
 }
 
 /// What to hide in a plan of its own file.
 pub(super) fn json(text: &str) -> Mask {
-    Mask::of(text, plan(text).unwrap_or_else(|| unread::hidden(text, 0..text.len())))
+    let Ok(node) = Node::of_json(text, &|at| at) else {
+        return Mask::of(text, unread::hidden(text, 0..text.len()));
+    };
+    let mut walk = Walk { text, hidden: Vec::new(), strings: Vec::new() };
+    walk.value(&node, Known::Rule(Rule::of_plan()));
+    Mask::of(text, walk.hidden)
 }
 
 impl Mask {
@@ -156,7 +199,25 @@ fn is_shown(letter: char) -> bool {
     letter == '\t' || !(letter.is_control() || turns)
 }
 
-/// Goes through a config's values.
+/// What is known of a value.
+#[derive(Clone, Copy)]
+enum Known {
+    /// What the schema says of it.
+    Rule(Rule),
+    /// What its key, or that of a table around it, is probably for.
+    Use(Option<Use>),
+}
+
+impl Known {
+    fn use_(self) -> Option<Use> {
+        match self {
+            Self::Rule(rule) => Some(rule.shown()),
+            Self::Use(use_) => use_,
+        }
+    }
+}
+
+/// Goes through a file's values.
 struct Walk<'t> {
     text: &'t str,
     hidden: Vec<(Range<usize>, String)>,
@@ -165,92 +226,78 @@ struct Walk<'t> {
 }
 
 impl Walk<'_> {
-    /// `around`: what the key of the table is for.
-    fn table(&mut self, table: &DeTable<'_>, around: Option<Use>) {
-        for (key, value) in table {
-            self.strings.push(key.span());
-            let use_ = match around {
-                Some(Use::Key) => Some(Use::Key),
-                // Their keys are names.
-                Some(Use::Hosts) => Some(Use::Section),
-                _ => meant(key.get_ref()),
+    fn value(&mut self, node: &Node, known: Known) {
+        let use_ = known.use_();
+        match &node.value {
+            Value::Table(entries) => self.table(entries, known),
+            Value::List(entries) => {
+                let inner = match known {
+                    Known::Rule(rule) => rule.items().map(Known::Rule),
+                    Known::Use(_) => None,
+                };
+                entries
+                    .iter()
+                    .for_each(|entry| self.value(entry, inner.unwrap_or(Known::Use(use_))));
+            }
+            Value::Text(text) => self.string(node.span.clone(), text, known),
+            Value::Integer(_) | Value::Float(_) | Value::Date if use_ == Some(Use::Key) => {
+                self.hidden.push((node.span.clone(), HIDDEN.to_owned()));
+            }
+            Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Float(_) | Value::Date => {
+            }
+        }
+    }
+
+    fn table(&mut self, entries: &[Entry], known: Known) {
+        let has = |key: &str| entries.iter().any(|entry| entry.key == key);
+        for entry in entries {
+            self.strings.push(entry.at.clone());
+            let told = match known {
+                Known::Rule(rule) => rule.branch(has).0.property(&entry.key).map(Known::Rule),
+                Known::Use(_) => None,
             };
-            self.value(value, use_);
+            // Whatever stands below a secret is one.
+            let inner = match known.use_() {
+                Some(Use::Key) => Known::Use(Some(Use::Key)),
+                _ => told.unwrap_or_else(|| Known::Use(meant(&entry.key))),
+            };
+            self.value(&entry.node, inner);
         }
     }
 
-    fn value(&mut self, value: &Spanned<DeValue<'_>>, use_: Option<Use>) {
-        match value.get_ref() {
-            DeValue::Table(table) => self.table(table, use_),
-            DeValue::Array(entries) => {
-                entries.iter().for_each(|entry| self.value(entry, use_));
-            }
-            DeValue::String(text) => self.string(value.span(), text, use_),
-            DeValue::Boolean(_) => {}
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
-                if use_ == Some(Use::Key) {
-                    self.hidden.push((value.span(), HIDDEN.to_owned()));
-                }
-            }
-        }
-    }
-
-    fn string(&mut self, span: Range<usize>, text: &str, use_: Option<Use>) {
-        let written = self.text.get(span.clone()).unwrap_or_default();
+    fn string(&mut self, span: Range<usize>, text: &str, known: Known) {
         self.strings.push(span.clone());
+        let use_ = known.use_();
         if use_ == Some(Use::Plan) {
-            self.hidden.extend(plan_in(written, text, &span));
-            return;
-        }
-        if let Some(instead) = shown(use_, text) {
+            self.plan(&span, text, known);
+        } else if let Some(instead) = shown(use_, text) {
             self.hidden.push((span, format!("\"{instead}\"")));
         }
     }
-}
 
-/// What to hide of the plan that a string of the config holds.
-fn plan_in(written: &str, text: &str, span: &Range<usize>) -> Vec<(Range<usize>, String)> {
-    let found = plan(text).zip(offsets(written, text));
-    let Some((hidden, offsets)) = found else {
-        return unread::hidden(written, 0..written.len())
-            .into_iter()
-            .map(|(range, text)| (moved(&range, span.start), text))
-            .collect();
-    };
-    let at = |offset: usize| offsets.get(offset).map(|at| at.saturating_add(span.start));
-    let place = |(range, text): (Range<usize>, String)| {
-        // An escaped quote ends where the next character begins.
-        Some((at(range.start)?..at(range.end)?, text))
-    };
-    hidden.into_iter().filter_map(place).collect()
-}
-
-fn moved(range: &Range<usize>, by: usize) -> Range<usize> {
-    range.start.saturating_add(by)..range.end.saturating_add(by)
-}
-
-/// What to hide of a plan; `None`: it is not JSON.
-fn plan(text: &str) -> Option<Vec<(Range<usize>, String)>> {
-    let entries = entries(text)?;
-    let use_of = |entry: &Entry| if entry.key.is_empty() { None } else { meant(&entry.key) };
-    let is_secret = |entry: &&Entry| use_of(entry) == Some(Use::Key);
-    let secret: HashSet<&str> =
-        entries.iter().filter(is_secret).map(|entry| entry.path.as_str()).collect();
-    let hide = |entry: &Entry| {
-        let is_below = entry.above().any(|path| secret.contains(path));
-        let use_ = if is_below { Some(Use::Key) } else { use_of(entry) };
-        let text = match &entry.kind {
-            Kind::Container | Kind::Bare => None,
-            Kind::Number => (use_ == Some(Use::Key)).then(|| HIDDEN.to_owned()),
-            Kind::Text(text) => shown(use_, text).map(|text| format!("\"{text}\"")),
+    /// The plan that a string of the config holds.
+    fn plan(&mut self, span: &Range<usize>, text: &str, known: Known) {
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        let offsets = offsets(written, text);
+        let at = |offset: usize| {
+            let within = offsets.as_ref().and_then(|offsets| offsets.get(offset));
+            within.map_or(span.start, |within| within.saturating_add(span.start))
         };
-        text.map(|text| (entry.value.clone(), text))
-    };
-    Some(entries.iter().filter_map(hide).collect())
+        let rule = match known {
+            Known::Rule(rule) => rule.content(),
+            Known::Use(_) => None,
+        };
+        match Node::of_json(text, &at) {
+            Ok(node) if offsets.is_some() => {
+                self.value(&node, Known::Rule(rule.unwrap_or_else(Rule::of_plan)));
+            }
+            _ => self.hidden.extend(unread::hidden(self.text, span.clone())),
+        }
+    }
 }
 
-/// Comments say what they like, so they are left out.
-fn comments(text: &str, strings: &[Range<usize>]) -> Vec<(Range<usize>, String)> {
+/// Where comments are.
+fn comments(text: &str, strings: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut strings = strings.iter().peekable();
     let mut at = 0;
@@ -263,7 +310,7 @@ fn comments(text: &str, strings: &[Range<usize>]) -> Vec<(Range<usize>, String)>
             Some(string) if string.contains(&mark) => at = string.end,
             _ => {
                 at = line_of(text, mark).range.end.max(mark.saturating_add(1));
-                found.push((mark..at, String::new()));
+                found.push(mark..at);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 use reqwest::header::HeaderMap;
 use url::{Host, Url};
 
+use super::file::model::{Balance, Gateway, Mode, StructuredOutput};
 use crate::types::{ApiKey, Protocol};
 
 /// `[[model]]`: a name, an upstream and its defaults.
@@ -118,26 +119,6 @@ pub struct Endpoint {
     pub priority: u32,
 }
 
-/// `gateway`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gateway {
-    /// LiteLLM: its retries are switched off, and it is told the time limit.
-    LiteLlm,
-    /// Another one that tries again by itself, so that Chorus does not.
-    Retrying,
-}
-
-/// `balance`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// By `weight`.
-    Weighted,
-    /// The one with the fewest calls in flight per weight.
-    LeastBusy,
-    /// The one with the lowest moving average of the time to the first token.
-    Fastest,
-}
-
 #[cfg(test)]
 impl Endpoint {
     /// Without a key, of weight and priority 1.
@@ -199,26 +180,6 @@ fn is_private(url: &Url) -> bool {
         IpAddr::V4(address) => address.is_private() || address.is_link_local(),
         IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     }
-}
-
-/// `mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// `/chat/completions`, `/api/chat`.
-    Chat,
-    /// `/completions`, `/api/generate`.
-    Completion,
-}
-
-/// `structured_output`, strictest last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StructuredOutput {
-    /// Only asked for in the prompt.
-    None,
-    /// JSON mode.
-    Json,
-    /// JSON Schema.
-    Schema,
 }
 
 /// `price`, US dollars per million tokens.

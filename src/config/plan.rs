@@ -2,18 +2,17 @@
 
 mod cost;
 mod expand;
-mod grammar;
-mod json;
-mod spots;
+mod level;
+mod reader;
 
 use std::{iter, time::Duration};
 
 pub use cost::{ANSWER_TOKENS, PROMPT_TOKENS, Spending};
-pub(super) use expand::{Copies, count, expand};
-pub(super) use grammar::{LONGEST_LIMIT, Level, Worker};
-pub(super) use json::{Reader, Reference};
-pub(super) use spots::{Entry, Kind, Spots, entries, offsets};
+pub(super) use expand::{count, expand};
+pub(super) use level::{Level, Worker};
+pub(super) use reader::{Reader, Reference, Written};
 
+pub use super::file::plan::{Schedule, WorkerTools};
 use super::{LimitKind, Model};
 
 /// One level of a workflow: who analyses, who drafts, who judges, who writes.
@@ -231,15 +230,6 @@ impl Default for Policy {
     }
 }
 
-/// `worker_tools`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerTools {
-    /// Names and first sentences, in the system message.
-    List,
-    /// The definitions, with tool choice `none` where the protocol has that.
-    Schemas,
-}
-
 /// `quorum`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Quorum {
@@ -277,15 +267,6 @@ impl Quorum {
             Self::Share(share) => ((share * members as f64 - 1e-9).ceil() as usize).min(members),
         }
     }
-}
-
-/// `schedule`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schedule {
-    /// A worker that does not depend on the analysis starts at once.
-    Overlap,
-    /// Every worker waits for the analysis.
-    Sequential,
 }
 
 #[cfg(test)]

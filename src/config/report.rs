@@ -1,7 +1,7 @@
 //! What is found while a config is read, with its places, until it becomes diagnostics.
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
@@ -11,6 +11,7 @@ use super::{
     ConfigError, Diagnostic,
     diagnostic::Severity,
     mask::{self, Mask},
+    tree::Spots,
 };
 use crate::types::without_keys;
 
@@ -26,6 +27,11 @@ impl Place {
     /// A stretch of a file.
     pub(super) fn of(file: File, span: Range<usize>) -> Self {
         Self { file, span: Some(span) }
+    }
+
+    /// The stretch; empty for the file as a whole.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone().unwrap_or_default()
     }
 }
 
@@ -44,6 +50,8 @@ pub(super) struct Report<'t> {
     path: Option<&'t Path>,
     name: String,
     text: &'t str,
+    /// Where the keys of the config are, once it is known to be TOML.
+    spots: OnceCell<Spots>,
     plans: RefCell<Vec<PlanFile>>,
     found: RefCell<Found>,
     /// Every path that was resolved so far.
@@ -82,6 +90,7 @@ impl<'t> Report<'t> {
             path,
             name,
             text,
+            spots: OnceCell::new(),
             plans: RefCell::default(),
             found: RefCell::default(),
             named: RefCell::default(),
@@ -93,6 +102,16 @@ impl<'t> Report<'t> {
         let mut plans = self.plans.borrow_mut();
         plans.push(PlanFile { name: path.display().to_string(), text: text.to_owned() });
         File(Some(plans.len().saturating_sub(1)))
+    }
+
+    /// Takes in where the keys of the config are.
+    pub(super) fn read(&self, spots: Spots) {
+        drop(self.spots.set(spots));
+    }
+
+    /// Where the keys of the config are; nowhere before it was read.
+    pub(super) fn spots(&self) -> &Spots {
+        self.spots.get_or_init(Spots::default)
     }
 
     /// A path the file names: absolute, or relative to the folder of the config.
@@ -117,6 +136,12 @@ impl<'t> Report<'t> {
     #[expect(clippy::unused_self, reason = "only a report's own places mean anything to it")]
     pub(super) fn place(&self, span: &Range<usize>) -> Place {
         Place::of(File::CONFIG, span.clone())
+    }
+
+    /// A stretch of the config, or all of it.
+    #[expect(clippy::unused_self, reason = "only a report's own places mean anything to it")]
+    pub(super) fn config_place(&self, span: Option<Range<usize>>) -> Place {
+        Place { file: File::CONFIG, span }
     }
 
     /// The file as a whole.

@@ -8,7 +8,10 @@ use std::{
 
 use url::{Host, Url};
 
-use super::model::is_loopback;
+use super::{
+    file::server::{PlainClientFormat, Progress, ReasoningField, UnknownModel, UsageScope},
+    model::is_loopback,
+};
 
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,81 +52,6 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// May listen beyond loopback without clients.
     pub allow_unauthenticated: bool,
-}
-
-/// `unknown_model`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownModel {
-    /// The default workflow answers, and says in `warnings` what was asked for.
-    Workflow,
-    /// 404 `model_not_found`, with the names there are.
-    Reject,
-}
-
-/// `plain_client_format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlainClientFormat {
-    /// By path and User-Agent: curl gets SSE, everybody else NDJSON.
-    Auto,
-    /// Always SSE.
-    Sse,
-    /// Always NDJSON.
-    Ndjson,
-}
-
-/// `progress`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Nothing.
-    Off,
-    /// Lines on what begins, ends and fails: `auto`.
-    Stages,
-    /// The same, and every draft once it is finished.
-    Drafts,
-}
-
-/// `usage`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageScope {
-    /// All calls of the run.
-    Total,
-    /// The call that wrote the answer: clients read it as the length of the conversation.
-    Answer,
-}
-
-/// `reasoning_field`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReasoningField {
-    /// `reasoning_content` (DeepSeek, Open WebUI, AI SDK).
-    ReasoningContent,
-    /// `reasoning` (Ollama's `/v1`, OpenRouter).
-    Reasoning,
-    /// Both.
-    Both,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            host: "127.0.0.1".to_owned(),
-            port: 11435,
-            request_body_limit: 64 << 20,
-            max_in_flight: 1024,
-            shutdown_grace: Duration::from_secs(30),
-            header_hold: Duration::from_secs(5),
-            heartbeat: Duration::from_secs(10),
-            unknown_model: UnknownModel::Reject,
-            plain_client_format: PlainClientFormat::Auto,
-            progress: Progress::Stages,
-            usage: UsageScope::Answer,
-            reasoning_field: ReasoningField::ReasoningContent,
-            task_model: None,
-            ollama_version: "0.32.7".to_owned(),
-            allowed_hosts: Vec::new(),
-            cors_origins: Vec::new(),
-            allow_unauthenticated: false,
-        }
-    }
 }
 
 impl Server {

@@ -4,6 +4,7 @@ pub(crate) mod broken;
 mod doubts;
 mod names;
 mod plans;
+mod reference;
 mod schema;
 
 use std::{path::Path, time::Duration};
@@ -406,5 +407,12 @@ fn a_hedge_that_has_nowhere_to_go_is_told() {
             warnings.iter().all(|warning| warning.to_string().starts_with(words)),
             "{warnings:?}"
         );
+    }
+}
+
+/// The smallest config's.
+impl Default for Server {
+    fn default() -> Self {
+        parse(&format!("{MODELS}{PLAN}")).unwrap().server
     }
 }

@@ -11,6 +11,7 @@ mod health_check;
 pub(super) mod http;
 pub(super) mod keep_warm;
 pub mod probe;
+mod same;
 pub(super) mod slot;
 
 use std::{

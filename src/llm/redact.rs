@@ -22,7 +22,7 @@ const SHORTEST_ECHO: usize = 6;
 const SHORTEST_SECRET: usize = 6;
 
 /// Takes these secrets, and everything that looks like a key, out of a text.
-pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
+pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
         text = text.replace(secret, "***");

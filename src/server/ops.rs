@@ -1,16 +1,18 @@
 //! What is neither dialect's: health, readiness, the config in use.
 
-mod config;
-
 use axum::{
     Extension, Json,
     http::{StatusCode, Uri},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use url::Url;
 
 use super::{App, caller::Welcome, paths::is_verbose, reloads::Reloads};
-use crate::llm::ModelHealth;
+use crate::{
+    config::{Config, Proxies, Proxy},
+    llm::ModelHealth,
+};
 
 /// The answer of `GET /health`, which is Chorus' own.
 #[derive(Debug, Serialize)]
@@ -57,9 +59,35 @@ fn config_health(app: &App) -> ConfigHealth {
     ConfigHealth { path, reloads: app.reloads().clone() }
 }
 
-/// `GET /chorus/config`: the config in use, without its secrets.
+/// `GET /chorus/config`: the config in use, defaults included and without its secrets, with the
+/// proxies of the environment.
 pub(super) async fn config(app: App) -> Json<Value> {
-    Json(config::shown(app.config()))
+    Json(shown(app.config()))
+}
+
+fn shown(config: &Config) -> Value {
+    let Proxies { http, https, bypass } = &config.transport.proxies;
+    let mut shown = config.shown.clone();
+    if let Some(pool) = shown.pointer_mut("/workflow/pool").and_then(Value::as_object_mut) {
+        pool.insert("http_proxy".to_owned(), json!(http.as_ref().map(proxy)));
+        pool.insert("https_proxy".to_owned(), json!(https.as_ref().map(proxy)));
+        pool.insert("no_proxy".to_owned(), json!(bypass));
+    }
+    if let Some(shown) = shown.as_object_mut() {
+        let path = config.path.as_ref().map(|path| path.display().to_string());
+        shown.shift_insert(0, "path".to_owned(), json!(path));
+    }
+    shown
+}
+
+/// Its path means nothing, and may be a slip of the pen.
+fn proxy(proxy: &Proxy) -> Value {
+    let Proxy { variable, url } = proxy;
+    let authority = |url: &Url| {
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}{port}", url.host_str().unwrap_or_default())
+    };
+    json!({ "variable": variable, "url": format!("{}://{}", url.scheme(), authority(url)) })
 }
 
 /// `GET /ready`: whether every model that a workflow needs has an endpoint in service.
@@ -75,3 +103,6 @@ pub(super) async fn ready(
     let models = if welcome.is_some() { missing } else { Vec::new() };
     (code, Json(Ready { status, models }))
 }
+
+#[cfg(test)]
+mod tests;

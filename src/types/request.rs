@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Image, JsonSchema, Message, Part, Role};
+use super::{Image, JsonSchema, Message, Part, Protocol, Role};
 
 /// How much of each part of a message counts when conversations are told apart.
 const AFFINITY_BYTES: usize = 16 * 1024;
@@ -16,35 +16,6 @@ const AFFINITY_BYTES: usize = 16 * 1024;
 /// The header by which Chorus knows requests of its own: how many times one was passed on. Every call
 /// of an upstream has it, one higher than what came in.
 pub const HOPS: &str = "x-chorus-hops";
-
-/// The wire protocol of an upstream, or the one whose extra fields a client sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// `POST {api_base}/chat/completions` and everything compatible with it.
-    OpenAi,
-    /// `POST {api_base}/api/chat`, Ollama's own.
-    Ollama,
-    /// `POST {api_base}/v1/messages`, Anthropic's.
-    Anthropic,
-    /// `POST {api_base}/v1beta/models/{model}:generateContent`, Google's.
-    Gemini,
-}
-
-impl Protocol {
-    /// Every one.
-    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Ollama, Self::Anthropic, Self::Gemini];
-
-    /// Its name in the config.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Ollama => "ollama",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gemini",
-        }
-    }
-}
 
 /// What is wanted of a model besides its turn in a conversation: the same for a request that comes
 /// in and for a call that goes out. `None` leaves it to whoever answers. `Debug` shows shapes and

@@ -211,8 +211,6 @@ fn texts_of_upstreams_have_no_form_to_print() {
 /// Files that may be longer, and why.
 const LONG_FILES: &[(&str, &str)] = &[
     ("src/llm/decode/answer.rs", "what is known of an answer, and what each piece changes of it"),
-    ("src/config/raw.rs", "reading a table, key by key, with the report of each kind of mistake"),
-    ("src/server/ops/config.rs", "one function for each table of the config, in its order"),
     ("src/config/tests.rs", "a case for each rule of the file, over one harness"),
     ("src/llm/protocol/repair/tests.rs", "what upstreams say of parameters, as they say it"),
     ("src/llm/protocol/upstream_error/tests.rs", "what upstreams say of failures, as they say it"),
@@ -232,9 +230,7 @@ const LONG_FILES: &[(&str, &str)] = &[
 
 /// Functions that may be longer, and why.
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
-    ("src/config/check/model.rs", "one", "each key of a model once, in the order of the file"),
     ("src/llm/call.rs", "run", "one stream: what it awaits between two events cannot be moved out"),
-    ("src/server/ops/config.rs", "model_of", "each key of a model once, in the order of the file"),
     ("src/workflow/level.rs", "run_level", "one stream, and an arm for each kind of step"),
 ];
 

@@ -258,9 +258,9 @@ async fn the_config_in_use_is_shown_to_those_who_have_a_key() {
     assert!(!body.contains(secret) && !body.contains("sk-key-of"), "{body}");
     let shown: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(shown["client"], json!([{"name": "c", "key": "(set)"}]));
-    assert_eq!(shown["model"][0]["headers"], json!({"x-org": "(set)"}));
+    assert_eq!(shown["model"][0]["headers"], json!({"X-Org": "(set)"}));
     let base = format!("{}/v1", upstream.base());
-    assert_eq!(shown["model"][0]["endpoint"][0]["api_base"], json!(base));
+    assert_eq!(shown["model"][0]["api_base"], json!(base));
     assert_eq!(shown["workflow-integration"]["plan"]["workers"][0]["ref"], "m");
 }
 

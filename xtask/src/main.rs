@@ -11,7 +11,7 @@ use std::{
 /// A task: its name, what it takes, what it does, and how.
 type Task = (&'static str, &'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 10] = [
+const TASKS: [Task; 11] = [
     ("setup", "", "fetches the dependencies and names the tools that are missing", setup),
     ("test", "[FILTER]", "runs all tests, or those with FILTER in their name", test),
     (
@@ -23,6 +23,7 @@ const TASKS: [Task; 10] = [
     ("real", "URL MODEL", "asks a real model through Chorus: an OpenAI-compatible base URL", real),
     ("lint", "", "format, clippy without warnings, shellcheck", lint),
     ("docs", "", "the documentation of the code, without warnings", docs),
+    ("reference", "", "writes the schemas and the manual's tables of the config's keys", reference),
     ("manual", "", "builds the manual in both languages, into target/manual", manual),
     ("coverage", "", "the share of product lines that tests run", coverage),
     ("bench", "[OPTIONS]", "what Chorus adds to its upstreams, see bench/README.md", bench),
@@ -123,6 +124,11 @@ fn lint(_: &[String]) -> Result<(), String> {
 
 fn docs(_: &[String]) -> Result<(), String> {
     run_with("cargo doc --no-deps --locked", &[], &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn reference(_: &[String]) -> Result<(), String> {
+    let line = "cargo test --locked --lib config::tests::reference";
+    run_with(line, &[], &[("CHORUS_WRITE_REFERENCE", "1")])
 }
 
 fn manual(_: &[String]) -> Result<(), String> {

@@ -1,12 +1,11 @@
 //! `[[alias]]`: further names for workflows and models.
 
 use indexmap::IndexMap;
-use toml::Spanned;
 
 use super::model::Models;
 use crate::config::{
-    Alias, DEFAULT_WORKFLOW, Workflow, error::did_you_mean, names::is_reserved, raw::Table,
-    report::Report,
+    Alias, DEFAULT_WORKFLOW, Workflow, error::did_you_mean, file, names::is_reserved,
+    report::Report, section::Section,
 };
 
 /// What an alias can stand for.
@@ -26,25 +25,22 @@ impl Targets<'_> {
     }
 }
 
-pub(super) fn read(tables: Vec<Table<'_, '_>>, targets: &Targets<'_>) -> Vec<Alias> {
-    let mut aliases: Vec<Alias> = Vec::with_capacity(tables.len());
-    for mut table in tables {
-        let name = table.required("name");
-        if let Some(name) = &name {
-            table.label = format!("alias `{}`", name.get_ref().escape_debug());
-        }
-        let model = table.required("model");
-        let note = table.string("note").map(Spanned::into_inner);
-        let report = table.report;
-        let fine = name.as_ref().is_some_and(|name| is_usable(name, &table));
-        let there = model.as_ref().is_some_and(|model| is_there(model, &table, targets));
-        table.finish();
+pub(super) fn read(
+    written: &[file::Alias],
+    targets: &Targets<'_>,
+    report: &Report<'_>,
+) -> Vec<Alias> {
+    let mut aliases: Vec<Alias> = Vec::with_capacity(written.len());
+    for (index, file::Alias { name, model, note }) in written.iter().enumerate() {
+        let at = Section::entry(report, "alias", index, name.as_ref());
+        let fine = name.as_ref().is_some_and(|name| is_usable(name, &at));
+        let there = model.as_ref().is_some_and(|model| is_there(model, &at, targets));
         if let (Some(name), Some(model), true, true) = (name, model, fine, there) {
-            let span = name.span();
-            let alias = Alias::new(name.into_inner(), model.into_inner(), note);
+            let alias = Alias::new(name.clone(), model.clone(), note.clone());
             if let Some(why) = unreachable(&alias, &aliases, targets) {
                 let what = format!("alias `{}` never applies: {why}", alias.name.escape_debug());
-                warn(report, &span, what);
+                let remedy = "take it out, or move it up or rename it";
+                report.warn(at.place("name"), what, remedy);
             }
             aliases.push(alias);
         }
@@ -52,27 +48,20 @@ pub(super) fn read(tables: Vec<Table<'_, '_>>, targets: &Targets<'_>) -> Vec<Ali
     aliases
 }
 
-fn warn(report: &Report<'_>, span: &std::ops::Range<usize>, what: String) {
-    report.warn(report.place(span), what, "take it out, or move it up or rename it");
-}
-
-fn is_usable(name: &Spanned<String>, table: &Table<'_, '_>) -> bool {
-    let text = name.get_ref();
-    let what = if is_reserved(text) {
+fn is_usable(name: &str, at: &Section<'_, '_>) -> bool {
+    let what = if is_reserved(name) {
         "the name is reserved for the default workflow"
-    } else if text.trim() != text || text.chars().any(char::is_control) {
+    } else if name.trim() != name || name.chars().any(char::is_control) {
         "the name has blanks around it, or control characters"
     } else {
         return true;
     };
-    let what = format!("{}: {what}", table.label);
-    table.report.problem(&name.span(), what, "write another name, or a pattern such as \"gpt-*\"");
+    at.problem("name", what, "write another name, or a pattern such as \"gpt-*\"");
     false
 }
 
 /// Whether what it stands for is a workflow or a model. One alias cannot lead to another.
-fn is_there(model: &Spanned<String>, table: &Table<'_, '_>, targets: &Targets<'_>) -> bool {
-    let wanted = model.get_ref().as_str();
+fn is_there(wanted: &str, at: &Section<'_, '_>, targets: &Targets<'_>) -> bool {
     if targets.has(wanted) {
         return true;
     }
@@ -80,13 +69,12 @@ fn is_there(model: &Spanned<String>, table: &Table<'_, '_>, targets: &Targets<'_
     names.extend(targets.profiles.keys().map(String::as_str));
     names.push(DEFAULT_WORKFLOW);
     names.sort_unstable();
-    let what =
-        format!("{}: there is no workflow or model `{}`", table.label, wanted.escape_debug());
     let remedy = match did_you_mean(wanted, names) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("name `{DEFAULT_WORKFLOW}`, a workflow-profile or a [[model]]"),
     };
-    table.report.problem(&model.span(), what, remedy);
+    let what = format!("there is no workflow or model `{}`", wanted.escape_debug());
+    at.problem("model", what, remedy);
     false
 }
 

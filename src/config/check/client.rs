@@ -3,60 +3,47 @@
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
-use toml::Spanned;
 
 use super::secret::Secrets;
 use crate::config::{
     Client,
-    raw::{Secret, Table},
+    file::{self, Secret},
+    section::Section,
 };
 
-pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Vec<Client> {
-    let mut clients: Vec<Client> = Vec::with_capacity(tables.len());
+pub(super) fn read(written: &[file::Client], secrets: &Secrets<'_, '_>) -> Vec<Client> {
+    let mut clients: Vec<Client> = Vec::with_capacity(written.len());
     let mut names = HashMap::new();
-    for mut table in tables {
-        let span = table.span.clone();
-        let name = table.required("name").map(Spanned::into_inner);
-        if let Some(name) = &name {
-            table.label = format!("client `{}`", name.escape_debug());
-            if let Some(first) = names.insert(name.clone(), secrets.report.place(&span)) {
-                let first = secrets.report.shown(&first);
-                let what = format!("{}: the name is taken, see {first}", table.label);
-                secrets.report.problem(&span, what, "give every [[client]] its own name");
-            }
+    for (index, file::Client { name, key }) in written.iter().enumerate() {
+        let at = Section::entry(secrets.report, "client", index, name.as_ref());
+        if let Some(first) = name.as_ref().and_then(|name| names.insert(name, at.place(""))) {
+            let what = format!("the name is taken, see {}", secrets.report.shown(&first));
+            at.problem("", what, "give every [[client]] its own name");
         }
-        let key_sha256 = table.required_secret("key").and_then(|key| digest(&key, &table, secrets));
-        for key in ["requests_per_minute", "tokens_per_minute", "models"] {
-            table.refuse(key, "take it out; a client has a name and a key");
-        }
-        table.finish();
+        let key_sha256 = key.as_ref().and_then(|key| digest(key, &at, secrets));
         if let (Some(name), Some(key_sha256)) = (name, key_sha256) {
             if let Some(other) = clients.iter().find(|other| other.key_sha256 == key_sha256) {
                 let what = format!("clients `{}` and `{name}` have the same key", other.name);
                 let remedy = "give each its own, so that they can be told apart";
-                secrets.report.warn(secrets.report.place(&span), what, remedy);
+                secrets.report.warn(at.place(""), what, remedy);
             }
-            clients.push(Client { name, key_sha256 });
+            clients.push(Client { name: name.clone(), key_sha256 });
         }
     }
     clients
 }
 
-fn digest(
-    key: &Spanned<Secret>,
-    table: &Table<'_, '_>,
-    secrets: &Secrets<'_, '_>,
-) -> Option<[u8; 32]> {
-    let what = format!("{}: `key`", table.label);
-    let Some(hex) = key.get_ref().trim().strip_prefix("sha256:") else {
-        let key = secrets.resolve(key, &what, true)?;
+fn digest(key: &Secret, at: &Section<'_, '_>, secrets: &Secrets<'_, '_>) -> Option<[u8; 32]> {
+    let what = format!("{}: `key`", at.label);
+    let Some(hex) = key.expose().strip_prefix("sha256:") else {
+        let key = secrets.resolve(key, &at.place("key"), &what, true)?;
         return Some(Sha256::digest(key.as_bytes()).into());
     };
     let digest = from_hex(hex.trim());
     if digest.is_none() {
-        let what = format!("{what}: sha256: is not followed by 64 hexadecimal digits");
         let remedy = "write the output of `printf %s \"$KEY\" | sha256sum`";
-        secrets.report.problem(&key.span(), what, remedy);
+        let what = "`key`: sha256: is not followed by 64 hexadecimal digits";
+        at.problem("key", what, remedy);
     }
     digest
 }

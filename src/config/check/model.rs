@@ -8,15 +8,16 @@ use std::{
     time::Duration,
 };
 
-use toml::Spanned;
 use url::Url;
 
 use super::secret::Secrets;
 use crate::{
     config::{
-        Balance, Endpoint, Gateway, Mode, Model, Price, Server, StructuredOutput,
-        raw::Table,
+        Mode, Model, Server,
+        file::model as file,
+        names::is_reserved,
         report::{Place, Report},
+        section::Section,
     },
     types::Protocol,
 };
@@ -102,130 +103,94 @@ impl Models {
     }
 }
 
-pub(super) fn read(tables: Vec<Table<'_, '_>>, secrets: &Secrets<'_, '_>) -> Models {
+/// What each table means; `written` becomes what is in use.
+pub(super) fn read(written: &mut [file::Model], secrets: &Secrets<'_, '_>) -> Models {
     let mut models = Models::default();
-    if tables.is_empty() {
-        let remedy = "add a [[model]] with `name` and `api_base`, or try `chorus demo`";
-        secrets.report.problem_at(secrets.report.whole_file(), "there is no [[model]]", remedy);
-    }
-    for mut table in tables {
-        let span = table.span.clone();
-        let name = table.required("name");
-        if let Some(name) = &name {
-            table.label = format!("model `{}`", name.get_ref().escape_debug());
-            check_name(name, &table);
-            let place = secrets.report.place(&span);
-            if let Some(first) = models.names.insert(name.get_ref().clone(), place) {
-                let first = secrets.report.shown(&first);
-                let what = format!("{}: the name is taken, see {first}", table.label);
-                secrets.report.problem(&name.span(), what, "give every [[model]] its own name");
+    for (index, table) in written.iter_mut().enumerate() {
+        let at = Section::entry(secrets.report, "model", index, table.name.as_ref());
+        if let Some(name) = &table.name {
+            check_name(name, &at);
+            if let Some(first) = models.names.insert(name.clone(), at.place("")) {
+                let what = format!("the name is taken, see {}", secrets.report.shown(&first));
+                at.problem("name", what, "give every [[model]] its own name");
             }
         }
-        let model = one(table, name.map(Spanned::into_inner), secrets, &mut models.addresses);
+        let model = one(table, &at, secrets, &mut models.addresses);
         models.models.extend(model);
     }
     models
 }
 
-fn check_name(name: &Spanned<String>, table: &Table<'_, '_>) {
-    let text = name.get_ref();
-    if matches!(text.as_str(), "chorus" | "chorus:latest") {
-        let what = format!("{}: the name is reserved for the default workflow", table.label);
-        table.report.problem(&name.span(), what, "give the model another name");
+fn check_name(name: &str, at: &Section<'_, '_>) {
+    if is_reserved(name) {
+        let what = "the name is reserved for the default workflow";
+        at.problem("name", what, "give the model another name");
     }
-    if text.trim() != text || text.chars().any(char::is_control) {
-        let what = format!("{}: the name has blanks around it, or control characters", table.label);
-        table.report.problem(&name.span(), what, "write a plain name");
+    if name.trim() != name || name.chars().any(char::is_control) {
+        let what = "the name has blanks around it, or control characters";
+        at.problem("name", what, "write a plain name");
     }
 }
 
 fn one(
-    mut table: Table<'_, '_>,
-    name: Option<String>,
+    written: &mut file::Model,
+    at: &Section<'_, '_>,
     secrets: &Secrets<'_, '_>,
     addresses: &mut Vec<(String, Url, Place)>,
 ) -> Option<Model> {
-    let Address { endpoints, places, protocol, api_version } = address::read(&mut table, secrets);
+    let Address { endpoints, places, protocol } = address::read(written, at, secrets);
     let whereabouts = endpoints.iter().map(|endpoint| endpoint.api_base.clone()).zip(places);
     let whereabouts: Vec<(Url, Place)> = whereabouts.collect();
-    let ollama = protocol == Some(Protocol::Ollama);
-    let modes = [("chat", Mode::Chat), ("completion", Mode::Completion)];
-    let mode = table.choice("mode", &modes);
-    if let (Some(written), Some(protocol @ (Protocol::Anthropic | Protocol::Gemini))) =
-        (mode.as_ref().filter(|mode| *mode.get_ref() == Mode::Completion), protocol)
-    {
-        let what = format!("{}: {} has no plain completion", table.label, protocol.as_str());
-        table.report.problem(&written.span(), what, "take `mode` out");
+    let has_no_completion = matches!(protocol, Some(Protocol::Anthropic | Protocol::Gemini));
+    if let (Mode::Completion, Some(protocol), true) = (written.mode, protocol, has_no_completion) {
+        let what = format!("{} has no plain completion", protocol.as_str());
+        at.problem("mode", what, "take `mode` out");
     }
-    let upstream_model = table.string("upstream_model").map(Spanned::into_inner);
-    let temperature = options::temperature(&mut table, protocol, &endpoints);
-    let send_temperature = table.boolean("send_temperature").unwrap_or(true);
-    let outputs = [
-        ("schema", StructuredOutput::Schema),
-        ("json", StructuredOutput::Json),
-        ("none", StructuredOutput::None),
-    ];
-    let structured_output = table.choice("structured_output", &outputs);
-    let (vision, tools) = (table.boolean("vision"), table.boolean("tools"));
-    let context_tokens = table.whole("context_tokens", 256..=i128::from(u32::MAX));
-    let default_context = if ollama { 8_192 } else { 32_768 };
-    let max_concurrency = table.whole("max_concurrency", 0..=1_000_000).map(Spanned::into_inner);
-    let price = table.table("price", &format!("{}: `price`", table.label)).and_then(options::price);
-    // Electricity aside.
-    let free = ollama || endpoints.iter().all(Endpoint::is_nearby);
-    let price = price.or(free.then_some(Price::NOTHING));
+    let max_temperature = options::max_temperature(written, at, protocol, &endpoints);
+    let price = options::price(written, protocol, &endpoints);
     let has_key = endpoints.iter().any(|endpoint| !endpoint.api_key.is_empty());
-    let headers = options::headers(&mut table, secrets, has_key);
+    let headers = options::headers(&written.headers, at, secrets, has_key);
     for ((url, place), endpoint) in whereabouts.into_iter().zip(&endpoints) {
         if !endpoint.api_key.is_empty() || headers.keys().any(options::may_hold_a_key) {
-            address::in_clear_text(&url, &place, &table);
+            address::in_clear_text(&url, &place, at);
         }
-        addresses.push((table.label.clone(), url, place));
+        addresses.push((at.label.clone(), url, place));
     }
-    let ca_cert = options::ca_cert(&mut table);
-    let balances = [
-        ("weighted", Balance::Weighted),
-        ("least-busy", Balance::LeastBusy),
-        ("fastest", Balance::Fastest),
-    ];
-    let balance = table.choice("balance", &balances);
-    let gateways = [("litellm", Gateway::LiteLlm), ("retrying", Gateway::Retrying)];
-    let gateway = table.choice("gateway", &gateways).map(Spanned::into_inner);
-    let sticky = table.boolean("sticky").unwrap_or(false);
-    let hedge = table.whole("hedge_after_ms", 0..=86_400_000).map_or(0, Spanned::into_inner);
-    let warm_up = table.boolean("warm_up").unwrap_or(false);
-    let listed = table.boolean("listed").unwrap_or(true);
-    let thinking_forced_open = table.boolean("thinking_forced_open").unwrap_or(false);
-    table.finish();
-    let name = name?;
+    let ca_cert = written.ca_cert.as_deref().and_then(|path| options::ca_cert(path, at));
+    let name = written.name.clone()?;
     if endpoints.is_empty() {
         return None; // reported above
     }
+    let default_context = if protocol == Some(Protocol::Ollama) { 8_192 } else { 32_768 };
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+    let temperature = written.temperature.map(|value| value as f32);
     Some(Model {
-        upstream_model: upstream_model.unwrap_or_else(|| name.clone()),
+        upstream_model: written.upstream_model.get_or_insert_with(|| name.clone()).clone(),
         name,
         endpoints,
         protocol: protocol?,
-        api_version,
-        mode: mode.map_or(Mode::Chat, Spanned::into_inner),
-        auto_temperature: temperature.auto,
-        temperature: temperature.own,
-        max_temperature: temperature.max,
-        send_temperature,
-        structured_output: structured_output.map_or(StructuredOutput::Schema, Spanned::into_inner),
-        vision,
-        tools,
-        context_tokens: context_tokens.map_or(default_context, Spanned::into_inner),
-        max_concurrency: max_concurrency.filter(|limit| *limit > 0),
+        api_version: written.api_version.clone(),
+        mode: written.mode,
+        auto_temperature: written.auto_temperature,
+        temperature,
+        max_temperature,
+        send_temperature: written.send_temperature,
+        structured_output: written.structured_output,
+        vision: written.vision,
+        tools: written.tools,
+        context_tokens: *written.context_tokens.get_or_insert(default_context),
+        max_concurrency: Some(written.max_concurrency).filter(|limit| *limit > 0),
         price,
         headers,
         ca_cert,
-        balance: balance.map_or(Balance::Weighted, Spanned::into_inner),
-        sticky,
-        hedge_after: (hedge > 0).then(|| Duration::from_millis(hedge)),
-        warm_up,
-        listed,
-        gateway,
-        thinking_forced_open,
+        balance: written.balance,
+        sticky: written.sticky,
+        hedge_after: Some(written.hedge_after_ms)
+            .filter(|after| *after > 0)
+            .map(Duration::from_millis),
+        warm_up: written.warm_up,
+        listed: written.listed,
+        gateway: written.gateway,
+        thinking_forced_open: written.thinking_forced_open,
     })
 }

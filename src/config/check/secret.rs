@@ -1,13 +1,20 @@
 //! Keys: a literal, `env:NAME` or `file:PATH`. No message here ever quotes what was written: a key
 //! pasted behind the wrong prefix is still a key.
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
-use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::source::Source;
-use crate::config::{Env, foreign, fullwidth, raw::Secret, read, report::Report};
+use crate::config::{
+    Env,
+    file::Secret,
+    foreign, fullwidth, read,
+    report::{Place, Report},
+};
+
+/// A key that was found.
+type Key = Zeroizing<String>;
 
 /// Resolves keys.
 pub(super) struct Secrets<'a, 't> {
@@ -23,16 +30,17 @@ impl<'a, 't> Secrets<'a, 't> {
         Self { report, env: source.env, exposed }
     }
 
-    /// The value behind a key, trimmed; `what` names it in messages. A variable and a file are read
+    /// The value behind a key that is written at `place`, trimmed; `what` names it in messages. A variable and a file are read
     /// anew each time. Warns of placeholders and, where `guarded`, of plain text that others can
     /// read.
     pub(super) fn resolve(
         &self,
-        value: &Spanned<Secret>,
+        value: &Secret,
+        place: &Place,
         what: &str,
         guarded: bool,
-    ) -> Option<Secret> {
-        let (span, text) = (value.span(), value.get_ref().trim());
+    ) -> Option<Key> {
+        let text = value.expose();
         if let Some(name) = foreign::variable(text) {
             let name = if name.is_empty() { "NAME" } else { &name };
             let (thing, remedy) = match foreign::is_file(text) {
@@ -41,12 +49,12 @@ impl<'a, 't> Secrets<'a, 't> {
             };
             let what =
                 format!("{what} is taken as the key itself: this is how other tools write {thing}");
-            self.report.warn(self.report.place(&span), what, remedy);
+            self.report.warn(place.clone(), what, remedy);
         }
         let key = if let Some(name) = text.strip_prefix("env:").filter(|_| is_ours(text)) {
-            self.variable(name.trim(), what, &span)?
+            self.variable(name.trim(), what, place)?
         } else if let Some(path) = text.strip_prefix("file:") {
-            self.file(path.trim(), what, &span)?
+            self.file(path.trim(), what, place)?
         } else {
             let is_none = is_placeholder(text) || !is_ours(text);
             if guarded && self.exposed && !text.is_empty() && !is_none {
@@ -54,7 +62,7 @@ impl<'a, 't> Secrets<'a, 't> {
                     "{what} is in plain text in a file that every user of this machine can read"
                 );
                 let remedy = "write env:NAME or file:PATH, or run chmod 600 on the config";
-                self.report.warn(self.report.place(&span), what, remedy);
+                self.report.warn(place.clone(), what, remedy);
             }
             Zeroizing::new(text.to_owned())
         };
@@ -66,18 +74,18 @@ impl<'a, 't> Secrets<'a, 't> {
                 Some((_, remedy)) => remedy,
                 None => "copy the key again, without line breaks".to_owned(),
             };
-            self.report.problem(&span, what, remedy);
+            self.report.problem_at(place.clone(), what, remedy);
             return None;
         }
         if is_ours(text)
             && let Some((doubt, remedy)) = doubt(&key)
         {
-            self.report.warn(self.report.place(&span), format!("{what} {doubt}"), remedy);
+            self.report.warn(place.clone(), format!("{what} {doubt}"), remedy);
         }
         Some(key)
     }
 
-    fn variable(&self, name: &str, what: &str, span: &Range<usize>) -> Option<Secret> {
+    fn variable(&self, name: &str, what: &str, place: &Place) -> Option<Key> {
         // Only what looks like the name of a variable is shown.
         let usual = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
         let shown = !name.is_empty() && name.len() <= 64 && name.bytes().all(usual);
@@ -88,11 +96,11 @@ impl<'a, 't> Secrets<'a, 't> {
             None => ("is not set", "export it before starting Chorus, or correct the name"),
         };
         let what = format!("{what}: the environment variable {shown}{problem}");
-        self.report.problem(span, what, remedy);
+        self.report.problem_at(place.clone(), what, remedy);
         None
     }
 
-    fn file(&self, path: &str, what: &str, span: &Range<usize>) -> Option<Secret> {
+    fn file(&self, path: &str, what: &str, place: &Place) -> Option<Key> {
         let read = read::named(&self.report.resolve(path));
         let problem = match read.as_ref().map(|bytes| str::from_utf8(bytes)) {
             Ok(Ok(key)) if !key.trim().is_empty() => return Some(trimmed(key)),
@@ -101,12 +109,12 @@ impl<'a, 't> Secrets<'a, 't> {
             Err(error) => format!("the file it names cannot be read: {error}"),
         };
         let remedy = "correct the path behind file: (relative ones start at the config's folder)";
-        self.report.problem(span, format!("{what}: {problem}"), remedy);
+        self.report.problem_at(place.clone(), format!("{what}: {problem}"), remedy);
         None
     }
 }
 
-fn trimmed(key: &str) -> Secret {
+fn trimmed(key: &str) -> Key {
     Zeroizing::new(key.trim().to_owned())
 }
 

@@ -1,61 +1,71 @@
 //! `[server]`.
 
-use std::{net::Ipv6Addr, ops::Range, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
-use toml::Spanned;
+use serde_json::json;
 use url::Url;
 
 use super::Models;
 use crate::config::{
-    Overrides, PlainClientFormat, Progress, ReasoningField, Server, UnknownModel, UsageScope,
+    Overrides, Server,
     error::did_you_mean,
-    raw::Table,
-    report::{Place, Report},
+    file::server::{self as file, Size},
+    report::Report,
+    schema::Rule,
+    section::Section,
 };
 
+/// What the section means; `written` becomes what is in use.
 pub(super) fn read(
-    table: Option<Table<'_, '_>>,
+    written: &mut file::Server,
     overrides: &Overrides,
     report: &Report<'_>,
-) -> Read {
-    let Read { mut server, task_model } =
-        table.map_or_else(|| Read { server: Server::default(), task_model: None }, section);
-    if let Some(host) = &overrides.host {
-        match bare_host(host) {
-            Some(host) => server.host = host,
-            None => report.problem_at(report.whole_file(), "--host is no address", HOST_REMEDY),
-        }
+) -> Server {
+    let at = Section::of(report, "server");
+    former_defaults(written, &at);
+    written.host = host(&written.host, overrides.host.as_deref(), &at);
+    written.port = overrides.port.unwrap_or(written.port);
+    let cors: Vec<String> = written.cors_origins.iter().map(|one| one.0.clone()).collect();
+    Server {
+        host: written.host.clone(),
+        port: written.port,
+        request_body_limit: size(&written.request_body_limit, &at),
+        max_in_flight: written.max_in_flight,
+        shutdown_grace: Duration::from_secs_f64(written.shutdown_grace_secs),
+        header_hold: Duration::from_secs_f64(written.header_hold_secs),
+        heartbeat: Duration::from_secs_f64(written.heartbeat_secs),
+        unknown_model: written.unknown_model,
+        plain_client_format: written.plain_client_format,
+        progress: written.progress,
+        usage: written.usage,
+        reasoning_field: written.reasoning_field,
+        task_model: written.task_model.clone(),
+        ollama_version: version(&written.ollama_version, &at),
+        allowed_hosts: names(
+            &written.allowed_hosts,
+            ("allowed_hosts", ALLOWED_HOST_REMEDY),
+            allowed_host,
+            &at,
+        ),
+        cors_origins: names(&cors, ("cors_origins", ORIGIN_REMEDY), origin, &at),
+        allow_unauthenticated: written.allow_unauthenticated,
     }
-    if let Some(port) = overrides.port {
-        server.port = port;
-    }
-    Read { server, task_model }
 }
 
-/// `[server]`, and what can only be checked once the models are known.
-pub(super) struct Read {
-    pub(super) server: Server,
-    task_model: Option<Place>,
-}
-
-impl Read {
-    /// The section, after a look at the models it names.
-    pub(super) fn with(self, models: &Models, report: &Report<'_>) -> Server {
-        if let (Some(name), Some(place)) = (&self.server.task_model, self.task_model)
-            && !models.contains(name)
-        {
-            let remedy = match did_you_mean(name, models.names()) {
-                Some(near) => format!("did you mean `{}`?", near.escape_debug()),
-                None => "name a [[model]], a small one".to_owned(),
-            };
-            let what = format!(
-                "[server]: `task_model`: there is no [[model]] named `{}`",
-                name.escape_debug()
-            );
-            report.problem_at(place, what, remedy);
-        }
-        self.server
-    }
+/// What can only be checked once the models are known.
+pub(super) fn task_model(server: &Server, models: &Models, report: &Report<'_>) {
+    let Some(name) = server.task_model.as_ref().filter(|name| !models.contains(name)) else {
+        return;
+    };
+    let remedy = match did_you_mean(name, models.names()) {
+        Some(near) => format!("did you mean `{}`?", near.escape_debug()),
+        None => "name a [[model]], a small one".to_owned(),
+    };
+    let what = format!("`task_model`: there is no [[model]] named `{}`", name.escape_debug());
+    Section::of(report, "server").problem("task_model", what, remedy);
 }
 
 /// Keys whose default is another one since 0.1.0, with what it was then.
@@ -63,116 +73,50 @@ const FORMER_DEFAULTS: [(&str, &str); 3] =
     [("unknown_model", "workflow"), ("usage", "total"), ("ollama_version", "0.13.5")];
 
 /// Warns once of keys that write down what was the default once: whoever copied it may not mean it.
-fn former_defaults(table: &Table<'_, '_>, default: &Server) {
-    let now = |key: &str| match key {
-        "unknown_model" => match default.unknown_model {
-            UnknownModel::Workflow => "workflow",
-            UnknownModel::Reject => "reject",
-        },
-        "usage" => match default.usage {
-            UsageScope::Total => "total",
-            UsageScope::Answer => "answer",
-        },
-        _ => default.ollama_version.as_str(),
+fn former_defaults(server: &file::Server, at: &Section<'_, '_>) {
+    let values = serde_json::to_value(server).unwrap_or_default();
+    let is_kept =
+        |(key, former): &(&str, &str)| at.has(key) && values.get(key) == Some(&json!(former));
+    let kept: Vec<_> = FORMER_DEFAULTS.into_iter().filter(is_kept).collect();
+    let Some((first, _)) = kept.first() else { return };
+    let told = |value: &dyn Fn(&str, &str) -> String| {
+        let all = kept.iter().map(|(key, former)| format!("`{key} = {}`", value(key, former)));
+        all.collect::<Vec<_>>().join(", ")
     };
-    let (mut written, mut instead, mut place) = (Vec::new(), Vec::new(), None);
-    for (key, former) in FORMER_DEFAULTS {
-        let found = table.text_of(key).filter(|text| *text.get_ref() == former);
-        if let Some(found) = found.filter(|_| now(key) != former) {
-            written.push(format!("`{key} = \"{former}\"`"));
-            instead.push(format!("`{key} = \"{}\"`", now(key)));
-            place.get_or_insert(table.report.place(&found.span()));
-        }
-    }
-    if let Some(place) = place {
-        let what = format!(
-            "[server]: {} was the default of 0.1.0; it is {} now",
-            written.join(", "),
-            instead.join(", ")
-        );
-        table.report.warn(place, what, "take it out to follow the default, or keep it on purpose");
-    }
-}
-
-fn section(mut table: Table<'_, '_>) -> Read {
-    let default = Server::default();
-    former_defaults(&table, &default);
-    let table_ref = &mut table;
-    let task_model = table_ref.string("task_model");
-    let place = task_model.as_ref().map(|name| table_ref.report.place(&name.span()));
-    let server = Server {
-        host: host(table_ref).unwrap_or(default.host),
-        port: whole(table_ref, "port", 0..=65_535).unwrap_or(default.port),
-        request_body_limit: size(table_ref, "request_body_limit")
-            .unwrap_or(default.request_body_limit),
-        max_in_flight: whole(table_ref, "max_in_flight", 1..=1_000_000)
-            .unwrap_or(default.max_in_flight),
-        shutdown_grace: secs(table_ref, "shutdown_grace_secs", 0.0)
-            .unwrap_or(default.shutdown_grace),
-        header_hold: secs(table_ref, "header_hold_secs", 0.0).unwrap_or(default.header_hold),
-        heartbeat: secs(table_ref, "heartbeat_secs", 0.1).unwrap_or(default.heartbeat),
-        unknown_model: table_ref
-            .choice(
-                "unknown_model",
-                &[("workflow", UnknownModel::Workflow), ("reject", UnknownModel::Reject)],
-            )
-            .map_or(default.unknown_model, Spanned::into_inner),
-        plain_client_format: table_ref
-            .choice(
-                "plain_client_format",
-                &[
-                    ("auto", PlainClientFormat::Auto),
-                    ("sse", PlainClientFormat::Sse),
-                    ("ndjson", PlainClientFormat::Ndjson),
-                ],
-            )
-            .map_or(default.plain_client_format, Spanned::into_inner),
-        progress: table_ref
-            .choice(
-                "progress",
-                &[("auto", Progress::Stages), ("off", Progress::Off), ("drafts", Progress::Drafts)],
-            )
-            .map_or(default.progress, Spanned::into_inner),
-        usage: table_ref
-            .choice("usage", &[("total", UsageScope::Total), ("answer", UsageScope::Answer)])
-            .map_or(default.usage, Spanned::into_inner),
-        reasoning_field: table_ref
-            .choice(
-                "reasoning_field",
-                &[
-                    ("reasoning_content", ReasoningField::ReasoningContent),
-                    ("reasoning", ReasoningField::Reasoning),
-                    ("both", ReasoningField::Both),
-                ],
-            )
-            .map_or(default.reasoning_field, Spanned::into_inner),
-        task_model: task_model.map(Spanned::into_inner),
-        ollama_version: version(table_ref).unwrap_or(default.ollama_version),
-        allowed_hosts: names(table_ref, "allowed_hosts", allowed_host, ALLOWED_HOST_REMEDY),
-        cors_origins: names(table_ref, "cors_origins", origin, ORIGIN_REMEDY),
-        allow_unauthenticated: table_ref
-            .boolean("allow_unauthenticated")
-            .unwrap_or(default.allow_unauthenticated),
+    let section = Rule::of_config().property("server");
+    let default = |key: &str, _: &str| {
+        let default = section.and_then(|rule| rule.property(key)?.get("default"));
+        default.map(ToString::to_string).unwrap_or_default()
     };
-    table.refuse("tls", "put a reverse proxy with TLS in front");
-    table.finish();
-    Read { server, task_model: place }
+    let what = format!(
+        "{} was the default of 0.1.0; it is {} now",
+        told(&|_, former| format!("{former:?}")),
+        told(&default)
+    );
+    at.warn(first, what, "take it out to follow the default, or keep it on purpose");
 }
 
 /// Below it VS Code does not talk to an Ollama.
-const OLDEST_OLLAMA: &[u16] = &[0, 6, 4];
+const OLDEST_OLLAMA: [u16; 3] = [0, 6, 4];
 const HOST_REMEDY: &str = "write an IP address or a host name, without port";
 const ALLOWED_HOST_REMEDY: &str = "write host names, without scheme or port";
 const ORIGIN_REMEDY: &str =
     "write whole origins such as \"https://chat.example\" (`*` would let any web page in)";
 
-fn host(table: &mut Table<'_, '_>) -> Option<String> {
-    let value = table.string("host")?;
-    let host = bare_host(value.get_ref());
-    if host.is_none() {
-        bad(table, &value.span(), "host", "is no address", HOST_REMEDY);
+/// As written, or as the command line has it.
+fn host(written: &str, option: Option<&str>, at: &Section<'_, '_>) -> String {
+    let own = bare_host(written);
+    if own.is_none() {
+        at.problem("host", "`host` is no address", HOST_REMEDY);
     }
-    host
+    let option = option.map(|option| {
+        let host = bare_host(option);
+        if host.is_none() {
+            at.report.problem_at(at.report.whole_file(), "--host is no address", HOST_REMEDY);
+        }
+        host
+    });
+    option.flatten().or(own).unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string())
 }
 
 /// The host as the socket wants it: an IPv6 address without brackets.
@@ -199,64 +143,50 @@ fn origin(text: &str) -> Option<String> {
 }
 
 fn names(
-    table: &mut Table<'_, '_>,
-    key: &'static str,
+    written: &[String],
+    (key, remedy): (&str, &str),
     check: fn(&str) -> Option<String>,
-    remedy: &str,
+    at: &Section<'_, '_>,
 ) -> Vec<String> {
-    let mut names = Vec::new();
-    for value in table.strings(key).unwrap_or_default() {
-        match check(value.get_ref()) {
-            Some(name) => names.push(name),
-            None => bad(table, &value.span(), key, "holds an entry that cannot be used", remedy),
+    let name = |(index, text): (usize, &String)| {
+        let name = check(text);
+        if name.is_none() {
+            let what = format!("`{key}` holds an entry that cannot be used");
+            at.problem(&format!("{key}[{index}]"), what, remedy);
         }
-    }
-    names
+        name
+    };
+    written.iter().enumerate().filter_map(name).collect()
 }
 
 /// Two to four numbers: what .NET's `Version.Parse` and Open WebUI can read.
-fn version(table: &mut Table<'_, '_>) -> Option<String> {
-    let value = table.string("ollama_version")?;
-    let parts: Vec<&str> = value.get_ref().split('.').collect();
+fn version(written: &str, at: &Section<'_, '_>) -> String {
+    let key = "ollama_version";
+    let parts: Vec<&str> = written.split('.').collect();
     let numeric = parts.iter().all(|part| part.parse::<u16>().is_ok() && !part.starts_with('+'));
-    if (2..=4).contains(&parts.len()) && numeric {
-        let numbers: Vec<u16> = parts.iter().filter_map(|part| part.parse().ok()).collect();
-        if numbers.as_slice() < OLDEST_OLLAMA {
-            let what = format!("{}: `ollama_version` is older than some clients take", table.label);
-            let remedy = "write 0.6.4 or later (VS Code refuses an older one), or take it out";
-            table.report.warn(table.report.place(&value.span()), what, remedy);
-        }
-        return Some(value.into_inner());
+    if !(2..=4).contains(&parts.len()) || !numeric {
+        let what = "`ollama_version` is no version that clients can read";
+        at.problem(key, what, "write digits and dots such as \"0.32.7\"");
+    } else if parts.iter().filter_map(|part| part.parse::<u16>().ok()).lt(OLDEST_OLLAMA) {
+        let what = "`ollama_version` is older than some clients take";
+        let remedy = "write 0.6.4 or later (VS Code refuses an older one), or take it out";
+        at.warn(key, what, remedy);
     }
-    let remedy = "write digits and dots such as \"0.32.7\"";
-    bad(table, &value.span(), "ollama_version", "is no version that clients can read", remedy);
-    None
+    written.to_owned()
 }
 
-fn whole<T: TryFrom<i128>>(
-    table: &mut Table<'_, '_>,
-    key: &'static str,
-    range: std::ops::RangeInclusive<i128>,
-) -> Option<T> {
-    table.whole(key, range).map(Spanned::into_inner)
-}
-
-fn secs(table: &mut Table<'_, '_>, key: &'static str, least: f64) -> Option<Duration> {
-    let value = table.bounded(key, least..=86_400.0)?;
-    Duration::try_from_secs_f64(value.into_inner()).ok()
-}
-
-/// `"64MiB"`, or a number of bytes.
-fn size(table: &mut Table<'_, '_>, key: &'static str) -> Option<usize> {
-    if table.is_integer(key) {
-        return whole(table, key, 1..=i128::from(u32::MAX));
-    }
-    let value = table.string(key)?;
-    let bytes = bytes(value.get_ref());
+/// In bytes.
+fn size(written: &Size, at: &Section<'_, '_>) -> usize {
+    let text = match written {
+        Size::Bytes(bytes) => return *bytes,
+        Size::Text(text) => text,
+    };
+    let bytes = bytes(text);
     if bytes.is_none() {
-        bad(table, &value.span(), key, "is no size", "write a size such as \"64MiB\"");
+        let what = "`request_body_limit` is no size";
+        at.problem("request_body_limit", what, "write a size such as \"64MiB\"");
     }
-    bytes
+    bytes.unwrap_or_default()
 }
 
 fn bytes(text: &str) -> Option<usize> {
@@ -275,10 +205,6 @@ fn bytes(text: &str) -> Option<usize> {
     };
     let bytes = number.parse::<u64>().ok()?.checked_mul(unit)?;
     (1..=u64::from(u32::MAX)).contains(&bytes).then(|| usize::try_from(bytes).ok())?
-}
-
-fn bad(table: &Table<'_, '_>, span: &Range<usize>, key: &str, what: &str, remedy: &str) {
-    table.report.problem(span, format!("{}: `{key}` {what}", table.label), remedy);
 }
 
 #[cfg(test)]

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use toml::Spanned;
 use url::Host;
 
 use crate::config::{
     Domain, Health, Retry, TimeLimits, Timeouts,
+    file::workflow as file,
     legacy::Milliseconds,
-    plan::LONGEST_LIMIT,
-    raw::Table,
     report::{Place, Report},
+    section::Section,
 };
 
 /// The limits, where each domain was written, and what follows a failure.
@@ -22,36 +21,34 @@ pub(super) struct Limits {
     pub(super) health: Health,
 }
 
-/// Reads the tables of `[workflow]`.
-pub(super) fn read(workflow: Option<&mut Table<'_, '_>>, report: &Report<'_>) -> Limits {
-    let mut limits = Limits::default();
-    let Some(workflow) = workflow else { return limits };
+/// Reads the tables of `[workflow]`; `written` becomes what is in use.
+pub(super) fn read(written: &mut file::Workflow, report: &Report<'_>) -> Limits {
+    let mut limits = Limits {
+        retry: retry(&mut written.retry, report),
+        health: health(&written.health),
+        ..Limits::default()
+    };
     let mut old = Milliseconds::default();
-    if let Some(table) = workflow.table("timeouts", "[workflow.timeouts]") {
-        limits.limits.base = timeouts(domain(table, &mut old));
-    }
-    if let Some(table) = workflow.table("domains", "[workflow.domains]") {
-        for (name, table) in table.named_tables() {
-            let read = domain(table, &mut old);
-            let Some(host) = host_key(name.get_ref()) else {
-                let what =
-                    format!("[workflow.domains.\"{}\"] is no host", name.get_ref().escape_debug());
-                let remedy = "write \"host\" or \"host:port\", without scheme or path";
-                report.problem(&name.span(), what, remedy);
-                continue;
-            };
-            let place = report.place(&name.span());
-            if limits.limits.domains.insert(host.clone(), read).is_some() {
-                let what = format!("[workflow.domains.\"{host}\"] is there twice");
-                report.problem(&name.span(), what, "keep one of them");
-            }
-            limits.places.push((host, place));
+    let at = Section::of(report, "workflow.timeouts");
+    limits.limits.base = timeouts(domain(&mut written.timeouts, &at, &mut old));
+    let at = Section::of(report, "workflow.domains");
+    for (name, file::Domain(own)) in &mut written.domains {
+        let place = at.place_of_key(name);
+        let inner = at.table(name);
+        let read = domain(own, &inner, &mut old);
+        let Some(host) = host_key(name) else {
+            let what = format!("[workflow.domains.\"{}\"] is no host", name.escape_debug());
+            let remedy = "write \"host\" or \"host:port\", without scheme or path";
+            report.problem_at(place, what, remedy);
+            continue;
+        };
+        if limits.limits.domains.insert(host.clone(), read).is_some() {
+            let what = format!("[workflow.domains.\"{host}\"] is there twice");
+            report.problem_at(place.clone(), what, "keep one of them");
         }
+        limits.places.push((host, place));
     }
     old.tell(report);
-    limits.retry = workflow.table("retry", "[workflow.retry]").map_or_else(Retry::default, retry);
-    limits.health =
-        workflow.table("health", "[workflow.health]").map_or_else(Health::default, health);
     limits
 }
 
@@ -67,27 +64,26 @@ fn timeouts(read: Domain) -> Timeouts {
     }
 }
 
-fn domain(mut table: Table<'_, '_>, old: &mut Milliseconds) -> Domain {
-    let mut limit = |key: &'static str| {
-        let written = table.number(key)?;
-        let secs = old.seconds(&table, key, &written);
-        if (0.001..=LONGEST_LIMIT).contains(&secs) {
-            return Duration::try_from_secs_f64(secs).ok();
-        }
-        let what = format!("{}: `{key}` is out of range", table.label);
-        let remedy = "write seconds, more than 0 and at most a day (86400)";
-        table.report.problem(&written.span(), what, remedy);
-        None
+fn domain(written: &mut file::Timeouts, at: &Section<'_, '_>, old: &mut Milliseconds) -> Domain {
+    let mut limit = |key: &str, written: &mut Option<f64>| {
+        let secs = written.as_mut()?;
+        *secs = old.seconds(at, key, *secs);
+        Some(Duration::from_secs_f64(*secs))
     };
-    let domain = Domain {
-        analyzer: limit("analyzer_timeout_secs"),
-        worker: limit("worker_timeout_secs"),
-        selector: limit("selector_timeout_secs"),
-        synthesizer: limit("synthesizer_timeout_secs"),
-        connect: limit("connect_timeout_secs"),
-    };
-    table.finish();
-    domain
+    let file::Timeouts {
+        analyzer_timeout_secs,
+        worker_timeout_secs,
+        selector_timeout_secs,
+        synthesizer_timeout_secs,
+        connect_timeout_secs,
+    } = written;
+    Domain {
+        analyzer: limit("analyzer_timeout_secs", analyzer_timeout_secs),
+        worker: limit("worker_timeout_secs", worker_timeout_secs),
+        selector: limit("selector_timeout_secs", selector_timeout_secs),
+        synthesizer: limit("synthesizer_timeout_secs", synthesizer_timeout_secs),
+        connect: limit("connect_timeout_secs", connect_timeout_secs),
+    }
 }
 
 /// `host` or `host:port` as [`TimeLimits::resolve`] looks it up.
@@ -105,47 +101,30 @@ fn host_key(text: &str) -> Option<String> {
     Some(format!("{}:{port}", plain(host)?))
 }
 
-fn retry(mut table: Table<'_, '_>) -> Retry {
-    let default = Retry::default();
-    let millis = |value: Option<Spanned<u64>>, default: Duration| {
-        value.map_or(default, |value| Duration::from_millis(value.into_inner()))
-    };
-    let hour = 3_600_000;
-    let max_retries = table.whole("max_retries", 0..=100).map(Spanned::into_inner);
-    let base_delay = millis(table.whole("base_delay_ms", 1..=hour), default.base_delay);
-    let written = table.whole("max_delay_ms", 1..=hour);
-    let span = written.as_ref().map_or_else(|| table.span.clone(), Spanned::span);
+fn retry(written: &mut file::Retry, report: &Report<'_>) -> Retry {
+    let at = Section::of(report, "workflow.retry");
     // A large base alone means longer delays, not a mistake.
-    let max_delay = match written {
-        Some(_) => millis(written, default.max_delay),
-        None => default.max_delay.max(base_delay),
-    };
-    if max_delay < base_delay {
-        let what = format!("{}: `max_delay_ms` is less than `base_delay_ms`", table.label);
-        table.report.problem(&span, what, "raise the one or lower the other");
+    if !at.has("max_delay_ms") {
+        written.max_delay_ms = written.max_delay_ms.max(written.base_delay_ms);
     }
-    table.finish();
-    Retry { max_retries: max_retries.unwrap_or(default.max_retries), base_delay, max_delay }
+    if written.max_delay_ms < written.base_delay_ms {
+        let what = "`max_delay_ms` is less than `base_delay_ms`";
+        at.problem("max_delay_ms", what, "raise the one or lower the other");
+    }
+    Retry {
+        max_retries: written.max_retries,
+        base_delay: Duration::from_millis(written.base_delay_ms),
+        max_delay: Duration::from_millis(written.max_delay_ms),
+    }
 }
 
-fn health(mut table: Table<'_, '_>) -> Health {
-    let default = Health::default();
-    let threshold = table.whole("failure_threshold", 1..=1_000_000).map(Spanned::into_inner);
-    let ratio = table.bounded("failure_ratio", 0.01..=1.0).map(Spanned::into_inner);
-    let secs = |value: Option<Spanned<f64>>| {
-        value.and_then(|value| Duration::try_from_secs_f64(value.into_inner()).ok())
-    };
-    let open = secs(table.bounded("open_secs", 0.001..=LONGEST_LIMIT));
-    let probe_interval = secs(table.bounded("probe_interval_secs", 0.0..=LONGEST_LIMIT));
-    table.finish();
+fn health(written: &file::Health) -> Health {
+    let probe_interval = Duration::from_secs_f64(written.probe_interval_secs);
     Health {
-        failure_threshold: threshold.unwrap_or(default.failure_threshold),
-        failure_ratio: ratio.unwrap_or(default.failure_ratio),
-        open: open.unwrap_or(default.open),
-        probe_interval: match probe_interval {
-            Some(every) => (!every.is_zero()).then_some(every),
-            None => default.probe_interval,
-        },
+        failure_threshold: written.failure_threshold,
+        failure_ratio: written.failure_ratio,
+        open: Duration::from_secs_f64(written.open_secs),
+        probe_interval: (!probe_interval.is_zero()).then_some(probe_interval),
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use toml::Spanned;
 use url::Url;
 
 use super::model::Models;
-use crate::config::{Env, Proxies, Proxy, Transport, raw::Table, report::Report};
+use crate::config::{Env, Proxies, Proxy, Transport, file::workflow::Pool, report::Report};
 
 /// What a proxy may speak.
 const SCHEMES: [&str; 6] = ["http", "https", "socks5", "socks5h", "socks4", "socks4a"];
@@ -15,18 +14,12 @@ const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const BYPASS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Reads `[workflow.pool]`; the proxies are still to come.
-pub(super) fn read(workflow: Option<&mut Table<'_, '_>>) -> Transport {
-    let default = Transport::default();
-    let table = workflow.and_then(|workflow| workflow.table("pool", "[workflow.pool]"));
-    let Some(mut table) = table else { return default };
-    let most = table.whole("max_idle_per_host", 0..=1_000_000).map(Spanned::into_inner);
-    let idle = table.bounded("idle_secs", 1.0..=86_400.0).map(Spanned::into_inner);
-    table.finish();
+/// `[workflow.pool]`, and the proxies.
+pub(super) fn of(written: &Pool, proxies: Proxies) -> Transport {
     Transport {
-        max_idle_per_host: most.unwrap_or(default.max_idle_per_host),
-        idle: idle.map_or(default.idle, Duration::from_secs_f64),
-        ..default
+        max_idle_per_host: written.max_idle_per_host,
+        idle: Duration::from_secs_f64(written.idle_secs),
+        proxies,
     }
 }
 

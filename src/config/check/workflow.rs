@@ -7,24 +7,23 @@ use std::{
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use toml::Spanned;
 
 use super::{doubts, model::Models};
 use crate::config::{
     DEFAULT_WORKFLOW, TimeLimits, Workflow,
     error::did_you_mean,
+    file::{
+        plan::Plan,
+        workflow::{EXAMPLE, Integration, PlanText, Profile, Settings},
+    },
     legacy,
-    plan::{Copies, Level, Reader, Reference, Spots, count, expand, offsets},
-    raw::Table,
+    names::is_reserved,
+    plan::{Level, Reader, Reference, Written, count, expand},
     read,
     report::{File, Place, Report},
+    section::Section,
+    tree::{Spots, offsets},
 };
-
-/// The most that `max_workers` may allow; a plan is held in memory whole.
-const MOST_WORKERS: i128 = 65_536;
-
-const EXAMPLE: &str =
-    "add `json = '{ \"workers\": [\"a\", \"b\"], \"synthesizer\": \"a\" }'` with your models";
 
 /// What a workflow is checked against.
 pub(super) struct Around<'a, 't> {
@@ -36,176 +35,140 @@ pub(super) struct Around<'a, 't> {
 }
 
 /// `[workflow-integration]`, the default workflow.
-pub(super) fn integration(
-    table: Option<Table<'_, '_>>,
-    around: &Around<'_, '_>,
-) -> Option<Workflow> {
-    let report = around.report;
-    let Some(mut table) = table else {
-        let what = "there is no [workflow-integration]";
-        report.problem_at(report.whole_file(), what, EXAMPLE);
-        return None;
-    };
-    let old = legacy::stage_keys(&mut table);
-    workflow(table, DEFAULT_WORKFLOW, old, around)
+pub(super) fn integration(written: &mut Integration, around: &Around<'_, '_>) -> Option<Workflow> {
+    let at = Section::of(around.report, "workflow-integration");
+    let old = legacy::stage_keys(written, &at);
+    let Integration { json, json_file, settings, plan, .. } = written;
+    let text = (json.as_ref(), json_file.as_deref());
+    let (level, reader) = level(plan, text, old, &at)?;
+    workflow(&level, &reader, (DEFAULT_WORKFLOW, settings), &at, around)
 }
 
 /// Every `[[workflow-profile]]` that has a name of its own.
 pub(super) fn profiles(
-    tables: Vec<Table<'_, '_>>,
+    written: &mut [Profile],
     around: &Around<'_, '_>,
 ) -> IndexMap<String, Workflow> {
     let report = around.report;
-    let mut places: HashMap<String, Place> = HashMap::new();
+    let mut places: HashMap<&String, Place> = HashMap::new();
     let mut profiles = IndexMap::new();
-    for mut table in tables {
-        let name = table.required("name");
-        if let Some(name) = &name {
-            table.label = format!("workflow-profile `{}`", name.get_ref().escape_debug());
-            check_name(name, &table, around.models);
-            let place = report.place(&table.span);
-            if let Some(first) = places.insert(name.get_ref().clone(), place) {
-                let first = report.shown(&first);
-                let what = format!("{}: the name is taken, see {first}", table.label);
-                report.problem(&name.span(), what, "give every workflow its own name");
+    for (index, profile) in written.iter_mut().enumerate() {
+        let Profile { name, json, json_file, settings, plan } = profile;
+        let at = Section::entry(report, "workflow-profile", index, name.as_ref());
+        if let Some(name) = &*name {
+            check_name(name, &at, around.models);
+            if let Some(first) = places.insert(name, at.place("")) {
+                let what = format!("the name is taken, see {}", report.shown(&first));
+                at.problem("name", what, "give every workflow its own name");
             }
         }
-        let name = name.map(Spanned::into_inner).unwrap_or_default();
-        let read = workflow(table, &name, None, around);
-        profiles.extend(read.map(|workflow| (name, workflow)));
+        let text = (json.as_ref(), json_file.as_deref());
+        let Some((level, reader)) = level(plan, text, None, &at) else { continue };
+        let name = name.as_deref().unwrap_or_default();
+        let read = workflow(&level, &reader, (name, settings), &at, around);
+        profiles.extend(read.map(|workflow| (name.to_owned(), workflow)));
     }
     profiles
 }
 
 /// Clients choose a workflow by its name, as they choose a model.
-fn check_name(name: &Spanned<String>, table: &Table<'_, '_>, models: &Models) {
-    let text = name.get_ref();
-    let reserved = text.strip_suffix(":latest").unwrap_or(text) == DEFAULT_WORKFLOW;
-    let what = if reserved {
+fn check_name(name: &str, at: &Section<'_, '_>, models: &Models) {
+    let what = if is_reserved(name) {
         "the name is reserved for the default workflow"
-    } else if models.contains(text) {
+    } else if models.contains(name) {
         "the name is taken by a [[model]]"
-    } else if text.trim() != text || text.chars().any(char::is_control) {
+    } else if name.trim() != name || name.chars().any(char::is_control) {
         "the name has blanks around it, or control characters"
     } else {
         return;
     };
-    let what = format!("{}: {what}", table.label);
-    table.report.problem(&name.span(), what, "give the workflow another name");
+    at.problem("name", what, "give the workflow another name");
 }
 
-/// What the tables of all workflows have in common. `old` is a plan in the keys that came before
-/// plans were JSON.
+/// What the tables of all workflows have in common.
 fn workflow(
-    mut table: Table<'_, '_>,
-    name: &str,
-    old: Option<(Value, Spots)>,
+    level: &Level,
+    reader: &Reader<'_>,
+    (name, settings): (&str, &Settings),
+    at: &Section<'_, '_>,
     around: &Around<'_, '_>,
 ) -> Option<Workflow> {
     let Around { models, limits, report, several } = *around;
-    let depth = depth(&mut table);
-    let modes = [("candidates", Copies::Candidates), ("workflow", Copies::Workflow)];
-    let mode = table.choice("nested_worker_mode", &modes);
-    let mode = mode.map_or(Copies::Candidates, Spanned::into_inner);
-    let max_concurrency = table.whole("max_concurrency", 0..=1_000_000).map(Spanned::into_inner);
-    let max_workers = table.whole("max_workers", 1..=MOST_WORKERS);
-    let max_workers: u128 = max_workers.map_or(64, Spanned::into_inner);
-    let written = plan_text(&mut table, old);
-    table.finish();
-
-    let (level, reader) = match written? {
-        Written::Json { text, place, file, offsets } => {
-            let reader = Reader::of_text(report, place, file, &text, offsets);
-            (Level::parse(&text, &reader)?, reader)
-        }
-        Written::Keys { plan, place, spots } => {
-            let reader = Reader::of_keys(report, place, spots);
-            (Level::top(plan, &reader)?, reader)
-        }
-    };
-    undefined(&reader, models, report);
-    let depth = depth?;
-    let max_concurrency = max_concurrency.filter(|limit| *limit > 0);
-    doubts::Doubts { models, limits, several, reader: &reader, depth, max_concurrency }
-        .tell(&level);
-    let small = few_enough(&level, depth, max_workers, &reader, report);
-    let plan = small.then(|| expand(level, name, depth, mode, &reader))?;
+    undefined(reader, models, report);
+    let depth = depth(settings.nested_worker_depth, at)?;
+    let max_concurrency = Some(settings.max_concurrency).filter(|limit| *limit > 0);
+    doubts::Doubts { models, limits, several, reader, depth, max_concurrency }.tell(level);
+    let small = few_enough(level, depth, settings.max_workers.into(), reader, report);
+    let mode = settings.nested_worker_mode;
+    let plan = small.then(|| expand(level.clone(), name, depth, mode, reader))?;
     Some(Workflow { plan: Arc::new(plan), max_concurrency })
 }
 
 /// At least 1: depth 0 would copy every worker no times.
-fn depth(table: &mut Table<'_, '_>) -> Option<u32> {
-    let written = table.has("nested_worker_depth");
-    let Some(depth) = table.whole("nested_worker_depth", i128::MIN..=i128::MAX) else {
-        return (!written).then_some(1);
-    };
-    let written: i128 = *depth.get_ref();
+fn depth(written: i64, at: &Section<'_, '_>) -> Option<u32> {
     let usable = u32::try_from(written).ok().filter(|depth| *depth > 0);
     if usable.is_none() {
         let what = if written <= 0 {
-            format!("{}: `nested_worker_depth = {written}` leaves 0 workers", table.label)
+            format!("`nested_worker_depth = {written}` leaves 0 workers")
         } else {
-            format!("{}: `nested_worker_depth` makes more workers than can be counted", table.label)
+            "`nested_worker_depth` makes more workers than can be counted".to_owned()
         };
-        table.report.problem(&depth.span(), what, "write 1 for no copies, 2 for pairs");
+        at.problem("nested_worker_depth", what, "write 1 for no copies, 2 for pairs");
     }
     usable
 }
 
-/// A plan before it is read, and where it is.
-enum Written {
-    /// With where in the file each byte of the text stands.
-    Json { text: String, place: Place, file: File, offsets: Vec<usize> },
-    /// In the keys that came before plans were JSON.
-    Keys { plan: Value, place: Place, spots: Spots },
-}
-
-/// The plan from `json`, `json_file` or the old keys: exactly one of them.
-fn plan_text(table: &mut Table<'_, '_>, old: Option<(Value, Spots)>) -> Option<Written> {
-    let (report, span) = (table.report, table.span.clone());
-    let ways = [table.has("json"), table.has("json_file"), old.is_some()];
-    let json = table.string("json");
-    let file = table.string("json_file");
+/// The plan from `json`, `json_file` or the keys that came before plans were JSON (`old`): exactly one
+/// of them. What was read stays in `kept`.
+fn level<'r>(
+    kept: &mut Option<Plan>,
+    (json, json_file): (Option<&PlanText>, Option<&str>),
+    old: Option<(Value, Spots)>,
+    at: &Section<'r, 'r>,
+) -> Option<(Level, Reader<'r>)> {
+    let report = at.report;
+    let ways = [at.has("json"), at.has("json_file"), old.is_some()];
     match ways.iter().filter(|there| **there).count() {
         0 => {
-            let what = format!("{}: there is no workflow", table.label);
-            report.problem(&span, what, EXAMPLE);
+            at.problem("", "there is no workflow", EXAMPLE);
             return None;
         }
         1 => {}
         _ => {
-            let what = format!("{}: the workflow is written more than once", table.label);
             let remedy = "keep one of `json`, `json_file` and `worker_models` with its like";
-            report.problem(&span, what, remedy);
+            at.problem("", "the workflow is written more than once", remedy);
             return None;
         }
     }
-    if let Some(json) = json {
-        let (place, start) = (report.place(&json.span()), json.span().start);
-        let within = offsets(report.written(&json.span()), json.get_ref()).unwrap_or_default();
-        let offsets = within.into_iter().map(|offset| offset.saturating_add(start)).collect();
-        let (text, file) = (json.into_inner(), File::CONFIG);
-        return Some(Written::Json { text, place, file, offsets });
-    }
-    if let Some(file) = file {
-        return plan_file(&file, table);
-    }
-    let place = report.place(&span);
-    old.map(|(plan, spots)| Written::Keys { plan, place, spots })
+    let (plan, reader) = if let Some(PlanText(text)) = json {
+        let (place, span) = (at.place("json"), at.span("json").unwrap_or_default());
+        let within = offsets(report.written(&span), text).unwrap_or_default();
+        let at = |offset: usize| offset.saturating_add(span.start);
+        let offsets = within.into_iter().map(at).collect();
+        Reader::text(report, &Written { text, place, file: File::CONFIG, offsets })?
+    } else if let Some(file) = json_file {
+        plan_file(file, at)?
+    } else {
+        let (plan, spots) = old?;
+        Reader::keys(report, at.place(""), &plan, spots)?
+    };
+    let level = Level::top(&plan, &reader);
+    *kept = Some(plan);
+    Some((level, reader))
 }
 
-fn plan_file(file: &Spanned<String>, table: &Table<'_, '_>) -> Option<Written> {
-    let path = table.report.resolve(file.get_ref());
+fn plan_file<'r>(file: &str, at: &Section<'r, 'r>) -> Option<(Plan, Reader<'r>)> {
+    let path = at.report.resolve(file);
     match read::named_text(&path) {
         Ok(text) => {
-            let file = table.report.plan_file(&path, &text);
-            let offsets: Vec<usize> = (0..=text.len()).collect();
-            Some(Written::Json { place: Place::of(file, 0..text.len()), file, offsets, text })
+            let file = at.report.plan_file(&path, &text);
+            let (place, offsets) = (Place::of(file, 0..text.len()), (0..=text.len()).collect());
+            Reader::text(at.report, &Written { text: &text, place, file, offsets })
         }
         Err(error) => {
-            let what = format!("{}: `json_file` cannot be read: {error}", table.label);
+            let what = format!("`json_file` cannot be read: {error}");
             let remedy = "correct the path (relative ones start at the config's folder)";
-            table.report.problem(&file.span(), what, remedy);
+            at.problem("json_file", what, remedy);
             None
         }
     }

@@ -1,6 +1,6 @@
 //! Lines in, what may be shown of them out.
 
-use super::{words::use_of, *};
+use super::*;
 
 /// The line that holds `mark`, with that as the stretch.
 fn spot(mask: &Mask, text: &str, mark: &str) -> Spot {
@@ -208,15 +208,48 @@ fn nothing_moves_the_cursor_of_a_terminal() {
     assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown:?}");
 }
 
-/// A key that is missing here would be hidden for no reason.
 #[test]
-fn every_key_of_the_example_is_known() {
-    let text = include_str!("../../../config-example.toml");
-    let (_, options) = text.split_once("# Every option follows").unwrap();
-    let keys = options.lines().filter_map(|line| {
-        let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
-        key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then_some(key)
-    });
-    let unknown: Vec<&str> = keys.filter(|key| use_of(key).is_none()).collect();
-    assert_eq!(unknown, Vec::<&str>::new());
+fn a_whole_file_is_shown_with_its_comments_but_for_keys() {
+    let text = r#"
+# api_key = "old"   # the old one
+# headers = { Authorization = "Bearer older" }
+# it was pa55word-of-mine once
+[[client]]
+name = "x"
+key = "c1"
+[[model]]
+name = "a"
+api_base = "https://a.example/v1"
+api_key = "pa55word-of-mine"  # mine
+headers = { "X-Org" = "org", "X-Env" = "env:ORG" }
+[[model.endpoint]]
+api_base = "https://b.example/v1"
+api_key = 'b2'
+[[model.endpoint]]
+api_base = "https://c.example/v1"
+api_key = "env:C_KEY"
+"#;
+    insta::assert_snapshot!(shown_whole(text), @r#"
+
+    # api_key = "***"
+    # headers = { *** = "*** ***" }
+    # it was *** once
+    [[client]]
+    name = "x"
+    key = "***"
+    [[model]]
+    name = "a"
+    api_base = "https://a.example/v1"
+    api_key = "***"  # mine
+    headers = { "X-Org" = "***", "X-Env" = "env:ORG" }
+    [[model.endpoint]]
+    api_base = "https://b.example/v1"
+    api_key = "***"
+    [[model.endpoint]]
+    api_base = "https://c.example/v1"
+    api_key = "env:C_KEY"
+    "#);
+    for inline in ["model = { api_key = \"zz9\" }", "model = [{ api_key = \"zz9\" }]"] {
+        assert!(!shown_whole(inline).contains("zz9"), "{inline}");
+    }
 }

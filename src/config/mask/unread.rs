@@ -5,11 +5,8 @@
 
 use std::ops::Range;
 
-use super::{
-    values::shown,
-    words::{self, Use},
-};
-use crate::config::fullwidth;
+use super::{keys, values::shown};
+use crate::config::{fullwidth, schema::Use};
 
 /// The stretches to hide, within `range`.
 pub(super) fn hidden(text: &str, range: Range<usize>) -> Vec<(Range<usize>, String)> {
@@ -105,7 +102,7 @@ impl Scan {
         let word = line.get(range.clone()).unwrap_or_default();
         let is_sign = is_key(line.get(range.end..).unwrap_or_default());
         let is_key = is_sign && !self.is_behind_sign && word.chars().all(is_part_of_key);
-        let is_known = words::use_of(word).is_some();
+        let is_known = keys::use_of(word).is_some();
         if self.secret != Secret::No {
             // Anything but the name of a key may be a part of the secret.
             if let Some(instead) = shown(Some(Use::Key), word).filter(|_| !(is_key && is_known)) {
@@ -118,11 +115,11 @@ impl Scan {
         }
         if is_sign {
             // What is only like a name may be the rest of another one.
-            self.use_ = words::use_of(word);
+            self.use_ = keys::use_of(word);
             self.is_behind_sign = true;
         }
         // Also without a sign behind it, which may be what is missing.
-        if words::is_secret(word) || (is_sign && words::meant(word) == Some(Use::Key)) {
+        if keys::is_secret(word) || (is_sign && keys::meant(word) == Some(Use::Key)) {
             (self.use_, self.secret) = (Some(Use::Key), Secret::Line);
         }
     }

@@ -2,9 +2,8 @@
 
 use url::Url;
 
-use super::words::Use;
 use crate::{
-    config::{foreign, fullwidth},
+    config::{foreign, fullwidth, schema::Use},
     types::{keys_in, without_keys},
 };
 
@@ -27,7 +26,7 @@ pub(super) fn shown(use_: Option<Use>, text: &str) -> Option<String> {
         Some(Use::Address) => address(text).map(|text| without_keys(&text)),
         Some(Use::Path) if is_path(text) => None,
         Some(Use::Key) => key(text),
-        None | Some(Use::Section | Use::Hosts | Use::Plan) => {
+        None | Some(Use::Section | Use::Plan) => {
             let is_harmless = is_word(text) || is_path(text) || foreign::is_plain_reference(text);
             if is_harmless { None } else { address(text).map(|text| without_keys(&text)) }
         }

@@ -4,18 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     Leaf, Member, Plan, Policy, Stage,
-    grammar::{Level, Worker},
-    json::Reader,
+    level::{Level, Worker},
+    reader::Reader,
 };
-
-/// What a copied level does with its copies: `nested_worker_mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Copies {
-    /// They all go up to the parent's selector.
-    Candidates,
-    /// Each copied level runs the parent's analyzer, selector and synthesizer.
-    Workflow,
-}
+use crate::config::file::workflow::Copies;
 
 /// How many leaves a plan has once its copies are made; `None` when beyond all counting. Nothing is
 /// allocated for it.

@@ -3,20 +3,23 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use toml::Spanned;
 use url::{Host, ParseError, Url};
 
 use crate::{
     config::{
-        Endpoint, check::secret::Secrets, fullwidth, model::is_loopback, raw::Table, report::Place,
+        Endpoint,
+        check::secret::Secrets,
+        file::{self, Secret, model::Model},
+        fullwidth,
+        model::is_loopback,
+        report::Place,
+        section::Section,
     },
     types::{ApiKey, Protocol},
 };
 
 /// What an address is like that is none.
 const SCHEME: &str = "does not begin with http:// or https://";
-/// The largest `weight` and `priority`.
-const MOST: i128 = 1_000_000;
 
 /// What the address of a model amounts to.
 pub(super) struct Address {
@@ -26,67 +29,75 @@ pub(super) struct Address {
     pub(super) places: Vec<Place>,
     /// `None` after a problem.
     pub(super) protocol: Option<Protocol>,
-    pub(super) api_version: Option<String>,
 }
 
 /// Reads `api_base` and `api_key`, `[[model.endpoint]]`, `protocol` and `api_version`.
-pub(super) fn read(table: &mut Table<'_, '_>, secrets: &Secrets<'_, '_>) -> Address {
-    let more = table.tables("endpoint").0;
-    let mut found = Vec::with_capacity(more.len().saturating_add(1));
-    if more.is_empty() || table.has("api_base") {
-        found.extend(own(table, secrets));
-    } else if table.has("api_key") {
-        let what = format!("{}: `api_key` without `api_base` belongs to no endpoint", table.label);
-        table.report.problem(&table.span, what, "write it in each [[model.endpoint]]");
-        table.secret("api_key");
+pub(super) fn read(
+    written: &mut Model,
+    at: &Section<'_, '_>,
+    secrets: &Secrets<'_, '_>,
+) -> Address {
+    let has_own = at.has("api_base");
+    let mut found = Vec::with_capacity(written.endpoint.len().saturating_add(1));
+    if let Some(base) = &written.api_base {
+        // The model's own is an endpoint of weight 1 and priority 1.
+        found.extend(endpoint((base, &written.api_key), (1, 1), at, secrets));
+    } else if written.endpoint.is_empty() && !has_own {
+        at.problem("", "`api_base` is missing", "add `api_base = \"...\"`");
+    } else if at.has("api_key") && !has_own {
+        let what = "`api_key` without `api_base` belongs to no endpoint";
+        at.problem("", what, "write it in each [[model.endpoint]]");
     }
-    for mut endpoint in more {
-        endpoint.label = format!("{}: [[model.endpoint]]", table.label);
-        found.extend(further(endpoint, secrets));
+    for (index, own) in written.endpoint.iter().enumerate() {
+        if let Some(base) = &own.api_base {
+            let at = at.inner("endpoint", index);
+            let parts = (own.weight, own.priority);
+            found.extend(endpoint((base, &own.api_key), parts, &at, secrets));
+        }
     }
-    let protocol = protocol(table, &found);
+    let protocol = protocol(written.protocol, &found, at);
+    written.protocol = protocol;
     if protocol == Some(Protocol::Ollama) {
         found.iter_mut().for_each(|(_, endpoint)| without_api(&mut endpoint.api_base));
     }
-    let api_version = api_version(table, protocol);
-    let place = |text: &Spanned<String>| table.report.place(&text.span());
-    let (places, endpoints) =
-        found.into_iter().map(|(text, endpoint)| (place(&text), endpoint)).unzip();
-    Address { endpoints, places, protocol, api_version }
+    if let Some(version) = &written.api_version {
+        api_version(version, at, protocol);
+    }
+    let (places, endpoints) = found.into_iter().unzip();
+    Address { endpoints, places, protocol }
 }
 
-/// An endpoint and the text of its address, for messages.
-type Found = (Spanned<String>, Endpoint);
-
-/// The model's own `api_base` is an endpoint of weight 1 and priority 1.
-fn own(table: &mut Table<'_, '_>, secrets: &Secrets<'_, '_>) -> Option<Found> {
-    let base = table.required("api_base");
-    let url = base.as_ref().and_then(|base| base_url(base, table));
-    let api_key = key(table, url.as_ref(), secrets);
-    Some((base?, Endpoint { api_base: url?, api_key, weight: 1, priority: 1 }))
-}
-
-fn further(mut table: Table<'_, '_>, secrets: &Secrets<'_, '_>) -> Option<Found> {
-    let base = table.required("api_base");
-    let url = base.as_ref().and_then(|base| base_url(base, &table));
-    let api_key = key(&mut table, url.as_ref(), secrets);
-    let weight = table.whole("weight", 1..=MOST).map_or(1, Spanned::into_inner);
-    let priority = table.whole("priority", 0..=MOST).map_or(1, Spanned::into_inner);
-    table.finish();
-    Some((base?, Endpoint { api_base: url?, api_key, weight, priority }))
+/// An endpoint, and where its address is written; `None` after a problem with that.
+fn endpoint(
+    (base, key): (&file::Address, &Secret),
+    (weight, priority): (u32, u32),
+    at: &Section<'_, '_>,
+    secrets: &Secrets<'_, '_>,
+) -> Option<(Place, Endpoint)> {
+    let url = base_url(&base.0, at);
+    // Only a key that leaves this machine is worth a warning when others can read it.
+    let guarded = url.as_ref().is_none_or(|url| !is_loopback(url));
+    let what = format!("{}: `api_key`", at.label);
+    let key = secrets.resolve(key, &at.place("api_key"), &what, guarded);
+    let api_key = key.map(|key| ApiKey::new(key.as_str())).unwrap_or_default();
+    Some((at.place("api_base"), Endpoint { api_base: url?, api_key, weight, priority }))
 }
 
 /// As written, else what every address tells.
-fn protocol(table: &mut Table<'_, '_>, found: &[Found]) -> Option<Protocol> {
-    let options = Protocol::ALL.map(|protocol| (protocol.as_str(), protocol));
-    if let Some(written) = table.string("protocol") {
-        return table.pick("protocol", &written, &options).map(Spanned::into_inner);
+fn protocol(
+    written: Option<Protocol>,
+    found: &[(Place, Endpoint)],
+    at: &Section<'_, '_>,
+) -> Option<Protocol> {
+    if written.is_some() || at.has("protocol") {
+        return written;
     }
-    let mut told = found.iter().map(|(text, endpoint)| (text, inferred(&endpoint.api_base)));
+    let mut told = found.iter().map(|(place, endpoint)| (place, inferred(&endpoint.api_base)));
     let (_, first) = told.next()?;
-    if let Some((text, _)) = told.find(|(_, protocol)| *protocol != first) {
-        let what = format!("{}: the endpoints seem to speak different protocols", table.label);
-        table.report.problem(&text.span(), what, "write `protocol`, or make two models of it");
+    if let Some((place, _)) = told.find(|(_, protocol)| *protocol != first) {
+        let what = format!("{}: the endpoints seem to speak different protocols", at.label);
+        let remedy = "write `protocol`, or make two models of it";
+        at.report.problem_at(place.clone(), what, remedy);
         return None;
     }
     Some(first)
@@ -107,35 +118,27 @@ fn inferred(url: &Url) -> Protocol {
 }
 
 /// Goes into a header or a path, so its characters are few.
-fn api_version(table: &mut Table<'_, '_>, protocol: Option<Protocol>) -> Option<String> {
-    let written = table.string("api_version")?;
+fn api_version(text: &str, at: &Section<'_, '_>, protocol: Option<Protocol>) {
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let text = written.get_ref();
     if text.is_empty() || text.len() > 64 || !text.bytes().all(usual) || text.starts_with('.') {
-        let what = format!("{}: `api_version` is no version", table.label);
         let remedy = "write letters, digits, dots and dashes, like \"2023-06-01\" or \"v1beta\"";
-        table.report.problem(&written.span(), what, remedy);
-        return None;
+        at.problem("api_version", "`api_version` is no version", remedy);
+    } else if let Some(protocol @ (Protocol::OpenAi | Protocol::Ollama)) = protocol {
+        let what = format!("the protocol `{}` has no `api_version`", protocol.as_str());
+        at.problem("api_version", what, "take it out");
     }
-    if let Some(protocol @ (Protocol::OpenAi | Protocol::Ollama)) = protocol {
-        let name = protocol.as_str();
-        let what = format!("{}: the protocol `{name}` has no `api_version`", table.label);
-        table.report.problem(&written.span(), what, "take it out");
-    }
-    Some(written.into_inner())
 }
 
-fn base_url(value: &Spanned<String>, table: &Table<'_, '_>) -> Option<Url> {
+fn base_url(written: &str, at: &Section<'_, '_>) -> Option<Url> {
     // The text is not quoted: a URL may hold a password or a key.
-    let wide = fullwidth::named(value.get_ref());
+    let wide = fullwidth::named(written);
     let bad = |what: &str, remedy: &str| {
-        let what = format!("{}: `api_base` {what}", table.label);
         let remedy = wide.as_ref().map_or(remedy, |(_, remedy)| remedy);
-        table.report.problem(&value.span(), what, remedy);
+        at.problem("api_base", format!("`api_base` {what}"), remedy);
         None
     };
     let example = "write it like \"http://127.0.0.1:11434\" or \"https://api.example.com/v1\"";
-    let mut url = match Url::parse(value.get_ref().trim()) {
+    let mut url = match Url::parse(written.trim()) {
         Ok(url) => url,
         // The parser's own words for it, a relative URL, would help nobody.
         Err(ParseError::RelativeUrlWithoutBase) => return bad(SCHEME, example),
@@ -170,14 +173,14 @@ fn base_url(value: &Spanned<String>, table: &Table<'_, '_>) -> Option<Url> {
 }
 
 /// Warns of a key that everybody on the way can read.
-pub(super) fn in_clear_text(url: &Url, place: &Place, table: &Table<'_, '_>) {
+pub(super) fn in_clear_text(url: &Url, place: &Place, at: &Section<'_, '_>) {
     if url.scheme() == "http" && is_public(url) {
         let host = url.host_str().unwrap_or_default();
         let what = format!(
             "{}: the key goes to `{host}` in clear text, for everybody on the way to read",
-            table.label
+            at.label
         );
-        table.report.warn(place.clone(), what, "write https:// in `api_base`");
+        at.report.warn(place.clone(), what, "write https:// in `api_base`");
     }
 }
 
@@ -228,14 +231,6 @@ fn without_api(url: &mut Url) {
     if let Some(path) = url.path().strip_suffix("/api").map(ToOwned::to_owned) {
         url.set_path(&path);
     }
-}
-
-/// Only a key that leaves this machine is worth a warning when others can read it.
-fn key(table: &mut Table<'_, '_>, url: Option<&Url>, secrets: &Secrets<'_, '_>) -> ApiKey {
-    let what = format!("{}: `api_key`", table.label);
-    let guarded = url.is_none_or(|url| !is_loopback(url));
-    let key = table.secret("api_key").and_then(|key| secrets.resolve(&key, &what, guarded));
-    key.map(|key| ApiKey::new(key.as_str())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,18 +1,23 @@
 //! What a `[[model]]` says beside its address: temperature, price, headers, trust.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use toml::Spanned;
 
 use crate::{
-    config::{CaCert, Endpoint, Price, check::secret::Secrets, raw::Table, read, report::Report},
+    config::{
+        CaCert, Endpoint, Price,
+        check::secret::Secrets,
+        file::{Secret, model as file},
+        read,
+        section::Section,
+    },
     types::Protocol,
 };
 
 /// Hosts whose models refuse more than this.
-const MAX_TEMPERATURES: [(&str, f32); 9] = [
+const MAX_TEMPERATURES: [(&str, f64); 9] = [
     ("api.anthropic.com", 1.0),
     ("api.moonshot.cn", 1.0),
     ("api.moonshot.ai", 1.0),
@@ -24,62 +29,52 @@ const MAX_TEMPERATURES: [(&str, f32); 9] = [
     ("api.mistral.ai", 1.5),
 ];
 
-/// What a model says of temperature.
-pub(super) struct Temperature {
-    pub(super) own: Option<f32>,
-    pub(super) auto: Option<bool>,
-    pub(super) max: f32,
-}
-
-/// Of several endpoints the narrowest range holds.
-pub(super) fn temperature(
-    table: &mut Table<'_, '_>,
+/// The largest temperature that a model takes: as written, or as is known of where it is. Of several
+/// endpoints the narrowest range holds.
+pub(super) fn max_temperature(
+    written: &mut file::Model,
+    at: &Section<'_, '_>,
     protocol: Option<Protocol>,
     endpoints: &[Endpoint],
-) -> Temperature {
-    #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-    let narrow = |value: Spanned<f64>| Spanned::new(value.span(), value.into_inner() as f32);
-    let own = table.bounded("temperature", 0.0..=2.0).map(narrow);
-    let auto = table.boolean("auto_temperature");
+) -> f32 {
     let by_host = |endpoint: &Endpoint| {
         let host = endpoint.api_base.host_str().unwrap_or_default();
         MAX_TEMPERATURES.iter().find(|(name, _)| *name == host).map(|(_, max)| *max)
     };
     let by_protocol = (protocol == Some(Protocol::Anthropic)).then_some(1.0);
-    let known = endpoints.iter().filter_map(by_host).chain(by_protocol).reduce(f32::min);
-    let max = table.bounded("max_temperature", 0.0..=2.0).map(narrow);
-    let max = max.map_or_else(|| known.unwrap_or(2.0), Spanned::into_inner);
-    if let Some(own) = &own {
-        let place = table.report.place(&own.span());
-        if auto == Some(true) {
-            let what = format!(
-                "{}: both `temperature` and `auto_temperature = true`: the analyzer's value wins \
-                 now, where earlier versions let `temperature` win",
-                table.label
-            );
-            table.report.warn(place.clone(), what, "keep one of them");
+    let known = endpoints.iter().filter_map(by_host).chain(by_protocol).reduce(f64::min);
+    let max = *written.max_temperature.get_or_insert(known.unwrap_or(2.0));
+    if let Some(own) = written.temperature {
+        if written.auto_temperature == Some(true) {
+            let what = "both `temperature` and `auto_temperature = true`: the analyzer's value wins \
+                        now, where earlier versions let `temperature` win";
+            at.warn("temperature", what, "keep one of them");
         }
-        if *own.get_ref() > max {
-            let what =
-                format!("{}: `temperature` is more than it takes, {max} is sent", table.label);
+        if own > max {
+            let what = format!("`temperature` is more than it takes, {max} is sent");
             let remedy = format!("write at most {max}, or correct `max_temperature`");
-            table.report.warn(place, what, remedy);
+            at.warn("temperature", what, remedy);
         }
     }
-    Temperature { own: own.map(Spanned::into_inner), auto, max }
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+    let max = max as f32;
+    max
 }
 
-pub(super) fn price(mut table: Table<'_, '_>) -> Option<Price> {
-    let mut dollars = |key: &'static str| {
-        if !table.has(key) {
-            let what = format!("{}: `{key}` is missing", table.label);
-            table.report.problem(&table.span, what, "write both prices, in dollars a million");
-        }
-        table.bounded(key, 0.0..=1_000_000.0).map(Spanned::into_inner)
-    };
-    let (input, output) = (dollars("input_per_mtok"), dollars("output_per_mtok"));
-    table.finish();
-    Some(Price { input_per_mtok: input?, output_per_mtok: output? })
+/// As written; else a machine of one's own costs nothing, electricity aside.
+pub(super) fn price(
+    written: &mut file::Model,
+    protocol: Option<Protocol>,
+    endpoints: &[Endpoint],
+) -> Option<Price> {
+    let nearby = || endpoints.iter().all(Endpoint::is_nearby);
+    if written.price.is_none() && (protocol == Some(Protocol::Ollama) || nearby()) {
+        let nothing = Some(0.0);
+        let nothing = file::Price { input_per_mtok: nothing, output_per_mtok: nothing };
+        written.price = Some(nothing);
+    }
+    let file::Price { input_per_mtok, output_per_mtok } = written.price.as_ref()?;
+    Some(Price { input_per_mtok: (*input_per_mtok)?, output_per_mtok: (*output_per_mtok)? })
 }
 
 /// Headers that the client sets itself; a second one would break the request.
@@ -93,22 +88,19 @@ pub(super) fn may_hold_a_key(name: &HeaderName) -> bool {
 }
 
 pub(super) fn headers(
-    table: &mut Table<'_, '_>,
+    written: &BTreeMap<String, Secret>,
+    at: &Section<'_, '_>,
     secrets: &Secrets<'_, '_>,
     has_key: bool,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let label = table.label.clone();
-    let Some(written) = table.table("headers", &format!("{label}: `headers`")) else {
-        return headers;
-    };
-    for (key, value) in written.named_secrets() {
-        let shown = key.get_ref().escape_debug().to_string();
-        let bad = |what: &str, remedy: &str| {
-            let what = format!("{label}: header `{shown}` {what}");
-            secrets.report.problem(&key.span(), what, remedy);
+    let at = at.within("headers");
+    for (key, value) in written {
+        let what = format!("{}: header `{}`", at.label, key.escape_debug());
+        let bad = |why: &str, remedy: &str| {
+            secrets.report.problem_at(at.place_of_key(key), format!("{what} {why}"), remedy);
         };
-        let Ok(name) = HeaderName::from_bytes(key.get_ref().as_bytes()) else {
+        let Ok(name) = HeaderName::from_bytes(key.as_bytes()) else {
             bad("has no name that HTTP allows", "write letters, digits and dashes");
             continue;
         };
@@ -117,8 +109,7 @@ pub(super) fn headers(
         } else if name == "authorization" && has_key {
             bad("is made of `api_key` already", "keep one of them");
         }
-        let what = format!("{label}: header `{shown}`");
-        let resolved = secrets.resolve(&value, &what, false);
+        let resolved = secrets.resolve(value, &at.place(key), &what, false);
         if let Some(Ok(mut value)) = resolved.map(|text| HeaderValue::from_str(&text)) {
             value.set_sensitive(true);
             headers.insert(name, value);
@@ -127,29 +118,26 @@ pub(super) fn headers(
     headers
 }
 
-pub(super) fn ca_cert(table: &mut Table<'_, '_>) -> Option<CaCert> {
-    let written = table.string("ca_cert")?;
-    let report: &Report<'_> = table.report;
-    let path = report.resolve(written.get_ref());
+pub(super) fn ca_cert(written: &str, at: &Section<'_, '_>) -> Option<CaCert> {
+    let path = at.report.resolve(written);
     let is_path = path.exists() || is_certificate(&path);
     let shown = if is_path { format!(" {}", path.display()) } else { String::new() };
-    let bad = |what: String, remedy: &str| {
-        let what = format!("{}: `ca_cert`{} {what}", table.label, shown.escape_debug());
-        report.problem(&written.span(), what, remedy);
+    let bad = |what: &str, remedy: &str| {
+        at.problem("ca_cert", format!("`ca_cert`{} {what}", shown.escape_debug()), remedy);
         None
     };
     let pem = match read::named(&path) {
         Ok(pem) => pem,
         Err(error) => {
             let remedy = "correct the path (relative ones start at the config's folder)";
-            return bad(format!("cannot be read: {error}"), remedy);
+            return bad(&format!("cannot be read: {error}"), remedy);
         }
     };
     let mut trusted = rustls::RootCertStore::empty();
     let mut each = CertificateDer::pem_slice_iter(&pem);
     let fine = each.all(|cert| cert.is_ok_and(|cert| trusted.add(cert).is_ok()));
     if !fine || trusted.is_empty() {
-        return bad("holds no usable certificate".to_owned(), "name a PEM file of certificates");
+        return bad("holds no usable certificate", "name a PEM file of certificates");
     }
     Some(CaCert { path, pem: Arc::from(pem.as_slice()) })
 }

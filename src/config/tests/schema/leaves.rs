@@ -156,11 +156,6 @@ impl Leaf {
         self.place.with(&self.key, value)
     }
 
-    /// The same file without it, in which its default holds.
-    pub(super) fn without(&self) -> String {
-        self.place.text(&self.key, None)
-    }
-
     /// Its bounds, when it is a number and has both.
     pub(super) fn range(&self) -> Option<(f64, f64)> {
         let end = |key: &str| self.told.get(key).and_then(Value::as_f64);

@@ -3,103 +3,148 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, json};
+
+use super::Instruction;
 
 /// A workflow of Chorus: who analyses, who drafts, who judges, who writes.
 ///
 /// A stage or worker is the name of a model, or an object with `ref` and options.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(
     title = "Chorus plan",
     deny_unknown_fields,
     extend("anyOf" = [{ "required": ["selector"] }, { "required": ["synthesizer"] }])
 )]
-pub(super) struct Plan {
+pub(in crate::config) struct Plan {
     /// Where the schema of this file is, for editors; Chorus does not read it.
     #[serde(rename = "$schema")]
     #[schemars(example = &"./plan.schema.json")]
-    schema: Option<String>,
-    #[schemars(flatten)]
-    level: Level,
+    pub _schema: Option<String>,
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// What a workflow has, nested or not.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Level {
+pub(in crate::config) struct Level {
     /// Reads the task first and advises on the temperature. Left out: no advice; in a nested
     /// workflow the parent's analysis.
     #[schemars(example = &"small")]
-    analyzer: Option<Stage>,
+    pub analyzer: Option<NameOr<Stage>>,
+    // What is no worker stays as `None`, so that the others keep their numbers.
     /// Who drafts, all at the same time; at least one.
-    #[schemars(length(min = 1), example = ["a", "b"])]
-    workers: Vec<Worker>,
+    #[schemars(
+        required,
+        length(min = 1),
+        extend("x-missing" = "add `\"workers\": [ { \"ref\": \"a-model\" } ]`"),
+        example = ["a", "b"]
+    )]
+    pub workers: Option<Vec<Option<Worker>>>,
     /// Scores the drafts and keeps the best few for the selector.
     #[schemars(example = &"judge")]
-    reranker: Option<Reranker>,
+    pub reranker: Option<NameOr<Reranker>>,
     /// Picks the best draft. Left out: the draft that is most like the others.
     #[schemars(example = &"judge")]
-    selector: Option<Stage>,
+    pub selector: Option<NameOr<Stage>>,
     /// Writes the answer from the drafts. Left out: the best draft is the answer.
     #[schemars(example = &"writer")]
-    synthesizer: Option<Stage>,
+    pub synthesizer: Option<NameOr<Stage>>,
     /// How the workers are waited for; nested workflows do not inherit it.
-    policy: Option<Policy>,
+    #[schemars(extend("default" = {}))]
+    pub policy: Policy,
+}
+
+/// The name of a model, or an object.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+pub(in crate::config) enum NameOr<T> {
+    /// Of a model, without options.
+    Name(String),
+    /// With options.
+    Full(T),
+}
+
+impl<T: JsonSchema> JsonSchema for NameOr<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        or_a_name(&mut schema);
+        schema
+    }
 }
 
 /// A model in a role: its name, or an object.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, transform = or_a_name)]
-struct Stage {
-    #[schemars(flatten)]
-    call: Call,
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config) struct Stage {
+    #[serde(flatten)]
+    pub call: Call,
 }
 
 /// What every stage takes.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Call {
+pub(in crate::config) struct Call {
     /// The `[[model]]` that is asked.
     #[schemars(regex(pattern = r"\S"), example = &"deepseek-chat")]
-    r#ref: Option<String>,
+    pub r#ref: Option<String>,
     /// What traces call it; without `ref` it names the model too.
     #[schemars(regex(pattern = r"\S"), example = &"terse")]
-    name: Option<String>,
+    pub name: Option<String>,
     /// Its temperature here; before every other word on it.
     #[schemars(range(min = 0, max = 2), example = 0.3)]
-    temperature: Option<f64>,
+    pub temperature: Option<f64>,
     /// Whether the analyzer chooses the temperature. Default: the model's, else the analyzer's own
     /// `auto_temperature`, else false.
     #[schemars(example = true)]
-    auto_temperature: Option<bool>,
+    pub auto_temperature: Option<bool>,
     /// The most tokens it may write; default: as the request says.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), example = 800)]
-    max_tokens: Option<u32>,
+    pub max_tokens: Option<u32>,
     /// Text added to its system message.
     #[schemars(example = &"Answer in one paragraph.")]
-    system: Option<String>,
+    pub system: Option<Instruction>,
     /// Its time limit in seconds; default: `[workflow.domains]`, then `[workflow.timeouts]`.
     #[schemars(range(min = 0.001, max = 86_400), example = 45.5)]
-    timeout_secs: Option<f64>,
+    pub timeout_secs: Option<f64>,
     /// Models tried in order when the first one fails.
     #[schemars(inner(regex(pattern = r"\S")), extend("default" = []), example = ["deepseek-chat"])]
-    fallback: Option<Vec<String>>,
+    pub fallback: Vec<Option<String>>,
 }
 
 /// The reranker: a model's name, or an object.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, transform = or_a_name)]
-struct Reranker {
-    #[schemars(flatten)]
-    call: Call,
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config) struct Reranker {
+    #[serde(flatten)]
+    pub call: Call,
     /// How many drafts go on.
-    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 3))]
-    top_k: Option<u32>,
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = TOP_K))]
+    pub top_k: usize,
 }
+
+/// How many candidates a reranker keeps when nobody says.
+pub(in crate::config) const TOP_K: usize = 3;
 
 /// An entry of `workers`: the name of a model, an object with `ref`, or an object with `workers`, a
 /// workflow of its own.
-struct Worker;
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a handful, made once at start-up")]
+pub(in crate::config) enum Worker {
+    /// Of a model, without options.
+    Name(String),
+    /// A workflow of its own.
+    Panel(Panel),
+    /// One model.
+    Leaf(Leaf),
+}
 
 impl JsonSchema for Worker {
     fn schema_name() -> Cow<'static, str> {
@@ -113,68 +158,83 @@ impl JsonSchema for Worker {
             "type": ["string", "object"],
             "if": { "type": "object", "required": ["workers"] },
             "then": generator.subschema_for::<Panel>(),
-            "else": generator.subschema_for::<Leaf>(),
+            "else": generator.subschema_for::<NameOr<Leaf>>(),
         })
     }
 }
 
 /// A worker that is one model: its name, or an object.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, transform = or_a_name)]
-struct Leaf {
-    #[schemars(flatten)]
-    call: Call,
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[schemars(
+    deny_unknown_fields,
+    extend("x-elsewhere" = [
+        "belongs to a nested workflow, and this worker has no `workers`",
+        "add `workers` beside it, or take it out"
+    ])
+)]
+pub(in crate::config) struct Leaf {
+    #[serde(flatten)]
+    pub call: Call,
     /// How often it is asked; `max_workers` counts each.
     #[schemars(range(min = 1, max = 65_536), extend("default" = 1))]
-    samples: Option<u32>,
+    pub samples: u64,
 }
 
 /// A worker that is a workflow of its own. Without a synthesizer its best draft goes up; without a
 /// selector too, all its drafts do.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Panel {
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[schemars(
+    deny_unknown_fields,
+    extend("x-elsewhere" = [
+        "belongs to a worker that is one model, and this one has `workers`",
+        "take it out, or move it to the workers below"
+    ])
+)]
+pub(in crate::config) struct Panel {
     /// What traces call it.
     #[schemars(extend("default" = "workflow"), example = &"panel")]
-    name: Option<String>,
-    #[schemars(flatten)]
-    level: Level,
+    pub name: String,
+    // Its policy, which is filled in where it is left out, tells it from a leaf.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// How the workers of one level are waited for.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Policy {
+pub(in crate::config) struct Policy {
     /// Fewer good drafts than this, and the level fails; at most as many as there are workers.
     #[schemars(range(min = 1), extend("default" = 1))]
-    min_success: Option<u64>,
+    pub min_success: i64,
     /// How many good drafts are enough: a whole number counts workers, a fraction below 1 is a share
     /// of them, rounded up. Default: all.
     #[schemars(example = 2, example = 0.75)]
-    quorum: Option<Quorum>,
+    pub quorum: Option<Quorum>,
     /// Milliseconds that the others have left once the quorum has answered.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 0), example = 1500)]
-    grace_ms: Option<u32>,
+    pub grace_ms: u64,
     /// Seconds that the whole level may take; by default there is no such limit.
     #[schemars(range(min = 0.001, max = 86_400), example = 90)]
-    deadline_secs: Option<f64>,
+    pub deadline_secs: Option<f64>,
     /// This share of drafts with the same final answer (or prose that says the same) needs neither
     /// selector nor synthesizer; off by default.
     #[schemars(range(min = 0, max = 1), example = 0.95)]
-    agreement: Option<f64>,
+    pub agreement: Option<f64>,
     /// Whether the analyzer may choose among the workers and lower the quorum; the level needs an
     /// analyzer of its own.
     #[schemars(extend("default" = false))]
-    overrides: Option<bool>,
+    pub overrides: bool,
     /// What workers are shown of the request's tools, which they may not call.
     #[schemars(extend("default" = "list"))]
-    worker_tools: Option<WorkerTools>,
+    pub worker_tools: WorkerTools,
     /// When workers start.
     #[schemars(extend("default" = "overlap"))]
-    schedule: Option<Schedule>,
+    pub schedule: Schedule,
 }
 
-struct Quorum;
+/// How many of the workers, as it is written: `1.0` could be one of them or all.
+#[derive(Deserialize, Serialize)]
+pub(in crate::config) struct Quorum(pub Number);
 
 impl JsonSchema for Quorum {
     fn inline_schema() -> bool {
@@ -196,18 +256,22 @@ impl JsonSchema for Quorum {
     }
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum WorkerTools {
+/// `worker_tools`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum WorkerTools {
     /// their names and first sentences, 2 KB at most
     List,
     /// the definitions, with tool choice `none` where the protocol has that
     Schemas,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum Schedule {
+/// `schedule`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Schedule {
     /// one that does not wait for the analyzer's advice starts at once
     Overlap,
     /// every worker waits for the analysis

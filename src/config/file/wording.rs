@@ -6,12 +6,13 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::config::legacy::MILLISECONDS_FROM;
+/// Values of this and more under a `_secs` key of the time limits are milliseconds.
+pub(crate) const MILLISECONDS_FROM: f64 = 10_000.0;
 
 /// Takes out what only means something to Rust: the `null` of an `Option`, the widths of numbers,
 /// line breaks of comments, and a schema for each word of an enum.
 #[derive(Clone)]
-pub(super) struct Plain;
+pub(in crate::config) struct Plain;
 
 impl Transform for Plain {
     fn transform(&mut self, schema: &mut Schema) {
@@ -23,6 +24,7 @@ impl Transform for Plain {
             }
             without_null(schema);
             words(schema);
+            required(schema);
         }
         transform_subschemas(self, schema);
     }
@@ -67,14 +69,44 @@ fn words(schema: &mut Map<String, Value>) {
     append(schema, &format!("\n{}", list.concat()));
 }
 
+/// A key with a default need not be there.
+fn required(schema: &mut Map<String, Value>) {
+    let has_default = |key: &Value| {
+        let told = schema.get("properties").and_then(|all| all.get(key.as_str()?));
+        told.is_some_and(|told| told.get("default").is_some())
+    };
+    let Some(Value::Array(keys)) = schema.get("required") else { return };
+    let keys: Vec<Value> = keys.iter().filter(|key| !has_default(key)).cloned().collect();
+    schema.insert("required".to_owned(), keys.into());
+}
+
 fn append(schema: &mut Map<String, Value>, more: &str) {
     let told = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let told = format!("{told}{more}");
     schema.insert("description".to_owned(), told.into());
 }
 
+/// Without what is for Chorus alone: words beginning with `x-`, and that a table is empty by default.
+pub(in crate::config) fn published(schema: &Value) -> Value {
+    match schema {
+        Value::Object(entries) => {
+            let is_table = ["$ref", "items", "additionalProperties"];
+            let is_table = is_table.iter().any(|key| {
+                entries.get(*key).is_some_and(|told| told.get("$ref").is_some() || told.is_string())
+            });
+            let kept = entries.iter().filter(|(key, told)| {
+                let is_own = key.starts_with("x-") || (*key == "required" && **told == json!([]));
+                !(is_own || (is_table && *key == "default"))
+            });
+            kept.map(|(key, told)| (key.clone(), published(told))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(entries) => entries.iter().map(published).collect(),
+        other => other.clone(),
+    }
+}
+
 /// Says range, default and examples in the description of each key too: not every editor shows them.
-pub(super) fn spelled_out(mut schema: Value) -> Value {
+pub(in crate::config) fn spelled_out(mut schema: Value) -> Value {
     if let Some(object) = schema.as_object_mut() {
         if let Some(Value::Object(properties)) = object.get_mut("properties") {
             properties.values_mut().filter_map(Value::as_object_mut).for_each(spell_out);
@@ -106,27 +138,27 @@ fn spell_out(key: &mut Map<String, Value>) {
 }
 
 /// A size may be a number of bytes too.
-pub(super) fn size(schema: &mut Schema) {
+pub(in crate::config) fn size(schema: &mut Schema) {
     schema.insert("type".to_owned(), json!(["string", "integer"]));
     schema.insert("minimum".to_owned(), json!(1));
     schema.insert("maximum".to_owned(), json!(u32::MAX));
 }
 
 /// What reads as a digest must be one.
-pub(super) fn digest(schema: &mut Schema) {
+pub(in crate::config) fn digest(schema: &mut Schema) {
     schema.insert("if".to_owned(), json!({ "pattern": r"^\s*sha256:" }));
     schema.insert("then".to_owned(), json!({ "pattern": r"^\s*sha256:\s*[0-9A-Fa-f]{64}\s*$" }));
 }
 
 /// Chorus adds the end of the path itself.
-pub(super) fn base_url(schema: &mut Schema) {
+pub(in crate::config) fn base_url(schema: &mut Schema) {
     let ends = "/chat/completions|/completions|/api/chat|/api/generate|/messages|:generateContent\
                 |:streamGenerateContent";
     schema.insert("not".to_owned(), json!({ "pattern": format!("({ends})/*$") }));
 }
 
 /// Headers that Chorus sets itself are refused in any case of their letters.
-pub(super) fn header_names(schema: &mut Schema) {
+pub(in crate::config) fn header_names(schema: &mut Schema) {
     let any_case = |name: &str| -> String {
         let both = |letter: char| match letter.to_ascii_uppercase() {
             upper if upper != letter => format!("[{upper}{letter}]"),
@@ -144,15 +176,17 @@ pub(super) fn header_names(schema: &mut Schema) {
 }
 
 /// A host, or a host and a port; no scheme and no path.
-pub(super) fn host_names(schema: &mut Schema) {
+pub(in crate::config) fn host_names(schema: &mut Schema) {
     let host = r"^\s*(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(:[0-9]{1,5})?\s*$";
     schema.insert("propertyNames".to_owned(), json!({ "pattern": host }));
 }
 
 /// Seconds, or what an old file means by a large number.
-pub(super) fn seconds(schema: &mut Schema) {
+pub(in crate::config) fn seconds(schema: &mut Schema) {
     schema.insert("minimum".to_owned(), json!(0.001));
     schema.insert("maximum".to_owned(), json!(86_400_000));
+    let remedy = "write seconds, more than 0 and at most a day (86400)";
+    schema.insert("x-remedy".to_owned(), remedy.into());
     schema.insert("if".to_owned(), json!({ "minimum": MILLISECONDS_FROM }));
     schema.insert("then".to_owned(), json!({ "deprecated": true }));
     if let Some(schema) = schema.as_object_mut() {

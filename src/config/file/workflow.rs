@@ -3,12 +3,17 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::plan::Plan;
+use super::{plan::Plan, wording};
+
+/// What to do where a workflow has no plan.
+pub(in crate::config) const EXAMPLE: &str =
+    "add `json = '{ \"workers\": [\"a\", \"b\"], \"synthesizer\": \"a\" }'` with your models";
 
 /// The default workflow. Its plan is `json` or `json_file`; exactly one of them.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(
     deny_unknown_fields,
     extend("oneOf" = [
@@ -17,33 +22,45 @@ use super::plan::Plan;
         { "required": ["worker_models"] }
     ])
 )]
-pub(super) struct Integration {
+pub(in crate::config) struct Integration {
     /// The plan, as JSON in `"""` or `'''`.
     #[schemars(example = &r#"{ "workers": ["a", "b"], "synthesizer": "a" }"#)]
-    json: Option<PlanText>,
+    pub json: Option<PlanText>,
     /// A file that holds the plan, relative to this one; `chorus config schema --plan` prints the
     /// schema for it.
-    #[schemars(example = &"plan.json")]
-    json_file: Option<String>,
-    #[schemars(flatten)]
-    settings: Settings,
+    #[schemars(extend("x-shown" = "path"), example = &"plan.json")]
+    pub json_file: Option<String>,
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// The plan as it was read, wherever it is written.
+    #[serde(skip_deserializing)]
+    #[schemars(skip)]
+    pub plan: Option<Plan>,
     /// Old form of the plan's `analyzer`; `chorus migrate` rewrites it.
     #[schemars(extend("deprecated" = true), example = &"a")]
-    analyzer_model: Option<String>,
+    pub analyzer_model: Option<String>,
     /// Old form of the plan's `workers`; `chorus migrate` rewrites it.
     #[schemars(length(min = 1), extend("deprecated" = true), example = ["a", "b"])]
-    worker_models: Option<Vec<String>>,
+    pub worker_models: Option<Vec<String>>,
     /// Old form of the plan's `selector`, by default the synthesizer's model; `chorus migrate`
     /// rewrites it.
     #[schemars(extend("deprecated" = true), example = &"a")]
-    selector_model: Option<String>,
+    pub selector_model: Option<String>,
     /// Old form of the plan's `synthesizer`; `chorus migrate` rewrites it.
     #[schemars(extend("deprecated" = true), example = &"a")]
-    synthesizer_model: Option<String>,
+    pub synthesizer_model: Option<String>,
 }
 
-/// Text that holds a plan, whose grammar is among the definitions.
-struct PlanText;
+/// Text that holds a plan, whose grammar is among the definitions. As JSON it is nothing: the plan
+/// that was read of it stands beside it.
+#[derive(Deserialize)]
+pub(in crate::config) struct PlanText(pub String);
+
+impl Serialize for PlanText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_none()
+    }
+}
 
 impl JsonSchema for PlanText {
     fn inline_schema() -> bool {
@@ -64,50 +81,57 @@ impl JsonSchema for PlanText {
 }
 
 /// What every workflow may have.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Settings {
+pub(in crate::config) struct Settings {
     /// Copies of each worker: 1 makes none, 2 pairs, 3 pairs of pairs.
-    #[schemars(range(min = 1, max = 17), extend("default" = 1))]
-    nested_worker_depth: Option<u32>,
+    #[schemars(range(min = 1, max = 17), extend("x-checked" = true), extend("default" = 1))]
+    pub nested_worker_depth: i64,
     /// What becomes of the copies.
     #[schemars(extend("default" = "candidates"))]
-    nested_worker_mode: Option<NestedWorkerMode>,
+    pub nested_worker_mode: Copies,
     /// Worker calls at once per request; 0 is no limit.
     #[schemars(range(min = 0, max = 1_000_000), extend("default" = 0))]
-    max_concurrency: Option<u32>,
+    pub max_concurrency: usize,
     /// A plan with more workers, copies counted, is refused at start-up.
     #[schemars(range(min = 1, max = 65_536), extend("default" = 64))]
-    max_workers: Option<u32>,
+    pub max_workers: u32,
 }
 
 /// A further workflow. Its plan is `json` or `json_file`; exactly one of them.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(
     deny_unknown_fields,
     extend("oneOf" = [{ "required": ["json"] }, { "required": ["json_file"] }])
 )]
-pub(super) struct Profile {
+pub(in crate::config) struct Profile {
     /// What clients ask for as their model; no model and no other workflow may have it.
     #[schemars(
+        required,
         regex(pattern = r"^\S(.*\S)?$"),
         extend("not" = { "enum": ["chorus", "chorus:latest"] }),
         example = &"chorus-fast"
     )]
-    name: String,
+    pub name: Option<String>,
     /// The plan, as JSON in `"""` or `'''`.
     #[schemars(example = &r#"{ "workers": ["a", "b"], "selector": "a" }"#)]
-    json: Option<PlanText>,
+    pub json: Option<PlanText>,
     /// A file that holds the plan, relative to this one.
-    #[schemars(example = &"fast.json")]
-    json_file: Option<String>,
-    #[schemars(flatten)]
-    settings: Settings,
+    #[schemars(extend("x-shown" = "path"), example = &"fast.json")]
+    pub json_file: Option<String>,
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// The plan as it was read, wherever it is written.
+    #[serde(skip_deserializing)]
+    #[schemars(skip)]
+    pub plan: Option<Plan>,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum NestedWorkerMode {
+/// `nested_worker_mode`: what a copied level does with its copies.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(in crate::config) enum Copies {
     /// all of them go up to the selector
     Candidates,
     /// each pair is analysed, judged and fused
@@ -115,49 +139,55 @@ enum NestedWorkerMode {
 }
 
 /// Time limits, retries, health of endpoints, connections.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Workflow {
+pub(in crate::config) struct Workflow {
     /// Time limits of the stages.
-    timeouts: Option<Timeouts>,
+    #[schemars(extend("default" = {}))]
+    pub timeouts: Timeouts,
     /// Other time limits by the endpoint's `host`, or by its `host:port`, which wins.
     #[schemars(
-        transform = super::wording::host_names,
+        transform = wording::host_names,
+        extend("default" = {}),
         example = json!({ "api.deepseek.com": { "worker_timeout_secs": 120 } })
     )]
-    domains: Option<BTreeMap<String, Domain>>,
+    pub domains: BTreeMap<String, Domain>,
     /// Further attempts of one call, inside its time limit.
-    retry: Option<Retry>,
+    #[schemars(extend("default" = {}))]
+    pub retry: Retry,
     /// When an endpoint goes out of service, and how it comes back.
-    health: Option<Health>,
+    #[schemars(extend("default" = {}))]
+    pub health: Health,
     /// Connections to upstreams.
-    pool: Option<Pool>,
+    #[schemars(extend("default" = {}))]
+    pub pool: Pool,
 }
 
 /// Time limits of the stages, in seconds.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Timeouts {
+pub(in crate::config) struct Timeouts {
     /// Seconds for the analyzer in all, retries included.
-    #[schemars(transform = super::wording::seconds, extend("default" = 30))]
-    analyzer_timeout_secs: Option<f64>,
+    #[schemars(transform = wording::seconds, extend("default" = 30))]
+    pub analyzer_timeout_secs: Option<f64>,
     /// Seconds for a worker in all, retries included.
-    #[schemars(transform = super::wording::seconds, extend("default" = 60))]
-    worker_timeout_secs: Option<f64>,
+    #[schemars(transform = wording::seconds, extend("default" = 60))]
+    pub worker_timeout_secs: Option<f64>,
     /// Seconds for the selector in all, and for the reranker; default: the synthesizer's.
-    #[schemars(transform = super::wording::seconds, example = 60)]
-    selector_timeout_secs: Option<f64>,
+    #[schemars(transform = wording::seconds, example = 60)]
+    pub selector_timeout_secs: Option<f64>,
     /// Seconds to the first piece of the answer, then for each pause between pieces; direct calls
     /// too.
-    #[schemars(transform = super::wording::seconds, extend("default" = 60))]
-    synthesizer_timeout_secs: Option<f64>,
+    #[schemars(transform = wording::seconds, extend("default" = 60))]
+    pub synthesizer_timeout_secs: Option<f64>,
     /// Seconds to open a connection.
-    #[schemars(transform = super::wording::seconds, extend("default" = 10))]
-    connect_timeout_secs: Option<f64>,
+    #[schemars(transform = wording::seconds, extend("default" = 10))]
+    pub connect_timeout_secs: Option<f64>,
 }
 
 /// [`Timeouts`] without its defaults.
-struct Domain;
+#[derive(Deserialize, Serialize)]
+pub(in crate::config) struct Domain(pub Timeouts);
 
 impl JsonSchema for Domain {
     fn schema_name() -> Cow<'static, str> {
@@ -180,50 +210,50 @@ impl JsonSchema for Domain {
 
 /// Further attempts of one call. Pauses double from the base to the cap, with full jitter; an
 /// upstream's `Retry-After` wins when it fits the time limit.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Retry {
+pub(in crate::config) struct Retry {
     /// Further attempts after the first. Each other endpoint of the model may be asked once even
     /// where this is less.
     #[schemars(range(min = 0, max = 100), extend("default" = 2))]
-    max_retries: Option<u32>,
+    pub max_retries: usize,
     /// Milliseconds that the first pause takes at most.
     #[schemars(range(min = 1, max = 3_600_000), extend("default" = 200))]
-    base_delay_ms: Option<u32>,
+    pub base_delay_ms: u64,
     /// Milliseconds that any pause takes at most; not less than `base_delay_ms`.
     #[schemars(
         range(min = 1, max = 3_600_000),
         extend("default" = 5000)
     )]
-    max_delay_ms: Option<u32>,
+    pub max_delay_ms: u64,
 }
 
 /// The circuit breaker of each endpoint.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Health {
+pub(in crate::config) struct Health {
     /// Failures in a row that put an endpoint out of service.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 5))]
-    failure_threshold: Option<u32>,
+    pub failure_threshold: u32,
     /// The share of failures among its last 20 calls, of 10 at least, that does so too.
     #[schemars(range(min = 0.01, max = 1), extend("default" = 0.5))]
-    failure_ratio: Option<f64>,
+    pub failure_ratio: f64,
     /// Seconds until one call may try whether it is back.
     #[schemars(range(min = 0.001, max = 86_400), extend("default" = 30))]
-    open_secs: Option<f64>,
+    pub open_secs: f64,
     /// Seconds between looks at its model list meanwhile, which cost nothing; 0 is never.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 15))]
-    probe_interval_secs: Option<f64>,
+    pub probe_interval_secs: f64,
 }
 
 /// Connections to upstreams.
-#[derive(JsonSchema)]
+#[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-struct Pool {
+pub(in crate::config) struct Pool {
     /// Idle connections kept for each host; 0 keeps none.
     #[schemars(range(min = 0, max = 1_000_000), extend("default" = 1024))]
-    max_idle_per_host: Option<u32>,
+    pub max_idle_per_host: usize,
     /// Seconds that an idle connection is kept.
     #[schemars(range(min = 1, max = 86_400), extend("default" = 90))]
-    idle_secs: Option<f64>,
+    pub idle_secs: f64,
 }

@@ -1,11 +1,17 @@
 //! `[server]`.
 
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Address, wording};
 
 /// The listener and what clients see. Every key is optional.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct Server {
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[schemars(
+    deny_unknown_fields,
+    extend("x-refused" = { "tls": "put a reverse proxy with TLS in front" })
+)]
+pub(in crate::config) struct Server {
     /// The address to listen on, without port. Beyond this machine a `[[client]]` is needed, or
     /// `allow_unauthenticated`.
     #[schemars(
@@ -13,58 +19,59 @@ pub(super) struct Server {
         extend("default" = "127.0.0.1"),
         example = &"::1"
     )]
-    host: Option<String>,
+    pub host: String,
     /// The port to listen on; 0 takes any free one.
     #[schemars(range(min = 0, max = 65_535), extend("default" = 11435))]
-    port: Option<u16>,
+    pub port: u16,
     /// Larger requests get 413; images arrive as base64. A size, or a number of bytes; less than
     /// 4 GiB.
     #[schemars(
-        transform = super::wording::size,
+        with = "String",
+        transform = wording::size,
         regex(pattern = r"^\s*0*[1-9][0-9]*\s*([KkMmGg]?[Bb]|[KkMmGg]([Ii][Bb])?)?\s*$"),
         extend("default" = "64MiB"),
         example = &"16MiB",
         example = 1_048_576
     )]
-    request_body_limit: Option<String>,
+    pub request_body_limit: Size,
     /// Requests at once; more get 503 `overloaded` with `Retry-After`.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
-    max_in_flight: Option<u32>,
+    pub max_in_flight: usize,
     /// Seconds that a shutdown (SIGTERM, Ctrl-C) lets running answers finish.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 30))]
-    shutdown_grace_secs: Option<f64>,
+    pub shutdown_grace_secs: f64,
     /// Seconds that a stream's headers wait for the first piece of the answer or the first draft while
     /// nothing happens, so that a failure before it has a real status. Once a stage has ended or a
     /// worker has begun to answer, they wait one more second at most.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 5))]
-    header_hold_secs: Option<f64>,
+    pub header_hold_secs: f64,
     /// Seconds between signs of life on a stream that is silent.
     #[schemars(range(min = 0.1, max = 86_400), extend("default" = 10))]
-    heartbeat_secs: Option<f64>,
+    pub heartbeat_secs: f64,
     /// What a model name means that is no workflow's, no model's and no alias'.
     #[schemars(extend("default" = "reject"))]
-    unknown_model: Option<UnknownModel>,
+    pub unknown_model: UnknownModel,
     /// Framing on `/api/*` for clients that state none.
     #[schemars(extend("default" = "auto"))]
-    plain_client_format: Option<PlainClientFormat>,
+    pub plain_client_format: PlainClientFormat,
     /// What workflow streams tell of their stages, a line each in the reasoning channel.
     #[schemars(extend("default" = "auto"))]
-    progress: Option<Progress>,
+    pub progress: Progress,
     /// Which calls the tokens of an answer are counted over; the sum over all of them is in the
     /// field `chorus` of the answer in either case.
     #[schemars(extend("default" = "answer"))]
-    usage: Option<Usage>,
+    pub usage: UsageScope,
     /// The field of a chat chunk that carries reasoning.
     #[schemars(extend("default" = "reasoning_content"))]
-    reasoning_field: Option<ReasoningField>,
+    pub reasoning_field: ReasoningField,
     /// The `[[model]]` that answers clients' background tasks (a chat's title, tags, follow-up
     /// questions, search queries, completions, image prompts, emojis, memory notes), recognised by
     /// their form, instead of a workflow. None: they are questions like any other.
     #[schemars(example = &"a")]
-    task_model: Option<String>,
+    pub task_model: Option<String>,
     /// What `/api/version` says: two to four numbers, each below 65536; clients want 0.6.4 or more.
     #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+){1,3}$"), extend("default" = "0.32.7"))]
-    ollama_version: Option<String>,
+    pub ollama_version: String,
     /// Further names that the `Host` header may hold, without scheme or port; loopback names and IP
     /// addresses always pass.
     #[schemars(
@@ -72,32 +79,46 @@ pub(super) struct Server {
         extend("default" = []),
         example = ["chorus.lan"]
     )]
-    allowed_hosts: Option<Vec<String>>,
+    pub allowed_hosts: Vec<String>,
     /// Further origins of web pages that may ask and read the answers; localhost always passes.
     #[schemars(
         inner(regex(pattern = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/*\s*$")),
         extend("default" = []),
         example = ["https://chat.example"]
     )]
-    cors_origins: Option<Vec<String>>,
+    pub cors_origins: Vec<Address>,
     /// `true` serves beyond this machine without any `[[client]]`: anybody who can reach the port
     /// spends your tokens.
     #[schemars(extend("default" = false))]
-    allow_unauthenticated: Option<bool>,
+    pub allow_unauthenticated: bool,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum UnknownModel {
+/// `"64MiB"`, or a number of bytes.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(in crate::config) enum Size {
+    /// In bytes.
+    Bytes(usize),
+    /// With a unit.
+    Text(String),
+}
+
+/// `unknown_model`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum UnknownModel {
     /// the default workflow answers, and says what was asked for in `warnings`
     Workflow,
     /// 404 `model_not_found`, with the names there are
     Reject,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum PlainClientFormat {
+/// `plain_client_format`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum PlainClientFormat {
     /// by path and User-Agent: curl gets SSE, everybody else NDJSON
     Auto,
     /// always SSE
@@ -106,29 +127,36 @@ enum PlainClientFormat {
     Ndjson,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum Progress {
+/// `progress`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Progress {
     /// what begins, ends and fails, unless the request says otherwise
-    Auto,
+    #[serde(rename = "auto")]
+    Stages,
     /// nothing
     Off,
     /// the same as `auto`, and every draft once it is finished
     Drafts,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum Usage {
+/// `usage`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum UsageScope {
     /// all calls of the run
     Total,
     /// the call alone that wrote the answer, so that prompt tokens are the length of the conversation
     Answer,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case", inline)]
-enum ReasoningField {
+/// `reasoning_field`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ReasoningField {
     /// as DeepSeek, Open WebUI and the AI SDK have it
     ReasoningContent,
     /// as Ollama's `/v1` and OpenRouter have it
