@@ -30,13 +30,13 @@ const NOT_FINE: u8 = 1;
 /// Exit code of a config that cannot.
 pub const BAD_CONFIG: u8 = 2;
 
-/// `--format`: who reads it.
+/// The form of the result: `--format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// People.
+    /// Text for people.
     #[default]
     Text,
-    /// Programs: one JSON object, of a bad config too.
+    /// One JSON object for programs, of a bad config too.
     Json,
 }
 

@@ -173,10 +173,14 @@ fn the_place_that_a_variable_names_is_used() {
 #[test]
 fn an_address_to_serve_on_is_refused_by_what_serves_nothing() {
     let home = Home::new();
-    for command in [&["init", "--yes", "--port", "1"], &["migrate", "--dry-run", "--host", "::1"]] {
-        let ran = home.run(command);
+    for (command, why) in [
+        (["init", "--yes", "--port", "1"], "unexpected argument '--port'"),
+        (["migrate", "--dry-run", "--host", "::1"], "unexpected argument '--host'"),
+        (["--port", "1", "init", "--yes"], "leave --host and --port out"),
+    ] {
+        let ran = home.run(&command);
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
-        assert!(ran.err.contains("leave --host and --port out"), "{}", ran.err);
+        assert!(ran.err.contains(why), "{}", ran.err);
     }
     assert!(!home.config().exists());
 }

@@ -78,11 +78,16 @@ async fn quiet_leaves_warnings_only() {
 
 #[test]
 fn what_serves_nothing_takes_neither() {
-    for command in [&["check", "--quiet"][..], &["init", "--yes", "--log-format", "json"]] {
+    for (command, why) in [
+        (&["check", "--quiet"][..], "unexpected argument '--quiet'"),
+        (&["init", "--yes", "--log-format", "json"], "unexpected argument '--log-format'"),
+        (&["--quiet", "check"], "leave them out"),
+        (&["--log-format", "json", "config", "schema"], "leave them out"),
+    ] {
         let mut chorus = Command::new(env!("CARGO_BIN_EXE_chorus"));
         let output = chorus.args(command).env_clear().stdin(Stdio::null()).output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{err}");
-        assert!(err.contains("leave them out"), "{err}");
+        assert!(err.contains(why), "{err}");
     }
 }
