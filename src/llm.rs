@@ -61,7 +61,7 @@ pub struct Call {
     /// The same for all calls of a conversation, so that they go to one endpoint of a model that is
     /// `sticky`; `None` where there is no conversation.
     pub affinity: Option<u64>,
-    /// What it is a part of.
+    /// What the call is for, which decides how it may be retried.
     pub purpose: Purpose,
     /// How many times Chorus has asked Chorus before this call; see [`crate::types::HOPS`].
     pub hops: u32,
@@ -130,7 +130,7 @@ pub enum CallEvent {
     Attempt(Attempt),
     /// The next attempt has to wait for so long.
     Waiting {
-        /// How long.
+        /// How long the wait is.
         pause: Duration,
         /// The code of the failure before it.
         code: &'static str,

@@ -104,7 +104,7 @@ pub enum Event {
     Draft {
         /// The worker's name.
         name: String,
-        /// All of it.
+        /// The whole draft.
         text: String,
     },
     /// A writer has failed, and the answer comes from somebody else; before its first piece.
@@ -116,7 +116,7 @@ pub enum Event {
     Waiting {
         /// The model's name.
         model: String,
-        /// How long.
+        /// How long the wait is.
         pause: Duration,
         /// The code of the failure before it.
         code: &'static str,
@@ -212,7 +212,7 @@ pub struct Finished {
 /// A failed run's ending.
 #[derive(Debug)]
 pub struct Failed {
-    /// Why.
+    /// Why there is no answer.
     pub error: WorkflowError,
     /// The record of the run.
     pub trace: WorkflowExecutionDetails,

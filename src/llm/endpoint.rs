@@ -220,7 +220,7 @@ impl Endpoint {
         &self.model
     }
 
-    /// How it is spoken to.
+    /// The protocol that it speaks.
     pub(super) fn wire(&self) -> &'static dyn Wire {
         wire(self.model.protocol)
     }

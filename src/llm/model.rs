@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    /// Its configuration.
+    /// The model's configuration.
     #[must_use]
     pub fn config(&self) -> &config::Model {
         &self.config
@@ -92,7 +92,7 @@ impl Model {
         self.calls_unasked.load(Ordering::Relaxed)
     }
 
-    /// It called a tool though it was told not to.
+    /// Remembers that it called a tool though it must not.
     pub fn called_unasked(&self) {
         self.calls_unasked.store(true, Ordering::Relaxed);
     }

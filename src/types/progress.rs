@@ -3,13 +3,13 @@
 
 /// Marks the end of a line of progress: U+2063, which shows nothing and no model writes.
 const MARK: char = '\u{2063}';
-/// The same with the line break.
+/// The mark with its line break.
 const MARKED_END: &str = "\u{2063}\n";
 
 /// What a line of a version without the mark begins with, and goes on with behind a name.
 const STAGES: [&str; 5] = ["analyzer", "worker", "reranker", "selector", "synthesizer"];
 const STATUSES: [&str; 7] = ["ok", "failed", "timeout", "skipped", "cut", "cancelled", "degraded"];
-/// The same in Chinese.
+/// The stages' names in Chinese.
 const CHINESE_STAGES: [&str; 5] = ["分析器", "worker", "重排器", "选择器", "合成器"];
 const CHINESE_STATUSES: [&str; 6] = ["完成", "失败", "超时", "已停止", "已取消", "跳过"];
 

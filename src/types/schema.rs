@@ -20,7 +20,7 @@ impl JsonSchema {
         self.written().get()
     }
 
-    /// The same, to be written as it is.
+    /// The schema's JSON, to be written as it is.
     pub fn written(&self) -> &RawValue {
         // A tree of values is always JSON.
         self.text.get_or_init(|| to_raw_value(&self.value).unwrap_or_default())

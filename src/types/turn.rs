@@ -47,7 +47,7 @@ pub const MESSAGE_STATE: [&[&str]; 7] = [
     &["encrypted_content"],
 ];
 
-/// The same of a tool call.
+/// Where a tool call has what its model wants back.
 pub const CALL_STATE: [&[&str]; 3] = [
     &["extra_content"],
     &["provider_specific_fields", "thought_signature"],

@@ -19,7 +19,7 @@ use crate::{
 pub(super) struct RunContext {
     pub(super) engine: Arc<Engine>,
     pub(super) request: Request,
-    /// Its messages, for the calls that share them.
+    /// The request's messages, which its calls share.
     pub(super) conversation: Conversation,
     pub(super) request_id: RequestId,
     pub(super) workflow_id: WorkflowId,
@@ -35,7 +35,7 @@ pub(super) struct RunContext {
     pub(super) context_wanted: Option<u32>,
     /// A number of the conversation, for models that are sticky.
     pub(super) affinity: u64,
-    /// Its workers that are drafting.
+    /// The workers of the run that are drafting.
     pub(super) crowd: Crowd,
     /// A number of who asks.
     pub(super) caller: u64,

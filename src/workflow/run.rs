@@ -38,7 +38,7 @@ impl RunWatch {
         })))
     }
 
-    /// What is known now.
+    /// The summary as far as it is known.
     #[must_use]
     pub fn summary(&self) -> RunSummary {
         self.with(|summary| summary.clone())

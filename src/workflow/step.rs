@@ -73,7 +73,7 @@ pub(super) struct MemberOutcome {
     pub(super) result: Result<Vec<Candidate>, Failure>,
     /// Failures of models whose fallback then answered.
     pub(super) overcome: Vec<LlmError>,
-    /// What decided when it ended.
+    /// The chain of stages that decided when it ended.
     pub(super) chain: Chain,
 }
 
@@ -88,9 +88,9 @@ pub(super) struct Failure {
 /// The kinds of a run's failure.
 #[derive(Clone, Debug)]
 pub(super) enum FailureKind {
-    /// One model.
+    /// A model's failure.
     Model(LlmError),
-    /// A level.
+    /// A level's failure.
     Members {
         /// Their names and failures.
         members: Vec<(String, Failure)>,
@@ -173,7 +173,7 @@ pub(super) struct LevelOutcome {
     pub(super) result: Result<Vec<Candidate>, Failure>,
     /// What the answering stage's call cost.
     pub(super) answer_usage: Usage,
-    /// What decided when it ended.
+    /// The chain of stages that decided when it ended.
     pub(super) chain: Chain,
 }
 
@@ -191,7 +191,7 @@ pub(super) struct Advice {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) advice: Arc<Advice>,
-    /// What decided when it ended.
+    /// The chain of stages that decided when it ended.
     pub(super) chain: Chain,
 }
 

@@ -218,7 +218,7 @@ fn has_no_tools(request: &Request) -> bool {
     request.prompt.tools.is_empty()
 }
 
-/// The same, whole or streamed.
+/// The only thing said in a request without tools, whole or streamed.
 fn only(request: &Request) -> Option<&str> {
     let mut said = request.messages.iter().filter(|message| message.role != Role::System);
     let only = said.next().filter(|message| message.role == Role::User)?;

@@ -170,7 +170,7 @@ pub struct CallRecord {
     pub status: StageStatus,
     /// `status` is `ok`.
     pub success: bool,
-    /// Why not.
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorRecord>,
     /// Milliseconds since the run's start.
@@ -182,7 +182,7 @@ pub struct CallRecord {
     /// Milliseconds from its start to its first output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
-    /// What was really sent.
+    /// The temperature that was really sent.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rounded")]
     pub temperature: Option<f32>,
     /// Where it came from.

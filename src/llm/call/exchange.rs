@@ -60,7 +60,7 @@ pub(in crate::llm) struct Exchange {
     finish_by: Option<(Instant, u64)>,
     /// Marks its connection as used, for `warm_up`.
     using: Option<Use>,
-    /// The same, for those who use it next.
+    /// Marks its connection as answering, for those who use it next.
     answering: Option<Answering>,
 }
 

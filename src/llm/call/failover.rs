@@ -208,7 +208,7 @@ impl<'a> Failover<'a> {
         Want { affinity: self.affinity, passed, or_resting, takes: self.takes }
     }
 
-    /// Those that the next attempt must not go to.
+    /// The numbers of the endpoints that the next attempt must not go to.
     fn passed(&self) -> Vec<usize> {
         let mut passed = self.without(&self.spent);
         passed.extend(&self.tried);

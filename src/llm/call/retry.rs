@@ -10,7 +10,7 @@ use crate::{config, llm::protocol::upstream_error::compound};
 /// What an upstream's failure says about trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Advice {
-    /// The same request will fail again.
+    /// Do not try again: the same request will fail again.
     Never,
     /// Try again after a pause of our choosing.
     Backoff,

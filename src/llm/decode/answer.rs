@@ -34,7 +34,7 @@ const USAGE_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(in crate::llm) struct Answer {
     think: ThinkSplitter,
-    /// What is not passed on.
+    /// Holds back what is not passed on: echoes and stop sequences.
     gate: Option<Gate>,
     calls: ToolCalls,
     /// A tool call was demanded.
@@ -178,12 +178,12 @@ impl Answer {
         self.in_message
     }
 
-    /// All of the message was taken.
+    /// Ends a message, all of which was taken.
     pub(super) fn end_message(&mut self) {
         self.in_message = false;
     }
 
-    /// It was whole, and so is the answer.
+    /// Ends the answer, which is whole.
     pub(super) fn end(&mut self) {
         self.ended = true;
     }
@@ -286,7 +286,7 @@ impl Answer {
         }
     }
 
-    /// What it shows of its endpoint's endings.
+    /// Records how its endpoint ends answers.
     pub(in crate::llm) fn shows(&self, endings: &Endings) {
         if !self.is_cut_short {
             endings.learn(self.finish.is_some(), self.terminated);

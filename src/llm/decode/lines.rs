@@ -24,7 +24,7 @@ pub(super) struct LineReader {
     start: usize,
     /// The line that began in an earlier chunk.
     split: Vec<u8>,
-    /// It was given out.
+    /// The line at `start` was given out.
     is_given: bool,
     /// The last line ended with a CR, to which the next LF belongs.
     after_return: bool,

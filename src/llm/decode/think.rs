@@ -19,7 +19,7 @@ const HEADS: [&str; 2] = ["<|start|>", "<|channel|>"];
 const HEAD_END: &str = "<|message|>";
 /// The channel that is the answer; all others are thoughts.
 const FINAL: &str = "<|channel|>final";
-/// No header is as long.
+/// Most bytes of a header.
 const LONGEST_HEAD: usize = 512;
 /// What ends a message of harmony.
 const ENDS: [&str; 3] = ["<|end|>", "<|return|>", "<|call|>"];
@@ -75,7 +75,7 @@ enum Close {
 pub(super) struct ThinkSplitter {
     state: State,
     held: String,
-    /// What stood before that, of the thought.
+    /// The last character of the thought before that.
     last: Option<char>,
     is_over: bool,
 }

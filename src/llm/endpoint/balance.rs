@@ -124,7 +124,7 @@ impl<E> Pool<E> {
         self.usable(want, now).next().is_some()
     }
 
-    /// All of them, in the order of the file.
+    /// All endpoints, in the order of the file.
     pub(in crate::llm) fn members(&self) -> &[Arc<Member<E>>] {
         &self.members
     }

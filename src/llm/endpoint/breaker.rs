@@ -24,7 +24,7 @@ use report::Right;
 
 /// How many of the latest calls the failure ratio looks at.
 pub const WINDOW: u32 = 20;
-/// How many calls it needs to mean anything.
+/// How many calls the failure ratio needs to mean anything.
 pub const WINDOW_LEAST: u32 = 10;
 /// An endpoint that is down and asked for its model list is left to that for this many times
 /// `open_secs`; then a call may try, since a key may be good for answers and not for lists.
@@ -63,7 +63,7 @@ enum State {
     /// Nobody but one probe is let through, and that not before `until`.
     Out {
         is_down: bool,
-        /// It takes its time to fail.
+        /// Its failures take long.
         is_slow: bool,
         until: Instant,
         is_probing: bool,
@@ -276,7 +276,7 @@ impl Breaker {
         }
     }
 
-    /// What it is like now.
+    /// The state it is in now.
     #[must_use]
     pub fn standing(&self, now: Instant) -> Standing {
         let (phase, next_try) = match self.state {

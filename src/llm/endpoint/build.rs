@@ -39,7 +39,7 @@ impl Llm {
         Self::build(config, logs_payloads(), STANDARD, Some(self))
     }
 
-    /// The same with clients that start from `base`.
+    /// Builds it with clients that start from `base`.
     pub(in crate::llm) fn build(
         config: &Config,
         log_payloads: bool,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Endpoint, balance::Want, breaker::Phase, slot::Member};
 use crate::llm::{Llm, Model, call::retry::in_words};
 
-/// How a model is.
+/// The health of a model.
 #[derive(Debug, Serialize)]
 pub struct ModelHealth {
     /// Its name in the config.
@@ -18,7 +18,7 @@ pub struct ModelHealth {
     pub endpoints: Vec<EndpointHealth>,
 }
 
-/// How an endpoint is.
+/// The health of an endpoint.
 #[derive(Debug, Serialize)]
 pub struct EndpointHealth {
     /// `host` or `host:port`.
@@ -53,7 +53,7 @@ pub struct EndpointHealth {
 }
 
 impl Llm {
-    /// How every endpoint of every model is.
+    /// The health of every endpoint of every model.
     #[must_use]
     pub fn health(&self) -> Vec<ModelHealth> {
         let clocks = (Instant::now(), Timestamp::now());

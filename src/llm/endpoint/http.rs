@@ -17,7 +17,7 @@ pub(super) const USER_AGENT: &str = concat!("chorus/", env!("CARGO_PKG_VERSION")
 /// What clients are built from.
 pub(super) type Base = fn() -> ClientBuilder;
 
-/// What they are built from outside tests.
+/// What clients are built from outside tests.
 pub(super) const STANDARD: Base = ClientBuilder::new;
 
 /// What makes two models need different clients.

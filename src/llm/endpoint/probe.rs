@@ -74,7 +74,7 @@ pub(in crate::llm) async fn confirms(endpoint: &Endpoint, status: u16) -> bool {
     }
 }
 
-/// What was found before the time is over stays.
+/// Probes an endpoint; what was found before the time is over stays.
 async fn probe(endpoint: &Endpoint, limit: Duration, spend: Spend) -> Probed {
     let mut found = Probed::nothing_of(endpoint);
     let deadline = Instant::now() + limit;

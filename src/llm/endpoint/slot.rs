@@ -14,7 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::breaker::{Breaker, Cause, Offer, Report, Standing, Ticket};
 use crate::{config::Health, llm::protocol::hash::hash};
 
-/// What an endpoint's share of the calls is.
+/// How large an endpoint's share of the calls is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weighting {
     /// Its share among the endpoints of its priority; at least 1.
@@ -167,7 +167,7 @@ impl<E> Member<E> {
         self.record.breaker().next_listing()
     }
 
-    /// Its model list was asked for.
+    /// Takes in that its model list was asked for.
     pub(in crate::llm) fn listed(&self, is_well: bool, now: Instant) {
         self.change(now, |breaker| breaker.listed(is_well, now));
     }
@@ -202,7 +202,7 @@ impl<E> Member<E> {
         result
     }
 
-    /// It went out of service, or came back.
+    /// Logs that it went out of service, or came back.
     fn log(&self, standing: Standing, now: Instant) {
         let Name { model, endpoint } = &self.name;
         let Some(code) = standing.why else {

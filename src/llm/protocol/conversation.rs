@@ -31,7 +31,7 @@ struct Shared {
 /// Fields of a request that hold a conversation, in their order on the wire.
 pub(in crate::llm) type Written = Vec<WrittenField>;
 
-/// One of them.
+/// One field of a written conversation.
 pub(in crate::llm) struct WrittenField {
     pub(in crate::llm) name: String,
     pub(in crate::llm) raw: Box<RawValue>,
@@ -46,7 +46,7 @@ pub(in crate::llm) enum Form {
     Toolless,
     /// Each result names its call.
     Linked,
-    /// They are plain text.
+    /// Tool calls and results are plain text.
     Flattened,
 }
 

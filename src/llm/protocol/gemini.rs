@@ -35,7 +35,7 @@ pub(super) struct Gemini;
 
 /// The version in its paths when neither the model nor its base names one.
 const VERSION: &str = "v1beta";
-/// Its most stop sequences.
+/// Most stop sequences that Gemini takes.
 const MOST_STOPS: usize = 5;
 /// Stands for the signature of a call that this model did not make, or made before a restart: newer
 /// models refuse a first call of a turn without any, and take this one instead.
@@ -233,7 +233,7 @@ fn generation_config(ask: &Ask<'_>) -> Map<String, Value> {
     config
 }
 
-/// Its seeds have 31 bits.
+/// A seed as Gemini takes it: with 31 bits.
 fn seed(seed: i64) -> Value {
     i32::try_from(seed).map_or_else(|_| (seed & i64::from(i32::MAX)).into(), Value::from)
 }

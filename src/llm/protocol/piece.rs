@@ -38,7 +38,7 @@ pub(in crate::llm) struct ToolPiece {
     pub(in crate::llm) id: Option<String>,
     pub(in crate::llm) name: Option<String>,
     pub(in crate::llm) arguments: String,
-    /// It is known to begin a call of its own.
+    /// Whether it is known to begin a call of its own.
     pub(in crate::llm) begins: bool,
     /// What the model wants back with the call.
     pub(in crate::llm) beside: Option<Box<Map<String, Value>>>,

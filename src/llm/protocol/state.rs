@@ -32,7 +32,7 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 pub(in crate::llm) struct Writer(u64);
 
 impl Writer {
-    /// One that never was.
+    /// The identity of a model that never was one before.
     pub(in crate::llm) fn fresh() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))

@@ -35,7 +35,7 @@ const MOST_SHOWN: usize = 3;
 pub(in crate::llm) struct Refusal {
     /// The HTTP status; inside a stream the one that the error names, else 0.
     pub(in crate::llm) status: u16,
-    /// It came inside a stream or under a 200.
+    /// Whether it came inside a stream or under a 200.
     in_band: bool,
     body: Box<Body>,
     /// Where a redirect points to, and the base that leads there.

@@ -192,9 +192,9 @@ pub(super) struct TextEvent<'a> {
 pub(super) enum TextPiece<'a> {
     /// A piece of the text.
     Delta(&'a str),
-    /// All of a message's or a summary's.
+    /// All text of a message or a summary.
     Text(&'a str),
-    /// All of a call's.
+    /// All arguments of a call.
     Arguments(&'a str),
     /// The part that holds the text.
     Part(PartObject<'a>),

@@ -90,7 +90,7 @@ impl From<&ToolDefinition> for ToolObject {
 pub(super) enum ToolChoiceObject {
     /// `none`, `auto` or `required`.
     Mode(&'static str),
-    /// That function.
+    /// This function has to be called.
     Function(NamedFunction),
     /// Only some of the tools.
     Allowed(AllowedTools),
@@ -183,7 +183,7 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// Its name.
+    /// The status as the resource has it.
     fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",

@@ -42,7 +42,7 @@ impl Deadline {
         at(self.at, step)
     }
 
-    /// What a model's call fails with that it ended.
+    /// The error of a model's call that this deadline ended.
     pub(in crate::workflow) fn error(&self, model: &str) -> LlmError {
         LlmError {
             kind: LlmErrorKind::Timeout,

@@ -11,7 +11,7 @@ pub(super) enum Phase {
     Deciding,
     /// The level above can do without this one, whose members have yet to end.
     Stopping,
-    /// Likewise, and they have.
+    /// The level above can do without this one, and every member has ended.
     Stopped,
     /// The level has ended.
     Over,

@@ -25,7 +25,7 @@ pub(in crate::workflow) struct Position {
     pub(super) stopped: Option<watch::Receiver<bool>>,
     /// The nested workflows it is in, itself included; none at the top.
     pub(super) path: Option<Arc<str>>,
-    /// What it began after.
+    /// The chain of stages that it began after.
     pub(super) before: Chain,
     /// Turn true when a level above has drafts enough.
     pub(super) spare: Vec<watch::Receiver<bool>>,

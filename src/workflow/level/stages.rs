@@ -43,7 +43,7 @@ pub(super) struct Stages {
     pub(super) analysis: watch::Receiver<Option<Known>>,
     /// The nested workflows it is in; none at the top.
     pub(super) path: Option<Arc<str>>,
-    /// What it began after.
+    /// The chain of stages that the level began after.
     pub(super) before: Chain,
     /// Turn true when this level, or one above, has drafts enough.
     pub(super) spare: Vec<watch::Receiver<bool>>,

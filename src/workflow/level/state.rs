@@ -61,11 +61,11 @@ pub(super) struct LevelState {
     pub(super) window: Window,
     /// The nested workflows it is in; none at the top.
     pub(super) path: Option<Arc<str>>,
-    /// What it began after.
+    /// The chain of stages that the level began after.
     pub(super) before: Chain,
-    /// What decided when the stage ended that was waited for last.
+    /// The chain of stages up to the one that was waited for last.
     pub(super) chain: Chain,
-    /// What decided when the analysis ended.
+    /// The chain of stages that decided when the analysis ended.
     pub(super) analysis: Chain,
     pub(super) started: Instant,
     /// Timers and the like, which end with the level.
@@ -184,12 +184,12 @@ impl LevelState {
         event
     }
 
-    /// What decided when the analysis ended.
+    /// The chain of stages that decided when the analysis ended.
     pub(super) fn analysis_chain(&self) -> Chain {
         self.analysis.clone()
     }
 
-    /// What decided when the stage ended that was waited for last.
+    /// The chain of stages up to the one that was waited for last.
     pub(super) fn chain(&self) -> Chain {
         self.chain.clone()
     }

@@ -22,7 +22,7 @@ pub(in crate::workflow) struct Crowd {
 pub(super) struct Drafting<'a>(&'a Crowd);
 
 impl Crowd {
-    /// One more begins.
+    /// Counts one more that drafts, until the guard is dropped.
     pub(super) fn joins(&self) -> Drafting<'_> {
         self.drafting.fetch_add(1, Ordering::AcqRel);
         Drafting(self)

@@ -30,7 +30,7 @@ use crate::{
 /// What a call stands for, where a workflow was asked and its models answer alone.
 #[derive(Clone, Debug, Default)]
 pub(in crate::workflow) struct Instead {
-    /// Why, for the trace.
+    /// Why the models answer alone, for the trace.
     pub(in crate::workflow) why: Option<&'static str>,
     /// The workflow's.
     pub(in crate::workflow) deadline: Option<Duration>,

@@ -78,11 +78,11 @@ fn level(lengths: &[usize], room: usize) -> Vec<usize> {
 pub struct DraftsCut {
     /// Who is shown them.
     pub model: String,
-    /// Its context, in tokens.
+    /// The model's context, in tokens.
     pub context_tokens: u32,
-    /// How much of them, in bytes.
+    /// Bytes of the drafts that it is shown.
     pub shown: usize,
-    /// How much there is, in bytes.
+    /// Bytes of all of them.
     pub whole: usize,
 }
 

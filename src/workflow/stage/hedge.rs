@@ -143,7 +143,7 @@ enum Word {
     Failed(LlmError),
 }
 
-/// One of the calls.
+/// One of two calls that race.
 struct Lane<T> {
     who: T,
     model: Arc<Model>,

@@ -101,7 +101,7 @@ impl Output {
         Said::Nothing
     }
 
-    /// What was held back, once it has ended well.
+    /// Gives what was held back, once the output has ended well.
     pub(super) fn release(&mut self) -> Vec<Delta> {
         let held = self.held.take().filter(|_| self.ending.is_ok());
         let Some(Held { run, deltas, began_ms }) = held else { return Vec::new() };

@@ -35,7 +35,7 @@ pub(in crate::workflow) struct Tracker {
     until: Option<Deadline>,
     entry: Arc<Mutex<Entry>>,
     stopwatch: Stopwatch,
-    /// Its first piece of output has come.
+    /// Notified when its first piece of output has come.
     spoke: Arc<Notify>,
     /// Who wants to know that a call has to wait.
     waits: Option<Arc<Waits>>,

@@ -165,7 +165,7 @@ struct Judge {
     halved: bool,
     /// What is left of its one time limit, for all that it is asked.
     left: Duration,
-    /// It was asked with a second call already.
+    /// Whether it was asked with a second call already.
     hedged: bool,
 }
 

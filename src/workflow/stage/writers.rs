@@ -19,7 +19,7 @@ pub(super) struct Attempt {
     pub(super) chosen: Chosen,
     /// Its context turned out smaller than configured: half as much of the drafts.
     pub(super) halved: bool,
-    /// It was asked with a second call already.
+    /// Whether it was asked with a second call already.
     pub(super) hedged: bool,
 }
 

@@ -16,7 +16,7 @@ use crate::{
     types::{FinishReason, Message},
 };
 
-/// No answer has so many tool calls.
+/// Most tool calls of an answer.
 const MOST_CALLS: usize = 1024;
 
 /// The tool calls of an answer.

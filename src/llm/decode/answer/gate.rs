@@ -22,7 +22,7 @@ struct Echo {
     held: String,
 }
 
-/// What is certain now.
+/// What can be passed on now.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Passed {
     pub(super) text: String,
@@ -83,7 +83,7 @@ impl Gate {
 }
 
 impl Echo {
-    /// What is no echo, as soon as that is certain.
+    /// The text that is no echo, as soon as that is certain.
     fn push(&mut self, piece: &str) -> Option<String> {
         self.held.push_str(piece);
         let begun = self.held.trim_start();

@@ -9,7 +9,7 @@ const MOST_ATTRIBUTES: usize = 200;
 pub(super) enum Match {
     /// A whole tag, of so many bytes.
     Whole(usize),
-    /// All of the text may be the beginning of one.
+    /// All of the text may be the beginning of a tag.
     Begun,
     None,
 }
@@ -19,7 +19,7 @@ pub(super) enum Match {
 pub(super) enum Found {
     /// Here, with so many bytes.
     At(usize, usize),
-    /// All from here on may be the beginning of one.
+    /// All from this byte on may be the beginning of a tag.
     Begun(usize),
     Nowhere,
 }

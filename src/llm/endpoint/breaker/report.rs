@@ -25,13 +25,13 @@ pub enum Phase {
 /// What a breaker can do for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// It can be used.
+    /// The endpoint can be used.
     Free,
     /// It can be used, and asked not to be before this.
     Resting(Instant),
     /// One call may try whether it is back.
     Probe,
-    /// It cannot be used.
+    /// The endpoint cannot be used.
     Nothing,
 }
 
@@ -112,7 +112,7 @@ pub enum Report {
 /// A breaker at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Its state.
+    /// The breaker's state.
     pub phase: Phase,
     /// When it came into this state.
     pub since: Instant,

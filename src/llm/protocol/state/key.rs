@@ -58,7 +58,7 @@ impl Thoughts {
         }
     }
 
-    /// All that details say, in their order.
+    /// Adds all that details say, in their order.
     fn push_details(&mut self, details: &[Value]) {
         for detail in details {
             for name in ["text", "summary", "data"] {
@@ -74,7 +74,7 @@ impl Thoughts {
         }
     }
 
-    /// Those of a turn.
+    /// The keys of a turn.
     pub(super) fn of(state: &TurnState, mut thoughts: Self) -> Self {
         if thoughts.digest().is_none() {
             thoughts.push_details(&state.details);

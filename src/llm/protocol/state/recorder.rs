@@ -33,7 +33,7 @@ pub(in crate::llm) struct Recorder {
     state: TurnState,
     thoughts: Thoughts,
     calls: Vec<ToolCall>,
-    /// What came beside them, by their number.
+    /// What came beside the calls, by their number.
     beside: Vec<(u32, Map<String, Value>)>,
     /// What came beside a call that was not handed on yet.
     waiting: VecDeque<Map<String, Value>>,

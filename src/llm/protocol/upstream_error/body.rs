@@ -10,7 +10,7 @@ use super::wait;
 /// without case and separators.
 const MESSAGES: [&str; 7] =
     ["message", "msg", "errormessage", "errormsg", "detail", "statusmsg", "raw"];
-/// The same where nothing else says anything.
+/// Names of fields that count where nothing else says anything.
 const LAST_RESORTS: [&str; 11] = [
     "errordescription",
     "errmsg",
@@ -64,7 +64,7 @@ pub(super) struct Body {
     more_codes: Vec<String>,
     /// An HTTP status that stands in the body: one of the caller's faults before any other.
     pub(super) status: Option<u16>,
-    /// How long to wait.
+    /// How long the upstream asks to wait.
     pub(super) wait: Option<Duration>,
     /// The context that the model has, in tokens.
     pub(super) context: Option<u64>,

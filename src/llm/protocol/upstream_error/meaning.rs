@@ -138,7 +138,7 @@ fn of_numbers(words: &str) -> Option<u16> {
     found.map(|(_, status)| status)
 }
 
-/// No piece of a longer number or name.
+/// Whether it is no piece of a longer number or name.
 fn stands_alone(before: &str, after: &str) -> bool {
     let joins = |character: char| character.is_alphanumeric() || character == '_';
     let mut next = after.chars();

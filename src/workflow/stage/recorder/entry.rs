@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct Entry {
     pub(super) began: Option<Instant>,
     pub(super) ended: Option<Instant>,
-    /// What it began after.
+    /// The chain of stages that it began after.
     pub(super) before: Chain,
     /// What the upstreams took so far.
     pub(super) waited: Duration,
@@ -62,7 +62,7 @@ pub(super) struct Flight {
 pub(super) struct Underway {
     pub(super) endpoint: usize,
     pub(super) since: Instant,
-    /// What was sent.
+    /// The temperature that was sent.
     pub(super) temperature: Option<f32>,
 }
 
