@@ -12,7 +12,7 @@ use crate::config::{self, Env, Location};
 pub struct Found {
     /// Where it is.
     pub path: PathBuf,
-    /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the usual place.
+    /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the standard place.
     pub named_by: Option<&'static str>,
 }
 
@@ -28,7 +28,7 @@ pub fn config_file(
 ) -> io::Result<Option<Found>> {
     match config::locate(flag, env) {
         Ok(Location::File { path, named_by }) => Ok(Some(Found { path, named_by })),
-        Ok(Location::Nowhere { usual: default }) => {
+        Ok(Location::Nowhere { standard: default }) => {
             welcome(default.as_deref(), err)?;
             Ok(None)
         }

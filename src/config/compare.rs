@@ -88,7 +88,7 @@ fn by_name<T: PartialEq>(
     after: &IndexMap<String, T>,
     changes: &mut Vec<String>,
 ) {
-    let told = changes.len();
+    let known = changes.len();
     for (name, it) in after {
         match before.get(name) {
             None => changes.push(format!("{kind} {name} added")),
@@ -98,7 +98,7 @@ fn by_name<T: PartialEq>(
     }
     let gone = before.keys().filter(|name| !after.contains_key(*name));
     changes.extend(gone.map(|name| format!("{kind} {name} removed")));
-    if changes.len() == told && !before.keys().eq(after.keys()) {
+    if changes.len() == known && !before.keys().eq(after.keys()) {
         changes.push(format!("the order of the {kind}s"));
     }
 }
@@ -184,7 +184,7 @@ format = "json"
     }
 
     #[test]
-    fn changes_are_told_without_values() {
+    fn changes_are_named_without_values() {
         let config = parse(TEXT);
         let model_c = "[[model]]\nname = \"c\"\napi_base = \"http://127.0.0.1:1/v1\"\n";
         for (from, to, want) in [

@@ -56,9 +56,9 @@ fn is_reference(text: &str) -> bool {
         text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
     };
     let identifier = |text: &str| {
-        let usual = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         !text.is_empty()
-            && text.bytes().all(usual)
+            && text.bytes().all(allowed)
             && !text.starts_with(|c: char| c.is_ascii_digit())
     };
     // `env:NAME` is ours, in these letters and with one colon.
@@ -95,7 +95,7 @@ fn is_reference(text: &str) -> bool {
 /// The last word in it that looks like a variable's name and like no key.
 fn name(text: &str) -> Option<String> {
     let mut words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
-    let usual = |word: &&str| {
+    let allowed = |word: &&str| {
         let capital = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
         word.len() > 3
             && word.len() <= 64
@@ -104,7 +104,7 @@ fn name(text: &str) -> Option<String> {
             && (word.contains('_') || word.bytes().all(|byte| byte.is_ascii_uppercase()))
             && keys_in(word).is_empty()
     };
-    words.rfind(usual).map(str::to_owned)
+    words.rfind(allowed).map(str::to_owned)
 }
 
 #[cfg(test)]

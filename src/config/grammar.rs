@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     error::{did_you_mean, one_of},
-    report::{File, Place, Report},
+    report::{File, FileSpan, Report},
     schema::Rule,
     tree::{Entry, Node, Value},
 };
@@ -21,18 +21,18 @@ pub(super) fn lists(rule: Rule, node: &mut Node) {
     match &mut node.value {
         Value::Table(entries) => {
             for Entry { key, node, .. } in entries {
-                let Some(told) = rule.property(key) else { continue };
-                let holds = told.items().map(Rule::kinds).unwrap_or_default();
+                let Some(inner) = rule.property(key) else { continue };
+                let holds = inner.items().map(Rule::kinds).unwrap_or_default();
                 if holds == ["object"] && matches!(node.value, Value::Table(_)) {
                     let value = std::mem::replace(&mut node.value, Value::Null);
                     node.value = Value::List(vec![Node { span: node.span.clone(), value }]);
                 }
-                lists(told, node);
+                lists(inner, node);
             }
         }
         Value::List(entries) => {
-            let Some(told) = rule.items() else { return };
-            entries.iter_mut().for_each(|entry| lists(told, entry));
+            let Some(inner) = rule.items() else { return };
+            entries.iter_mut().for_each(|entry| lists(inner, entry));
         }
         _ => {}
     }
@@ -100,8 +100,8 @@ impl Walk<'_, '_> {
         read.ok()
     }
 
-    fn place(&self, span: &Range<usize>) -> Place {
-        Place::of(self.file, span.clone())
+    fn place(&self, span: &Range<usize>) -> FileSpan {
+        FileSpan::of(self.file, span.clone())
     }
 
     fn problem(&self, span: &Range<usize>, what: String, remedy: impl Into<String>) {
@@ -127,7 +127,7 @@ impl Walk<'_, '_> {
             self.missing(rule.property(key), key, &node.span, table);
         }
         entries.retain_mut(|entry| match rule.property(&entry.key) {
-            Some(told) => {
+            Some(inner) => {
                 let is_blank = rule.required().any(|key| key == entry.key)
                     && matches!(&entry.node.value, Value::Text(text) if text.trim().is_empty());
                 if is_blank {
@@ -135,29 +135,29 @@ impl Walk<'_, '_> {
                     let remedy = format!("write `{} = \"...\"`", entry.key);
                     self.problem(&entry.node.span, what, remedy);
                 }
-                !is_blank && self.value(told, &mut entry.node, &entry.key, table)
+                !is_blank && self.value(inner, &mut entry.node, &entry.key, table)
             }
             None => {
                 self.unknown(rule, other, entry, &is_written, table);
                 false
             }
         });
-        for (key, told) in rule.properties() {
-            if let Some(default) = told.get("default")
+        for (key, inner) in rule.properties() {
+            if let Some(default) = inner.get("default")
                 && !entries.iter().any(|entry| entry.key == key)
             {
                 let mut node = Node::of_value(default);
-                self.value(told, &mut node, key, table);
+                self.value(inner, &mut node, key, table);
                 entries.push(Entry { key: key.to_owned(), at: 0..0, node });
             }
         }
     }
 
-    fn missing(&self, told: Option<Rule>, key: &str, span: &Range<usize>, table: &Table) {
-        let remedy = told.and_then(|told| told.text("x-missing"));
+    fn missing(&self, inner: Option<Rule>, key: &str, span: &Range<usize>, table: &Table) {
+        let remedy = inner.and_then(|inner| inner.text("x-missing"));
         let remedy = remedy.map_or_else(|| format!("add `{key} = \"...\"`"), str::to_owned);
         if table.label == WHOLE {
-            let is_list = told.is_some_and(|told| told.items().is_some());
+            let is_list = inner.is_some_and(|inner| inner.items().is_some());
             let header = if is_list { format!("[[{key}]]") } else { format!("[{key}]") };
             let what = format!("there is no {header}");
             self.report.problem_at(self.report.whole_file(), what, remedy);
@@ -197,7 +197,7 @@ impl Walk<'_, '_> {
             Some(word) if is_written(word) => format!("take it out; `{word}` is there already"),
             Some(word) => format!("did you mean `{word}`?"),
             None => {
-                let new = known().filter(|(_, told)| told.get("deprecated").is_none());
+                let new = known().filter(|(_, inner)| inner.get("deprecated").is_none());
                 let new: Vec<&str> = new.map(|(known, _)| known).collect();
                 format!("take it out; known are {}", one_of(&new))
             }
@@ -240,12 +240,12 @@ impl Walk<'_, '_> {
                 _ => self.problem(&node.span, what, "name at least one"),
             }
         }
-        let Some(told) = rule.items() else { return };
+        let Some(inner) = rule.items() else { return };
         let mut index = 0_usize;
         entries.retain_mut(|entry| {
             let key = format!("{key}[{index}]");
             index = index.saturating_add(1);
-            let is_sound = self.value(told, entry, &key, table);
+            let is_sound = self.value(inner, entry, &key, table);
             if !is_sound {
                 entry.value = Value::Null;
             }

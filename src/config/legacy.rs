@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 pub(crate) use super::file::wording::MILLISECONDS_FROM;
 use super::{
     file::workflow::Integration,
-    report::{Place, Report},
+    report::{FileSpan, Report},
     section::Section,
     tree::Spots,
 };
@@ -82,7 +82,7 @@ pub(crate) fn stage_plan(
 /// Time limits that turned out to be milliseconds, gathered for one notice.
 #[derive(Default)]
 pub(super) struct Milliseconds {
-    first: Option<Place>,
+    first: Option<FileSpan>,
     read: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ impl Milliseconds {
         seconds
     }
 
-    pub(super) fn tell(self, report: &Report<'_>) {
+    pub(super) fn report(self, report: &Report<'_>) {
         if let Some(place) = self.first {
             let read = self.read.join(", ");
             let text = format!("time limits of 10000 and more are milliseconds: read {read}");

@@ -11,13 +11,13 @@ pub enum Location {
     File {
         /// Where it is.
         path: PathBuf,
-        /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the usual place.
+        /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the standard place.
         named_by: Option<&'static str>,
     },
-    /// No file was named and the usual place has none: a first start.
+    /// No file was named and the standard place has none: a first start.
     Nowhere {
-        /// The usual place; `None` when there is no home folder.
-        usual: Option<PathBuf>,
+        /// The standard place; `None` when there is no home folder.
+        standard: Option<PathBuf>,
     },
 }
 
@@ -35,9 +35,9 @@ pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError
         let remedy = format!("correct the path or leave {by} out");
         return Err(ConfigError::single(path.display().to_string(), what, remedy));
     }
-    Ok(match usual(env) {
+    Ok(match standard(env) {
         Some(path) if path.exists() => Location::File { path, named_by: None },
-        usual => Location::Nowhere { usual },
+        standard => Location::Nowhere { standard },
     })
 }
 
@@ -48,8 +48,8 @@ pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError
 pub fn existing(flag: Option<&Path>, env: Env<'_>) -> Result<PathBuf, ConfigError> {
     match locate(flag, env)? {
         Location::File { path, .. } => Ok(path),
-        Location::Nowhere { usual } => {
-            let place = usual.unwrap_or_else(|| PathBuf::from("~/.config/chorus/config.toml"));
+        Location::Nowhere { standard } => {
+            let place = standard.unwrap_or_else(|| PathBuf::from("~/.config/chorus/config.toml"));
             let remedy = "`chorus init` writes one; one elsewhere is named by --config FILE or by \
                           CHORUS_CONFIG";
             Err(ConfigError::single(place.display().to_string(), "there is no config yet", remedy))
@@ -61,7 +61,7 @@ pub fn existing(flag: Option<&Path>, env: Env<'_>) -> Result<PathBuf, ConfigErro
 /// something is there or not. `None` when nothing is named and there is no home folder.
 #[must_use]
 pub fn place(flag: Option<&Path>, env: Env<'_>) -> Option<PathBuf> {
-    named(flag, env).map(|(path, _)| path).or_else(|| usual(env))
+    named(flag, env).map(|(path, _)| path).or_else(|| standard(env))
 }
 
 /// A file that was named explicitly, and by what.
@@ -73,7 +73,7 @@ fn named(flag: Option<&Path>, env: Env<'_>) -> Option<(PathBuf, &'static str)> {
 }
 
 /// `~/.config/chorus/config.toml`.
-fn usual(env: Env<'_>) -> Option<PathBuf> {
+fn standard(env: Env<'_>) -> Option<PathBuf> {
     let home = set("HOME", env).or_else(|| set("USERPROFILE", env))?;
     Some(home.join(".config").join("chorus").join("config.toml"))
 }
@@ -88,15 +88,15 @@ mod tests {
 
     use super::*;
 
-    /// All eight of: `--config` given or not, `CHORUS_CONFIG` set or not, the usual file there or not;
+    /// All eight of: `--config` given or not, `CHORUS_CONFIG` set or not, the standard file there or not;
     /// and in each of them every file that is named, missing.
     #[test]
     fn the_first_named_place_wins_and_never_falls_through() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let usual = path("full/.config/chorus/config.toml");
-        fs::create_dir_all(usual.parent().unwrap()).unwrap();
-        for file in [path("flag.toml"), path("env.toml"), usual.clone()] {
+        let standard = path("full/.config/chorus/config.toml");
+        fs::create_dir_all(standard.parent().unwrap()).unwrap();
+        for file in [path("flag.toml"), path("env.toml"), standard.clone()] {
             fs::write(file, "").unwrap();
         }
         let (flag, variable) = (path("flag.toml"), path("env.toml"));
@@ -122,22 +122,24 @@ mod tests {
                 locate(by_flag.then_some(flag), &env).map_err(|error| error.to_string())
             };
             let case = format!("{by_flag} {by_variable} {there}");
-            let usual = match there {
-                true => Location::File { path: usual.clone(), named_by: None },
-                false => Location::Nowhere { usual: Some(empty.clone()) },
+            let standard = match there {
+                true => Location::File { path: standard.clone(), named_by: None },
+                false => Location::Nowhere { standard: Some(empty.clone()) },
             };
             let of = |path: &PathBuf, by| Location::File { path: path.clone(), named_by: Some(by) };
             let want = match (by_flag, by_variable) {
                 (true, _) => of(&flag, "--config"),
                 (false, true) => of(&variable, "CHORUS_CONFIG"),
-                (false, false) => usual.clone(),
+                (false, false) => standard.clone(),
             };
             assert_eq!(found(&flag, &variable), Ok(want), "{case}");
             // The one that is named first is missing: an error that says who named it.
             let who = if by_flag { "--config" } else { "CHORUS_CONFIG" };
             match found(&missing, &missing) {
                 Err(error) => assert!((by_flag || by_variable) && error.contains(who), "{error}"),
-                Ok(other) => assert_eq!((by_flag || by_variable, other), (false, usual), "{case}"),
+                Ok(other) => {
+                    assert_eq!((by_flag || by_variable, other), (false, standard), "{case}")
+                }
             }
             // A second one that is missing is of no interest to the first.
             if by_flag {
@@ -177,6 +179,6 @@ mod tests {
     #[test]
     fn empty_variables_count_as_unset() {
         let env = |_: &str| Some(String::new());
-        assert_eq!(locate(None, &env).unwrap(), Location::Nowhere { usual: None });
+        assert_eq!(locate(None, &env).unwrap(), Location::Nowhere { standard: None });
     }
 }

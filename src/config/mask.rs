@@ -1,10 +1,10 @@
 //! A line of a file as it may be shown: numbers, names, paths and the structure, since a mistake has
 //! to be seen, and no value that could be a secret or somebody's prompt, as the schema tells
 //! (`values.rs`), and of keys that nobody knows their names (`keys.rs`). Of a file that cannot be read
-//! the same, as far as its words tell (`unread.rs`). Pure.
+//! the same, as far as its words tell (`unparsed.rs`). Pure.
 
 mod keys;
-mod unread;
+mod unparsed;
 mod values;
 
 use std::{cmp::Reverse, ops::Range};
@@ -55,7 +55,7 @@ pub(super) fn toml(text: &str) -> Mask {
 /// a secret, as far as words tell, or which is one that stands elsewhere.
 pub(crate) fn shown_whole(text: &str) -> String {
     let mask = of_toml(text, |comment, secrets| {
-        let mut hidden = unread::hidden(text, comment.start.saturating_add(1)..comment.end);
+        let mut hidden = unparsed::hidden(text, comment.start.saturating_add(1)..comment.end);
         let within = text.get(comment.clone()).unwrap_or_default();
         for secret in secrets {
             hidden.extend(within.match_indices(*secret).map(|(at, _)| {
@@ -82,7 +82,7 @@ type Hidden = Vec<(Range<usize>, String)>;
 fn of_toml(text: &str, of_comment: impl Fn(Range<usize>, &[&str]) -> Hidden) -> Mask {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Mask::of(text, unread::hidden(text, 0..text.len()));
+        return Mask::of(text, unparsed::hidden(text, 0..text.len()));
     }
     let mut walk = Walk { text, hidden: Vec::new(), strings: Vec::new() };
     walk.value(&Node::of_toml(table), Known::Rule(Rule::of_config()));
@@ -102,7 +102,7 @@ fn of_toml(text: &str, of_comment: impl Fn(Range<usize>, &[&str]) -> Hidden) -> 
 /// What to hide in a plan of its own file.
 pub(super) fn json(text: &str) -> Mask {
     let Ok(node) = Node::of_json(text, &|at| at) else {
-        return Mask::of(text, unread::hidden(text, 0..text.len()));
+        return Mask::of(text, unparsed::hidden(text, 0..text.len()));
     };
     let mut walk = Walk { text, hidden: Vec::new(), strings: Vec::new() };
     walk.value(&node, Known::Rule(Rule::of_plan()));
@@ -252,14 +252,14 @@ impl Walk<'_> {
         let has = |key: &str| entries.iter().any(|entry| entry.key == key);
         for entry in entries {
             self.strings.push(entry.at.clone());
-            let told = match known {
+            let known_rule = match known {
                 Known::Rule(rule) => rule.branch(has).0.property(&entry.key).map(Known::Rule),
                 Known::Use(_) => None,
             };
             // Whatever stands below a secret is one.
             let inner = match known.use_() {
                 Some(Use::Key) => Known::Use(Some(Use::Key)),
-                _ => told.unwrap_or_else(|| Known::Use(meant(&entry.key))),
+                _ => known_rule.unwrap_or_else(|| Known::Use(meant(&entry.key))),
             };
             self.value(&entry.node, inner);
         }
@@ -291,7 +291,7 @@ impl Walk<'_> {
             Ok(node) if offsets.is_some() => {
                 self.value(&node, Known::Rule(rule.unwrap_or_else(Rule::of_plan)));
             }
-            _ => self.hidden.extend(unread::hidden(self.text, span.clone())),
+            _ => self.hidden.extend(unparsed::hidden(self.text, span.clone())),
         }
     }
 }

@@ -98,18 +98,18 @@ impl Config {
     pub fn about_unknown(&self, asked: &str) -> String {
         let names: Vec<&str> = self.listed_names().collect();
         let shown: String = asked.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
-        let mut told = format!("model '{shown}' not found");
+        let mut message = format!("model '{shown}' not found");
         if let Some(near) = near(&shown, &names) {
-            told.push_str(&format!("; did you mean '{near}'?"));
+            message.push_str(&format!("; did you mean '{near}'?"));
         } else {
-            told.push(';');
+            message.push(';');
         }
         let (first, more) = names.split_at_checked(SHOWN_NAMES).unwrap_or((&names, &[]));
-        told.push_str(&format!(" there are: {}", first.join(", ")));
+        message.push_str(&format!(" there are: {}", first.join(", ")));
         if !more.is_empty() {
-            told.push_str(&format!(" and {} more, see GET /v1/models", more.len()));
+            message.push_str(&format!(" and {} more, see GET /v1/models", more.len()));
         }
-        told
+        message
     }
 }
 

@@ -17,13 +17,13 @@ use crate::types::without_keys;
 
 /// Where something is: a stretch of one of the files that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FileSpan {
     file: File,
     /// In bytes; `None`: the file as a whole.
     span: Option<Range<usize>>,
 }
 
-impl Place {
+impl FileSpan {
     /// A stretch of a file.
     pub(super) fn of(file: File, span: Range<usize>) -> Self {
         Self { file, span: Some(span) }
@@ -72,7 +72,7 @@ struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Item {
     severity: Severity,
-    place: Place,
+    place: FileSpan,
     what: String,
     remedy: String,
 }
@@ -134,24 +134,24 @@ impl<'t> Report<'t> {
 
     /// A stretch of the config.
     #[expect(clippy::unused_self, reason = "only a report's own places mean anything to it")]
-    pub(super) fn place(&self, span: &Range<usize>) -> Place {
-        Place::of(File::CONFIG, span.clone())
+    pub(super) fn place(&self, span: &Range<usize>) -> FileSpan {
+        FileSpan::of(File::CONFIG, span.clone())
     }
 
     /// A stretch of the config, or all of it.
     #[expect(clippy::unused_self, reason = "only a report's own places mean anything to it")]
-    pub(super) fn config_place(&self, span: Option<Range<usize>>) -> Place {
-        Place { file: File::CONFIG, span }
+    pub(super) fn config_place(&self, span: Option<Range<usize>>) -> FileSpan {
+        FileSpan { file: File::CONFIG, span }
     }
 
     /// The file as a whole.
     #[expect(clippy::unused_self, reason = "only a report's own places mean anything to it")]
-    pub(super) fn whole_file(&self) -> Place {
-        Place { file: File::CONFIG, span: None }
+    pub(super) fn whole_file(&self) -> FileSpan {
+        FileSpan { file: File::CONFIG, span: None }
     }
 
     /// A place as another message refers to it: `config.toml:12`.
-    pub(super) fn shown(&self, place: &Place) -> String {
+    pub(super) fn shown(&self, place: &FileSpan) -> String {
         let plans = self.plans.borrow();
         let plan = place.file.0.and_then(|index| plans.get(index));
         let (name, text) = plan.map_or((&self.name, self.text), |plan| (&plan.name, &plan.text));
@@ -172,24 +172,24 @@ impl<'t> Report<'t> {
 
     pub(super) fn problem_at(
         &self,
-        place: Place,
+        place: FileSpan,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) {
         self.add(Severity::Error, place, what.into(), remedy.into());
     }
 
-    pub(super) fn warn(&self, place: Place, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn warn(&self, place: FileSpan, what: impl Into<String>, remedy: impl Into<String>) {
         self.add(Severity::Warning, place, what.into(), remedy.into());
     }
 
     /// An old form that was migrated in memory.
-    pub(super) fn notice(&self, place: Place, what: &str) {
+    pub(super) fn notice(&self, place: FileSpan, what: &str) {
         let remedy = "`chorus migrate` writes the new form";
         self.add(Severity::Notice, place, what.to_owned(), remedy.to_owned());
     }
 
-    fn add(&self, severity: Severity, place: Place, what: String, remedy: String) {
+    fn add(&self, severity: Severity, place: FileSpan, what: String, remedy: String) {
         let item = Item { severity, place, what, remedy };
         let found = &mut self.found.borrow_mut().items;
         if !found.contains(&item) {
@@ -222,7 +222,7 @@ impl<'t> Report<'t> {
         let broken = self.is_broken();
         let Found { undefined, mut items } = self.found.into_inner();
         let plans = self.plans.into_inner();
-        let start = |place: &Place| place.span.as_ref().map(|span| span.start);
+        let start = |place: &FileSpan| place.span.as_ref().map(|span| span.start);
         items.sort_by_key(|item| (item.place.file.0, start(&item.place)));
         let masks: Vec<Mask> = plans.iter().map(|plan| mask::json(&plan.text)).collect();
         let mask = if items.is_empty() { Mask::default() } else { mask::toml(self.text) };

@@ -121,23 +121,25 @@ impl Rule {
     /// The keys that a table has, in the order of the structs.
     pub(super) fn properties(self) -> impl Iterator<Item = (&'static str, Self)> {
         let all = self.get("properties").and_then(Value::as_object);
-        all.into_iter().flatten().map(move |(key, told)| (key.as_str(), self.to(told)))
+        all.into_iter().flatten().map(move |(key, schema)| (key.as_str(), self.to(schema)))
     }
 
     /// Of a key; of any where keys are names.
     pub(super) fn property(self, key: &str) -> Option<Self> {
         let own = self.get("properties").and_then(|all| all.get(key));
-        own.map(|told| self.to(told)).or_else(|| self.of_names())
+        own.map(|schema| self.to(schema)).or_else(|| self.of_names())
     }
 
     /// Of each value of a table whose keys are names.
     pub(super) fn of_names(self) -> Option<Self> {
-        self.get("additionalProperties").filter(|told| told.is_object()).map(|told| self.to(told))
+        self.get("additionalProperties")
+            .filter(|schema| schema.is_object())
+            .map(|schema| self.to(schema))
     }
 
     /// Of the entries of a list.
     pub(super) fn items(self) -> Option<Self> {
-        self.get("items").map(|told| self.to(told))
+        self.get("items").map(|schema| self.to(schema))
     }
 
     /// The keys that must be there.
@@ -148,8 +150,8 @@ impl Rule {
 
     /// Of two kinds of table the one that a table is, by the key it has, and the other one.
     pub(super) fn branch(self, has: impl Fn(&str) -> bool) -> (Self, Option<Self>) {
-        let decides = self.get("if").map(|told| self.to(told));
-        let decides = decides.and_then(|told| told.required().next());
+        let decides = self.get("if").map(|schema| self.to(schema));
+        let decides = decides.and_then(|schema| schema.required().next());
         let (Some(key), Some(then), Some(or)) = (decides, self.get("then"), self.get("else"))
         else {
             return (self, None);
@@ -160,7 +162,7 @@ impl Rule {
 
     /// Of the plan that a text holds.
     pub(super) fn content(self) -> Option<Self> {
-        self.get("contentSchema").map(|told| self.to(told))
+        self.get("contentSchema").map(|schema| self.to(schema))
     }
 
     /// Of the text that may stand here.
@@ -188,7 +190,7 @@ impl Rule {
         tables.flat_map(|table| {
             let refused = table.get("x-refused").and_then(Value::as_object).into_iter().flatten();
             let refused = refused.map(|(key, _)| (key.as_str(), Use::Word));
-            table.properties().map(|(key, told)| (key, told.shown())).chain(refused)
+            table.properties().map(|(key, schema)| (key, schema.shown())).chain(refused)
         })
     }
 }

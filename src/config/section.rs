@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grammar,
-    report::{Place, Report},
+    report::{FileSpan, Report},
     tree::child,
 };
 
@@ -61,7 +61,7 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     /// Where the value of a key is written, else the table; that itself has the empty key.
-    pub(super) fn place(&self, key: &str) -> Place {
+    pub(super) fn place(&self, key: &str) -> FileSpan {
         self.report.config_place(self.span(key))
     }
 
@@ -71,7 +71,7 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     /// Where a key itself is written.
-    pub(super) fn place_of_key(&self, key: &str) -> Place {
+    pub(super) fn place_of_key(&self, key: &str) -> FileSpan {
         self.report.config_place(self.report.spots().key(&self.path_of(key)))
     }
 

@@ -116,7 +116,7 @@ fn the_json_example_loads_nested() {
 }
 
 #[test]
-fn the_old_file_loads_and_tells_what_it_was() {
+fn the_old_file_loads_and_says_what_it_was() {
     let config = Config::load(Path::new("test-old-config.toml"), &no_env).unwrap();
     insta::assert_snapshot!(lines(&config.notices), @r"
     test-old-config.toml: no [server]: it listens on 127.0.0.1:11435; `chorus migrate` writes the new form
@@ -208,7 +208,7 @@ fn keys_are_resolved_from_everywhere() {
 }
 
 #[test]
-fn the_protocol_is_inferred_when_the_host_tells() {
+fn the_protocol_is_inferred_where_the_host_shows_it() {
     for (base, want, url) in [
         ("http://127.0.0.1:11434", Protocol::Ollama, "http://127.0.0.1:11434/"),
         ("http://127.0.0.1:11434/", Protocol::Ollama, "http://127.0.0.1:11434/"),
@@ -385,11 +385,11 @@ fn a_proxy_is_that_of_the_scheme_and_of_use_to_somebody() {
 }
 
 #[test]
-fn a_hedge_that_has_nowhere_to_go_is_told() {
+fn a_hedge_that_has_nowhere_to_go_is_warned_of() {
     let late = "hedge_after_ms = 500";
     let more = format!("{late}\n[[model.endpoint]]\napi_base = \"http://127.0.0.1:9/v1\"");
     let stage = |fallback: &str| format!("{{ \"ref\": \"a\", \"fallback\": [{fallback}] }}");
-    for (keys, stage, told) in [
+    for (keys, stage, warned) in [
         (late, stage(""), true),
         (late, stage("\"b\""), false),
         (&more, stage(""), false),
@@ -401,7 +401,7 @@ fn a_hedge_that_has_nowhere_to_go_is_told() {
         let models = MODELS.replacen(":8080/v1\"", &format!(":8080/v1\"\n{keys}"), 1);
         let text = format!("{models}[workflow-integration]\njson = '{plan}'\n");
         let warnings = parse(&text).unwrap().warnings;
-        assert_eq!(!warnings.is_empty(), told, "{text}: {warnings:?}");
+        assert_eq!(!warnings.is_empty(), warned, "{text}: {warnings:?}");
         let words = "c.toml:2: model `a`: `hedge_after_ms` does nothing";
         assert!(
             warnings.iter().all(|warning| warning.to_string().starts_with(words)),

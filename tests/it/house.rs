@@ -333,15 +333,6 @@ const GONE_WORDS: [&str; 20] = [
 const GONE_NAMES: [&str; 6] =
     ["Asked", "Place", "Question", "StandIn", "cut_stragglers", "stand_in"];
 
-/// Whose names are on their way out with what has them.
-const LATER: [&str; 5] = [
-    "src/config/",
-    "src/config.rs",
-    "src/server/ops/",
-    "src/commands/migrate/",
-    "src/commands/find.rs",
-];
-
 #[test]
 fn words_that_were_replaced_stay_away() {
     let is_gone = |name: &&str| {
@@ -350,9 +341,6 @@ fn words_that_were_replaced_stay_away() {
     };
     let mut found = Vec::new();
     for source in all_sources() {
-        if LATER.iter().any(|folder| source.path.starts_with(folder)) {
-            continue;
-        }
         let file = names(&source.path).filter(is_gone);
         let names = names(&source.code).filter(is_gone);
         found.extend(file.chain(names).map(|name| format!("{}: {name}", source.path)));

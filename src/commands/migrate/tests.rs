@@ -152,7 +152,7 @@ fn a_header_below_its_own_tables_moves_above_them() {
 }
 
 #[test]
-fn hours_that_the_new_form_has_no_number_for_stay_and_are_told() {
+fn hours_that_the_new_form_has_no_number_for_stay_and_are_listed() {
     let text = "[[model]]\nname = 'a'\napi_base = 'http://h/v1'\n[workflow-integration]\n\
                 json = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n\
                 [workflow.timeouts]\nworker_timeout_secs = 12000000\n";

@@ -27,7 +27,7 @@ type Staged<'l> = Vec<(String, LimitKind, &'l Stage)>;
 
 impl Doubts<'_> {
     /// Warns of everything in a plan.
-    pub(super) fn tell(&self, level: &Level) {
+    pub(super) fn warn(&self, level: &Level) {
         self.alike(level);
         self.level(level, None);
     }
@@ -89,8 +89,8 @@ impl Doubts<'_> {
     /// of which another may need it.
     fn written(&self, kind: LimitKind, stage: &Stage) -> Option<Duration> {
         let base = self.limits.base.get(kind);
-        let usual = TimeLimits::default().base.get(kind);
-        stage.timeout.or_else(|| (base != usual && !self.several).then_some(base))
+        let default = TimeLimits::default().base.get(kind);
+        stage.timeout.or_else(|| (base != default && !self.several).then_some(base))
     }
 
     /// Whether every written limit fits the time there is; warns of each that does not.

@@ -16,7 +16,7 @@ use crate::{
         Mode, Model, Server,
         file::model as file,
         names::is_reserved,
-        report::{Place, Report},
+        report::{FileSpan, Report},
         section::Section,
     },
     types::Protocol,
@@ -27,10 +27,10 @@ use address::Address;
 /// not reported on top.
 #[derive(Default)]
 pub(in crate::config) struct Models {
-    names: HashMap<String, Place>,
+    names: HashMap<String, FileSpan>,
     models: Vec<Model>,
     /// Every address, with the model it is of and where it is written.
-    addresses: Vec<(String, Url, Place)>,
+    addresses: Vec<(String, Url, FileSpan)>,
 }
 
 impl Models {
@@ -47,7 +47,7 @@ impl Models {
     }
 
     /// Each with where it stands.
-    pub(super) fn placed(&self) -> impl Iterator<Item = (&Model, &Place)> {
+    pub(super) fn placed(&self) -> impl Iterator<Item = (&Model, &FileSpan)> {
         self.models.iter().filter_map(|model| Some((model, self.names.get(&model.name)?)))
     }
 
@@ -136,11 +136,11 @@ fn one(
     written: &mut file::Model,
     at: &Section<'_, '_>,
     secrets: &Secrets<'_, '_>,
-    addresses: &mut Vec<(String, Url, Place)>,
+    addresses: &mut Vec<(String, Url, FileSpan)>,
 ) -> Option<Model> {
     let Address { endpoints, places, protocol } = address::read(written, at, secrets);
     let whereabouts = endpoints.iter().map(|endpoint| endpoint.api_base.clone()).zip(places);
-    let whereabouts: Vec<(Url, Place)> = whereabouts.collect();
+    let whereabouts: Vec<(Url, FileSpan)> = whereabouts.collect();
     let has_no_completion = matches!(protocol, Some(Protocol::Anthropic | Protocol::Gemini));
     if let (Mode::Completion, Some(protocol), true) = (written.mode, protocol, has_no_completion) {
         let what = format!("{} has no plain completion", protocol.as_str());

@@ -10,7 +10,7 @@ use crate::config::{
     Env,
     file::Secret,
     foreign, fullwidth, read,
-    report::{Place, Report},
+    report::{FileSpan, Report},
 };
 
 /// A key that was found.
@@ -36,7 +36,7 @@ impl<'a, 't> Secrets<'a, 't> {
     pub(super) fn resolve(
         &self,
         value: &Secret,
-        place: &Place,
+        place: &FileSpan,
         what: &str,
         guarded: bool,
     ) -> Option<Key> {
@@ -85,10 +85,10 @@ impl<'a, 't> Secrets<'a, 't> {
         Some(key)
     }
 
-    fn variable(&self, name: &str, what: &str, place: &Place) -> Option<Key> {
+    fn variable(&self, name: &str, what: &str, place: &FileSpan) -> Option<Key> {
         // Only what looks like the name of a variable is shown.
-        let usual = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-        let shown = !name.is_empty() && name.len() <= 64 && name.bytes().all(usual);
+        let allowed = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+        let shown = !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed);
         let shown = if shown { format!("{name} ") } else { String::new() };
         let (problem, remedy) = match (self.env)(name).map(Zeroizing::new) {
             Some(key) if !key.trim().is_empty() => return Some(trimmed(&key)),
@@ -100,7 +100,7 @@ impl<'a, 't> Secrets<'a, 't> {
         None
     }
 
-    fn file(&self, path: &str, what: &str, place: &Place) -> Option<Key> {
+    fn file(&self, path: &str, what: &str, place: &FileSpan) -> Option<Key> {
         let read = read::named(&self.report.resolve(path));
         let problem = match read.as_ref().map(|bytes| str::from_utf8(bytes)) {
             Ok(Ok(key)) if !key.trim().is_empty() => return Some(trimmed(key)),

@@ -79,7 +79,7 @@ fn former_defaults(server: &file::Server, at: &Section<'_, '_>) {
         |(key, former): &(&str, &str)| at.has(key) && values.get(key) == Some(&json!(former));
     let kept: Vec<_> = FORMER_DEFAULTS.into_iter().filter(is_kept).collect();
     let Some((first, _)) = kept.first() else { return };
-    let told = |value: &dyn Fn(&str, &str) -> String| {
+    let listed = |value: &dyn Fn(&str, &str) -> String| {
         let all = kept.iter().map(|(key, former)| format!("`{key} = {}`", value(key, former)));
         all.collect::<Vec<_>>().join(", ")
     };
@@ -90,8 +90,8 @@ fn former_defaults(server: &file::Server, at: &Section<'_, '_>) {
     };
     let what = format!(
         "{} was the default of 0.1.0; it is {} now",
-        told(&|_, former| format!("{former:?}")),
-        told(&default)
+        listed(&|_, former| format!("{former:?}")),
+        listed(&default)
     );
     at.warn(first, what, "take it out to follow the default, or keep it on purpose");
 }

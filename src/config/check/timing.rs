@@ -8,7 +8,7 @@ use crate::config::{
     Domain, Health, Retry, TimeLimits, Timeouts,
     file::workflow as file,
     legacy::Milliseconds,
-    report::{Place, Report},
+    report::{FileSpan, Report},
     section::Section,
 };
 
@@ -16,7 +16,7 @@ use crate::config::{
 #[derive(Default)]
 pub(super) struct Limits {
     pub(super) limits: TimeLimits,
-    pub(super) places: Vec<(String, Place)>,
+    pub(super) places: Vec<(String, FileSpan)>,
     pub(super) retry: Retry,
     pub(super) health: Health,
 }
@@ -48,7 +48,7 @@ pub(super) fn read(written: &mut file::Workflow, report: &Report<'_>) -> Limits 
         }
         limits.places.push((host, place));
     }
-    old.tell(report);
+    old.report(report);
     limits
 }
 

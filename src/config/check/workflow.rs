@@ -20,7 +20,7 @@ use crate::config::{
     names::is_reserved,
     plan::{Level, Reader, Reference, Written, count, expand},
     read,
-    report::{File, Place, Report},
+    report::{File, FileSpan, Report},
     section::Section,
     tree::{Spots, offsets},
 };
@@ -50,7 +50,7 @@ pub(super) fn profiles(
     around: &Around<'_, '_>,
 ) -> IndexMap<String, Workflow> {
     let report = around.report;
-    let mut places: HashMap<&String, Place> = HashMap::new();
+    let mut places: HashMap<&String, FileSpan> = HashMap::new();
     let mut profiles = IndexMap::new();
     for (index, profile) in written.iter_mut().enumerate() {
         let Profile { name, json, json_file, settings, plan } = profile;
@@ -97,7 +97,7 @@ fn workflow(
     undefined(reader, models, report);
     let depth = depth(settings.nested_worker_depth, at)?;
     let max_concurrency = Some(settings.max_concurrency).filter(|limit| *limit > 0);
-    doubts::Doubts { models, limits, several, reader, depth, max_concurrency }.tell(level);
+    doubts::Doubts { models, limits, several, reader, depth, max_concurrency }.warn(level);
     let small = few_enough(level, depth, settings.max_workers.into(), reader, report);
     let mode = settings.nested_worker_mode;
     let plan = small.then(|| expand(level.clone(), name, depth, mode, reader))?;
@@ -162,7 +162,7 @@ fn plan_file<'r>(file: &str, at: &Section<'r, 'r>) -> Option<(Plan, Reader<'r>)>
     match read::named_text(&path) {
         Ok(text) => {
             let file = at.report.plan_file(&path, &text);
-            let (place, offsets) = (Place::of(file, 0..text.len()), (0..=text.len()).collect());
+            let (place, offsets) = (FileSpan::of(file, 0..text.len()), (0..=text.len()).collect());
             Reader::text(at.report, &Written { text: &text, place, file, offsets })
         }
         Err(error) => {

@@ -72,8 +72,8 @@ fn words(schema: &mut Map<String, Value>) {
 /// A key with a default need not be there.
 fn required(schema: &mut Map<String, Value>) {
     let has_default = |key: &Value| {
-        let told = schema.get("properties").and_then(|all| all.get(key.as_str()?));
-        told.is_some_and(|told| told.get("default").is_some())
+        let found = schema.get("properties").and_then(|all| all.get(key.as_str()?));
+        found.is_some_and(|found| found.get("default").is_some())
     };
     let Some(Value::Array(keys)) = schema.get("required") else { return };
     let keys: Vec<Value> = keys.iter().filter(|key| !has_default(key)).cloned().collect();
@@ -81,9 +81,9 @@ fn required(schema: &mut Map<String, Value>) {
 }
 
 fn append(schema: &mut Map<String, Value>, more: &str) {
-    let told = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    let told = format!("{told}{more}");
-    schema.insert("description".to_owned(), told.into());
+    let found = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let found = format!("{found}{more}");
+    schema.insert("description".to_owned(), found.into());
 }
 
 /// Without what is for Chorus alone: words beginning with `x-`, and that a table is empty by default.
@@ -92,13 +92,15 @@ pub(in crate::config) fn published(schema: &Value) -> Value {
         Value::Object(entries) => {
             let is_table = ["$ref", "items", "additionalProperties"];
             let is_table = is_table.iter().any(|key| {
-                entries.get(*key).is_some_and(|told| told.get("$ref").is_some() || told.is_string())
+                entries
+                    .get(*key)
+                    .is_some_and(|found| found.get("$ref").is_some() || found.is_string())
             });
-            let kept = entries.iter().filter(|(key, told)| {
-                let is_own = key.starts_with("x-") || (*key == "required" && **told == json!([]));
+            let kept = entries.iter().filter(|(key, found)| {
+                let is_own = key.starts_with("x-") || (*key == "required" && **found == json!([]));
                 !(is_own || (is_table && *key == "default"))
             });
-            kept.map(|(key, told)| (key.clone(), published(told))).collect::<Map<_, _>>().into()
+            kept.map(|(key, found)| (key.clone(), published(found))).collect::<Map<_, _>>().into()
         }
         Value::Array(entries) => entries.iter().map(published).collect(),
         other => other.clone(),

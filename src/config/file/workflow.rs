@@ -200,8 +200,8 @@ impl JsonSchema for Domain {
         schema.insert("description".to_owned(), text.into());
         let limits = schema.get_mut("properties").and_then(Value::as_object_mut);
         for limit in limits.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
-            if let Some(usual) = limit.remove("default") {
-                limit.insert("examples".to_owned(), json!([usual]));
+            if let Some(default) = limit.remove("default") {
+                limit.insert("examples".to_owned(), json!([default]));
             }
         }
         schema

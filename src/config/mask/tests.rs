@@ -95,7 +95,7 @@ json = """
 }
 
 #[test]
-fn of_a_file_that_cannot_be_read_the_words_tell_what_is_secret() {
+fn of_a_file_that_cannot_be_read_the_words_show_what_is_secret() {
     let text = "[[model]]\nname = pa55\napi_key = \"pa55word and model\nheaders = { X = \"y\" }\n";
     insta::assert_snapshot!(shown(&toml(text), text), @r#"
     [[model]]

@@ -52,10 +52,10 @@ fn key(text: &str) -> Option<String> {
 
 /// A variable's name: capitals, or words with underscores between them and hardly a digit.
 fn is_variable(name: &str) -> bool {
-    let usual = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let digits = name.bytes().filter(u8::is_ascii_digit).count();
     name.len() <= NAME
-        && name.bytes().all(usual)
+        && name.bytes().all(allowed)
         && keys_in(name).is_empty()
         && (name.bytes().all(|byte| !byte.is_ascii_lowercase())
             || (name.contains('_') && digits <= 2))
@@ -169,12 +169,12 @@ fn is_host(text: &str) -> bool {
     let host = text.split(['/', '?', '#']).next().unwrap_or_default();
     let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
     let has_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let last = name.rsplit('.').next().unwrap_or_default();
     let has_domain = name.contains('.')
         && (last.bytes().all(|byte| byte.is_ascii_alphabetic())
             || name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
-    name.bytes().all(usual)
+    name.bytes().all(allowed)
         && (has_port || has_domain)
         && name.split('.').all(|part| !is_keylike(part))
 }

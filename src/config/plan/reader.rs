@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::config::{
     file::plan::Plan,
     fullwidth, grammar,
-    report::{File, Place, Report},
+    report::{File, FileSpan, Report},
     tree::{NoJson, Node, Spots},
 };
 
@@ -22,7 +22,7 @@ pub(in crate::config) struct Reference {
 pub(in crate::config) struct Written<'p> {
     pub(in crate::config) text: &'p str,
     /// The `json` key of the config, or the plan's own file.
-    pub(in crate::config) place: Place,
+    pub(in crate::config) place: FileSpan,
     /// The file that holds the plan.
     pub(in crate::config) file: File,
     /// Where in it each byte of the text stands; empty when that is not known.
@@ -32,7 +32,7 @@ pub(in crate::config) struct Written<'p> {
 /// What reading a plan gathers.
 pub(in crate::config) struct Reader<'r> {
     report: &'r Report<'r>,
-    place: Place,
+    place: FileSpan,
     file: File,
     spots: Spots,
     references: RefCell<Vec<Reference>>,
@@ -60,7 +60,7 @@ impl<'r> Reader<'r> {
             }
             Err(NoJson::Twice { key, at }) => {
                 let what = format!("the plan: key `{}` is there twice", key.escape_debug());
-                report.problem_at(Place::of(*file, at), what, "keep one of them");
+                report.problem_at(FileSpan::of(*file, at), what, "keep one of them");
                 None
             }
         }
@@ -69,7 +69,7 @@ impl<'r> Reader<'r> {
     /// A plan that was written in keys of the config, and where those are.
     pub(in crate::config) fn keys(
         report: &'r Report<'r>,
-        place: Place,
+        place: FileSpan,
         plan: &Value,
         spots: Spots,
     ) -> Option<(Plan, Self)> {
@@ -78,7 +78,7 @@ impl<'r> Reader<'r> {
         Some((grammar::plan(node, File::CONFIG, report)?, reader))
     }
 
-    fn new(report: &'r Report<'r>, place: Place, file: File, spots: Spots) -> Self {
+    fn new(report: &'r Report<'r>, place: FileSpan, file: File, spots: Spots) -> Self {
         Self { report, place, file, spots, references: RefCell::default() }
     }
 
@@ -88,9 +88,9 @@ impl<'r> Reader<'r> {
     }
 
     /// Where the value at a path is written, else what it would be in.
-    pub(in crate::config) fn place(&self, path: &str) -> Place {
+    pub(in crate::config) fn place(&self, path: &str) -> FileSpan {
         let span = self.spots.value(path);
-        span.map_or_else(|| self.place.clone(), |span| Place::of(self.file, span))
+        span.map_or_else(|| self.place.clone(), |span| FileSpan::of(self.file, span))
     }
 
     pub(in crate::config) fn problem(&self, path: &str, what: &str, remedy: impl Into<String>) {
@@ -130,14 +130,14 @@ fn syntax(report: &Report<'_>, plan: &Written<'_>, error: &serde_json::Error) {
         && let Some((what, remedy)) = text.get(span.clone()).and_then(fullwidth::named)
     {
         let place = match (at(span.start), at(span.end)) {
-            (Some(start), Some(end)) => Place::of(*file, start..end),
+            (Some(start), Some(end)) => FileSpan::of(*file, start..end),
             _ => place.clone(),
         };
         report.problem_at(place, format!("the plan is not valid JSON: {what}"), remedy);
         return;
     }
     let place = match at(offset) {
-        Some(at) => Place::of(*file, at..at.saturating_add(1)),
+        Some(at) => FileSpan::of(*file, at..at.saturating_add(1)),
         None => place.clone(),
     };
     let what = format!("the plan is not valid JSON: {message}");

@@ -16,7 +16,7 @@ fn warned(more: &str, settings: &str, plan: &str) -> Vec<String> {
 }
 
 #[test]
-fn limits_that_do_not_fit_the_deadline_are_told_of() {
+fn limits_that_do_not_fit_the_deadline_are_warned_of() {
     let base = "[workflow.timeouts]\nworker_timeout_secs = 90";
     for (more, plan, want) in [
         // Defaults are ended by a deadline as it is meant, a host's limits too.
@@ -93,14 +93,14 @@ fn a_limit_of_several_workflows_may_be_longer_than_the_deadline_of_one() {
 }
 
 #[test]
-fn a_quorum_that_takes_turns_beyond_the_deadline_is_told_of() {
+fn a_quorum_that_takes_turns_beyond_the_deadline_is_warned_of() {
     let plan = |policy: &str| {
         format!(r#"{{"workers":[{{"ref":"a","samples":6}}],"selector":"b","policy":{{{policy}}}}}"#)
     };
-    let told = "policy.quorum: 4 of 6 workers are waited for and 2 may run at a time: 2 rounds of up to \
+    let warns = "policy.quorum: 4 of 6 workers are waited for and 2 may run at a time: 2 rounds of up to \
                 60 s do not fit the deadline of 100 s";
     for (settings, policy, want) in [
-        ("max_concurrency = 2", r#""quorum":4,"deadline_secs":100"#, vec![format!("4 | {told}")]),
+        ("max_concurrency = 2", r#""quorum":4,"deadline_secs":100"#, vec![format!("4 | {warns}")]),
         ("max_concurrency = 2", r#""quorum":4,"deadline_secs":120"#, vec![]),
         ("max_concurrency = 2", r#""quorum":2,"deadline_secs":100"#, vec![]),
         ("max_concurrency = 2", r#""quorum":4"#, vec![]),
@@ -121,7 +121,7 @@ fn a_quorum_that_takes_turns_beyond_the_deadline_is_told_of() {
 }
 
 #[test]
-fn what_is_beyond_a_model_is_told_of() {
+fn what_is_beyond_a_model_is_warned_of() {
     let narrow = "[[model]]\nname = \"c\"\napi_base = \"https://api.moonshot.cn/v1\"\n";
     for (more, plan, want) in [
         (
@@ -156,7 +156,7 @@ fn what_is_beyond_a_model_is_told_of() {
 }
 
 #[test]
-fn a_hedge_after_the_limit_is_told_of() {
+fn a_hedge_after_the_limit_is_warned_of() {
     let hedged = |after: u32| {
         format!(
             "[[model]]\nname = \"c\"\napi_base = \"http://127.0.0.1:1/v1\"\nhedge_after_ms = {after}\n\
@@ -164,9 +164,9 @@ fn a_hedge_after_the_limit_is_told_of() {
         )
     };
     let plan = r#"{"workers":["a"],"selector":{"ref":"c","timeout_secs":5},"synthesizer":{"ref":"b","fallback":["c"],"timeout_secs":9}}"#;
-    for (after, told) in [(8_999, false), (9_000, true), (20_000, true)] {
+    for (after, warns) in [(8_999, false), (9_000, true), (20_000, true)] {
         let found = warned(&hedged(after), "", plan);
-        assert_eq!(!found.is_empty(), told, "{found:?}");
+        assert_eq!(!found.is_empty(), warns, "{found:?}");
         let words = "does nothing: no stage waits for it longer than 9 s";
         assert!(found.iter().all(|one| one.contains(words)), "{found:?}");
     }

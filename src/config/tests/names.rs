@@ -89,7 +89,7 @@ fn what_is_listed_is_what_can_be_asked_for_by_one_name() {
 }
 
 #[test]
-fn a_wrong_name_is_told_the_right_one() {
+fn a_wrong_name_is_answered_with_the_right_one() {
     let config = parsed(ALIASES);
     for (asked, near) in [
         ("qwen3", Some("qwen3:8b")),
@@ -103,17 +103,17 @@ fn a_wrong_name_is_told_the_right_one() {
         ("claude-opus", None),
         ("judgee", None),
     ] {
-        let told = config.about_unknown(asked);
+        let message = config.about_unknown(asked);
         let hint = near.map_or(";".to_owned(), |near| format!("; did you mean '{near}'?"));
         let names = "chorus, fast, qwen3:8b, org/deep, gpt-4o, referee";
-        assert_eq!(told, format!("model '{asked}' not found{hint} there are: {names}"));
+        assert_eq!(message, format!("model '{asked}' not found{hint} there are: {names}"));
     }
-    let told = config.about_unknown(&format!("\n{}", "x".repeat(100_000)));
-    assert!(told.len() < 1000 && !told.contains('\n'), "{}", told.len());
+    let message = config.about_unknown(&format!("\n{}", "x".repeat(100_000)));
+    assert!(message.len() < 1000 && !message.contains('\n'), "{}", message.len());
     let many: String =
         (0..30).map(|n| format!("[[alias]]\nname = \"name{n}\"\nmodel = \"fast\"\n")).collect();
-    let told = parsed(&many).about_unknown("nobody");
-    assert!(told.ends_with("name7 and 22 more, see GET /v1/models"), "{told}");
+    let message = parsed(&many).about_unknown("nobody");
+    assert!(message.ends_with("name7 and 22 more, see GET /v1/models"), "{message}");
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn an_alias_that_cannot_be_is_refused() {
     ] {
         let more = format!("{ALIASES}[[alias]]\nname = \"{name}\"\nmodel = \"{model}\"\n");
         let error = Config::parse(&format!("{NAMED}{more}"), None, &|_| None).unwrap_err();
-        let told = error.to_string();
-        assert!(told.contains(words) && error.count() == 1, "{name} {model}: {told}");
+        let message = error.to_string();
+        assert!(message.contains(words) && error.count() == 1, "{name} {model}: {message}");
     }
 }
 
@@ -150,12 +150,12 @@ fn an_alias_that_nobody_can_reach_is_warned_of() {
         ("x", None),
     ] {
         let config = parsed(&format!("{ALIASES}[[alias]]\nname = \"{name}\"\nmodel = \"fast\"\n"));
-        let told = warned(&config);
+        let message = warned(&config);
         match words {
             Some(words) => {
-                assert!(told.contains("never applies") && told.contains(words), "{told}")
+                assert!(message.contains("never applies") && message.contains(words), "{message}")
             }
-            None => assert_eq!(told, "", "{name}"),
+            None => assert_eq!(message, "", "{name}"),
         }
     }
 }

@@ -156,7 +156,7 @@ fn every_policy_arrives_at_its_own_level_only() {
 }
 
 #[test]
-fn a_policy_that_is_probably_not_meant_is_told_of() {
+fn a_policy_that_is_probably_not_meant_is_warned_of() {
     for (policy, want) in [
         (json!({ "quorum": 1, "min_success": 1, "grace_ms": 5 }), None),
         (
@@ -170,8 +170,8 @@ fn a_policy_that_is_probably_not_meant_is_told_of() {
     ] {
         let json = json!({ "workers": ["a", { "ref": "b", "samples": 2 }], "selector": "a", "policy": policy });
         let warnings = parse(&with_plan("", &json.to_string())).unwrap().warnings;
-        let told = warnings.first().map(|warning| warning.what.as_str());
-        assert_eq!((warnings.len(), told), (usize::from(want.is_some()), want), "{policy}");
+        let warned = warnings.first().map(|warning| warning.what.as_str());
+        assert_eq!((warnings.len(), warned), (usize::from(want.is_some()), want), "{policy}");
     }
 }
 
@@ -184,11 +184,11 @@ fn profiles_are_workflows_of_their_own() {
         with_plan("max_concurrency = 7", r#"{"workers":["a"],"selector":"b"}"#)
     );
     let config = parse(&text).unwrap();
-    let told: Vec<(&str, usize, Option<usize>)> = config
+    let warned: Vec<(&str, usize, Option<usize>)> = config
         .workflows()
         .map(|one| (one.plan.name.as_str(), one.plan.leaf_count(), one.max_concurrency))
         .collect();
-    assert_eq!(told, [("chorus", 1, Some(7)), ("fast", 2, Some(1)), ("slow", 1, None)]);
+    assert_eq!(warned, [("chorus", 1, Some(7)), ("fast", 2, Some(1)), ("slow", 1, None)]);
     assert_eq!(config.workflow_named("fast"), Some(&config.profiles["fast"]));
     assert_eq!(config.workflow_named("chorus"), Some(&config.workflow));
     assert_eq!(config.workflow_named("a"), None);

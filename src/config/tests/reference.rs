@@ -41,7 +41,7 @@ const PLAN: [(&str, &str); 6] = [
 struct Key {
     name: String,
     default: String,
-    told: Value,
+    property: Value,
 }
 
 /// The keys of a definition, without old ones, lists of tables, and those of the plain stage.
@@ -53,30 +53,31 @@ fn keys(definition: &str) -> Vec<Key> {
     };
     let required: Vec<&str> =
         table["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let is_own = |name: &str, told: &Value| {
+    let is_own = |name: &str, property: &Value| {
         let of_a_stage = schema["$defs"]["Stage"]["properties"].get(name).is_some();
         let is_list_of_tables =
-            told["items"].get("$ref").is_some() && told.get("examples").is_none();
+            property["items"].get("$ref").is_some() && property.get("examples").is_none();
         let is_elsewhere = of_a_stage && matches!(definition, "Leaf" | "Reranker");
         !(name == "$schema" || is_list_of_tables || is_elsewhere)
     };
     let all = table["properties"].as_object().unwrap().iter();
-    let new = all.filter(|(name, told)| is_own(name, told) && told.get("deprecated").is_none());
-    let key = |(name, told): (&String, &Value)| Key {
+    let new = all
+        .filter(|(name, property)| is_own(name, property) && property.get("deprecated").is_none());
+    let key = |(name, property): (&String, &Value)| Key {
         name: name.clone(),
-        default: match told.get("default") {
+        default: match property.get("default") {
             Some(default) => format!("`{default}`"),
             None if required.contains(&name.as_str()) => "required".to_owned(),
             None => "none".to_owned(),
         },
-        told: told.clone(),
+        property: property.clone(),
     };
     new.map(key).collect()
 }
 
 /// What the manual says of a key, on one line.
-fn meaning(told: &Value) -> String {
-    let text = told["description"].as_str().unwrap();
+fn meaning(property: &Value) -> String {
+    let text = property["description"].as_str().unwrap();
     let text = text.split("\n\nDefault: ").next().unwrap();
     let (text, facts) = text.split_once("\n\nFrom ").unwrap_or((text, ""));
     let text = text.split("\n\nExample: ").next().unwrap();
@@ -104,8 +105,8 @@ fn with_tables(page: &str, sections: &[(&str, &str)]) -> String {
         let start = format!("{above}\n{header}{text}\n");
         let end = if below.is_empty() { String::new() } else { format!("\n{below}") };
         let mut table = "| key | default | meaning |\n| --- | --- | --- |\n".to_owned();
-        for Key { name, default, told } in keys(definition) {
-            table.push_str(&format!("| `{name}` | {default} | {} |\n", meaning(&told)));
+        for Key { name, default, property } in keys(definition) {
+            table.push_str(&format!("| `{name}` | {default} | {} |\n", meaning(&property)));
         }
         page = format!("{start}{table}{end}");
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::schema;
-use leaves::{Leaf, PLACES, leaves};
+use leaves::{Leaf, SECTIONS, leaves};
 
 /// Asks the schema, plans in `json` included.
 struct Editor {
@@ -53,12 +53,16 @@ fn both_schemas_are_schemas() {
 #[test]
 fn every_key_is_described_with_a_default_or_an_example() {
     for leaf in leaves() {
-        let told = leaf.told["description"].as_str().unwrap_or_default();
-        assert!(told.len() > 10 && !told.starts_with('\n'), "{leaf}: {told:?}");
-        let shown = ["default", "examples", "enum"].iter().any(|key| leaf.told.get(key).is_some());
+        let property = leaf.property["description"].as_str().unwrap_or_default();
+        assert!(property.len() > 10 && !property.starts_with('\n'), "{leaf}: {property:?}");
+        let shown =
+            ["default", "examples", "enum"].iter().any(|key| leaf.property.get(key).is_some());
         assert!(shown, "{leaf}");
         for (key, word) in [("default", "Default: `"), ("examples", "Example: `")] {
-            assert!(leaf.told.get(key).is_none() || told.contains(word), "{leaf}: {told}");
+            assert!(
+                leaf.property.get(key).is_none() || property.contains(word),
+                "{leaf}: {property}"
+            );
         }
     }
 }
@@ -67,7 +71,7 @@ fn every_key_is_described_with_a_default_or_an_example() {
 fn every_example_is_taken_by_both() {
     let editor = Editor::new();
     for leaf in leaves() {
-        for example in leaf.told["examples"].as_array().into_iter().flatten() {
+        for example in leaf.property["examples"].as_array().into_iter().flatten() {
             let text = leaf.with(example);
             assert_eq!(editor.check(&text), Ok(()), "{leaf}\n{text}");
             if !matches!(leaf.key.as_str(), "json_file" | "ca_cert") {
@@ -90,17 +94,18 @@ fn types_words_and_bounds_are_the_same_to_both() {
     let editor = Editor::new();
     for leaf in leaves() {
         agree(&editor, &leaf, &json!([[]]), false);
-        for word in leaf.told["enum"].as_array().into_iter().flatten() {
+        for word in leaf.property["enum"].as_array().into_iter().flatten() {
             agree(&editor, &leaf, word, true);
         }
         let is = |kind: &str| {
-            let told = &leaf.told["type"];
-            told == kind || told.as_array().is_some_and(|kinds| kinds.contains(&kind.into()))
+            let property = &leaf.property["type"];
+            property == kind
+                || property.as_array().is_some_and(|kinds| kinds.contains(&kind.into()))
         };
-        if leaf.told.get("enum").is_some() {
+        if leaf.property.get("enum").is_some() {
             agree(&editor, &leaf, &json!("nonsense"), false);
         }
-        if !is("string") && leaf.told.get("$ref").is_none() {
+        if !is("string") && leaf.property.get("$ref").is_none() {
             agree(&editor, &leaf, &json!("nonsense"), false);
         }
         if !is("boolean") {
@@ -122,7 +127,7 @@ fn types_words_and_bounds_are_the_same_to_both() {
 #[test]
 fn a_key_that_no_table_has_is_refused_by_both() {
     let editor = Editor::new();
-    for place in PLACES {
+    for place in SECTIONS {
         let text = place.with("nonsense", &json!(1));
         assert!(editor.check(&place.with_nothing()).is_ok(), "{}", place.with_nothing());
         assert!(read(&text).unwrap_err().contains("nonsense"), "{text}");

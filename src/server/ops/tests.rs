@@ -36,8 +36,8 @@ fn env(name: &str) -> Option<String> {
 
 #[test]
 fn nothing_of_a_config_full_of_secrets_is_shown() {
-    let told = shown(&Config::parse(TEXT, None, &env).unwrap());
-    let body = told.to_string();
+    let shown = shown(&Config::parse(TEXT, None, &env).unwrap());
+    let body = shown.to_string();
     assert!(!body.contains("SECRET") && !body.contains("5ecre7"), "{body}");
     for (pointer, want) in [
         ("/client/0", json!({"name": "laptop", "key": "(set)"})),
@@ -57,6 +57,6 @@ fn nothing_of_a_config_full_of_secrets_is_shown() {
         ("/server/port", json!(11435)),
         ("/log/format", json!("pretty")),
     ] {
-        assert_eq!(told.pointer(pointer), Some(&want), "{pointer}: {told:#}");
+        assert_eq!(shown.pointer(pointer), Some(&want), "{pointer}: {shown:#}");
     }
 }

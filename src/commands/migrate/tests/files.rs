@@ -97,7 +97,7 @@ fn a_file_elsewhere_must_still_find_what_it_names() {
 }
 
 #[test]
-fn a_config_with_mistakes_is_told_so_and_left_alone() {
+fn a_config_with_mistakes_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = old(folder.path());
     let broken = OLD.replace("worker_models", "wroker_models");

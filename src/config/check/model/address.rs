@@ -12,7 +12,7 @@ use crate::{
         file::{self, Secret, model::Model},
         fullwidth,
         model::is_loopback,
-        report::Place,
+        report::FileSpan,
         section::Section,
     },
     types::{ApiKey, Protocol},
@@ -26,7 +26,7 @@ pub(super) struct Address {
     /// In the order of the file, the model's own `api_base` first; empty after a problem.
     pub(super) endpoints: Vec<Endpoint>,
     /// Where the address of each is written.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<FileSpan>,
     /// `None` after a problem.
     pub(super) protocol: Option<Protocol>,
 }
@@ -73,7 +73,7 @@ fn endpoint(
     (weight, priority): (u32, u32),
     at: &Section<'_, '_>,
     secrets: &Secrets<'_, '_>,
-) -> Option<(Place, Endpoint)> {
+) -> Option<(FileSpan, Endpoint)> {
     let url = base_url(&base.0, at);
     // Only a key that leaves this machine is worth a warning when others can read it.
     let guarded = url.as_ref().is_none_or(|url| !is_loopback(url));
@@ -86,15 +86,15 @@ fn endpoint(
 /// As written, else what every address tells.
 fn protocol(
     written: Option<Protocol>,
-    found: &[(Place, Endpoint)],
+    found: &[(FileSpan, Endpoint)],
     at: &Section<'_, '_>,
 ) -> Option<Protocol> {
     if written.is_some() || at.has("protocol") {
         return written;
     }
-    let mut told = found.iter().map(|(place, endpoint)| (place, inferred(&endpoint.api_base)));
-    let (_, first) = told.next()?;
-    if let Some((place, _)) = told.find(|(_, protocol)| *protocol != first) {
+    let mut guesses = found.iter().map(|(place, endpoint)| (place, inferred(&endpoint.api_base)));
+    let (_, first) = guesses.next()?;
+    if let Some((place, _)) = guesses.find(|(_, protocol)| *protocol != first) {
         let what = format!("{}: the endpoints seem to speak different protocols", at.label);
         let remedy = "write `protocol`, or make two models of it";
         at.report.problem_at(place.clone(), what, remedy);
@@ -119,8 +119,8 @@ fn inferred(url: &Url) -> Protocol {
 
 /// Goes into a header or a path, so its characters are few.
 fn api_version(text: &str, at: &Section<'_, '_>, protocol: Option<Protocol>) {
-    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(usual) || text.starts_with('.') {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) || text.starts_with('.') {
         let remedy = "write letters, digits, dots and dashes, like \"2023-06-01\" or \"v1beta\"";
         at.problem("api_version", "`api_version` is no version", remedy);
     } else if let Some(protocol @ (Protocol::OpenAi | Protocol::Ollama)) = protocol {
@@ -173,7 +173,7 @@ fn base_url(written: &str, at: &Section<'_, '_>) -> Option<Url> {
 }
 
 /// Warns of a key that everybody on the way can read.
-pub(super) fn in_clear_text(url: &Url, place: &Place, at: &Section<'_, '_>) {
+pub(super) fn in_clear_text(url: &Url, place: &FileSpan, at: &Section<'_, '_>) {
     if url.scheme() == "http" && is_public(url) {
         let host = url.host_str().unwrap_or_default();
         let what = format!(

@@ -157,10 +157,10 @@ mod tests {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/en/src/temperature.md");
         let document = std::fs::read_to_string(page).unwrap();
         for (host, max) in MAX_TEMPERATURES {
-            let told = document.lines().any(|line| {
+            let is_listed = document.lines().any(|line| {
                 line.contains(&format!("`{host}`")) && line.ends_with(&format!("| {max} |"))
             });
-            assert!(told, "{host} {max}");
+            assert!(is_listed, "{host} {max}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::config::schema;
 
 /// Where a definition of the schema stands in a file.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Section {
     pub(super) definition: &'static str,
     /// Its header, and what must stand above it; of a part of a plan, its JSON pointer.
     header: &'static str,
@@ -19,8 +19,8 @@ pub(super) struct Place {
     whole: bool,
 }
 
-const fn place(definition: &'static str, header: &'static str, beside: &'static str) -> Place {
-    Place { definition, header, beside, whole: false }
+const fn place(definition: &'static str, header: &'static str, beside: &'static str) -> Section {
+    Section { definition, header, beside, whole: false }
 }
 
 const BASE: &str = "api_base = \"http://127.0.0.1:9/v1\"";
@@ -31,7 +31,7 @@ const PLAN_AROUND: &str = r#"{ "analyzer": { "ref": "a" }, "reranker": { "ref": 
     "workers": [{ "ref": "a" }, { "workers": ["a"] }], "selector": "a", "synthesizer": "a",
     "policy": {} }"#;
 
-pub(super) const PLACES: [Place; 21] = [
+pub(super) const SECTIONS: [Section; 21] = [
     place("Server", "[server]", ""),
     place("Log", "[log]", ""),
     place("Client", "[[client]]", "name = \"x\"\nkey = \"k\""),
@@ -45,7 +45,7 @@ pub(super) const PLACES: [Place; 21] = [
     place("Retry", "[workflow.retry]", "base_delay_ms = 1"),
     place("Health", "[workflow.health]", ""),
     place("Pool", "[workflow.pool]", ""),
-    Place {
+    Section {
         definition: "Integration",
         header: "[workflow-integration]",
         beside: "max_workers = 65536\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'",
@@ -64,7 +64,7 @@ pub(super) const PLACES: [Place; 21] = [
     place("Policy", "/policy", ""),
 ];
 
-impl Place {
+impl Section {
     fn is_plan(&self) -> bool {
         !self.header.starts_with('[')
     }
@@ -139,10 +139,10 @@ fn toml(value: &Value) -> String {
 
 /// A key of a definition.
 pub(super) struct Leaf {
-    pub(super) place: Place,
+    pub(super) place: Section,
     pub(super) key: String,
     /// What the schema says of it.
-    pub(super) told: Value,
+    pub(super) property: Value,
 }
 
 impl fmt::Display for Leaf {
@@ -158,13 +158,13 @@ impl Leaf {
 
     /// Its bounds, when it is a number and has both.
     pub(super) fn range(&self) -> Option<(f64, f64)> {
-        let end = |key: &str| self.told.get(key).and_then(Value::as_f64);
+        let end = |key: &str| self.property.get(key).and_then(Value::as_f64);
         end("minimum").zip(end("maximum"))
     }
 
     /// A number as this key wants it written.
     pub(super) fn number(&self, value: f64) -> Value {
-        if self.told["type"] == "number" { json!(value) } else { json!(value as i64) }
+        if self.property["type"] == "number" { json!(value) } else { json!(value as i64) }
     }
 }
 
@@ -172,14 +172,20 @@ impl Leaf {
 pub(super) fn leaves() -> Vec<Leaf> {
     let schema = schema::config();
     let mut leaves = Vec::new();
-    for place in PLACES {
+    for place in SECTIONS {
         let properties: &Map<String, Value> =
             schema["$defs"][place.definition]["properties"].as_object().unwrap();
-        let own = properties.iter().filter(|(key, told)| {
-            let table = |told: &Value| told.get("$ref").is_some() && told.get("examples").is_none();
-            !table(told) && key.as_str() != "endpoint" && key.as_str() != "$schema"
+        let own = properties.iter().filter(|(key, property)| {
+            let table = |property: &Value| {
+                property.get("$ref").is_some() && property.get("examples").is_none()
+            };
+            !table(property) && key.as_str() != "endpoint" && key.as_str() != "$schema"
         });
-        leaves.extend(own.map(|(key, told)| Leaf { place, key: key.clone(), told: told.clone() }));
+        leaves.extend(own.map(|(key, property)| Leaf {
+            place,
+            key: key.clone(),
+            property: property.clone(),
+        }));
     }
     leaves
 }
