@@ -63,8 +63,7 @@ impl Node {
             // A text with escapes has a buffer of its own, which is taken over; any other is a piece
             // of the file, which whoever read it wipes.
             DeValue::String(text) => Value::Text(Zeroizing::new(text.into_owned())),
-            DeValue::Integer(integer) => i128::from_str_radix(integer.as_str(), integer.radix())
-                .map_or(Value::Float(f64::NAN), Value::Integer),
+            DeValue::Integer(integer) => Value::of_digits(integer.as_str(), integer.radix()),
             DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(it) => Value::Boolean(it),
             DeValue::Datetime(_) => Value::Date,
@@ -82,7 +81,7 @@ impl Node {
     /// When it is none.
     pub(super) fn of_json(text: &str, at: &dyn Fn(usize) -> usize) -> Result<Self, NoJson> {
         // Whatever comes through here is sound, and not nested too deep to be walked.
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(NoJson::Syntax)?;
+        serde_json::from_str::<serde_json::Value>(text).map_err(NoJson::Syntax)?;
         let mut scan = Scan { text, at: 0, place: at, twice: None };
         let node = scan.value().unwrap_or(Self { span: 0..0, value: Value::Null });
         match scan.twice {
@@ -146,6 +145,12 @@ impl Value {
             Entry { key: key.into_inner().into_owned(), at, node: Node::of_toml_value(value) }
         };
         Self::Table(table.into_iter().map(entry).collect())
+    }
+
+    /// What is too wide is out of every range.
+    fn of_digits(digits: &str, radix: u32) -> Self {
+        let endless = if digits.starts_with('-') { i128::MIN } else { i128::MAX };
+        Self::Integer(i128::from_str_radix(digits, radix).unwrap_or(endless))
     }
 
     fn of_number(number: &Number) -> Self {
@@ -215,7 +220,10 @@ impl Scan<'_> {
                     "null" => Value::Null,
                     "true" => Value::Boolean(true),
                     "false" => Value::Boolean(false),
-                    number => Value::of_number(&number.parse().ok()?),
+                    number if number.contains(['.', 'e', 'E']) => {
+                        Value::Float(number.parse().ok()?)
+                    }
+                    number => Value::of_digits(number, 10),
                 }
             }
         };
@@ -343,7 +351,9 @@ mod tests {
         }
         assert_eq!(text.get(spots.key("workers[1].ref").unwrap()), Some("\"ref\""));
         assert!(spots.has("workers[1].ref") && !spots.has("workers[1].键[1]"), "null is nothing");
-        assert!(matches!(Node::of_json("{ \"a\": }", &|at| at), Err(NoJson::Syntax(_))));
+        for text in ["{ \"a\": }".to_owned(), "[".repeat(100_000) + &"]".repeat(100_000)] {
+            assert!(matches!(Node::of_json(&text, &|at| at), Err(NoJson::Syntax(_))));
+        }
         let twice = Node::of_json("{\"a\":1,\"a\":2}", &|at| at);
         assert!(matches!(twice, Err(NoJson::Twice { at: Range { start: 7, end: 10 }, .. })));
     }

@@ -222,6 +222,12 @@ pub(crate) fn corpus() -> Vec<(&'static str, String)> {
                 r#"{"workers":["a"],"selector":"a","policy":{"min_success":2,"schedule":"later","quorum":2,"grace_ms":-1,"deadline_secs":0,"agreement":1.5,"overrides":1}}"#,
             ),
         ),
+        (
+            "numbers that no machine holds",
+            plan(
+                r#"{"workers":[{"ref":"a","max_tokens":99999999999999999999999999999999999999999999}],"selector":"a"}"#,
+            ),
+        ),
         ("quorum 0", policy(r#"{"quorum":0}"#)),
         ("quorum 1.0", policy(r#"{"quorum":1.0}"#)),
         ("quorum 1.5", policy(r#"{"quorum":1.5}"#)),
