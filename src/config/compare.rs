@@ -1,4 +1,4 @@
-//! What differs between two configs: whether they make the same server, and what a reload tells.
+//! What differs between two configs: whether they make the same server, and what a reload reports.
 
 use indexmap::IndexMap;
 use serde_json::Value;

@@ -4,7 +4,7 @@
 use crate::types::keys_in;
 
 /// The variable that a text refers to in the spelling of another tool; `None`: it is none of those.
-/// The name is empty where it cannot be told, or could be a key.
+/// The name is empty where it is not known, or could be a key.
 pub(super) fn variable(text: &str) -> Option<String> {
     let text = text.trim();
     let text = text.strip_prefix("Bearer ").unwrap_or(text).trim();

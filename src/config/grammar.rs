@@ -191,7 +191,7 @@ impl Walk<'_, '_> {
             self.problem(&entry.at, what, remedy.as_str().unwrap_or_default());
             return;
         }
-        // What editors are told of is no advice, and an old form only for who meant it.
+        // What only editors are shown is no advice, and an old form only for who meant it.
         let known = || rule.properties().filter(|(known, _)| !known.starts_with('$'));
         let remedy = match did_you_mean(key, known().map(|(known, _)| known)) {
             Some(word) if is_written(word) => format!("take it out; `{word}` is there already"),

@@ -108,7 +108,7 @@ impl Milliseconds {
 }
 
 /// What old files lack. Leaving these out is fine in a new file, so only a file that is old in
-/// another way is told.
+/// another way is reported.
 pub(super) fn absent(
     report: &Report<'_>,
     has_server: bool,

@@ -1,7 +1,7 @@
 //! A line of a file as it may be shown: numbers, names, paths and the structure, since a mistake has
-//! to be seen, and no value that could be a secret or somebody's prompt, as the schema tells
+//! to be seen, and no value that could be a secret or somebody's prompt, as the schema says
 //! (`values.rs`), and of keys that nobody knows their names (`keys.rs`). Of a file that cannot be read
-//! the same, as far as its words tell (`unparsed.rs`). Pure.
+//! the same, as far as its words show it (`unparsed.rs`). Pure.
 
 mod keys;
 mod unparsed;
@@ -52,7 +52,7 @@ pub(super) fn toml(text: &str) -> Mask {
 }
 
 /// A whole config as it may be shown on a screen. Of its comments only that is hidden which could be
-/// a secret, as far as words tell, or which is one that stands elsewhere.
+/// a secret, as far as words show it, or which is one that stands elsewhere.
 pub(crate) fn shown_whole(text: &str) -> String {
     let mask = of_toml(text, |comment, secrets| {
         let mut hidden = unparsed::hidden(text, comment.start.saturating_add(1)..comment.end);

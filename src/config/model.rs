@@ -58,7 +58,7 @@ pub struct Model {
     pub warm_up: bool,
     /// Whether clients see its name in lists; they can call it all the same.
     pub listed: bool,
-    /// What is known of a gateway before it; `None`: as its answers tell.
+    /// What is known of a gateway before it; `None`: what its answers show.
     pub gateway: Option<Gateway>,
     /// Its chat template opens the thought, so that its streams begin inside one.
     pub thinking_forced_open: bool,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wildmatch::WildMatch;
 
 use super::{Config, DEFAULT_WORKFLOW, Model, Workflow, error::did_you_mean};
+use crate::types::ModelName;
 
 /// How many names an answer to a wrong one lists.
 const SHOWN_NAMES: usize = 12;
@@ -63,7 +64,7 @@ impl Config {
         if asked.len() > LONGEST_NAME {
             return None;
         }
-        let bare = asked.strip_suffix(":latest").unwrap_or(asked);
+        let bare = ModelName::of(asked).as_str();
         let aliased = || {
             let fits = |alias: &&Alias| alias.matches(asked) || alias.matches(bare);
             self.exactly(&self.aliases.iter().find(fits)?.model)
@@ -92,8 +93,8 @@ impl Config {
         workflows.chain(models).chain(single.map(|(_, alias)| alias.name.as_str()))
     }
 
-    /// What to tell a client whose model name means nobody: the name it probably meant and the names
-    /// there are.
+    /// The message for a client whose model name means nobody: the name it probably meant and the
+    /// names there are.
     #[must_use]
     pub fn about_unknown(&self, asked: &str) -> String {
         let names: Vec<&str> = self.listed_names().collect();
@@ -120,8 +121,7 @@ fn near<'n>(asked: &str, names: &[&'n str]) -> Option<&'n str> {
         let rest = longer.strip_prefix(shorter).filter(|_| !shorter.is_empty());
         rest.is_some_and(|rest| rest.starts_with([':', '-', '/', '@']))
     };
-    let asked = asked.trim();
-    let asked = asked.strip_suffix(":latest").unwrap_or(asked);
+    let asked = ModelName::of(asked.trim()).as_str();
     let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
     let (lower, bare) = (asked.to_lowercase(), last(asked));
     let either = |name: &&&str| {
@@ -133,5 +133,5 @@ fn near<'n>(asked: &str, names: &[&'n str]) -> Option<&'n str> {
 
 /// Whether a name is the default workflow's, which nobody else may have.
 pub(super) fn is_reserved(name: &str) -> bool {
-    name.strip_suffix(":latest").unwrap_or(name) == DEFAULT_WORKFLOW
+    ModelName::of(name) == ModelName::of(DEFAULT_WORKFLOW)
 }

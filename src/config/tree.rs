@@ -75,7 +75,7 @@ impl Node {
         Self { span, value }
     }
 
-    /// Of JSON; `at` tells where in the file a byte of it stands.
+    /// The tree of JSON; `at` gives where in the file a byte of it stands.
     ///
     /// # Errors
     /// When it is none.

@@ -40,7 +40,7 @@ struct ConfigHealth {
 #[derive(Debug, Serialize)]
 pub(super) struct Ready {
     status: &'static str,
-    /// The models that no endpoint serves; told only to those who may call.
+    /// The models that no endpoint serves; shown only to those who may call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     models: Vec<String>,
 }

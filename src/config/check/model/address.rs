@@ -83,7 +83,7 @@ fn endpoint(
     Some((at.place("api_base"), Endpoint { api_base: url?, api_key, weight, priority }))
 }
 
-/// As written, else what every address tells.
+/// The protocol as written, else what every address suggests.
 fn protocol(
     written: Option<Protocol>,
     found: &[(FileSpan, Endpoint)],
