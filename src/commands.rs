@@ -8,6 +8,7 @@ pub mod find;
 pub mod init;
 pub mod logging;
 pub mod migrate;
+mod non_blocking;
 pub mod output;
 pub mod reload;
 pub mod schema;

@@ -5,6 +5,7 @@ mod chat;
 mod ids;
 mod keys;
 mod name;
+pub mod process;
 mod progress;
 mod protocol;
 mod request;

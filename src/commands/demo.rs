@@ -9,6 +9,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
+    non_blocking::NonBlocking,
     screen::{self, Opening},
     serve::{Signals, available, until_signalled},
 };
@@ -41,41 +42,37 @@ enum DemoError {
     Workers(io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
-    #[error("cannot write to the terminal: {0}")]
-    Screen(io::Error),
+    #[error("the address that it listens on is not known: {0}")]
+    Address(io::Error),
 }
 
 /// Runs the demo until Ctrl-C or SIGTERM. Without overrides the defaults of `[server]` hold. Unless it
 /// is to be quiet or logs as JSON, a screen of what to try goes to stdout. Returns the exit code: 0
 /// after a shutdown, 1 when something failed, which is then said on stderr.
 pub async fn run(overrides: Overrides, quiet: bool) -> u8 {
-    match serve(overrides, quiet, &mut io::stdout()).await {
+    match serve(overrides, quiet).await {
         Ok(code) => code,
         Err(error) => {
             // With stderr gone there is nobody left to tell; the exit code still does.
-            drop(writeln!(io::stderr(), "chorus demo: {error}"));
+            drop(writeln!(NonBlocking::stderr(), "chorus demo: {error}"));
             1
         }
     }
 }
 
-async fn serve(
-    overrides: Overrides,
-    quiet: bool,
-    screen: &mut impl Write,
-) -> Result<u8, DemoError> {
+async fn serve(overrides: Overrides, quiet: bool) -> Result<u8, DemoError> {
     let signals = Signals::new().map_err(DemoError::Signals)?;
     let demo = Demo::start().await.map_err(DemoError::Upstream)?;
     let config = Arc::new(config(&demo, overrides)?);
     let listener = listen(&config.server.host, config.server.port).await?;
     let workers = Workers::start(available()).map_err(DemoError::Workers)?;
-    let address = listener.local_addr().map_err(DemoError::Screen)?;
+    let address = listener.local_addr().map_err(DemoError::Address)?;
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if config.log_format == LogFormat::Json {
         screen::log_opening(&config, address, Opening::default());
     } else if !quiet {
-        write!(screen, "{}", welcome(address)).map_err(DemoError::Screen)?;
-        screen.flush().map_err(DemoError::Screen)?;
+        // With stdout gone there is nobody left to tell.
+        NonBlocking::stdout().offer(welcome(address).as_bytes());
     }
     tokio::select! {
         code = until_signalled(listener, workers, app, signals) => Ok(code),

@@ -1,6 +1,12 @@
 //! Where logs go and what may be in them.
 
-use std::io::{self, IsTerminal};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, IsTerminal, Write},
+    panic,
+    sync::{Arc, Mutex, PoisonError, TryLockError},
+    thread,
+};
 
 use jiff::Timestamp;
 use tracing::{
@@ -16,7 +22,11 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::config::{Env, LogFormat};
+use super::non_blocking::NonBlocking;
+use crate::{
+    config::{Env, LogFormat},
+    types::process::DROPPED_LOG_LINES,
+};
 
 /// Levels when `RUST_LOG` says nothing.
 const DEFAULT_LEVELS: &str = "info";
@@ -24,8 +34,9 @@ const DEFAULT_LEVELS: &str = "info";
 /// Levels of `--quiet`, whatever `RUST_LOG` says.
 const QUIET_LEVELS: &str = "warn";
 
-/// Sends logs to stderr: `RUST_LOG` chooses the levels (default `info`), unless only warnings and
-/// errors are wanted. A second call in the same process changes nothing.
+/// Sends logs, and what a panic says, to stderr: `RUST_LOG` chooses the levels (default `info`), unless
+/// only warnings and errors are wanted. Lines that stderr does not take at once are dropped and counted.
+/// A second call in the same process changes nothing.
 pub fn start(format: LogFormat, quiet: bool, env: Env<'_>) {
     let levels = levels(quiet, env);
     let payloads = env("CHORUS_LOG_PAYLOADS").is_some_and(|value| value == "1");
@@ -35,9 +46,11 @@ pub fn start(format: LogFormat, quiet: bool, env: Env<'_>) {
         Some(Err(error)) => (EnvFilter::new(DEFAULT_LEVELS), Some(error)),
     };
     let colours = io::stderr().is_terminal();
-    if subscriber(format, filter, colours, io::stderr).try_init().is_err() {
+    let output = Arc::new(LogOutput::new(NonBlocking::stderr(), format));
+    if subscriber(format, filter, colours, Arc::clone(&output)).try_init().is_err() {
         return;
     }
+    panic::set_hook(Box::new(move |panic| output.report(panic)));
     if let Some(error) = refused {
         tracing::warn!(%error, "RUST_LOG cannot be read; logging at info");
     }
@@ -80,6 +93,94 @@ where
     // At debug and below, the HTTP and TLS crates print headers and bodies, which nobody masks.
     let cap = filter_fn(|meta| may_log(meta.target(), *meta.level()));
     tracing_subscriber::registry().with(layer).with(filter).with(cap)
+}
+
+/// The lines of the log on their way to a reader who may have stopped reading.
+struct LogOutput {
+    format: LogFormat,
+    out: Mutex<Reported>,
+}
+
+struct Reported {
+    out: NonBlocking,
+    /// How many of the dropped lines the reader knows of.
+    dropped: u64,
+}
+
+impl LogOutput {
+    fn new(out: NonBlocking, format: LogFormat) -> Self {
+        Self { format, out: Mutex::new(Reported { out, dropped: DROPPED_LOG_LINES.get() }) }
+    }
+
+    /// The standard library's own words about a panic, which would wait for the reader.
+    fn report(&self, panic: &panic::PanicHookInfo<'_>) {
+        let name = thread::current().name().unwrap_or("<unnamed>").to_owned();
+        let mut words = format!("thread '{name}' {panic}\n");
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            words.push_str(&trace.to_string());
+        }
+        let mut reported = match self.out.try_lock() {
+            Ok(reported) => reported,
+            Err(TryLockError::Poisoned(lock)) => lock.into_inner(),
+            // This thread may be in the middle of a line.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        reported.out.offer(words.as_bytes());
+    }
+}
+
+impl Reported {
+    fn write(&mut self, line: &[u8], format: LogFormat) {
+        let dropped = DROPPED_LOG_LINES.get();
+        let missing = dropped.saturating_sub(self.dropped);
+        let is_taken = match missing {
+            0 => self.out.offer(line),
+            missing => {
+                let notice = about_dropped(missing, format);
+                self.out.offer(&[notice.as_bytes(), line].concat())
+            }
+        };
+        if is_taken {
+            self.dropped = dropped;
+        } else {
+            DROPPED_LOG_LINES.count();
+        }
+    }
+}
+
+/// The line that stands in for so many.
+fn about_dropped(count: u64, format: LogFormat) -> String {
+    let (time, target) = (Timestamp::now(), module_path!());
+    let words = "lines of the log were dropped: standard error was not read";
+    match format {
+        LogFormat::Pretty => format!("{time:.6}  WARN {target}: {words} dropped={count}\n"),
+        LogFormat::Json => format!(
+            "{{\"timestamp\":\"{time:.6}\",\"level\":\"WARN\",\"message\":\"{words}\",\
+             \"dropped\":{count},\"target\":\"{target}\"}}\n"
+        ),
+    }
+}
+
+/// Each line comes as one piece.
+impl Write for &LogOutput {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write(line, self.format);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogOutput {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> &'a Self {
+        self
+    }
 }
 
 /// The time as the default has it: RFC 3339, with six digits of a second.
@@ -260,6 +361,48 @@ mod tests {
         };
         assert_eq!(lines(&ours), lines(&theirs));
         assert_eq!(lines(&ours).len(), 2);
+    }
+
+    /// Full until it is read.
+    struct Full(Captured, Arc<Mutex<bool>>);
+
+    impl io::Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if *self.1.lock().unwrap() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn dropped_lines_are_reported_with_the_next_that_is_taken() {
+        for format in [LogFormat::Pretty, LogFormat::Json] {
+            let (captured, full) = (Captured::default(), Arc::new(Mutex::new(false)));
+            let sink = Full(captured.clone(), Arc::clone(&full));
+            let output = LogOutput::new(NonBlocking::over(Box::new(sink)), format);
+            for (is_full, line) in
+                [(false, "1\n"), (true, "2\n"), (true, "3\n"), (false, "4\n"), (false, "5\n")]
+            {
+                *full.lock().unwrap() = is_full;
+                (&output).write_all(line.as_bytes()).unwrap();
+            }
+            let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            let [first, notice, fourth, fifth] = lines[..] else { panic!("{text}") };
+            assert_eq!([first, fourth, fifth], ["1", "4", "5"], "{text}");
+            match format {
+                LogFormat::Pretty => assert!(notice.ends_with("not read dropped=2"), "{notice}"),
+                LogFormat::Json => {
+                    let notice: serde_json::Value = serde_json::from_str(notice).unwrap();
+                    assert_eq!((&notice["dropped"], &notice["level"]), (&2.into(), &"WARN".into()));
+                }
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     diagnostics::{self, Look},
     logging,
+    non_blocking::NonBlocking,
     reload::{Pace, Reload, Source},
     screen::{self, Opening},
 };
@@ -53,8 +54,8 @@ enum StartError {
 }
 
 /// Serves the config at `path` until SIGTERM or Ctrl-C, and returns the exit code. A bad config is
-/// refused before a port opens; its problems go to `err`, which looks like `look`, and so does the
-/// screen of a good one. Later changes of the file are followed.
+/// refused before a port opens; its problems go to `err`, which looks like `look`. The screen of a good
+/// one goes to stderr, as far as that takes it. Later changes of the file are followed.
 ///
 /// # Errors
 /// When `err` cannot be written to.
@@ -84,7 +85,8 @@ pub async fn run(
     logging::start(config.log_format, opening.quiet, &env);
     let (path, overrides) = (path.to_owned(), overrides.clone());
     let source = Source { path, env: Box::new(env), overrides };
-    match serve(config, source, hangups, opening, err).await {
+    let mut err = NonBlocking::stderr();
+    match serve(config, source, hangups, opening, &mut err).await {
         Ok(code) => Ok(code),
         Err(error) => {
             writeln!(err, "chorus: {error}")?;

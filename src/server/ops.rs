@@ -12,6 +12,7 @@ use super::{App, caller::Welcome, paths::is_verbose, reloads::Reloads};
 use crate::{
     config::{Config, Proxies, Proxy},
     llm::ModelHealth,
+    types::process,
 };
 
 /// The answer of `GET /health`, which is Chorus' own.
@@ -26,6 +27,16 @@ pub(super) struct Health {
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<ConfigHealth>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<ProcessHealth>,
+}
+
+/// What the process ran short of since it started.
+#[derive(Debug, Serialize)]
+struct ProcessHealth {
+    /// Standard error did not take them at once.
+    dropped_log_lines: u64,
 }
 
 /// Where the config in use came from, and whether the file is still as good.
@@ -47,11 +58,23 @@ pub(super) struct Ready {
 
 /// `GET /health`: alive. A server that drains answers 503 before it gets here.
 pub(super) async fn health(app: App, uri: Uri) -> Json<Health> {
-    let (models, config) = match is_verbose(&uri) {
-        true => (Some(app.engine.health()), Some(config_health(&app))),
-        false => (None, None),
+    let mut health = Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        models: None,
+        config: None,
+        process: None,
     };
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), models, config })
+    if is_verbose(&uri) {
+        health.models = Some(app.engine.health());
+        health.config = Some(config_health(&app));
+        health.process = Some(process_health());
+    }
+    Json(health)
+}
+
+fn process_health() -> ProcessHealth {
+    ProcessHealth { dropped_log_lines: process::DROPPED_LOG_LINES.get() }
 }
 
 fn config_health(app: &App) -> ConfigHealth {

@@ -1,8 +1,10 @@
 //! The real binary: what its logs hold and do not hold, and what its environment cannot do to it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{ENDPOINTS, Process, Script, Upstream, four_stages, question, text_of};
+use crate::support::{
+    ENDPOINTS, Launch, Process, Script, Upstream, four_stages, question, text_of,
+};
 
 const PROMPT: &str = "prompt-marker-7391";
 const ANSWER: &str = "answer-marker-5823";
@@ -93,4 +95,60 @@ async fn a_dead_proxy_in_the_environment_does_not_reach_loopback() {
     let path = ENDPOINTS[0];
     let (status, answer) = process.client().ask(path, &question(path, "chorus", "hi", false)).await;
     assert_eq!((status, text_of(&answer)), (200, ANSWER), "{answer}");
+}
+
+/// How many lines `/health?verbose` says were dropped.
+async fn dropped_lines(process: &Process) -> u64 {
+    let response = process.client().get("/health?verbose").await;
+    let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    body["process"]["dropped_log_lines"].as_u64().unwrap()
+}
+
+/// The pipe holds 64 KiB, which was 206 requests.
+#[tokio::test]
+async fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+    let upstream = upstream().await;
+    let config = four_stages(&["good"]).without_retries().toml();
+    let launch = Launch { is_unread: true, ..Launch::default() };
+    let mut process = Process::launched(&upstream, &config, "info", &[], launch).await;
+    let client = process.client();
+    for _ in 0..11 {
+        for _ in 0..100 {
+            assert_eq!(client.get("/v1/models").await.status(), 200);
+        }
+        for path in ENDPOINTS {
+            let (status, answer) = client.ask(path, &question(path, "chorus", "hi", false)).await;
+            assert_eq!((status, text_of(&answer)), (200, ANSWER), "{answer}");
+        }
+    }
+    let mut dropped = dropped_lines(&process).await;
+    assert!(dropped > 500, "{dropped}");
+    // Once somebody reads, the log says what is missing.
+    process.read();
+    while process.client().get("/v1/models").await.status() == 200 {
+        let before = std::mem::replace(&mut dropped, dropped_lines(&process).await);
+        if before == dropped {
+            break;
+        }
+    }
+    let notice = format!("standard error was not read dropped={dropped}");
+    process.request_stop();
+    let (status, log) = process.ended().await;
+    assert!(status.success(), "{status}");
+    assert!(log.contains(&notice) && log.contains("shutting down"), "{log}");
+    let times = log.lines().filter(|line| line.contains(" INFO chorus")).count();
+    let torn = log.lines().filter(|line| line.matches(" INFO chorus").count() > 1).count();
+    assert!(times > 100 && torn == 0, "{log}");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_does_not_hold_an_end_up() {
+    let upstream = upstream().await;
+    let config = four_stages(&["good"]).without_retries().toml();
+    let launch = Launch { is_unread: true, ..Launch::default() };
+    let process = Process::launched(&upstream, &config, "debug", &[], launch).await;
+    while dropped_lines(&process).await == 0 {}
+    process.request_stop();
+    let (status, _) = process.ended().await;
+    assert!(status.success(), "{status}");
 }

@@ -22,7 +22,7 @@ pub use client::{Client, ENDPOINTS, Event, Events, body_of, question, text_of};
 pub use closing::Closing;
 pub use gate::Gate;
 pub use host::Host;
-pub use process::Process;
+pub use process::{Launch, Process};
 pub use proxy::Proxy;
 pub use script::{Beat, Dice, Script, Veil, fenced};
 pub use tls::{TlsUpstream, trusting};

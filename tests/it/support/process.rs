@@ -5,7 +5,7 @@ use std::{
     io::Read,
     net::TcpListener,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     thread::JoinHandle,
     time::Instant,
 };
@@ -18,7 +18,20 @@ pub struct Process {
     client: Client,
     child: Child,
     output: [Option<JoinHandle<Vec<u8>>>; 2],
+    /// Of one that nobody reads for now.
+    unread: Option<ChildStderr>,
     folder: tempfile::TempDir,
+}
+
+/// What else there is to starting one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Launch<'a> {
+    /// More of a command line.
+    pub arguments: &'a [&'a str],
+    /// A limit of its own, in the words of the shell's `ulimit`.
+    pub limits: &'a str,
+    /// Standard error is a pipe that nobody reads.
+    pub is_unread: bool,
 }
 
 impl Process {
@@ -41,14 +54,34 @@ impl Process {
         variables: &[(&str, &str)],
         arguments: &[&str],
     ) -> Self {
+        let launch = Launch { arguments, ..Launch::default() };
+        Self::launched(upstream, config, level, variables, launch).await
+    }
+
+    /// The same, with whatever else there is.
+    pub async fn launched(
+        upstream: &Upstream,
+        config: &str,
+        level: &str,
+        variables: &[(&str, &str)],
+        launch: Launch<'_>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("config.toml");
         std::fs::write(&file, config.replace("{base}", &upstream.base())).expect("a config file");
         let port = free_port();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chorus"))
+        let limited = format!("{} && exec \"$0\" \"$@\"", launch.limits);
+        let mut command = match launch.limits {
+            "" => Command::new(env!("CARGO_BIN_EXE_chorus")),
+            _ => Command::new("/bin/sh"),
+        };
+        if !launch.limits.is_empty() {
+            command.args(["-c", &limited, env!("CARGO_BIN_EXE_chorus")]);
+        }
+        let mut child = command
             .args(["serve", "--port", &port.to_string(), "--config"])
             .arg(&file)
-            .args(arguments)
+            .args(launch.arguments)
             .env_clear()
             .env("HOME", folder.path())
             .env("RUST_LOG", level)
@@ -58,14 +91,23 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
+        let mut stderr = child.stderr.take();
+        let unread = if launch.is_unread { stderr.take() } else { None };
         let output = [
             child.stdout.take().map(|pipe| std::thread::spawn(|| drained(pipe))),
-            child.stderr.take().map(|pipe| std::thread::spawn(|| drained(pipe))),
+            stderr.map(|pipe| std::thread::spawn(|| drained(pipe))),
         ];
         let client = Client::of(&format!("http://127.0.0.1:{port}"));
-        let mut process = Self { client, child, output, folder };
+        let mut process = Self { client, child, output, unread, folder };
         process.until_healthy().await;
         process
+    }
+
+    /// Has its standard error read after all, from now on.
+    pub fn read(&mut self) {
+        if let Some(pipe) = self.unread.take() {
+            self.output[1] = Some(std::thread::spawn(|| drained(pipe)));
+        }
     }
 
     /// A client of it.
