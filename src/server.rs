@@ -52,13 +52,13 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use tokio::{net::TcpListener, task::JoinSet};
 
-pub use listener::bind;
+pub use listener::{bind, open_files::raise_open_files};
 pub use state::AppState;
 pub use workers::Workers;
 
 use auth::OnLoopback;
 use error::AppError;
-use listener::timer_keepalive::TimerKeepalive;
+use listener::{Room, open_files::most_connections, timer_keepalive::TimerKeepalive};
 use observe::{Observed, Permit, observe};
 use state::App;
 use workers::Worker;
@@ -76,21 +76,25 @@ pub async fn serve(
     // The rest of it belongs to one config.
     let lifecycle = state.app().lifecycle.clone();
     let grace = || state.engine().config().server.shutdown_grace;
-    let service = |worker: &Worker| {
-        let front =
-            Arc::new(Front::new(state.clone(), on_loopback, Arc::clone(&worker.timer_keepalive)));
+    let service = |worker: &Worker, room| {
+        let keepalive = Arc::clone(&worker.timer_keepalive);
+        let mut front = Front::new(state.clone(), on_loopback, keepalive);
+        front.room = room;
+        let front = Arc::new(front);
         service_fn(move |request: hyper::Request<Incoming>| {
             let front = Arc::clone(&front);
             async move { Ok::<_, Infallible>(front.answer(request.map(Body::new)).await) }
         })
     };
+    let count = workers.iter().count();
+    let most = || most_connections(state.engine().config(), count);
     let mut warming = JoinSet::new();
     for worker in workers.iter() {
         let state = state.clone();
         warming.spawn_on(async move { state.keep_warm().await }, &worker.runtime);
     }
     tokio::select! {
-        () = listener::run(listener, &workers, service, &lifecycle, grace, shutdown) => {}
+        () = listener::run(listener, &workers, service, most, &lifecycle, grace, shutdown) => {}
         // It never ends by itself.
         () = state.check_health() => {}
     }
@@ -102,6 +106,7 @@ pub async fn serve(
 struct Front {
     state: AppState,
     on_loopback: OnLoopback,
+    room: Room,
     timer_keepalive: Arc<TimerKeepalive>,
     routes: TowerToHyperService<Router>,
 }
@@ -109,7 +114,8 @@ struct Front {
 impl Front {
     fn new(state: AppState, on_loopback: bool, timer_keepalive: Arc<TimerKeepalive>) -> Self {
         let routes = TowerToHyperService::new(routes());
-        Self { state, on_loopback: OnLoopback(on_loopback), timer_keepalive, routes }
+        let on_loopback = OnLoopback(on_loopback);
+        Self { state, on_loopback, room: Room::Left, timer_keepalive, routes }
     }
 
     async fn answer(&self, request: Request) -> Response<Observed> {
@@ -125,6 +131,9 @@ impl Front {
             Ok(origin) => origin,
             Err(error) => return (error.into_response(), None),
         };
+        if self.room == Room::None {
+            return (AppError::Crowded.into_response(), None);
+        }
         let (mut response, permit) = match app.door.check_caller(&mut request) {
             Some(answer) => (answer, None),
             None => match app.admit(&request) {

@@ -62,6 +62,9 @@ pub async fn run(overrides: Overrides, quiet: bool) -> u8 {
 
 async fn serve(overrides: Overrides, quiet: bool) -> Result<u8, DemoError> {
     let signals = Signals::new().map_err(DemoError::Signals)?;
+    if let Err(error) = server::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let demo = Demo::start().await.map_err(DemoError::Upstream)?;
     let config = Arc::new(config(&demo, overrides)?);
     let listener = listen(&config.server.host, config.server.port).await?;

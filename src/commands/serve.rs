@@ -103,6 +103,9 @@ async fn serve(
     err: &mut dyn Write,
 ) -> Result<u8, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
+    if let Err(error) = server::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let listener = listen(&config.server).await?;
     let workers = Workers::start(available()).map_err(StartError::Workers)?;
     let config = Arc::new(config);

@@ -12,6 +12,7 @@ pub(super) mod http;
 pub(super) mod keep_warm;
 pub mod probe;
 mod same;
+pub(super) mod shortage;
 pub(super) mod slot;
 
 use std::{

@@ -73,6 +73,8 @@ pub enum LlmErrorKind {
     CircuitOpen,
     /// The client could not be built (TLS, CA).
     Setup,
+    /// This process could not open a connection: no more files, ports or memory.
+    OutOfResources,
 }
 
 impl LlmErrorKind {
@@ -101,6 +103,7 @@ impl LlmErrorKind {
             Self::ContentFilter => "content_filter",
             Self::CircuitOpen => "circuit_open",
             Self::Setup => "client_setup",
+            Self::OutOfResources => "out_of_resources",
         }
     }
 }
@@ -142,7 +145,7 @@ impl LlmErrorKind {
             | Self::InBand
             | Self::Garbled
             | Self::Truncated => FailureClass::Upstream,
-            Self::CircuitOpen | Self::Setup => FailureClass::Ours,
+            Self::CircuitOpen | Self::Setup | Self::OutOfResources => FailureClass::Ours,
         }
     }
 }

@@ -87,6 +87,9 @@ pub(super) enum AppError {
     /// `[server] max_in_flight` requests are running.
     #[error("too many requests are running; try again in a moment")]
     Overloaded,
+    /// The limit of open files carries no further connection.
+    #[error("too many connections are open; try again in a moment")]
+    Crowded,
     /// The server is about to end.
     #[error("the server is shutting down; try again in a moment")]
     ShuttingDown,
@@ -139,7 +142,7 @@ impl AppError {
             Self::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_operation"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
-            Self::Overloaded | Self::ShuttingDown => {
+            Self::Overloaded | Self::Crowded | Self::ShuttingDown => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             Self::Run { failed, .. } => run_kind(&failed.error, failed.trace.mode == "direct"),
@@ -321,6 +324,7 @@ fn run_kind(error: &WorkflowError, direct: bool) -> (StatusCode, &'static str) {
 fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
     match (error.kind.class(), error.kind) {
         (FailureClass::TimedOut, _) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        (_, LlmErrorKind::OutOfResources) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         (_, LlmErrorKind::RateLimited { .. }) if direct => {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
         }

@@ -2,6 +2,7 @@
 //! backlog, and a drain that waits for ever.
 
 pub(super) mod drain_body;
+pub(super) mod open_files;
 pub(super) mod shutdown;
 pub(super) mod timer_keepalive;
 
@@ -29,6 +30,8 @@ use tokio::{
 };
 
 use super::workers::{Dealt, Worker, Workers};
+use crate::types::process;
+use open_files::{REFUSAL_WAIT, REFUSED_AT_ONCE};
 use shutdown::Lifecycle;
 
 /// Connections the kernel may hold for us while we are busy.
@@ -42,6 +45,15 @@ const READ_BUFFER: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long clients may take to read their error event once the grace is over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Whether there is room for one more connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// There is.
+    Left,
+    /// It is refused.
+    None,
+}
 
 /// Binds with a backlog of 1024. The address may be that of a server that has just ended.
 ///
@@ -62,12 +74,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// within `grace`, what is left then is asked to end by `lifecycle`, and at last hung up on.
 /// Dropping the future closes every connection.
 ///
-/// A connection goes to the worker that has the fewest, and stays there. `service` is asked once for
-/// each worker. `SO_REUSEPORT` would spare the dealing, but spreads a few connections badly.
+/// A connection goes to the worker that has the fewest, and stays there. `service` is asked for each
+/// worker, once for what it answers and once for how it refuses a connection beyond what `most` says;
+/// such a connection ends with its first answer. `SO_REUSEPORT` would spare the dealing, but spreads a few connections badly.
 pub(super) async fn run<S, B>(
     listener: TcpListener,
     workers: &Workers,
-    service: impl Fn(&Worker) -> S,
+    service: impl Fn(&Worker, Room) -> S,
+    most: impl Fn() -> Option<usize>,
     lifecycle: &Lifecycle,
     grace: impl FnOnce() -> Duration,
     shutdown: impl Future<Output = ()>,
@@ -78,21 +92,27 @@ pub(super) async fn run<S, B>(
     B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let graceful = GracefulShutdown::new();
-    let services: Vec<(&Worker, S)> = workers.iter().map(|one| (one, service(one))).collect();
+    let both = |one| (one, service(one, Room::Left), service(one, Room::None));
+    let services: Vec<(&Worker, S, S)> = workers.iter().map(both).collect();
     // A set of tasks, not detached ones: they cannot outlive the server.
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
+        let beyond = most().and_then(|most| connections.len().checked_sub(most));
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if beyond < Some(REFUSED_AT_ONCE) => match accepted {
                 Ok((stream, _)) => {
-                    let idlest = services.iter().min_by_key(|(worker, _)| worker.connections());
-                    if let Some((worker, service)) = idlest {
-                        let answering =
-                            answer(stream, service.clone(), graceful.watcher(), worker.deal());
+                    let idlest = services.iter().min_by_key(|(worker, ..)| worker.connections());
+                    let Some((worker, service, refusing)) = idlest else { continue };
+                    let (watcher, place) = (graceful.watcher(), worker.deal());
+                    if beyond.is_some() {
+                        let refusing = refuse(stream, refusing.clone(), watcher, place);
+                        connections.spawn_on(refusing, &worker.runtime);
+                    } else {
+                        let answering = answer(stream, service.clone(), watcher, place);
                         connections.spawn_on(answering, &worker.runtime);
                     }
                 }
@@ -146,6 +166,26 @@ where
     watcher.watch(connection).await
 }
 
+/// Answers one request of a connection that there is no room for.
+async fn refuse<S, B>(
+    stream: TcpStream,
+    service: S,
+    watcher: Watcher,
+    _place: Dealt,
+) -> Result<(), hyper::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else { return Ok(()) };
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever takes longer is hung up on.
+    timeout(REFUSAL_WAIT, watcher.watch(connection)).await.unwrap_or(Ok(()))
+}
+
 /// Otherwise a small event waits up to 40 ms for the client to acknowledge the one before.
 fn send_at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -169,6 +209,7 @@ async fn accept_failed(error: &io::Error) {
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         return;
     }
+    process::SHORTAGES.count();
     tracing::warn!(%error, "no connection can be accepted at the moment");
     sleep(ACCEPT_PAUSE).await;
 }
@@ -202,8 +243,8 @@ mod tests {
         ended.spawn(async move {
             let stopped = async { drop(stopped.await) };
             let service = TowerToHyperService::new(router);
-            run(listener, &Workers::here(), |_| service.clone(), &lifecycle, || grace, stopped)
-                .await;
+            let service = |_: &Worker, _| service.clone();
+            run(listener, &Workers::here(), service, || None, &lifecycle, || grace, stopped).await;
         });
         Running { address, stop, ended }
     }

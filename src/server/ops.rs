@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{App, caller::Welcome, paths::is_verbose, reloads::Reloads};
+use super::{App, caller::Welcome, listener::open_files, paths::is_verbose, reloads::Reloads};
 use crate::{
     config::{Config, Proxies, Proxy},
     llm::ModelHealth,
@@ -35,6 +35,10 @@ pub(super) struct Health {
 /// What the process ran short of since it started.
 #[derive(Debug, Serialize)]
 struct ProcessHealth {
+    /// How many there may be; `null`: no limit is known.
+    open_files_limit: Option<u64>,
+    /// How often a connection could not be opened or accepted for want of files, ports or memory.
+    out_of_resources: u64,
     /// Standard error did not take them at once.
     dropped_log_lines: u64,
 }
@@ -74,7 +78,11 @@ pub(super) async fn health(app: App, uri: Uri) -> Json<Health> {
 }
 
 fn process_health() -> ProcessHealth {
-    ProcessHealth { dropped_log_lines: process::DROPPED_LOG_LINES.get() }
+    ProcessHealth {
+        open_files_limit: open_files::limit(),
+        out_of_resources: process::SHORTAGES.get(),
+        dropped_log_lines: process::DROPPED_LOG_LINES.get(),
+    }
 }
 
 fn config_health(app: &App) -> ConfigHealth {

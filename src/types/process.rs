@@ -22,5 +22,8 @@ impl Counter {
     }
 }
 
+/// How often this process itself had no more files, ports or memory for a connection.
+pub static SHORTAGES: Counter = Counter::new();
+
 /// Lines of the log that were dropped because standard error did not take them at once.
 pub static DROPPED_LOG_LINES: Counter = Counter::new();

@@ -337,8 +337,12 @@ fn members_error(
         let message = format!("the conversation is too long for every worker: {}", listed());
         return WorkflowError::TooLong { message };
     }
-    // Chorus asks Chorus: whoever asked first has to know it, too.
-    if failure.is_wholly(|kind| kind == LlmErrorKind::Upstream { status: 508 })
+    // Chorus asks Chorus: whoever asked first has to know it, too. And a want of our own is no
+    // failure of anybody else's.
+    let is_passed_on = |kind| {
+        matches!(kind, LlmErrorKind::Upstream { status: 508 } | LlmErrorKind::OutOfResources)
+    };
+    if failure.is_wholly(is_passed_on)
         && let Some(error) = failure.leaves().into_iter().next()
     {
         return WorkflowError::Upstream(error.clone());

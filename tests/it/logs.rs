@@ -109,7 +109,7 @@ async fn dropped_lines(process: &Process) -> u64 {
 async fn a_log_that_nobody_reads_keeps_nobody_waiting() {
     let upstream = upstream().await;
     let config = four_stages(&["good"]).without_retries().toml();
-    let launch = Launch { is_unread: true, ..Launch::default() };
+    let launch = Launch { is_ignored: true, ..Launch::default() };
     let mut process = Process::launched(&upstream, &config, "info", &[], launch).await;
     let client = process.client();
     for _ in 0..11 {
@@ -145,7 +145,7 @@ async fn a_log_that_nobody_reads_keeps_nobody_waiting() {
 async fn a_log_that_nobody_reads_does_not_hold_an_end_up() {
     let upstream = upstream().await;
     let config = four_stages(&["good"]).without_retries().toml();
-    let launch = Launch { is_unread: true, ..Launch::default() };
+    let launch = Launch { is_ignored: true, ..Launch::default() };
     let process = Process::launched(&upstream, &config, "debug", &[], launch).await;
     while dropped_lines(&process).await == 0 {}
     process.request_stop();

@@ -36,6 +36,7 @@ mod keep_warm;
 mod layers;
 mod logs;
 mod mixing;
+mod open_files;
 mod parallel;
 mod policies;
 mod probe;

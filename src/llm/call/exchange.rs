@@ -13,21 +13,25 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
 use super::{failure::Failure, turns::let_others_run};
-use crate::llm::{
-    Call, Delta, LlmErrorKind, Model,
-    decode::{CUT, ReplyReader, answer::Answer},
-    endpoint::{
-        Endpoint, HOPS, Prepared,
-        activity::Use,
-        connections::Answering,
-        http::{self, MOST_HEADERS},
+use crate::{
+    llm::{
+        Call, Delta, LlmErrorKind, Model,
+        decode::{CUT, ReplyReader, answer::Answer},
+        endpoint::{
+            Endpoint, HOPS, Prepared,
+            activity::Use,
+            connections::Answering,
+            http::{self, MOST_HEADERS},
+            shortage,
+        },
+        protocol::{
+            Wire,
+            all::wire,
+            state::{Keys, Recorder},
+            upstream_error::Refusal,
+        },
     },
-    protocol::{
-        Wire,
-        all::wire,
-        state::{Keys, Recorder},
-        upstream_error::Refusal,
-    },
+    types::process,
 };
 /// Most bytes of an error's body; the connection of a longer one is given up.
 const ERROR_LIMIT: usize = 64 * 1024;
@@ -318,6 +322,12 @@ pub(in crate::llm) fn of_body(error: reqwest::Error) -> Failure {
 
 /// A failure before any response.
 pub(in crate::llm) fn of_send(error: reqwest::Error, endpoint: &Endpoint) -> Failure {
+    if let Some(lack) = shortage::lacks(&error) {
+        process::SHORTAGES.count();
+        let name = endpoint.name();
+        let words = format!("no connection to {name}, for Chorus itself has no more {lack}");
+        return Failure::new(LlmErrorKind::OutOfResources, words);
+    }
     if error.is_connect() {
         let words = if error.is_timeout() {
             format!("no connection to {} in time", endpoint.name())

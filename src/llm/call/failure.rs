@@ -43,9 +43,10 @@ impl Failure {
     /// A failure in our own words; what another try may cure follows from its kind.
     pub(in crate::llm) fn new(kind: LlmErrorKind, words: impl Into<Cow<'static, str>>) -> Self {
         let advice = match kind {
-            LlmErrorKind::Connect | LlmErrorKind::Transport | LlmErrorKind::Truncated => {
-                Advice::Backoff
-            }
+            LlmErrorKind::Connect
+            | LlmErrorKind::Transport
+            | LlmErrorKind::Truncated
+            | LlmErrorKind::OutOfResources => Advice::Backoff,
             LlmErrorKind::ToolCallMissing => Advice::Once,
             _ => Advice::Never,
         };
@@ -96,7 +97,9 @@ impl Failure {
             }
             FailureClass::Upstream | FailureClass::TimedOut | FailureClass::Limited => true,
             FailureClass::Request => self.kind == LlmErrorKind::UnsupportedInput,
-            FailureClass::Answer | FailureClass::Ours => false,
+            // To another there may be a connection already, or a port.
+            FailureClass::Ours => self.kind == LlmErrorKind::OutOfResources,
+            FailureClass::Answer => false,
         }
     }
 

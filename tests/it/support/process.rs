@@ -19,7 +19,7 @@ pub struct Process {
     child: Child,
     output: [Option<JoinHandle<Vec<u8>>>; 2],
     /// Of one that nobody reads for now.
-    unread: Option<ChildStderr>,
+    ignored: Option<ChildStderr>,
     folder: tempfile::TempDir,
 }
 
@@ -31,7 +31,7 @@ pub struct Launch<'a> {
     /// A limit of its own, in the words of the shell's `ulimit`.
     pub limits: &'a str,
     /// Standard error is a pipe that nobody reads.
-    pub is_unread: bool,
+    pub is_ignored: bool,
 }
 
 impl Process {
@@ -92,22 +92,27 @@ impl Process {
             .spawn()
             .expect("the binary starts");
         let mut stderr = child.stderr.take();
-        let unread = if launch.is_unread { stderr.take() } else { None };
+        let ignored = if launch.is_ignored { stderr.take() } else { None };
         let output = [
             child.stdout.take().map(|pipe| std::thread::spawn(|| drained(pipe))),
             stderr.map(|pipe| std::thread::spawn(|| drained(pipe))),
         ];
         let client = Client::of(&format!("http://127.0.0.1:{port}"));
-        let mut process = Self { client, child, output, unread, folder };
+        let mut process = Self { client, child, output, ignored, folder };
         process.until_healthy().await;
         process
     }
 
     /// Has its standard error read after all, from now on.
     pub fn read(&mut self) {
-        if let Some(pipe) = self.unread.take() {
+        if let Some(pipe) = self.ignored.take() {
             self.output[1] = Some(std::thread::spawn(|| drained(pipe)));
         }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A client of it.
