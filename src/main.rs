@@ -12,7 +12,7 @@ use chorus::{
         diagnostics::Look,
         find::{self, Found},
         init, logging, migrate,
-        output::UntilClosed,
+        output::{Escaped, UntilClosed},
         schema,
         screen::Opening,
         serve,
@@ -225,7 +225,7 @@ fn main() -> ExitCode {
 
 fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
     let env = |name: &str| std::env::var(name).ok();
-    let mut err = UntilClosed::new(io::stderr());
+    let mut err = Escaped(UntilClosed::new(io::stderr()));
     let err_look = look(&Term::stderr(), &env);
     let mut out = io::stdout();
     match command {
@@ -258,6 +258,7 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
             let input = io::stdin();
             let attended = input.is_terminal() && out.is_terminal();
             let mut input = input.lock();
+            let mut out = Escaped(out);
             let mut terminal =
                 init::Terminal { out: &mut out, err: &mut err, input: &mut input, attended };
             let runtime = main_runtime()?;

@@ -2,6 +2,7 @@
 //! Nothing here knows of HTTP, of a protocol's field names or of the workflow.
 
 mod chat;
+mod escape;
 mod ids;
 mod keys;
 mod name;
@@ -15,6 +16,7 @@ mod turn;
 mod usage;
 
 pub use chat::{Image, Message, Part, Role, ToolCall};
+pub use escape::{escaped, escaped_json, escaped_screen};
 pub use ids::{RequestId, WorkflowId, random_id};
 pub use keys::{keys_in, without_keys};
 pub use name::ModelName;

@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     diagnostics::{self, Look},
-    output::UntilClosed,
+    output::{Escaped, UntilClosed},
 };
 use crate::{
     config::{Config, ConfigError, Env, Overrides},
@@ -69,7 +69,8 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let (out, err) = (&mut UntilClosed::new(out), &mut UntilClosed::new(err));
+    let out = &mut Escaped(UntilClosed::new(out));
+    let err = &mut Escaped(UntilClosed::new(err));
     let loaded = Config::load_with(path, env, overrides);
     let code = match &loaded {
         Ok(_) => FINE,

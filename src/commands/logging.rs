@@ -1,11 +1,11 @@
 //! Where logs go and what may be in them.
 
+mod output;
+
 use std::{
-    backtrace::{Backtrace, BacktraceStatus},
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     panic,
-    sync::{Arc, Mutex, PoisonError, TryLockError},
-    thread,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -25,8 +25,9 @@ use tracing_subscriber::{
 use super::non_blocking::NonBlocking;
 use crate::{
     config::{Env, LogFormat},
-    types::process::DROPPED_LOG_LINES,
+    types::escaped,
 };
+use output::{Form, LogOutput};
 
 /// Levels when `RUST_LOG` says nothing.
 const DEFAULT_LEVELS: &str = "info";
@@ -46,7 +47,7 @@ pub fn start(format: LogFormat, quiet: bool, env: Env<'_>) {
         Some(Err(error)) => (EnvFilter::new(DEFAULT_LEVELS), Some(error)),
     };
     let colours = io::stderr().is_terminal();
-    let output = Arc::new(LogOutput::new(NonBlocking::stderr(), format));
+    let output = Arc::new(LogOutput::new(NonBlocking::stderr(), Form { format, colours }));
     if subscriber(format, filter, colours, Arc::clone(&output)).try_init().is_err() {
         return;
     }
@@ -78,10 +79,9 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Pretty if colours => fmt::layer().with_writer(writer).boxed(),
         LogFormat::Pretty => {
-            let layer = fmt::layer().fmt_fields(PlainFields).with_timer(Clock);
-            layer.with_ansi(false).with_writer(writer).boxed()
+            let layer = fmt::layer().fmt_fields(Fields { colours }).with_timer(Clock);
+            layer.with_ansi(colours).with_writer(writer).boxed()
         }
         LogFormat::Json => fmt::layer()
             .json()
@@ -95,94 +95,6 @@ where
     tracing_subscriber::registry().with(layer).with(filter).with(cap)
 }
 
-/// The lines of the log on their way to a reader who may have stopped reading.
-struct LogOutput {
-    format: LogFormat,
-    out: Mutex<Reported>,
-}
-
-struct Reported {
-    out: NonBlocking,
-    /// How many of the dropped lines the reader knows of.
-    dropped: u64,
-}
-
-impl LogOutput {
-    fn new(out: NonBlocking, format: LogFormat) -> Self {
-        Self { format, out: Mutex::new(Reported { out, dropped: DROPPED_LOG_LINES.get() }) }
-    }
-
-    /// The standard library's own words about a panic, which would wait for the reader.
-    fn report(&self, panic: &panic::PanicHookInfo<'_>) {
-        let name = thread::current().name().unwrap_or("<unnamed>").to_owned();
-        let mut words = format!("thread '{name}' {panic}\n");
-        let trace = Backtrace::capture();
-        if trace.status() == BacktraceStatus::Captured {
-            words.push_str(&trace.to_string());
-        }
-        let mut reported = match self.out.try_lock() {
-            Ok(reported) => reported,
-            Err(TryLockError::Poisoned(lock)) => lock.into_inner(),
-            // This thread may be in the middle of a line.
-            Err(TryLockError::WouldBlock) => return,
-        };
-        reported.out.offer(words.as_bytes());
-    }
-}
-
-impl Reported {
-    fn write(&mut self, line: &[u8], format: LogFormat) {
-        let dropped = DROPPED_LOG_LINES.get();
-        let missing = dropped.saturating_sub(self.dropped);
-        let is_taken = match missing {
-            0 => self.out.offer(line),
-            missing => {
-                let notice = about_dropped(missing, format);
-                self.out.offer(&[notice.as_bytes(), line].concat())
-            }
-        };
-        if is_taken {
-            self.dropped = dropped;
-        } else {
-            DROPPED_LOG_LINES.count();
-        }
-    }
-}
-
-/// The line that stands in for so many.
-fn about_dropped(count: u64, format: LogFormat) -> String {
-    let (time, target) = (Timestamp::now(), module_path!());
-    let words = "lines of the log were dropped: standard error was not read";
-    match format {
-        LogFormat::Pretty => format!("{time:.6}  WARN {target}: {words} dropped={count}\n"),
-        LogFormat::Json => format!(
-            "{{\"timestamp\":\"{time:.6}\",\"level\":\"WARN\",\"message\":\"{words}\",\
-             \"dropped\":{count},\"target\":\"{target}\"}}\n"
-        ),
-    }
-}
-
-/// Each line comes as one piece.
-impl Write for &LogOutput {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        out.write(line, self.format);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for LogOutput {
-    type Writer = &'a Self;
-
-    fn make_writer(&'a self) -> &'a Self {
-        self
-    }
-}
-
 /// The time as the default has it: RFC 3339, with six digits of a second.
 struct Clock;
 
@@ -192,35 +104,40 @@ impl FormatTime for Clock {
     }
 }
 
-/// `name=value`, without asking for each name and sign whether it has a colour, and for most texts not
-/// for each character either whether it can be shown.
-struct PlainFields;
+/// `name=value`, for most texts without asking for each character whether it can be shown.
+struct Fields {
+    /// Names are slanted. What is shown cannot be told from that later on, so it is escaped here.
+    colours: bool,
+}
 
-impl<'writer> FormatFields<'writer> for PlainFields {
+impl<'writer> FormatFields<'writer> for Fields {
     fn format_fields<R: RecordFields>(&self, line: Writer<'writer>, fields: R) -> std::fmt::Result {
-        let mut plain = PlainLine { line, is_begun: false, written: Ok(()) };
+        let mut plain = Line { line, colours: self.colours, is_begun: false, written: Ok(()) };
         fields.record(&mut plain);
         plain.written
     }
 }
 
 /// A line that is being written; nothing more once that has failed.
-struct PlainLine<'writer> {
+struct Line<'writer> {
     line: Writer<'writer>,
+    colours: bool,
     is_begun: bool,
     written: std::fmt::Result,
 }
 
-impl PlainLine<'_> {
+impl Line<'_> {
     fn begin(&mut self, field: &Field) -> std::fmt::Result {
         if std::mem::replace(&mut self.is_begun, true) {
             self.line.write_char(' ')?;
         }
-        if field.name() != "message" {
-            self.line.write_str(field.name())?;
-            self.line.write_char('=')?;
+        match field.name() {
+            "message" => Ok(()),
+            name if self.colours => {
+                write!(self.line, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m")
+            }
+            name => write!(self.line, "{name}="),
         }
-        Ok(())
     }
 
     fn quote(&mut self, text: &str) -> std::fmt::Result {
@@ -230,7 +147,7 @@ impl PlainLine<'_> {
     }
 }
 
-impl Visit for PlainLine<'_> {
+impl Visit for Line<'_> {
     fn record_str(&mut self, field: &Field, text: &str) {
         let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         if !text.bytes().all(is_plain) {
@@ -243,7 +160,10 @@ impl Visit for PlainLine<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if self.written.is_ok() {
-            self.written = self.begin(field).and_then(|()| write!(self.line, "{value:?}"));
+            self.written = self.begin(field).and_then(|()| match self.colours {
+                true => self.line.write_str(&escaped(&format!("{value:?}"))),
+                false => write!(self.line, "{value:?}"),
+            });
         }
     }
 }
@@ -257,7 +177,7 @@ fn may_log(target: &str, level: Level) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -363,44 +283,39 @@ mod tests {
         assert_eq!(lines(&ours).len(), 2);
     }
 
-    /// Full until it is read.
-    struct Full(Captured, Arc<Mutex<bool>>);
-
-    impl io::Write for Full {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if *self.1.lock().unwrap() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            self.0.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    /// What an upstream, a client or a file may bring, by kind: controls of the terminal, C1, the direction
+    /// of writing, ends of lines.
+    const FOREIGN: &str =
+        "a\u{1b}[31m\u{1b}]0;t\u{7}\u{7f}\u{9b}2J\u{202e}\u{2066}\u{200b}\r\nb\u{2028}\u{85}你";
 
     #[test]
-    fn dropped_lines_are_reported_with_the_next_that_is_taken() {
-        for format in [LogFormat::Pretty, LogFormat::Json] {
-            let (captured, full) = (Captured::default(), Arc::new(Mutex::new(false)));
-            let sink = Full(captured.clone(), Arc::clone(&full));
-            let output = LogOutput::new(NonBlocking::over(Box::new(sink)), format);
-            for (is_full, line) in
-                [(false, "1\n"), (true, "2\n"), (true, "3\n"), (false, "4\n"), (false, "5\n")]
-            {
-                *full.lock().unwrap() = is_full;
-                (&output).write_all(line.as_bytes()).unwrap();
-            }
-            let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
-            let lines: Vec<&str> = text.lines().collect();
-            let [first, notice, fourth, fifth] = lines[..] else { panic!("{text}") };
-            assert_eq!([first, fourth, fifth], ["1", "4", "5"], "{text}");
-            match format {
-                LogFormat::Pretty => assert!(notice.ends_with("not read dropped=2"), "{notice}"),
-                LogFormat::Json => {
-                    let notice: serde_json::Value = serde_json::from_str(notice).unwrap();
-                    assert_eq!((&notice["dropped"], &notice["level"]), (&2.into(), &"WARN".into()));
+    fn foreign_text_stands_in_a_line_only_escaped() {
+        for (format, colours) in
+            [(LogFormat::Pretty, false), (LogFormat::Pretty, true), (LogFormat::Json, false)]
+        {
+            let captured = Captured::default();
+            let out = NonBlocking::over(Box::new(captured.clone()));
+            let output = Arc::new(LogOutput::new(out, Form { format, colours }));
+            let subscriber = subscriber(format, EnvFilter::new("info"), colours, output);
+            let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+            tracing::subscriber::with_default(subscriber, || {
+                let error = io::Error::other(FOREIGN);
+                tracing::info!(target: "chorus", text = FOREIGN, %error, ?error, "said {FOREIGN}");
+            });
+            let lines = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+            let line = lines.strip_suffix('\n').unwrap();
+            assert!(line.contains('你') && line.contains("202e"), "{line:?}");
+            let mut shown = line.to_owned();
+            if colours {
+                // Those of the line itself.
+                for own in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[32m"] {
+                    shown = shown.replace(own, "");
                 }
+            }
+            assert_eq!(escaped(&shown), shown, "{format:?} {colours}");
+            if format == LogFormat::Json {
+                let read: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(read["text"], FOREIGN);
             }
         }
     }

@@ -3,6 +3,8 @@
 
 use std::io::{self, Write};
 
+use crate::types::escaped_screen;
+
 /// A writer that ends the printing, and nothing else, when its reader closes it.
 pub struct UntilClosed<W> {
     inner: W,
@@ -42,6 +44,22 @@ impl<W: Write> Write for UntilClosed<W> {
         }
         let flushed = self.inner.flush();
         self.unless_closed(flushed, ())
+    }
+}
+
+/// A screen that shows foreign text only escaped: see [`escaped_screen`].
+pub struct Escaped<W>(pub W);
+
+/// Each piece is whole characters and whole colours.
+impl<W: Write> Write for Escaped<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.0.write_all(escaped_screen(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

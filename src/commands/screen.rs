@@ -106,7 +106,7 @@ fn screen(config: &Config, address: SocketAddr, opening: Opening) -> String {
     let full = of(more);
     let fits = full.len() <= HEIGHT;
     let lines = if fits { full } else { of(less) };
-    lines.into_iter().map(|line| format!("{line}\n")).collect()
+    lines.into_iter().map(|line| format!("{}\n", crate::types::escaped(&line))).collect()
 }
 
 fn lines(config: &Config, address: SocketAddr, opening: Opening, most: usize) -> Vec<String> {
@@ -269,6 +269,14 @@ mod tests {
 [workflow-integration]
 json = '{ "workers": ["m0", { "ref": "m0", "samples": 2 }], "selector": "m0", "synthesizer": "m0" }'
 "#;
+
+    #[test]
+    fn foreign_text_is_shown_only_escaped() {
+        let text = (models(1) + PLAN).replace("\"m0\"", "\"m\u{202e}\u{200b}0\"");
+        let screen = shown(&text, LOOPBACK, None);
+        assert!(screen.contains("m\\u{202e}\\u{200b}0"), "{screen}");
+        assert!(screen.lines().all(|line| crate::types::escaped(line) == line), "{screen:?}");
+    }
 
     #[test]
     fn a_small_setup() {

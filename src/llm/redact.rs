@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::types::without_keys;
+use crate::types::{escaped, without_keys};
 
 /// Characters of an upstream's message that are shown.
 pub(super) const MESSAGE_LIMIT: usize = 300;
@@ -30,11 +30,13 @@ pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
     without_keys(&text)
 }
 
-/// The text on one line, in at most `limit` characters, the last three dots when it was cut.
+/// The text on one line and [`escaped`], in at most `limit` characters, the last three dots when it was
+/// cut.
 pub(super) fn cut(text: &str, limit: usize) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = escaped(&text);
     if text.chars().nth(limit).is_none() {
-        return text;
+        return text.into_owned();
     }
     let kept: String = text.chars().take(limit.saturating_sub(3)).collect();
     format!("{kept}...")
@@ -170,6 +172,7 @@ mod tests {
         assert_eq!(cut("a  b\n c", 10), "a b c");
         assert_eq!(cut("你好世界你好", 5), "你好...");
         assert_eq!(cut("你好", 2), "你好");
+        assert_eq!(cut("a\u{1b}[2J\r\nb\u{9b}\u{202e}模", 99), "a\\u{1b}[2J b\\u{9b}\\u{202e}模");
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Who asks, how they want to be answered, and what the log line of their request says.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -64,7 +61,7 @@ pub(super) struct RequestFields {
 impl RequestLog {
     /// The model name the client asked for.
     pub(super) fn model(&self, name: &str) {
-        self.fields().model = Some(shown(name).into_owned());
+        self.fields().model = Some(shown(name).to_owned());
     }
 
     /// A run made for the request.
@@ -82,15 +79,13 @@ impl RequestLog {
     }
 }
 
-/// A text of the client's as it may stand in a line; nearly always as it is.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
+/// A text of the client's as far as it stands in a line, which the log escapes.
+pub(super) fn shown(text: &str) -> &str {
     shown_of(text, SHOWN_CHARS)
 }
 
-/// At most `most` characters of a text, as they may stand in a line.
-pub(super) fn shown_of(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Cow::Borrowed(text);
-    }
-    text.chars().filter(|c| !c.is_control()).take(most).collect()
+/// At most `most` characters of a text.
+pub(super) fn shown_of(text: &str, most: usize) -> &str {
+    let end = text.char_indices().nth(most).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
 }

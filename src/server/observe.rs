@@ -133,7 +133,7 @@ impl Record {
         Self {
             request_id,
             method: request.method().clone(),
-            path: shown(request.uri().path()).into_owned(),
+            path: shown(request.uri().path()).to_owned(),
             started: Instant::now(),
             status: None,
             code: None,
@@ -166,7 +166,7 @@ impl Drop for Record {
         });
         let workflow_id = run.map(|run| field::display(run.workflow_id));
         let error = fields.failure.as_ref();
-        let text = error.map(|error| shown_of(&error.to_string(), ERROR_CHARS).into_owned());
+        let text = error.map(|error| shown_of(&error.to_string(), ERROR_CHARS).to_owned());
         let failed = run.map(|run| &run.failures).filter(|failures| !failures.is_empty());
         // No status: the client left before there was one.
         macro_rules! line {
@@ -176,7 +176,7 @@ impl Drop for Record {
                     $level,
                     request.id = %self.request_id,
                     workflow.id = workflow_id,
-                    method = &*shown(self.method.as_str()),
+                    method = shown(self.method.as_str()),
                     path = self.path,
                     model = fields.model,
                     workflow = run.map(|run| run.name.as_str()),

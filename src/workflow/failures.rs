@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Warning;
+use crate::types::escaped;
 
 /// How many are named; the others are counted.
 const NAMED: usize = 8;
@@ -35,7 +36,8 @@ impl Failures {
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Warning { stage, name, code }) in self.named.iter().enumerate() {
-            let name: String = name.chars().filter(|one| !one.is_control()).take(NAME).collect();
+            let name: String = name.chars().take(NAME).collect();
+            let name = escaped(&name);
             write!(f, "{}{stage} {name} {code}", if index > 0 { ", " } else { "" })?;
         }
         if self.more > 0 {
@@ -59,7 +61,7 @@ mod tests {
         }
         let shown = failures.to_string();
         assert!(
-            shown.starts_with("worker m0xxx") && shown.ends_with(" timeout and 2 more"),
+            shown.starts_with("worker m0\\u{a}xxx") && shown.ends_with(" timeout and 2 more"),
             "{shown}"
         );
         assert_eq!(shown.matches("worker").count(), NAMED);

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{Config, ConfigError, Diagnostic, Model, Severity, Spending, Workflow},
     llm::endpoint::probe::Probed,
-    types::without_keys,
+    types::{escaped_json, without_keys},
 };
 
 #[derive(Serialize)]
@@ -118,8 +118,7 @@ pub(super) fn show(
         diagnostics: diagnostics.into_iter().map(found).collect(),
         probe,
     };
-    serde_json::to_writer(&mut *out, &report)?;
-    writeln!(out)
+    writeln!(out, "{}", escaped_json(&serde_json::to_string(&report)?))
 }
 
 fn found(diagnostic: &Diagnostic) -> Found<'_> {

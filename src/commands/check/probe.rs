@@ -260,4 +260,27 @@ mod tests {
     "#);
         assert!(shown(&[one]).ends_with("\n1 of 1 endpoint is fine.\n"));
     }
+    #[test]
+    fn foreign_text_is_shown_only_escaped() {
+        let foreign = "a\u{1b}[2J\u{9b}\u{7f}\u{202e}b";
+        let one = Probed {
+            model: foreign.to_owned(),
+            endpoint: foreign.to_owned(),
+            protocol: "openai",
+            reachable: true,
+            key: Key::Unknown,
+            known: Known::Unknown,
+            near: vec![foreign.to_owned()],
+            latency_ms: None,
+            context_tokens: None,
+            gateway: None,
+            notes: vec![foreign.to_owned()],
+            problem: Some(foreign.to_owned()),
+        };
+        let mut out = crate::commands::output::Escaped(Vec::new());
+        show(&[one], &mut out).unwrap();
+        let text = String::from_utf8(out.0).unwrap();
+        assert_eq!(text.matches("\\u{1b}[2J\\u{9b}\\u{7f}\\u{202e}").count(), 8, "{text}");
+        assert!(text.lines().all(|line| crate::types::escaped(line) == line), "{text:?}");
+    }
 }

@@ -335,3 +335,20 @@ fn a_bad_config_is_reported_on_stderr() {
     2 errors
     "#);
 }
+
+#[test]
+fn foreign_text_is_shown_only_escaped() {
+    let model = "[[model]]\nname = \"m\u{202e}\u{200b}x\"\napi_base = \"http://127.0.0.1:1/v1\"\n\
+                 upstream_model = \"up\\u001b[2J\\u009b\\u007f\\u202e\"\n";
+    let plan = "[workflow-integration]\njson = '{\"workers\": [\"m\u{202e}\u{200b}x\"]}'\n";
+    for format in [Format::Text, Format::Json] {
+        for rest in
+            [plan, "[workflow-integration]\njson = '\u{202e}{'\n", "a\u{202e} = \"\u{9b}\"\n"]
+        {
+            let (_, out, err) = check_as(format, &format!("{model}{rest}"));
+            for line in out.lines().chain(err.lines()) {
+                assert_eq!(crate::types::escaped(line), line, "{format:?}");
+            }
+        }
+    }
+}

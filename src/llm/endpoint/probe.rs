@@ -85,7 +85,7 @@ async fn probe(endpoint: &Endpoint, limit: Duration, spend: Spend) -> Probed {
             Some(Failure::new(LlmErrorKind::Timeout, words))
         }
     };
-    let described = |failure: Failure| names::printable(&failure.into_error(endpoint, &[]).message);
+    let described = |failure: Failure| failure.into_error(endpoint, &[]).message;
     found.problem = failure.map(described);
     if spend == Spend::OneToken && found.reachable && found.problem.is_none() {
         found.problem = match timeout(limit, call(endpoint, &mut found.gateway)).await {
@@ -161,8 +161,7 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
     found.known = Known::No;
     let secrets = endpoint.secrets();
     let near = names::near(&model.upstream_model, names.iter().map(String::as_str));
-    let shown =
-        |name: &str| names::printable(&redact::cut(&redact::scrub(name, &secrets), NAME_LIMIT));
+    let shown = |name: &str| redact::cut(&redact::scrub(name, &secrets), NAME_LIMIT);
     found.near = near.into_iter().map(shown).collect();
     let words = names::unknown(&model.upstream_model, names.len(), &found.near);
     Err(Failure::new(LlmErrorKind::NotFound, words))

@@ -23,11 +23,6 @@ pub(super) fn near<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Ve
     near.into_iter().map(|(_, _, name)| name).take(MOST).collect()
 }
 
-/// An upstream's words as a terminal may show them: without what would move its cursor or colour it.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { '?' } else { one }).collect()
-}
-
 /// Says that the model is not there.
 pub(super) fn unknown(wanted: &str, listed: usize, near: &[String]) -> String {
     let among = match listed {
@@ -69,11 +64,6 @@ mod tests {
         ] {
             assert_eq!(near(wanted, names.into_iter()), want, "{wanted}");
         }
-    }
-
-    #[test]
-    fn no_name_steers_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2J\r\nb\u{9b}模"), "a?[2J??b?模");
     }
 
     #[test]
