@@ -1,4 +1,4 @@
-//! The schema that is derived of the file's structs: JSON Schema for editors, and [`Rule`] for whoever
+//! The schema that is derived of the file's structs: JSON Schema for editors, and `Rule` for whoever
 //! goes through a file with it.
 //!
 //! Words of its own, which editors are not shown: `x-shown` (how much of a text may be shown, `secret`,
