@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    core_dumps,
     diagnostics::{self, Look},
     logging,
     non_blocking::NonBlocking,
@@ -83,6 +84,7 @@ pub async fn run(
         }
     };
     logging::start(config.log_format, opening.quiet, &env);
+    core_dumps::forbid(&env);
     let (path, overrides) = (path.to_owned(), overrides.clone());
     let source = Source { path, env: Box::new(env), overrides };
     let mut err = NonBlocking::stderr();

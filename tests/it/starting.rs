@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Process, Script, Upstream, four_stages};
+use crate::support::{Launch, Process, Script, Upstream, four_stages};
 
 /// All it printed from its start to its end, with its address.
 async fn printed(level: &str, config_more: &str, arguments: &[&str]) -> (String, String) {
@@ -90,4 +90,29 @@ fn what_serves_nothing_takes_neither() {
         assert_eq!(output.status.code(), Some(2), "{err}");
         assert!(err.contains(why), "{err}");
     }
+}
+
+/// It holds every key there is.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_is_aborted_leaves_no_core_dump() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let upstream = Upstream::start([("judge", Script::says("x"))]).await;
+    let config = four_stages(&["a"]).toml();
+    let limit = |process: &Process| {
+        let text = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        line.split_whitespace().nth(4).unwrap().to_owned()
+    };
+    let launch = Launch { limits: "ulimit -S -c $(ulimit -H -c)", ..Launch::default() };
+    let allowed = [("CHORUS_CORE_DUMPS", "1")];
+    let process = Process::launched(&upstream, &config, "info", &allowed, launch).await;
+    let hard = limit(&process);
+    let process = Process::launched(&upstream, &config, "info", &[], launch).await;
+    assert_eq!(limit(&process), "0", "{hard}");
+    let killed = Command::new("kill").args(["-ABRT", &process.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let (status, _) = process.ended().await;
+    assert!(status.signal() == Some(6) && !status.core_dumped(), "{status}");
 }
