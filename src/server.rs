@@ -50,7 +50,7 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::service::TowerToHyperService;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 pub use listener::{bind, open_files::raise_open_files};
 pub use state::AppState;
@@ -134,7 +134,11 @@ impl Front {
         if self.room == Room::None {
             return (AppError::Crowded.into_response(), None);
         }
-        let (mut response, permit) = match app.door.check_caller(&mut request) {
+        let refused = app.door.check_caller(&mut request);
+        if let Some(wait) = app.door.wait(&request, &app.wrong_keys) {
+            sleep(wait).await;
+        }
+        let (mut response, permit) = match refused {
             Some(answer) => (answer, None),
             None => match app.admit(&request) {
                 Ok(permit) => (self.handled(request).await, permit),

@@ -1,6 +1,8 @@
 //! Who may call at all: the Host and Origin checks that keep web pages out, and client keys.
 
-use std::{net::IpAddr, str::FromStr, sync::Arc};
+pub(super) mod wrong_keys;
+
+use std::{net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
@@ -9,6 +11,7 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -18,10 +21,19 @@ use super::{
     paths,
 };
 use crate::config::{Client, Config};
+use wrong_keys::WrongKeys;
 
 /// Whether the listener can be reached from this machine only.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OnLoopback(pub(super) bool);
+
+/// Where a request comes from; an extension of each that came over a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// An extension of every request that came with a key that nobody has.
+#[derive(Clone, Copy, Debug)]
+struct WrongKey;
 
 /// The door every request passes before anything runs: the rules of a config.
 #[derive(Debug)]
@@ -77,7 +89,11 @@ impl Door {
         if request.method() == Method::OPTIONS {
             return Some(cors::preflight(request.headers()));
         }
-        match self.check_key(request.headers()) {
+        let checked = self.check_key(request.headers());
+        if checked.is_err() && presented_key(request.headers()).is_some() {
+            request.extensions_mut().insert(WrongKey);
+        }
+        match checked {
             Err(error) if !paths::is_open(request.uri()) => {
                 return Some(error.into_response());
             }
@@ -91,6 +107,13 @@ impl Door {
             }
         }
         None
+    }
+
+    /// How long the answer has to wait: a wrong key's, where its address has sent many.
+    pub(super) fn wait(&self, request: &Request, wrong_keys: &WrongKeys) -> Option<Duration> {
+        request.extensions().get::<WrongKey>()?;
+        let Peer(from) = request.extensions().get::<Peer>()?;
+        Some(wrong_keys.count(*from, Instant::now())).filter(|wait| !wait.is_zero())
     }
 
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), AppError> {

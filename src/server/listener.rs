@@ -7,8 +7,13 @@ pub(super) mod shutdown;
 pub(super) mod timer_keepalive;
 
 use std::{
-    convert::Infallible, error::Error, future::Future, io, net::SocketAddr, pin::pin,
-    time::Duration,
+    convert::Infallible,
+    error::Error,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    time::{Duration, SystemTime},
 };
 
 use axum::{body::HttpBody, http::Response};
@@ -16,7 +21,7 @@ use hyper::{
     Request,
     body::{Bytes, Incoming},
     server::conn::http1,
-    service::Service,
+    service::{Service, service_fn},
 };
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -29,7 +34,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::workers::{Dealt, Worker, Workers};
+use super::{
+    auth::Peer,
+    workers::{Dealt, Worker, Workers},
+};
 use crate::types::process;
 use open_files::{REFUSAL_WAIT, REFUSED_AT_ONCE};
 use shutdown::Lifecycle;
@@ -158,7 +166,13 @@ where
         }
     };
     send_at_once(&stream);
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        peer.and_then(|peer| request.extensions_mut().insert(peer));
+        service.call(request)
+    });
     let connection = http1::Builder::new()
+        .auto_date_header(has_date())
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_buf_size(READ_BUFFER)
@@ -179,11 +193,17 @@ where
 {
     let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else { return Ok(()) };
     let connection = http1::Builder::new()
+        .auto_date_header(has_date())
         .keep_alive(false)
         .max_buf_size(READ_BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     // Whoever takes longer is hung up on.
     timeout(REFUSAL_WAIT, watcher.watch(connection)).await.unwrap_or(Ok(()))
+}
+
+/// The HTTP library panics at a date before 1970.
+fn has_date() -> bool {
+    SystemTime::now() >= SystemTime::UNIX_EPOCH
 }
 
 /// Otherwise a small event waits up to 40 ms for the client to acknowledge the one before.

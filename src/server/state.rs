@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    auth::Door,
+    auth::{Door, wrong_keys::WrongKeys},
     caller::Caller,
     drains::Drains,
     error::AppError,
@@ -53,6 +53,7 @@ pub(super) struct Served {
     pub(super) drains: Arc<Drains>,
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
+    pub(super) wrong_keys: Arc<WrongKeys>,
     reloads: Arc<Mutex<Reloads>>,
 }
 
@@ -69,6 +70,7 @@ impl AppState {
             drains: Arc::default(),
             started: now,
             responses: Arc::default(),
+            wrong_keys: Arc::default(),
             reloads: Arc::new(Mutex::new(Reloads { loaded_at: now, reloads: 0, last_error: None })),
         };
         let current = Arc::new(ArcSwap::from_pointee(served));
@@ -97,6 +99,7 @@ impl AppState {
             drains: Arc::clone(&before.drains),
             started: before.started,
             responses: Arc::clone(&before.responses),
+            wrong_keys: Arc::clone(&before.wrong_keys),
             reloads: Arc::clone(&before.reloads),
         };
         self.current.store(Arc::new(served));

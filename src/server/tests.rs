@@ -1,6 +1,7 @@
 //! The router with all its middleware, without sockets and without upstreams.
 
 mod discovery;
+mod keys;
 mod logs;
 
 use std::sync::Arc;
