@@ -319,11 +319,17 @@ fn a_key_that_others_can_read_is_warned_of() {
     let path = folder.path().join("c.toml");
     let model = "[[model]]\nname = \"a\"\napi_base = \"https://api.example.com/v1\"\n";
     std::fs::write(&path, format!("{model}api_key = \"sk-1\"\n{PLAN}")).unwrap();
-    for (mode, want) in [(0o644, 1), (0o600, 0)] {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        let config = Config::load(&path, &no_env).unwrap();
-        assert_eq!(config.warnings.len(), want, "{:?}", config.warnings);
-    }
+    let key = folder.path().join("key");
+    std::fs::write(&key, "sk-1").unwrap();
+    let is_warned_of = |file: &Path| {
+        [0o644, 0o600].map(|mode| {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+            Config::load(&path, &no_env).unwrap().warnings.len()
+        })
+    };
+    assert_eq!(is_warned_of(&path), [1, 0]);
+    std::fs::write(&path, format!("{model}api_key = \"file:key\"\n{PLAN}")).unwrap();
+    assert_eq!(is_warned_of(&key), [1, 0]);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::config::{
     report::{FileSpan, Report},
 };
 
+/// Where containers get their secrets, which all in them may read.
+const SECRETS: &str = "/run/secrets";
+
 /// A key that was found.
 type Key = Zeroizing<String>;
 
@@ -31,8 +34,8 @@ impl<'a, 't> Secrets<'a, 't> {
     }
 
     /// The value behind a key that is written at `place`, trimmed; `what` names it in messages. A variable and a file are read
-    /// anew each time. Warns of placeholders and, where `guarded`, of plain text that others can
-    /// read.
+    /// anew each time. Warns of placeholders and, where `guarded`, of plain text and of files that
+    /// others can read.
     pub(super) fn resolve(
         &self,
         value: &Secret,
@@ -54,7 +57,7 @@ impl<'a, 't> Secrets<'a, 't> {
         let key = if let Some(name) = text.strip_prefix("env:").filter(|_| is_ours(text)) {
             self.variable(name.trim(), what, place)?
         } else if let Some(path) = text.strip_prefix("file:") {
-            self.file(path.trim(), what, place)?
+            self.file(path.trim(), what, (place, guarded))?
         } else {
             let is_none = is_placeholder(text) || !is_ours(text);
             if guarded && self.exposed && !text.is_empty() && !is_none {
@@ -100,10 +103,18 @@ impl<'a, 't> Secrets<'a, 't> {
         None
     }
 
-    fn file(&self, path: &str, what: &str, place: &FileSpan) -> Option<Key> {
-        let read = read::named(&self.report.resolve(path));
+    fn file(&self, path: &str, what: &str, (place, guarded): (&FileSpan, bool)) -> Option<Key> {
+        let path = self.report.resolve(path);
+        let read = read::named(&path);
         let problem = match read.as_ref().map(|bytes| str::from_utf8(bytes)) {
-            Ok(Ok(key)) if !key.trim().is_empty() => return Some(trimmed(key)),
+            Ok(Ok(key)) if !key.trim().is_empty() => {
+                if guarded && world_readable(&path) && !path.starts_with(SECRETS) {
+                    let what =
+                        format!("{what} is in a file that every user of this machine can read");
+                    self.report.warn(place.clone(), what, "run chmod 600 on that file");
+                }
+                return Some(trimmed(key));
+            }
             Ok(Ok(_)) => "the file it names is empty".to_owned(),
             Ok(Err(_)) => "the file it names is not text".to_owned(),
             Err(error) => format!("the file it names cannot be read: {error}"),
