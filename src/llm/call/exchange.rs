@@ -40,15 +40,14 @@ const ERROR_WAIT: Duration = Duration::from_secs(2);
 /// How long the end of the body may take to come after the terminator.
 const DRAIN_WAIT: Duration = Duration::from_millis(250);
 
-/// A chunk that comes so soon was there before anybody asked.
-const RUSH: Duration = Duration::from_micros(100);
 /// So many deltas, of so many chunks, are told together at most; what tells them writes no more at
 /// once either.
 const MOST_TOGETHER: usize = 32;
 /// What has come is held for so long at most while others have their turns.
-const MOST_HELD: Duration = Duration::from_millis(5);
-/// So often the connection's task gets a turn before what it has handed over is told.
-const MOST_TURNS: usize = 32;
+const MOST_HELD: Duration = Duration::from_millis(10);
+/// So many turns of the connection's task may bring no chunk: in the first one it only learns that
+/// there is room again.
+const IDLE_TURNS: usize = 2;
 
 /// An answer being read. Dropping it hangs up.
 pub(in crate::llm) struct Exchange {
@@ -58,8 +57,6 @@ pub(in crate::llm) struct Exchange {
     exhausted: bool,
     /// A delta was handed on.
     has_spoken: bool,
-    /// The last chunk came so soon that more may well be behind it.
-    is_rushing: bool,
     /// When an answer that has its finish reason counts as over, and how many pieces it had then.
     finish_by: Option<(Instant, u64)>,
     /// Marks its connection as used, for `warm_up`.
@@ -133,7 +130,6 @@ impl Exchange {
             reader,
             exhausted: false,
             has_spoken: false,
-            is_rushing: false,
             finish_by: None,
             using: None,
             answering: None,
@@ -159,17 +155,15 @@ impl Exchange {
             if self.reader.is_closed() {
                 return Ok(false);
             }
-            let since = Instant::now();
             let chunk = match self.finish_by {
                 None => Some(self.response.chunk().await),
-                Some((by, _)) if by <= since => None,
+                Some((by, _)) if by <= Instant::now() => None,
                 // As a rule it is there, and needs no timer.
                 Some((by, _)) => match self.response.chunk().now_or_never() {
                     Some(chunk) => Some(chunk),
                     None => timeout_at(by, self.response.chunk()).await.ok(),
                 },
             };
-            self.is_rushing = self.has_spoken && since.elapsed() < RUSH;
             match chunk {
                 Some(chunk) => self.take(chunk),
                 None => {
@@ -181,15 +175,14 @@ impl Exchange {
         }
     }
 
-    /// Takes what has come behind the first deltas along. The connection is a task of its own and
-    /// hands over one chunk at a time, so when chunks come in a rush it is given some turns. The
-    /// first delta of an answer, and those that come one by one, wait for nothing; the others for
-    /// what can run now anyway, and never for time to pass.
+    /// Takes what has come behind the first deltas along. The connection is a task of its own and hands
+    /// over one chunk at a time, so it is given turns for as long as they bring chunks. The first
+    /// delta of an answer waits for nothing; the others for what can run now anyway, and never for
+    /// time to pass.
     async fn gather(&mut self) {
-        self.has_spoken = true;
-        let mut turns = if self.is_rushing { MOST_TURNS } else { 0 };
+        let may_wait = std::mem::replace(&mut self.has_spoken, true);
         let began = Instant::now();
-        let mut chunks = 0;
+        let (mut chunks, mut idle_turns) = (0, 0);
         while self.reader.ready().max(chunks) < MOST_TOGETHER
             && !self.reader.is_closed()
             && !self.is_complete()
@@ -198,11 +191,11 @@ impl Exchange {
             // turns at once would keep all others waiting.
             match self.response.chunk().now_or_never() {
                 Some(chunk) => {
-                    chunks += 1;
+                    (chunks, idle_turns) = (chunks + 1, 0);
                     self.take(chunk);
                 }
-                None if turns > 0 && began.elapsed() < MOST_HELD => {
-                    turns -= 1;
+                None if may_wait && idle_turns < IDLE_TURNS && began.elapsed() < MOST_HELD => {
+                    idle_turns += 1;
                     let_others_run().await;
                 }
                 None => break,
