@@ -58,8 +58,8 @@ pub use workers::Workers;
 
 use auth::OnLoopback;
 use error::AppError;
-use listener::{Room, open_files::most_connections, timer_keepalive::TimerKeepalive};
-use observe::{Observed, Permit, observe};
+use listener::{Room, Timing, open_files::most_connections, timer_keepalive::TimerKeepalive};
+use observe::{Observed, observe};
 use state::App;
 use workers::Worker;
 
@@ -75,7 +75,11 @@ pub async fn serve(
     let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     // The rest of it belongs to one config.
     let lifecycle = state.app().lifecycle.clone();
-    let grace = || state.engine().config().server.shutdown_grace;
+    let timing = || {
+        let engine = state.engine();
+        let server = &engine.config().server;
+        Timing { write: server.write_timeout, grace: server.shutdown_grace }
+    };
     let service = |worker: &Worker, room| {
         let keepalive = Arc::clone(&worker.timer_keepalive);
         let mut front = Front::new(state.clone(), on_loopback, keepalive);
@@ -94,7 +98,7 @@ pub async fn serve(
         warming.spawn_on(async move { state.keep_warm().await }, &worker.runtime);
     }
     tokio::select! {
-        () = listener::run(listener, &workers, service, most, &lifecycle, grace, shutdown) => {}
+        () = listener::run(listener, &workers, service, most, &lifecycle, timing, shutdown) => {}
         // It never ends by itself.
         () = state.check_health() => {}
     }
@@ -126,29 +130,29 @@ impl Front {
     }
 
     /// The pages that may read the answer may read a refusal too, such as that the server is full.
-    async fn admitted(&self, app: App, mut request: Request) -> (Response, Permit) {
+    async fn admitted(&self, app: App, mut request: Request) -> Response {
         let origin = match app.door.check_place(self.on_loopback, &request) {
             Ok(origin) => origin,
-            Err(error) => return (error.into_response(), None),
+            Err(error) => return error.into_response(),
         };
         if self.room == Room::None {
-            return (AppError::Crowded.into_response(), None);
+            return AppError::Crowded.into_response();
         }
         let refused = app.door.check_caller(&mut request);
         if let Some(wait) = app.door.wait(&request, &app.wrong_keys) {
             sleep(wait).await;
         }
-        let (mut response, permit) = match refused {
-            Some(answer) => (answer, None),
+        let mut response = match refused {
+            Some(answer) => answer,
             None => match app.admit(&request) {
-                Ok(permit) => (self.handled(request).await, permit),
-                Err(error) => (error.into_response(), None),
+                Ok(()) => self.handled(request).await,
+                Err(error) => error.into_response(),
             },
         };
         if let Some(origin) = origin {
             cors::allow(response.headers_mut(), origin);
         }
-        (response, permit)
+        response
     }
 
     async fn handled(&self, request: Request) -> Response {

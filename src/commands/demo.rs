@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::{
     non_blocking::NonBlocking,
     screen::{self, Opening},
-    serve::{Signals, available, until_signalled},
+    serve::{Signals, until_signalled, worker_count},
 };
 use crate::{
     config::{Config, ConfigError, LogFormat, Overrides},
@@ -68,7 +68,7 @@ async fn serve(overrides: Overrides, quiet: bool) -> Result<u8, DemoError> {
     let demo = Demo::start().await.map_err(DemoError::Upstream)?;
     let config = Arc::new(config(&demo, overrides)?);
     let listener = listen(&config.server.host, config.server.port).await?;
-    let workers = Workers::start(available()).map_err(DemoError::Workers)?;
+    let workers = Workers::start(worker_count(&config.server)).map_err(DemoError::Workers)?;
     let address = listener.local_addr().map_err(DemoError::Address)?;
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if config.log_format == LogFormat::Json {

@@ -100,53 +100,36 @@ mod unix {
     use rustix::{
         event::{PollFd, PollFlags, Timespec, poll},
         fs::OFlags,
-        net::{SendFlags, send},
     };
 
-    /// With one system call for each write where there is a way. To set the stream itself to not blocking
-    /// would set it for the shell and everybody else who has it.
+    /// A stream that was opened anew may be told not to block. To set that on the one that was
+    /// inherited would set it for the shell and everybody else who has it.
     pub(super) fn unblocked(stream: impl AsFd + Write + Send + 'static) -> Box<dyn Write + Send> {
-        let Ok(file) = stream.as_fd().try_clone_to_owned().map(File::from) else {
-            return Box::new(stream);
-        };
-        let Ok(kind) = file.metadata().map(|found| found.file_type()) else {
-            return Box::new(Polled(file));
-        };
-        if kind.is_file() {
-            return Box::new(file);
+        if let Some(own) = opened_anew(&stream) {
+            return Box::new(own);
         }
-        if kind.is_socket() {
-            return Box::new(Sent(file));
-        }
-        let is_own = kind.is_fifo() || file.is_terminal();
-        match opened_anew(&file).filter(|_| is_own) {
-            Some(own) => Box::new(own),
-            None => Box::new(Polled(file)),
+        match stream.as_fd().try_clone_to_owned() {
+            Ok(same) => Box::new(Polled(File::from(same))),
+            Err(_) => Box::new(stream),
         }
     }
 
-    /// A pipe or terminal by itself, where `/proc` is what it is on Linux.
-    fn opened_anew(file: &File) -> Option<File> {
+    /// A pipe or terminal by itself. A file opened anew would be written from its beginning, a socket
+    /// cannot be; nor can anything where `/proc` is not what it is on Linux.
+    fn opened_anew(stream: &impl AsFd) -> Option<File> {
+        let is_own = cfg!(any(target_os = "linux", target_os = "android"));
+        let fd = stream.as_fd();
+        let kind = File::from(fd.try_clone_to_owned().ok()?).metadata().ok()?.file_type();
+        if !is_own || !(kind.is_fifo() || fd.is_terminal()) {
+            return None;
+        }
         let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).ok()?;
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let is_there = cfg!(any(target_os = "linux", target_os = "android"));
-        is_there.then(|| OpenOptions::new().write(true).custom_flags(flags).open(path).ok())?
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
     }
 
-    /// A socket, as systemd gives.
-    struct Sent(File);
-
-    impl Write for Sent {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(send(&self.0, bytes, SendFlags::DONTWAIT)?)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// Asks before it writes.
+    /// Asks before it writes. A file is always ready; what a socket has room for when it is ready is more
+    /// than a piece.
     struct Polled(File);
 
     impl Write for Polled {

@@ -109,7 +109,7 @@ async fn serve(
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
     let listener = listen(&config.server).await?;
-    let workers = Workers::start(available()).map_err(StartError::Workers)?;
+    let workers = Workers::start(worker_count(&config.server)).map_err(StartError::Workers)?;
     let config = Arc::new(config);
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if let Ok(address) = listener.local_addr() {
@@ -128,9 +128,10 @@ async fn serve(
     }
 }
 
-/// As many workers as there are cores to run them.
-pub(super) fn available() -> NonZeroUsize {
-    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+/// As many workers as the config wants, else as there are cores to run them.
+pub(super) fn worker_count(server: &Server) -> NonZeroUsize {
+    let available = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    server.workers.unwrap_or_else(available)
 }
 
 /// Serves until a signal and through the drain; a second signal ends it at once. Returns the exit

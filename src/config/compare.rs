@@ -46,10 +46,11 @@ impl Config {
     /// that a restart would change.
     pub fn keep_fixed(&mut self, running: &Self) -> Vec<&'static str> {
         let mut waiting = Vec::new();
-        let Server { host, port, .. } = &running.server;
+        let Server { host, port, workers, .. } = &running.server;
         for (differs, what, key) in [
             (self.server.host != *host, "[server] host", "/server/host"),
             (self.server.port != *port, "[server] port", "/server/port"),
+            (self.server.workers != *workers, "[server] workers", "/server/workers"),
             (self.log_format != running.log_format, "[log] format", "/log/format"),
         ] {
             if differs {
@@ -63,6 +64,7 @@ impl Config {
         }
         self.server.host.clone_from(host);
         self.server.port = *port;
+        self.server.workers = *workers;
         self.log_format = running.log_format;
         waiting
     }

@@ -172,6 +172,7 @@ impl Rule {
             Some("secret") => Use::Key,
             Some("address") => Use::Address,
             Some("path") => Use::Path,
+            Some("name") => Use::Name,
             _ if self.content().is_some() => Use::Plan,
             _ if self.get("enum").is_some() => Use::Word,
             _ if kinds.contains(&"string") => Use::Name,

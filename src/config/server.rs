@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, UdpSocket},
+    num::NonZeroUsize,
     time::Duration,
 };
 
@@ -24,6 +25,12 @@ pub struct Server {
     pub request_body_limit: usize,
     /// Requests in flight; more get 503 `overloaded`. Default 1024.
     pub max_in_flight: usize,
+    /// Threads that answer requests; `None`: as many as there are cores.
+    pub workers: Option<NonZeroUsize>,
+    /// How long a client may leave unread what is there for it; default 30 s.
+    pub write_timeout: Duration,
+    /// Bytes a second that a request body must come with after 30 s; default 1024, 0 = any rate.
+    pub min_body_rate: u64,
     /// How long a shutdown waits for streams; default 30 s.
     pub shutdown_grace: Duration,
     /// How long a stream's headers wait at most for the first answer delta or draft, while no stage

@@ -6,6 +6,8 @@ use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 
 use super::{dialect::Dialect, error::AppError};
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::{types::RequestId, workflow::RunWatch};
 
 /// An extension of every request that came with a key where one is needed: it may see what is known
@@ -47,7 +49,7 @@ pub(super) struct Caller {
     pub(super) log: RequestLog,
 }
 
-/// What handlers add to the log line of their request.
+/// What is known of a request from its beginning to its end, most of it for its log line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestLog(Arc<Mutex<RequestFields>>);
 
@@ -56,6 +58,8 @@ pub(super) struct RequestFields {
     pub(super) model: Option<String>,
     pub(super) runs: Vec<RunWatch>,
     pub(super) failure: Option<Arc<AppError>>,
+    /// Its place among those in flight; none for the probes, and before its body is there.
+    pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 impl RequestLog {

@@ -2,6 +2,7 @@
 //! value, and the fields we do not know kept for an upstream that may.
 
 mod parted;
+mod values;
 
 use std::{fmt, time::Duration};
 
@@ -18,14 +19,22 @@ use serde::{
     forward_to_deserialize_any,
 };
 use serde_json::{Map, Value};
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
 
 pub(super) use parted::Parted;
 
 use super::{App, caller::Caller, error::AppError};
+use crate::config::Server;
 
 /// How long a client may pause while it sends its body.
 const BODY_PAUSE: Duration = Duration::from_secs(30);
+/// How long a body may take in all: the largest one at two megabits a second.
+const BODY_LIMIT: Duration = Duration::from_secs(300);
+/// A declared length is believed so far, in bytes: memory is taken for what has come.
+const BELIEVED: usize = 64 * 1024;
 
 /// A body longer than this is parsed elsewhere, since the worker's other answers would wait: a
 /// megabyte takes some milliseconds.
@@ -52,9 +61,11 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for Inbound<T
         let bytes = tokio::select! {
             biased;
             // As a rule it is all there, and nobody has to listen for the end.
-            bytes = read(request, app.config().server.request_body_limit) => bytes?,
+            bytes = read(request, &app.config().server) => bytes?,
             () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
         };
+        app.take_place(&caller.log)?;
+        values::check(&bytes)?;
         let (body, rest) = if bytes.len() > LONG_BODY {
             let parsed = spawn_blocking(move || parse(&bytes)).await;
             parsed.map_err(|_| AppError::Internal("the request body was not read to its end"))??
@@ -65,8 +76,9 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for Inbound<T
     }
 }
 
-/// Reads a body of at most `limit` bytes.
-async fn read(request: Request, limit: usize) -> Result<Bytes, AppError> {
+/// Reads a body of at most as many bytes as there may be.
+async fn read(request: Request, server: &Server) -> Result<Bytes, AppError> {
+    let limit = server.request_body_limit;
     let declared = request.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     // Most clients do not read an answer before they have sent everything, so a body that is not
@@ -75,10 +87,13 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, AppError> {
     if declared.is_some_and(|length| length > patience) {
         return Err(AppError::BodyTooLarge { limit });
     }
-    let mut kept = BytesMut::with_capacity(declared.unwrap_or_default().min(limit));
+    let mut kept = BytesMut::with_capacity(declared.unwrap_or_default().min(limit).min(BELIEVED));
     let mut seen = 0_usize;
+    let begun = Instant::now();
     let mut chunks = Body::into_data_stream(request.into_body());
-    while let Some(chunk) = next_within(&mut chunks).await? {
+    while let Some(chunk) =
+        next_by(&mut chunks, patience_ends(begun, seen, server.min_body_rate)).await?
+    {
         seen = seen.saturating_add(chunk.len());
         if seen > patience {
             break;
@@ -90,10 +105,19 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, AppError> {
     if seen > limit { Err(AppError::BodyTooLarge { limit }) } else { Ok(kept.freeze()) }
 }
 
-async fn next_within(
+/// When a body that began to come at `begun`, and of which so many bytes have been seen, is given up
+/// unless there are more, by a rate in bytes a second; at 0 there is none.
+fn patience_ends(begun: Instant, seen: usize, rate: u64) -> Instant {
+    let earned = u64::try_from(seen).unwrap_or(u64::MAX).checked_div(rate).unwrap_or(u64::MAX);
+    let in_all = BODY_PAUSE.saturating_add(Duration::from_secs(earned)).min(BODY_LIMIT);
+    (begun + in_all).min(Instant::now() + BODY_PAUSE)
+}
+
+async fn next_by(
     chunks: &mut (impl futures::Stream<Item = Result<Bytes, axum::Error>> + Unpin),
+    end: Instant,
 ) -> Result<Option<Bytes>, AppError> {
-    match timeout(BODY_PAUSE, chunks.next()).await {
+    match timeout_at(end, chunks.next()).await {
         Ok(chunk) => chunk.transpose().map_err(|_| AppError::invalid("the request body broke off")),
         Err(_) => Err(AppError::BodyStalled),
     }
@@ -337,7 +361,8 @@ mod tests {
 
     async fn read_chunks(chunks: Vec<&'static str>, limit: usize) -> Result<Bytes, AppError> {
         let chunks = chunks.into_iter().map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
-        read(Request::new(Body::from_stream(futures::stream::iter(chunks))), limit).await
+        let server = Server { request_body_limit: limit, ..Server::default() };
+        read(Request::new(Body::from_stream(futures::stream::iter(chunks))), &server).await
     }
 
     #[tokio::test]
@@ -351,15 +376,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_is_given_up_and_a_slow_one_is_not() {
-        let drip = |pause: u64| {
+        let drip = |times: usize, pause: u64| {
             Request::new(Body::from_stream(async_stream::stream! {
-                for _ in 0..5 {
+                for _ in 0..times {
                     sleep(Duration::from_secs(pause)).await;
                     yield Ok::<_, std::io::Error>(Bytes::from("x"));
                 }
             }))
         };
-        assert_eq!(read(drip(20), 10).await.unwrap(), "xxxxx");
-        assert!(matches!(read(drip(40), 10).await, Err(AppError::BodyStalled)));
+        let any_rate = Server { min_body_rate: 0, ..Server::default() };
+        for (times, pause, server, is_read) in [
+            (5, 5, &Server::default(), true),
+            (5, 20, &Server::default(), false),
+            (5, 20, &any_rate, true),
+            (1, 40, &any_rate, false),
+            // However fast it is.
+            (400, 1, &any_rate, false),
+        ] {
+            let body = read(drip(times, pause), server).await;
+            let as_wanted = match &body {
+                Ok(body) => is_read && body.len() == times,
+                Err(error) => !is_read && matches!(error, AppError::BodyStalled),
+            };
+            assert!(as_wanted, "{times} {pause}: {body:?}");
+        }
     }
 }

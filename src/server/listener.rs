@@ -5,6 +5,7 @@ pub(super) mod drain_body;
 pub(super) mod open_files;
 pub(super) mod shutdown;
 pub(super) mod timer_keepalive;
+mod write_timeout;
 
 use std::{
     convert::Infallible,
@@ -41,6 +42,7 @@ use super::{
 use crate::types::process;
 use open_files::{REFUSAL_WAIT, REFUSED_AT_ONCE};
 use shutdown::Lifecycle;
+use write_timeout::WriteTimeout;
 
 /// Connections the kernel may hold for us while we are busy.
 const BACKLOG: i32 = 1024;
@@ -61,6 +63,15 @@ pub(super) enum Room {
     Left,
     /// It is refused.
     None,
+}
+
+/// How long is waited for clients.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// For one that does not read.
+    pub(super) write: Duration,
+    /// For all of them, at a shutdown.
+    pub(super) grace: Duration,
 }
 
 /// Binds with a backlog of 1024. The address may be that of a server that has just ended.
@@ -91,7 +102,7 @@ pub(super) async fn run<S, B>(
     service: impl Fn(&Worker, Room) -> S,
     most: impl Fn() -> Option<usize>,
     lifecycle: &Lifecycle,
-    grace: impl FnOnce() -> Duration,
+    timing: impl Fn() -> Timing,
     shutdown: impl Future<Output = ()>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -120,7 +131,8 @@ pub(super) async fn run<S, B>(
                         let refusing = refuse(stream, refusing.clone(), watcher, place);
                         connections.spawn_on(refusing, &worker.runtime);
                     } else {
-                        let answering = answer(stream, service.clone(), watcher, place);
+                        let write = timing().write;
+                        let answering = answer(stream, service.clone(), watcher, write, place);
                         connections.spawn_on(answering, &worker.runtime);
                     }
                 }
@@ -130,7 +142,7 @@ pub(super) async fn run<S, B>(
     }
     drop(listener);
     lifecycle.drain();
-    let grace = grace();
+    let grace = timing().grace;
     tracing::info!(
         connections = connections.len(),
         grace_secs = grace.as_secs(),
@@ -151,6 +163,7 @@ async fn answer<S, B>(
     stream: TcpStream,
     service: S,
     watcher: Watcher,
+    write: Duration,
     _place: Dealt,
 ) -> Result<(), hyper::Error>
 where
@@ -176,7 +189,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(WriteTimeout::new(TokioIo::new(stream), write), service);
     watcher.watch(connection).await
 }
 
@@ -264,7 +277,8 @@ mod tests {
             let stopped = async { drop(stopped.await) };
             let service = TowerToHyperService::new(router);
             let service = |_: &Worker, _| service.clone();
-            run(listener, &Workers::here(), service, || None, &lifecycle, || grace, stopped).await;
+            let timing = || Timing { write: grace, grace };
+            run(listener, &Workers::here(), service, || None, &lifecycle, timing, stopped).await;
         });
         Running { address, stop, ended }
     }

@@ -18,7 +18,6 @@ use axum::{
 };
 use futures::FutureExt;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, Level, Span, field};
 
 use super::{
@@ -45,10 +44,7 @@ const FAULT: AppError = AppError::Internal("Chorus failed at this request; pleas
 /// And of an error's words; the client has all of them.
 const ERROR_CHARS: usize = 160;
 
-/// A request's place among those in flight; none for the probes.
-pub(super) type Permit = Option<OwnedSemaphorePermit>;
-
-/// Has a request answered by what is `inside`, which gives it a place as well, and reports it to
+/// Has a request answered by what is `inside`, and reports it to
 /// the log when the answer's body is over or given up.
 pub(super) async fn observe<F>(
     app: App,
@@ -57,7 +53,7 @@ pub(super) async fn observe<F>(
     inside: impl FnOnce(Request) -> F,
 ) -> Response<Observed>
 where
-    F: Future<Output = (Response, Permit)>,
+    F: Future<Output = Response>,
 {
     let request_id = RequestId::fresh();
     let plain = app.config().server.plain_client_format;
@@ -83,11 +79,10 @@ where
     // Boxed: the connection keeps the room for its requests, and this is over with the headers.
     let inside = Box::pin(inside(request).instrument(span.clone()));
     let answered = AssertUnwindSafe(inside).catch_unwind();
-    let (mut response, permit) = answered.await.unwrap_or_else(|_| (FAULT.into_response(), None));
+    let mut response = answered.await.unwrap_or_else(|_| FAULT.into_response());
     if !rest.read_to_end().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    record.permit = permit;
     let error = AppError::render(&mut response, dialect);
     record.answered(&response, error);
     if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
@@ -118,8 +113,6 @@ struct Record {
     status: Option<u16>,
     code: Option<&'static str>,
     log: RequestLog,
-    /// The request counts as in flight until its body ended.
-    permit: Permit,
     _keepalive: KeepaliveGuard,
 }
 
@@ -138,7 +131,6 @@ impl Record {
             status: None,
             code: None,
             log,
-            permit: None,
             _keepalive: keepalive,
         }
     }
@@ -154,6 +146,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        // With them goes the request's place among those in flight.
         let fields = std::mem::take(&mut *self.log.fields());
         let runs: Vec<_> = fields.runs.iter().map(RunWatch::summary).collect();
         // Of several prompts the first run that did not go well says most.

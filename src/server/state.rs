@@ -10,15 +10,16 @@ use std::{
 
 use arc_swap::ArcSwap;
 use axum::{
+    body::HttpBody,
     extract::{FromRequestParts, Request},
     http::request::Parts,
 };
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     auth::{Door, wrong_keys::WrongKeys},
-    caller::Caller,
+    caller::{Caller, RequestLog},
     drains::Drains,
     error::AppError,
     listener::shutdown::Lifecycle,
@@ -173,27 +174,39 @@ impl Served {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a request may come in now; the permit is held until its response is over. The
-    /// probes need none, so that a full server does not look like a dead one.
+    /// Whether a request may come in now. One whose body is still to come takes its place when that is
+    /// there, so that bodies that trickle keep nobody out; the probes need none, so that a full server
+    /// does not look like a dead one.
     ///
     /// # Errors
     /// 503 for want of a place; 508 for a request that goes round in a circle.
-    pub(super) fn admit(
-        &self,
-        request: &Request,
-    ) -> Result<Option<OwnedSemaphorePermit>, AppError> {
-        let hops = request.extensions().get::<Caller>().map_or(0, |caller| caller.hops);
+    pub(super) fn admit(&self, request: &Request) -> Result<(), AppError> {
+        let caller = request.extensions().get::<Caller>();
+        let hops = caller.map_or(0, |caller| caller.hops);
         if hops > MOST_HOPS {
             return Err(AppError::Loop(hops));
         }
         if self.lifecycle.is_draining() {
             return Err(AppError::ShuttingDown);
         }
-        if paths::is_probe(request.uri().path()) {
-            return Ok(None);
+        match caller {
+            Some(caller)
+                if request.body().is_end_stream() && !paths::is_probe(request.uri().path()) =>
+            {
+                self.take_place(&caller.log)
+            }
+            _ => Ok(()),
         }
-        let permit = Arc::clone(&self.in_flight).try_acquire_owned();
-        permit.map(Some).map_err(|_| AppError::Overloaded)
+    }
+
+    /// Gives a request its place among those in flight, which it has until its response is over.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub(super) fn take_place(&self, log: &RequestLog) -> Result<(), AppError> {
+        let place = Arc::clone(&self.in_flight).try_acquire_owned();
+        log.fields().place = Some(place.map_err(|_| AppError::Overloaded)?);
+        Ok(())
     }
 
     /// Who answers `model`, and the name to echo: the one that was sent, `chorus` when none was.

@@ -137,11 +137,11 @@ mod tests {
     #[tokio::test]
     async fn each_is_a_thread_of_its_own_and_one_here_is_none() {
         let workers = two();
-        let (names, mut seen) = mpsc::unbounded_channel();
+        let (names, mut seen) = mpsc::channel(2);
         for worker in workers.iter() {
             let names = names.clone();
             worker.runtime.spawn(async move {
-                names.send(thread::current().name().map(str::to_owned)).unwrap();
+                names.send(thread::current().name().map(str::to_owned)).await.unwrap();
             });
         }
         let mut both = [seen.recv().await.unwrap(), seen.recv().await.unwrap()];

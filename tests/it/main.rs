@@ -42,6 +42,7 @@ mod policies;
 mod probe;
 mod protocols;
 mod reloading;
+mod resources;
 mod responses;
 mod reuse;
 mod shutdown;

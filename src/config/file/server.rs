@@ -1,5 +1,7 @@
 //! `[server]`.
 
+use std::num::NonZeroUsize;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,19 @@ pub(in crate::config) struct Server {
     /// Requests at once; more get 503 `overloaded` with `Retry-After`.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
     pub max_in_flight: usize,
+    /// Threads that answer requests, each with upstream connections of its own. None: as many as there
+    /// are cores. A change takes a restart.
+    // A plan's `workers` are names, and where a file cannot be read the key alone decides what is shown.
+    #[schemars(range(min = 1, max = 1024), example = 2, extend("x-shown" = "name"))]
+    pub workers: Option<NonZeroUsize>,
+    /// Seconds that a client may leave unread what is there for it; then its connection ends, and with
+    /// it the calls that were made for it.
+    #[schemars(range(min = 0.1, max = 86_400), extend("default" = 30))]
+    pub write_timeout_secs: f64,
+    /// Bytes a second that a request body must come with, once 30 seconds have gone; more slowly than
+    /// that it gets 408. 0: any rate. No body may take more than 300 seconds.
+    #[schemars(range(min = 0, max = 1_000_000_000), extend("default" = 1024))]
+    pub min_body_rate: u64,
     /// Seconds that a shutdown (SIGTERM, Ctrl-C) lets running answers finish.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 30))]
     pub shutdown_grace_secs: f64,
