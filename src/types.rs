@@ -3,9 +3,12 @@
 
 mod chat;
 mod escape;
+#[cfg(test)]
+pub(crate) mod growth;
 mod ids;
 mod keys;
 mod name;
+mod open_calls;
 pub mod process;
 mod progress;
 mod protocol;
@@ -20,6 +23,7 @@ pub use escape::{escaped, escaped_json, escaped_screen};
 pub use ids::{RequestId, WorkflowId, random_id};
 pub use keys::{keys_in, without_keys};
 pub use name::ModelName;
+pub use open_calls::OpenCalls;
 pub use progress::{marked, without_progress};
 pub use protocol::Protocol;
 pub use request::{

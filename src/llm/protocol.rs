@@ -15,6 +15,8 @@ pub(super) mod error_frame;
 mod fast;
 mod feature;
 mod gemini;
+#[cfg(test)]
+mod growth;
 pub(super) mod hash;
 mod lookup;
 mod ollama;

@@ -15,8 +15,8 @@ pub(super) use image::inline as inline_image;
 
 use super::{error::AppError, extract::Parted};
 use crate::types::{
-    Image, MESSAGE_STATE, Message, OnlyThere, Part, Role, TurnExtras, TurnState, UnknownFields,
-    take_state,
+    Image, MESSAGE_STATE, Message, OnlyThere, OpenCalls, Part, Role, TurnExtras, TurnState,
+    UnknownFields, take_state,
 };
 
 /// One message as it is sent.
@@ -265,21 +265,13 @@ fn image(url: String, detail: Option<String>, path: &str) -> Result<Image, AppEr
 /// Gives every tool result the id and the name of the call it answers, whichever of the two its
 /// client left out: OpenAI's upstreams link by id, Ollama's by name.
 pub(super) fn link_tool_results(messages: &mut [Message]) {
-    let mut open: Vec<(String, String)> = Vec::new();
+    let mut open = OpenCalls::default();
     for message in messages {
         match message.role {
-            Role::Assistant => {
-                let calls = message.tool_calls.iter();
-                open.extend(calls.map(|call| (call.id.clone(), call.name.clone())));
-            }
+            Role::Assistant => message.tool_calls.iter().for_each(|call| open.push(call)),
             Role::Tool => {
-                let answered = match (&message.tool_call_id, &message.tool_name) {
-                    (Some(id), _) => open.iter().position(|(known, _)| known == id),
-                    (None, Some(name)) => open.iter().position(|(_, known)| known == name),
-                    (None, None) => (!open.is_empty()).then_some(0),
-                };
-                let Some(answered) = answered else { continue };
-                let (id, name) = open.remove(answered);
+                let (id, name) = (message.tool_call_id.as_deref(), message.tool_name.as_deref());
+                let Some((id, name)) = open.take(id, name) else { continue };
                 message.tool_call_id.get_or_insert(id);
                 message.tool_name.get_or_insert(name);
             }

@@ -1,5 +1,7 @@
 //! Tools and the choice of them, in the forms of chat completions, responses and Ollama.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -178,11 +180,11 @@ pub(super) fn choice(
         Some("allowed_tools") => {
             // Chat nests it once more.
             let allowed = value.get("allowed_tools").unwrap_or(&value);
-            let names: Vec<&str> = match allowed.get("tools") {
+            let names: HashSet<&str> = match allowed.get("tools") {
                 Some(Value::Array(list)) => list.iter().filter_map(name_of).collect(),
                 _ => return Err(unknown()),
             };
-            tools.retain(|tool| names.contains(&tool.name.as_str()));
+            tools.retain(|tool| names.contains(tool.name.as_str()));
             let mode = allowed.get("mode").and_then(Value::as_str).unwrap_or("auto");
             mode_choice(mode, tools).ok_or_else(unknown)?
         }

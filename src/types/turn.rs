@@ -1,7 +1,7 @@
 //! What came with a turn of a conversation beside what it says: not for every model, and not for
 //! every protocol.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 use serde_json::{Map, Value};
 
@@ -167,10 +167,11 @@ impl TurnState {
         }
     }
 
-    /// What came beside the call of this id; `None` when that is not known.
+    /// What came beside the calls, by their ids; one that is not there is not known. Of two calls of
+    /// one id it is the first one's.
     #[must_use]
-    pub fn beside(&self, call: &str) -> Option<&Map<String, Value>> {
-        self.calls.iter().find(|(id, _)| id == call).map(|(_, fields)| fields)
+    pub fn beside(&self) -> HashMap<&str, &Map<String, Value>> {
+        self.calls.iter().rev().map(|(id, fields)| (id.as_str(), fields)).collect()
     }
 }
 
@@ -191,9 +192,9 @@ fn join_detail(known: &mut Map<String, Value>, more: Map<String, Value>) {
 pub struct UnknownFields {
     /// Fields of the message itself.
     pub message: Map<String, Value>,
-    /// Fields of its parts, by their place. A field that is known holds what is unknown within it.
+    /// Fields of its parts, by their place, in ascending order. A field that is known holds what is unknown within it.
     pub parts: Vec<(usize, Map<String, Value>)>,
-    /// Fields of its tool calls, by their place.
+    /// Fields of its tool calls, by their place, in ascending order.
     pub calls: Vec<(usize, Map<String, Value>)>,
 }
 

@@ -26,7 +26,9 @@ use super::{
 };
 use crate::{
     config::{self, StructuredOutput},
-    types::{Effort, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition},
+    types::{
+        Effort, Image, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition, TurnState,
+    },
 };
 use read::{SIGNATURE, pieces};
 
@@ -322,11 +324,12 @@ fn parts(message: &Message) -> Vec<Value> {
         let result = std::iter::once(json!({"functionResponse": response}));
         return result.chain(images.filter_map(part)).collect();
     }
+    let beside = message.state().map(TurnState::beside).unwrap_or_default();
     let calls = message.tool_calls.iter().map(|call| {
         let args = prompt::arguments(&call.arguments);
         let function = json!({"id": call.id, "name": call.name, "args": args});
         let mut part = Map::from_iter([("functionCall".to_owned(), function)]);
-        match message.state().and_then(|state| state.beside(&call.id)) {
+        match beside.get(call.id.as_str()) {
             // As it came: signed, or without.
             Some(beside) => part.extend(signature(beside).map(|it| (SIGNATURE.into(), it))),
             None => drop(part.insert(UNKNOWN.into(), true.into())),

@@ -29,8 +29,8 @@ use super::{
 use crate::{
     config::{self, StructuredOutput},
     types::{
-        Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition, UnknownFields,
-        overlay,
+        Effort, Image, Message, OutputFormat, Part, ToolChoice, ToolDefinition, TurnState,
+        UnknownFields, overlay,
     },
 };
 use read::pieces;
@@ -260,6 +260,7 @@ fn message(message: &Message) -> Value {
         state::write(turn, &mut fields);
     }
     if !message.tool_calls.is_empty() {
+        let beside = message.state().map(TurnState::beside).unwrap_or_default();
         let calls = message.tool_calls.iter().enumerate().map(|(place, call)| {
             let arguments = prompt::arguments_text(&call.arguments);
             let function = json!({"name": call.name, "arguments": arguments});
@@ -267,7 +268,7 @@ fn message(message: &Message) -> Value {
             fields.insert("id".into(), call.id.clone().into());
             fields.insert("type".into(), "function".into());
             fields.insert("function".into(), function);
-            let beside = message.state().and_then(|state| state.beside(&call.id));
+            let beside = beside.get(call.id.as_str());
             beside.into_iter().for_each(|beside| overlay(&mut fields, beside));
             let own = unknown.and_then(|unknown| at(&unknown.calls, place));
             own.into_iter().for_each(|own| overlay(&mut fields, own));
@@ -307,7 +308,8 @@ pub(super) fn at(
     fields: &[(usize, Map<String, Value>)],
     place: usize,
 ) -> Option<&Map<String, Value>> {
-    fields.iter().find(|(at, _)| *at == place).map(|(_, fields)| fields)
+    let found = fields.binary_search_by_key(&place, |(at, _)| *at).ok();
+    found.and_then(|found| fields.get(found)).map(|(_, fields)| fields)
 }
 
 fn part(part: &Part) -> Value {

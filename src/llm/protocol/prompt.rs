@@ -3,10 +3,12 @@
 
 mod turns;
 
+use std::collections::HashSet;
+
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use crate::types::{Message, OutputFormat, Part, Role, ToolCall};
+use crate::types::{Message, OpenCalls, OutputFormat, Part, Role, ToolCall};
 pub(in crate::llm) use turns::{Turn, Turns, is_blank, turns};
 
 /// What to say of the output's form when the protocol will not enforce it. The word JSON must be
@@ -69,14 +71,14 @@ pub(super) fn flatten_tools(messages: &mut [Message]) {
 
 /// One turn of tools as plain text.
 pub(super) fn flatten(message: &mut Message) {
-    flatten_calls(message, &[]);
+    flatten_calls(message, &HashSet::new());
     if message.role == Role::Tool {
         flatten_result(message);
     }
 }
 
 /// The calls whose ids are not among these.
-fn flatten_calls(message: &mut Message, kept: &[String]) {
+fn flatten_calls(message: &mut Message, kept: &HashSet<String>) {
     let calls = std::mem::take(&mut message.tool_calls);
     let (kept, dropped) = calls.into_iter().partition(|call| kept.contains(&call.id));
     message.tool_calls = kept;
@@ -132,27 +134,22 @@ pub(super) fn arguments_text(text: &str) -> String {
 /// Completes what one protocol leaves out and the other needs: ids of calls, the id and the name
 /// each result belongs to. A result that names nothing answers the first call still open.
 pub(super) fn link_tools(messages: &mut [Message]) {
-    let mut open: Vec<(String, String)> = Vec::new();
+    let mut open = OpenCalls::default();
     for (turn, message) in messages.iter_mut().enumerate() {
         if !message.tool_calls.is_empty() {
-            open.clear();
+            open = OpenCalls::default();
         }
         for (place, call) in message.tool_calls.iter_mut().enumerate() {
             if call.id.is_empty() {
                 call.id = format!("call_{turn}_{place}");
             }
-            open.push((call.id.clone(), call.name.clone()));
+            open.push(call);
         }
         if message.role != Role::Tool {
             continue;
         }
-        let at = match (&message.tool_call_id, &message.tool_name) {
-            (Some(id), _) => open.iter().position(|(known, _)| known == id),
-            (None, Some(name)) => open.iter().position(|(_, known)| known == name),
-            (None, None) => (!open.is_empty()).then_some(0),
-        };
-        if let Some(at) = at {
-            let (id, name) = open.remove(at);
+        let (id, name) = (message.tool_call_id.as_deref(), message.tool_name.as_deref());
+        if let Some((id, name)) = open.take(id, name) {
             message.tool_call_id.get_or_insert(id);
             message.tool_name.get_or_insert(name);
         }

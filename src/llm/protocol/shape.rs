@@ -4,7 +4,7 @@
 //! Leading system messages are one for everybody. Whatever else a template may not take is left in
 //! place until it is refused: most take it, and moved instructions cost the prompt's cache.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -30,7 +30,7 @@ pub(super) fn tidy(messages: &mut Vec<Message>) {
     let leading = messages.iter().take_while(|message| message.role == Role::System).count();
     if leading > 1 {
         let rest = messages.split_off(leading);
-        let gathered = std::mem::take(messages).into_iter().reduce(join);
+        let gathered = join(std::mem::take(messages));
         messages.extend(gathered);
         messages.extend(rest);
     }
@@ -44,25 +44,32 @@ fn says_something(message: &Message) -> bool {
         || message.extras.is_some()
 }
 
-/// Two messages of one side as one: one text where both are nothing else.
-pub(super) fn join(mut one: Message, mut other: Message) -> Message {
-    let is_text = |message: &Message| {
-        message.extras.is_none() && message.parts.iter().all(|part| matches!(part, Part::Text(_)))
-    };
-    if is_text(&one) && is_text(&other) {
-        let texts = [one.joined_text(), other.joined_text()];
-        let texts: Vec<&str> =
-            texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+/// Messages of one side as one: the first of them that are nothing but text as one text.
+fn join(messages: Vec<Message>) -> Option<Message> {
+    let texts = messages.iter().take_while(|message| is_text(message));
+    let texts: Vec<String> = texts.map(Message::joined_text).collect();
+    let (gathered, mut messages) = (texts.len(), messages.into_iter());
+    let mut one = messages.next()?;
+    if gathered > 1 {
+        let texts: Vec<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
         one.parts = vec![Part::Text(texts.join("\n\n"))];
-    } else {
+    }
+    for (place, mut other) in (1..).zip(messages) {
         let (parts, calls) = (one.parts.len(), one.tool_calls.len());
+        one.tool_calls.append(&mut other.tool_calls);
+        if place < gathered {
+            continue;
+        }
         one.parts.append(&mut other.parts);
         if let Some(more) = other.extras {
             add_extras(one.extras.get_or_insert_default(), *more, parts, calls);
         }
     }
-    one.tool_calls.append(&mut other.tool_calls);
-    one
+    Some(one)
+}
+
+fn is_text(message: &Message) -> bool {
+    message.extras.is_none() && message.parts.iter().all(|part| matches!(part, Part::Text(_)))
 }
 
 /// What came with a message whose parts and calls now follow so many others.
@@ -132,7 +139,7 @@ fn one_system(messages: &mut Vec<Message>) {
     }
     let (system, rest): (Vec<_>, Vec<_>) =
         std::mem::take(messages).into_iter().partition(|message| message.role == Role::System);
-    messages.extend(system.into_iter().reduce(join));
+    messages.extend(join(system));
     messages.extend(rest);
 }
 
@@ -146,7 +153,7 @@ fn no_system(messages: &mut Vec<Message>) {
     match messages.first_mut() {
         Some(first) if first.role == Role::User => {
             let person = std::mem::replace(first, Message::text(Role::User, ""));
-            *first = join(said, person);
+            join(vec![said, person]).into_iter().for_each(|both| *first = both);
         }
         _ => messages.insert(0, said),
     }
@@ -160,17 +167,18 @@ fn alternate(messages: &mut Vec<Message>) {
     if let Some(at) = opens.filter(opened_by_model) {
         messages.insert(at, Message::text(Role::User, MODEL_OPENS));
     }
-    let mut turns: Vec<Message> = Vec::with_capacity(messages.len());
+    let mut turns: Vec<Vec<Message>> = Vec::new();
     for message in messages.drain(..) {
-        let merges = turns.last().is_some_and(|last| {
-            last.role == message.role && matches!(message.role, Role::User | Role::Assistant)
-        });
-        match turns.pop_if(|_| merges) {
-            Some(last) => turns.push(join(last, message)),
-            None => turns.push(message),
+        let is_counted = matches!(message.role, Role::User | Role::Assistant);
+        let goes_on = |turn: &&mut Vec<Message>| {
+            is_counted && turn.last().is_some_and(|last| last.role == message.role)
+        };
+        match turns.last_mut().filter(goes_on) {
+            Some(turn) => turn.push(message),
+            None => turns.push(vec![message]),
         }
     }
-    *messages = turns;
+    messages.extend(turns.into_iter().filter_map(join));
 }
 
 /// Whether [`alternate`] would change anything.
@@ -192,7 +200,7 @@ fn ends_with_model(messages: &[Message]) -> bool {
 
 fn thoughtful_calls(messages: &mut [Message]) {
     let bare = |message: &Message| !message.tool_calls.is_empty() && !has_thoughts(message);
-    let ids: Vec<String> = messages
+    let ids: HashSet<String> = messages
         .iter()
         .filter(|message| bare(message))
         .flat_map(|message| message.tool_calls.iter().map(|call| call.id.clone()))

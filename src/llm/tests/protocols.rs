@@ -145,7 +145,7 @@ async fn deltas(protocol: Protocol, pieces: Vec<Bytes>) -> (Vec<Delta>, FinishRe
     let made = ToolCall { id: "c".into(), name: "f".into(), arguments };
     let turn = Message { tool_calls: vec![made], ..Message::text(Role::Assistant, "") };
     let later = resolve(Call { messages: vec![turn].into(), ..call }, &states, writer);
-    let beside = later.messages[0].state().and_then(|state| state.beside("c").cloned());
+    let beside = later.messages[0].state().and_then(|state| state.beside().remove("c"));
     assert_eq!(beside.map(|fields| fields.len()), Some(usize::from(protocol == Protocol::Gemini)));
     let counts = (usage.prompt_tokens, usage.completion_tokens);
     (deltas, exchange.answer().reason(&Endings::default()).unwrap(), counts)

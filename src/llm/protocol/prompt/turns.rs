@@ -1,9 +1,11 @@
 //! Conversations in turns that alternate, each tool call followed by its result. Pure.
 
+use std::collections::HashSet;
+
 use super::{flatten_calls, flatten_result};
 use crate::{
     llm::protocol::shape::MODEL_OPENS,
-    types::{Message, Part, Role},
+    types::{Message, OpenCalls, Part, Role},
 };
 
 /// A conversation in turns that alternate.
@@ -57,26 +59,26 @@ pub(in crate::llm) fn turns(messages: Vec<Message>) -> Turns {
 
 /// Turns calls without a result, and results without a call, into text.
 fn pair_tools(turns: &mut [Turn]) {
-    let (mut open, mut answered) = (Vec::new(), Vec::new());
+    let (mut open, mut answered) = (OpenCalls::default(), Vec::new());
     for turn in turns.iter_mut() {
+        let mut waiting = std::mem::take(&mut open);
         let calls = turn.messages.iter().flat_map(|message| &message.tool_calls);
-        let calls = calls.map(|call| (call.id.clone(), call.name.clone())).collect();
-        let mut waiting: Vec<(String, String)> = std::mem::replace(&mut open, calls);
-        let mut ids = Vec::new();
+        calls.for_each(|call| open.push(call));
+        let mut ids = HashSet::new();
         for message in turn.messages.iter_mut().filter(|message| message.role == Role::Tool) {
             let id = message.tool_call_id.as_deref();
-            match waiting.iter().position(|(call, _)| Some(call.as_str()) == id) {
-                Some(at) => {
-                    let (id, name) = waiting.remove(at);
+            match id.and_then(|id| waiting.take(Some(id), None)) {
+                Some((id, name)) => {
                     message.tool_name.get_or_insert(name);
-                    ids.push(id);
+                    ids.insert(id);
                 }
                 None => flatten_result(message),
             }
         }
         answered.push(ids);
     }
-    let after = answered.iter().map(Vec::as_slice).skip(1).chain([[].as_slice()]);
+    let none = HashSet::new();
+    let after = answered.iter().skip(1).chain([&none]);
     for (turn, answered) in turns.iter_mut().zip(after).filter(|(turn, _)| turn.by_model) {
         turn.messages.iter_mut().for_each(|message| flatten_calls(message, answered));
     }

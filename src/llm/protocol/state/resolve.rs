@@ -1,5 +1,7 @@
 //! Whose turn is whose: what of a conversation goes back to a model. Pure but for the memory.
 
+use serde_json::Map;
+
 use super::{
     TurnStates, Writer, Written,
     key::{Keys, Thoughts},
@@ -71,14 +73,15 @@ fn state_of(
 /// What is remembered of a turn, with the ids that the client gave its calls.
 fn renamed(message: &Message, written: &Written, keys: Keys, states: &TurnStates) -> TurnState {
     let mut state = TurnState::clone(&written.state);
-    let known = std::mem::take(&mut state.calls);
+    state.calls = Vec::with_capacity(message.tool_calls.len());
+    let known = written.state.beside();
     for (place, call) in message.tool_calls.iter().enumerate() {
-        let own = known.iter().find(|(id, _)| *id == call.id);
+        let own = known.get(call.id.as_str()).map(|fields| Map::clone(fields));
         // Under another id it is the one at the same place of the turn that it was made in.
         let made_in = || keys.of_call(call).find_map(|key| states.of(key));
-        let by_place = || made_in().and_then(|turn| turn.state.calls.get(place).cloned());
-        let found = own.cloned().or_else(by_place);
-        state.calls.extend(found.map(|(_, fields)| (call.id.clone(), fields)));
+        let by_place = || made_in().and_then(|turn| Some(turn.state.calls.get(place)?.1.clone()));
+        let found = own.or_else(by_place);
+        state.calls.extend(found.map(|fields| (call.id.clone(), fields)));
     }
     state
 }
@@ -87,7 +90,7 @@ fn renamed(message: &Message, written: &Written, keys: Keys, states: &TurnStates
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     use super::*;
     use crate::{
@@ -150,7 +153,7 @@ mod tests {
                 (state.thoughts.as_str(), state.field.as_deref()),
                 ("hm", Some("reasoning"))
             );
-            assert_eq!(state.beside(&id).map(Map::len), Some(1), "{id}");
+            assert_eq!(state.beside().get(id.as_str()).map(|it| it.len()), Some(1), "{id}");
             let elsewhere = resolve(call(vec![message]), &states, other);
             assert!(elsewhere.messages[0].state().is_none(), "{id}");
         }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{super::super::test_support::any_json, *};
-use crate::types::{Role, ToolChoice};
+use crate::types::{Role, ToolChoice, growth::assert_linear};
 
 fn read(mut body: Value) -> Result<Parsed<Extras>, AppError> {
     let fields = body.as_object_mut().unwrap();
@@ -219,4 +219,58 @@ proptest! {
             let _ = request.read(Map::new());
         }
     }
+}
+
+fn list(count: usize, item: impl Fn(usize) -> Value) -> Value {
+    (0..count).map(item).collect()
+}
+
+#[test]
+fn tool_turns_are_read_in_a_time_that_is_linear_in_their_number() {
+    let call = |at: usize| json!({"id": format!("c{at}"), "function": {"name": "f"}});
+    let results: [(&str, fn(usize, usize) -> Value); 3] = [
+        ("in order", |at, _| format!("c{at}").into()),
+        ("in reverse", |at, count| format!("c{}", count - 1 - at).into()),
+        ("of nothing", |_, _| Value::Null),
+    ];
+    for (what, id) in results {
+        assert_linear(
+            what,
+            |count| {
+                let turn = json!({"role": "assistant", "tool_calls": list(count, call)});
+                let result =
+                    |at| json!({"role": "tool", "content": "ok", "tool_call_id": id(at, count)});
+                let messages = std::iter::once(turn).chain((0..count).map(result));
+                json!({"messages": messages.collect::<Value>()})
+            },
+            |body| read(body).unwrap(),
+        );
+    }
+}
+
+#[test]
+fn every_other_list_is_read_in_a_time_that_is_linear_in_it() {
+    let tool = |at: usize| json!({"type": "function", "function": {"name": format!("f{at}")}});
+    assert_linear(
+        "tools of which some are allowed",
+        |count| {
+            let allowed = json!({"mode": "auto", "tools": list(count, |at| tool(count - at))});
+            json!({"tools": list(count, tool),
+                "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed}})
+        },
+        |body| read(body).unwrap(),
+    );
+    assert_linear(
+        "parts, details, fields and stops",
+        |count| {
+            let parts = list(count, |_| json!({"type": "text", "text": "word", "x": 1}));
+            let details = list(count, |at| json!({"type": "reasoning.text", "index": at}));
+            let mut turn =
+                json!({"role": "assistant", "content": parts, "reasoning_details": details});
+            let fields = turn.as_object_mut().unwrap();
+            fields.extend((0..count).map(|at| (format!("x{at}"), json!(at))));
+            json!({"messages": [turn], "stop": list(count, |at| at.to_string().into())})
+        },
+        |body| read(body).unwrap(),
+    );
 }
