@@ -1,40 +1,24 @@
 //! Request bodies: JSON whatever Content-Type says, errors that name the field and never quote a
 //! value, and the fields we do not know kept for an upstream that may.
 
+mod body;
 mod parted;
 mod values;
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use axum::{
-    body::Body,
-    extract::{FromRequest, Request},
-    http::header,
-};
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use axum::extract::{FromRequest, Request};
 use serde::{
     Deserializer,
     de::{DeserializeOwned, Visitor},
     forward_to_deserialize_any,
 };
 use serde_json::{Map, Value};
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, timeout_at},
-};
+use tokio::task::spawn_blocking;
 
 pub(super) use parted::Parted;
 
 use super::{App, caller::Caller, error::AppError};
-use crate::config::Server;
-
-/// How long a client may pause while it sends its body.
-const BODY_PAUSE: Duration = Duration::from_secs(30);
-/// How long a body may take in all: the largest one at two megabits a second.
-const BODY_LIMIT: Duration = Duration::from_secs(300);
-/// A declared length is believed so far, in bytes: memory is taken for what has come.
-const BELIEVED: usize = 64 * 1024;
 
 /// A body longer than this is parsed elsewhere, since the worker's other answers would wait: a
 /// megabyte takes some milliseconds.
@@ -61,7 +45,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for Inbound<T
         let bytes = tokio::select! {
             biased;
             // As a rule it is all there, and nobody has to listen for the end.
-            bytes = read(request, &app.config().server) => bytes?,
+            bytes = body::read(request, &app.config().server) => bytes?,
             () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
         };
         app.take_place(&caller.log)?;
@@ -73,53 +57,6 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for Inbound<T
             parse(&bytes)?
         };
         Ok(Self { body, rest, caller })
-    }
-}
-
-/// Reads a body of at most as many bytes as there may be.
-async fn read(request: Request, server: &Server) -> Result<Bytes, AppError> {
-    let limit = server.request_body_limit;
-    let declared = request.headers().get(header::CONTENT_LENGTH);
-    let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    // Most clients do not read an answer before they have sent everything, so a body that is not
-    // hopelessly large is read to its end and thrown away.
-    let patience = limit.saturating_mul(2);
-    if declared.is_some_and(|length| length > patience) {
-        return Err(AppError::BodyTooLarge { limit });
-    }
-    let mut kept = BytesMut::with_capacity(declared.unwrap_or_default().min(limit).min(BELIEVED));
-    let mut seen = 0_usize;
-    let begun = Instant::now();
-    let mut chunks = Body::into_data_stream(request.into_body());
-    while let Some(chunk) =
-        next_by(&mut chunks, patience_ends(begun, seen, server.min_body_rate)).await?
-    {
-        seen = seen.saturating_add(chunk.len());
-        if seen > patience {
-            break;
-        }
-        if seen <= limit {
-            kept.extend_from_slice(&chunk);
-        }
-    }
-    if seen > limit { Err(AppError::BodyTooLarge { limit }) } else { Ok(kept.freeze()) }
-}
-
-/// When a body that began to come at `begun`, and of which so many bytes have been seen, is given up
-/// unless there are more, by a rate in bytes a second; at 0 there is none.
-fn patience_ends(begun: Instant, seen: usize, rate: u64) -> Instant {
-    let earned = u64::try_from(seen).unwrap_or(u64::MAX).checked_div(rate).unwrap_or(u64::MAX);
-    let in_all = BODY_PAUSE.saturating_add(Duration::from_secs(earned)).min(BODY_LIMIT);
-    (begun + in_all).min(Instant::now() + BODY_PAUSE)
-}
-
-async fn next_by(
-    chunks: &mut (impl futures::Stream<Item = Result<Bytes, axum::Error>> + Unpin),
-    end: Instant,
-) -> Result<Option<Bytes>, AppError> {
-    match timeout_at(end, chunks.next()).await {
-        Ok(chunk) => chunk.transpose().map_err(|_| AppError::invalid("the request body broke off")),
-        Err(_) => Err(AppError::BodyStalled),
     }
 }
 
@@ -248,10 +185,8 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-    use tokio::time::sleep;
-
     use super::*;
+    use serde::Deserialize;
 
     #[derive(Debug, Default, Deserialize, PartialEq)]
     struct Sample {
@@ -356,49 +291,6 @@ mod tests {
                 panic!("another error for {body}");
             };
             assert_eq!((got.as_deref(), message.as_str()), (param, words), "{body}");
-        }
-    }
-
-    async fn read_chunks(chunks: Vec<&'static str>, limit: usize) -> Result<Bytes, AppError> {
-        let chunks = chunks.into_iter().map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
-        let server = Server { request_body_limit: limit, ..Server::default() };
-        read(Request::new(Body::from_stream(futures::stream::iter(chunks))), &server).await
-    }
-
-    #[tokio::test]
-    async fn a_body_may_be_as_large_as_the_limit() {
-        assert_eq!(read_chunks(vec!["ab", "cd"], 4).await.unwrap(), "abcd");
-        for chunks in [vec!["ab", "cde"], vec!["abcdefghijkl"], vec!["abcd", "efgh", "ijkl"]] {
-            let error = read_chunks(chunks, 4).await.unwrap_err();
-            assert!(matches!(error, AppError::BodyTooLarge { limit: 4 }), "{error:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_is_given_up_and_a_slow_one_is_not() {
-        let drip = |times: usize, pause: u64| {
-            Request::new(Body::from_stream(async_stream::stream! {
-                for _ in 0..times {
-                    sleep(Duration::from_secs(pause)).await;
-                    yield Ok::<_, std::io::Error>(Bytes::from("x"));
-                }
-            }))
-        };
-        let any_rate = Server { min_body_rate: 0, ..Server::default() };
-        for (times, pause, server, is_read) in [
-            (5, 5, &Server::default(), true),
-            (5, 20, &Server::default(), false),
-            (5, 20, &any_rate, true),
-            (1, 40, &any_rate, false),
-            // However fast it is.
-            (400, 1, &any_rate, false),
-        ] {
-            let body = read(drip(times, pause), server).await;
-            let as_wanted = match &body {
-                Ok(body) => is_read && body.len() == times,
-                Err(error) => !is_read && matches!(error, AppError::BodyStalled),
-            };
-            assert!(as_wanted, "{times} {pause}: {body:?}");
         }
     }
 }

@@ -75,7 +75,7 @@ async fn bodies_that_trickle_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_million_small_values_is_refused_unread() {
+async fn a_body_of_a_million_small_values_is_refused() {
     let upstream = Upstream::start([("m", Script::says("hello"))]).await;
     let chorus = one_model("", "").over(&upstream).await;
     let mut body = question(CHAT, "m", "hi", false);
