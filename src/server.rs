@@ -11,6 +11,7 @@ mod content;
 mod cors;
 mod dialect;
 mod drains;
+#[doc(hidden)]
 pub mod encoding;
 mod error;
 mod extract;

@@ -212,7 +212,7 @@ async fn each_endpoint_is_reported_as_it_is() {
             "",
             Key::NotAskedFor,
             Known::No,
-            "it has no model `evil` (it is none of its 2 models); did you mean `evil?[2J`?",
+            "it has no model `evil` (it is none of its 2 models); did you mean `evil\\u{1b}[2J`?",
         ),
         ("bare/v1", "gpt-4o", "", Key::NotAskedFor, fine, ""),
         (
@@ -420,7 +420,7 @@ async fn the_command_shows_a_table_and_says_by_its_code_whether_all_is_fine() {
 
     Key not asked for: the list of models is given without one too, so it cannot tell.
 
-    No list of models: key and model show with the first question only.
+    No list of models (does api_base lack /v1?): key and model show with --spend or the first question.
 
     Problems
       typo at 127.0.0.1:NNNNN: it has no model `gpt-4` (it is none of its 3 models); did you mean `gpt-4o` or `gpt-4o-mini`?

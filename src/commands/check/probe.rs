@@ -130,7 +130,7 @@ pub fn show(found: &[Probed], out: &mut dyn Write) -> io::Result<()> {
         ),
         (
             found.iter().any(has_no_list),
-            "No list of models: key and model show with the first question only.",
+            "No list of models (does api_base lack /v1?): key and model show with --spend or the first question.",
         ),
     ];
     for (_, remark) in remarks.iter().filter(|(applies, _)| *applies) {
@@ -250,7 +250,7 @@ mod tests {
 
     Key not asked for: the list of models is given without one too, so it cannot tell.
 
-    No list of models: key and model show with the first question only.
+    No list of models (does api_base lack /v1?): key and model show with --spend or the first question.
 
     Problems
       deepseek-chat at api.deepseek.com: does not accept the configured key (401)

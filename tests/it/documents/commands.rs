@@ -171,8 +171,7 @@ async fn the_configs_of_the_readmes_answer() {
         let text = read(file);
         let configs = blocks(&text).into_iter().filter(|block| block.kind == "toml");
         let bases = [
-            // Known by its port otherwise.
-            ("\"http://127.0.0.1:11434\"", "\"{base}\"\nprotocol = \"ollama\""),
+            ("\"http://127.0.0.1:11434\"", "\"{base}\""),
             ("\"https://api.deepseek.com/v1\"", "\"{base}/v1\""),
         ];
         let mut answered = 0;
