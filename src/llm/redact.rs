@@ -1,6 +1,6 @@
 //! What may be shown of payloads and of an upstream's own words. Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value};
 
@@ -42,25 +42,45 @@ pub(super) fn cut(text: &str, limit: usize) -> String {
     format!("{kept}...")
 }
 
-/// Whether a message may hold a piece of one of these texts: a shared run of 14 characters, or the
-/// whole of a shorter text. When in doubt it says yes.
-pub(super) fn echoes<'a>(message: &str, texts: impl Iterator<Item = &'a str> + Clone) -> bool {
-    let message = unescape(message);
-    let bare: Vec<char> = bare(&message).collect();
-    let raw: Vec<char> = message.chars().collect();
-    let (raw_runs, bare_runs) = (runs(&raw, ECHO_RUN), runs(&bare, BARE_ECHO_RUN));
-    let bare: String = bare.into_iter().collect();
-    texts.into_iter().any(|text| {
-        shares(text.chars(), ECHO_RUN, &raw_runs)
-            || shares(self::bare(text), BARE_ECHO_RUN, &bare_runs)
-            || contains_whole(&bare, text)
-    })
+/// Which messages, each in some forms, may hold a piece of one of these texts: a shared run of 14
+/// characters, or the whole of a shorter text. When in doubt it says yes. The texts are read once, in
+/// a time that does not depend on the messages' length.
+pub(super) fn echoes<'a, const N: usize>(
+    messages: &[[&str; N]],
+    texts: impl Iterator<Item = &'a str>,
+) -> Vec<bool> {
+    let mut raw_runs = Runs::default();
+    let mut bare_runs = Runs::default();
+    let mut wholes = [const { None::<Runs> }; BARE_ECHO_RUN - SHORTEST_ECHO];
+    for (number, message) in messages.iter().enumerate() {
+        for form in message.iter().map(|form| unescape(form)) {
+            let (raw, bare): (Vec<char>, Vec<char>) =
+                (form.chars().collect(), bare(&form).collect());
+            raw_runs.add(&raw, ECHO_RUN, number);
+            bare_runs.add(&bare, BARE_ECHO_RUN, number);
+            for (length, runs) in (SHORTEST_ECHO..).zip(&mut wholes) {
+                runs.get_or_insert_default().add(&bare, length, number);
+            }
+        }
+    }
+    let all = (0..messages.len()).fold(0, |all, number| all | bit(number));
+    let mut found = 0;
+    for text in texts {
+        found |= raw_runs.find(text.chars(), ECHO_RUN);
+        found |= bare_runs.find(bare(text), BARE_ECHO_RUN);
+        let length = bare(text).take(BARE_ECHO_RUN).count();
+        let whole = length.checked_sub(SHORTEST_ECHO).and_then(|place| wholes.get(place)?.as_ref());
+        found |= whole.map_or(0, |whole| whole.find(bare(text), length));
+        if found == all {
+            break;
+        }
+    }
+    (0..messages.len()).map(|number| found & bit(number) != 0).collect()
 }
 
-fn contains_whole(message: &str, text: &str) -> bool {
-    let head: String = bare(text).take(BARE_ECHO_RUN).collect();
-    let length = head.chars().count();
-    (SHORTEST_ECHO..BARE_ECHO_RUN).contains(&length) && message.contains(&head)
+/// The bit of a message in a set of them. Never are there more than it has bits for.
+fn bit(message: usize) -> u32 {
+    u32::try_from(message).ok().and_then(|message| 1_u32.checked_shl(message)).unwrap_or(u32::MAX)
 }
 
 /// Letters and digits only, in lower case.
@@ -79,37 +99,47 @@ fn unescape(message: &str) -> String {
 
 const BASE: u64 = 0x0100_0000_01b3;
 
-/// Hashes of every run of this length.
-fn runs(characters: &[char], length: usize) -> HashSet<u64> {
-    characters.windows(length).map(|run| run.iter().fold(0, |hash, one| mix(hash, *one))).collect()
+/// Hashes of every run of one length, with the set of messages that it stands in.
+#[derive(Default)]
+struct Runs(HashMap<u64, u32>);
+
+impl Runs {
+    fn add(&mut self, characters: &[char], length: usize, message: usize) {
+        for run in characters.windows(length) {
+            let hash = run.iter().fold(0, |hash, one| mix(hash, *one));
+            *self.0.entry(hash).or_default() |= bit(message);
+        }
+    }
+
+    /// The messages that have a run of this length in common with a text (a rolling hash: texts can be
+    /// long).
+    fn find(&self, text: impl Iterator<Item = char>, length: usize) -> u32 {
+        let mut found = 0;
+        if self.0.is_empty() {
+            return found;
+        }
+        let leaving_weight = (0..length).fold(1_u64, |weight, _| weight.wrapping_mul(BASE));
+        let mut window = VecDeque::with_capacity(length.saturating_add(1));
+        let mut hash = 0;
+        for character in text {
+            hash = mix(hash, character);
+            window.push_back(character);
+            if window.len() > length
+                && let Some(left) = window.pop_front()
+            {
+                let left = u64::from(u32::from(left)).wrapping_mul(leaving_weight);
+                hash = hash.wrapping_sub(left);
+            }
+            if window.len() == length {
+                found |= self.0.get(&hash).copied().unwrap_or_default();
+            }
+        }
+        found
+    }
 }
 
 fn mix(hash: u64, character: char) -> u64 {
     hash.wrapping_mul(BASE).wrapping_add(u64::from(u32::from(character)))
-}
-
-/// Whether any run of this length has one of these hashes (a rolling hash: texts can be long).
-fn shares(text: impl Iterator<Item = char>, length: usize, runs: &HashSet<u64>) -> bool {
-    if runs.is_empty() {
-        return false;
-    }
-    let leaving_weight = (0..length).fold(1_u64, |weight, _| weight.wrapping_mul(BASE));
-    let mut window = std::collections::VecDeque::with_capacity(length.saturating_add(1));
-    let mut hash = 0;
-    for character in text {
-        hash = mix(hash, character);
-        window.push_back(character);
-        if window.len() > length
-            && let Some(left) = window.pop_front()
-        {
-            let left = u64::from(u32::from(left)).wrapping_mul(leaving_weight);
-            hash = hash.wrapping_sub(left);
-        }
-        if window.len() == length && runs.contains(&hash) {
-            return true;
-        }
-    }
-    false
 }
 
 /// A payload's top-level fields with kinds and lengths, never a value but numbers and booleans.
@@ -200,7 +230,7 @@ mod tests {
             ("maximum context length is 8192 tokens", vec![prompt, chinese], false),
             ("", vec![""], false),
         ] {
-            assert_eq!(echoes(message, texts.iter().copied()), want, "{message}");
+            assert_eq!(echoes(&[[message]], texts.iter().copied()), [want], "{message}");
         }
     }
 
@@ -234,7 +264,8 @@ mod tests {
             let from = at.index(letters.len() - ECHO_RUN);
             let quote: String = letters[from..from + ECHO_RUN].iter().collect();
             let message = format!("bad: {quote}{tail}");
-            prop_assert!(echoes(&message, [prompt.as_str()].into_iter()));
+            let echo = echoes(&[["fine"], [message.as_str()]], [prompt.as_str()].into_iter());
+            prop_assert_eq!(echo, [false, true]);
         }
 
         #[test]
@@ -242,7 +273,7 @@ mod tests {
             scrub(&text, &["secret"]);
             cut(&text, limit);
             excerpt(&text, &[]);
-            echoes(&text, [text.as_str()].into_iter());
+            echoes(&[[text.as_str()]], [text.as_str()].into_iter());
         }
     }
 }

@@ -53,7 +53,11 @@ impl Refusal {
                 let text = String::from_utf8_lossy(body);
                 match Body::of_text(&text) {
                     // A page or a log: its head tells enough.
-                    read if read.texts.first().is_some_and(|shown| *shown == text.trim()) => {
+                    read if read
+                        .texts
+                        .first()
+                        .is_some_and(|shown| *shown == body::searched(&text)) =>
+                    {
                         Body::of_text(text.get(..text.floor_char_boundary(200)).unwrap_or_default())
                     }
                     read => read,
@@ -250,18 +254,21 @@ impl Refusal {
         &self,
         kind: LlmErrorKind,
         secrets: &[&str],
-        texts: impl Iterator<Item = &'a str> + Clone,
+        texts: impl Iterator<Item = &'a str>,
     ) -> String {
         let mut described = redact::scrub(&self.summary(kind), secrets);
-        let shown = self.body.texts.iter().take(MOST_SHOWN).filter_map(|text| {
-            let safe = redact::cut(&redact::scrub(text, secrets), redact::MESSAGE_LIMIT);
-            // What is shown is checked, and what stands before the cut and the scrubbing too.
-            let echo = redact::echoes(text, texts.clone()) || redact::echoes(&safe, texts.clone());
-            (!safe.is_empty() && !echo).then_some(safe)
-        });
-        for (number, text) in shown.enumerate() {
+        let whole = || self.body.texts.iter().take(MOST_SHOWN);
+        let safe = whole()
+            .map(|text| redact::cut(&redact::scrub(text, secrets), redact::MESSAGE_LIMIT))
+            .collect::<Vec<_>>();
+        // What is shown is checked, and what stands before the cut and the scrubbing too.
+        let both: Vec<[&str; 2]> =
+            whole().zip(&safe).map(|(text, safe)| [text.as_str(), safe.as_str()]).collect();
+        let echoes = redact::echoes(&both, texts);
+        let shown = safe.iter().zip(echoes).filter(|(safe, echo)| !safe.is_empty() && !echo);
+        for (number, (text, _)) in shown.enumerate() {
             described.push_str(if number == 0 { ": " } else { "; " });
-            described.push_str(&text);
+            described.push_str(text);
         }
         redact::cut(&described, redact::MESSAGE_LIMIT)
     }

@@ -2,32 +2,54 @@
 
 use serde_json::{Map, Value};
 
-/// Only this many places where an object may begin are tried, so that a hostile answer costs little.
-const TRIES: usize = 64;
+/// Of a longer text only so many bytes at its end are read.
+const MOST_BYTES: usize = 64 * 1024;
+/// What a place where an object may begin costs at least when none does, in bytes read.
+const LEAST_COST: usize = 16;
 
 /// What `read` makes of the last JSON object it can use, whatever stands around it. What a model
-/// writes first may be a thought that it rejects, or the format said again.
+/// writes first may be a thought that it rejects, or the format said again. What is no object is read
+/// once more at most, so that a hostile answer costs little.
 pub(super) fn last<T>(text: &str, read: impl FnMut(Map<String, Value>) -> Option<T>) -> Option<T> {
+    let from = text.ceil_char_boundary(text.len().saturating_sub(MOST_BYTES));
+    let text = text.get(from..).unwrap_or_default();
     // Braces of prose and of code have no key behind them.
     let begins = |start: &usize| {
         text.get(start.saturating_add(1)..).is_some_and(|rest| rest.trim_start().starts_with('"'))
     };
-    let starts = text.rmatch_indices('{').map(|(start, _)| start).filter(begins).take(TRIES);
     let mut objects = Vec::new();
-    let mut end = 0;
-    for start in starts.collect::<Vec<_>>().into_iter().rev() {
+    let (mut end, mut left) = (0, text.len());
+    for start in text.match_indices('{').map(|(start, _)| start).filter(begins) {
         if start < end {
             continue;
+        }
+        if left == 0 {
+            break;
         }
         let Some(tail) = text.get(start..) else { continue };
         // A stream reader stops at the end of the first value, so prose may follow it.
         let mut values = serde_json::Deserializer::from_str(tail).into_iter::<Map<String, Value>>();
-        if let Some(Ok(object)) = values.next() {
-            end = start.saturating_add(values.byte_offset());
-            objects.push(object);
+        match values.next() {
+            Some(Ok(object)) => {
+                end = start.saturating_add(values.byte_offset());
+                objects.push(object);
+            }
+            Some(Err(error)) => {
+                left = left.saturating_sub(read_until(&error, tail).max(LEAST_COST))
+            }
+            None => {}
         }
     }
     objects.into_iter().rev().find_map(read)
+}
+
+/// Bytes of a text that were read until this error.
+fn read_until(error: &serde_json::Error, text: &str) -> usize {
+    if error.is_eof() {
+        return text.len();
+    }
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    lines.map(str::len).sum::<usize>().saturating_add(error.column())
 }
 
 /// A finite number, also one in quotes.
@@ -49,6 +71,8 @@ pub(super) fn line(value: &Value, limit: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -81,6 +105,20 @@ mod tests {
         }
         let code = "if x { y(); }\n".repeat(99);
         assert_eq!(object(&format!("{code}{{\"a\":1}}\n{code}")), Some(json!({"a": 1})));
+    }
+
+    #[test]
+    fn a_huge_reply_costs_little_and_its_end_is_read() {
+        let begun = Instant::now();
+        for huge in ["{\"a\":", "{\"a\":[{}],", "{\"", "{\"a\" \n", "{ ", "{\"a\":[[[["] {
+            let huge = huge.repeat(7_000_000 / huge.len());
+            assert_eq!(object(&huge), None);
+            let ended = format!("{huge}\n{}{{\"a\":1}}", "好".repeat(30_000));
+            assert_eq!(object(&ended), Some(json!({"a": 1})));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        let wide = format!("{{\"a\":[{}{{\"a\":2}}]}}", "{\"a\":2},".repeat(99));
+        assert_eq!(object(&wide).map(|found| found["a"].as_array().map(Vec::len)), Some(Some(100)));
     }
 
     #[test]

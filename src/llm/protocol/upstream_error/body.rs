@@ -46,6 +46,8 @@ const QUOTED: [&str; 8] =
 const DEEPEST: usize = 16;
 /// Texts that are kept.
 const MOST_TEXTS: usize = 8;
+/// Bytes of them all together, and of any code: more is no message, and is not searched.
+const MOST_BYTES: usize = 8 * 1024;
 
 /// What an error body says.
 #[derive(Default)]
@@ -126,7 +128,7 @@ impl Body {
         for wanted in ["error", "errors"] {
             for (_, value) in fields.iter().filter(|(name, _)| folded(name) == wanted) {
                 match value {
-                    Value::String(text) => self.titles.push(text.clone()),
+                    Value::String(text) => self.push_title(text),
                     Value::Array(_) => self.take_list(value, depth),
                     inner => {
                         self.visit(inner, depth + 1);
@@ -197,7 +199,7 @@ impl Body {
         self.note_status(other.status);
         self.wait = self.wait.or(other.wait);
         self.context = self.context.or(other.context);
-        self.titles.extend(other.titles);
+        other.titles.iter().for_each(|title| self.push_title(title));
     }
 
     /// A text may be an error body itself, or have one behind a few words.
@@ -218,10 +220,17 @@ impl Body {
 
     /// Keeps a text, unless one that is there says the same and more.
     fn push_text(&mut self, text: &str) {
-        let text = text.trim();
+        let known: usize = self.texts.iter().map(String::len).sum();
+        let text = head(text.trim(), MOST_BYTES.saturating_sub(known));
         let is_known = self.texts.iter().any(|known| known.contains(text));
         if !text.is_empty() && !is_known && self.texts.len() < MOST_TEXTS {
             self.texts.push(text.to_owned());
+        }
+    }
+
+    fn push_title(&mut self, title: &str) {
+        if self.titles.len() < MOST_TEXTS {
+            self.titles.push(head(title, MOST_BYTES / MOST_TEXTS).to_owned());
         }
     }
 
@@ -246,6 +255,7 @@ impl Body {
 
     /// Statuses that are only numbers say less than a word, and give way to one.
     fn take_code(&mut self, code: &str, is_kind: bool) {
+        let code = head(code, MOST_BYTES / MOST_TEXTS);
         if code.is_empty() {
             return;
         }
@@ -276,7 +286,7 @@ impl Body {
         let extra = field("additionalProperty");
         let Some(place) = field("param").or(extra).or(reason).or(violation) else { return };
         if self.param.is_empty() {
-            place.clone_into(&mut self.param);
+            head(place, MOST_BYTES / MOST_TEXTS).clone_into(&mut self.param);
         }
     }
 
@@ -302,6 +312,16 @@ impl Body {
 /// Whether a value that is no answer has words of an error in it.
 pub(super) fn has_words(value: &Value) -> bool {
     !Body::of(value).texts.is_empty()
+}
+
+/// What is searched of a text that is no body.
+pub(super) fn searched(text: &str) -> &str {
+    head(text.trim(), MOST_BYTES)
+}
+
+/// The text's first bytes, so many at most.
+fn head(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }
 
 /// A name without case and separators.

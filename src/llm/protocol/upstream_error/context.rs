@@ -78,7 +78,9 @@ fn linked_number(rest: &str) -> Option<u64> {
         if let Some(number) = leading_number(rest) {
             return Some(number);
         }
-        let word = rest.split(is_link).next()?;
+        // No link is longer, and a word may be as long as the text.
+        let near = rest.get(..rest.floor_char_boundary(16))?;
+        let word = near.split(is_link).next()?;
         rest = rest.get(word.len()..).filter(|_| LINKS.contains(&word))?;
         rest = rest.trim_start_matches(is_link);
     }

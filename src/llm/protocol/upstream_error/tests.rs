@@ -1,9 +1,12 @@
 //! What error bodies are read as, what they mean, and what is repeated of them.
 
+use std::time::Instant;
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::types::growth::assert_linear;
 
 /// Its texts as they are shown.
 fn text(refusal: &Refusal) -> String {
@@ -495,4 +498,49 @@ fn no_prompt_and_no_key_is_repeated() {
     let odd = Refusal::of_response(400, br#"{"error":{"code":"What did the fox say"}}"#);
     let kind = odd.error_kind(None);
     assert_eq!(odd.describe(kind, &[], prompt.iter().copied()), "refused the request (400)");
+}
+
+#[test]
+fn of_a_long_error_the_beginning_is_searched() {
+    for body in [
+        json!({"error": {"message": format!("{}context length", "no. ".repeat(20_000))}}),
+        json!({"error": {"message": "x", "code": "y".repeat(70_000), "param": "z".repeat(70_000)}}),
+        json!({"errors": vec![json!({"message": "wrong ".repeat(1000)}); 100]}),
+        json!(vec![json!({"error": "wrong ".repeat(1000)}); 100]),
+        json!({"error": format!("oh: {}", json!({"message": "b ".repeat(50_000)}))}),
+    ] {
+        let refusal = Refusal::of_response(400, body.to_string().as_bytes());
+        assert!(refusal.words().len() < 20_000, "{}", refusal.words().len());
+        assert_ne!(refusal.error_kind(None), LlmErrorKind::ContextLength);
+    }
+    let page = format!("<html>{}", "a page ".repeat(10_000));
+    assert!(Refusal::of_response(502, page.as_bytes()).words().len() < 300);
+}
+
+#[test]
+fn an_error_takes_a_time_that_is_linear_in_what_it_says() {
+    for piece in ["the ", "n_ctx", "n_ctx ", "wait ", "401 ", "(((401", "> ", "://;", "{\"a\":"] {
+        assert_linear(
+            piece,
+            |count| format!("retry {}", piece.repeat(count)),
+            |text| {
+                let refusal = Refusal::inside(&json!({"error": {"message": text}}));
+                let kind = refusal.error_kind(refusal.wait());
+                (refusal.context_limit(), refusal.describe(kind, &[], ["hi"].into_iter()))
+            },
+        );
+    }
+}
+
+#[test]
+fn an_error_is_held_against_many_inputs_in_one_pass() {
+    let text = "this is no word of yours and 12345 is no number of it ".repeat(1200);
+    let body = json!({"error": {"message": text}, "detail": ["no", "neither"]});
+    let refusal = Refusal::of_response(400, body.to_string().as_bytes());
+    let inputs: Vec<String> = (0..100_000).map(|number| format!("input {number}")).collect();
+    let begun = Instant::now();
+    let kind = refusal.error_kind(None);
+    let described = refusal.describe(kind, &[], inputs.iter().map(String::as_str));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(described.contains("no word of yours"), "{described}");
 }

@@ -42,6 +42,8 @@ pub(super) fn in_words(text: &str) -> Option<Duration> {
 
 /// Whether what follows these words is how long to wait.
 fn is_asked_for(before: &[&str]) -> bool {
+    /// Nobody says more of them.
+    const MOST_FILLERS: usize = 16;
     /// What may stand between the demand and the time.
     const FILLERS: [&str; 15] = [
         "about",
@@ -61,7 +63,7 @@ fn is_asked_for(before: &[&str]) -> bool {
         "your",
     ];
     let mut is_future = false;
-    for word in before.iter().rev().map(|word| bare(word)) {
+    for word in before.iter().rev().take(MOST_FILLERS).map(|word| bare(word)) {
         match word {
             "in" | "after" | "within" => is_future = true,
             "wait" | "waiting" => return true,

@@ -228,7 +228,8 @@ fn list(count: usize, item: impl Fn(usize) -> Value) -> Value {
 #[test]
 fn tool_turns_are_read_in_a_time_that_is_linear_in_their_number() {
     let call = |at: usize| json!({"id": format!("c{at}"), "function": {"name": "f"}});
-    let results: [(&str, fn(usize, usize) -> Value); 3] = [
+    type Id = fn(usize, usize) -> Value;
+    let results: [(&str, Id); 3] = [
         ("in order", |at, _| format!("c{at}").into()),
         ("in reverse", |at, count| format!("c{}", count - 1 - at).into()),
         ("of nothing", |_, _| Value::Null),
