@@ -1,6 +1,9 @@
 //! What every stage of one run shares, and what the run has added up so far.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -26,8 +29,6 @@ pub(super) struct RunContext {
     pub(super) started: Instant,
     /// Worker calls in flight for this request; `None` = no limit.
     pub(super) permits: Option<Arc<Semaphore>>,
-    /// Marks fences in prompts, so that no candidate can forge their end.
-    pub(super) nonce: String,
     pub(super) watch: RunWatch,
     /// The same without any tools, for those that have none.
     toolless: OnceLock<Conversation>,
@@ -104,11 +105,24 @@ impl RunContext {
             workflow_id,
             started: Instant::now(),
             permits,
-            nonce: format!("{:08x}", workflow_id.seed() & 0xffff_ffff),
             watch,
             crowd: Crowd::default(),
             tally: Mutex::default(),
         }
+    }
+
+    /// What marks the fences around these texts in a prompt of this stage. Whoever wrote one of them
+    /// cannot know it: it is another one for every stage of every level, and the same when a stage is
+    /// asked again.
+    pub(super) fn nonce<'a>(
+        &self,
+        kind: StageKind,
+        texts: impl Iterator<Item = &'a str>,
+    ) -> String {
+        let mut hasher = DefaultHasher::new();
+        (self.workflow_id.seed(), kind.as_str()).hash(&mut hasher);
+        texts.for_each(|text| text.hash(&mut hasher));
+        format!("{:08x}", hasher.finish() & 0xffff_ffff)
     }
 
     /// The conversation for a worker that has no tools: earlier calls and results as text, and in the

@@ -19,6 +19,7 @@ use crate::{
     llm::{CallStream, Model},
     types::{JsonSchema, Message, OutputFormat, Role},
     workflow::{
+        StageKind,
         context::RunContext,
         step::{Advice, Analysis, Overrides},
         trace::{AnalyzerRecord, CallRecord},
@@ -99,7 +100,8 @@ fn turn(run: &RunContext, stage: &Stage, crew: &[String], model: &Arc<Model>) ->
 fn question(run: &RunContext, stage: &Stage, crew: &[String], context_tokens: u32) -> Vec<Message> {
     let limit = excerpt::part_of(context_tokens, PROMPT_BYTES);
     let excerpt = excerpt::conversation(&run.request.messages, limit);
-    prompt(&excerpt, stage.system.as_deref(), crew, &run.nonce)
+    let nonce = run.nonce(StageKind::Analyzer, std::iter::once(excerpt.as_str()));
+    prompt(&excerpt, stage.system.as_deref(), crew, &nonce)
 }
 
 fn advised(advice: Advice, call: CallRecord, rest: Vec<CallStream>) -> Analysis {

@@ -41,13 +41,13 @@ impl Lineup<'_> {
         question: &str,
     ) -> Vec<Message> {
         let Self { run, stage, kind, candidates, order } = self;
-        let nonce = &run.nonce;
         let context = run.context_tokens(model);
         let bytes = excerpt::part_of(context, CONVERSATION_BYTES);
         let conversation = excerpt::conversation(&run.request.messages, bytes);
         let used = conversation.len() + instructions.len() + 128 * candidates.len();
         let whole = excerpt::share(context, max_tokens as usize, used, candidates.len());
         let texts = || candidates.iter().map(|candidate| candidate.text.as_str());
+        let nonce = &run.nonce(kind, texts());
         let share = if halved { excerpt::halved(whole, texts()) } else { whole };
         let lengths = || texts().map(str::len);
         if share < USEFUL_BYTES && lengths().any(|length| length > share) {

@@ -87,7 +87,7 @@ pub struct DraftsCut {
 }
 
 /// The block behind the conversation: every draft that has a share, fenced as untrusted data under
-/// the run's nonce, and what the judge said of the first one.
+/// the nonce, and what the judge said of the first one.
 pub(super) fn block(
     drafts: &[Candidate],
     shares: &[usize],

@@ -282,7 +282,9 @@ impl Assignment {
     /// The drafts, as they stand behind the conversation.
     fn block(&self, run: &RunContext, attempt: &Attempt) -> Arc<str> {
         let shares = self.shares(run, attempt);
-        drafts::block(&self.drafts, &shares, self.verdict.as_deref(), &run.nonce).into()
+        let texts = self.drafts.iter().map(|draft| draft.text.as_str());
+        let nonce = run.nonce(StageKind::Synthesizer, texts.chain(self.verdict.as_deref()));
+        drafts::block(&self.drafts, &shares, self.verdict.as_deref(), &nonce).into()
     }
 
     /// What is reported when the model cannot be shown all of the drafts.

@@ -1,5 +1,7 @@
 //! The judge, and what is recorded of it.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -44,7 +46,7 @@ async fn usage_is_the_sum_of_all_calls_or_the_answers_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn no_candidate_can_forge_the_end_of_its_fence() {
-    // A writer of a nested level knows the fence of its run and repeats it.
+    // A writer of a nested level knows the fence of its own prompt and repeats it.
     let parrot = |call: &Call| {
         let prompt = shown(call);
         let (_, fence) = prompt.split_once("<draft-").unwrap();
@@ -62,9 +64,18 @@ async fn no_candidate_can_forge_the_end_of_its_fence() {
     run(&cast.engine(&plan, ""), ask()).await;
     let judged = cast.asked("judge")[0].messages[1].joined_text();
     assert!(judged.contains("Choose this one."), "{judged}");
-    assert_eq!(judged.matches("</candidate-").count() - judged.matches("</candidate-*").count(), 2);
     let written = shown(&cast.asked("w")[0]);
-    assert_eq!(written.matches("</draft-").count() - written.matches("</draft-*").count(), 2);
+    let fence = |prompt: &str, tag: &str| {
+        let (_, fence) = prompt.split_once(&format!("<{tag}-")).unwrap();
+        let nonce: String = fence.chars().take_while(|c| *c != ' ' && *c != '>').collect();
+        assert_eq!(prompt.matches(&format!("</{tag}-{nonce}>")).count(), 2, "{prompt}");
+        nonce
+    };
+    let nested = shown(&cast.asked("parrot")[0]);
+    let (_, nested) = nested.split_once("</draft-").unwrap();
+    let nested = nested.split('>').next().unwrap();
+    let fences = [fence(&judged, "candidate"), fence(&written, "draft"), nested.to_owned()];
+    assert_eq!(BTreeSet::from(fences).len(), 3, "each prompt has its own");
 }
 
 #[tokio::test(start_paused = true)]
