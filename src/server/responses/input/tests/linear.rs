@@ -9,7 +9,8 @@ fn items_are_read_in_a_time_that_is_linear_in_their_number() {
         |at: usize| json!({"type": "function_call", "call_id": format!("c{at}"), "name": "f"});
     let output = |at: usize| json!({"type": "function_call_output", "call_id": format!("c{at}"), "output": "ok"});
     let thought = |_| json!({"type": "reasoning", "summary": [{"text": "hm"}]});
-    let orders: [(&str, fn(usize) -> Vec<usize>); 2] = [
+    type Order = fn(usize) -> Vec<usize>;
+    let orders: [(&str, Order); 2] = [
         ("in order", |count| (0..count).collect()),
         ("in reverse", |count| (0..count).rev().collect()),
     ];
