@@ -192,7 +192,12 @@ for agent; do
   check "$agent" 'a conversation that is too long' "LONG please" 1 "$long" "$too_long"
   check "$agent" 'a writer that fails' 'DIE now' 0 "$failing" 'whole answer of w[12]'
   check "$agent" 'a writer that fails, and a tool' 'DIE TOOL' 0 $((2 * failing)) 'w[12].*the tool said'
-  check "$agent" 'an answer that is cut' 'CUT it' 1 "$cut" 'cut off'
+  # Whoever asks whole has got nothing yet, so that the best draft is the answer.
+  if [ "$agent" = pydantic-ai ]; then
+    check "$agent" 'an answer that is cut' 'CUT it' 0 "$failing" 'whole answer of w[12]'
+  else
+    check "$agent" 'an answer that is cut' 'CUT it' 1 "$cut" 'cut off'
+  fi
   check "$agent" 'one system message only' 'STRICT TOOL' 0 "$((two + 10))" 'writer.*the tool said'
   check "$agent" 'thoughts that must come back' 'THINKING TOOL' 0 "$((two + 10))" 'writer.*the tool said'
 done
