@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use serde_json::{Map, Value};
+use indexmap::IndexMap;
+use serde_json::{Value, value::RawValue};
 
 use crate::types::{escaped, without_keys};
 
@@ -142,10 +143,12 @@ fn mix(hash: u64, character: char) -> u64 {
     hash.wrapping_mul(BASE).wrapping_add(u64::from(u32::from(character)))
 }
 
-/// A payload's top-level fields with kinds and lengths, never a value but numbers and booleans.
-pub(super) fn fields(payload: &Map<String, Value>) -> String {
-    let shown: Vec<String> =
-        payload.iter().map(|(name, value)| format!("{name}={}", shape(value))).collect();
+/// A payload's top-level fields with the lengths of their JSON, never a value.
+pub(super) fn fields(payload: &IndexMap<String, Box<RawValue>>) -> String {
+    let mut shown = Vec::with_capacity(payload.len());
+    for (name, value) in payload {
+        shown.push(format!("{name}=<{} bytes>", value.get().len()));
+    }
     shown.join(" ")
 }
 
@@ -236,13 +239,19 @@ mod tests {
 
     #[test]
     fn payloads_show_fields_and_lengths() {
-        let body = json!({"model": "m", "messages": [{"role": "user", "content": "secret"}],
-            "temperature": 0.5, "stream": true, "format": {"a": 1}, "stop": null});
-        assert_eq!(
-            fields(body.as_object().unwrap()),
-            "model=<1 bytes> messages=[1 items] temperature=0.5 stream=true format={1 fields} \
-             stop=null"
-        );
+        let body = r#"{"model":"m","input":["SECRET"],"dimensions":5}"#;
+        let body = serde_json::from_str(body).unwrap();
+        assert_eq!(fields(&body), "model=<3 bytes> input=<10 bytes> dimensions=<1 bytes>");
+        for (value, want) in [
+            (json!("m"), "<1 bytes>"),
+            (json!([1]), "[1 items]"),
+            (json!(0.5), "0.5"),
+            (json!(true), "true"),
+            (json!({"a": 1}), "{1 fields}"),
+            (json!(null), "null"),
+        ] {
+            assert_eq!(shape(&value), want);
+        }
     }
 
     #[test]

@@ -8,17 +8,19 @@ mod values;
 use std::fmt;
 
 use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
 use serde::{
     Deserializer,
     de::{DeserializeOwned, Visitor},
     forward_to_deserialize_any,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, error::Category};
 use tokio::task::spawn_blocking;
 
 pub(super) use parted::Parted;
 
 use super::{App, caller::Caller, error::AppError};
+use crate::llm::Forwarded;
 
 /// A body longer than this is parsed elsewhere, since the worker's other answers would wait: a
 /// megabyte takes some milliseconds.
@@ -38,26 +40,86 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for Inbound<T
     type Rejection = AppError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, AppError> {
-        let app = request.extensions().get::<App>().cloned();
-        let app = app.ok_or(AppError::Internal("the request has no config"))?;
-        let caller = request.extensions().get::<Caller>().cloned();
-        let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
-        let bytes = tokio::select! {
-            biased;
-            // As a rule it is all there, and nobody has to listen for the end.
-            bytes = body::read(request, &app.config().server) => bytes?,
-            () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
-        };
-        app.take_place(&caller.log)?;
+        let (bytes, caller) = received(request).await?;
         values::check(&bytes)?;
-        let (body, rest) = if bytes.len() > LONG_BODY {
-            let parsed = spawn_blocking(move || parse(&bytes)).await;
-            parsed.map_err(|_| AppError::Internal("the request body was not read to its end"))??
-        } else {
-            parse(&bytes)?
-        };
+        let (body, rest) = parsed(bytes, parse).await?;
         Ok(Self { body, rest, caller })
     }
+}
+
+/// A request whose JSON goes on as it came: no value of it is read, so that it may have as many as it
+/// likes, such as the tokens of texts to embed.
+pub(super) struct Verbatim {
+    /// All fields, in the order they were sent.
+    pub(super) fields: Forwarded,
+    /// Who asks.
+    pub(super) caller: Caller,
+}
+
+impl<S: Sync> FromRequest<S> for Verbatim {
+    type Rejection = AppError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, AppError> {
+        let (bytes, caller) = received(request).await?;
+        Ok(Self { fields: parsed(bytes, verbatim).await?, caller })
+    }
+}
+
+impl Verbatim {
+    /// Takes a field out of the others and reads it.
+    ///
+    /// # Errors
+    /// 400 for another type; the error names the field.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, AppError> {
+        let Some(raw) = self.fields.shift_remove(name) else { return Ok(None) };
+        values::check(raw.get().as_bytes())?;
+        let value: Value = serde_json::from_str(raw.get()).map_err(|error| malformed(&error))?;
+        typed(value, name)
+    }
+}
+
+/// A request's body, which has its place from now on, and who asks.
+async fn received(request: Request) -> Result<(Bytes, Caller), AppError> {
+    let app = request.extensions().get::<App>().cloned();
+    let app = app.ok_or(AppError::Internal("the request has no config"))?;
+    let caller = request.extensions().get::<Caller>().cloned();
+    let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
+    let bytes = tokio::select! {
+        biased;
+        // As a rule it is all there, and nobody has to listen for the end.
+        bytes = body::read(request, &app.config().server) => bytes?,
+        () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
+    };
+    app.take_place(&caller.log)?;
+    Ok((bytes, caller))
+}
+
+/// What `parse` makes of a body, away from the worker where that takes long.
+async fn parsed<T: Send + 'static>(
+    bytes: Bytes,
+    parse: fn(&[u8]) -> Result<T, AppError>,
+) -> Result<T, AppError> {
+    if bytes.len() <= LONG_BODY {
+        return parse(&bytes);
+    }
+    let parsed = spawn_blocking(move || parse(&bytes)).await;
+    parsed.map_err(|_| AppError::Internal("the request body was not read to its end"))?
+}
+
+/// The fields of a JSON object, each as it came.
+fn verbatim(bytes: &[u8]) -> Result<Forwarded, AppError> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(AppError::invalid("missing request body"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        Category::Data => AppError::invalid("the request body must be a JSON object"),
+        Category::Io | Category::Syntax | Category::Eof => malformed(&error),
+    })
+}
+
+/// serde_json's words on syntax hold places and no text.
+fn malformed(error: &serde_json::Error) -> AppError {
+    AppError::invalid(format!("malformed JSON in the request body: {error}"))
 }
 
 /// JSON to the fields `T` knows and the rest.
@@ -71,10 +133,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), A
     if bytes.trim_ascii().is_empty() {
         return Err(AppError::invalid("missing request body"));
     }
-    // serde_json stops at a depth of 128, and its words on syntax hold places and no text.
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        AppError::invalid(format!("malformed JSON in the request body: {error}"))
-    })?;
+    // serde_json stops at a depth of 128.
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
     let Value::Object(fields) = value else {
         return Err(AppError::invalid("the request body must be a JSON object"));
     };

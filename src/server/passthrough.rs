@@ -2,26 +2,15 @@
 //! answer comes back as it is. Only the model's name changes on both ways.
 
 use axum::{body::Body, http::HeaderValue, http::header, response::Response};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::to_raw_value};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
 
-use super::{App, caller::Caller, error::AppError, extract::Inbound};
+use super::{App, error::AppError, extract::Verbatim};
 use crate::{
     config::LimitKind,
     llm::{Forwarded, Model, Passthrough},
     workflow::Route,
 };
-
-/// What Chorus reads of a request for embeddings, OpenAI's (`input`, `dimensions`, ...) or Ollama's
-/// (`input` or `prompt`, `options`, ...); everything else is the upstream's to judge.
-#[derive(Debug, Deserialize)]
-pub(super) struct EmbeddingsRequest {
-    /// One `[[model]]` of the endpoint's protocol.
-    model: Option<String>,
-    /// Chorus: accepted as everywhere; there is no run to show.
-    #[serde(rename = "include_workflow")]
-    _include_workflow: Option<bool>,
-}
 
 /// The upstream's answer, field by field: what its API's documentation says, and whatever else it
 /// sent.
@@ -30,40 +19,31 @@ pub(super) struct EmbeddingsRequest {
 struct EmbeddingsResponse(Forwarded);
 
 /// `POST /v1/embeddings` (OpenAI's API reference).
-pub(super) async fn embeddings(
-    app: App,
-    inbound: Inbound<EmbeddingsRequest>,
-) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } = inbound;
-    forward(&app, &caller, Passthrough::Embeddings, body.model, rest).await
+pub(super) async fn embeddings(app: App, request: Verbatim) -> Result<Response, AppError> {
+    forward(&app, request, Passthrough::Embeddings).await
 }
 
 /// `POST /api/embed` (Ollama's API documentation).
-pub(super) async fn ollama_embed(
-    app: App,
-    inbound: Inbound<EmbeddingsRequest>,
-) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } = inbound;
-    forward(&app, &caller, Passthrough::OllamaEmbed, body.model, rest).await
+pub(super) async fn ollama_embed(app: App, request: Verbatim) -> Result<Response, AppError> {
+    forward(&app, request, Passthrough::OllamaEmbed).await
 }
 
 /// `POST /api/embeddings`, Ollama's older form (Ollama's API documentation).
-pub(super) async fn ollama_embeddings(
-    app: App,
-    inbound: Inbound<EmbeddingsRequest>,
-) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } = inbound;
-    forward(&app, &caller, Passthrough::OllamaEmbeddings, body.model, rest).await
+pub(super) async fn ollama_embeddings(app: App, request: Verbatim) -> Result<Response, AppError> {
+    forward(&app, request, Passthrough::OllamaEmbeddings).await
 }
 
+/// Chorus reads who is asked; everything else is the upstream's to judge.
 async fn forward(
     app: &App,
-    caller: &Caller,
+    mut request: Verbatim,
     what: Passthrough,
-    model: Option<String>,
-    body: Map<String, Value>,
 ) -> Result<Response, AppError> {
-    let (route, name) = app.route(caller, &model.unwrap_or_default())?;
+    let model: Option<Option<String>> = request.take("model")?;
+    // Accepted as everywhere; there is no run to show.
+    let _: Option<Option<bool>> = request.take("include_workflow")?;
+    let Verbatim { fields, caller } = request;
+    let (route, name) = app.route(&caller, &model.flatten().unwrap_or_default())?;
     let model = match route {
         Route::Direct(model) | Route::Task(model, _) => model,
         Route::Workflow(_) => {
@@ -77,7 +57,7 @@ async fn forward(
     let answer = tokio::select! {
         biased;
         () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
-        answer = model.forward(what, body, limit, caller.hops) => answer.map_err(AppError::Upstream)?,
+        answer = model.forward(what, fields, limit, caller.hops) => answer.map_err(AppError::Upstream)?,
     };
     reply(answer, &name)
 }

@@ -86,3 +86,15 @@ async fn a_body_of_a_million_small_values_is_refused() {
     assert!(words.contains("too many values for its size"), "{words}");
     assert_eq!(upstream.seen().len(), 0);
 }
+
+#[tokio::test]
+async fn tokens_to_embed_are_passed_on_however_many_they_are() {
+    let upstream = Upstream::start([("m", Script::says("hello"))]).await;
+    let chorus = one_model("", "").over(&upstream).await;
+    // As clients send them that count tokens themselves: a thousand texts.
+    let tokens: Vec<Vec<u32>> = (0..1000).map(|text| (text..text + 400).collect()).collect();
+    let body = json!({"model": "m", "input": tokens});
+    let (status, answer) = chorus.ask("/v1/embeddings", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(upstream.seen()[0].body["input"], body["input"]);
+}

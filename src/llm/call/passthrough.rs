@@ -2,6 +2,8 @@
 //! embeddings. With the same permit, retries and care with other people's words as a call, but
 //! whole in both directions, and nothing is repaired: we do not know what the fields mean.
 
+mod texts;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -10,7 +12,10 @@ use reqwest::{
     Method, Request,
     header::{ACCEPT, HeaderValue},
 };
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -66,8 +71,8 @@ impl Passthrough {
     }
 }
 
-/// The fields of an answer. Their values are the upstream's very bytes: to read a float and write
-/// it again may change its last digit.
+/// The fields of a request or an answer. Their values are the very bytes that came: to read a float and
+/// write it again may change its last digit, and a million small values take a hundred times their size.
 pub type Forwarded = IndexMap<String, Box<RawValue>>;
 
 impl Model {
@@ -79,11 +84,12 @@ impl Model {
     pub async fn forward(
         self: &Arc<Self>,
         what: Passthrough,
-        mut body: Map<String, Value>,
+        mut body: Forwarded,
         limit: Duration,
         hops: u32,
     ) -> Result<Forwarded, LlmError> {
-        body.insert("model".to_owned(), self.config.upstream_model.as_str().into());
+        let name = to_raw_value(&self.config.upstream_model);
+        drop(name.map(|name| body.insert("model".to_owned(), name)));
         let mut clock: Option<Clock> = None;
         let mut failover = Failover::new(self, &|_| true, None, None);
         loop {
@@ -120,8 +126,8 @@ impl Model {
                 None => {}
             }
             let next = failover.next(lease.number(), &failure, clock.remaining());
-            let mut texts = Vec::new();
-            body.values().for_each(|value| collect_texts(value, &mut texts));
+            let texts = texts::of(body.values().map(|value| &**value));
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             failover.failed(failure.into_error(lease.endpoint(), &texts));
             drop(lease);
             match next {
@@ -132,13 +138,7 @@ impl Model {
         }
     }
 
-    fn log_forwarded(
-        &self,
-        endpoint: &Endpoint,
-        body: &Map<String, Value>,
-        outcome: &str,
-        begun: Instant,
-    ) {
+    fn log_forwarded(&self, endpoint: &Endpoint, body: &Forwarded, outcome: &str, begun: Instant) {
         if tracing::enabled!(tracing::Level::DEBUG) {
             tracing::debug!(
                 model = self.config.name,
@@ -153,7 +153,7 @@ impl Model {
 }
 
 /// A connection that was not made never carried the request.
-fn cause(failure: &Failure, body: &Map<String, Value>, begun: Instant) -> Cause {
+fn cause(failure: &Failure, body: &Forwarded, begun: Instant) -> Cause {
     let sent = failure.kind != LlmErrorKind::Connect;
     let prompt = || vec![hash(&serde_json::to_string(body).unwrap_or_default())];
     Cause::new(sent.then(prompt).unwrap_or_default(), begun.elapsed())
@@ -162,7 +162,7 @@ fn cause(failure: &Failure, body: &Map<String, Value>, begun: Instant) -> Cause 
 async fn exchange(
     endpoint: &Endpoint,
     what: Passthrough,
-    body: &Map<String, Value>,
+    body: &Forwarded,
     hops: u32,
 ) -> Result<Forwarded, Failure> {
     let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
@@ -210,20 +210,8 @@ fn read(answer: &[u8]) -> Result<Forwarded, Failure> {
     }
 }
 
-/// Every text that an upstream might quote.
-fn collect_texts<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
-    match value {
-        Value::String(text) => texts.push(text),
-        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
-        Value::Object(fields) => fields.values().for_each(|field| collect_texts(field, texts)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -252,13 +240,5 @@ mod tests {
                 "{body}"
             );
         }
-    }
-
-    #[test]
-    fn texts_are_found_at_any_depth() {
-        let body = json!({"input": ["a", {"b": ["c"]}, 5], "d": "e"});
-        let mut texts = Vec::new();
-        collect_texts(&body, &mut texts);
-        assert_eq!(texts, ["a", "c", "e"]);
     }
 }

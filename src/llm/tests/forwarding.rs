@@ -10,7 +10,7 @@ async fn a_pause_holds_no_permit() {
     let upstream = Upstream::start(vec![busy, fine]).await;
     let plain = model(Protocol::OpenAi, &upstream.base());
     let model = llm_model(config::Model { max_concurrency: Some(1), ..plain });
-    let forward = || model.forward(Passthrough::Embeddings, serde_json::Map::new(), pause * 2, 0);
+    let forward = || model.forward(Passthrough::Embeddings, Forwarded::default(), pause * 2, 0);
     tokio::select! {
         _ = forward() => panic!("it waits before it tries again"),
         second = tokio::time::timeout(pause / 2, async {
@@ -28,7 +28,7 @@ async fn who_had_little_time_is_not_called_slow() {
     let upstream = Upstream::start(vec![late, Reply::hang()]).await;
     let model = openai(&upstream);
     let limit = Duration::from_millis(400);
-    let body = serde_json::Map::new();
+    let body = Forwarded::default();
     let error = model.forward(Passthrough::Embeddings, body, limit, 0).await.expect_err("no time");
     assert_eq!(error.kind, LlmErrorKind::Timeout);
     let standing = model.pool.members()[0].standing(tokio::time::Instant::now());
