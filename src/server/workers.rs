@@ -17,7 +17,7 @@ use tokio::{
 
 use super::listener::timer_keepalive::TimerKeepalive;
 
-/// What answers connections: threads with a runtime each, or the runtime it is called on.
+/// What answers connections: threads with a runtime each, or one runtime that is there.
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Worker>,
@@ -62,15 +62,12 @@ impl Workers {
         Ok(started)
     }
 
-    /// One worker that is no thread of its own: the runtime this is called on.
-    ///
-    /// # Panics
-    /// Outside a runtime.
+    /// One worker that is no thread of its own, but a runtime that is there.
     #[must_use]
-    pub fn here() -> Self {
-        let mut here = Self { workers: vec![], timer_keepalives: JoinSet::new(), threads: vec![] };
-        here.add(Handle::current());
-        here
+    pub fn on(runtime: Handle) -> Self {
+        let mut one = Self { workers: vec![], timer_keepalives: JoinSet::new(), threads: vec![] };
+        one.add(runtime);
+        one
     }
 
     fn add(&mut self, runtime: Handle) {
@@ -147,7 +144,7 @@ mod tests {
         let mut both = [seen.recv().await.unwrap(), seen.recv().await.unwrap()];
         both.sort();
         assert_eq!(both, [Some("worker-1".to_owned()), Some("worker-2".to_owned())]);
-        let here = Workers::here();
+        let here = Workers::on(Handle::current());
         assert!(here.iter().all(|worker| worker.runtime.id() == Handle::current().id()));
         assert_eq!(here.iter().count(), 1);
     }

@@ -15,7 +15,7 @@ use chorus::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::support::{Client, ENDPOINTS, Event, ms, question, soon, text_of};
 
@@ -45,7 +45,12 @@ async fn chorus() -> (JoinSet<()>, Client) {
     let mut tasks = JoinSet::new();
     tasks.spawn(async { demo.serve().await.expect("it serves") });
     let app = AppState::new(Arc::new(engine));
-    tasks.spawn(server::serve(listener, Workers::here(), app, std::future::pending()));
+    tasks.spawn(server::serve(
+        listener,
+        Workers::on(Handle::current()),
+        app,
+        std::future::pending(),
+    ));
     (tasks, client)
 }
 

@@ -228,7 +228,10 @@ async fn bodies_that_are_too_much_are_refused_in_words() {
         let deep = format!(r#"{{"messages":{}{}}}"#, "[".repeat(200), "]".repeat(200));
         let (status, text) = send(&chorus, path, deep).await;
         assert_eq!(status, 400, "{path}");
-        assert!(error_of(&text).contains("recursion limit"), "{text}");
+        // What is passed on unread is never taken apart so deep.
+        if !path.contains("embed") {
+            assert!(error_of(&text).contains("recursion limit"), "{text}");
+        }
 
         for bytes in [&b"{\"model\":\"\xff\xfe\"}"[..], b"\xff", b"{\"model\":\"\\ud800\"}"] {
             let (status, text) = send(&chorus, path, bytes.to_vec()).await;

@@ -45,8 +45,8 @@ const DRAIN_WAIT: Duration = Duration::from_millis(250);
 const MOST_TOGETHER: usize = 32;
 /// What has come is held for so long at most while others have their turns.
 const MOST_HELD: Duration = Duration::from_millis(10);
-/// So many turns of the connection's task may bring no chunk: in the first one it only learns that
-/// there is room again.
+/// So many turns may bring no chunk. After a single one nothing was gathered, as measured by the writes of a
+/// stream: what combines this future with others may poll it again before the other tasks ran.
 const IDLE_TURNS: usize = 2;
 
 /// An answer being read. Dropping it hangs up.

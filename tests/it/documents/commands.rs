@@ -10,7 +10,7 @@ use chorus::{
     workflow::Engine,
 };
 use reqwest::Method;
-use tokio::task::JoinSet;
+use tokio::{runtime::Handle, task::JoinSet};
 
 use super::markdown::{READMES, blocks, code, documents, pages, read, split};
 use crate::support::{Chorus, Client, Event, Script, Upstream, question, text_of};
@@ -24,7 +24,12 @@ async fn demo(pace: Pace) -> (JoinSet<()>, Client) {
     let client = Client::of(&format!("http://{}", listener.local_addr().unwrap()));
     let mut tasks = JoinSet::new();
     tasks.spawn(async { demo.serve().await.unwrap() });
-    tasks.spawn(server::serve(listener, Workers::here(), app, std::future::pending()));
+    tasks.spawn(server::serve(
+        listener,
+        Workers::on(Handle::current()),
+        app,
+        std::future::pending(),
+    ));
     (tasks, client)
 }
 

@@ -9,7 +9,7 @@ use chorus::{
     workflow::Engine,
 };
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 
 use super::{Client, Upstream, ms, soon};
 
@@ -25,7 +25,8 @@ pub struct Chorus {
 
 /// As many threads as `CHORUS_TEST_WORKERS` says; without it the test's own.
 fn workers() -> Workers {
-    asked_workers().map_or_else(Workers::here, |count| Workers::start(count).expect("threads"))
+    let here = || Workers::on(Handle::current());
+    asked_workers().map_or_else(here, |count| Workers::start(count).expect("threads"))
 }
 
 fn asked_workers() -> Option<NonZeroUsize> {
