@@ -7,6 +7,7 @@
 
 mod auth;
 mod caller;
+mod client_addr;
 mod content;
 mod cors;
 mod dialect;
@@ -125,7 +126,8 @@ impl Front {
 
     async fn answer(&self, request: Request) -> Response<Observed> {
         let app = self.state.app();
-        let request = paths::straightened(request);
+        let mut request = paths::straightened(request);
+        app.door.locate(&mut request);
         let keepalive = self.timer_keepalive.hold();
         observe(app.clone(), keepalive, request, |request| self.admitted(app, request)).await
     }

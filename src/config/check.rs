@@ -6,6 +6,7 @@ mod client;
 mod doubts;
 mod hedges;
 mod model;
+mod network;
 mod secret;
 mod server;
 pub(super) mod source;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::{
@@ -57,6 +58,10 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     /// Extra origins.
     pub cors_origins: Vec<String>,
+    /// Proxies that are believed whom they ask for.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where requests may come from; empty = anywhere.
+    pub allowed_ips: Vec<IpNet>,
     /// May listen beyond loopback without clients.
     pub allow_unauthenticated: bool,
 }

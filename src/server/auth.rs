@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Uri, header},
     response::{IntoResponse, Response},
 };
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ use url::Url;
 
 use super::{
     caller::{Caller, Welcome, presented_key},
+    client_addr::ClientAddr,
     cors,
     error::AppError,
     paths,
@@ -27,10 +29,6 @@ use wrong_keys::WrongKeys;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OnLoopback(pub(super) bool);
 
-/// Where a request comes from; an extension of each that came over a socket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
-
 /// An extension of every request that came with a key that nobody has.
 #[derive(Clone, Copy, Debug)]
 struct WrongKey;
@@ -41,6 +39,8 @@ pub(super) struct Door {
     /// Extra Host names.
     hosts: Vec<String>,
     origins: Vec<String>,
+    trusted_proxies: Vec<IpNet>,
+    allowed_ips: Vec<IpNet>,
     clients: Vec<Member>,
 }
 
@@ -58,24 +58,32 @@ impl Door {
         Self {
             hosts: extra.chain(machine_name()).map(|name| name.to_ascii_lowercase()).collect(),
             origins: config.server.cors_origins.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            allowed_ips: config.server.allowed_ips.clone(),
             clients: config.clients.iter().map(Member::of).collect(),
         }
     }
 }
 
 impl Door {
+    /// Notes in a request which address it comes from.
+    pub(super) fn locate(&self, request: &mut Request) {
+        ClientAddr::note(request, &self.trusted_proxies);
+    }
+
     /// Whether a request may come in from where it comes: the `Origin` that may read the answer, if
     /// a page sent it. Host is checked only on a loopback listener, as Ollama does: against a name
     /// that an attacker points at 127.0.0.1 (DNS rebinding). Beyond loopback a key is needed, and the
     /// names by which a machine is reached there are not ours to know.
     ///
     /// # Errors
-    /// 403 for a Host or Origin that is not allowed.
+    /// 403 for an address, Host or Origin that is not allowed.
     pub(super) fn check_place(
         &self,
         OnLoopback(on_loopback): OnLoopback,
         request: &Request,
     ) -> Result<Option<HeaderValue>, AppError> {
+        self.check_address(request)?;
         if on_loopback {
             self.check_host(request.uri(), request.headers())?;
         }
@@ -112,8 +120,19 @@ impl Door {
     /// How long the answer has to wait: a wrong key's, where its address has sent many.
     pub(super) fn wait(&self, request: &Request, wrong_keys: &WrongKeys) -> Option<Duration> {
         request.extensions().get::<WrongKey>()?;
-        let Peer(from) = request.extensions().get::<Peer>()?;
-        Some(wrong_keys.count(*from, Instant::now())).filter(|wait| !wait.is_zero())
+        let from = request.extensions().get::<ClientAddr>()?;
+        let waits = from.each().map(|addr| wrong_keys.count(addr, Instant::now()));
+        waits.max().filter(|wait| !wait.is_zero())
+    }
+
+    fn check_address(&self, request: &Request) -> Result<(), AppError> {
+        let from = request.extensions().get::<ClientAddr>();
+        if from.map_or(self.allowed_ips.is_empty(), |from| from.is_within(&self.allowed_ips)) {
+            return Ok(());
+        }
+        Err(AppError::Forbidden(
+            "requests from this address are not allowed; add it to [server] allowed_ips if it is yours",
+        ))
     }
 
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), AppError> {
@@ -308,6 +327,8 @@ mod tests {
         let rules = |clients: Vec<Client>| Door {
             hosts: Vec::new(),
             origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            allowed_ips: Vec::new(),
             clients: clients.iter().map(Member::of).collect(),
         };
         let two = rules(vec![client("a", "first"), client("b", "second")]);

@@ -48,7 +48,7 @@ pub(super) enum AppError {
     /// No key, or one that no `[[client]]` has.
     #[error("{0}")]
     InvalidKey(&'static str),
-    /// A Host or Origin that is not allowed. Our own addition to the contract's table: 403,
+    /// An address, Host or Origin that is not allowed. Our own addition to the contract's table: 403,
     /// `forbidden`, `invalid_request_error`.
     #[error("{0}")]
     Forbidden(&'static str),

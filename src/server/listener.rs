@@ -36,7 +36,7 @@ use tokio::{
 };
 
 use super::{
-    auth::Peer,
+    client_addr::Peer,
     workers::{Dealt, Worker, Workers},
 };
 use crate::types::process;

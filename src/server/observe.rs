@@ -23,6 +23,7 @@ use tracing::{Instrument, Level, Span, field};
 use super::{
     App,
     caller::{Caller, RequestLog, shown, shown_of},
+    client_addr::ClientAddr,
     dialect::{self, Dialect},
     error::AppError,
     listener::{drain_body::DrainableBody, timer_keepalive::KeepaliveGuard},
@@ -109,6 +110,8 @@ struct Record {
     method: Method,
     /// A copy: the request's own is a part of the connection's buffer, and would keep it.
     path: String,
+    /// Where it comes from, when that is another machine.
+    from: Option<ClientAddr>,
     started: Instant,
     status: Option<u16>,
     code: Option<&'static str>,
@@ -127,6 +130,11 @@ impl Record {
             request_id,
             method: request.method().clone(),
             path: shown(request.uri().path()).to_owned(),
+            from: request
+                .extensions()
+                .get()
+                .copied()
+                .filter(|from: &ClientAddr| !from.is_loopback()),
             started: Instant::now(),
             status: None,
             code: None,
@@ -171,6 +179,7 @@ impl Drop for Record {
                     workflow.id = workflow_id,
                     method = shown(self.method.as_str()),
                     path = self.path,
+                    client.address = self.from.map(field::display),
                     model = fields.model,
                     workflow = run.map(|run| run.name.as_str()),
                     task = run.and_then(|run| run.task).map(Task::as_str),

@@ -16,6 +16,7 @@ mod completions;
 mod compliance;
 mod demo;
 mod documents;
+mod door;
 mod early_replies;
 mod embeddings;
 mod endpoints;

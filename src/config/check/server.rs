@@ -5,10 +5,11 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use serde_json::json;
 use url::Url;
 
-use super::Models;
+use super::{Models, network::networks};
 use crate::config::{
     Overrides, Server,
     error::did_you_mean,
@@ -54,6 +55,8 @@ pub(super) fn read(
             &at,
         ),
         cors_origins: names(&cors, ("cors_origins", ORIGIN_REMEDY), origin, &at),
+        trusted_proxies: proxies(&written.trusted_proxies, &at),
+        allowed_ips: networks(&written.allowed_ips, "allowed_ips", &at),
         allow_unauthenticated: written.allow_unauthenticated,
     }
 }
@@ -176,6 +179,16 @@ fn version(written: &str, at: &Section<'_, '_>) -> String {
         at.warn(key, what, remedy);
     }
     written.to_owned()
+}
+
+/// Those that are believed; anybody would be one who can be reached from everywhere.
+fn proxies(written: &[String], at: &Section<'_, '_>) -> Vec<IpNet> {
+    let found = networks(written, "trusted_proxies", at);
+    if found.iter().any(|network| network.prefix_len() == 0) {
+        let what = "`trusted_proxies` holds every address: anybody may say who they are";
+        at.warn("trusted_proxies", what, "name the addresses of your proxies");
+    }
+    found
 }
 
 /// In bytes.

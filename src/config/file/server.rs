@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Address, wording};
 
+/// An address, or a network with the length of its prefix.
+pub(super) const NETWORK: &str =
+    r"^\s*([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?\s*$";
+
 /// The listener and what clients see. Every key is optional.
 #[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(
@@ -102,6 +106,24 @@ pub(in crate::config) struct Server {
         example = ["https://chat.example"]
     )]
     pub cors_origins: Vec<Address>,
+    /// Addresses and networks of proxies whose `X-Forwarded-For` or `Forwarded` is believed, nearest
+    /// first: a request then comes from the last address that one of them names. Of anybody else these
+    /// headers mean nothing. A proxy has to add the address that asks it to what is there, or to
+    /// replace it.
+    #[schemars(
+        inner(regex(pattern = NETWORK)),
+        extend("default" = []),
+        example = ["127.0.0.1", "10.0.0.0/8"]
+    )]
+    pub trusted_proxies: Vec<String>,
+    /// Addresses and networks that requests may come from; others get 403, whatever they ask for. None:
+    /// anywhere. This machine is `127.0.0.1` and `::1`.
+    #[schemars(
+        inner(regex(pattern = NETWORK)),
+        extend("default" = []),
+        example = ["127.0.0.1", "192.168.0.0/16"]
+    )]
+    pub allowed_ips: Vec<String>,
     /// `true` serves beyond this machine without any `[[client]]`: anybody who can reach the port
     /// spends your tokens.
     #[schemars(extend("default" = false))]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::server::auth::Peer;
+use crate::server::client_addr::Peer;
 
 fn guarded() -> AppState {
     serving(|config| {
