@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError, Env, Overrides},
-    llm::endpoint::probe::{Probed, Spend},
+    llm::endpoint::probe::Spend,
 };
 pub use screen::show;
 
@@ -79,7 +79,7 @@ pub fn run(
     match (&loaded, options.format) {
         (Ok(config), _) if options.probe => return probed(path, config, options, out),
         (_, Format::Json) => json::show(path, loaded.as_ref(), None, out)?,
-        (Ok(config), Format::Text) => screen::show(config, options.out, out)?,
+        (Ok(config), Format::Text) => screen::show(config, false, options.out, out)?,
         (Err(error), Format::Text) => diagnostics::refused(error, options.err, err)?,
     }
     Ok(code)
@@ -99,7 +99,7 @@ pub fn missing(error: &ConfigError, out: &mut dyn Write) -> io::Result<u8> {
 fn probed(path: &Path, config: &Config, options: Options, out: &mut dyn Write) -> io::Result<u8> {
     let found = match options.format {
         Format::Text => {
-            screen::show(config, options.out, out)?;
+            screen::show(config, true, options.out, out)?;
             let found = probe::of(config, options.spend)?;
             writeln!(out).and_then(|()| probe::show(&found, out))?;
             found
@@ -110,5 +110,6 @@ fn probed(path: &Path, config: &Config, options: Options, out: &mut dyn Write) -
             found
         }
     };
-    Ok(if found.iter().all(Probed::is_fine) { FINE } else { NOT_FINE })
+    let failed = found.iter().any(|one| one.problem.is_some());
+    Ok(if failed { NOT_FINE } else { FINE })
 }

@@ -288,7 +288,7 @@ mod tests {
         6 | ...", "a", "a", "a", "a", "b", "a", "a", "a", "a", "a...
           |                           ^^^
           |
-          = help: add one, or name another
+          = help: add it, or name `a`
 
         1 error
         "#);

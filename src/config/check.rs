@@ -18,7 +18,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     Config, ConfigError, Env, Overrides, Plan, Server,
-    error::did_you_mean,
+    error::{did_you_mean, other_name},
     file::File,
     grammar, legacy,
     report::{Remarks, Report},
@@ -170,9 +170,11 @@ fn unknown_domains(timeouts: &timing::Limits, models: &Models, report: &Report<'
     for (name, place) in &timeouts.places {
         if !models.has_host(name) {
             let what = format!("[workflow.domains.\"{name}\"] is the host of no model");
-            let remedy = match did_you_mean(name, models.hosts().iter().map(String::as_str)) {
-                Some(host) => format!("did you mean `{host}`?"),
-                None => "correct the host, or take the section out".to_owned(),
+            let hosts = models.hosts();
+            let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+            let remedy = match did_you_mean(name, hosts.iter().copied()) {
+                None => format!("{}, or take the section out", other_name(None, &hosts)),
+                near => other_name(near, &hosts),
             };
             report.warn(place.clone(), what, remedy);
         }

@@ -4,6 +4,9 @@ use std::{collections::BTreeSet, fmt};
 
 use super::{Diagnostic, diagnostic::Severity};
 
+/// How many names an answer to a wrong one lists.
+pub(super) const SHOWN_NAMES: usize = 12;
+
 /// Every problem of a config, reported at once. `Display` shows one a line: where, what, remedy.
 /// Neither form ever holds a value of the file that could be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +70,26 @@ pub(super) fn one_of(words: &[&str]) -> String {
     }
 }
 
+/// What to write for a name that nobody has: the one that was probably meant, else one of those there
+/// are.
+pub(super) fn other_name(near: Option<&str>, names: &[&str]) -> String {
+    let quoted = |name: &&str| format!("`{}`", name.escape_debug());
+    if let Some(near) = near {
+        return format!("did you mean {}?", quoted(&near));
+    }
+    let (first, more) = names.split_at_checked(SHOWN_NAMES).unwrap_or((names, &[]));
+    let first: Vec<String> = first.iter().map(quoted).collect();
+    let more = match more.len() {
+        0 => String::new(),
+        count => format!(" or {count} more"),
+    };
+    match first.as_slice() {
+        [] => "add one".to_owned(),
+        [only] => format!("name {only}"),
+        several => format!("name one of {}{more}", several.join(", ")),
+    }
+}
+
 /// The word that was probably meant: at most a third of it typed differently.
 pub(super) fn did_you_mean<'w>(
     typed: &str,
@@ -106,6 +129,21 @@ mod tests {
         }
         assert_eq!(did_you_mean("a", []), None);
         assert_eq!(did_you_mean("a", ["b"]), None);
+    }
+
+    #[test]
+    fn for_a_wrong_name_another_is_shown() {
+        let many: Vec<String> = (10..30).map(|number| format!("m{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for (near, names, want) in [
+            (Some("a\n"), &["a\n", "b"][..], "did you mean `a\\n`?"),
+            (None, &["a", "b"], "name one of `a`, `b`"),
+            (None, &["a"], "name `a`"),
+            (None, &[], "add one"),
+        ] {
+            assert_eq!(other_name(near, names), want);
+        }
+        assert!(other_name(None, &many).ends_with("`m20`, `m21` or 8 more"));
     }
 
     #[test]

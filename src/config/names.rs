@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use wildmatch::WildMatch;
 
-use super::{Config, DEFAULT_WORKFLOW, Model, Workflow, error::did_you_mean};
+use super::{
+    Config, DEFAULT_WORKFLOW, Model, Workflow,
+    error::{SHOWN_NAMES, did_you_mean},
+};
 use crate::types::ModelName;
 
-/// How many names an answer to a wrong one lists.
-const SHOWN_NAMES: usize = 12;
 /// A longer name is nobody's; what is shown of one that a client made up.
 const LONGEST_NAME: usize = 256;
 

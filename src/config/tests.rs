@@ -162,10 +162,10 @@ json = """
     c.toml:8: model `a`: `api_base` does not begin with http:// or https://; write it like "http://127.0.0.1:11434" or "https://api.example.com/v1"
     c.toml:9: model `a`: `temperature` is out of range; write a number from 0 to 2
     c.toml:10: model `a`: `api_key`: the environment variable MISSING_KEY is not set; export it before starting Chorus, or correct the name
-    c.toml:14: workers[0].ref, synthesizer: there is no [[model]] named `b`; add one, or name another
+    c.toml:14: workers[0].ref, synthesizer: there is no [[model]] named `b`; add it, or name `a`
     c.toml:14: workers[1]: names no model; add `"ref": "a-model"`
     c.toml:14: workers[1].rfe: unknown key; did you mean `ref`?
-    c.toml:14: selector: there is no [[model]] named `c`; add one, or name another
+    c.toml:14: selector: there is no [[model]] named `c`; add it, or name `a`
     "#);
 }
 
@@ -305,7 +305,7 @@ key = "one"
     c.toml:6: model `a`: `temperature` is more than it takes, 1 is sent; write at most 1, or correct `max_temperature`
     c.toml:14: workers[1]: 2 identical workers of `b` at temperature 0 will answer alike; give them another temperature or fewer copies
     c.toml:14: workers[2]: 4 identical workers of `a` at temperature 0 will answer alike; give them another temperature or fewer copies
-    c.toml:15: [workflow.domains."api.example.com"] is the host of no model; correct the host, or take the section out
+    c.toml:15: [workflow.domains."api.example.com"] is the host of no model; name one of `127.0.0.1`, `api.moonshot.cn`, or take the section out
     c.toml:22: clients `x` and `y` have the same key; give each its own, so that they can be told apart
     "#);
     assert_eq!(config.notices.len(), 3, "{:?}", config.notices);

@@ -177,6 +177,11 @@ async fn each_endpoint_is_reported_as_it_is() {
          {0} into `api_base`",
         at("open/v1")
     );
+    let without_v1 = format!(
+        "there is no list of models at /keyed/models, and one at /keyed/v1/models: `api_base` is \
+         probably \"{}\"",
+        at("keyed/v1")
+    );
     let cases = [
         ("keyed/v1", "gpt-4o", keyed.as_str(), Key::Accepted, fine, ""),
         ("keyed/v1", "gpt-4o-latest", &keyed, Key::Accepted, fine, ""),
@@ -224,8 +229,9 @@ async fn each_endpoint_is_reported_as_it_is() {
             "it has no model `gpt-4o`, and no other either",
         ),
         ("llamacpp/v1", "whatever", "", Key::NotAskedFor, fine, ""),
-        // A base without /v1, or a server without a list: nobody can know.
+        // A server without a list: nobody can know.
         ("nothing", "gpt-4o", &keyed, Key::Unknown, list, ""),
+        ("keyed", "gpt-4o", &keyed, Key::Unknown, list, &without_v1),
         (
             "html/v1",
             "gpt-4o",
@@ -292,7 +298,8 @@ async fn each_endpoint_is_reported_as_it_is() {
         assert!(found.reachable && found.latency_ms.is_some(), "{case}");
         assert_eq!((found.key, found.known), (key, known), "{case}");
         assert_eq!(found.problem.as_deref().unwrap_or_default(), problem, "{case}");
-        assert_eq!(found.is_fine(), problem.is_empty(), "{case}");
+        assert_eq!(found.is_fine(), known == Known::Yes && problem.is_empty(), "{case}");
+        assert_eq!(found.is_unknown(), base == "nothing", "{case}");
         assert_eq!(found.endpoint, upstreams.address.to_string(), "{case}");
         let shown = serde_json::to_string(found).unwrap();
         assert!(!shown.contains("sk-"), "{shown}");
@@ -420,13 +427,17 @@ async fn the_command_shows_a_table_and_says_by_its_code_whether_all_is_fine() {
 
     Key not asked for: the list of models is given without one too, so it cannot tell.
 
-    No list of models (does api_base lack /v1?): key and model show with --spend or the first question.
+    No list of models there, nor where it usually is: whether key and model work is not known. --spend asks by a real call.
 
     Problems
       typo at 127.0.0.1:NNNNN: it has no model `gpt-4` (it is none of its 3 models); did you mean `gpt-4o` or `gpt-4o-mini`?
 
-    3 of 4 endpoints are fine.
+    2 of 4 endpoints are fine; of 1 it is not known.
     "#);
+    // What may work is no failure.
+    let (code, out, _) = run(&config(&[("plain", at("nothing"), "m", "")]), &["check", "--probe"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.ends_with("\n0 of 1 endpoints are fine; of 1 it is not known.\n"), "{out}");
 
     // A config that is not good is not probed, and without the flag nobody is asked.
     let asked = upstreams.asked("").len();

@@ -129,8 +129,8 @@ pub fn show(found: &[Probed], out: &mut dyn Write) -> io::Result<()> {
             "Key not asked for: the list of models is given without one too, so it cannot tell.",
         ),
         (
-            found.iter().any(has_no_list),
-            "No list of models (does api_base lack /v1?): key and model show with --spend or the first question.",
+            found.iter().any(Probed::is_unknown),
+            "No list of models there, nor where it usually is: whether key and model work is not known. --spend asks by a real call.",
         ),
     ];
     for (_, remark) in remarks.iter().filter(|(applies, _)| *applies) {
@@ -154,11 +154,11 @@ pub fn show(found: &[Probed], out: &mut dyn Write) -> io::Result<()> {
     }
     let fine = found.iter().filter(|one| one.is_fine()).count();
     let verb = if fine == 1 && found.len() == 1 { "endpoint is" } else { "endpoints are" };
-    writeln!(out, "\n{fine} of {} {verb} fine.", found.len())
-}
-
-fn has_no_list(one: &Probed) -> bool {
-    one.reachable && one.known == Known::Unknown && one.problem.is_none()
+    let unknown = match found.iter().filter(|one| one.is_unknown()).count() {
+        0 => String::new(),
+        count => format!("; of {count} it is not known"),
+    };
+    writeln!(out, "\n{fine} of {} {verb} fine{unknown}.", found.len())
 }
 
 fn row(one: &Probed) -> [String; 7] {
@@ -171,7 +171,7 @@ fn row(one: &Probed) -> [String; 7] {
     let known = match one.known {
         Known::Yes => "yes",
         Known::No => "no",
-        Known::Unknown if has_no_list(one) => "no list",
+        Known::Unknown if one.is_unknown() => "no list",
         Known::Unknown => "unknown",
     };
     let latency = one.latency_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
@@ -250,13 +250,13 @@ mod tests {
 
     Key not asked for: the list of models is given without one too, so it cannot tell.
 
-    No list of models (does api_base lack /v1?): key and model show with --spend or the first question.
+    No list of models there, nor where it usually is: whether key and model work is not known. --spend asks by a real call.
 
     Problems
       deepseek-chat at api.deepseek.com: does not accept the configured key (401)
       deepseek-chat at api.deepseek.com: no connection to api.deepseek.com in time
 
-    3 of 5 endpoints are fine.
+    2 of 5 endpoints are fine; of 1 it is not known.
     "#);
         assert!(shown(&[one]).ends_with("\n1 of 1 endpoint is fine.\n"));
     }

@@ -13,17 +13,17 @@ use super::{
 };
 use crate::{
     config::{
-        Config, Endpoint, Model, Plan,
+        Config, Endpoint, Model, Plan, Price,
         plan::{ANSWER_TOKENS, PROMPT_TOKENS},
     },
-    types::without_keys,
+    types::{Protocol, without_keys},
 };
 
-/// Shows a config that is fine.
+/// Shows a config that is fine. `probing`: its endpoints are asked next.
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn show(config: &Config, look: Look, out: &mut dyn Write) -> io::Result<()> {
+pub fn show(config: &Config, probing: bool, look: Look, out: &mut dyn Write) -> io::Result<()> {
     let path = config.path.as_deref().map_or("the config".into(), Path::to_string_lossy);
     let models = many(config.models.len(), "model");
     let workers: usize = config.workflows().map(|workflow| workflow.plan.leaf_count()).sum();
@@ -32,12 +32,12 @@ pub fn show(config: &Config, look: Look, out: &mut dyn Write) -> io::Result<()> 
         0 => String::new(),
         count => format!(", {}", many(count, "warning")),
     };
-    match config.profiles.len() {
-        0 => writeln!(out, "{path} is fine{remarks}: {models}, {workers}")?,
-        more => {
-            writeln!(out, "{path} is fine{remarks}: {models}, {} workflows, {workers}", more + 1)?;
-        }
-    }
+    let workflows = match config.profiles.len() {
+        0 => String::new(),
+        more => format!(", {} workflows", more + 1),
+    };
+    let unasked = if probing { "" } else { "; no endpoint was asked (--probe does)" };
+    writeln!(out, "{path} is fine{remarks}: {models}{workflows}, {workers}{unasked}")?;
     // First, since whoever reads that it is fine reads no further.
     if !config.warnings.is_empty() {
         writeln!(out)?;
@@ -56,6 +56,7 @@ pub fn show(config: &Config, look: Look, out: &mut dyn Write) -> io::Result<()> 
     }
     writeln!(out)?;
     show_call_counts(config, out)?;
+    show_free(config, out)?;
     if !config.notices.is_empty() {
         writeln!(out, "\nNotices\n")?;
         diagnostics::show(&config.notices, look, out)?;
@@ -167,6 +168,24 @@ fn show_call_counts(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "Assumed: a prompt of {PROMPT_TOKENS} tokens; answers of {ANSWER_TOKENS}, or of `max_tokens` \
          where a stage has it; whoever judges or writes reads the prompt and all candidates, as far \
          as its `context_tokens` reach."
+    )
+}
+
+/// The models that are free for where they are. A gateway there may pass them on to a provider who
+/// wants money, which no name tells.
+fn show_free(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    let is_free = |model: &&Arc<Model>| {
+        model.price == Some(Price::NOTHING) && model.protocol != Protocol::Ollama
+    };
+    let free = config.models.values().filter(is_free);
+    let free: Vec<&str> = free.map(|model| model.name.as_str()).collect();
+    if free.is_empty() {
+        return Ok(());
+    }
+    let free = free.join(", ");
+    writeln!(
+        out,
+        "Free, as what runs here is: {free}. A paid model behind a gateway needs a `price`."
     )
 }
 

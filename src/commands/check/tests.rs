@@ -46,6 +46,25 @@ price = { input_per_mtok = 10, output_per_mtok = 20 }
 "#;
 
 #[test]
+fn what_is_taken_for_free_is_named_where_a_gateway_could_be_behind_it() {
+    let plan = "[workflow-integration]\njson = '{ \"workers\": [\"m\"], \"selector\": \"m\" }'\n";
+    for (more, want) in [
+        ("api_base = \"http://127.0.0.1:4000/v1\"", true),
+        ("api_base = \"http://127.0.0.1:11434\"\nprotocol = \"ollama\"", false),
+        (
+            "api_base = \"http://127.0.0.1:4000\"\nprice = { input_per_mtok = 1, output_per_mtok = 2 }",
+            false,
+        ),
+        ("api_base = \"https://api.example.com/v1\"", false),
+    ] {
+        let (code, out, _) = check(&format!("[[model]]\nname = \"m\"\n{more}\n{plan}"));
+        assert_eq!(code, FINE, "{out}");
+        let shown = out.contains("Free, as what runs here is: m. A paid model behind a gateway");
+        assert_eq!(shown, want, "{out}");
+    }
+}
+
+#[test]
 fn a_good_config_is_shown_as_a_tree_with_its_calls() {
     let text = format!(
         r#"{MODELS}
@@ -69,7 +88,7 @@ worker_timeout_secs = 9
     let (code, out, err) = check(&text);
     assert_eq!((code, err.as_str()), (FINE, ""));
     insta::assert_snapshot!(out, @r#"
-    c.toml is fine, 1 warning: 2 models, 4 workers
+    c.toml is fine, 1 warning: 2 models, 4 workers; no endpoint was asked (--probe does)
 
     warning: [workflow.domains."elsewhere.example"] is the host of no model
        --> c.toml:25:19
@@ -77,7 +96,7 @@ worker_timeout_secs = 9
     25 | [workflow.domains."elsewhere.example"]
        |                   ^^^^^^^^^^^^^^^^^^^
        |
-       = help: correct the host, or take the section out
+       = help: name one of `127.0.0.1`, `api.example.com`, or take the section out
 
     1 warning
 
@@ -225,7 +244,7 @@ json = '{{ "workers": ["small", "small"], "selector": "small", "policy": {{ "quo
     let (code, out, err) = check(&text);
     assert_eq!((code, err.as_str()), (FINE, ""));
     insta::assert_snapshot!(out, @r"
-    c.toml is fine: 2 models, 2 workflows, 7 workers
+    c.toml is fine: 2 models, 2 workflows, 7 workers; no endpoint was asked (--probe does)
 
     chorus
     ├─ analyzer: small
@@ -322,7 +341,7 @@ fn a_bad_config_is_reported_on_stderr() {
     12 | json = '{"workers":["b","a"],"selector":"b"}'
        |                     ^^^
        |
-       = help: add one, or name another
+       = help: add it, or name one of `small`, `writer`
 
     error: workers[1]: there is no [[model]] named `a`
        --> c.toml:12:25
@@ -330,7 +349,7 @@ fn a_bad_config_is_reported_on_stderr() {
     12 | json = '{"workers":["b","a"],"selector":"b"}'
        |                         ^^^
        |
-       = help: add one, or name another
+       = help: add it, or name one of `small`, `writer`
 
     2 errors
     "#);

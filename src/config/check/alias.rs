@@ -4,8 +4,12 @@ use indexmap::IndexMap;
 
 use super::model::Models;
 use crate::config::{
-    Alias, DEFAULT_WORKFLOW, Workflow, error::did_you_mean, file, names::is_reserved,
-    report::Report, section::Section,
+    Alias, DEFAULT_WORKFLOW, Workflow,
+    error::{did_you_mean, other_name},
+    file,
+    names::is_reserved,
+    report::Report,
+    section::Section,
 };
 
 /// What an alias can stand for.
@@ -69,10 +73,7 @@ fn is_there(wanted: &str, at: &Section<'_, '_>, targets: &Targets<'_>) -> bool {
     names.extend(targets.profiles.keys().map(String::as_str));
     names.push(DEFAULT_WORKFLOW);
     names.sort_unstable();
-    let remedy = match did_you_mean(wanted, names) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("name `{DEFAULT_WORKFLOW}`, a workflow-profile or a [[model]]"),
-    };
+    let remedy = other_name(did_you_mean(wanted, names.iter().copied()), &names);
     let what = format!("there is no workflow or model `{}`", wanted.escape_debug());
     at.problem("model", what, remedy);
     false

@@ -12,7 +12,7 @@ use url::Url;
 use super::{Models, network::networks};
 use crate::config::{
     Overrides, Server,
-    error::did_you_mean,
+    error::{did_you_mean, other_name},
     file::server::{self as file, Size},
     report::Report,
     schema::Rule,
@@ -66,10 +66,8 @@ pub(super) fn task_model(server: &Server, models: &Models, report: &Report<'_>) 
     let Some(name) = server.task_model.as_ref().filter(|name| !models.contains(name)) else {
         return;
     };
-    let remedy = match did_you_mean(name, models.names()) {
-        Some(near) => format!("did you mean `{}`?", near.escape_debug()),
-        None => "name a [[model]], a small one".to_owned(),
-    };
+    let names: Vec<&str> = models.names().collect();
+    let remedy = other_name(did_you_mean(name, names.iter().copied()), &names);
     let what = format!("`task_model`: there is no [[model]] named `{}`", name.escape_debug());
     Section::of(report, "server").problem("task_model", what, remedy);
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{doubts, model::Models};
 use crate::config::{
     DEFAULT_WORKFLOW, TimeLimits, Workflow,
-    error::did_you_mean,
+    error::{did_you_mean, other_name},
     file::{
         plan::Plan,
         workflow::{EXAMPLE, Integration, PlanText, Profile, Settings},
@@ -210,9 +210,11 @@ fn undefined(reader: &Reader<'_>, models: &Models, report: &Report<'_>) {
         let longer = names.iter().copied().find(|name| {
             name.strip_prefix(model.as_str()).is_some_and(|rest| rest.starts_with([':', '-']))
         });
-        let remedy = match did_you_mean(&model, names).or(longer) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => "add one, or name another".to_owned(),
+        let near = did_you_mean(&model, names.iter().copied()).or(longer);
+        let remedy = match near {
+            Some(_) => other_name(near, &names),
+            None if names.is_empty() => "add it".to_owned(),
+            None => format!("add it, or {}", other_name(None, &names)),
         };
         let first = paths.first().map(String::as_str).unwrap_or_default();
         report.problem_at(reader.place(first), what, remedy);

@@ -183,6 +183,9 @@ fn an_unknown_domain_names_the_nearest_host() {
         parse(&text).unwrap().warnings.into_iter().map(|warning| warning.remedy).collect();
     assert_eq!(
         remedies,
-        ["did you mean `api.deepseek.com`?", "correct the host, or take the section out"]
+        [
+            "did you mean `api.deepseek.com`?",
+            "name one of `127.0.0.1`, `api.deepseek.com`, or take the section out"
+        ]
     );
 }

@@ -127,7 +127,7 @@ fn an_alias_that_cannot_be_is_refused() {
         ("x", "", "`model` is empty"),
         ("x", "fsat", "did you mean `fast`?"),
         ("x", "gpt-4o", "there is no workflow or model `gpt-4o`"),
-        ("x", "nobody", "name `chorus`, a workflow-profile or a [[model]]"),
+        ("x", "nobody", "name one of `chorus`, `fast`, `judge`, `org/deep`, `qwen3:8b`"),
     ] {
         let more = format!("{ALIASES}[[alias]]\nname = \"{name}\"\nmodel = \"{model}\"\n");
         let error = Config::parse(&format!("{NAMED}{more}"), None, &|_| None).unwrap_err();

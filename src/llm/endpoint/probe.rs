@@ -3,6 +3,7 @@
 //! there is, only where somebody wants it ([`Spend`]).
 
 pub mod about;
+mod elsewhere;
 mod fetch;
 mod found;
 mod names;
@@ -30,6 +31,7 @@ use crate::{
     types::{Message, Prompt, Role},
 };
 use about::Capacity;
+use elsewhere::list_elsewhere;
 use fetch::{LIST_LIMIT, get, json, no_list};
 pub use found::{Key, Known, Probed, Spend};
 use remarks::{behind, capacity, note_capacity};
@@ -87,11 +89,24 @@ async fn probe(endpoint: &Endpoint, limit: Duration, spend: Spend) -> Probed {
     };
     let described = |failure: Failure| failure.into_error(endpoint, &[]).message;
     found.problem = failure.map(described);
+    let elsewhere = match found.is_unknown() {
+        true => timeout_at(deadline, list_elsewhere(endpoint)).await.ok().flatten(),
+        false => None,
+    };
     if spend == Spend::OneToken && found.reachable && found.problem.is_none() {
         found.problem = match timeout(limit, call(endpoint, &mut found.gateway)).await {
-            Ok(Ok(())) => None,
+            Ok(Ok(())) => {
+                found.known = Known::Yes;
+                None
+            }
             Ok(Err(failure)) => Some(format!("a real call failed: {}", described(failure))),
             Err(_) => Some(format!("a real call got no answer in {} s", limit.as_secs_f64())),
+        };
+    }
+    if found.known == Known::Unknown {
+        found.problem = match (found.problem, elsewhere) {
+            (Some(problem), Some(elsewhere)) => Some(format!("{problem}; {elsewhere}")),
+            (problem, elsewhere) => problem.or(elsewhere),
         };
     }
     if let Some(gateway) = found.gateway {
@@ -163,7 +178,9 @@ async fn look(endpoint: &Endpoint, found: &mut Probed) -> Result<(), Failure> {
     let near = names::near(&model.upstream_model, names.iter().map(String::as_str));
     let shown = |name: &str| redact::cut(&redact::scrub(name, &secrets), NAME_LIMIT);
     found.near = near.into_iter().map(shown).collect();
-    let words = names::unknown(&model.upstream_model, names.len(), &found.near);
+    names.sort();
+    let first: Vec<String> = names.iter().take(names::SHOWN).map(|name| shown(name)).collect();
+    let words = names::unknown(&model.upstream_model, names.len(), &found.near, &first);
     Err(Failure::new(LlmErrorKind::NotFound, words))
 }
 

@@ -280,7 +280,8 @@ impl LevelState {
             let name = record.call.model.clone();
             let degrades = self.warn_all(StageKind::Selector, &name, failure.as_ref(), &overcome);
             let (status, ms) = (record.call.status, record.call.duration_ms);
-            let detail = record.selected_worker.clone();
+            let code = failure.as_ref().map(|failure| failure.code.to_owned());
+            let detail = code.or_else(|| record.selected_worker.clone());
             events.push(report(StageKind::Selector, &name, status, ms, detail, degrades));
         }
         // Without a selector in the plan there is no selector's record, except at the top, where

@@ -155,11 +155,9 @@ async fn a_nested_reranker_sends_up_what_it_kept() {
     assert!(judged.contains("zebras") && !judged.contains("first draft"), "{judged}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_stage_that_finished_is_reported_to_the_client() {
-    let cast = cast().model("ranker", scores(5, by_words));
-    let plan = json!({ "workers": ["a", "b"], "reranker": { "ref": "ranker", "top_k": 1 }, "synthesizer": "w" });
-    let engine = cast.engine(&plan, "");
+/// What a client is told of the stages, in order.
+async fn reported(cast: &Cast, plan: &Value) -> Vec<String> {
+    let engine = cast.engine(plan, "");
     let mut run = engine.run(engine.route("").unwrap(), ask(), RequestId::fresh());
     let mut outcome = Vec::new();
     while let Some(event) = run.events.next().await {
@@ -174,5 +172,20 @@ async fn a_stage_that_finished_is_reported_to_the_client() {
             _ => {}
         }
     }
+    outcome
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_finished_is_reported_to_the_client() {
+    let cast = cast().model("ranker", scores(5, by_words)).model("vague", says(5, "I like both"));
+    let plan = json!({ "workers": ["a", "b"], "reranker": { "ref": "ranker", "top_k": 1 }, "synthesizer": "w" });
+    let outcome = reported(&cast, &plan).await;
     assert_eq!(outcome[4..6], ["reranker ranker starts", "reranker ranker kept 1 of 2"]);
+    // Why a judge failed, not whom the consensus chose instead.
+    for (judge, details) in [("judge", &["a", "b"][..]), ("vague", &["unusable_answer"])] {
+        let plan = json!({ "workers": ["a", "b"], "selector": judge, "synthesizer": "w" });
+        let outcome = reported(&cast, &plan).await;
+        let detail = outcome[5].rsplit(' ').next().unwrap();
+        assert!(details.contains(&detail), "{outcome:?}");
+    }
 }

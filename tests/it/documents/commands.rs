@@ -201,7 +201,7 @@ fn the_plan_and_the_calls_are_shown_as_check_shows_them() {
         let config = blocks.iter().find(|block| block.kind == "toml").unwrap();
         let shown = blocks.iter().find(|block| block.text.starts_with("chorus\n")).unwrap();
         let mut screen = Vec::new();
-        check::show(&super::parse(&config.text), Look::PLAIN, &mut screen).unwrap();
+        check::show(&super::parse(&config.text), false, Look::PLAIN, &mut screen).unwrap();
         let screen = String::from_utf8(screen).unwrap();
         for part in shown.text.split("\n\n") {
             assert!(screen.contains(part.trim_end()), "{file}: {part}\nis not in\n{screen}");

@@ -107,7 +107,7 @@ fn shown(text: &str) -> String {
     for colour in [false, true] {
         let look = Look { colour, width: 100 };
         match &loaded {
-            Ok(config) => screen::show(config, look, &mut out).unwrap(),
+            Ok(config) => screen::show(config, false, look, &mut out).unwrap(),
             Err(error) => diagnostics::refused(error, look, &mut out).unwrap(),
         }
     }

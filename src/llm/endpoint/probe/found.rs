@@ -69,11 +69,11 @@ pub enum Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
-    /// Yes.
+    /// It is on its list, or answered a real call.
     Yes,
     /// It has a list, and the model is not on it.
     No,
-    /// It has no list, or could not be asked.
+    /// It has no list and answered no real call, or could not be asked.
     Unknown,
 }
 
@@ -95,9 +95,16 @@ impl Probed {
         }
     }
 
-    /// Whether nothing was found against it.
+    /// Whether it answered as it should: it has the model.
     #[must_use]
     pub fn is_fine(&self) -> bool {
-        self.problem.is_none()
+        self.problem.is_none() && !self.is_unknown()
+    }
+
+    /// Whether nothing can be said but that it can be reached: it has no list of models, and no real
+    /// call was made.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.reachable && self.known == Known::Unknown && self.problem.is_none()
     }
 }

@@ -2,6 +2,8 @@
 
 /// Most names that are proposed.
 const MOST: usize = 3;
+/// Most names that are shown where none is like the wanted one.
+pub(super) const SHOWN: usize = 8;
 
 /// The names that may have been meant, the likest first: those that one is the beginning of, and
 /// those of which at most a third is written differently.
@@ -23,16 +25,22 @@ pub(super) fn near<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Ve
     near.into_iter().map(|(_, _, name)| name).take(MOST).collect()
 }
 
-/// Says that the model is not there.
-pub(super) fn unknown(wanted: &str, listed: usize, near: &[String]) -> String {
+/// Says that the model is not there: `near` names may have been meant, else there are `first` ones of
+/// all that are `listed`.
+pub(super) fn unknown(wanted: &str, listed: usize, near: &[String], first: &[String]) -> String {
     let among = match listed {
         0 => return format!("it has no model `{wanted}`, and no other either"),
         1 => "its only model is another one".to_owned(),
         more => format!("it is none of its {more} models"),
     };
-    let quoted: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-    let hint = match quoted.split_last() {
-        None => "correct `upstream_model`".to_owned(),
+    let quoted = |names: &[String]| -> Vec<String> {
+        names.iter().map(|name| format!("`{name}`")).collect()
+    };
+    let hint = match quoted(near).split_last() {
+        None => {
+            let more = if listed > first.len() { " and more" } else { "" };
+            format!("it has {}{more}: correct `upstream_model`", quoted(first).join(", "))
+        }
         Some((last, [])) => format!("did you mean {last}?"),
         Some((last, rest)) => format!("did you mean {} or {last}?", rest.join(", ")),
     };
@@ -85,10 +93,17 @@ mod tests {
             (
                 9,
                 names(&[]),
-                "it has no model `m` (it is none of its 9 models); correct `upstream_model`",
+                "it has no model `m` (it is none of its 9 models); it has `a`, `b` and more: correct \
+                 `upstream_model`",
+            ),
+            (
+                2,
+                names(&[]),
+                "it has no model `m` (it is none of its 2 models); it has `a`, `b`: correct \
+                 `upstream_model`",
             ),
         ] {
-            assert_eq!(unknown("m", listed, &near), want);
+            assert_eq!(unknown("m", listed, &near, &names(&["a", "b"])), want);
         }
     }
 }

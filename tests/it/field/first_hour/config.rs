@@ -95,7 +95,10 @@ fn warnings_stand_in_the_headline_and_before_the_rest() {
         let (code, said) =
             checked(&model(&format!("api_key = \"{spelling}\"")), &Overrides::default());
         assert_eq!(code, 0, "{said}");
-        assert!(said.starts_with("c.toml is fine, 1 warning: 1 model, 1 worker\n"), "{said}");
+        assert!(
+            said.starts_with("c.toml is fine, 1 warning: 1 model, 1 worker; no endpoint was asked"),
+            "{said}"
+        );
         let (warning, tree) = (said.find(remedy), said.find("└─ selector"));
         assert!(warning.is_some() && warning < tree, "{said}");
     }
