@@ -1,6 +1,7 @@
 //! The configuration the rest of the program trusts: resolved, checked, without an `Option` that
 //! means "default". The file as TOML sees it is private to this module's folder.
 
+mod audit;
 mod check;
 mod compare;
 mod diagnostic;
@@ -32,10 +33,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 
+pub use audit::Audit;
 pub use diagnostic::{Diagnostic, Severity, SourceLine, Spot};
 pub use error::ConfigError;
 pub use file::{
     LogFormat,
+    audit::Rotate,
     model::{Balance, Gateway, Mode, StructuredOutput},
     server::{PlainClientFormat, Progress, ReasoningField, UnknownModel, UsageScope},
 };
@@ -76,6 +79,8 @@ pub struct Config {
     pub transport: Transport,
     /// How logs look.
     pub log_format: LogFormat,
+    /// The audit log, where there is one.
+    pub audit: Option<Audit>,
     /// The config in use under the names of the file, defaults included and without its secrets.
     pub shown: serde_json::Value,
     /// Where it was read from; `None` for a built-in config.

@@ -5,6 +5,7 @@
 //! `openai` or `ollama` turns it into the engine's request, and `frames` turns the run's events back
 //! into the dialect's bytes. `state` holds the config in use, and swaps it.
 
+mod audit;
 mod auth;
 mod caller;
 mod client_addr;

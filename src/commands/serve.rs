@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
 };
@@ -50,6 +50,10 @@ enum StartError {
     Workers(io::Error),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
+    #[error(
+        "cannot write the audit log, [audit] path = {path:?}: {cause}; correct it, or take it out"
+    )]
+    Audit { path: PathBuf, cause: String },
     #[error("cannot start the thread that follows the config: {0}")]
     Reload(io::Error),
 }
@@ -112,6 +116,9 @@ async fn serve(
     let workers = Workers::start(worker_count(&config.server)).map_err(StartError::Workers)?;
     let config = Arc::new(config);
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
+    if let (Some(cause), Some(audit)) = (app.audit_trouble(), &config.audit) {
+        return Err(StartError::Audit { path: audit.path.clone(), cause });
+    }
     if let Ok(address) = listener.local_addr() {
         screen::announce(&config, address, opening, err);
     }
@@ -122,10 +129,12 @@ async fn serve(
             reload.now();
         }
     };
-    tokio::select! {
-        code = until_signalled(listener, workers, app, signals) => Ok(code),
+    let ended = tokio::select! {
+        code = until_signalled(listener, workers, app.clone(), signals) => Ok(code),
         () = reloads => Ok(FAILED), // it never ends
-    }
+    };
+    app.flush_audit();
+    ended
 }
 
 /// As many workers as the config wants, else as there are cores to run them.
@@ -224,19 +233,24 @@ impl Signals {
     }
 }
 
-/// SIGHUP.
+/// SIGHUP. A file that may not grow further is an error of its writer, and does not end the process,
+/// as the signal for it (SIGXFSZ) would.
 #[cfg(unix)]
-struct Hangups(tokio::signal::unix::Signal);
+struct Hangups {
+    hangups: tokio::signal::unix::Signal,
+    _files_too_large: tokio::signal::unix::Signal,
+}
 
 #[cfg(unix)]
 impl Hangups {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self(signal(SignalKind::hangup())?))
+        let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Self { hangups: signal(SignalKind::hangup())?, _files_too_large: signal(too_large)? })
     }
 
     async fn next(&mut self) {
-        if self.0.recv().await.is_none() {
+        if self.hangups.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
     }

@@ -2,6 +2,7 @@
 //! gathered in the [`Report`]; a config comes out only when there are none.
 
 mod alias;
+mod audit;
 mod client;
 mod doubts;
 mod hedges;
@@ -145,6 +146,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
         health: timeouts.health,
         transport: transport::of(&file.workflow.pool, proxies),
         log_format,
+        audit: file.audit.as_ref().and_then(|written| audit::read(written, report)),
         shown: shown::of(&file),
         path: source.path.map(Path::to_owned),
         files: Vec::new(),

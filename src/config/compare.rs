@@ -33,6 +33,7 @@ impl Config {
             (self.health != next.health, "[workflow.health]"),
             (self.transport != next.transport, "[workflow.pool] or the proxies"),
             (self.log_format != next.log_format, "[log] format"),
+            (self.audit != next.audit, "[audit]"),
         ] {
             if differs {
                 changes.push(what.to_owned());

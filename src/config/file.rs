@@ -6,6 +6,7 @@
 //! A key with a `default` is filled in before the structs are read; of any other an absent or wrong
 //! one is `None`. What the words beginning with `x-` say is for Chorus alone, see `schema.rs`.
 
+pub(super) mod audit;
 pub(super) mod model;
 pub(super) mod plan;
 pub(super) mod server;
@@ -16,6 +17,7 @@ pub(super) mod workflow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use audit::Audit;
 use model::Model;
 use server::Server;
 pub(super) use value::{Address, Instruction, Secret};
@@ -60,6 +62,8 @@ pub(super) struct File {
     /// How the log looks.
     #[schemars(extend("default" = {}))]
     pub log: Log,
+    /// Who asked for what, whether it was let in, and what it took. Left out: nobody writes it down.
+    pub audit: Option<Audit>,
 }
 
 /// Somebody who may call.

@@ -116,10 +116,15 @@ impl<'t> Report<'t> {
 
     /// A path the file names: absolute, or relative to the folder of the config.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        let folder = self.path.and_then(Path::parent);
-        let path = folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
+        let path = self.in_folder(path);
         self.named.borrow_mut().push(path.clone());
         path
+    }
+
+    /// The same of a file that the config is not made of, and that nobody has to watch.
+    pub(super) fn in_folder(&self, path: &str) -> PathBuf {
+        let folder = self.path.and_then(Path::parent);
+        folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
     }
 
     /// Every path that was resolved so far.

@@ -85,6 +85,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
         health: crate::config::Health::default(),
         transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
+        audit: None,
         shown: serde_json::Value::Null,
         path: None,
         files: Vec::new(),

@@ -110,6 +110,7 @@ impl Door {
                 let extensions = request.extensions_mut();
                 extensions.insert(Welcome);
                 if let Some(caller) = extensions.get_mut::<Caller>() {
+                    caller.log.client(client.as_ref());
                     caller.client = client;
                 }
             }

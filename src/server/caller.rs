@@ -56,6 +56,8 @@ pub(super) struct RequestLog(Arc<Mutex<RequestFields>>);
 #[derive(Debug, Default)]
 pub(super) struct RequestFields {
     pub(super) model: Option<String>,
+    /// The name of the `[[client]]` whose key came with it.
+    pub(super) client: Option<Arc<str>>,
     pub(super) runs: Vec<RunWatch>,
     pub(super) failure: Option<Arc<AppError>>,
     /// Its place among those in flight; none for the probes, and before its body is there.
@@ -66,6 +68,11 @@ impl RequestLog {
     /// The model name the client asked for.
     pub(super) fn model(&self, name: &str) {
         self.fields().model = Some(shown(name).to_owned());
+    }
+
+    /// Whose key came with it.
+    pub(super) fn client(&self, name: Option<&Arc<str>>) {
+        self.fields().client = name.map(Arc::clone);
     }
 
     /// A run made for the request.

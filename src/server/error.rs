@@ -175,6 +175,18 @@ impl AppError {
         }
     }
 
+    /// Whether the request was turned away before anything was asked of an upstream.
+    pub(super) fn is_refusal(&self) -> bool {
+        !matches!(
+            self,
+            Self::Run { .. }
+                | Self::Upstream(_)
+                | Self::UnusableToolCall { .. }
+                | Self::OnlyToolCalls
+                | Self::Internal(_)
+        )
+    }
+
     /// The field to blame.
     fn param(&self) -> Option<&str> {
         match self {

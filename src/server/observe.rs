@@ -18,11 +18,13 @@ use axum::{
 };
 use futures::FutureExt;
 use hyper::body::{Frame, SizeHint};
+use jiff::{SignedDuration, Timestamp};
 use tracing::{Instrument, Level, Span, field};
 
 use super::{
     App,
-    caller::{Caller, RequestLog, shown, shown_of},
+    audit::{Audit, Decision, Line, Spending},
+    caller::{Caller, RequestFields, RequestLog, shown, shown_of},
     client_addr::ClientAddr,
     dialect::{self, Dialect},
     error::AppError,
@@ -31,7 +33,7 @@ use super::{
 };
 use crate::{
     types::{self, RequestId},
-    workflow::{RunStatus, RunWatch, Task, UsageRecord},
+    workflow::{RunStatus, RunSummary, RunWatch, Task, UsageRecord},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,7 +61,6 @@ where
     let request_id = RequestId::fresh();
     let plain = app.config().server.plain_client_format;
     let dialect = Dialect::of(request.uri(), request.headers(), plain);
-    let log = RequestLog::default();
     let caller = Caller {
         request_id,
         dialect,
@@ -67,12 +68,12 @@ where
         include_workflow: dialect::query(request.uri(), "include_workflow")
             .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true")),
         hops: hops(request.headers()),
-        log: log.clone(),
+        log: RequestLog::default(),
     };
     // Lines about a request at info and above name its ids themselves.
     let span = tracing::debug_span!("request", request.id = %request_id);
     let negotiated = dialect::is_negotiated(request.uri().path());
-    let mut record = Record::new(request_id, &request, log, keepalive);
+    let mut record = Record::new(&caller, &request, &app, keepalive);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(app);
 
@@ -110,35 +111,29 @@ struct Record {
     method: Method,
     /// A copy: the request's own is a part of the connection's buffer, and would keep it.
     path: String,
-    /// Where it comes from, when that is another machine.
     from: Option<ClientAddr>,
     started: Instant,
     status: Option<u16>,
     code: Option<&'static str>,
+    is_refused: bool,
     log: RequestLog,
+    audit: Option<Arc<Audit>>,
     _keepalive: KeepaliveGuard,
 }
 
 impl Record {
-    fn new(
-        request_id: RequestId,
-        request: &Request,
-        log: RequestLog,
-        keepalive: KeepaliveGuard,
-    ) -> Self {
+    fn new(caller: &Caller, request: &Request, app: &App, keepalive: KeepaliveGuard) -> Self {
         Self {
-            request_id,
+            request_id: caller.request_id,
             method: request.method().clone(),
             path: shown(request.uri().path()).to_owned(),
-            from: request
-                .extensions()
-                .get()
-                .copied()
-                .filter(|from: &ClientAddr| !from.is_loopback()),
+            from: request.extensions().get().copied(),
             started: Instant::now(),
             status: None,
             code: None,
-            log,
+            is_refused: false,
+            log: caller.log.clone(),
+            audit: app.audit.clone(),
             _keepalive: keepalive,
         }
     }
@@ -146,29 +141,19 @@ impl Record {
     fn answered(&mut self, response: &Response, error: Option<Arc<AppError>>) {
         self.status = Some(response.status().as_u16());
         self.code = error.as_ref().map(|error| error.code());
+        self.is_refused = error.as_ref().is_some_and(|error| error.is_refusal());
         if let Some(error) = error.filter(|error| error.is_failure()) {
             self.log.failed(error);
         }
     }
-}
 
-impl Drop for Record {
-    fn drop(&mut self) {
-        // With them goes the request's place among those in flight.
-        let fields = std::mem::take(&mut *self.log.fields());
-        let runs: Vec<_> = fields.runs.iter().map(RunWatch::summary).collect();
-        // Of several prompts the first run that did not go well says most.
-        let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
-        let run = bad.or_else(|| runs.first());
-        let calls = run.map(|_| runs.iter().map(|run| run.calls).sum::<u64>());
-        let usage = run.map(|_| {
-            let none = UsageRecord::default();
-            runs.iter().fold(none, |sum, run| sum.plus(&run.usage))
-        });
+    fn log(&self, fields: &RequestFields, ending: &Ending<'_>) {
+        let Ending { run, calls, usage, code, total_ms } = *ending;
         let workflow_id = run.map(|run| field::display(run.workflow_id));
         let error = fields.failure.as_ref();
         let text = error.map(|error| shown_of(&error.to_string(), ERROR_CHARS).to_owned());
         let failed = run.map(|run| &run.failures).filter(|failures| !failures.is_empty());
+        let elsewhere = self.from.filter(|from| !from.is_loopback());
         // No status: the client left before there was one.
         macro_rules! line {
             ($level:expr) => {
@@ -179,17 +164,17 @@ impl Drop for Record {
                     workflow.id = workflow_id,
                     method = shown(self.method.as_str()),
                     path = self.path,
-                    client.address = self.from.map(field::display),
+                    client.address = elsewhere.map(field::display),
                     model = fields.model,
                     workflow = run.map(|run| run.name.as_str()),
                     task = run.and_then(|run| run.task).map(Task::as_str),
                     status = self.status,
-                    code = error.map(|error| error.code()).or(self.code),
+                    code,
                     run.status = run.map(|run| run.status.as_str()),
                     failed = failed.map(field::display),
                     error = text,
                     first_token_ms = run.and_then(|run| run.first_token_ms),
-                    total_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    total_ms,
                     calls,
                     prompt_tokens = usage.map(|usage| usage.prompt_tokens),
                     completion_tokens = usage.map(|usage| usage.completion_tokens),
@@ -204,6 +189,70 @@ impl Drop for Record {
             line!(Level::ERROR);
         } else {
             line!(Level::INFO);
+        }
+    }
+
+    /// Into the audit log: all but those who were let in to look whether the server is there.
+    fn audit(&self, audit: &Audit, fields: &RequestFields, ending: &Ending<'_>) {
+        if !self.is_refused && is_probe(&self.method, &self.path) {
+            return;
+        }
+        let Ending { run, calls, usage, code, total_ms } = *ending;
+        let took = SignedDuration::from_millis(i64::try_from(total_ms).unwrap_or(i64::MAX));
+        let now = Timestamp::now();
+        audit.write(&Line {
+            time: now.checked_sub(took).unwrap_or(now),
+            request_id: self.request_id,
+            workflow_id: run.map(|run| run.workflow_id),
+            client: fields.client.as_deref(),
+            from: self.from,
+            method: shown(self.method.as_str()),
+            path: &self.path,
+            model: fields.model.as_deref(),
+            answered_by: run.map(|run| run.name.as_str()),
+            decision: if self.is_refused { Decision::Refused } else { Decision::Allowed },
+            code,
+            status: self.status,
+            run_status: run.map(|run| run.status.as_str()),
+            spent: calls.zip(usage.as_ref()).map(|(calls, usage)| Spending::new(calls, usage)),
+            first_token_ms: run.and_then(|run| run.first_token_ms),
+            duration_ms: total_ms,
+        });
+    }
+}
+
+/// What came of a request, as both logs have it.
+#[derive(Clone, Copy)]
+struct Ending<'a> {
+    /// Of several prompts the first run that did not go well, which says most.
+    run: Option<&'a RunSummary>,
+    /// Of all runs; absent without any.
+    calls: Option<u64>,
+    usage: Option<UsageRecord>,
+    code: Option<&'static str>,
+    total_ms: u64,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // With them goes the request's place among those in flight.
+        let fields = std::mem::take(&mut *self.log.fields());
+        let runs: Vec<_> = fields.runs.iter().map(RunWatch::summary).collect();
+        let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
+        let run = bad.or_else(|| runs.first());
+        let ending = Ending {
+            run,
+            calls: run.map(|_| runs.iter().map(|run| run.calls).sum::<u64>()),
+            usage: run.map(|_| {
+                let none = UsageRecord::default();
+                runs.iter().fold(none, |sum, run| sum.plus(&run.usage))
+            }),
+            code: fields.failure.as_ref().map(|error| error.code()).or(self.code),
+            total_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        self.log(&fields, &ending);
+        if let Some(audit) = &self.audit {
+            self.audit(audit, &fields, &ending);
         }
     }
 }

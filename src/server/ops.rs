@@ -8,7 +8,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{App, caller::Welcome, listener::open_files, paths::is_verbose, reloads::Reloads};
+use super::{
+    App, audit::AuditHealth, caller::Welcome, listener::open_files, paths::is_verbose,
+    reloads::Reloads,
+};
 use crate::{
     config::{Config, Proxies, Proxy},
     llm::ModelHealth,
@@ -30,6 +33,9 @@ pub(super) struct Health {
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<ProcessHealth>,
+    /// Likewise, where there is such a log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<AuditHealth>,
 }
 
 /// What the process ran short of since it started.
@@ -68,11 +74,13 @@ pub(super) async fn health(app: App, uri: Uri) -> Json<Health> {
         models: None,
         config: None,
         process: None,
+        audit: None,
     };
     if is_verbose(&uri) {
         health.models = Some(app.engine.health());
         health.config = Some(config_health(&app));
         health.process = Some(process_health());
+        health.audit = app.audit.as_ref().map(|audit| audit.health());
     }
     Json(health)
 }

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
+    audit::{self, Audit},
     auth::{Door, wrong_keys::WrongKeys},
     caller::{Caller, RequestLog},
     drains::Drains,
@@ -55,6 +56,8 @@ pub(super) struct Served {
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
     pub(super) wrong_keys: Arc<WrongKeys>,
+    /// Who writes down who asked; none where nobody does.
+    pub(super) audit: Option<Arc<Audit>>,
     reloads: Arc<Mutex<Reloads>>,
 }
 
@@ -63,6 +66,7 @@ impl AppState {
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
         let now = Timestamp::now();
+        let audit = audit::started(engine.config().audit.as_ref());
         let served = Served {
             door: Door::new(engine.config()),
             in_flight: permits(engine.config()),
@@ -72,6 +76,7 @@ impl AppState {
             started: now,
             responses: Arc::default(),
             wrong_keys: Arc::default(),
+            audit,
             reloads: Arc::new(Mutex::new(Reloads { loaded_at: now, reloads: 0, last_error: None })),
         };
         let current = Arc::new(ArcSwap::from_pointee(served));
@@ -92,6 +97,10 @@ impl AppState {
         // Places cannot be taken from those who have them, so another limit begins anew.
         let same_limit = old.server.max_in_flight == new.server.max_in_flight;
         let in_flight = if same_limit { Arc::clone(&before.in_flight) } else { permits(new) };
+        let audit = match &before.audit {
+            Some(audit) if Some(audit.settings()) == new.audit.as_ref() => Some(Arc::clone(audit)),
+            _ => audit::started(new.audit.as_ref()),
+        };
         let served = Served {
             door: Door::new(new),
             in_flight,
@@ -101,6 +110,7 @@ impl AppState {
             started: before.started,
             responses: Arc::clone(&before.responses),
             wrong_keys: Arc::clone(&before.wrong_keys),
+            audit,
             reloads: Arc::clone(&before.reloads),
         };
         self.current.store(Arc::new(served));
@@ -126,6 +136,19 @@ impl AppState {
     /// The config means what the one in use does: nothing is wrong with it any more.
     pub fn confirm(&self) {
         self.current.load().reloads().last_error = None;
+    }
+
+    /// Why the audit log cannot be written at present.
+    #[must_use]
+    pub fn audit_trouble(&self) -> Option<String> {
+        self.current.load().audit.as_ref()?.trouble()
+    }
+
+    /// Waits, two seconds at most, until the audit log's lines are in its file.
+    pub fn flush_audit(&self) {
+        if let Some(audit) = &self.current.load().audit {
+            audit.flush();
+        }
     }
 
     /// What a request gets that comes in now.

@@ -52,6 +52,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         health: crate::config::Health::default(),
         transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
+        audit: None,
         shown: serde_json::Value::Null,
         path: None,
         files: Vec::new(),

@@ -11,6 +11,7 @@
 )]
 #![expect(unreachable_pub, reason = "`pub` in the harness marks what stories may use")]
 
+mod audit;
 mod chaos;
 mod completions;
 mod compliance;

@@ -8,10 +8,11 @@ use serde_json::Value;
 use crate::config::schema;
 
 /// The sections of the manual's page on the config, and whose keys they list.
-const CONFIG: [(&str, &str); 15] = [
+const CONFIG: [(&str, &str); 16] = [
     ("### `[server]`", "Server"),
     ("### `[[client]]`", "Client"),
     ("### `[log]`", "Log"),
+    ("### `[audit]`", "Audit"),
     ("### `[[alias]]`", "Alias"),
     ("### `[[model]]`", "Model"),
     ("### `price`", "Price"),

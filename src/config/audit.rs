@@ -1,0 +1,16 @@
+//! The audit log: `[audit]`.
+
+use std::path::PathBuf;
+
+use super::file::audit::Rotate;
+
+/// Where the audit log is, and how long it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The file in use.
+    pub path: PathBuf,
+    /// When another one is begun.
+    pub rotate: Rotate,
+    /// Files that are kept besides the one in use; 0 keeps all.
+    pub keep: usize,
+}
