@@ -59,7 +59,7 @@ pub use transport::{Proxies, Proxy, Transport};
 pub struct Config {
     /// The listener and what clients see.
     pub server: Server,
-    /// Who may call; empty = open (loopback only, unless `allow_unauthenticated`).
+    /// The clients that may call; empty = open (loopback only, unless `allow_unauthenticated`).
     pub clients: Vec<Client>,
     /// Every `[[model]]` by name, in the order of the file.
     pub models: IndexMap<String, Arc<Model>>,
@@ -83,7 +83,7 @@ pub struct Config {
     pub audit: Option<Audit>,
     /// The config in use under the names of the file, defaults included and without its secrets.
     pub shown: serde_json::Value,
-    /// Where it was read from; `None` for a built-in config.
+    /// The file it was read from; `None` for a built-in config.
     pub path: Option<PathBuf>,
     /// The further files it was made of: plans, keys, certificates.
     pub files: Vec<PathBuf>,
@@ -108,7 +108,7 @@ pub struct Workflow {
 /// `[[client]]`: somebody who may call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// For logs.
+    /// The name, for logs.
     pub name: String,
     /// SHA-256 of the key, so that comparing is constant in time whatever was sent.
     pub key_sha256: [u8; 32],

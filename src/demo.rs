@@ -40,7 +40,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// On a free loopback port, at the natural pace.
+    /// Starts on a free loopback port, at the natural pace.
     ///
     /// # Errors
     /// The socket's.
@@ -48,7 +48,7 @@ impl Demo {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), Pace::Natural).await
     }
 
-    /// On this address, at this pace.
+    /// Starts on this address, at this pace.
     ///
     /// # Errors
     /// The socket's.
@@ -58,7 +58,7 @@ impl Demo {
         Ok(Self { listener, address, pace })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -100,7 +100,7 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
     }
 }
 
-/// For what the main thread waits for; connections are answered by workers.
+/// Runs what the main thread waits for; connections are answered by workers.
 fn main_runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }

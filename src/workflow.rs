@@ -178,16 +178,16 @@ pub struct StageReport {
     pub language: Option<String>,
 }
 
-/// Who follows on a model that failed to answer. The run counts as degraded from here on.
+/// The successor of models that failed to answer. The run counts as degraded from here on.
 #[derive(Clone, Debug)]
 pub struct Fallback {
     /// The models that failed and their errors' codes; at least one.
     pub failed: Vec<(String, &'static str)>,
-    /// Who follows.
+    /// The successor.
     pub to: Successor,
 }
 
-/// Who gives the answer after a writer has failed.
+/// The source of the answer after a writer has failed.
 #[derive(Clone, Debug)]
 pub enum Successor {
     /// Another model, which writes one.

@@ -53,7 +53,7 @@ pub struct Serving {
     pub log_format: Option<LogFormat>,
 }
 
-/// Where it listens.
+/// The address to listen on.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Address {
     /// Listen on this host instead of [server] host

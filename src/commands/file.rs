@@ -25,7 +25,7 @@ pub(super) enum FileError {
     },
 }
 
-/// Who may read the file that takes the place of another.
+/// The permissions of the file that takes the place of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Whoever could before.
@@ -45,7 +45,7 @@ pub(super) fn create(path: &Path, text: &str) -> Result<(), FileError> {
 /// [`create`] with the mode of another file.
 ///
 /// # Errors
-/// As [`create`].
+/// Those of [`create`].
 pub(super) fn create_like(path: &Path, text: &str, like: Option<&Path>) -> Result<(), FileError> {
     let refused = |cause| FileError::Refused { path: path.to_owned(), cause };
     if fs::symlink_metadata(path).is_ok() {

@@ -10,7 +10,7 @@ use crate::config::{self, Env, Location};
 /// The config file that a command reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the standard place.
     pub named_by: Option<&'static str>,

@@ -38,7 +38,7 @@ pub struct Options {
     pub yes: bool,
 }
 
-/// Who is asked, and where the answers are read from.
+/// The terminal of the person who is asked.
 pub struct Terminal<'a> {
     /// What was found, and the question.
     pub out: &'a mut dyn Write,

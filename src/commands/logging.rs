@@ -1,4 +1,4 @@
-//! Where logs go and what may be in them.
+//! Sets up logs: where they go and what may be in them.
 
 mod output;
 

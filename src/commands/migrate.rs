@@ -27,7 +27,7 @@ const FAILED: u8 = 1;
 /// Exit code of a config or an output that cannot be used.
 const REFUSED: u8 = 2;
 
-/// Where the new form goes.
+/// What is done with the new form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `--output`: a new file instead of the config itself.
@@ -36,7 +36,7 @@ pub struct Options {
     pub dry_run: bool,
 }
 
-/// Where a command writes, and who reads it.
+/// What a command writes to, and who reads it.
 pub struct Screen<'a> {
     /// What the command is asked for.
     pub out: &'a mut dyn Write,

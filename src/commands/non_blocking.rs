@@ -77,7 +77,7 @@ impl Write for NonBlocking {
     }
 }
 
-/// Where there is no way to ask, or to say it, a write may wait.
+/// A write may wait on systems that have no way to ask, or to say it.
 #[cfg(not(unix))]
 fn unblocked(stream: impl Write + Send + 'static) -> Box<dyn Write + Send> {
     Box::new(stream)

@@ -137,7 +137,7 @@ async fn serve(
     ended
 }
 
-/// As many workers as the config wants, else as there are cores to run them.
+/// The number of workers: what the config wants, else as many as there are cores to run them.
 pub(super) fn worker_count(server: &Server) -> NonZeroUsize {
     let available = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     server.workers.unwrap_or_else(available)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::file::audit::Rotate;
 
-/// Where the audit log is, and how long it is kept.
+/// The file of the audit log, and how long it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// The file in use.

@@ -33,7 +33,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The config, or the file that its `json_file` names.
     pub file: String,
-    /// Where in the file; `None`: it is about the file as a whole.
+    /// The place in the file; `None`: it is about the file as a whole.
     pub spot: Option<Spot>,
     /// What is the matter, and with which key.
     pub what: String,
@@ -44,11 +44,11 @@ pub struct Diagnostic {
 /// A stretch of one line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
-    /// From 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// Of its first character, in characters from 1.
+    /// The column of its first character, in characters from 1.
     pub column: usize,
-    /// In characters, within the line; at least 1.
+    /// Its length in characters, within the line; at least 1.
     pub length: usize,
     /// The line, masked.
     pub source: SourceLine,
@@ -60,9 +60,9 @@ pub struct Spot {
 pub struct SourceLine {
     /// Without its line break.
     pub text: String,
-    /// Of the stretch's first character in `text`, in characters from 1.
+    /// The column of the stretch's first character in `text`, in characters from 1.
     pub column: usize,
-    /// Of the stretch in `text`, in characters; at least 1.
+    /// The length of the stretch in `text`, in characters; at least 1.
     pub length: usize,
 }
 

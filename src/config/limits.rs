@@ -6,7 +6,7 @@ use url::Url;
 
 use super::Model;
 
-/// Whose limit is wanted.
+/// The kind of call whose limit is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
     /// `analyzer_timeout_secs`, default 30.
@@ -33,15 +33,15 @@ pub struct TimeLimits {
 /// The limits everywhere, complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Of the analyzer, in all.
+    /// Limit of the analyzer, in all.
     pub analyzer: Duration,
-    /// Of a worker, in all.
+    /// Limit of a worker, in all.
     pub worker: Duration,
-    /// Of the selector, and of the reranker, in all.
+    /// Limit of the selector, and of the reranker, in all.
     pub selector: Duration,
-    /// Of the synthesizer: to its first delta, then for each gap.
+    /// Limit of the synthesizer: to its first delta, then for each gap.
     pub synthesizer: Duration,
-    /// To open a connection.
+    /// Limit of opening a connection.
     pub connect: Duration,
 }
 
@@ -98,7 +98,7 @@ impl TimeLimits {
 }
 
 impl Timeouts {
-    /// Of one kind.
+    /// The limit of one kind of call.
     #[must_use]
     pub fn get(&self, kind: LimitKind) -> Duration {
         match kind {

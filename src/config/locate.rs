@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::{ConfigError, Env};
 
-/// Where the config is.
+/// The location of the config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// This file.
     File {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// What named it: `--config` or `CHORUS_CONFIG`; `None`: it is in the standard place.
         named_by: Option<&'static str>,
@@ -44,7 +44,7 @@ pub fn locate(flag: Option<&Path>, env: Env<'_>) -> Result<Location, ConfigError
 /// Finds the config file where there has to be one.
 ///
 /// # Errors
-/// As [`locate`], and when there is none.
+/// Those of [`locate`], and when there is none.
 pub fn existing(flag: Option<&Path>, env: Env<'_>) -> Result<PathBuf, ConfigError> {
     match locate(flag, env)? {
         Location::File { path, .. } => Ok(path),
@@ -57,7 +57,7 @@ pub fn existing(flag: Option<&Path>, env: Env<'_>) -> Result<PathBuf, ConfigErro
     }
 }
 
-/// Where a config belongs that is yet to be written: the place [`locate`] looks at first, whether
+/// The path of a config that is yet to be written: the place [`locate`] looks at first, whether
 /// something is there or not. `None` when nothing is named and there is no home folder.
 #[must_use]
 pub fn place(flag: Option<&Path>, env: Env<'_>) -> Option<PathBuf> {

@@ -28,9 +28,9 @@ pub(super) struct Mask {
 
 /// A line of a text.
 pub(super) struct Line {
-    /// From 1.
+    /// The number of the line, from 1.
     pub(super) number: usize,
-    /// In bytes, without its line break and a byte order mark.
+    /// The line in bytes, without its line break and a byte order mark.
     range: Range<usize>,
 }
 
@@ -110,7 +110,7 @@ pub(super) fn json(text: &str) -> Mask {
 }
 
 impl Mask {
-    /// With what looks like a key and is in none of these stretches: a name, or a key of a table.
+    /// Hides these stretches, and what else looks like a key: a name, or a key of a table.
     fn of(text: &str, mut hidden: Vec<(Range<usize>, String)>) -> Self {
         hidden.extend(keys_in(text).into_iter().map(|range| (range, HIDDEN.to_owned())));
         // Of two that begin together, the longer one stands for both.
@@ -150,7 +150,7 @@ impl Mask {
 struct Shown {
     text: String,
     chars: usize,
-    /// Where the stretch begins and ends in `text`, in characters.
+    /// The first character of the stretch in `text`, and the one behind it.
     from: Option<usize>,
     to: usize,
     /// The stretch in the file, in bytes.
@@ -221,7 +221,7 @@ impl Known {
 struct Walk<'t> {
     text: &'t str,
     hidden: Vec<(Range<usize>, String)>,
-    /// Where a `#` begins no comment.
+    /// The stretches in which a `#` begins no comment.
     strings: Vec<Range<usize>>,
 }
 
@@ -296,7 +296,7 @@ impl Walk<'_> {
     }
 }
 
-/// Where comments are.
+/// The stretches of comments.
 fn comments(text: &str, strings: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut strings = strings.iter().peekable();

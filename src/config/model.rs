@@ -13,7 +13,7 @@ use crate::types::{ApiKey, Protocol};
 pub struct Model {
     /// The name workflows and clients use.
     pub name: String,
-    /// Where it is: at least one, in the order of the file.
+    /// Its endpoints, at least one, in the order of the file.
     pub endpoints: Vec<Endpoint>,
     /// How it is spoken to.
     pub protocol: Protocol,
@@ -42,7 +42,7 @@ pub struct Model {
     pub context_tokens: u32,
     /// Calls in flight over all requests; `None` = no limit.
     pub max_concurrency: Option<usize>,
-    /// For the cost in traces; nothing for a local model that has none written.
+    /// The price, for the cost in traces; nothing for a local model that has none written.
     pub price: Option<Price>,
     /// Extra headers, already marked sensitive.
     pub headers: HeaderMap,
@@ -109,7 +109,7 @@ impl Model {
 /// One base URL and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// As given; a trailing slash is taken off.
+    /// The base as given, without a trailing slash.
     pub api_base: Url,
     /// May be empty.
     pub api_key: ApiKey,
@@ -185,21 +185,21 @@ fn is_private(url: &Url) -> bool {
 /// `price`, US dollars per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
-    /// For prompt tokens.
+    /// The price of prompt tokens.
     pub input_per_mtok: f64,
-    /// For completion tokens.
+    /// The price of completion tokens.
     pub output_per_mtok: f64,
 }
 
 impl Price {
-    /// Of a model on a machine of one's own.
+    /// The price of a model on a machine of one's own.
     pub const NOTHING: Self = Self { input_per_mtok: 0.0, output_per_mtok: 0.0 };
 }
 
 /// A certificate authority of a model's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CaCert {
-    /// Where it was read from, for messages.
+    /// The file it was read from, for messages.
     pub path: PathBuf,
     /// PEM, checked to hold at least one certificate.
     pub pem: Arc<[u8]>,

@@ -16,11 +16,11 @@ const LONGEST_NAME: usize = 256;
 /// `[[alias]]`: a further name, or a pattern of names, for a workflow or a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alias {
-    /// As written: `*` stands for any characters, `/` and `:` included, `?` for one.
+    /// The name as written: `*` stands for any characters, `/` and `:` included, `?` for one.
     pub name: String,
     /// The workflow, profile or model that it means; checked to be there.
     pub model: String,
-    /// For whoever reads the config.
+    /// A note for whoever reads the config.
     pub note: Option<String>,
     pattern: WildMatch,
 }
@@ -45,7 +45,7 @@ impl Alias {
     }
 }
 
-/// Whom a name means.
+/// The meaning of a name.
 #[derive(Clone, Copy, Debug)]
 pub enum Named<'a> {
     /// A workflow, the default one or a profile.
@@ -55,7 +55,7 @@ pub enum Named<'a> {
 }
 
 impl Config {
-    /// Whom a client means by a name: exactly this one, or without `:latest`; else the first alias
+    /// What a client means by a name: exactly this one, or without `:latest`; else the first alias
     /// that fits. No name at all is the default workflow. `None`: nobody has it.
     #[must_use]
     pub fn named(&self, asked: &str) -> Option<Named<'_>> {
@@ -73,7 +73,7 @@ impl Config {
         self.exactly(asked).or_else(|| self.exactly(bare)).or_else(aliased)
     }
 
-    /// Who has exactly this name. No model has a workflow's.
+    /// The workflow or model of exactly this name. No model has a workflow's.
     fn exactly(&self, name: &str) -> Option<Named<'_>> {
         let workflow = self.workflow_named(name).map(Named::Workflow);
         workflow.or_else(|| self.models.get(name).map(Named::Model))

@@ -22,7 +22,7 @@ pub struct Plan {
     pub name: String,
     /// Without one: no advice at the top, the parent's analysis in a nested level.
     pub analyzer: Option<Stage>,
-    /// At least one.
+    /// The workers, at least one.
     pub members: Vec<Member>,
     /// Without one every candidate is judged.
     pub reranker: Option<Reranker>,
@@ -58,7 +58,7 @@ impl Plan {
         names
     }
 
-    /// Who answers alone when tools are asked for and no synthesizer is there to call them: the models
+    /// The stages that answer alone when tools are asked for and no synthesizer is there: the models
     /// of the workers, here and below, in the order in which they are tried, each with the stage that
     /// names it first.
     #[must_use]
@@ -156,7 +156,7 @@ impl Stage {
 /// `reranker`: scores the candidates and keeps the best few.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reranker {
-    /// Who scores.
+    /// The stage that scores.
     pub stage: Stage,
     /// How many go on; default 3.
     pub top_k: usize,

@@ -15,11 +15,11 @@ use super::{
 };
 use crate::types::without_keys;
 
-/// Where something is: a stretch of one of the files that were read.
+/// A stretch of one of the files that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileSpan {
     file: File,
-    /// In bytes; `None`: the file as a whole.
+    /// The stretch in bytes; `None`: the file as a whole.
     span: Option<Range<usize>>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Report<'t> {
     path: Option<&'t Path>,
     name: String,
     text: &'t str,
-    /// Where the keys of the config are, once it is known to be TOML.
+    /// The places of the config's keys, once it is known to be TOML.
     spots: OnceCell<Spots>,
     plans: RefCell<Vec<PlanFile>>,
     found: RefCell<Found>,
@@ -109,7 +109,7 @@ impl<'t> Report<'t> {
         drop(self.spots.set(spots));
     }
 
-    /// Where the keys of the config are; nowhere before it was read.
+    /// The places of the config's keys; none before it was read.
     pub(super) fn spots(&self) -> &Spots {
         self.spots.get_or_init(Spots::default)
     }

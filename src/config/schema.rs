@@ -7,7 +7,7 @@
 //! `x-refused` (keys that are not supported yet, with what to do) and `x-elsewhere` (what is said of
 //! keys that the other kind of worker has).
 //!
-//! Where a schema cannot say what the checks say (names that are taken, files that are missing), it
+//! What a schema cannot say as the checks do (names that are taken, files that are missing), it
 //! lets through. In three things it is stricter, since the alternatives would make the messages of
 //! editors vague: a list of tables written as one table (`[model]`), a plan's `null` for a key that
 //! is left out, and a URL that only a lenient parser reads.
@@ -73,12 +73,12 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// Of the config.
+    /// The schema of the config.
     pub(super) fn of_config() -> Self {
         Self { root: &CONFIG, own: &CONFIG }
     }
 
-    /// Of a plan.
+    /// The schema of a plan.
     pub(super) fn of_plan() -> Self {
         Self { root: &PLAN, own: &PLAN }
     }
@@ -124,20 +124,20 @@ impl Rule {
         all.into_iter().flatten().map(move |(key, schema)| (key.as_str(), self.to(schema)))
     }
 
-    /// Of a key; of any where keys are names.
+    /// The schema of a key; of any where keys are names.
     pub(super) fn property(self, key: &str) -> Option<Self> {
         let own = self.get("properties").and_then(|all| all.get(key));
         own.map(|schema| self.to(schema)).or_else(|| self.of_names())
     }
 
-    /// Of each value of a table whose keys are names.
+    /// The schema of each value of a table whose keys are names.
     pub(super) fn of_names(self) -> Option<Self> {
         self.get("additionalProperties")
             .filter(|schema| schema.is_object())
             .map(|schema| self.to(schema))
     }
 
-    /// Of the entries of a list.
+    /// The schema of a list's entries.
     pub(super) fn items(self) -> Option<Self> {
         self.get("items").map(|schema| self.to(schema))
     }
@@ -148,7 +148,7 @@ impl Rule {
         keys.into_iter().flatten().filter_map(Value::as_str)
     }
 
-    /// Of two kinds of table the one that a table is, by the key it has, and the other one.
+    /// The schema of the kind that a table is of two, by the key it has, and that of the other kind.
     pub(super) fn branch(self, has: impl Fn(&str) -> bool) -> (Self, Option<Self>) {
         let decides = self.get("if").map(|schema| self.to(schema));
         let decides = decides.and_then(|schema| schema.required().next());
@@ -160,12 +160,12 @@ impl Rule {
         if has(key) { (then, Some(or)) } else { (or, Some(then)) }
     }
 
-    /// Of the plan that a text holds.
+    /// The schema of the plan that a text holds.
     pub(super) fn content(self) -> Option<Self> {
         self.get("contentSchema").map(|schema| self.to(schema))
     }
 
-    /// Of the text that may stand here.
+    /// What may be shown of the text that stands here.
     pub(super) fn shown(self) -> Use {
         let kinds = self.kinds();
         match self.text("x-shown") {

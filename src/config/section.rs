@@ -60,7 +60,7 @@ impl<'a, 't> Section<'a, 't> {
         self.report.spots().has(&self.path_of(key))
     }
 
-    /// Where the value of a key is written, else the table; that itself has the empty key.
+    /// The place of a key's value, else that of the table, which itself has the empty key.
     pub(super) fn place(&self, key: &str) -> FileSpan {
         self.report.config_place(self.span(key))
     }
@@ -70,7 +70,7 @@ impl<'a, 't> Section<'a, 't> {
         self.report.spots().value(&self.path_of(key))
     }
 
-    /// Where a key itself is written.
+    /// The place of a key itself.
     pub(super) fn place_of_key(&self, key: &str) -> FileSpan {
         self.report.config_place(self.report.spots().key(&self.path_of(key)))
     }

@@ -60,7 +60,7 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// Proxies that are believed whom they ask for.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where requests may come from; empty = anywhere.
+    /// The addresses that requests may come from; empty = any.
     pub allowed_ips: Vec<IpNet>,
     /// May listen beyond loopback without clients.
     pub allow_unauthenticated: bool,

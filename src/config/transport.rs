@@ -12,7 +12,7 @@ pub struct Transport {
     pub max_idle_per_host: usize,
     /// How long an idle connection is kept; default 90 s.
     pub idle: Duration,
-    /// Of the environment.
+    /// The proxies of the environment.
     pub proxies: Proxies,
 }
 
@@ -25,9 +25,9 @@ impl Default for Transport {
 /// The proxies that upstreams beyond this machine are reached through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// For `http://` upstreams: `HTTP_PROXY`, else `ALL_PROXY`.
+    /// The proxy for `http://` upstreams: `HTTP_PROXY`, else `ALL_PROXY`.
     pub http: Option<Proxy>,
-    /// For `https://` upstreams: `HTTPS_PROXY`, else `ALL_PROXY`.
+    /// The proxy for `https://` upstreams: `HTTPS_PROXY`, else `ALL_PROXY`.
     pub https: Option<Proxy>,
     /// Hosts that are reached without one: `NO_PROXY`.
     pub bypass: String,

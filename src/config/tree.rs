@@ -51,7 +51,7 @@ pub(super) enum NoJson {
 }
 
 impl Node {
-    /// Of the config, by its parser's tree.
+    /// The tree of the config, made of its parser's.
     pub(super) fn of_toml(table: Spanned<DeTable<'_>>) -> Self {
         let span = table.span();
         Self { span, value: Value::of_table(table.into_inner()) }
@@ -90,7 +90,7 @@ impl Node {
         }
     }
 
-    /// Of a value that is written nowhere.
+    /// The tree of a value that is written nowhere.
     pub(super) fn of_value(value: &serde_json::Value) -> Self {
         let value = match value {
             serde_json::Value::Null => Value::Null,
@@ -272,7 +272,7 @@ impl Scan<'_> {
 
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Where keys and values are, by path.
+/// The places of keys and values, by path.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spots {
     by_path: HashMap<String, (Option<Range<usize>>, Range<usize>)>,

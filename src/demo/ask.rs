@@ -6,7 +6,7 @@ use serde_json::Value;
 /// What was asked. Unknown fields are ignored, as every OpenAI-compatible server does.
 #[derive(Debug, Deserialize)]
 pub(super) struct Ask {
-    /// Who is asked.
+    /// The model that is asked.
     pub(super) model: String,
     messages: Vec<Turn>,
     #[serde(default)]

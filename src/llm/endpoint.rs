@@ -201,7 +201,7 @@ impl Endpoint {
         }
     }
 
-    /// For requests whose failure does not matter.
+    /// The client of requests whose failure does not matter.
     pub(super) fn client(&self) -> &Client {
         self.connections.client()
     }
@@ -254,7 +254,7 @@ impl Endpoint {
         })
     }
 
-    /// Where a call goes.
+    /// The URL of a call.
     fn address(&self, ask: &Ask<'_>) -> Option<Arc<Url>> {
         let known = match (ask.is_plain(), ask.streams()) {
             (false, false) => 0,

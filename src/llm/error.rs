@@ -15,7 +15,7 @@ pub struct LlmError {
     pub model: String,
     /// `host` or `host:port`, where one was reached for.
     pub endpoint: Option<String>,
-    /// In words, without the model's name.
+    /// What failed in words, without the model's name.
     pub message: String,
 }
 
@@ -108,7 +108,7 @@ impl LlmErrorKind {
     }
 }
 
-/// Whose a failure is, and so who could do something about it.
+/// The party that caused a failure, and so could do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
     /// The caller's, who asked for more than the model takes, or for what it does not.
@@ -126,7 +126,7 @@ pub enum FailureClass {
 }
 
 impl LlmErrorKind {
-    /// Whose failure it is.
+    /// The party that caused it.
     #[must_use]
     pub fn class(self) -> FailureClass {
         match self {

@@ -45,11 +45,11 @@ use upstream_error::Refusal;
 
 /// How one protocol writes requests and reads replies. Pure.
 pub(super) trait Wire: Sync {
-    /// Where the request of a call goes; `None` when `base` takes no path. Of the call it depends only
+    /// The URL of a call's request; `None` when `base` takes no path. Of the call it depends only
     /// on whether it is plain and whether it is streamed.
     fn address(&self, base: &Url, ask: &Ask<'_>) -> Option<Url>;
 
-    /// Where the endpoint lists its models: what a probe asks for, since it costs nothing.
+    /// The URL of the endpoint's list of models: what a probe asks for, since it costs nothing.
     fn model_list(&self, base: &Url, model: &config::Model) -> Option<Url>;
 
     /// The names in a list of models, a page of it perhaps; `None` when it is none.
@@ -78,7 +78,7 @@ pub(super) trait Wire: Sync {
         false
     }
 
-    /// Where the endpoint describes this one model, if it does.
+    /// The URL at which the endpoint describes this one model, if it does.
     fn model_page(&self, _base: &Url, _model: &config::Model) -> Option<Url> {
         None
     }

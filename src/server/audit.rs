@@ -44,7 +44,7 @@ pub(super) struct Audit {
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
-    /// To say so once everything before it was written.
+    /// A request to say so once everything before it was written.
     Flush(SyncSender<()>),
 }
 
@@ -135,7 +135,7 @@ impl Audit {
         }
     }
 
-    /// For `/health?verbose`.
+    /// Its state for `/health?verbose`.
     pub(super) fn health(&self) -> AuditHealth {
         AuditHealth {
             path: self.settings.path.display().to_string(),

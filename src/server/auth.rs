@@ -1,4 +1,4 @@
-//! Who may call at all: the Host and Origin checks that keep web pages out, and client keys.
+//! Decides who may call at all: the Host and Origin checks that keep web pages out, and client keys.
 
 pub(super) mod wrong_keys;
 
@@ -91,7 +91,7 @@ impl Door {
         Ok(request.headers().get(header::ORIGIN).cloned())
     }
 
-    /// Who sends the request, which is noted in it; the answer when it goes no further. A browser
+    /// Notes in the request who sends it; returns the answer when it goes no further. A browser
     /// asks without a key whether it may ask with one.
     pub(super) fn check_caller(&self, request: &mut Request) -> Option<Response> {
         if request.method() == Method::OPTIONS {

@@ -1,4 +1,4 @@
-//! Who asks, how they want to be answered, and what the log line of their request says.
+//! The caller of a request, how they want to be answered, and what its log line says.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::{types::RequestId, workflow::RunWatch};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Welcome;
 
-/// Who a request is from, as far as one caller's things must be kept from another's: its key, if
+/// The sender of a request, as far as one caller's things must be kept from another's: its key, if
 /// it sent one. Not checked here.
 pub(super) fn client(headers: &HeaderMap) -> [u8; 32] {
     Sha256::digest(presented_key(headers).unwrap_or_default()).into()
@@ -32,7 +32,7 @@ pub(super) fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
 /// What a log line shows of a path or a model name that a client made up.
 const SHOWN_CHARS: usize = 120;
 
-/// Who asks and how they want to be answered; an extension of every request.
+/// The caller and how they want to be answered; an extension of every request.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     /// Sent back as `x-request-id`.
@@ -70,7 +70,7 @@ impl RequestLog {
         self.fields().model = Some(shown(name).to_owned());
     }
 
-    /// Whose key came with it.
+    /// Notes the client whose key came with it.
     pub(super) fn client(&self, name: Option<&Arc<str>>) {
         self.fields().client = name.map(Arc::clone);
     }

@@ -1,4 +1,4 @@
-//! Where a request comes from: the other end of its connection, or, where that is a proxy that is
+//! The origin of a request: the other end of its connection, or, where that is a proxy that is
 //! trusted, whom the proxy says it asks for.
 //!
 //! A header is read from its end, which the nearest proxy wrote, as long as whoever wrote it is
@@ -22,7 +22,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-/// Where a request comes from; an extension of each that came over a connection.
+/// The origin of a request; an extension of each that came over a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClientAddr {
     addr: IpAddr,
@@ -82,7 +82,7 @@ impl From<IpAddr> for ClientAddr {
     }
 }
 
-/// As the log has it.
+/// The form of the log.
 impl fmt::Display for ClientAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.addr.fmt(f)?;

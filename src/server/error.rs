@@ -74,7 +74,7 @@ pub(super) enum AppError {
     /// The body is larger than `[server] request_body_limit`.
     #[error("the request body is larger than the limit of {limit} bytes")]
     BodyTooLarge {
-        /// In bytes.
+        /// The limit in bytes.
         limit: usize,
     },
     /// Chorus has asked Chorus, again and again: in the end itself. Our own addition to the contract's

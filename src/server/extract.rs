@@ -32,7 +32,7 @@ pub(super) struct Inbound<T> {
     pub(super) body: T,
     /// The others, in the order they were sent.
     pub(super) rest: Map<String, Value>,
-    /// Who asks.
+    /// The caller.
     pub(super) caller: Caller,
 }
 
@@ -52,7 +52,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Sync> FromRequest<S> for Inbound<T
 pub(super) struct Verbatim {
     /// All fields, in the order they were sent.
     pub(super) fields: Forwarded,
-    /// Who asks.
+    /// The caller.
     pub(super) caller: Caller,
 }
 

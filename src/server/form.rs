@@ -47,7 +47,7 @@ pub(super) fn read(value: &Value, path: &str) -> Result<Option<OutputFormat>, Ap
 /// The same for fields that other servers have beside OpenAI's.
 ///
 /// # Errors
-/// As [`read`].
+/// Those of [`read`].
 pub(super) fn read_beside(fields: &Map<String, Value>) -> Result<OutputFormat, AppError> {
     for name in FORM_FIELDS {
         let Some(value) = fields.get(name).filter(|value| !value.is_null()) else { continue };

@@ -68,9 +68,9 @@ pub(super) enum Room {
 /// How long is waited for clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
-    /// For one that does not read.
+    /// Limit of a client that does not read.
     pub(super) write: Duration,
-    /// For all of them, at a shutdown.
+    /// Limit of all connections, at a shutdown.
     pub(super) grace: Duration,
 }
 

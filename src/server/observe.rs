@@ -224,9 +224,9 @@ impl Record {
 /// What came of a request, as both logs have it.
 #[derive(Clone, Copy)]
 struct Ending<'a> {
-    /// Of several prompts the first run that did not go well, which says most.
+    /// The run; of several prompts' the first that did not go well, which says most.
     run: Option<&'a RunSummary>,
-    /// Of all runs; absent without any.
+    /// The calls of all runs; absent without any.
     calls: Option<u64>,
     usage: Option<UsageRecord>,
     code: Option<&'static str>,

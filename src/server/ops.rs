@@ -22,9 +22,9 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Health {
     status: &'static str,
-    /// Of Chorus.
+    /// The version of Chorus.
     version: &'static str,
-    /// With `?verbose`, which needs a key where there are any.
+    /// Shown with `?verbose`, which needs a key where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     models: Option<Vec<ModelHealth>>,
     /// Likewise.
@@ -49,7 +49,7 @@ struct ProcessHealth {
     dropped_log_lines: u64,
 }
 
-/// Where the config in use came from, and whether the file is still as good.
+/// The source of the config in use, and whether the file is still as good.
 #[derive(Debug, Serialize)]
 struct ConfigHealth {
     path: Option<String>,

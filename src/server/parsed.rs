@@ -35,7 +35,7 @@ impl<X> Parsed<X> {
 
 /// A request that is ready to run.
 pub(super) struct Job<E> {
-    /// Who answers.
+    /// The workflow or model that answers.
     pub(super) route: Route,
     /// What is asked.
     pub(super) request: Request,

@@ -56,7 +56,7 @@ pub(super) struct Served {
     pub(super) started: Timestamp,
     pub(super) responses: Arc<Store>,
     pub(super) wrong_keys: Arc<WrongKeys>,
-    /// Who writes down who asked; none where nobody does.
+    /// The audit log; `None` where there is none.
     pub(super) audit: Option<Arc<Audit>>,
     reloads: Arc<Mutex<Reloads>>,
 }
@@ -232,7 +232,7 @@ impl Served {
         Ok(())
     }
 
-    /// Who answers `model`, and the name to echo: the one that was sent, `chorus` when none was.
+    /// The route of `model`, and the name to echo: the one that was sent, `chorus` when none was.
     pub(super) fn route(&self, caller: &Caller, model: &str) -> Result<(Route, String), AppError> {
         let name = if model.is_empty() { DEFAULT_WORKFLOW } else { model };
         caller.log.model(name);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{TurnExtras, TurnState};
 
-/// Who said a message.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Instructions (`system`, OpenAI's `developer`).
@@ -35,7 +35,7 @@ impl Role {
 /// One turn of a conversation. `Debug` shows shapes and lengths, never text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Who speaks.
+    /// The author.
     pub role: Role,
     /// Text and images in the order they were sent.
     pub parts: Vec<Part>,
@@ -113,7 +113,7 @@ impl fmt::Debug for Part {
     }
 }
 
-/// Where a picture's bytes are.
+/// The source of a picture's bytes.
 #[derive(Clone, PartialEq)]
 pub enum Image {
     /// They are in the request itself.

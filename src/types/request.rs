@@ -68,7 +68,7 @@ pub struct Request {
     pub prompt: Prompt,
     /// Whether the answer is read as it is written, and not as a whole only.
     pub stream: bool,
-    /// Who asks: the name of the `[[client]]` whose key came with it.
+    /// The caller: the name of the `[[client]]` whose key came with it.
     pub caller: Option<Arc<str>>,
     /// How many times Chorus has asked Chorus on its way here; see [`HOPS`].
     pub hops: u32,

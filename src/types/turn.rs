@@ -35,7 +35,7 @@ pub struct TurnState {
     pub calls: Vec<(String, Map<String, Value>)>,
 }
 
-/// Where OpenAI's protocol has what a model wants back with a message beside its thoughts and
+/// The fields of OpenAI's protocol for what a model wants back with a message, beside its thoughts and
 /// OpenRouter's details: LiteLLM's, Copilot's and Gemini's names, and others that servers have.
 pub const MESSAGE_STATE: [&[&str]; 7] = [
     &["thinking_blocks"],
@@ -47,7 +47,7 @@ pub const MESSAGE_STATE: [&[&str]; 7] = [
     &["encrypted_content"],
 ];
 
-/// Where a tool call has what its model wants back.
+/// The fields of a tool call that hold what its model wants back.
 pub const CALL_STATE: [&[&str]; 3] = [
     &["extra_content"],
     &["provider_specific_fields", "thought_signature"],

@@ -16,7 +16,7 @@ pub struct Engine {
     pub(super) llm: Llm,
 }
 
-/// Who answers a model name.
+/// The workflow or model that answers a model name.
 #[derive(Clone, Debug)]
 pub enum Route {
     /// A workflow.
@@ -97,7 +97,7 @@ impl Engine {
         &self.config
     }
 
-    /// Who answers this model name (as sent; see [`Config::named`]). `None`: nobody has it, and
+    /// The route of this model name (as sent; see [`Config::named`]). `None`: nobody has it, and
     /// `unknown_model = "reject"`.
     #[must_use]
     pub fn route(&self, model: &str) -> Option<Route> {
@@ -113,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// Who answers this request to a workflow: `[server] task_model` where it is a client's background
+    /// The route of this request to a workflow: `[server] task_model` where it is a client's background
     /// task, else whom the model name means.
     #[must_use]
     pub fn for_task(&self, route: Route, request: &Request) -> Route {

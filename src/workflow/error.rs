@@ -27,7 +27,7 @@ pub enum WorkflowError {
     /// Every worker timed out, or the answering call did.
     #[error("{message}")]
     Timeout {
-        /// Who had how much time.
+        /// The time that each had.
         message: String,
     },
     /// No worker (or not the directly called model) can take a part of the request.
@@ -80,7 +80,7 @@ fn all_failed(workers: &[(String, String)], needed: usize) -> String {
     format!("no worker succeeded: {each}")
 }
 
-/// Who failed why, each reason once: `a, b: no answer in 60 s; c: failed (500)`.
+/// The failures by reason, each reason once: `a, b: no answer in 60 s; c: failed (500)`.
 pub(super) fn by_reason<'a>(failures: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut reasons: IndexMap<&str, Vec<&str>> = IndexMap::new();
     for (name, why) in failures {

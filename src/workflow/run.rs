@@ -1,4 +1,4 @@
-//! From a route and a request to the events of one run, its record and its ending.
+//! Makes the events of one run, its record and its ending of a route and a request.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,7 +75,7 @@ impl RunWatch {
     }
 }
 
-/// Who answers, once the plan and the request were looked at together.
+/// How a request is answered, decided by the plan and the request together.
 enum Way {
     Level(Arc<Plan>),
     Direct(Arc<Model>, Vec<Arc<Model>>, Instead),

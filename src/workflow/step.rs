@@ -23,7 +23,7 @@ use crate::{
 
 /// What a stage reports to the loop of its level.
 pub(super) enum Step {
-    /// For the client.
+    /// An event for the client.
     Event(Event),
     /// The analyzer ended.
     Analyzed(Box<Analysis>),

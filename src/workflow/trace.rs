@@ -67,7 +67,7 @@ pub struct LevelRecord {
     /// Absent when the plan has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analyzer: Option<AnalyzerRecord>,
-    /// In plan order.
+    /// The workers, in plan order.
     pub workers: Vec<WorkerRecord>,
     /// Absent when the plan has none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ impl StageStatus {
     }
 }
 
-/// Where a temperature came from.
+/// The source of a temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TemperatureSource {
@@ -185,7 +185,7 @@ pub struct CallRecord {
     /// The temperature that was really sent.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "rounded")]
     pub temperature: Option<f32>,
-    /// Where it came from.
+    /// The source of the temperature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature_source: Option<TemperatureSource>,
     /// HTTP exchanges made.
@@ -240,7 +240,7 @@ impl From<&Attempt> for AttemptRecord {
 pub struct ErrorRecord {
     /// Stable.
     pub code: &'static str,
-    /// In words; no prompt, no key.
+    /// What failed in words; no prompt, no key.
     pub message: String,
 }
 
@@ -270,7 +270,7 @@ pub struct AnalyzerRecord {
 /// What an analyzer changed.
 #[derive(Clone, Debug, Serialize)]
 pub struct OverridesRecord {
-    /// Who stayed, when it left somebody out.
+    /// The workers that stayed, when it left some out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<String>,
     /// How many answers are enough now.
@@ -347,7 +347,7 @@ pub struct SynthesizerRecord {
     pub call: CallRecord,
     /// Another model, or the selected candidate, stood in.
     pub fallback: bool,
-    /// Who stood in, and why.
+    /// The model or draft that stood in, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_reason: Option<String>,
 }

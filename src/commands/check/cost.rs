@@ -6,7 +6,7 @@ use crate::config::{Config, Plan, Spending};
 
 /// One workflow's worst case.
 pub(super) struct Cost {
-    /// In the order in which the plan names the models.
+    /// Each model's part, in the order in which the plan names them.
     pub(super) models: Vec<ModelCost>,
     pub(super) total: Spending,
     /// `None` when a price is missing.

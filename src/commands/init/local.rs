@@ -26,7 +26,7 @@ pub(super) enum Kind {
     OpenAi,
 }
 
-/// Where a server may be.
+/// An address at which a server may be.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     /// What people call it.
@@ -57,7 +57,7 @@ pub(super) struct Local {
     pub(super) capacity: Capacity,
 }
 
-/// Where servers usually are on this machine; `OLLAMA_HOST` says otherwise for Ollama.
+/// The usual addresses of servers on this machine; `OLLAMA_HOST` says otherwise for Ollama.
 pub(super) fn addresses(env: Env<'_>) -> Vec<Address> {
     let ollama = env("OLLAMA_HOST").and_then(|host| ollama_url(&host));
     let defaults = [

@@ -29,7 +29,7 @@ pub(super) struct Model {
     /// The variable its key is in.
     pub(super) key: Option<&'static str>,
     pub(super) fixed_temperature: bool,
-    /// Where it was found, as a heading.
+    /// What it was found in, as a heading.
     pub(super) source: String,
     /// What its server takes, where that says so.
     pub(super) capacity: Capacity,
@@ -133,7 +133,7 @@ fn named_apart(models: Vec<Model>) -> Vec<Model> {
     apart
 }
 
-/// Who does what.
+/// The model of each role.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Workflow {
     pub(super) analyzer: String,

@@ -22,7 +22,7 @@ pub(super) struct Provider {
 #[derive(Debug)]
 pub(super) struct Hosted {
     pub(super) name: &'static str,
-    /// Who made it: models of one family err alike.
+    /// Its makers: models of one family err alike.
     pub(super) family: &'static str,
     /// Only to compare: larger writes better answers.
     pub(super) strength: f64,

@@ -15,11 +15,11 @@ use crate::{
 /// Looks up environment variables, on any thread.
 pub type Variables = Box<dyn Fn(&str) -> Option<String> + Send>;
 
-/// Where a config comes from, each time anew.
+/// The source of a config, read anew each time.
 pub struct Source {
     /// The file.
     pub path: PathBuf,
-    /// Where `env:NAME` and proxies are looked up.
+    /// The variables in which `env:NAME` and proxies are looked up.
     pub env: Variables,
     /// What the command line says instead of the file.
     pub overrides: Overrides,

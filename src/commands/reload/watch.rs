@@ -1,4 +1,4 @@
-//! Who notices that the config changed: a thread that compares the files' sizes and times once a
+//! Notices that the config changed: a thread that compares the files' sizes and times once a
 //! second, waits until nobody writes any more, and has the config loaded. Nothing is read for that.
 //!
 //! The system could report changes at once, but not all of them: not that of a single file mounted

@@ -13,7 +13,7 @@ use crate::config::{
     report::{FileSpan, Report},
 };
 
-/// Where containers get their secrets, which all in them may read.
+/// The folder in which containers get their secrets, which all in them may read.
 const SECRETS: &str = "/run/secrets";
 
 /// A key that was found.

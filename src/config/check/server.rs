@@ -107,7 +107,7 @@ const ALLOWED_HOST_REMEDY: &str = "write host names, without scheme or port";
 const ORIGIN_REMEDY: &str =
     "write whole origins such as \"https://chat.example\" (`*` would let any web page in)";
 
-/// As written, or as the command line has it.
+/// The host as written, or as the command line has it.
 fn host(written: &str, option: Option<&str>, at: &Section<'_, '_>) -> String {
     let own = bare_host(written);
     if own.is_none() {
@@ -189,7 +189,7 @@ fn proxies(written: &[String], at: &Section<'_, '_>) -> Vec<IpNet> {
     found
 }
 
-/// In bytes.
+/// A size in bytes.
 fn size(written: &Size, at: &Section<'_, '_>) -> usize {
     let text = match written {
         Size::Bytes(bytes) => return *bytes,

@@ -1,10 +1,10 @@
-//! Where a config comes from.
+//! The source of a config.
 
 use std::path::Path;
 
 use crate::config::{Env, Overrides};
 
-/// Where a config comes from and what may be asked about its surroundings.
+/// The source of a config, and what may be asked about its surroundings.
 pub(super) struct Source<'a> {
     pub(super) path: Option<&'a Path>,
     pub(super) env: Env<'a>,

@@ -13,7 +13,7 @@ use crate::types::without_keys;
 pub(in crate::config) struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// As it was written, without blanks around it.
+    /// The text as it was written, without blanks around it.
     #[must_use]
     pub(in crate::config) fn expose(&self) -> &str {
         self.0.trim()

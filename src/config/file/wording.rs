@@ -1,4 +1,4 @@
-//! From what the derive makes of the structs to what helps in an editor.
+//! Makes what helps in an editor of what the derive makes of the structs.
 
 use schemars::{
     Schema,

@@ -34,7 +34,7 @@ pub(super) fn shown(use_: Option<Use>, text: &str) -> Option<String> {
     }
 }
 
-/// Where a secret is may be known, not what it is.
+/// The reference that a secret is read from, which may be known.
 fn key(text: &str) -> Option<String> {
     let text = text.trim();
     if foreign::is_plain_reference(text) {

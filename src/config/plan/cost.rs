@@ -32,7 +32,7 @@ impl Spending {
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
     }
 
-    /// In dollars.
+    /// The cost in dollars.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "an estimate in dollars")]
     pub fn dollars(&self, price: &Price) -> f64 {

@@ -25,7 +25,7 @@ pub(in crate::config) struct Written<'p> {
     pub(in crate::config) place: FileSpan,
     /// The file that holds the plan.
     pub(in crate::config) file: File,
-    /// Where in it each byte of the text stands; empty when that is not known.
+    /// The place in it of each byte of the text; empty when that is not known.
     pub(in crate::config) offsets: Vec<usize>,
 }
 
@@ -87,7 +87,7 @@ impl<'r> Reader<'r> {
         self.spots.has(path)
     }
 
-    /// Where the value at a path is written, else what it would be in.
+    /// The place of the value at a path, else of what it would be in.
     pub(in crate::config) fn place(&self, path: &str) -> FileSpan {
         let span = self.spots.value(path);
         span.map_or_else(|| self.place.clone(), |span| FileSpan::of(self.file, span))

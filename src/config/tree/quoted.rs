@@ -1,6 +1,6 @@
 //! A text within a string of the config: where each of its bytes is written.
 
-/// Where in a config's string, as it is written with its quotes, each byte of its text stands; one
+/// The place in a config's string, as it is written with its quotes, of each byte of its text; one
 /// more for its end. `None` when the two do not fit.
 pub(in crate::config) fn offsets(written: &str, text: &str) -> Option<Vec<usize>> {
     let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|it| written.starts_with(it))?;

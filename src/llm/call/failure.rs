@@ -24,7 +24,7 @@ pub(in crate::llm) struct Failure {
     pub(super) advice: Advice,
     /// A parameter was refused.
     pub(super) repair: Option<Repair>,
-    /// Whom to blame, where a refusal looks like a wrong key or model.
+    /// The one to blame, where a refusal looks like a wrong key or model.
     pub(super) blame: Blame,
     /// How long the upstream asked to be left alone.
     pub(super) wait: Option<Duration>,

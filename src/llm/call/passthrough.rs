@@ -80,7 +80,7 @@ impl Model {
     /// for all of it, once the model's permit is held.
     ///
     /// # Errors
-    /// As a call's; the model must be of [`Passthrough::protocol`].
+    /// Those of a call; the model must be of [`Passthrough::protocol`].
     pub async fn forward(
         self: &Arc<Self>,
         what: Passthrough,

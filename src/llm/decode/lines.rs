@@ -31,7 +31,7 @@ pub(super) struct LineReader {
     limit: usize,
 }
 
-/// Where a line stands, until the next one is looked for.
+/// The place of a line, until the next one is looked for.
 #[derive(Clone, Debug)]
 pub(super) enum Line {
     InChunk(Range<usize>),
@@ -57,7 +57,7 @@ impl LineReader {
         self.start = 0;
     }
 
-    /// Where the next complete line is; `None` until more bytes come.
+    /// Finds the next complete line; `None` until more bytes come.
     pub(super) fn find(&mut self) -> Result<Option<Line>, TooLong> {
         if std::mem::take(&mut self.is_given) {
             self.split.clear();

@@ -26,7 +26,7 @@ pub(super) struct FrameTemplate {
 #[derive(Debug)]
 pub(super) struct TemplateBuilder<'f> {
     frame: &'f str,
-    /// Where the only text stands, and whether it is a thought.
+    /// The place of the only text, and whether it is a thought.
     text: Option<(Range<usize>, bool)>,
     pieces: u32,
 }
@@ -71,7 +71,7 @@ impl<'f> TemplateBuilder<'f> {
     }
 }
 
-/// Where a text stands in a frame, if it is lent from there and not a copy.
+/// The place of a text in a frame, if it is lent from there and not a copy.
 fn place(text: &str, frame: &str) -> Option<Range<usize>> {
     let start = text.as_ptr().addr().checked_sub(frame.as_ptr().addr())?;
     let place = start..start.checked_add(text.len())?;

@@ -1,4 +1,4 @@
-//! Where a JSON text ends, found piece by piece and without reading it. Pure.
+//! Finds the end of a JSON text, piece by piece and without reading it. Pure.
 
 /// Follows one object or list through pieces of its text. Other values have no end of their own, so
 /// none is found for them.

@@ -40,7 +40,7 @@ pub(super) enum Split {
     Reasoning(String),
 }
 
-/// Where in the answer we are.
+/// The part of the answer that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing but white space, or the beginning of a tag, has come.
@@ -51,11 +51,11 @@ enum State {
     Inside(Close),
     /// After a closing tag, before the first character of the answer or of another thought.
     Closed,
-    /// In a header of harmony's.
+    /// A header of harmony's.
     Head,
-    /// In an answer that has an end: harmony's, or one of [`RESPONSES`].
+    /// An answer that has an end: harmony's, or one of [`RESPONSES`].
     Final(Close),
-    /// In the answer.
+    /// The answer.
     Answer,
 }
 
@@ -85,7 +85,7 @@ impl ThinkSplitter {
         Self::at(State::Start)
     }
 
-    /// For an answer that begins inside a thought.
+    /// Reads an answer that begins inside a thought.
     pub(super) fn opened() -> Self {
         Self::at(State::Opened(Close::Any))
     }

@@ -35,7 +35,7 @@ pub struct Pool<E> {
     members: Vec<Arc<Member<E>>>,
     balance: Balance,
     is_sticky: bool,
-    /// Where on the circle the last weighted choice fell.
+    /// The place on the circle on which the last weighted choice fell.
     turn: AtomicU64,
     calls: AtomicU64,
 }

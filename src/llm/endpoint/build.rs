@@ -1,4 +1,4 @@
-//! From a config to models that can be called, and from one config to the next.
+//! Makes models that can be called of a config, and of the config that follows it.
 //!
 //! What a reload keeps is what belongs to an upstream and not to the text of the config: open
 //! connections, whether it is in service, how fast it is, what it refuses, what it left on its turns, and how
@@ -34,7 +34,7 @@ impl Llm {
     /// is known of it; both may be called at the same time. Nothing changes when it fails.
     ///
     /// # Errors
-    /// As [`Llm::new`].
+    /// Those of [`Llm::new`].
     pub fn successor(&self, config: &Config) -> Result<Self, LlmError> {
         Self::build(config, logs_payloads(), STANDARD, Some(self))
     }

@@ -14,7 +14,7 @@ use crate::llm::{Llm, Model, call::retry::in_words};
 pub struct ModelHealth {
     /// Its name in the config.
     pub model: String,
-    /// In the order of the config.
+    /// The endpoints, in the order of the config.
     pub endpoints: Vec<EndpointHealth>,
 }
 

@@ -50,7 +50,7 @@ impl Clients {
     /// starts from `base`.
     ///
     /// # Errors
-    /// In words, when the CA is no certificate, a proxy has no address, or TLS cannot be set up.
+    /// A text, when the CA is no certificate, a proxy has no address, or TLS cannot be set up.
     pub(super) fn get(
         &mut self,
         key: ClientKey,

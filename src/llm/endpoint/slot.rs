@@ -48,7 +48,7 @@ pub(in crate::llm) struct Member<E> {
 #[derive(Debug)]
 pub(super) struct Record {
     breaker: Mutex<Breaker>,
-    /// In service and not resting, to be read without the lock.
+    /// Whether it is in service and not resting, to be read without the lock.
     is_clear: AtomicBool,
     in_flight: AtomicUsize,
     /// The moving average in microseconds; 0 before the first.

@@ -282,7 +282,7 @@ impl Ask<'_> {
         prompt::render(&self.messages())
     }
 
-    /// Where the output must stop. A rendered conversation also stops before the next turn, or the
+    /// The texts that stop the output. A rendered conversation also stops before the next turn, or the
     /// model would go on with the person's part.
     pub(super) fn stop(&self) -> Vec<&str> {
         if !self.may_send(Parameter::Stop) {

@@ -10,7 +10,7 @@ use super::upstream_error::{
 };
 use crate::llm::LlmErrorKind;
 
-/// Who is to blame for a refusal that looks like a wrong key or model.
+/// The one to blame for a refusal that looks like a wrong key or model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::llm) enum Blame {
     /// The key or the model, so that every call will fail.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{lookup::get_path, upstream_error::folded};
 
-/// Where an error's words stand, in a frame that is nothing else.
+/// The fields that hold an error's words, in a frame that is nothing else.
 pub(in crate::llm) const WORDS: [&str; 15] = [
     "message",
     "msg",
@@ -22,7 +22,7 @@ pub(in crate::llm) const WORDS: [&str; 15] = [
     "errors",
     "reason",
 ];
-/// Where a status or a code of one's own stands.
+/// The fields that hold a status or a code of the server's own.
 pub(in crate::llm) const CODES: [&str; 17] = [
     "code",
     "status",

@@ -189,7 +189,7 @@ pub(super) fn render(messages: &[Message]) -> String {
 }
 
 const USER_TURN: &str = "User:";
-/// Where the completion of a rendered conversation must stop.
+/// The text at which the completion of a rendered conversation must stop.
 pub(super) const NEXT_TURN: &str = "\nUser:";
 
 #[cfg(test)]

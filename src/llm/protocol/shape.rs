@@ -328,7 +328,7 @@ const ONLY_OTHERS: [&str; 6] = [
     "expected role user",
 ];
 
-/// Where a role may stand, of which the refusal need not say whose it is.
+/// Phrases about the place of a role; the refusal need not name the role.
 const ROLES: [&str; 7] = [
     "unexpected role",
     "unexpected message role",
@@ -339,7 +339,7 @@ const ROLES: [&str; 7] = [
     "at the beginning",
 ];
 
-/// Where a system message has to stand, and how many there may be.
+/// Phrases about the place of a system message, and about how many there may be.
 const PLACES: [&str; 19] = [
     "first",
     "at the start",

@@ -38,7 +38,7 @@ pub(in crate::llm) struct Refusal {
     /// Whether it came inside a stream or under a 200.
     in_band: bool,
     body: Box<Body>,
-    /// Where a redirect points to, and the base that leads there.
+    /// The target of a redirect, and the base that leads there.
     redirect: Option<Box<(Url, Url)>>,
 }
 
@@ -156,7 +156,7 @@ impl Refusal {
         parts.map(|part| part.to_lowercase()).collect::<Vec<_>>().join("\n")
     }
 
-    /// Where in the request it says the fault is: `messages.0.content` of
+    /// The part of the request that it blames: `messages.0.content` of
     /// `messages.0.content: must not be empty`.
     pub(super) fn place(&self) -> Option<&str> {
         if !self.body.param.is_empty() {
@@ -312,7 +312,7 @@ impl Refusal {
         }
     }
 
-    /// Where it points to and what to do; never a query or a password.
+    /// Says where it points to and what to do; never a query or a password.
     fn redirection(&self) -> String {
         let status = self.status;
         let Some((target, base)) = self.redirect.as_deref() else {

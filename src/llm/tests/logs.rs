@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where a test's log goes.
+/// Holds a test's log.
 #[derive(Clone, Default)]
 struct Captured(Arc<std::sync::Mutex<Vec<u8>>>);
 

@@ -21,7 +21,7 @@ use tokio::{
 pub(super) struct Reply {
     head: String,
     body: Vec<u8>,
-    /// Where the body is cut into two writes.
+    /// The byte at which the body is cut into two writes.
     split: Option<usize>,
     /// The pause between writes of one event each.
     pause: Option<Duration>,

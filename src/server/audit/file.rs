@@ -68,7 +68,7 @@ impl AuditFile {
     /// Appends whole lines.
     ///
     /// # Errors
-    /// With the number of lines that are not, or not whole, in the file.
+    /// The number of lines that are not, or not whole, in the file.
     pub(super) fn write(&mut self, lines: &[u8], now: Timestamp) -> Result<(), NotWritten> {
         let all_lost = |cause| NotWritten { cause, lost: count(lines) };
         self.open(now).map_err(all_lost)?;

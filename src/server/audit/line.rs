@@ -38,7 +38,7 @@ pub(in super::super) struct Line<'a> {
     /// Why it was refused, or failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in super::super) code: Option<&'a str>,
-    /// Of the response; null when the client left before there was one.
+    /// The status of the response; null when the client left before there was one.
     pub(in super::super) status: Option<u16>,
     /// How the run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ impl Spending {
 }
 
 impl Line<'_> {
-    /// As it stands in the file: with its end, and what a terminal would obey or hide escaped.
+    /// The line as it stands in the file: with its end, and what a terminal would obey or hide escaped.
     pub(super) fn json(&self) -> Vec<u8> {
         let json = serde_json::to_string(self).unwrap_or_default();
         format!("{}\n", escaped_json(&json)).into_bytes()

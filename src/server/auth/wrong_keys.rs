@@ -24,13 +24,13 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// How many addresses are remembered.
 const MOST: usize = 4096;
 
-/// Who sent wrong keys of late.
+/// The addresses that sent wrong keys of late.
 #[derive(Debug, Default)]
 pub(in crate::server) struct WrongKeys(Mutex<HashMap<IpAddr, Count>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Count {
-    /// As many as are not forgotten.
+    /// The number of wrong keys that are not forgotten.
     keys: f64,
     at: Instant,
 }

@@ -53,7 +53,7 @@ pub(in crate::server) fn limit() -> Option<u64> {
 #[cfg(unix)]
 pub fn raise_open_files() -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    /// Where the limit says "as many as you like" and the system has one of its own (macOS).
+    /// The limit to set where it says "as many as you like" and the system has one of its own (macOS).
     const MODEST: u64 = 10_240;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum || current.is_none() {

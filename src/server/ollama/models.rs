@@ -20,7 +20,7 @@ struct Tag {
     name: String,
     model: String,
     modified_at: String,
-    /// In bytes; nothing is stored.
+    /// The size in bytes; nothing is stored.
     size: u64,
     /// 64 hex digits that identify the name.
     digest: String,
@@ -85,7 +85,7 @@ struct ModelInfo {
     /// Shown to people: the name that was asked for.
     #[serde(rename = "general.basename")]
     basename: String,
-    /// In tokens.
+    /// The context in tokens.
     #[serde(rename = "chorus.context_length")]
     context_length: u32,
 }

@@ -20,7 +20,7 @@ use crate::{
     workflow::{Answer, Finished},
 };
 
-/// Where the text is in an object.
+/// The field that holds an object's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// `response`.

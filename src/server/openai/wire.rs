@@ -28,7 +28,7 @@ pub(super) struct ChatCompletionChunk<'a> {
     pub(super) envelope: Envelope<'a>,
     /// None on the chunk of usage, else one.
     pub(super) choices: &'a [ChunkChoice<'a>],
-    /// On every chunk when usage was asked for: null on all but the last.
+    /// Present on every chunk when usage was asked for: null on all but the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Option<UsageObject>>,
     #[serde(flatten)]

@@ -116,7 +116,7 @@ impl Language {
         }
     }
 
-    /// Who failed why, each reason once.
+    /// The writers that failed, by reason, each reason once.
     fn failures(self, reasons: &[(&str, Vec<String>)]) -> String {
         let many = reasons.iter().map(|(_, names)| names.len()).sum::<usize>() > 1;
         let failed = reasons.iter().map(|(code, names)| {

@@ -34,7 +34,7 @@ use crate::{
 /// The longest `call_id` the schema allows, in characters.
 const MOST_ID_CHARS: usize = 64;
 
-/// Where a finished response's conversation goes.
+/// The store of a finished response's conversation.
 pub(super) struct Keep {
     pub(super) store: Arc<Store>,
     pub(super) client: Client,

@@ -1,4 +1,4 @@
-//! Where a level stands in its plan.
+//! The position of a level in its plan.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::{
     workflow::{critical_path::Chain, stage::fallback::Reader, step::Known},
 };
 
-/// Where a level stands in the plan.
+/// The position of a level in the plan.
 #[derive(Clone)]
 pub(in crate::workflow) struct Position {
-    /// Who reads its answer.
+    /// The reader of its answer.
     pub(super) reader: Reader,
     /// The analyzer node in force above, for a level without its own.
     pub(super) analyzer: Option<Stage>,

@@ -1,4 +1,4 @@
-//! Who is waited for: quorum and grace, the deadline of the workers, the analyzer's choice.
+//! The workers that are waited for: quorum and grace, their deadline, the analyzer's choice.
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Where the stages of a level work.
+/// The stages of a level at work.
 pub(super) struct Stages {
     pub(super) run: Arc<RunContext>,
     /// Runs a level below.

@@ -45,7 +45,7 @@ pub(super) struct Running {
 pub(super) enum MemberState {
     /// Not started yet; only while the level is set up.
     Empty,
-    /// At work, or waiting for the analysis.
+    /// It is at work, or waits for the analysis.
     Running(Running),
     /// It has answered, or failed.
     Ended(Box<MemberOutcome>),
@@ -292,7 +292,7 @@ impl LevelState {
         events
     }
 
-    /// Who writes the answer, when the best candidate is not it.
+    /// The stage that writes the answer, when the best candidate is not it.
     pub(super) fn writer(&self) -> Option<Stage> {
         self.plan.synthesizer.clone().filter(|_| !self.agreed)
     }

@@ -74,7 +74,7 @@ pub(in crate::workflow) struct Consensus {
     /// Index of the candidate with the highest mean similarity to the others, among those with the
     /// most frequent final answer where all have one; ties: the first.
     pub(in crate::workflow) best: usize,
-    /// Where all have a final answer: the share of those that have the most frequent one. Else the
+    /// If all have a final answer, the share of those that have the most frequent one. Else the
     /// lowest similarity of any pair if all say the same, and 0 if they do not. 1 for a single
     /// candidate.
     pub(in crate::workflow) agreement: f64,

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
-/// Who is drafting in a run.
+/// The workers that are drafting in a run.
 #[derive(Debug, Default)]
 pub(in crate::workflow) struct Crowd {
     drafting: AtomicUsize,

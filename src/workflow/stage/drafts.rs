@@ -76,7 +76,7 @@ fn level(lengths: &[usize], room: usize) -> Vec<usize> {
 /// What a model is shown of the drafts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DraftsCut {
-    /// Who is shown them.
+    /// The model that is shown them.
     pub model: String,
     /// The model's context, in tokens.
     pub context_tokens: u32,

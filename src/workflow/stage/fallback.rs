@@ -9,7 +9,7 @@ use crate::{
 /// A finished text is sent in pieces of this many characters.
 const PIECE_CHARS: usize = 32;
 
-/// Who reads the output.
+/// The reader of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::workflow) enum Reader {
     /// The client: streamed, with the request's form, stop, length, tools and effort.

@@ -33,9 +33,9 @@ impl Turn {
 
 /// What came of asking one model, or two.
 pub(super) struct Race<T> {
-    /// Who speaks. What the other one did does not matter then, unless it is in `failed`.
+    /// The call that speaks. What the other one did does not matter then, unless it is in `failed`.
     pub(super) heard: Option<Heard<T>>,
-    /// Who failed in a way that counts: without anybody to be heard everyone of another model, the
+    /// The calls that failed in a way that counts: if none is heard, each one of another model, the
     /// one that was asked first last, since its error is the one to report; else a model that
     /// failed by itself before its fallback spoke.
     pub(super) failed: Vec<(T, LlmError)>,
@@ -43,7 +43,7 @@ pub(super) struct Race<T> {
     pub(super) hedged: bool,
 }
 
-/// Who speaks.
+/// A call that speaks.
 pub(super) struct Heard<T> {
     pub(super) who: T,
     pub(super) model: Arc<Model>,

@@ -30,7 +30,7 @@ impl<'a, T> InOrder<'a, T> {
         Self { left, tracker, failures: Vec::new(), unusable }
     }
 
-    /// Who is asked next: nobody when none is left, or when the deadline came after the first.
+    /// The next one to ask: `None` when none is left, or when the deadline came after the first.
     pub(super) fn next(&mut self) -> Option<T> {
         if !self.failures.is_empty() && self.tracker.is_over() {
             return None;

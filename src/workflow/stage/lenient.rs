@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// Of a longer text only so many bytes at its end are read.
+/// The most bytes of a text that are read: those at its end.
 const MOST_BYTES: usize = 64 * 1024;
 /// What a place where an object may begin costs at least when none does, in bytes read.
 const LEAST_COST: usize = 16;

@@ -40,7 +40,7 @@ struct Held {
 /// What an item of its call means.
 pub(super) enum Said {
     Nothing,
-    /// For the client.
+    /// Something for the client.
     Delta(Delta),
     End,
 }

@@ -37,7 +37,7 @@ pub(in crate::workflow) struct Tracker {
     stopwatch: Stopwatch,
     /// Notified when its first piece of output has come.
     spoke: Arc<Notify>,
-    /// Who wants to know that a call has to wait.
+    /// Notified when a call has to wait.
     waits: Option<Arc<Waits>>,
 }
 

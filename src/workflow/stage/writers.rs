@@ -1,4 +1,4 @@
-//! Who writes the answer, in the order in which they are tried, and who has failed.
+//! The models that may write the answer, in the order in which they are tried, and those that failed.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -77,7 +77,7 @@ impl Writers {
         (is_first || !tracker.is_over()).then_some(next)
     }
 
-    /// Who may be asked beside one that is late: the stage's own.
+    /// The models that may be asked beside one that is late: the stage's own.
     pub(super) fn spare(&mut self) -> &mut VecDeque<Attempt> {
         &mut self.own
     }

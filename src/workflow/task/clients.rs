@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Of `system`, `user` and `assistant` each text, in this order.
+/// A request of messages in this order, each by its role (`system`, `user`, `assistant`) and its text.
 fn request(messages: &[(&str, &str)], stream: bool) -> Request {
     let messages = messages.iter().map(|(role, text)| {
         let role = match *role {

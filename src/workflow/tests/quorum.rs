@@ -1,4 +1,4 @@
-//! Who is waited for: quorum, grace, and members that leave the count.
+//! The members that are waited for: quorum, grace, and those that leave the count.
 
 use super::*;
 

@@ -13,7 +13,7 @@ use crate::{
     config::tests::*,
 };
 
-/// Where a key stands, and everything around it that may be wrong.
+/// A key that stands where everything around it may be wrong.
 const SECRET: &str = "sk-5ecre7-do-not-show";
 
 fn with_secrets() -> String {
@@ -70,7 +70,7 @@ fn no_report_shows_a_secret() {
     assert!(!shown.contains("5ecre7"), "{shown}");
 }
 
-/// Where names are quoted, a key may have slipped in too.
+/// A key may have slipped into names too, which are quoted.
 #[test]
 fn no_message_quotes_a_key_that_stands_where_a_name_belongs() {
     let model = "[[model]]\nname = \"a\"\napi_base = \"http://127.0.0.1:1/v1\"\n";

@@ -1,4 +1,4 @@
-//! Where a model is and how it is spoken to: `api_base`, `[[model.endpoint]]`, `protocol`,
+//! The address of a model and how it is spoken to: `api_base`, `[[model.endpoint]]`, `protocol`,
 //! `api_version`.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -23,9 +23,9 @@ const SCHEME: &str = "does not begin with http:// or https://";
 
 /// What the address of a model amounts to.
 pub(super) struct Address {
-    /// In the order of the file, the model's own `api_base` first; empty after a problem.
+    /// The endpoints in the order of the file, the model's own `api_base` first; empty after a problem.
     pub(super) endpoints: Vec<Endpoint>,
-    /// Where the address of each is written.
+    /// The place of each one's address.
     pub(super) places: Vec<FileSpan>,
     /// `None` after a problem.
     pub(super) protocol: Option<Protocol>,

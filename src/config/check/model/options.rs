@@ -61,7 +61,7 @@ pub(super) fn max_temperature(
     max
 }
 
-/// As written; else a machine of one's own costs nothing, electricity aside.
+/// The price as written; else a machine of one's own costs nothing, electricity aside.
 pub(super) fn price(
     written: &mut file::Model,
     protocol: Option<Protocol>,

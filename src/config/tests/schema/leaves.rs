@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::{MODELS, PLAN};
 use crate::config::schema;
 
-/// Where a definition of the schema stands in a file.
+/// The place of a definition of the schema in a file.
 #[derive(Clone, Copy)]
 pub(super) struct Section {
     pub(super) definition: &'static str,
@@ -26,7 +26,7 @@ const fn place(definition: &'static str, header: &'static str, beside: &'static 
 const BASE: &str = "api_base = \"http://127.0.0.1:9/v1\"";
 const M: &str = "[[model]]\nname = \"m\"\n";
 
-/// In which `selector` and `workers` may be replaced; the policy is of a level with an analyzer.
+/// A plan whose `selector` and `workers` may be replaced; the policy is of a level with an analyzer.
 const PLAN_AROUND: &str = r#"{ "analyzer": { "ref": "a" }, "reranker": { "ref": "a" },
     "workers": [{ "ref": "a" }, { "workers": ["a"] }], "selector": "a", "synthesizer": "a",
     "policy": {} }"#;

@@ -1,4 +1,4 @@
-//! Where a call goes after which failure, on a paused clock and without sockets.
+//! The endpoint that a call goes to after each failure, on a paused clock and without sockets.
 
 use std::sync::Arc;
 

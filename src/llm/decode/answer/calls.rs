@@ -54,7 +54,7 @@ struct ToolCall {
     again: Option<Option<String>>,
 }
 
-/// Where a piece belongs.
+/// What a piece belongs to.
 enum Target {
     /// The call at this index.
     At(usize),
@@ -282,7 +282,7 @@ impl ToolCalls {
         }
     }
 
-    /// Where text belongs that stands behind the whole arguments of a call.
+    /// What text belongs to that stands behind the whole arguments of a call.
     fn behind(&self, at: usize) -> Target {
         match self.calls.get(at) {
             Some(call) if call.again.is_some() => Target::Again(at),

@@ -1,4 +1,4 @@
-//! Where a thought ends whose opening tag is known: at the tag of its pair, or at another's, since
+//! The end of a thought whose opening tag is known: the tag of its pair, or another's, since
 //! models mix them up. Which of them it was is known when the right one did not come soon. Pure.
 
 use super::tag::{Found, close_tags, find};

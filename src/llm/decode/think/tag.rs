@@ -14,7 +14,7 @@ pub(super) enum Match {
     None,
 }
 
-/// Where in a text a tag stands.
+/// The place of a tag in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Here, with so many bytes.

@@ -12,7 +12,7 @@ const SLOW: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// In service.
+    /// The endpoint is in service.
     Closed,
     /// Out of service after failures.
     Open,

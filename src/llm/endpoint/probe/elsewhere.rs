@@ -1,4 +1,4 @@
-//! Where else an endpoint has a list of models, when it has none where the protocol says: the
+//! Looks for an endpoint's list of models at other usual places, when it is not where it should be: the
 //! `api_base` is probably another one then.
 
 use serde_json::Value;

@@ -22,7 +22,7 @@ pub struct Probed {
     /// Names that it has and that are much like the one it does not have, the likest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub near: Vec<String>,
-    /// From asking to the head of its answer, in milliseconds, the opening of the connection
+    /// The time from asking to the head of its answer, in milliseconds, the opening of the connection
     /// included; `None` when none came.
     pub latency_ms: Option<u64>,
     /// The context that it says the model has, in tokens, prompt and answer together; `None`: it

@@ -15,7 +15,7 @@ const THOUGHTS: [&str; 4] = ["reasoning_content", "reasoning", "reasoning_text",
 /// They stand among the parts of the content, as Mistral's do.
 const IN_CONTENT: &str = "content";
 
-/// Where a delta or a message has its thoughts.
+/// The field in which a delta or a message has its thoughts.
 pub(super) fn thoughts_field(said: &Value) -> Option<&'static str> {
     let filled =
         |name: &&&str| said.get(**name).and_then(Value::as_str).is_some_and(|it| !it.is_empty());

@@ -1,4 +1,4 @@
-//! Where OpenAI-compatible servers put what an answer cost.
+//! The fields in which OpenAI-compatible servers put what an answer cost.
 
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use crate::llm::{
     protocol::upstream_error::{Refusal, words::mentions},
 };
 
-/// Where one statement ends and the next begins.
+/// The characters that end a statement.
 const ENDS: [char; 11] = ['\n', ',', '.', ';', '!', '(', ')', '，', '。', '；', '！'];
 
 /// Whether a model is told not to stream. Options of streams are parameters of their own.

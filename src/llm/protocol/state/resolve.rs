@@ -1,4 +1,4 @@
-//! Whose turn is whose: what of a conversation goes back to a model. Pure but for the memory.
+//! Finds the author of each turn: what of a conversation goes back to a model. Pure but for the memory.
 
 use serde_json::Map;
 

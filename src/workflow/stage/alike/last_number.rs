@@ -7,7 +7,7 @@ use super::{
     tokens::{Token, cased_tokens},
 };
 
-/// Behind the number, more than this is a sentence that goes on.
+/// More words than this behind the number are a sentence that goes on.
 const REST_LIMIT: usize = 4;
 /// Before an `=`, more than this is no name of a quantity.
 const NAME_LIMIT: usize = 4;

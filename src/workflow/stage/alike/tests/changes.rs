@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where small letters stand.
+/// The places of small letters.
 fn letters() -> Vec<usize> {
     let places = ENGLISH.char_indices().filter(|(_, one)| one.is_ascii_lowercase());
     places.map(|(at, _)| at).collect()
