@@ -20,6 +20,7 @@ pub mod plan;
 mod read;
 mod report;
 pub mod schema;
+mod secret;
 mod section;
 mod server;
 mod shown;
@@ -51,6 +52,7 @@ pub use names::{Alias, Named};
 pub use plan::{
     Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage, WorkerTools,
 };
+pub use secret::SecretStores;
 pub use server::Server;
 pub use transport::{Proxies, Proxy, Transport};
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The audit log, where there is one.
     pub audit: Option<Audit>,
+    /// The programs that were run for keys and the Vault that was read, as a person may see them.
+    pub asked: Vec<String>,
     /// The config in use under the names of the file, defaults included and without its secrets.
     pub shown: serde_json::Value,
     /// The file it was read from; `None` for a built-in config.

@@ -17,7 +17,7 @@ use super::{
     file::{self, Access, FileError},
     output::UntilClosed,
 };
-use crate::config::{Config, ConfigError, Env, shown_whole};
+use crate::config::{Config, ConfigError, Env, Overrides, SecretStores, shown_whole};
 use rewrite::Rewritten;
 
 /// Exit code when the new form is there.
@@ -113,13 +113,15 @@ fn migrate(
 ) -> Result<(), Failure> {
     // What a key is makes no difference to the file that names it.
     let env = |name: &str| env(name).or_else(|| Some("not-set".to_owned()));
-    let before = Config::load(path, &env)?;
+    let stores = SecretStores::closed();
+    let before = Config::load_asking(path, &env, &Overrides::default(), &stores)?;
     let text = fs::read_to_string(path).map(Zeroizing::new);
     let text = text.map_err(|cause| Failure::Read { path: path.to_owned(), cause })?;
     let meaning = || Failure::Meaning(path.to_owned());
     let rewritten = rewrite::rewrite(&text).ok_or_else(meaning)?;
     let output = options.output.as_deref().filter(|output| !same_file(output, path));
-    let after = Config::parse(&rewritten.text, Some(output.unwrap_or(path)), &env);
+    let place = Some(output.unwrap_or(path));
+    let after = Config::parse_asking(&rewritten.text, place, &env, &stores);
     let after = after.map_err(|error| match output {
         Some(_) => Failure::Elsewhere(error),
         None => meaning(),

@@ -2,14 +2,16 @@
 //! swapped in whole; or refused whole, and then nothing changes.
 //!
 //! It happens on a thread of its own (`watch.rs`), since reading files and building TLS clients would
-//! hold up the listener, and ends with the [`Reload`] that `serve` holds.
+//! hold up the listener, as would programs and Vault that are asked for keys, and ends with the [`Reload`] that `serve` holds.
 
 mod loader;
+mod stamps;
 mod watch;
 
 use std::{io, sync::mpsc, thread};
 
 pub use loader::{Source, Variables};
+pub use stamps::Seen;
 pub use watch::Pace;
 
 use crate::server::AppState;

@@ -20,11 +20,11 @@ use super::{
     diagnostics::{self, Look},
     logging,
     non_blocking::NonBlocking,
-    reload::{Pace, Reload, Source},
+    reload::{Pace, Reload, Seen, Source},
     screen::{self, Opening},
 };
 use crate::{
-    config::{Config, Overrides, Server},
+    config::{Config, Overrides, SecretStores, Server},
     llm::LlmError,
     server::{self, AppState, Workers},
     workflow::Engine,
@@ -80,7 +80,10 @@ pub async fn run(
             return Ok(FAILED);
         }
     };
-    let config = match Config::load_with(path, &env, overrides) {
+    let stores = SecretStores::default();
+    // Before it is read, so that a change on the way is seen.
+    let seen = Seen::now(path);
+    let config = match Config::load_asking(path, &env, overrides, &stores) {
         Ok(config) => config,
         Err(error) => {
             diagnostics::refused(&error, look, err)?;
@@ -90,7 +93,7 @@ pub async fn run(
     logging::start(config.log_format, opening.quiet, &env);
     core_dumps::forbid(&env);
     let (path, overrides) = (path.to_owned(), overrides.clone());
-    let source = Source { path, env: Box::new(env), overrides };
+    let source = Source { path, env: Box::new(env), overrides, stores, seen: Some(seen) };
     let mut err = NonBlocking::stderr();
     match serve(config, source, hangups, opening, &mut err).await {
         Ok(code) => Ok(code),

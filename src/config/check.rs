@@ -18,7 +18,7 @@ mod workflow;
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, Overrides, Plan, Server,
+    Config, ConfigError, Env, Overrides, Plan, SecretStores, Server,
     error::{did_you_mean, other_name},
     file::File,
     grammar, legacy,
@@ -49,6 +49,19 @@ impl Config {
         env: Env<'_>,
         overrides: &Overrides,
     ) -> Result<Self, ConfigError> {
+        Self::load_asking(path, env, overrides, &SecretStores::default())
+    }
+
+    /// [`Config::load_with`] with keys of stores that live longer than one load.
+    ///
+    /// # Errors
+    /// Everything wrong with it, at once.
+    pub fn load_asking(
+        path: &Path,
+        env: Env<'_>,
+        overrides: &Overrides,
+        stores: &SecretStores,
+    ) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         // It may hold keys.
         let bytes = super::read::config(path).map_err(|error| {
@@ -58,7 +71,7 @@ impl Config {
         let text = str::from_utf8(&bytes).map_err(|_| {
             ConfigError::single(&name, "the file is not UTF-8", "save it as UTF-8 text")
         })?;
-        read(text, &Source { path: Some(path), env, overrides, on_disk: true })
+        read(text, &Source { path: Some(path), env, overrides, stores, on_disk: true })
     }
 
     /// Checks a config's text; `path` is for messages and relative files.
@@ -66,13 +79,27 @@ impl Config {
     /// # Errors
     /// Everything wrong with it, at once.
     pub fn parse(text: &str, path: Option<&Path>, env: Env<'_>) -> Result<Self, ConfigError> {
+        Self::parse_asking(text, path, env, &SecretStores::default())
+    }
+
+    /// [`Config::parse`] with keys of these stores.
+    ///
+    /// # Errors
+    /// Everything wrong with it, at once.
+    pub fn parse_asking(
+        text: &str,
+        path: Option<&Path>,
+        env: Env<'_>,
+        stores: &SecretStores,
+    ) -> Result<Self, ConfigError> {
         let overrides = &Overrides::default();
-        read(text, &Source { path, env, overrides, on_disk: false })
+        read(text, &Source { path, env, overrides, stores, on_disk: false })
     }
 }
 
 /// Reads the whole file.
 fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
+    source.stores.begin();
     let report = Report::new(text, source.path);
     let file = syntax::document(text, &report).and_then(|node| sound(node, &report));
     let config = file.and_then(|file| checked(file, source, &report));
@@ -147,6 +174,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
         transport: transport::of(&file.workflow.pool, proxies),
         log_format,
         audit: file.audit.as_ref().and_then(|written| audit::read(written, report)),
+        asked: source.stores.names(),
         shown: shown::of(&file),
         path: source.path.map(Path::to_owned),
         files: Vec::new(),

@@ -80,8 +80,8 @@ pub(super) struct Client {
     /// Who it is, for you; it stands in the log.
     #[schemars(required, regex(pattern = r"\S"), example = &"laptop")]
     pub name: Option<String>,
-    /// The key it sends: the key itself, `env:NAME`, `file:PATH` or `sha256:HEX` (64 digits, made
-    /// with `printf %s "$KEY" | sha256sum`).
+    /// The key it sends: the key itself, where it is (as `api_key` of a model), or `sha256:HEX` (64
+    /// digits, made with `printf %s "$KEY" | sha256sum`).
     #[schemars(
         required,
         regex(pattern = r"\S"),

@@ -61,8 +61,9 @@ fn is_reference(text: &str) -> bool {
             && text.bytes().all(allowed)
             && !text.starts_with(|c: char| c.is_ascii_digit())
     };
-    // `env:NAME` is ours, in these letters and with one colon.
-    let ours = text.strip_prefix("env:").is_some_and(|rest| !rest.starts_with([':', '/']));
+    // `env:NAME` is ours, in these letters and with one colon; likewise `vault:PATH#FIELD`.
+    let is_ours =
+        |prefix: &str| text.strip_prefix(prefix).is_some_and(|rest| !rest.starts_with([':', '/']));
     let after = |word: &str| {
         let rest = lower.trim_start_matches(['!', '@', '(', '{']).strip_prefix(word);
         rest.is_some_and(|rest| rest.starts_with([':', '/', '.', '[', '(', ' ', '\'', '"']))
@@ -74,12 +75,13 @@ fn is_reference(text: &str) -> bool {
         || ["os.environ", "os.getenv", "process.env", "import.meta.env", "system.getenv", "secrets"]
             .iter()
             .any(|word| after(word))
-        || (after("env") && !ours)
+        || (after("env") && !is_ours("env:"))
         || after("getenv")
         || after("environment")
         || after("dynamic")
         // Of keyrings.
-        || ["op://", "vault:", "keyring:", "secret:", "sops:", "doppler:", "aws-sm:", "bws:"]
+        || (lower.starts_with("vault:") && !is_ours("vault:"))
+        || ["op://", "keyring:", "secret:", "sops:", "doppler:", "aws-sm:", "bws:"]
             .iter()
             .any(|scheme| lower.starts_with(scheme))
         || is_file(text)
@@ -148,7 +150,8 @@ mod tests {
             "secrets.OPENAI_API_KEY",
             "Bearer $OPENAI_API_KEY",
             "OPENAI_API_KEY",
-            "vault:OPENAI_API_KEY",
+            "VAULT:OPENAI_API_KEY",
+            "vault://kv/OPENAI_API_KEY",
             "op://keys/OPENAI_API_KEY",
             "#{OPENAI_API_KEY}",
             "`echo OPENAI_API_KEY`",
@@ -194,6 +197,8 @@ mod tests {
             "env: OPENAI_API_KEY",
             "env:my_key",
             "file:keys/openai",
+            "vault:secret/chorus#OPENAI_API_KEY",
+            "cmd:pass show OPENAI_API_KEY",
             "environment-7",
             "envoy",
             "a$b%c",

@@ -6,6 +6,7 @@ mod names;
 mod plans;
 mod reference;
 mod schema;
+mod secrets;
 
 use std::{path::Path, time::Duration};
 

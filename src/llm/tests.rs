@@ -86,6 +86,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
         transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
         audit: None,
+        asked: Vec::new(),
         shown: serde_json::Value::Null,
         path: None,
         files: Vec::new(),

@@ -53,6 +53,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         transport: crate::config::Transport::default(),
         log_format: LogFormat::Pretty,
         audit: None,
+        asked: Vec::new(),
         shown: serde_json::Value::Null,
         path: None,
         files: Vec::new(),

@@ -25,6 +25,9 @@ struct Report<'a> {
     warnings: usize,
     notices: usize,
     diagnostics: Vec<Found<'a>>,
+    /// The programs that were run and the Vault that was read.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    asked_for_keys: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     models: Option<Vec<ShownModel<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,7 @@ pub(super) fn show(
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         notices: count(Severity::Notice),
+        asked_for_keys: config.map_or(&[], |config| &config.asked),
         models: config.map(|config| config.models.values().map(|one| model(one)).collect()),
         workflows: config
             .map(|config| config.workflows().map(|one| workflow(config, one)).collect()),

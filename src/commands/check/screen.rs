@@ -38,6 +38,9 @@ pub fn show(config: &Config, probing: bool, look: Look, out: &mut dyn Write) -> 
     };
     let unasked = if probing { "" } else { "; no endpoint was asked (--probe does)" };
     writeln!(out, "{path} is fine{remarks}: {models}{workflows}, {workers}{unasked}")?;
+    if !config.asked.is_empty() {
+        writeln!(out, "Asked for keys: {}", config.asked.join(", "))?;
+    }
     // First, since whoever reads that it is fine reads no further.
     if !config.warnings.is_empty() {
         writeln!(out)?;

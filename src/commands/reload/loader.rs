@@ -7,8 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use super::stamps::{Seen, Stamps};
 use crate::{
-    config::{Config, Diagnostic, Overrides},
+    config::{Config, Diagnostic, Overrides, SecretStores},
     server::AppState,
 };
 
@@ -23,6 +24,10 @@ pub struct Source {
     pub env: Variables,
     /// What the command line says instead of the file.
     pub overrides: Overrides,
+    /// Who is asked for keys.
+    pub stores: SecretStores,
+    /// The file when the server's config was about to be read; `None`: it is read again at once.
+    pub seen: Option<Seen>,
 }
 
 /// Loads the config and puts it into the server.
@@ -37,6 +42,8 @@ pub(super) struct Loader {
     pub(super) remarks: HashSet<String>,
     pub(super) refused: Option<Vec<String>>,
     waiting: Vec<&'static str>,
+    /// The token for Vault could not be renewed the last time.
+    is_token_failing: bool,
 }
 
 impl Loader {
@@ -51,6 +58,7 @@ impl Loader {
             app,
             refused: None,
             waiting: Vec::new(),
+            is_token_failing: false,
         }
     }
 
@@ -63,9 +71,30 @@ impl Loader {
         std::iter::once(self.path()).chain(self.named_files.iter().map(PathBuf::as_path))
     }
 
+    /// Whether the files may have changed since the server's config was read.
+    pub(super) fn may_be_outdated(&self, now: &Stamps) -> bool {
+        self.source.seen.as_ref().is_none_or(|seen| !seen.still_holds(self.path(), now))
+    }
+
     /// Whether the file, as it was last seen, cannot be used.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.is_some()
+    }
+
+    /// Whether programs or Vault were asked for the config that was loaded last.
+    pub(super) fn asks_others(&self) -> bool {
+        self.source.stores.were_asked()
+    }
+
+    /// Keeps the token for Vault alive. A failure is said when it begins.
+    pub(super) fn keep_stores(&mut self) {
+        let kept = self.source.stores.keep();
+        if let Err(error) = &kept
+            && !self.is_token_failing
+        {
+            tracing::warn!(error, "the token for Vault is not renewed");
+        }
+        self.is_token_failing = kept.is_err();
     }
 
     /// Loads the file and takes it when it is good and means something else, or when somebody
@@ -86,7 +115,7 @@ impl Loader {
 
     /// The config as the file has it now, but for what only a restart can change, which is named.
     pub(super) fn load(&self) -> Result<(Config, Vec<&'static str>), Vec<String>> {
-        let Source { path, env, overrides } = &self.source;
+        let Source { path, env, overrides, stores, .. } = &self.source;
         // To open one would wait until somebody writes to it.
         if is_pipe(path) {
             return Err(vec![format!(
@@ -94,7 +123,7 @@ impl Loader {
                 path.display()
             )]);
         }
-        let loaded = Config::load_with(path, env, overrides);
+        let loaded = Config::load_asking(path, env, overrides, stores);
         let mut next = loaded
             .map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
         let running = self.app.engine();

@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
 use crate::{
-    config::{Config, Overrides},
+    config::{Config, Overrides, SecretStores},
     workflow::Engine,
 };
 
@@ -32,7 +32,13 @@ fn with(heartbeat: u32, more: &str) -> String {
 }
 
 fn source(path: &Path) -> Source {
-    Source { path: path.to_owned(), env: Box::new(|_| None), overrides: Overrides::default() }
+    Source {
+        path: path.to_owned(),
+        env: Box::new(|_| None),
+        overrides: Overrides::default(),
+        stores: SecretStores::default(),
+        seen: None,
+    }
 }
 
 /// A server of the file as it is.

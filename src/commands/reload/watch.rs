@@ -6,14 +6,18 @@
 //! them all, and a log that somebody keeps beside the config costs nothing.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use super::loader::Loader;
+use super::{
+    loader::Loader,
+    stamps::{Stamps, stamps},
+};
+
+/// How long nobody is asked for keys again after a config was refused: whoever has to unlock a
+/// password manager is not to be asked every second.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
@@ -59,27 +63,33 @@ impl Watch {
     /// Until it is over.
     pub(super) fn run(self, mut loader: Loader) {
         // It may have changed since the server loaded it.
-        let mut cause = Some(Cause::Change);
+        let mut seen = stamps(loader.files());
+        let mut cause = match loader.may_be_outdated(&seen) {
+            true => Some(Cause::Change),
+            false => self.wait(&mut loader, &seen),
+        };
         while let Some(because) = cause {
-            let seen = stamps(&loader);
+            seen = stamps(loader.files());
             loader.reload(because == Cause::Request);
-            cause = self.wait(&loader, &seen);
+            cause = self.wait(&mut loader, &seen);
         }
     }
 
     /// Sleeps until there is something to load; `None`: it is over.
-    fn wait(&self, loader: &Loader, seen: &Stamps) -> Option<Cause> {
+    fn wait(&self, loader: &mut Loader, seen: &Stamps) -> Option<Cause> {
+        let begun = Instant::now();
         loop {
             match self.requests.recv_timeout(self.pace.interval) {
                 Ok(Requested) => return Some(Cause::Request),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if stamps(loader) != *seen => {
+                Err(RecvTimeoutError::Timeout) if stamps(loader.files()) != *seen => {
                     return self.settle(loader);
                 }
-                Err(RecvTimeoutError::Timeout) if loader.is_refused() => {
-                    return Some(Cause::Change);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => loader.keep_stores(),
+            }
+            let is_due = !loader.asks_others() || begun.elapsed() >= PATIENCE;
+            if loader.is_refused() && is_due {
+                return Some(Cause::Change);
             }
         }
     }
@@ -88,14 +98,14 @@ impl Watch {
     /// and the creation of the new one it is not.
     fn settle(&self, loader: &Loader) -> Option<Cause> {
         let begun = Instant::now();
-        let mut before = stamps(loader);
+        let mut before = stamps(loader.files());
         loop {
             match self.requests.recv_timeout(self.pace.quiet) {
                 Ok(Requested) => return Some(Cause::Request),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            let now = stamps(loader);
+            let now = stamps(loader.files());
             let is_quiet = now == before && loader.path().exists();
             if is_quiet || begun.elapsed() >= self.pace.longest {
                 return Some(Cause::Change);
@@ -103,27 +113,4 @@ impl Watch {
             before = now;
         }
     }
-}
-
-/// Files, and what says without reading one that it is another or was written to; `None`: it is not
-/// there.
-type Stamps = BTreeMap<PathBuf, Option<(u64, Option<SystemTime>, u64)>>;
-
-fn stamps(loader: &Loader) -> Stamps {
-    let stamp = |file: &Path| {
-        let it = fs::metadata(file).ok()?;
-        Some((it.len(), it.modified().ok(), number(&it)))
-    };
-    loader.files().map(|file| (file.to_owned(), stamp(file))).collect()
-}
-
-/// The file's own number in its file system.
-#[cfg(unix)]
-fn number(file: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(file)
-}
-
-#[cfg(not(unix))]
-fn number(_file: &fs::Metadata) -> u64 {
-    0
 }

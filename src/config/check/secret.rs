@@ -1,5 +1,7 @@
-//! Keys: a literal, `env:NAME` or `file:PATH`. No message here ever quotes what was written: a key
+//! Keys: a literal, or where one is (`config/secret/`). No message here ever quotes what was written: a key
 //! pasted behind the wrong prefix is still a key.
+
+mod elsewhere;
 
 use std::path::Path;
 
@@ -11,18 +13,18 @@ use crate::config::{
     file::Secret,
     foreign, fullwidth, read,
     report::{FileSpan, Report},
+    secret::{Failure, Key, PREFIXES, Reference},
 };
+use elsewhere::Elsewhere;
 
 /// The folder in which containers get their secrets, which all in them may read.
 const SECRETS: &str = "/run/secrets";
-
-/// A key that was found.
-type Key = Zeroizing<String>;
 
 /// Resolves keys.
 pub(super) struct Secrets<'a, 't> {
     pub(super) report: &'a Report<'t>,
     env: Env<'a>,
+    elsewhere: Elsewhere<'a>,
     /// Others on this machine can read the config.
     exposed: bool,
 }
@@ -30,11 +32,11 @@ pub(super) struct Secrets<'a, 't> {
 impl<'a, 't> Secrets<'a, 't> {
     pub(super) fn new(report: &'a Report<'t>, source: &Source<'a>) -> Self {
         let exposed = source.on_disk && source.path.is_some_and(world_readable);
-        Self { report, env: source.env, exposed }
+        Self { report, env: source.env, elsewhere: Elsewhere::new(source), exposed }
     }
 
-    /// The value behind a key that is written at `place`, trimmed; `what` names it in messages. A variable and a file are read
-    /// anew each time. Warns of placeholders and, where `guarded`, of plain text and of files that
+    /// The value behind a key that is written at `place`, trimmed; `what` names it in messages. All
+    /// are read anew for each load. Warns of placeholders and, where `guarded`, of plain text and of files that
     /// others can read.
     pub(super) fn resolve(
         &self,
@@ -54,25 +56,20 @@ impl<'a, 't> Secrets<'a, 't> {
                 format!("{what} is taken as the key itself: this is how other tools write {thing}");
             self.report.warn(place.clone(), what, remedy);
         }
-        let key = if let Some(name) = text.strip_prefix("env:").filter(|_| is_ours(text)) {
-            self.variable(name.trim(), what, place)?
-        } else if let Some(path) = text.strip_prefix("file:") {
-            self.file(path.trim(), what, (place, guarded))?
-        } else {
-            let is_none = is_placeholder(text) || !is_ours(text);
-            if guarded && self.exposed && !text.is_empty() && !is_none {
-                let what = format!(
-                    "{what} is in plain text in a file that every user of this machine can read"
-                );
-                let remedy = "write env:NAME or file:PATH, or run chmod 600 on the config";
-                self.report.warn(place.clone(), what, remedy);
+        let key = match Reference::of(text) {
+            Reference::Variable(name) => self.variable(name, what, place)?,
+            Reference::File(path) => self.file(path, what, (place, guarded))?,
+            Reference::Literal => self.literal(text, what, (place, guarded)),
+            Reference::Credential(name) => {
+                self.found(self.elsewhere.credential(name, self.report), what, place)?
             }
-            Zeroizing::new(text.to_owned())
+            Reference::Command(line) => self.found(self.elsewhere.command(line), what, place)?,
+            Reference::Vault(text) => self.found(self.elsewhere.vault(text), what, place)?,
         };
         if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             let what = format!("{what} holds characters that no HTTP header can carry");
             let remedy = match fullwidth::named(text)
-                .filter(|_| text.starts_with("env") || text.starts_with("file"))
+                .filter(|_| PREFIXES.iter().any(|it| text.starts_with(it.trim_end_matches(':'))))
             {
                 Some((_, remedy)) => remedy,
                 None => "copy the key again, without line breaks".to_owned(),
@@ -86,6 +83,26 @@ impl<'a, 't> Secrets<'a, 't> {
             self.report.warn(place.clone(), format!("{what} {doubt}"), remedy);
         }
         Some(key)
+    }
+
+    fn literal(&self, text: &str, what: &str, (place, guarded): (&FileSpan, bool)) -> Key {
+        let is_none = is_placeholder(text) || !is_ours(text);
+        if guarded && self.exposed && !text.is_empty() && !is_none {
+            let what = format!(
+                "{what} is in plain text in a file that every user of this machine can read"
+            );
+            let remedy = "write env:NAME or file:PATH, or run chmod 600 on the config";
+            self.report.warn(place.clone(), what, remedy);
+        }
+        Zeroizing::new(text.to_owned())
+    }
+
+    /// What was found elsewhere, or why not.
+    fn found(&self, key: Result<Key, Failure>, what: &str, place: &FileSpan) -> Option<Key> {
+        let report = |Failure { what: problem, remedy }| {
+            self.report.problem_at(place.clone(), format!("{what}: {problem}"), remedy);
+        };
+        key.map_err(report).ok()
     }
 
     fn variable(&self, name: &str, what: &str, place: &FileSpan) -> Option<Key> {

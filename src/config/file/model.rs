@@ -38,8 +38,9 @@ pub(in crate::config) struct Model {
         example = &"http://127.0.0.1:11434"
     )]
     pub api_base: Option<Address>,
-    /// The key itself, `env:NAME` or `file:PATH` (relative to this file). Sent as `Authorization:
-    /// Bearer`; by `anthropic` as `x-api-key`, by `gemini` as `x-goog-api-key`. Empty: no header.
+    /// The key itself, or where it is: `env:NAME`, `file:PATH` (relative to this file), `cred:NAME`,
+    /// `cmd:PROGRAM ARGUMENTS` or `vault:PATH#FIELD`. Sent as `Authorization: Bearer`; by `anthropic`
+    /// as `x-api-key`, by `gemini` as `x-goog-api-key`. Empty: no header.
     #[schemars(extend("default" = ""), example = &"env:DEEPSEEK_API_KEY")]
     pub api_key: Secret,
     /// What the upstream speaks. Left out, the address tells: a base without a path on port 11434 or
@@ -93,7 +94,7 @@ pub(in crate::config) struct Model {
     /// What it costs, for the cost in answers, traces and `chorus check`. Left out, a model at a
     /// loopback or private address, and any of Ollama's, costs nothing.
     pub price: Option<Price>,
-    /// Extra headers by name; a value may be `env:NAME` or `file:PATH`, and is treated as secret.
+    /// Extra headers by name; a value may be written as `api_key` may, and is treated as secret.
     #[schemars(
         transform = wording::header_names,
         extend("default" = {}),

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::{
-    config::{foreign, fullwidth, schema::Use},
+    config::{foreign, fullwidth, schema::Use, secret::PREFIXES},
     types::{keys_in, without_keys},
 };
 
@@ -41,13 +41,25 @@ fn key(text: &str) -> Option<String> {
         return None;
     }
     let folded = fullwidth::folded(text);
-    match (folded.strip_prefix("env:"), folded.strip_prefix("file:")) {
-        (Some(name), _) if is_variable(name.trim()) => None,
-        (Some(_), _) => Some(format!("env:{HIDDEN}")),
-        (_, Some(path)) if is_path(path.trim()) => None,
-        (_, Some(_)) => Some(format!("file:{HIDDEN}")),
-        (None, None) => Some(HIDDEN.to_owned()),
-    }
+    let prefix = PREFIXES.iter().find(|prefix| folded.starts_with(**prefix));
+    let Some((prefix, rest)) = prefix.and_then(|it| Some((*it, folded.strip_prefix(it)?.trim())))
+    else {
+        return Some(HIDDEN.to_owned());
+    };
+    let is_shown = match prefix {
+        "env:" => is_variable(rest),
+        "vault:" => rest
+            .rsplit_once('#')
+            .is_some_and(|(path, field)| is_path(path) && (is_path(field) || is_variable(field))),
+        // Its arguments may be anything.
+        "cmd:" => {
+            let program = rest.split_whitespace().next().filter(|program| is_path(program));
+            let shown = program.map(|program| format!("{program} ")).unwrap_or_default();
+            return Some(format!("cmd:{shown}{HIDDEN}"));
+        }
+        _ => is_path(rest),
+    };
+    (!is_shown).then(|| format!("{prefix}{HIDDEN}"))
 }
 
 /// A variable's name: capitals, or words with underscores between them and hardly a digit.
@@ -215,6 +227,14 @@ mod tests {
             (Some(Use::Key), "file:openai_key", None),
             (Some(Use::Key), "file:pa55word", Some("file:***")),
             (Some(Use::Key), "file:aGVsbG8/d29ybGQx+dGhlcmU=", Some("file:***")),
+            (Some(Use::Key), "cred:openai-key", None),
+            (Some(Use::Key), "cred:pa55word", Some("cred:***")),
+            (Some(Use::Key), "vault:secret/chorus#openai", None),
+            (Some(Use::Key), "vault:secret/chorus#OPENAI_KEY", None),
+            (Some(Use::Key), "vault:secret/chorus#pa55word", Some("vault:***")),
+            (Some(Use::Key), "vault:pa55word", Some("vault:***")),
+            (Some(Use::Key), "cmd:pass show openai", Some("cmd:pass ***")),
+            (Some(Use::Key), "cmd:pa55word", Some("cmd:***")),
             (Some(Use::Key), "$OPENAI_API_KEY", None),
             (Some(Use::Key), "os.environ/OPENAI_API_KEY", None),
             (Some(Use::Key), "${OPENAI_API_KEY:-hunter2}", hidden),

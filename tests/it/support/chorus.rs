@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, ops::Deref, path::Path, sync::Arc};
 
 use chorus::{
     commands::reload::{Pace, Reload, Source},
-    config::{Config, Overrides},
+    config::{Config, Overrides, SecretStores},
     server::{self, AppState, Workers},
     workflow::Engine,
 };
@@ -85,7 +85,8 @@ impl Chorus {
     pub fn following(path: &Path) -> (Self, Reload) {
         let chorus = Self::with(Config::load(path, &|_| None).expect("the story's config is good"));
         let (env, overrides) = (Box::new(|_: &str| None), Overrides::default());
-        let source = Source { path: path.to_owned(), env, overrides };
+        let stores = SecretStores::default();
+        let source = Source { path: path.to_owned(), env, overrides, stores, seen: None };
         let pace = Pace { quiet: ms(10), longest: ms(1000), interval: ms(100) };
         let reload = Reload::start(source, chorus.app.clone(), pace).expect("a thread");
         (chorus, reload)

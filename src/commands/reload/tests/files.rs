@@ -275,3 +275,45 @@ fn it_ends_with_its_handle() {
     drop(reload);
     soon("the end of the thread", || engine.upgrade().is_none());
 }
+
+/// Nobody is to unlock a password manager twice for one start.
+#[cfg(unix)]
+#[test]
+fn programs_are_asked_once_for_the_start_and_once_for_each_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let command = "cmd:sh -c 'echo run >>runs; echo key'";
+    fs::write(&path, text(1).replace("SECRET", command)).unwrap();
+    let seen = Some(Seen::now(&path));
+    let app = app(&path);
+    let reload = Reload::start(Source { seen, ..source(&path) }, app.clone(), PACE).unwrap();
+    let before = app.engine();
+    reload.now();
+    soon("the reload", || !Arc::ptr_eq(&before, &app.engine()));
+    let runs = fs::read_to_string(folder.path().join("runs")).unwrap();
+    assert_eq!(runs.lines().count(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_gives_no_key_any_more_changes_nothing_and_is_left_in_peace() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key) = (folder.path().join("config.toml"), folder.path().join("key"));
+    fs::write(&path, text(1).replace("SECRET", "cmd:sh -c 'echo run >>runs; cat key'")).unwrap();
+    fs::write(&key, "first\n").unwrap();
+    let seen = Some(Seen::now(&path));
+    let app = app(&path);
+    let current = || app.engine().config().models["a"].endpoints[0].api_key.expose().to_owned();
+    let runs = || fs::read_to_string(folder.path().join("runs")).unwrap().lines().count();
+    let reload = Reload::start(Source { seen, ..source(&path) }, app.clone(), PACE).unwrap();
+    fs::write(&key, "second\n").unwrap();
+    reload.now();
+    soon("the new key", || current() == "second");
+    fs::remove_file(&key).unwrap();
+    let before = runs();
+    reload.now();
+    soon("the refusal", || runs() > before);
+    // A config that asks nobody would be tried again many times by now.
+    pause(600);
+    assert_eq!((runs(), current().as_str()), (before + 1, "second"));
+}
