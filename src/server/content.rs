@@ -30,7 +30,7 @@ pub(super) struct RawMessage {
     images: Option<Vec<String>>,
     tool_calls: Option<Vec<Parted<RawCall>>>,
     /// OpenAI's form before `tool_calls`.
-    function_call: Option<Parted<RawFunction>>,
+    function_call: Option<Box<Parted<RawFunction>>>,
     /// Only in a tool's result (OpenAI).
     tool_call_id: Option<String>,
     /// Only in a tool's result (Ollama).
@@ -38,23 +38,27 @@ pub(super) struct RawMessage {
     /// The tool's name in a result (OpenAI's `function` role); otherwise a participant's.
     name: Option<String>,
     /// A chain of thought, by the names it goes by; the first that says something counts.
-    reasoning_content: Option<Value>,
-    reasoning: Option<Value>,
-    reasoning_text: Option<Value>,
-    thinking: Option<Value>,
+    reasoning_content: Option<Box<Value>>,
+    reasoning: Option<Box<Value>>,
+    reasoning_text: Option<Box<Value>>,
+    thinking: Option<Box<Value>>,
     /// OpenRouter's.
-    reasoning_details: Option<Value>,
+    reasoning_details: Option<Box<Value>>,
 }
+
+/// A conversation as it is sent. A message takes hundreds of bytes here, so that a list of them would
+/// take many times the body while it grows; this one takes little more than the messages.
+pub(super) type RawMessages = Vec<Box<Parted<RawMessage>>>;
 
 /// The conversation of a `messages` array.
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood.
-pub(super) fn conversation(messages: Vec<Parted<RawMessage>>) -> Result<Vec<Message>, AppError> {
+pub(super) fn conversation(messages: RawMessages) -> Result<Vec<Message>, AppError> {
     let read = messages
         .into_iter()
         .enumerate()
-        .map(|(position, message)| read(message, position, &format!("messages[{position}]")));
+        .map(|(position, message)| read(*message, position, &format!("messages[{position}]")));
     let mut messages = read.collect::<Result<Vec<_>, _>>()?;
     link_tool_results(&mut messages);
     Ok(messages)
@@ -101,7 +105,7 @@ pub(super) fn read(
         parts.push(Part::Image(image));
     }
     let legacy = raw.function_call.map(|function| Parted {
-        known: RawCall { id: None, function: Some(function) },
+        known: RawCall { id: None, function: Some(*function) },
         rest: Map::new(),
     });
     let (mut state, mut tool_calls) = (TurnState::default(), Vec::new());

@@ -23,12 +23,12 @@ pub(super) struct RawFunction {
 /// Takes a chain of thought that a client sends back: the first of these fields that says anything,
 /// without the lines of progress, which are Chorus' own. What is none of a model's goes to `unknown`.
 pub(super) fn take_thoughts<const N: usize>(
-    fields: [(&'static str, Option<Value>); N],
+    fields: [(&'static str, Option<Box<Value>>); N],
     state: &mut TurnState,
     unknown: &mut Map<String, Value>,
 ) {
     for (name, value) in fields {
-        match (name, value) {
+        match (name, value.map(|value| *value)) {
             (_, None) => {}
             (DETAILS, Some(Value::Array(details))) => state.details = details,
             (_, Some(Value::String(text))) if name != DETAILS => {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
-        content::{self, RawMessage},
+        content::{self, RawMessages},
         error::AppError,
         extract::Parted,
         form,
@@ -29,7 +29,7 @@ pub(in super::super) struct ChatRequest {
     /// Missing = `chorus`.
     model: Option<String>,
     /// Empty asks to load the model.
-    messages: Option<Vec<Parted<RawMessage>>>,
+    messages: Option<RawMessages>,
     tools: Option<Vec<Parted<RawTool>>>,
     /// Default true.
     stream: Option<bool>,

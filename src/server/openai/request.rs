@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{
-    content::{self, RawMessage},
+    content::{self, RawMessages},
     error::AppError,
     extract::Parted,
     form,
@@ -23,7 +23,7 @@ pub(in super::super) struct ChatRequest {
     /// Missing = `chorus`.
     model: Option<String>,
     /// Not empty.
-    messages: Option<Vec<Parted<RawMessage>>>,
+    messages: Option<RawMessages>,
     /// Default false.
     stream: Option<bool>,
     stream_options: Option<Parted<StreamOptions>>,
