@@ -175,6 +175,7 @@ fn routes() -> Router {
         .route("/v1/completions", post(openai::completions))
         .route("/v1/embeddings", post(passthrough::embeddings))
         .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/health", get(ops::health))

@@ -58,6 +58,9 @@ pub(super) enum AppError {
     /// `previous_response_id` names nothing that is kept. Our own id, so it is no secret.
     #[error("previous response '{0}' not found; it was not stored, or is no longer kept")]
     UnknownResponse(String),
+    /// An id in the path names no response that is kept.
+    #[error("response '{0}' not found; it was not stored, or is no longer kept")]
+    NotKept(String),
     /// No such path; for its message see [`super::paths`].
     #[error("{0}")]
     UnknownRoute(String),
@@ -137,7 +140,7 @@ impl AppError {
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::UnknownResponse(_) => (StatusCode::BAD_REQUEST, "previous_response_not_found"),
-            Self::UnknownRoute(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::UnknownRoute(_) | Self::NotKept(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_operation"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
@@ -193,6 +196,7 @@ impl AppError {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::UnknownModel(_) => Some("model"),
             Self::UnknownResponse(_) => Some("previous_response_id"),
+            Self::NotKept(_) => Some("id"),
             Self::Run { failed, .. } => match &failed.error {
                 WorkflowError::Invalid { param, .. } => param.as_deref(),
                 WorkflowError::TooLong { .. } => Some("messages"),

@@ -37,6 +37,8 @@ const PATHS: [(&str, &str); 24] = [
     ("/api/copy", ANY),
     ("/api/delete", ANY),
 ];
+/// What the path of a kept response begins with.
+const KEPT: &str = "/v1/responses/resp_";
 const POST: &str = "POST with a JSON body";
 const GET: &str = "GET";
 const ANY: &str = "any method";
@@ -81,7 +83,8 @@ pub(super) fn about_unknown(method: &Method, path: &str) -> String {
 /// The error message for a method that a path does not take.
 pub(super) fn about_method(method: &Method, path: &str) -> String {
     let bare = path.strip_prefix("/ollama").unwrap_or(path);
-    let takes = PATHS.iter().find(|(known, _)| *known == bare).map_or(GET, |(_, takes)| takes);
+    let takes = PATHS.iter().find(|(known, _)| *known == bare).map(|(_, takes)| *takes);
+    let takes = takes.unwrap_or(if bare.starts_with(KEPT) { "GET or DELETE" } else { GET });
     format!("this endpoint does not take {method}; it takes {takes}")
 }
 
@@ -93,6 +96,7 @@ fn is_known(path: &str) -> bool {
     };
     named(path)
         || path.strip_prefix("/v1/models/").is_some_and(is_tidy)
+        || path.strip_prefix(KEPT).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
         || path.strip_prefix("/ollama").is_some_and(|rest| rest.starts_with("/api/") && named(rest))
 }
 
@@ -129,7 +133,7 @@ fn in_our_case(path: &str) -> Option<String> {
         return Some(path.to_owned());
     }
     let lower = path.to_ascii_lowercase();
-    let mut named = ["/v1/models/", "/api/blobs/", "/ollama/api/blobs/"].into_iter();
+    let mut named = ["/v1/models/", KEPT, "/api/blobs/", "/ollama/api/blobs/"].into_iter();
     let ours = match named.find(|start| lower.starts_with(start)) {
         Some(start) => format!("{start}{}", path.get(start.len()..).unwrap_or_default()),
         None => lower,
@@ -186,6 +190,8 @@ mod tests {
             ("/completions", "/v1/completions"),
             ("/models", "/v1/models"),
             ("/models/org/Name:8b", "/v1/models/org/Name:8b"),
+            ("/responses/resp_1aB", "/v1/responses/resp_1aB"),
+            ("/v1//V1/Responses/resp_1aB/", "/v1/responses/resp_1aB"),
             ("/responses", "/v1/responses"),
             ("/embeddings", "/v1/embeddings"),
             ("/v1/v1/models", "/v1/models"),

@@ -34,7 +34,8 @@ pub(super) struct RawDefinition {
 /// # Errors
 /// 400 for a tool that is no function, or has no name.
 pub(super) fn definitions(tools: Vec<Parted<RawTool>>) -> Result<Vec<ToolDefinition>, AppError> {
-    tools.into_iter().enumerate().map(|(index, tool)| read_tool(tool, index)).collect()
+    let read = |(index, tool)| definition(tool, &format!("tools[{index}]"));
+    tools.into_iter().enumerate().map(read).collect()
 }
 
 /// Takes the tools out of a `tools` array that are no functions: only an upstream of the client's own
@@ -105,21 +106,25 @@ impl RawDefinition {
     }
 }
 
-fn read_tool(tool: Parted<RawTool>, index: usize) -> Result<ToolDefinition, AppError> {
+/// The function of the tool at `path`.
+///
+/// # Errors
+/// 400 for a tool that is no function, or has no name.
+pub(super) fn definition(tool: Parted<RawTool>, path: &str) -> Result<ToolDefinition, AppError> {
     let Parted { known: tool, rest } = tool;
     if tool.kind.as_deref().is_some_and(|kind| kind != "function") {
-        let path = format!("tools[{index}].type");
+        let path = format!("{path}.type");
         let message = format!("{path}: unsupported tool type; only functions are");
         return Err(AppError::field(path, message));
     }
     if let Some(Parted { known: nested, rest: within }) = tool.function {
         let mut unknown = rest;
         unknown.extend(within_function(within));
-        return nested.read(&format!("tools[{index}].function.name"), unknown);
+        return nested.read(&format!("{path}.function.name"), unknown);
     }
     let RawTool { name, description, parameters, strict, .. } = tool;
     let flat = RawDefinition { name, description, parameters, strict };
-    flat.read(&format!("tools[{index}].name"), within_function(rest))
+    flat.read(&format!("{path}.name"), within_function(rest))
 }
 
 /// Unknown fields of a function as those of the tool that it is in.

@@ -74,6 +74,8 @@ pub struct Request {
     pub hops: u32,
     /// The context in tokens that is asked for, where it does not stand in `extra`.
     pub num_ctx: Option<u32>,
+    /// The kinds of tools and items that came with it and that no model is shown.
+    pub left_out: Vec<String>,
 }
 
 impl fmt::Debug for Request {
@@ -97,6 +99,7 @@ impl Request {
             caller: None,
             hops: 0,
             num_ctx: None,
+            left_out: Vec::new(),
         }
     }
 

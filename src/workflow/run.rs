@@ -105,9 +105,15 @@ impl Engine {
             name: request.model.chars().take(SHOWN_CHARS).collect(),
             code: "unknown_model",
         });
+        let left_out = request.left_out.iter().map(|kind| Warning {
+            stage: "request",
+            name: kind.clone(),
+            code: "not_supported",
+        });
+        let warnings: Vec<Warning> = unknown.into_iter().chain(left_out).collect();
         let context =
             RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id, most);
-        unknown.into_iter().for_each(|warning| context.note(warning));
+        warnings.into_iter().for_each(|warning| context.note(warning));
         let ending = Ending { run: Arc::new(context), name, mode };
         Run { id: workflow_id, watch, verbatim, events: events(ending, way) }
     }

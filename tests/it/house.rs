@@ -268,7 +268,6 @@ const LONG_TESTS: &[(&str, &str)] = &[
     ("src/server/error/tests.rs", "every_error_has_its_status_code_and_type"),
     ("src/server/progress.rs", "lines_say_what_begins_and_how_it_ended"),
     ("src/server/responses/input/tests.rs", "prompts_are_built_from_every_source"),
-    ("src/server/responses/input/tests.rs", "what_cannot_be_understood_is_named"),
     ("src/workflow/stage/alike/tests.rs", "final_answers_are_found_and_normalised"),
     ("src/workflow/stage/alike/tests.rs", "final_answers_that_differ_in_a_sign_are_not_equal"),
     (

@@ -1,6 +1,7 @@
 //! `/v1/responses` over real sockets: what a turn of it looks like to its clients, and what the
 //! models behind it are shown.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Chorus, Script, Upstream, four_stages, ms, typed_events};
@@ -137,6 +138,101 @@ async fn tools_make_a_round_trip_over_previous_response_id() {
         assert_eq!(answered["tool_call_id"], call["call_id"]);
         assert_eq!(answered["content"], "22 degrees");
     }
+}
+
+/// The tools of a coding agent: a function, a tool that takes free text, an MCP server's, and one that
+/// its provider would run.
+fn agents_tools() -> Value {
+    json!([
+        {"type": "function", "name": "shell", "parameters": {"type": "object"}, "strict": false},
+        {"type": "custom", "name": "apply_patch", "format": {"type": "grammar", "syntax": "lark",
+            "definition": "start: line+"}},
+        {"type": "web_search", "search_context_size": "low"},
+        {"type": "namespace", "name": "mcp__w", "tools": [
+            {"type": "function", "name": "weather", "parameters": {"type": "object"}}]},
+    ])
+}
+
+#[tokio::test]
+async fn tools_that_are_no_functions_are_called_by_the_names_their_client_knows() {
+    let patch = "*** Begin Patch\n+ 你好 \"x\"\n*** End Patch";
+    for (function, arguments, call) in [
+        (
+            "apply_patch",
+            json!({ "input": patch }),
+            json!({"type": "custom_tool_call",
+            "name": "apply_patch", "input": patch}),
+        ),
+        (
+            "mcp__w__weather",
+            json!({"city": "Rome"}),
+            json!({"type": "function_call",
+            "name": "weather", "namespace": "mcp__w", "arguments": "{\"city\":\"Rome\"}"}),
+        ),
+    ] {
+        let writer = Script::calls_tool(function, arguments).first(2, Script::says("Done."));
+        let upstream = cast(writer).await;
+        let chorus = four(&upstream).await;
+        let asking = json!({"input": "do it", "tools": agents_tools(), "store": false});
+        let plain = answer(&chorus, &asking).await;
+        let mut streaming = asking.clone();
+        streaming["stream"] = json!(true);
+        let streamed = events(&chorus, &streaming).await.pop().unwrap()["response"].clone();
+        for response in [plain, streamed] {
+            let warned = json!({"stage": "request", "name": "web_search", "code": "not_supported"});
+            assert_eq!(response["warnings"], json!([warned]));
+            let items = response["output"].as_array().unwrap();
+            let is_call = |item: &&Value| item["type"].as_str().unwrap().ends_with("_call");
+            let made = items.iter().find(is_call).expect("a call");
+            for (field, value) in call.as_object().unwrap() {
+                assert_eq!(&made[field], value, "{field}");
+            }
+            let result = json!({"type": format!("{}_output", call["type"].as_str().unwrap()),
+                "call_id": made["call_id"], "output": "ok"});
+            let input = json!([{"role": "user", "content": "do it"}, made, result]);
+            let next = json!({"input": input, "tools": agents_tools(), "store": false});
+            assert_eq!(text_of(&answer(&chorus, &next).await), "Done.");
+            let seen = upstream.seen_by("writer").pop().unwrap();
+            let messages = seen.body["messages"].as_array().unwrap();
+            let calling = messages.iter().find(|it| it["tool_calls"].is_array()).expect("a call");
+            assert_eq!(calling["tool_calls"][0]["function"]["name"], function);
+            let offered = seen.body["tools"].as_array().unwrap().iter();
+            let offered: Vec<&str> =
+                offered.filter_map(|t| t["function"]["name"].as_str()).collect();
+            assert_eq!(offered, ["shell", "apply_patch", "mcp__w__weather"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_response_is_read_again_until_it_is_deleted() {
+    let upstream = Upstream::start([("m", Script::says("four"))]).await;
+    let chorus = four_stages(&["m"]).over(&upstream).await;
+    let ask = |more: Value| {
+        let mut body = json!({"model": "m", "input": "two and two?", "stream": true});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let last = events(&chorus, &ask(json!({}))).await.pop().unwrap()["response"].clone();
+    let path = format!("{PATH}/{}", last["id"].as_str().unwrap());
+    let read = || chorus.request(Method::GET, &path);
+    let json = async |response: reqwest::Response| -> Value {
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
+    };
+    let kept = json(read().send().await.unwrap()).await;
+    assert_eq!(kept, last);
+    let foreign = read().header("authorization", "Bearer other").send().await.unwrap();
+    assert_eq!(foreign.status(), 404, "it is another client's");
+    let gone = chorus.request(Method::DELETE, &path).send().await.unwrap();
+    assert_eq!(json(gone).await, json!({"id": last["id"], "object": "response", "deleted": true}));
+    let missing = read().send().await.unwrap();
+    assert_eq!(missing.status(), 404);
+    assert_eq!(json(missing).await["error"]["param"], "id");
+    let (status, _) = chorus.ask(PATH, &ask(json!({"previous_response_id": last["id"]}))).await;
+    assert_eq!(status, 400, "nor can it be continued");
+    let unkept = events(&chorus, &ask(json!({"store": false}))).await.pop().unwrap();
+    let path = format!("{PATH}/{}", unkept["response"]["id"].as_str().unwrap());
+    assert_eq!(chorus.request(Method::GET, &path).send().await.unwrap().status(), 404);
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ fn every_error_has_its_status_code_and_type() {
             "invalid_request_error",
         ),
         (AppError::UnknownRoute(message()), 404, "not_found", "not_found_error"),
+        (AppError::NotKept(message()), 404, "not_found", "not_found_error"),
         (AppError::MethodNotAllowed(message()), 405, "method_not_allowed", "invalid_request_error"),
         (AppError::Unsupported(message()), 501, "unsupported_operation", "invalid_request_error"),
         (AppError::BodyStalled, 408, "request_timeout", "invalid_request_error"),

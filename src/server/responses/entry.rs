@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::types::{Message, ToolCall};
 
 /// One thing said or done in a conversation.
@@ -15,6 +17,8 @@ pub(super) enum Item {
     Output(Message),
     /// What the model thought before what follows, for that model alone.
     Thoughts(String),
+    /// Tools that count from here on (`additional_tools`, `tool_search_output`).
+    Tools(Vec<Value>),
 }
 
 /// An item, and the id by which `item_reference` can name it.

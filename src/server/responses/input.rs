@@ -2,6 +2,7 @@
 //! items of earlier responses to one conversation. Pure.
 
 mod file;
+mod others;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -13,7 +14,10 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::entry::{Entry, Item};
+use super::{
+    entry::{Entry, Item},
+    toolbox::{Toolbox, text_arguments},
+};
 use crate::{
     server::{
         content::{self, RawMessage},
@@ -48,14 +52,15 @@ pub(super) struct Conversation {
     pub(super) messages: Vec<Message>,
 }
 
-/// Reads the sources, in their order, as what follows `earlier`. `stored` gives every kept item by
-/// its id; it is only called when there is a reference.
+/// Reads the sources, in their order, as what follows `earlier`; tools among the items join the
+/// toolbox. `stored` gives every kept item by its id; it is only called when there is a reference.
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood, or when nothing is asked.
 pub(super) fn conversation(
     sources: Sources,
     earlier: Vec<Entry>,
+    toolbox: &mut Toolbox,
     stored: &dyn Fn() -> HashMap<String, Entry>,
 ) -> Result<Conversation, AppError> {
     let Sources { instructions, messages, input, prompt } = sources;
@@ -66,7 +71,13 @@ pub(super) fn conversation(
     let instructions = instructions.map(instruction_text).transpose()?.flatten();
     let first_new = earlier.len();
     let known = earlier.iter().filter_map(|entry| entry.id.clone()).collect();
-    let mut reader = Reader { context: earlier, known, loose: Vec::new(), stored, index: None };
+    for entry in &earlier {
+        if let Item::Tools(tools) = &*entry.item {
+            toolbox.add(tools.clone(), "tools")?;
+        }
+    }
+    let mut reader =
+        Reader { context: earlier, known, loose: Vec::new(), toolbox, stored, index: None };
     for (name, source) in [("messages", messages), ("input", input), ("prompt", prompt)] {
         reader.read(source.unwrap_or_default(), name)?;
         reader.close_loose();
@@ -74,7 +85,7 @@ pub(super) fn conversation(
     let mut context = reader.context;
     let mut leading = None;
     let mut new = context.iter().skip(first_new);
-    let nothing_said = new.all(|entry| matches!(*entry.item, Item::Thoughts(_)));
+    let nothing_said = new.all(|entry| matches!(*entry.item, Item::Thoughts(_) | Item::Tools(_)));
     match &instructions {
         Some(text) if nothing_said => {
             context.push(Entry::anonymous(Item::Message(Message::text(Role::User, text))));
@@ -105,6 +116,7 @@ struct Reader<'a> {
     known: HashSet<String>,
     /// Parts that stand between the items, not yet a message.
     loose: Vec<Part>,
+    toolbox: &'a mut Toolbox,
     stored: &'a dyn Fn() -> HashMap<String, Entry>,
     /// What `stored` gave.
     index: Option<HashMap<String, Entry>>,
@@ -148,7 +160,13 @@ impl Reader<'_> {
             ) => read_part(fields, path, &mut self.loose),
             None if fields.contains_key("text") => read_part(fields, path, &mut self.loose),
             Some("function_call") => self.call(fields, path),
-            Some("function_call_output") => self.output(fields, path),
+            Some("custom_tool_call") => {
+                let input = taken_text(&mut fields, "input").unwrap_or_default();
+                fields.insert("arguments".to_owned(), text_arguments(&input).into());
+                self.call(fields, path)
+            }
+            Some("function_call_output" | "custom_tool_call_output") => self.output(fields, path),
+            Some("additional_tools" | "tool_search_output") => self.tools(&mut fields, path),
             Some("reasoning") => {
                 self.thoughts(&mut fields);
                 Ok(())
@@ -161,9 +179,8 @@ impl Reader<'_> {
                 Err(AppError::field(path.as_str(), format!("{path}: missing")))
             }
             Some(other) => {
-                let other: String = other.chars().take(40).collect();
-                let message = format!("unsupported input item type: {other}");
-                Err(AppError::field(format!("{path}.type"), message))
+                self.other(other, fields);
+                Ok(())
             }
         }
     }
@@ -194,9 +211,11 @@ impl Reader<'_> {
 
     fn call(&mut self, mut fields: Map<String, Value>, path: &str) -> Result<(), AppError> {
         let id = taken_text(&mut fields, "id");
+        let group = taken_text(&mut fields, "namespace");
+        let name = |toolbox: &Toolbox, name: String| toolbox.function(&name, group.as_deref());
         let call = ToolCall {
             id: needed_text(&mut fields, "call_id", path)?,
-            name: needed_text(&mut fields, "name", path)?,
+            name: name(self.toolbox, needed_text(&mut fields, "name", path)?),
             arguments: content::arguments_text(fields.remove("arguments").unwrap_or_default()),
         };
         self.close_loose();

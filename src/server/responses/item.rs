@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::entry::{Entry, Item};
+use super::{
+    entry::{Entry, Item},
+    tool_object::ClientTool,
+    toolbox::{free_text, text_arguments},
+};
 use crate::{
     server::wire::Never,
     types::{Message, Role, ToolCall, random_id},
@@ -27,7 +31,10 @@ pub(super) enum Kind {
         /// The call's index in the engine's deltas.
         index: u32,
         call_id: String,
-        name: String,
+        /// The name that models know.
+        function: String,
+        /// What the client knows.
+        tool: ClientTool,
     },
 }
 
@@ -43,6 +50,7 @@ impl OutputItem {
         let id = random_id(match kind {
             Kind::Reasoning => "rs_",
             Kind::Message => "msg_",
+            Kind::Call { tool: ClientTool { is_custom: true, .. }, .. } => "ctc_",
             Kind::Call { .. } => "fc_",
         });
         Self { id, kind, text: String::new(), status: ItemStatus::InProgress }
@@ -55,13 +63,22 @@ impl OutputItem {
             item.status = ItemStatus::Incomplete;
         } else if item.lacks_arguments() {
             item.text.push_str("{}");
+        } else if item.is_custom() {
+            item.text = free_text(&item.text);
         }
         item
     }
 
+    /// Whether it is a call of a tool that takes free text. While it is open, the text are its
+    /// function's arguments; afterwards what they mean.
+    pub(super) fn is_custom(&self) -> bool {
+        matches!(self.kind, Kind::Call { tool: ClientTool { is_custom: true, .. }, .. })
+    }
+
     /// No arguments at all are no JSON; clients parse them.
     pub(super) fn lacks_arguments(&self) -> bool {
-        matches!(self.kind, Kind::Call { .. }) && self.text.trim().is_empty()
+        let is_call = matches!(self.kind, Kind::Call { .. });
+        is_call && !self.is_custom() && self.text.trim().is_empty()
     }
 
     /// Whether it is a call whose arguments do not go to their end.
@@ -70,9 +87,12 @@ impl OutputItem {
     }
 
     fn call(&self) -> Option<ToolCall> {
-        let Kind::Call { call_id, name, .. } = &self.kind else { return None };
-        let arguments = self.text.clone();
-        Some(ToolCall { id: call_id.clone(), name: name.clone(), arguments })
+        let Kind::Call { call_id, function, .. } = &self.kind else { return None };
+        let arguments = match self.is_custom() && self.status == ItemStatus::Completed {
+            true => text_arguments(&self.text),
+            false => self.text.clone(),
+        };
+        Some(ToolCall { id: call_id.clone(), name: function.clone(), arguments })
     }
 
     /// Whether more of it may come.
@@ -89,9 +109,20 @@ impl OutputItem {
             Kind::Message => {
                 ItemObject::Message { id, status, role: "assistant", content: parts() }
             }
-            Kind::Call { call_id, name, .. } => {
-                let arguments = &self.text;
-                ItemObject::FunctionCall { id, call_id, name, arguments, status }
+            Kind::Call { call_id, tool, .. } => {
+                let ClientTool { name, namespace, is_custom } = tool;
+                let (namespace, text) = (namespace.as_deref(), self.text.as_str());
+                match is_custom {
+                    true => {
+                        // What an open one has is no text of its own yet.
+                        let input = if self.is_open() { "" } else { text };
+                        ItemObject::CustomToolCall { id, call_id, name, namespace, input, status }
+                    }
+                    false => {
+                        let arguments = text;
+                        ItemObject::FunctionCall { id, call_id, name, namespace, arguments, status }
+                    }
+                }
             }
         }
     }
@@ -114,6 +145,7 @@ impl OutputItem {
     pub(super) fn whole(&self) -> TextPiece<'_> {
         match self.kind {
             Kind::Reasoning | Kind::Message => TextPiece::Text(&self.text),
+            Kind::Call { .. } if self.is_custom() => TextPiece::Input(&self.text),
             Kind::Call { .. } => TextPiece::Arguments(&self.text),
         }
     }
@@ -160,6 +192,9 @@ impl Kind {
                 ("response.reasoning_summary_text.delta", "response.reasoning_summary_text.done")
             }
             Self::Message => ("response.output_text.delta", "response.output_text.done"),
+            Self::Call { tool: ClientTool { is_custom: true, .. }, .. } => {
+                ("response.custom_tool_call_input.delta", "response.custom_tool_call_input.done")
+            }
             Self::Call { .. } => {
                 ("response.function_call_arguments.delta", "response.function_call_arguments.done")
             }
@@ -196,6 +231,8 @@ pub(super) enum TextPiece<'a> {
     Text(&'a str),
     /// All arguments of a call.
     Arguments(&'a str),
+    /// All text of a call that takes free text.
+    Input(&'a str),
     /// The part that holds the text.
     Part(PartObject<'a>),
 }
@@ -219,8 +256,22 @@ pub(super) enum ItemObject<'a> {
         id: &'a str,
         call_id: &'a str,
         name: &'a str,
+        /// Only of a tool in a group.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
         /// JSON as text.
         arguments: &'a str,
+        status: ItemStatus,
+    },
+    CustomToolCall {
+        id: &'a str,
+        call_id: &'a str,
+        name: &'a str,
+        /// Only of a tool in a group.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
+        /// Free text.
+        input: &'a str,
         status: ItemStatus,
     },
 }

@@ -18,6 +18,7 @@ use super::{
     item::{ItemStatus, Kind, OutputItem, TextPiece},
     resource::{Resource, Status},
     store::{Client, Store},
+    toolbox::{ClientTools, free_text},
     wire::{ErrorEvent, Event, ItemEvent, ResponseObject, Snapshot},
 };
 use crate::{
@@ -47,6 +48,7 @@ pub(in super::super) struct ResponseReply {
     resource: Resource,
     /// `None` for a response that cannot be continued.
     keep: Option<Keep>,
+    tools: ClientTools,
     include_workflow: bool,
     sequence: Sequence,
     /// The template of the deltas of the item that had the last one.
@@ -82,10 +84,11 @@ impl ResponseReply {
         model: &str,
         mut resource: Resource,
         keep: Option<Keep>,
+        tools: ClientTools,
         include_workflow: bool,
     ) -> Self {
         resource.begin(random_id("resp_"), model, Timestamp::now());
-        Self { resource, keep, include_workflow, sequence: Sequence(0), delta: None }
+        Self { resource, keep, tools, include_workflow, sequence: Sequence(0), delta: None }
     }
 
     fn push_snapshot(&mut self, kind: &'static str, record: Record<'_>, frames: &mut Frames) {
@@ -129,6 +132,8 @@ impl ResponseReply {
         let is_half = cut && item.is_half_call();
         if !is_half && item.lacks_arguments() {
             self.delta(place, "{}", frames);
+        } else if !is_half && item.is_custom() {
+            self.free_text(place, frames);
         }
         let Some(item) = self.resource.output.get_mut(place) else { return };
         item.status = if is_half { ItemStatus::Incomplete } else { status };
@@ -142,6 +147,16 @@ impl ResponseReply {
         }
         let done = ItemEvent { output_index: place, item: item.object() };
         self.sequence.push("response.output_item.done", done, frames);
+    }
+
+    /// What the arguments of a call mean as free text, in one piece: they are JSON, and the text in
+    /// them is not known before its end.
+    fn free_text(&mut self, place: usize, frames: &mut Frames) {
+        let Some(item) = self.resource.output.get_mut(place) else { return };
+        let text = free_text(&std::mem::take(&mut item.text));
+        if !text.is_empty() {
+            self.delta(place, &text, frames);
+        }
     }
 
     fn close_all(&mut self, wanted: impl Fn(&Kind) -> bool, frames: &mut Frames) {
@@ -159,7 +174,9 @@ impl ResponseReply {
         self.resource.used(&finished.usage);
         if let Some(Keep { store, client, mut context }) = self.keep.take() {
             context.extend(self.resource.output.iter().filter_map(OutputItem::entry));
-            store.put(client, self.resource.id.clone(), context);
+            let record = Record::of(finished, false);
+            let object = object_bytes(&ResponseObject { resource: &self.resource, record });
+            store.put(client, self.resource.id.clone(), context, object.unwrap_or_default());
         }
     }
 }
@@ -191,11 +208,14 @@ impl Encoder for ResponseReply {
         let known = |kind: &Kind| matches!(kind, Kind::Call { index, .. } if *index == delta.index);
         let place = self.find(known).unwrap_or_else(|| {
             let call_id = call_id(delta.id.clone().unwrap_or_default());
-            let name = delta.name.clone().unwrap_or_default();
-            self.open(Kind::Call { index: delta.index, call_id, name }, frames)
+            let function = delta.name.clone().unwrap_or_default();
+            let tool = self.tools.behind(&function);
+            self.open(Kind::Call { index: delta.index, call_id, function, tool }, frames)
         });
-        if !delta.arguments.is_empty() {
-            self.delta(place, &delta.arguments, frames);
+        match self.resource.output.get_mut(place) {
+            Some(item) if item.is_custom() => item.text.push_str(&delta.arguments),
+            _ if delta.arguments.is_empty() => {}
+            _ => self.delta(place, &delta.arguments, frames),
         }
     }
 
@@ -235,8 +255,9 @@ impl Encoder for ResponseReply {
         let message = Some((Kind::Message, answer.text));
         let texts = [reasoning, message].into_iter().flatten().filter(|(_, text)| !text.is_empty());
         let calls = answer.tool_calls.into_iter().zip(0..).map(|(call, index)| {
-            let ToolCall { id, name, arguments } = call;
-            (Kind::Call { index, call_id: call_id(id), name }, arguments)
+            let ToolCall { id, name: function, arguments } = call;
+            let tool = self.tools.behind(&function);
+            (Kind::Call { index, call_id: call_id(id), function, tool }, arguments)
         });
         let cut = finished.reason == FinishReason::Length;
         self.resource.output =

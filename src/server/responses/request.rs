@@ -11,21 +11,18 @@ use serde_json::{Map, Value};
 use super::{
     entry::Entry,
     input::{self, Sources},
-    resource::{
-        AllowedTools, NamedFunction, ReasoningObject, Resource, ToolChoiceObject, ToolObject,
-    },
+    resource::{ReasoningObject, Resource},
     store::{Client, Store},
+    toolbox::{ClientTools, Toolbox},
 };
 use crate::{
     server::{
         error::AppError,
-        extract::Parted,
         form,
         openai::{Stop, named_effort, stop_sequences},
         parsed::Parsed,
-        tools::{self, RawTool},
     },
-    types::{Effort, OutputFormat, Prompt, Request, Sampling, ToolChoice, ToolDefinition},
+    types::{Effort, OutputFormat, Prompt, Request, Sampling},
 };
 use text::TextOptions;
 
@@ -62,7 +59,8 @@ pub(in super::super) struct CreateRequest {
     /// A string or an array of strings. Not of the reference, where no such field is; honoured, as
     /// what a client means by it is plain.
     stop: Option<Stop>,
-    tools: Option<Vec<Parted<RawTool>>>,
+    /// Functions, groups of them, tools that take free text, and others, which are left out.
+    tools: Option<Vec<Value>>,
     tool_choice: Option<Value>,
     /// Default true.
     parallel_tool_calls: Option<bool>,
@@ -105,6 +103,8 @@ pub(super) struct Extras {
     pub(super) context: Vec<Entry>,
     /// The answer's frame.
     pub(super) resource: Resource,
+    /// How the client knows the functions that may be called.
+    pub(super) tools: ClientTools,
 }
 
 impl CreateRequest {
@@ -127,13 +127,8 @@ impl CreateRequest {
         let mut resource = self.echo(&format)?;
         let sampling = self.sampling()?;
 
-        let mut tools = tools::definitions(self.tools.take().unwrap_or_default())?;
-        resource.tools = tools.iter().map(ToolObject::from).collect();
-        let choice = self.tool_choice.take().unwrap_or_default();
-        let only_some = choice.get("type").and_then(Value::as_str) == Some("allowed_tools");
-        let tool_choice = tools::choice(choice, &mut tools)?;
-        let allowed = only_some.then_some(tools.as_slice());
-        resource.tool_choice = repeated_choice(tool_choice.as_ref(), allowed);
+        let mut toolbox = Toolbox::default();
+        toolbox.add(self.tools.take().unwrap_or_default(), "tools")?;
 
         let (effort, reasoning) = reasoning(self.reasoning.take())?;
         resource.reasoning = reasoning;
@@ -154,17 +149,24 @@ impl CreateRequest {
             input: self.input.take(),
             prompt: self.prompt.take(),
         };
-        let conversation = input::conversation(sources, earlier, &|| kept.items(client))?;
+        let stored = || kept.items(client);
+        let conversation = input::conversation(sources, earlier, &mut toolbox, &stored)?;
         resource.instructions = conversation.instructions;
+        let (tool_choice, repeated) =
+            toolbox.choose(self.tool_choice.take().unwrap_or_default())?;
+        resource.tool_choice = repeated;
+        let Toolbox { functions, repeated, left_out, clients } = toolbox;
+        resource.tools = repeated;
         let request = Request {
             num_ctx: Request::context_in(rest),
+            left_out,
             prompt: Prompt {
                 sampling,
                 stop: stop_sequences(self.stop),
                 max_tokens: resource.max_output_tokens,
                 format,
                 effort,
-                tools: tools.into(),
+                tools: functions.into(),
                 tool_choice,
                 parallel_tool_calls: self.parallel_tool_calls,
                 ..Prompt::default()
@@ -176,7 +178,12 @@ impl CreateRequest {
             stream: self.stream.unwrap_or(false),
             include_workflow: self.include_workflow.unwrap_or(false),
             reasoning: effort != Some(Effort::None),
-            extras: Extras { store: resource.store, context: conversation.context, resource },
+            extras: Extras {
+                store: resource.store,
+                context: conversation.context,
+                resource,
+                tools: clients,
+            },
         })
     }
 
@@ -259,25 +266,6 @@ fn max_tokens(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, App
         -1 => Ok(None),
         1.. => Ok(Some(u32::try_from(value).unwrap_or(u32::MAX))),
         _ => Err(AppError::field(name, format!("{name}: must be 1 or more"))),
-    }
-}
-
-/// A choice in this endpoint's form; `allowed` are the tools of an `allowed_tools`.
-fn repeated_choice(
-    choice: Option<&ToolChoice>,
-    allowed: Option<&[ToolDefinition]>,
-) -> ToolChoiceObject {
-    let mode = match choice {
-        None | Some(ToolChoice::Auto) => "auto",
-        Some(ToolChoice::None) => "none",
-        Some(ToolChoice::Required) => "required",
-        Some(ToolChoice::Named(name)) => {
-            return ToolChoiceObject::Function(NamedFunction::new(name));
-        }
-    };
-    match allowed {
-        Some(tools) => ToolChoiceObject::Allowed(AllowedTools::new(tools, mode)),
-        None => ToolChoiceObject::Mode(mode),
     }
 }
 

@@ -7,8 +7,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::item::{ItemStatus, OutputItem};
-use crate::types::{JsonSchema, ToolDefinition, Usage};
+use super::{
+    item::{ItemStatus, OutputItem},
+    tool_object::{ToolChoiceObject, ToolObject},
+};
+use crate::types::{JsonSchema, Usage};
 
 /// A response in the making. `Debug` shows none of it: it repeats prompts.
 #[derive(Serialize)]
@@ -64,66 +67,6 @@ pub(super) struct IncompleteDetails {
 pub(super) struct ErrorObject {
     code: &'static str,
     message: String,
-}
-
-/// A tool as it is repeated: flat, and with all five keys, whichever form was sent.
-#[derive(Serialize)]
-pub(super) struct ToolObject {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    name: String,
-    description: Option<String>,
-    parameters: Option<Value>,
-    strict: Option<bool>,
-}
-
-impl From<&ToolDefinition> for ToolObject {
-    fn from(tool: &ToolDefinition) -> Self {
-        let ToolDefinition { name, description, parameters, strict, .. } = tool.clone();
-        Self { kind: "function", name, description, parameters, strict }
-    }
-}
-
-/// `tool_choice` as it is repeated.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum ToolChoiceObject {
-    /// `none`, `auto` or `required`.
-    Mode(&'static str),
-    /// This function has to be called.
-    Function(NamedFunction),
-    /// Only some of the tools.
-    Allowed(AllowedTools),
-}
-
-/// A function by its name.
-#[derive(Serialize)]
-pub(super) struct NamedFunction {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    name: String,
-}
-
-/// `allowed_tools`.
-#[derive(Serialize)]
-pub(super) struct AllowedTools {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    tools: Vec<NamedFunction>,
-    mode: &'static str,
-}
-
-impl NamedFunction {
-    pub(super) fn new(name: &str) -> Self {
-        Self { kind: "function", name: name.to_owned() }
-    }
-}
-
-impl AllowedTools {
-    pub(super) fn new(tools: &[ToolDefinition], mode: &'static str) -> Self {
-        let tools = tools.iter().map(|tool| NamedFunction::new(&tool.name)).collect();
-        Self { kind: "allowed_tools", tools, mode }
-    }
 }
 
 /// `text` as it is repeated.

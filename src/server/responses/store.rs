@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Item};
@@ -43,6 +44,8 @@ struct Response {
     bytes: usize,
     /// The whole conversation up to and with this response.
     context: Vec<Entry>,
+    /// The response itself, as JSON.
+    object: Bytes,
 }
 
 impl fmt::Debug for Store {
@@ -52,17 +55,19 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Keeps the conversation of a response. One that alone is over the limit is not kept.
-    pub(super) fn put(&self, client: Client, id: String, context: Vec<Entry>) {
+    /// Keeps a response, which is `object` as JSON, and its conversation. One that alone is over the
+    /// limit is not kept.
+    pub(super) fn put(&self, client: Client, id: String, context: Vec<Entry>, object: Bytes) {
         // Conversations share their entries' text, and each is charged for all of it: simple, and
         // never above the limit.
-        let bytes = context.iter().map(size).fold(ENTRY_OVERHEAD, usize::saturating_add);
+        let own = ENTRY_OVERHEAD.saturating_add(object.len());
+        let bytes = context.iter().map(size).fold(own, usize::saturating_add);
         if bytes > MAX_BYTES {
             return;
         }
         let mut kept = self.kept();
         kept.bytes = kept.bytes.saturating_add(bytes);
-        let response = Response { client, id, kept_at: Instant::now(), bytes, context };
+        let response = Response { client, id, kept_at: Instant::now(), bytes, context, object };
         kept.responses.push_back(response);
         while kept.responses.len() > MAX_RESPONSES || kept.bytes > MAX_BYTES {
             kept.forget_oldest();
@@ -74,6 +79,23 @@ impl Store {
         let kept = self.kept();
         let mut own = kept.responses.iter().filter(|response| response.client == client);
         own.find(|response| response.id == id).map(|response| response.context.clone())
+    }
+
+    /// A client's earlier response itself.
+    pub(super) fn object(&self, client: Client, id: &str) -> Option<Bytes> {
+        let kept = self.kept();
+        let mut own = kept.responses.iter().filter(|response| response.client == client);
+        own.find(|response| response.id == id).map(|response| response.object.clone())
+    }
+
+    /// Forgets a client's earlier response; whether there was one.
+    pub(super) fn remove(&self, client: Client, id: &str) -> bool {
+        let mut kept = self.kept();
+        let mut all = kept.responses.iter();
+        let place = all.position(|response| response.client == client && response.id == id);
+        let removed = place.and_then(|place| kept.responses.remove(place));
+        kept.bytes = kept.bytes.saturating_sub(removed.as_ref().map_or(0, |it| it.bytes));
+        removed.is_some()
     }
 
     /// Every item of a client's earlier conversations, by its id.
@@ -106,6 +128,7 @@ fn size(entry: &Entry) -> usize {
         Item::Message(message) | Item::Output(message) => message_size(message),
         Item::Call(call) => call.name.len() + call.arguments.len(),
         Item::Thoughts(text) => text.len(),
+        Item::Tools(tools) => tools.iter().map(|tool| tool.to_string().len()).sum(),
     };
     own.saturating_add(ENTRY_OVERHEAD)
 }
@@ -145,18 +168,23 @@ mod tests {
     #[tokio::test]
     async fn a_client_finds_its_own_and_nobody_elses() {
         let store = Store::default();
-        store.put(ALICE, "resp_1".to_owned(), said("msg_1", 3));
+        store.put(ALICE, "resp_1".to_owned(), said("msg_1", 3), Bytes::from("{}"));
+        assert_eq!(store.object(ALICE, "resp_1").unwrap(), "{}");
+        assert!(store.object(BOB, "resp_1").is_none() && !store.remove(BOB, "resp_1"));
         assert_eq!(store.context(ALICE, "resp_1").unwrap()[0].id.as_deref(), Some("msg_1"));
         assert!(store.items(ALICE).contains_key("msg_1"));
         assert!(!known(&store, BOB, "resp_1") && store.items(BOB).is_empty());
         assert!(!known(&store, ALICE, "resp_2"));
+        assert!(store.remove(ALICE, "resp_1") && !store.remove(ALICE, "resp_1"));
+        assert!(!known(&store, ALICE, "resp_1"));
+        assert_eq!(store.kept().bytes, 0);
     }
 
     #[tokio::test]
     async fn the_oldest_go_first() {
         let store = Store::default();
         for number in 0..=MAX_RESPONSES {
-            store.put(ALICE, format!("resp_{number}"), said("msg", 1));
+            store.put(ALICE, format!("resp_{number}"), said("msg", 1), Bytes::new());
         }
         assert!(!known(&store, ALICE, "resp_0") && known(&store, ALICE, "resp_1"));
     }
@@ -165,11 +193,11 @@ mod tests {
     async fn bytes_are_bounded() {
         let store = Store::default();
         for number in 0..4 {
-            store.put(ALICE, format!("resp_{number}"), said("msg", MAX_BYTES / 3));
+            store.put(ALICE, format!("resp_{number}"), said("msg", MAX_BYTES / 3), Bytes::new());
         }
         let found = (0..4).map(|number| known(&store, ALICE, &format!("resp_{number}")));
         assert_eq!(found.collect::<Vec<_>>(), [false, false, true, true]);
-        store.put(ALICE, "whale".to_owned(), said("msg", MAX_BYTES));
+        store.put(ALICE, "whale".to_owned(), said("msg", MAX_BYTES), Bytes::new());
         assert!(!known(&store, ALICE, "whale") && known(&store, ALICE, "resp_3"));
         assert!(store.kept().bytes <= MAX_BYTES);
     }
@@ -177,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_hour_is_enough() {
         let store = Store::default();
-        store.put(ALICE, "resp_1".to_owned(), said("msg", 1));
+        store.put(ALICE, "resp_1".to_owned(), said("msg", 1), Bytes::new());
         tokio::time::advance(MAX_AGE - Duration::from_secs(1)).await;
         assert!(known(&store, ALICE, "resp_1"));
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -81,7 +81,11 @@ pub(crate) fn check_resource(resource: &Value) -> Verdict {
         keys(&resource["reasoning"], "effort summary")?;
     }
     for tool in list(&resource["tools"])? {
-        keys(tool, "type name description parameters strict")?;
+        match tool["type"].as_str() {
+            Some("function") => keys(tool, "type name description parameters strict")?,
+            Some("custom" | "namespace") => is(tool["name"].is_string(), "a tool's name")?,
+            _ => return Err("the type of a tool".to_owned()),
+        }
     }
     if !resource["usage"].is_null() {
         keys(&resource["usage"], USAGE)?;
@@ -135,7 +139,11 @@ fn check_item(item: &Value) -> Verdict {
             keys(item, "type id status summary")?;
             list(&item["summary"])?.iter().try_for_each(check_part)
         }
-        Some("function_call") => keys(item, "type id call_id name arguments status"),
+        Some(kind @ ("function_call" | "custom_tool_call")) => {
+            let text = if kind == "function_call" { "arguments" } else { "input" };
+            let group = if item["namespace"].is_null() { "" } else { "namespace" };
+            keys(item, &format!("type id call_id name {text} status {group}"))
+        }
         _ => Err("the type of the item".to_owned()),
     }
 }
@@ -226,7 +234,8 @@ impl Open {
         let empty = ["content", "summary"]
             .iter()
             .all(|name| item[*name].as_array().is_none_or(Vec::is_empty));
-        is(empty && item["arguments"].as_str().is_none_or(str::is_empty), "it is fresh")?;
+        let silent = |name: &str| item[name].as_str().is_none_or(str::is_empty);
+        is(empty && silent("arguments") && silent("input"), "it is fresh")?;
         let place = event["output_index"].as_u64().ok_or("output_index")?;
         is(place == self.items.len() as u64, "output_index counts")?;
         let known = self.items.values().any(|known| known.id == item["id"]);
@@ -251,6 +260,7 @@ impl Open {
         let (text, before) = match item.kind.as_str() {
             "message" => (&object["content"][0]["text"], Stage::PartDone),
             "reasoning" => (&object["summary"][0]["text"], Stage::PartDone),
+            "custom_tool_call" => (&object["input"], Stage::TextDone),
             _ => (&object["arguments"], Stage::TextDone),
         };
         is(*text == item.text, "the text of the item")?;
@@ -270,6 +280,8 @@ impl Open {
             "reasoning_summary_part.done" => ("reasoning", "summary_index", "part"),
             "function_call_arguments.delta" => ("function_call", "", "delta"),
             "function_call_arguments.done" => ("function_call", "", "arguments"),
+            "custom_tool_call_input.delta" => ("custom_tool_call", "", "delta"),
+            "custom_tool_call_input.done" => ("custom_tool_call", "", "input"),
             _ => return Err("an unknown type".to_owned()),
         };
         let payload = step.trim_start_matches('+');
@@ -280,7 +292,7 @@ impl Open {
         is(place.is_empty() || event[place] == 0, place)?;
         let item = self.item(event)?;
         is(item.kind == of && item.id == event["item_id"], "an event of another item")?;
-        let ready = if of == "function_call" { Stage::Added } else { Stage::PartAdded };
+        let ready = if of.ends_with("_call") { Stage::Added } else { Stage::PartAdded };
         match step {
             "+part" => {
                 check_part(&event["part"])?;

@@ -1,4 +1,5 @@
 mod linear;
+mod others;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -17,7 +18,7 @@ fn sources(body: Value) -> Sources {
 }
 
 fn read(body: Value) -> Result<Conversation, AppError> {
-    conversation(sources(body), Vec::new(), &HashMap::new)
+    conversation(sources(body), Vec::new(), &mut Toolbox::default(), &HashMap::new)
 }
 
 /// A conversation at a glance: `role: text`, `[name(arguments)=id]` for calls, `(id name)` of a
@@ -202,11 +203,6 @@ fn what_cannot_be_understood_is_named() {
         (json!({"prompt": {"id": "p"}}), "prompt", "stored prompts are not supported"),
         (json!({"input": 5}), "input", "expected text, an item or an array"),
         (json!({"input": [["a", [true]]]}), "input[0][1][0]", "expected text, an item"),
-        (
-            json!({"input": [{"type": "web_search_call", "id": "ws_1"}]}),
-            "input[0].type",
-            "unsupported input item type: web_search_call",
-        ),
         (json!({"input": [{"type": 5}]}), "input[0].type", "expected text"),
         (json!({"input": [{}]}), "input[0].type", "missing"),
         (json!({"input": [{"type": "message"}]}), "input[0].role", "missing"),
@@ -281,7 +277,9 @@ fn earlier_items_come_first_and_references_find_them() {
         {"type": "item_reference", "id": "msg_1"}, {"id": "msg_2"}, {"id": "msg_2"},
         {"type": "item_reference", "id": "rs_1"}, "and?"]});
     let stored = || HashMap::from([("msg_2".to_owned(), kept("msg_2", "second"))]);
-    let read = conversation(sources(body), vec![kept("msg_1", "first")], &stored).unwrap();
+    let read =
+        conversation(sources(body), vec![kept("msg_1", "first")], &mut Toolbox::default(), &stored);
+    let read = read.unwrap();
     assert_eq!(
         glance(&read.messages),
         ["system: be brief", "assistant: first", "assistant: second", "user: and?"]
@@ -290,7 +288,7 @@ fn earlier_items_come_first_and_references_find_them() {
     assert_eq!(read.context.len(), 3);
     assert_eq!(read.instructions.as_deref(), Some("be brief"));
     let earlier = vec![kept("msg_1", "first")];
-    let nothing = conversation(sources(json!({})), earlier, &HashMap::new);
+    let nothing = conversation(sources(json!({})), earlier, &mut Toolbox::default(), &HashMap::new);
     assert!(matches!(nothing, Err(AppError::Invalid { param: None, .. })));
 }
 

@@ -40,6 +40,7 @@ pub(super) fn messages(context: &[Entry]) -> Result<Vec<Message>, AppError> {
                 turns.push(Turn { message, outputs: Vec::new() });
             }
             Item::Thoughts(text) => thoughts.push(text.as_str()),
+            Item::Tools(_) => {}
             Item::Call(call) => {
                 match turns.last_mut() {
                     Some(turn)

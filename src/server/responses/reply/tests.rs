@@ -18,7 +18,7 @@ use crate::{
 const CLIENT: Client = [0; 32];
 
 fn reply(keep: Option<Keep>, include_workflow: bool) -> ResponseReply {
-    ResponseReply::new("m", Resource::default(), keep, include_workflow)
+    ResponseReply::new("m", Resource::default(), keep, ClientTools::default(), include_workflow)
 }
 
 fn checked(reply: ResponseReply, events: Vec<Event>) -> Vec<Value> {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{super::super::test_support::any_json, *};
-use crate::types::OutputFormat;
+use crate::types::{OutputFormat, ToolChoice};
 
 const CLIENT: Client = [0; 32];
 
@@ -152,7 +152,12 @@ fn what_cannot_be_done_names_its_field() {
         (json!({"max_tokens": -2}), "max_tokens"),
         (json!({"top_logprobs": 21}), "top_logprobs"),
         (json!({"truncation": "never"}), "truncation"),
-        (json!({"tools": [{"type": "web_search"}]}), "tools[0].type"),
+        (json!({"tools": [{"type": "custom"}]}), "tools[0].name"),
+        (
+            json!({"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}),
+            "tool_choice",
+        ),
+        (json!({"tools": [{"type": "web_search"}], "tool_choice": "required"}), "tool_choice"),
         (json!({"tool_choice": "required"}), "tool_choice"),
         (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
         (json!({"reasoning": {"summary": "long"}}), "reasoning.summary"),
@@ -176,7 +181,7 @@ async fn debug_shows_no_text() {
     let body = json!({"input": "SECRET", "instructions": "SECRET", "user": "SECRET"});
     let parsed = read(body).unwrap();
     let kept = Store::default();
-    kept.put(CLIENT, "resp_1".to_owned(), parsed.extras.context.clone());
+    kept.put(CLIENT, "resp_1".to_owned(), parsed.extras.context.clone(), bytes::Bytes::new());
     assert!(!format!("{parsed:?} {kept:?}").contains("SECRET"));
 }
 
@@ -185,8 +190,8 @@ async fn an_earlier_response_is_continued_or_named_as_missing() {
     let kept = Store::default();
     let earlier =
         read(json!({"instructions": "old rules", "input": "first"})).unwrap().extras.context;
-    kept.put(CLIENT, "resp_1".to_owned(), earlier.clone());
-    kept.put([1; 32], "resp_2".to_owned(), earlier);
+    kept.put(CLIENT, "resp_1".to_owned(), earlier.clone(), bytes::Bytes::new());
+    kept.put([1; 32], "resp_2".to_owned(), earlier, bytes::Bytes::new());
     let parsed = read_with(json!({"previous_response_id": "resp_1"}), &kept).unwrap();
     let texts: Vec<String> =
         parsed.request.messages.iter().map(crate::types::Message::joined_text).collect();
