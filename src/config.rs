@@ -3,6 +3,7 @@
 
 mod audit;
 mod check;
+mod client;
 mod compare;
 mod diagnostic;
 mod error;
@@ -35,6 +36,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use indexmap::IndexMap;
 
 pub use audit::Audit;
+pub use client::{Budget, Client, ClientLimits, Period};
 pub use diagnostic::{Diagnostic, Severity, SourceLine, Spot};
 pub use error::ConfigError;
 pub use file::{
@@ -50,7 +52,7 @@ pub(crate) use mask::shown_whole;
 pub use model::{CaCert, Endpoint, Model, Price};
 pub use names::{Alias, Named};
 pub use plan::{
-    Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Spending, Stage, WorkerTools,
+    Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Sizes, Spending, Stage, WorkerTools,
 };
 pub use secret::SecretStores;
 pub use server::Server;
@@ -107,15 +109,6 @@ pub struct Workflow {
     pub plan: Arc<Plan>,
     /// Worker calls in flight per request; `None` = no limit.
     pub max_concurrency: Option<usize>,
-}
-
-/// `[[client]]`: somebody who may call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// The name, for logs.
-    pub name: String,
-    /// SHA-256 of the key, so that comparing is constant in time whatever was sent.
-    pub key_sha256: [u8; 32],
 }
 
 /// `[workflow.retry]`, per model and inside its time limit.

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod caller;
 mod client_addr;
+mod clients;
 mod content;
 mod cors;
 mod dialect;
@@ -19,6 +20,8 @@ mod error;
 mod extract;
 mod form;
 mod frames;
+mod keys;
+mod limits;
 mod listener;
 mod observe;
 mod ollama;
@@ -55,11 +58,12 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
+pub use limits::{Bounds, ClientReport, Measure, PeriodReport, Taken};
 pub use listener::{bind, open_files::raise_open_files};
 pub use state::AppState;
 pub use workers::Workers;
 
-use auth::OnLoopback;
+use auth::{Checked, OnLoopback};
 use error::AppError;
 use listener::{Room, Timing, open_files::most_connections, timer_keepalive::TimerKeepalive};
 use observe::{Observed, observe};
@@ -142,17 +146,20 @@ impl Front {
         if self.room == Room::None {
             return AppError::Crowded.into_response();
         }
-        let refused = app.door.check_caller(&mut request);
+        let checked = app.door.check_caller(&mut request);
         if let Some(wait) = app.door.wait(&request, &app.wrong_keys) {
             sleep(wait).await;
         }
-        let mut response = match refused {
-            Some(answer) => answer,
-            None => match app.admit(&request) {
-                Ok(()) => self.handled(request).await,
-                Err(error) => error.into_response(),
+        let (mut response, client) = match checked {
+            Checked::Answered(answer) => (answer, None),
+            Checked::LetIn(client) => match app.admit(&request) {
+                Ok(()) => (self.handled(request).await, client),
+                Err(error) => (error.into_response(), client),
             },
         };
+        if let Some(client) = client {
+            limits::describe(response.headers_mut(), &client.account, &client.limits);
+        }
         if let Some(origin) = origin {
             cors::allow(response.headers_mut(), origin);
         }
@@ -181,6 +188,7 @@ fn routes() -> Router {
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
         .route("/chorus/config", get(ops::config))
+        .route("/chorus/clients", get(ops::clients))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
 }

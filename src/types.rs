@@ -36,4 +36,4 @@ pub use turn::{
     CALL_STATE, MESSAGE_STATE, TurnExtras, TurnState, UnknownFields, join_state, overlay,
     pick_state, take_state,
 };
-pub use usage::{FinishReason, Usage};
+pub use usage::{Amount, FinishReason, PICODOLLARS, Usage};

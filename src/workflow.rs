@@ -17,6 +17,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod worst_case;
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +39,7 @@ pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExe
 
 use crate::{
     llm::{Delta, StatePiece, ToolCallDelta, split_folded},
-    types::{FinishReason, ToolCall, TurnState, Usage, WorkflowId, join_state},
+    types::{Amount, FinishReason, ToolCall, TurnState, Usage, WorkflowId, join_state},
 };
 
 /// One execution. Dropping `events` cancels it.
@@ -77,6 +78,17 @@ pub struct RunSummary {
     pub calls: u64,
     /// The sum of all calls that have ended.
     pub usage: UsageRecord,
+    /// What those of them cost whose price is known, in [`PICODOLLARS`](crate::types::PICODOLLARS).
+    pub picodollars: u64,
+}
+
+impl RunSummary {
+    /// What the run took.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        let (calls, tokens) = (self.calls, self.usage.total_tokens);
+        Amount { calls, tokens, picodollars: self.picodollars }
+    }
 }
 
 /// What happens during a run, in order.

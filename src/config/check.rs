@@ -128,7 +128,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
     let log_format = *source.overrides.log_format.as_ref().unwrap_or(&file.log.format);
     file.log.format = log_format;
     let server = server::read(&mut file.server, source.overrides, report);
-    let clients = client::read(&file.client, &secrets);
+    let clients = client::read(&file.client, &server, &secrets);
     let models = model::read(file.model.as_deref_mut().unwrap_or_default(), &secrets);
     server::task_model(&server, &models, report);
     models.refuse_own(&server, report);
@@ -160,6 +160,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
         unknown_domains(&timeouts, &models, report);
         hedges::idle(&plans, &models, &timeouts.limits, report);
     }
+    client::unpriced(&clients, &models, report);
     let models = models.into_models();
     Some(Config {
         server,

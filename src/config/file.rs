@@ -7,6 +7,7 @@
 //! one is `None`. What the words beginning with `x-` say is for Chorus alone, see `schema.rs`.
 
 pub(super) mod audit;
+pub(super) mod client;
 pub(super) mod model;
 pub(super) mod plan;
 pub(super) mod server;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use audit::Audit;
+use client::Client;
 use model::Model;
 use server::Server;
 pub(super) use value::{Address, Instruction, Secret};
@@ -64,31 +66,6 @@ pub(super) struct File {
     pub log: Log,
     /// Who asked for what, whether it was let in, and what it took. Left out: nobody writes it down.
     pub audit: Option<Audit>,
-}
-
-/// Somebody who may call.
-#[derive(Deserialize, JsonSchema, Serialize)]
-#[schemars(
-    deny_unknown_fields,
-    extend("x-refused" = {
-        "requests_per_minute": "take it out; a client has a name and a key",
-        "tokens_per_minute": "take it out; a client has a name and a key",
-        "models": "take it out; a client has a name and a key",
-    })
-)]
-pub(super) struct Client {
-    /// Who it is, for you; it stands in the log.
-    #[schemars(required, regex(pattern = r"\S"), example = &"laptop")]
-    pub name: Option<String>,
-    /// The key it sends: the key itself, where it is (as `api_key` of a model), or `sha256:HEX` (64
-    /// digits, made with `printf %s "$KEY" | sha256sum`).
-    #[schemars(
-        required,
-        regex(pattern = r"\S"),
-        transform = wording::digest,
-        example = &"env:CHORUS_LAPTOP_KEY"
-    )]
-    pub key: Option<Secret>,
 }
 
 /// A further name, or many.

@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use url::{Host, Url};
 
 use super::file::model::{Balance, Gateway, Mode, StructuredOutput};
-use crate::types::{ApiKey, Protocol};
+use crate::types::{ApiKey, PICODOLLARS, Protocol};
 
 /// `[[model]]`: a name, an upstream and its defaults.
 #[derive(Debug, PartialEq)]
@@ -194,6 +194,15 @@ pub struct Price {
 impl Price {
     /// The price of a model on a machine of one's own.
     pub const NOTHING: Self = Self { input_per_mtok: 0.0, output_per_mtok: 0.0 };
+
+    /// What so many tokens cost, in [`PICODOLLARS`]; the price of a token is rounded to one of them.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    pub fn picodollars(&self, prompt_tokens: u64, completion_tokens: u64) -> u64 {
+        let a_token = |per_mtok: f64| (per_mtok * PICODOLLARS / 1e6).round() as u64;
+        let prompt = prompt_tokens.saturating_mul(a_token(self.input_per_mtok));
+        prompt.saturating_add(completion_tokens.saturating_mul(a_token(self.output_per_mtok)))
+    }
 }
 
 /// A certificate authority of a model's own.

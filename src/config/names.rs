@@ -54,13 +54,29 @@ pub enum Named<'a> {
     Model(&'a Arc<Model>),
 }
 
+impl<'a> Named<'a> {
+    /// The name of its own.
+    #[must_use]
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Workflow(workflow) => &workflow.plan.name,
+            Self::Model(model) => &model.name,
+        }
+    }
+}
+
 impl Config {
     /// What a client means by a name: exactly this one, or without `:latest`; else the first alias
     /// that fits. No name at all is the default workflow. `None`: nobody has it.
     #[must_use]
     pub fn named(&self, asked: &str) -> Option<Named<'_>> {
+        self.named_through(asked).map(|(named, _)| named)
+    }
+
+    /// The same, with the alias that leads there if one does.
+    pub(super) fn named_through(&self, asked: &str) -> Option<(Named<'_>, Option<&Alias>)> {
         if asked.is_empty() {
-            return Some(Named::Workflow(&self.workflow));
+            return Some((Named::Workflow(&self.workflow), None));
         }
         if asked.len() > LONGEST_NAME {
             return None;
@@ -68,9 +84,11 @@ impl Config {
         let bare = ModelName::of(asked).as_str();
         let aliased = || {
             let fits = |alias: &&Alias| alias.matches(asked) || alias.matches(bare);
-            self.exactly(&self.aliases.iter().find(fits)?.model)
+            let alias = self.aliases.iter().find(fits)?;
+            Some((self.exactly(&alias.model)?, Some(alias)))
         };
-        self.exactly(asked).or_else(|| self.exactly(bare)).or_else(aliased)
+        let exactly = self.exactly(asked).or_else(|| self.exactly(bare));
+        exactly.map(|named| (named, None)).or_else(aliased)
     }
 
     /// The workflow or model of exactly this name. No model has a workflow's.
@@ -95,23 +113,36 @@ impl Config {
     }
 
     /// The message for a client whose model name means nobody: the name it probably meant and the
-    /// names there are.
+    /// `names` there are for it.
     #[must_use]
-    pub fn about_unknown(&self, asked: &str) -> String {
-        let names: Vec<&str> = self.listed_names().collect();
+    pub fn about_unknown(asked: &str, names: &[&str]) -> String {
         let shown: String = asked.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
         let mut message = format!("model '{shown}' not found");
-        if let Some(near) = near(&shown, &names) {
+        if let Some(near) = near(&shown, names) {
             message.push_str(&format!("; did you mean '{near}'?"));
         } else {
             message.push(';');
         }
-        let (first, more) = names.split_at_checked(SHOWN_NAMES).unwrap_or((&names, &[]));
-        message.push_str(&format!(" there are: {}", first.join(", ")));
-        if !more.is_empty() {
-            message.push_str(&format!(" and {} more, see GET /v1/models", more.len()));
-        }
+        message.push_str(&format!(" there are: {}", listed(names)));
         message
+    }
+
+    /// The message for a client that may not ask for a name, with the `names` that it may ask for.
+    #[must_use]
+    pub fn about_forbidden(asked: &str, names: &[&str]) -> String {
+        let asked = if asked.is_empty() { DEFAULT_WORKFLOW } else { asked };
+        let asked: String = asked.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+        format!("this key may not ask for the model '{asked}'; it may ask for: {}", listed(names))
+    }
+}
+
+/// Names as messages have them: not all, where there are many.
+fn listed(names: &[&str]) -> String {
+    let (first, more) = names.split_at_checked(SHOWN_NAMES).unwrap_or((names, &[]));
+    let first = first.join(", ");
+    match more.len() {
+        0 => first,
+        more => format!("{first} and {more} more, see GET /v1/models"),
     }
 }
 

@@ -7,7 +7,7 @@ mod reader;
 
 use std::{iter, time::Duration};
 
-pub use cost::{ANSWER_TOKENS, PROMPT_TOKENS, Spending};
+pub use cost::{ANSWER_TOKENS, PROMPT_TOKENS, Sizes, Spending};
 pub(super) use expand::{count, expand};
 pub(super) use level::{Level, Worker};
 pub(super) use reader::{Reader, Reference, Written};

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
-
-use super::{dialect::Dialect, error::AppError};
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    clients::Client, dialect::Dialect, error::AppError, keys::presented, limits::Reservation,
+};
 
 use crate::{types::RequestId, workflow::RunWatch};
 
@@ -14,20 +16,6 @@ use crate::{types::RequestId, workflow::RunWatch};
 /// of the config.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Welcome;
-
-/// The sender of a request, as far as one caller's things must be kept from another's: its key, if
-/// it sent one. Not checked here.
-pub(super) fn client(headers: &HeaderMap) -> [u8; 32] {
-    Sha256::digest(presented_key(headers).unwrap_or_default()).into()
-}
-
-pub(super) fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
-        scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
-    });
-    bearer.or_else(|| Some(headers.get("x-api-key")?.as_bytes().trim_ascii()))
-}
 
 /// What a log line shows of a path or a model name that a client made up.
 const SHOWN_CHARS: usize = 120;
@@ -39,14 +27,25 @@ pub(super) struct Caller {
     pub(super) request_id: RequestId,
     /// How streams are framed and errors shaped.
     pub(super) dialect: Dialect,
-    /// The name of the `[[client]]` whose key came with it.
-    pub(super) client: Option<Arc<str>>,
+    /// The `[[client]]` whose key came with it.
+    pub(super) client: Option<Arc<Client>>,
     /// `?include_workflow=true`.
     pub(super) include_workflow: bool,
     /// How many times Chorus has asked Chorus on the way here.
     pub(super) hops: u32,
     /// Collects what the log line will say.
     pub(super) log: RequestLog,
+}
+
+impl Caller {
+    /// Who it is, as far as one caller's things must be kept from another's: a client, or anybody with
+    /// the same key.
+    pub(super) fn identity(&self, headers: &HeaderMap) -> [u8; 32] {
+        match &self.client {
+            Some(client) => Sha256::digest(client.name.as_bytes()).into(),
+            None => Sha256::digest(presented(headers).next().unwrap_or_default()).into(),
+        }
+    }
 }
 
 /// What is known of a request from its beginning to its end, most of it for its log line.
@@ -62,6 +61,8 @@ pub(super) struct RequestFields {
     pub(super) failure: Option<Arc<AppError>>,
     /// Its place among those in flight; none for the probes, and before its body is there.
     pub(super) place: Option<OwnedSemaphorePermit>,
+    /// What it counts with for its client; none for a request that asks no model.
+    pub(super) reservation: Option<Reservation>,
 }
 
 impl RequestLog {

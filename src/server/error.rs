@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, limits::Refusal};
 use crate::{
     llm::{FailureClass, LlmError, LlmErrorKind},
     types::WorkflowId,
@@ -33,6 +33,8 @@ const LONGEST_SILENT_WAIT: Duration = Duration::from_secs(60);
 
 /// The code that agents take for a word to shorten the conversation.
 const TOO_LONG: &str = "context_length_exceeded";
+/// OpenAI's code, and kind, for a budget that is used up.
+const QUOTA: &str = "insufficient_quota";
 
 /// Why a request is not answered. `Display` is for the caller and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,17 @@ pub(super) enum AppError {
     /// No model of that name; for its message see [`crate::config::Config::about_unknown`].
     #[error("{0}")]
     UnknownModel(String),
+    /// A model that the client's `models` leave out. Our own addition to the contract's table: 403,
+    /// `model_not_allowed`, `invalid_request_error`; for its message see
+    /// [`crate::config::Config::about_forbidden`].
+    #[error("{0}")]
+    ModelNotAllowed(String),
+    /// Something that only clients with `admin = true` may see. As `Forbidden`.
+    #[error("only a [[client]] with `admin = true` may see this")]
+    AdminsOnly,
+    /// The client has used up something; `insufficient_quota`, as OpenAI has it, where that is a budget.
+    #[error(transparent)]
+    Limited(#[from] Refusal),
     /// `previous_response_id` names nothing that is kept. Our own id, so it is no secret.
     #[error("previous response '{0}' not found; it was not stored, or is no longer kept")]
     UnknownResponse(String),
@@ -137,7 +150,12 @@ impl AppError {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::InvalidKey(_) => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Forbidden(_) | Self::AdminsOnly => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::ModelNotAllowed(_) => (StatusCode::FORBIDDEN, "model_not_allowed"),
+            Self::Limited(refusal) if refusal.is_of_budget() => {
+                (StatusCode::TOO_MANY_REQUESTS, QUOTA)
+            }
+            Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::UnknownResponse(_) => (StatusCode::BAD_REQUEST, "previous_response_not_found"),
             Self::UnknownRoute(_) | Self::NotKept(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -194,7 +212,7 @@ impl AppError {
     fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
-            Self::UnknownModel(_) => Some("model"),
+            Self::UnknownModel(_) | Self::ModelNotAllowed(_) => Some("model"),
             Self::UnknownResponse(_) => Some("previous_response_id"),
             Self::NotKept(_) => Some("id"),
             Self::Run { failed, .. } => match &failed.error {
@@ -220,6 +238,7 @@ impl AppError {
         match code {
             "not_found" => "not_found_error",
             "rate_limit_exceeded" => "rate_limit_error",
+            QUOTA => QUOTA,
             "unsupported_operation" => "invalid_request_error",
             _ if status.is_client_error() => "invalid_request_error",
             _ => "api_error",
@@ -240,6 +259,7 @@ impl AppError {
                 LlmErrorKind::RateLimited { retry_after } => retry_after,
                 _ => None,
             },
+            Self::Limited(refusal) => Some(refusal.wait),
             _ => None,
         };
         let status = self.status();
@@ -271,7 +291,8 @@ impl AppError {
         // It was tried again as often as makes sense.
         let is_tried =
             matches!(self, Self::Upstream(_) | Self::Loop(_)) && self.status().is_server_error();
-        if is_tried || self.code() == TOO_LONG || self.long_wait().is_some() {
+        let is_final = matches!(self.code(), TOO_LONG | QUOTA);
+        if is_tried || is_final || self.long_wait().is_some() {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
     }

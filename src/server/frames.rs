@@ -19,7 +19,7 @@ use axum::{
 use bytes::Bytes;
 use futures::{
     FutureExt, StreamExt,
-    future::{BoxFuture, Either, try_join_all},
+    future::{BoxFuture, Either, ready, try_join_all},
 };
 use tokio::time::{Instant, sleep};
 
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::Progress,
-    types::{Request, WorkflowId},
+    types::{Amount, Request, WorkflowId},
     workflow::{Route, Run, RunStatus},
 };
 use body::{Events, StreamBody};
@@ -81,11 +81,15 @@ pub(super) fn answer_all<E: Encoder>(
     };
     let language = if stream { Language::of(&request.messages) } else { Language::English };
     let channel = Channel { reasoning, progress, language };
-    let requests = std::iter::once(request).chain(further);
+    let requests: Vec<Request> = std::iter::once(request).chain(further).collect();
+    if let Err(error) = app.reserve(&caller, || worst_case(app, &route, &requests)) {
+        return ready(error.into_response()).boxed();
+    }
     let runs: Vec<Run> = requests
+        .into_iter()
         .map(|request| {
-            let (caller, hops) = (caller.client.clone(), caller.hops);
-            Request { caller, hops, stream, ..request }
+            let name = caller.client.as_ref().map(|client| Arc::clone(&client.name));
+            Request { caller: name, hops: caller.hops, stream, ..request }
         })
         .map(|request| app.engine.run(route.clone(), request, caller.request_id))
         .inspect(|run| caller.log.run(run.watch.clone()))
@@ -110,6 +114,12 @@ pub(super) fn answer_all<E: Encoder>(
         answered.unwrap_or_else(|error: AppError| error.into_response_of(&ids))
     };
     answered.map(respond).boxed()
+}
+
+fn worst_case(app: &App, route: &Route, requests: &[Request]) -> Amount {
+    let mut sum = Amount::default();
+    requests.iter().for_each(|request| sum += app.engine.worst_case(route, request));
+    sum
 }
 
 async fn whole<E: Encoder>(

@@ -236,7 +236,10 @@ struct Ending<'a> {
 impl Drop for Record {
     fn drop(&mut self) {
         // With them goes the request's place among those in flight.
-        let fields = std::mem::take(&mut *self.log.fields());
+        let mut fields = std::mem::take(&mut *self.log.fields());
+        if let Some(reservation) = &mut fields.reservation {
+            fields.runs.iter().for_each(|run| reservation.add(run.amount()));
+        }
         let runs: Vec<_> = fields.runs.iter().map(RunWatch::summary).collect();
         let bad = runs.iter().find(|run| run.status != RunStatus::Ok);
         let run = bad.or_else(|| runs.first());

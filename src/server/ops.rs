@@ -1,5 +1,7 @@
 //! What is neither dialect's: health, readiness, the config in use.
 
+use std::sync::Arc;
+
 use axum::{
     Extension, Json,
     http::{StatusCode, Uri},
@@ -9,7 +11,14 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    App, audit::AuditHealth, caller::Welcome, listener::open_files, paths::is_verbose,
+    App,
+    audit::AuditHealth,
+    caller::{Caller, Welcome},
+    clients::Client,
+    error::AppError,
+    limits::ClientReport,
+    listener::open_files,
+    paths::is_verbose,
     reloads::Reloads,
 };
 use crate::{
@@ -100,8 +109,36 @@ fn config_health(app: &App) -> ConfigHealth {
 
 /// `GET /chorus/config`: the config in use, defaults included and without its secrets, with the
 /// proxies of the environment.
-pub(super) async fn config(app: App) -> Json<Value> {
-    Json(shown(app.config()))
+///
+/// # Errors
+/// 403 for a client that is no admin.
+pub(super) async fn config(
+    app: App,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Value>, AppError> {
+    if caller.client.is_some_and(|client| !client.config.admin) {
+        return Err(AppError::AdminsOnly);
+    }
+    Ok(Json(shown(app.config())))
+}
+
+/// The answer of `GET /chorus/clients`, which is Chorus' own.
+#[derive(Debug, Serialize)]
+pub(super) struct ClientList {
+    /// In the order of the config.
+    clients: Vec<ClientReport>,
+}
+
+/// `GET /chorus/clients`: what clients have used, against what they may. A client that is no admin sees
+/// itself.
+pub(super) async fn clients(app: App, Extension(caller): Extension<Caller>) -> Json<ClientList> {
+    let is_shown = |client: &&Arc<Client>| match &caller.client {
+        Some(asking) => asking.config.admin || asking.name == client.name,
+        None => true,
+    };
+    let shown = app.door.clients.iter().filter(is_shown);
+    let clients = shown.map(|client| ClientReport::of(&client.config, &client.account)).collect();
+    Json(ClientList { clients })
 }
 
 fn shown(config: &Config) -> Value {

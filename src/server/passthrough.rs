@@ -2,15 +2,19 @@
 //! answer comes back as it is. Only the model's name changes on both ways.
 
 use axum::{body::Body, http::HeaderValue, http::header, response::Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
-use super::{App, error::AppError, extract::Verbatim};
+use super::{App, caller::Caller, error::AppError, extract::Verbatim};
 use crate::{
-    config::LimitKind,
+    config::{LimitKind, Price},
     llm::{Forwarded, Model, Passthrough},
+    types::Amount,
     workflow::Route,
 };
+
+/// Of a text whose tokens nobody has counted.
+const BYTES_PER_TOKEN: usize = 4;
 
 /// The upstream's answer, field by field: what its API's documentation says, and whatever else it
 /// sent.
@@ -53,13 +57,66 @@ async fn forward(
         }
     };
     check_protocol(&model, what)?;
+    app.reserve(&caller, || {
+        app.engine.worst_case_of_embeddings(model.config(), bytes_of(&fields))
+    })?;
+    let sent = Sent::new(&caller, &model, bytes_of(&fields));
     let limit = app.config().timeouts.of_model(LimitKind::Synthesizer, model.config(), None);
     let answer = tokio::select! {
         biased;
         () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
-        answer = model.forward(what, fields, limit, caller.hops) => answer.map_err(AppError::Upstream)?,
+        answer = model.forward(what, fields, limit, caller.hops) => answer,
     };
-    reply(answer, &name)
+    sent.answered(answer.as_ref().ok());
+    reply(answer.map_err(AppError::Upstream)?, &name)
+}
+
+/// A request on its way, for whose tokens its client pays: those that the upstream counted, or an
+/// estimate when the client did not wait for the answer.
+struct Sent<'a> {
+    caller: &'a Caller,
+    price: Option<Price>,
+    prompt_tokens: u64,
+}
+
+impl<'a> Sent<'a> {
+    fn new(caller: &'a Caller, model: &Model, bytes: usize) -> Self {
+        let prompt_tokens = u64::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u64::MAX);
+        Self { caller, price: model.config().price, prompt_tokens }
+    }
+
+    /// What was refused cost nothing but the call.
+    fn answered(mut self, answer: Option<&Forwarded>) {
+        self.prompt_tokens = match answer {
+            Some(answer) => counted(answer).unwrap_or(self.prompt_tokens),
+            None => 0,
+        };
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        let picodollars = self.price.map_or(0, |price| price.picodollars(self.prompt_tokens, 0));
+        let taken = Amount { calls: 1, tokens: self.prompt_tokens, picodollars };
+        if let Some(reservation) = &mut self.caller.log.fields().reservation {
+            reservation.add(taken);
+        }
+    }
+}
+
+/// The tokens that an upstream says it read: in `usage` (OpenAI), or `prompt_eval_count` (Ollama).
+fn counted(answer: &Forwarded) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Usage {
+        prompt_tokens: u64,
+    }
+    let usage = answer.get("usage").and_then(|usage| serde_json::from_str(usage.get()).ok());
+    let usage = usage.map(|Usage { prompt_tokens }| prompt_tokens);
+    usage.or_else(|| serde_json::from_str(answer.get("prompt_eval_count")?.get()).ok())
+}
+
+fn bytes_of(fields: &Forwarded) -> usize {
+    fields.values().map(|value| value.get().len()).sum()
 }
 
 fn check_protocol(model: &Model, what: Passthrough) -> Result<(), AppError> {

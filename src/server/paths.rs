@@ -11,7 +11,7 @@ use super::dialect;
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 24] = [
+const PATHS: [(&str, &str); 25] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -31,6 +31,7 @@ const PATHS: [(&str, &str); 24] = [
     ("/ollama", GET),
     ("/ollama/", GET),
     ("/chorus/config", GET),
+    ("/chorus/clients", GET),
     ("/api/pull", ANY),
     ("/api/push", ANY),
     ("/api/create", ANY),

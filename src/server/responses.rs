@@ -14,7 +14,7 @@ mod wire;
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, rejection::PathRejection},
     http::{HeaderMap, header::CONTENT_TYPE},
@@ -22,7 +22,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{App, caller, error::AppError, extract::Inbound, frames};
+use super::{App, caller::Caller, error::AppError, extract::Inbound, frames};
 use reply::{Keep, ResponseReply};
 use request::{CreateRequest, Extras};
 use toolbox::ClientTools;
@@ -36,7 +36,7 @@ pub(super) async fn create(
     inbound: Inbound<CreateRequest>,
 ) -> Result<Response, AppError> {
     let Inbound { body, caller, rest } = inbound;
-    let client = caller::client(&headers);
+    let client = caller.identity(&headers);
     let parsed = body.read(client, &app.responses, &rest)?.with_caller(&caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
     let job = parsed.job(route, |extras, record| {
@@ -53,11 +53,12 @@ pub(super) async fn create(
 /// 404 for one that is not kept, or is another client's.
 pub(super) async fn retrieve(
     app: App,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, AppError> {
     let id = known_id(id)?;
-    let object = app.responses.object(caller::client(&headers), &id);
+    let object = app.responses.object(caller.identity(&headers), &id);
     let object: Bytes = object.ok_or(AppError::NotKept(id))?;
     Ok(([(CONTENT_TYPE, "application/json")], object).into_response())
 }
@@ -76,11 +77,12 @@ pub(super) struct Deleted {
 /// 404 for one that is not kept, or is another client's.
 pub(super) async fn delete(
     app: App,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Deleted>, AppError> {
     let id = known_id(id)?;
-    match app.responses.remove(caller::client(&headers), &id) {
+    match app.responses.remove(caller.identity(&headers), &id) {
         true => Ok(Json(Deleted { id, object: "response", deleted: true })),
         false => Err(AppError::NotKept(id)),
     }

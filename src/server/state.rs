@@ -23,6 +23,7 @@ use super::{
     caller::{Caller, RequestLog},
     drains::Drains,
     error::AppError,
+    limits::{Accounts, Reservation},
     listener::shutdown::Lifecycle,
     paths,
     reloads::{Refusal, Reloads},
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    types::Amount,
     workflow::{DEFAULT_WORKFLOW, Engine, Route},
 };
 
@@ -58,6 +60,7 @@ pub(super) struct Served {
     pub(super) wrong_keys: Arc<WrongKeys>,
     /// The audit log; `None` where there is none.
     pub(super) audit: Option<Arc<Audit>>,
+    accounts: Arc<Accounts>,
     reloads: Arc<Mutex<Reloads>>,
 }
 
@@ -67,8 +70,9 @@ impl AppState {
     pub fn new(engine: Arc<Engine>) -> Self {
         let now = Timestamp::now();
         let audit = audit::started(engine.config().audit.as_ref());
+        let accounts = Arc::default();
         let served = Served {
-            door: Door::new(engine.config()),
+            door: Door::new(engine.config(), &accounts),
             in_flight: permits(engine.config()),
             engine,
             lifecycle: Lifecycle::new(),
@@ -77,6 +81,7 @@ impl AppState {
             responses: Arc::default(),
             wrong_keys: Arc::default(),
             audit,
+            accounts,
             reloads: Arc::new(Mutex::new(Reloads { loaded_at: now, reloads: 0, last_error: None })),
         };
         let current = Arc::new(ArcSwap::from_pointee(served));
@@ -102,7 +107,7 @@ impl AppState {
             _ => audit::started(new.audit.as_ref()),
         };
         let served = Served {
-            door: Door::new(new),
+            door: Door::new(new, &before.accounts),
             in_flight,
             engine: Arc::new(engine),
             lifecycle: before.lifecycle.clone(),
@@ -111,6 +116,7 @@ impl AppState {
             responses: Arc::clone(&before.responses),
             wrong_keys: Arc::clone(&before.wrong_keys),
             audit,
+            accounts: Arc::clone(&before.accounts),
             reloads: Arc::clone(&before.reloads),
         };
         self.current.store(Arc::new(served));
@@ -236,10 +242,53 @@ impl Served {
     pub(super) fn route(&self, caller: &Caller, model: &str) -> Result<(Route, String), AppError> {
         let name = if model.is_empty() { DEFAULT_WORKFLOW } else { model };
         caller.log.model(name);
-        match self.engine.route(model) {
-            Some(route) => Ok((route, name.to_owned())),
-            None => Err(AppError::UnknownModel(self.config().about_unknown(name))),
+        let Some(route) = self.engine.route(model) else {
+            return Err(self.unknown(caller, name));
+        };
+        self.check_model(caller, model)?;
+        Ok((route, name.to_owned()))
+    }
+
+    /// Whether a caller may ask for a name.
+    ///
+    /// # Errors
+    /// 403 for one that its `models` leave out.
+    pub(super) fn check_model(&self, caller: &Caller, asked: &str) -> Result<(), AppError> {
+        match &caller.client {
+            Some(client) if !client.config.may_ask(self.config(), asked) => {
+                Err(AppError::ModelNotAllowed(Config::about_forbidden(asked, &self.names(caller))))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// The error for a name that nobody has.
+    pub(super) fn unknown(&self, caller: &Caller, asked: &str) -> AppError {
+        AppError::UnknownModel(Config::about_unknown(asked, &self.names(caller)))
+    }
+
+    /// The names that a caller is shown, those it may ask for.
+    pub(super) fn names(&self, caller: &Caller) -> Vec<&str> {
+        match &caller.client {
+            Some(client) => client.config.listed_names(self.config()).collect(),
+            None => self.config().listed_names().collect(),
+        }
+    }
+
+    /// Lets a request ask models, which may take so much at worst: from now on it counts for its client.
+    ///
+    /// # Errors
+    /// 429 for a client that has used something up.
+    pub(super) fn reserve(
+        &self,
+        caller: &Caller,
+        worst: impl FnOnce() -> Amount,
+    ) -> Result<(), AppError> {
+        let Some(client) = &caller.client else { return Ok(()) };
+        let worst = if client.limits.weigh_runs() { worst() } else { Amount::default() };
+        let reservation = Reservation::of(&client.account, &client.limits, worst)?;
+        caller.log.fields().reservation = Some(reservation);
+        Ok(())
     }
 }
 

@@ -267,8 +267,7 @@ async fn web_pages_and_strange_hosts_stay_outside() {
 #[tokio::test]
 async fn a_key_is_needed_for_everything_but_the_probes() {
     let app = serving(|config| {
-        config.clients =
-            vec![Client { name: "laptop".to_owned(), key_sha256: Sha256::digest("key").into() }];
+        config.clients = vec![Client::with_key("laptop", Sha256::digest("key").into())];
     });
     for (path, headers, status) in [
         ("/", vec![], 200),

@@ -41,6 +41,51 @@ impl AddAssign for Usage {
     }
 }
 
+/// What a dollar is in the whole numbers that costs are added up in: the price of a token, in dollars
+/// a million with six decimals, is a whole number of them.
+pub const PICODOLLARS: f64 = 1e12;
+
+/// What calls take, in whole numbers, so that any number of them adds up exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Calls of upstreams.
+    pub calls: u64,
+    /// Tokens, read and written.
+    pub tokens: u64,
+    /// What those calls cost whose price is known, in [`PICODOLLARS`].
+    pub picodollars: u64,
+}
+
+impl Amount {
+    /// The amount without another one, which was added to it before.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(other.calls),
+            tokens: self.tokens.saturating_sub(other.tokens),
+            picodollars: self.picodollars.saturating_sub(other.picodollars),
+        }
+    }
+
+    /// So many times the amount.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self {
+            calls: self.calls.saturating_mul(count),
+            tokens: self.tokens.saturating_mul(count),
+            picodollars: self.picodollars.saturating_mul(count),
+        }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.picodollars = self.picodollars.saturating_add(other.picodollars);
+    }
+}
+
 /// Why a complete answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {

@@ -55,6 +55,7 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
     usd: f64,
+    picodollars: u64,
     calls: u32,
     unpriced: bool,
 }
@@ -68,11 +69,14 @@ impl Cost {
                 + usage.completion_tokens as f64 * price.output_per_mtok)
                 / 1e6
         });
-        Self { usd, calls: 1, unpriced: price.is_none() }
+        let (prompt, completion) = (usage.prompt_tokens, usage.completion_tokens);
+        let picodollars = price.map_or(0, |price| price.picodollars(prompt, completion));
+        Self { usd, picodollars, calls: 1, unpriced: price.is_none() }
     }
 
     pub(super) fn add(&mut self, other: Self) {
         self.usd += other.usd;
+        self.picodollars = self.picodollars.saturating_add(other.picodollars);
         self.calls = self.calls.saturating_add(other.calls);
         self.unpriced |= other.unpriced;
     }
@@ -143,12 +147,12 @@ impl RunContext {
 
     /// Adds a finished call to the run's sums.
     pub(super) fn spend(&self, usage: &Usage, price: Option<Price>) {
-        let sum = self.with_tally(|tally| {
+        let (sum, picodollars) = self.with_tally(|tally| {
             tally.usage += *usage;
             tally.cost.add(Cost::of(usage, price));
-            tally.usage_record()
+            (tally.usage_record(), tally.cost.picodollars)
         });
-        self.watch.spent(sum);
+        self.watch.spent(sum, picodollars);
     }
 
     /// Records that something failed which the answer may yet survive. The line of the request names

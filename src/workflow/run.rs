@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{Plan, UsageScope, Workflow},
     llm::{Delta, LlmError, LlmErrorKind, Model},
-    types::{FinishReason, OnlyThere, Request, RequestId, WorkflowId},
+    types::{Amount, FinishReason, OnlyThere, Request, RequestId, WorkflowId},
 };
 
 /// What a warning shows of a name that a client made up.
@@ -35,6 +35,7 @@ impl RunWatch {
             failures: Failures::default(),
             calls: 0,
             usage: UsageRecord::default(),
+            picodollars: 0,
         })))
     }
 
@@ -50,8 +51,14 @@ impl RunWatch {
     }
 
     /// A call has ended; what the run took by now.
-    pub(super) fn spent(&self, usage: UsageRecord) {
-        self.with(|summary| summary.usage = usage);
+    pub(super) fn spent(&self, usage: UsageRecord, picodollars: u64) {
+        self.with(|summary| (summary.usage, summary.picodollars) = (usage, picodollars));
+    }
+
+    /// What the run has taken by now.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        self.with(|summary| summary.amount())
     }
 
     /// A stage failed.

@@ -8,7 +8,7 @@ pub(super) mod consensus;
 pub(super) mod crowd;
 pub(super) mod direct;
 pub(super) mod drafts;
-mod excerpt;
+pub(in crate::workflow) mod excerpt;
 pub(super) mod fallback;
 mod hedge;
 mod in_order;

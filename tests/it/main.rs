@@ -13,6 +13,7 @@
 
 mod audit;
 mod chaos;
+mod clients_limits;
 mod completions;
 mod compliance;
 mod demo;

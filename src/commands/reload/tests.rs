@@ -203,7 +203,7 @@ fn the_command_line_still_wins() {
 
 #[test]
 fn a_server_that_others_reach_never_loses_its_last_client() {
-    let client = "[[client]]\nname = \"c\"\nkey = \"SECRET\"\n";
+    let client = "[[client]]\nname = \"c\"\nkey = \"SECRET-of-16-and-more\"\n";
     let open = with(1, client).replace("[server]", "[server]\nhost = \"0.0.0.0\"");
     let mut story = Story::of(&open);
     // Alone this file is fine, but the listener does not move.

@@ -98,6 +98,12 @@ impl Models {
             .all(|model| model.temperature.is_none() && model.auto_temperature.is_none())
     }
 
+    /// The names of those whose calls have no price.
+    pub(super) fn without_price(&self) -> Vec<String> {
+        let unpriced = self.models.iter().filter(|model| model.price.is_none());
+        unpriced.map(|model| model.name.escape_debug().to_string()).collect()
+    }
+
     pub(super) fn into_models(self) -> Vec<Model> {
         self.models
     }

@@ -146,6 +146,13 @@ pub(in crate::config) fn size(schema: &mut Schema) {
     schema.insert("maximum".to_owned(), json!(u32::MAX));
 }
 
+/// A single table stands for a list of one.
+pub(in crate::config) fn one_or_many(schema: &mut Schema) {
+    let entry = schema.get("items").cloned().unwrap_or_default();
+    schema.insert("type".to_owned(), json!(["array", "object"]));
+    schema.insert("anyOf".to_owned(), json!([{ "type": "array" }, entry]));
+}
+
 /// What reads as a digest must be one.
 pub(in crate::config) fn digest(schema: &mut Schema) {
     schema.insert("if".to_owned(), json!({ "pattern": r"^\s*sha256:" }));

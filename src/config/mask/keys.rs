@@ -58,7 +58,11 @@ pub(super) fn meant(key: &str) -> Option<Use> {
         let secrets = KEYS.iter().filter(|(_, use_)| **use_ == Use::Key);
         did_you_mean(&key, secrets.map(|(key, _)| *key)).map(|_| Use::Key)
     };
-    use_of(&key).or_else(near_secret).or_else(near).or_else(|| is_secret(&key).then_some(Use::Key))
+    // `token` is no misspelt `tokens`.
+    let is_word = SECRET.iter().chain(&SECRET_ALONE).any(|word| *word == key);
+    let word = || is_word.then_some(Use::Key);
+    let any = || is_secret(&key).then_some(Use::Key);
+    use_of(&key).or_else(near_secret).or_else(word).or_else(near).or_else(any)
 }
 
 /// Whether a word says that what comes next is a secret, or somebody's prompt.

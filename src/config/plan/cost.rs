@@ -53,6 +53,65 @@ enum Second {
 
 type Models = IndexMap<String, Arc<Model>>;
 
+/// How long a conversation and the answers to it are taken to be, in tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// The conversation.
+    pub prompt: u64,
+    /// What a stage adds to it of its own.
+    pub instructions: u64,
+    /// What an analyzer, reranker or selector without `max_tokens` answers.
+    pub judged: u64,
+    /// What a worker or synthesizer without `max_tokens` writes; `None`: as much as its context has
+    /// room for.
+    pub written: Option<u64>,
+    /// What the request allows the answer to be, where it says so.
+    pub answer: Option<u64>,
+}
+
+impl Sizes {
+    /// Of a request that nobody has made yet.
+    const USUAL: Self = Self {
+        prompt: PROMPT_TOKENS,
+        instructions: 0,
+        judged: ANSWER_TOKENS,
+        written: Some(ANSWER_TOKENS),
+        answer: None,
+    };
+    /// What is left for an answer of which only the context says how long it may be, where the
+    /// conversation is longer than that already.
+    const ROOM: u64 = 4096;
+
+    /// What one call of a model can come to that has only the conversation to read.
+    #[must_use]
+    pub fn direct(&self, model: &Model) -> Spending {
+        let most = least(self.written, self.answer);
+        self.calls(Some(model), 1, self.prompt, most)
+    }
+
+    /// So many calls of a model that has so much to read, and writes at most so much. A conversation is
+    /// sent whole, whatever the context; what is added to it is cut to fit.
+    fn calls(&self, model: Option<&Model>, times: u64, read: u64, most: Option<u64>) -> Spending {
+        let context = model.map_or(u64::MAX, |model| u64::from(model.context_tokens));
+        let output = self.output(context, most);
+        let input = read.min(context.saturating_sub(output).max(self.prompt));
+        Spending {
+            calls: times,
+            input_tokens: input.saturating_mul(times),
+            output_tokens: output.saturating_mul(times),
+        }
+    }
+
+    fn output(&self, context: u64, most: Option<u64>) -> u64 {
+        let room = || context.checked_sub(self.prompt).filter(|room| *room > 0);
+        most.map_or_else(|| room().unwrap_or(Self::ROOM), |most| most.min(context))
+    }
+}
+
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
 impl Plan {
     /// What one request comes to by model when everything that can be needed is needed: an analyzer
     /// and a worker once; a reranker and a synthesizer twice (once more with less, after a refusal
@@ -69,20 +128,8 @@ impl Plan {
     /// context reaches.
     #[must_use]
     pub fn worst_case(&self, models: &IndexMap<String, Arc<Model>>) -> IndexMap<String, Spending> {
-        let mut found = IndexMap::new();
-        self.count(models, &mut found);
-        // Those that answer alone, one after the other, are waited for, as the synthesizer would be.
-        let alone = if self.synthesizer.is_none() { self.tool_callers() } else { Vec::new() };
-        for (name, stage) in alone {
-            if let Some(model) = models.get(name)
-                && model.hedges_elsewhere()
-                && let Some(spending) = found.get_mut(name)
-                && spending.calls < 2
-            {
-                spending.add(calls(stage, Some(model), PROMPT_TOKENS, 1));
-            }
-        }
-        found
+        let found = self.worst_case_of(models, Sizes::USUAL).into_iter();
+        found.map(|(name, spending)| (name.to_owned(), spending)).collect()
     }
 
     /// The calls of [`Plan::worst_case`].
@@ -92,55 +139,103 @@ impl Plan {
         found.map(|(name, spending)| (name, spending.calls)).collect()
     }
 
-    fn count(&self, models: &Models, found: &mut IndexMap<String, Spending>) {
-        let mut add = |stage: &Stage, read: u64, times: u64, second: Second| {
-            for name in stage.names() {
-                let model = models.get(name).map(Arc::as_ref);
-                let hedges = model.is_some_and(Model::hedges_elsewhere);
-                let again = u64::from(hedges && second == Second::Maybe);
-                let spending = calls(stage, model, read, times.saturating_add(again));
-                found.entry(name.to_owned()).or_default().add(spending);
+    /// [`Plan::worst_case`] of a request of these sizes.
+    #[must_use]
+    pub fn worst_case_of(
+        &self,
+        models: &IndexMap<String, Arc<Model>>,
+        sizes: Sizes,
+    ) -> IndexMap<&str, Spending> {
+        let mut found = IndexMap::new();
+        let count = Count { models, sizes };
+        count.level(self, sizes.answer, &mut found);
+        // Those that answer alone, one after the other, are waited for, as the synthesizer would be.
+        let alone = if self.synthesizer.is_none() { self.tool_callers() } else { Vec::new() };
+        for (name, stage) in alone {
+            if let Some(model) = models.get(name)
+                && model.hedges_elsewhere()
+                && let Some(spending) = found.get_mut(name)
+                && spending.calls < 2
+            {
+                let most = least(count.written(stage), sizes.answer);
+                spending.add(sizes.calls(Some(model), 1, sizes.prompt, most));
             }
-        };
-        let sum =
-            |sizes: &[u64]| sizes.iter().fold(PROMPT_TOKENS, |sum, size| sum.saturating_add(*size));
-        if let Some(stage) = &self.analyzer {
-            add(stage, PROMPT_TOKENS, 1, Second::Maybe);
         }
-        for member in &self.members {
+        found
+    }
+}
+
+/// Counts what a request of some size comes to.
+struct Count<'m> {
+    models: &'m Models,
+    sizes: Sizes,
+}
+
+impl Count<'_> {
+    /// Adds a level and those below; `answer`: what the request allows, where the level answers it.
+    fn level<'p>(
+        &self,
+        plan: &'p Plan,
+        answer: Option<u64>,
+        found: &mut IndexMap<&'p str, Spending>,
+    ) {
+        let mut add =
+            |stage: &'p Stage, read: u64, times: u64, second: Second, most: Option<u64>| {
+                for name in stage.names() {
+                    let model = self.models.get(name).map(Arc::as_ref);
+                    let hedges = model.is_some_and(Model::hedges_elsewhere);
+                    let again = u64::from(hedges && second == Second::Maybe);
+                    let times = times.saturating_add(again);
+                    let spending = self.sizes.calls(model, times, read, most);
+                    found.entry(name).or_default().add(spending);
+                }
+            };
+        let Sizes { prompt, instructions, judged, .. } = self.sizes;
+        let own = prompt.saturating_add(instructions);
+        let judged = |stage: &Stage| Some(stage.max_tokens.map_or(judged, u64::from));
+        let sum = |sizes: &[u64]| sizes.iter().fold(own, |sum, size| sum.saturating_add(*size));
+        if let Some(stage) = &plan.analyzer {
+            let read = PROMPT_TOKENS.min(prompt).saturating_add(instructions);
+            add(stage, read, 1, Second::Maybe, judged(stage));
+        }
+        for member in &plan.members {
             if let Member::Leaf(leaf) = member {
-                add(&leaf.stage, PROMPT_TOKENS, 1, Second::Never);
+                let most =
+                    least(self.written(&leaf.stage), answer.filter(|_| plan.synthesizer.is_none()));
+                add(&leaf.stage, own, 1, Second::Never, most);
             }
         }
-        if let Some(reranker) = &self.reranker {
-            add(&reranker.stage, sum(&self.candidates()), 2, Second::Never);
+        if let Some(reranker) = &plan.reranker {
+            let (stage, read) = (&reranker.stage, sum(&self.candidates(plan)));
+            add(stage, read, 2, Second::Never, judged(stage));
         }
-        if let Some(stage) = &self.selector {
-            add(stage, sum(&self.kept()), 3, Second::Maybe);
+        if let Some(stage) = &plan.selector {
+            add(stage, sum(&self.kept(plan)), 3, Second::Maybe, judged(stage));
         }
-        if let Some(stage) = &self.synthesizer {
-            add(stage, sum(&self.kept()), 2, Second::Maybe);
+        if let Some(stage) = &plan.synthesizer {
+            let most = least(self.written(stage), answer);
+            add(stage, sum(&self.kept(plan)), 2, Second::Maybe, most);
         }
-        for member in &self.members {
+        for member in &plan.members {
             if let Member::Nested(plan) = member {
-                plan.count(models, found);
+                self.level(plan, None, found);
             }
         }
     }
 
-    /// The sizes of all candidates of this level, in tokens.
-    fn candidates(&self) -> Vec<u64> {
+    /// The sizes of all candidates of a level, in tokens.
+    fn candidates(&self, plan: &Plan) -> Vec<u64> {
         let of = |member: &Member| match member {
-            Member::Leaf(leaf) => vec![answer(&leaf.stage)],
-            Member::Nested(plan) => plan.goes_up(),
+            Member::Leaf(leaf) => vec![self.text(&leaf.stage)],
+            Member::Nested(plan) => self.goes_up(plan),
         };
-        self.members.iter().flat_map(of).collect()
+        plan.members.iter().flat_map(of).collect()
     }
 
     /// Those that a reranker leaves; the largest, at worst.
-    fn kept(&self) -> Vec<u64> {
-        let mut sizes = self.candidates();
-        if let Some(reranker) = &self.reranker {
+    fn kept(&self, plan: &Plan) -> Vec<u64> {
+        let mut sizes = self.candidates(plan);
+        if let Some(reranker) = &plan.reranker {
             sizes.sort_unstable_by(|a, b| b.cmp(a));
             sizes.truncate(reranker.top_k);
         }
@@ -148,28 +243,27 @@ impl Plan {
     }
 
     /// What the level above gets of this one.
-    fn goes_up(&self) -> Vec<u64> {
-        match (&self.selector, &self.synthesizer) {
-            (_, Some(writer)) => vec![answer(writer)],
-            (Some(_), None) => self.kept().into_iter().max().into_iter().collect(),
-            (None, None) => self.kept(),
+    fn goes_up(&self, plan: &Plan) -> Vec<u64> {
+        match (&plan.selector, &plan.synthesizer) {
+            (_, Some(writer)) => vec![self.text(writer)],
+            (Some(_), None) => self.kept(plan).into_iter().max().into_iter().collect(),
+            (None, None) => self.kept(plan),
         }
     }
-}
 
-fn answer(stage: &Stage) -> u64 {
-    stage.max_tokens.map_or(ANSWER_TOKENS, u64::from)
-}
+    /// What a stage writes whose `max_tokens` bounds a text.
+    fn written(&self, stage: &Stage) -> Option<u64> {
+        stage.max_tokens.map(u64::from).or(self.sizes.written)
+    }
 
-/// So many calls of a stage that has so much to read, by a model that can hold only so much.
-fn calls(stage: &Stage, model: Option<&Model>, read: u64, times: u64) -> Spending {
-    let context = model.map_or(u64::MAX, |model| u64::from(model.context_tokens));
-    let output = answer(stage).min(context);
-    let input = read.min(context.saturating_sub(output));
-    Spending {
-        calls: times,
-        input_tokens: input.saturating_mul(times),
-        output_tokens: output.saturating_mul(times),
+    /// The length of such a text, whichever of its models writes it.
+    fn text(&self, stage: &Stage) -> u64 {
+        let most = self.written(stage);
+        most.unwrap_or_else(|| {
+            let models = stage.names().filter_map(|name| self.models.get(name));
+            let longest = models.map(|model| self.sizes.output(model.context_tokens.into(), None));
+            longest.max().unwrap_or_default()
+        })
     }
 }
 

@@ -73,7 +73,17 @@ pub(crate) fn corpus() -> Vec<(&'static str, String)> {
         ("short digest", section("[[client]]\nname = \"x\"\nkey = \"sha256:abc\"")),
         (
             "client limits",
-            section("[[client]]\nname=\"x\"\nkey=\"k\"\nrequests_per_minute=1\nmodels=[]"),
+            section(
+                "[[client]]\nname=\"x\"\nkey=\"k\"\nrequests_per_minute=0\nmodels=[]\n\
+                 allowed_ips=[\"here\"]\nexpires=\"2026-02-30\"\nbudget=[{ per=\"day\" }, { usd=1 }]\n\
+                 max_in_flight=\"many\"",
+            ),
+        ),
+        (
+            "a short key",
+            section(
+                "[server]\nhost = \"0.0.0.0\"\n[[client]]\nname=\"x\"\nkey=\"fifteen-letters\"",
+            ),
         ),
         // [[model]].
         ("no name", around("[[model]]\napi_base = \"http://127.0.0.1:1/v1\"")),

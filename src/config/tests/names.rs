@@ -103,17 +103,21 @@ fn a_wrong_name_is_answered_with_the_right_one() {
         ("claude-opus", None),
         ("judgee", None),
     ] {
-        let message = config.about_unknown(asked);
+        let message = about(&config, asked);
         let hint = near.map_or(";".to_owned(), |near| format!("; did you mean '{near}'?"));
         let names = "chorus, fast, qwen3:8b, org/deep, gpt-4o, referee";
         assert_eq!(message, format!("model '{asked}' not found{hint} there are: {names}"));
     }
-    let message = config.about_unknown(&format!("\n{}", "x".repeat(100_000)));
+    let message = about(&config, &format!("\n{}", "x".repeat(100_000)));
     assert!(message.len() < 1000 && !message.contains('\n'), "{}", message.len());
     let many: String =
         (0..30).map(|n| format!("[[alias]]\nname = \"name{n}\"\nmodel = \"fast\"\n")).collect();
-    let message = parsed(&many).about_unknown("nobody");
+    let message = about(&parsed(&many), "nobody");
     assert!(message.ends_with("name7 and 22 more, see GET /v1/models"), "{message}");
+}
+
+fn about(config: &Config, asked: &str) -> String {
+    Config::about_unknown(asked, &config.listed_names().collect::<Vec<_>>())
 }
 
 #[test]

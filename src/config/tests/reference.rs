@@ -8,9 +8,10 @@ use serde_json::Value;
 use crate::config::schema;
 
 /// The sections of the manual's page on the config, and whose keys they list.
-const CONFIG: [(&str, &str); 16] = [
+const CONFIG: [(&str, &str); 17] = [
     ("### `[server]`", "Server"),
     ("### `[[client]]`", "Client"),
+    ("### `budget`", "Budget"),
     ("### `[log]`", "Log"),
     ("### `[audit]`", "Audit"),
     ("### `[[alias]]`", "Alias"),

@@ -1,11 +1,11 @@
 //! What Ollama's clients look at before they ask: `/api/tags`, `/api/ps` and `/api/show`
 //! (Ollama's API documentation). No upstream is asked for any of it.
 
-use axum::Json;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::{App, error::AppError, extract::Inbound};
+use super::super::{App, caller::Caller, error::AppError, extract::Inbound};
 use crate::config::{Config, Mode, Model, Named, Progress};
 
 /// The answer of `GET /api/tags` (Ollama's API documentation).
@@ -91,7 +91,7 @@ struct ModelInfo {
 }
 
 /// `GET /api/tags`: the workflows first, then models and aliases.
-pub(in super::super) async fn tags(app: App) -> Json<Tags> {
+pub(in super::super) async fn tags(app: App, Extension(caller): Extension<Caller>) -> Json<Tags> {
     let config = app.config();
     let tag = |name: &str| Tag {
         name: name.to_owned(),
@@ -105,7 +105,7 @@ pub(in super::super) async fn tags(app: App) -> Json<Tags> {
             .map(|named| capabilities(named, config))
             .unwrap_or_default(),
     };
-    Json(Tags { models: config.listed_names().map(tag).collect() })
+    Json(Tags { models: app.names(&caller).into_iter().map(tag).collect() })
 }
 
 /// `GET /api/ps`: Open WebUI asks for it right after the tags.
@@ -117,7 +117,7 @@ pub(in super::super) async fn ps() -> Json<Running> {
 ///
 /// # Errors
 /// 400 without a name; 404 for a name that nobody has, whatever `unknown_model` says: the
-/// caller wants to know what is there.
+/// caller wants to know what is there; 403 for one that it may not ask for.
 pub(in super::super) async fn show(
     app: App,
     inbound: Inbound<ShowRequest>,
@@ -130,8 +130,9 @@ pub(in super::super) async fn show(
     caller.log.model(&asked);
     let config = app.config();
     let Some(named) = config.named(&asked) else {
-        return Err(AppError::UnknownModel(config.about_unknown(&asked)));
+        return Err(app.unknown(&caller, &asked));
     };
+    app.check_model(&caller, &asked)?;
     let context_length = app.engine.context_tokens(&asked).unwrap_or_default();
     Ok(Json(Shown {
         modelfile: "# chorus",

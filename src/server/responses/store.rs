@@ -23,7 +23,7 @@ const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// What an entry takes beside its text, roughly.
 const ENTRY_OVERHEAD: usize = 256;
 
-/// A caller; see [`crate::server::caller::client`].
+/// A caller; see [`crate::server::caller::Caller::identity`].
 pub(super) type Client = [u8; 32];
 
 /// The conversations of finished responses, the oldest first. A full store forgets the oldest.

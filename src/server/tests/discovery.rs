@@ -160,8 +160,7 @@ async fn everything_of_ollamas_is_below_the_alias_too() {
 #[tokio::test]
 async fn browsers_learn_what_they_may_send() {
     let app = serving(|config| {
-        config.clients =
-            vec![Client { name: "laptop".to_owned(), key_sha256: Sha256::digest("key").into() }];
+        config.clients = vec![Client::with_key("laptop", Sha256::digest("key").into())];
     });
     let asks = [
         PAGE,

@@ -9,8 +9,7 @@ use crate::server::client_addr::Peer;
 
 fn guarded() -> AppState {
     serving(|config| {
-        config.clients =
-            vec![Client { name: "laptop".to_owned(), key_sha256: Sha256::digest("key").into() }];
+        config.clients = vec![Client::with_key("laptop", Sha256::digest("key").into())];
     })
 }
 

@@ -7,7 +7,7 @@ use crate::types::{Message, Part, Role};
 
 /// Bytes a token is taken to have when a prompt is sized: less than the usual four, so that the
 /// estimate errs towards fitting, also for Chinese (three bytes a character).
-pub(super) const BYTES_PER_TOKEN: usize = 3;
+pub(in crate::workflow) const BYTES_PER_TOKEN: usize = 3;
 
 const MARK: &str = "\n[... cut ...]\n";
 
@@ -67,7 +67,7 @@ fn turn(message: &Message) -> String {
 }
 
 /// About how many bytes of prompt a conversation is; an image counts as a thousand tokens.
-pub(super) fn weight(messages: &[Message]) -> usize {
+pub(in crate::workflow) fn weight(messages: &[Message]) -> usize {
     messages
         .iter()
         .flat_map(|message| {

@@ -31,14 +31,29 @@ use entry::{Entry, Flight, Underway};
 /// Fills a [`CallRecord`] while calls are made for a stage. Clones share it.
 #[derive(Clone)]
 pub(in crate::workflow) struct Tracker {
-    run: Arc<RunContext>,
     until: Option<Deadline>,
-    entry: Arc<Mutex<Entry>>,
+    stage: Arc<Stage>,
     stopwatch: Stopwatch,
     /// Notified when its first piece of output has come.
     spoke: Arc<Notify>,
     /// Notified when a call has to wait.
     waits: Option<Arc<Waits>>,
+}
+
+/// A stage of a run. What it still had under way when it is dropped, because the client left, was paid
+/// for as well.
+struct Stage {
+    run: Arc<RunContext>,
+    entry: Mutex<Entry>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let entry = self.entry.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for flight in [entry.flight.take(), entry.second.take()].into_iter().flatten() {
+            entry.end(&flight, &self.run);
+        }
+    }
 }
 
 impl Tracker {
@@ -51,8 +66,9 @@ impl Tracker {
     ) -> Self {
         let record = CallRecord { model: model.to_owned(), ..CallRecord::default() };
         let entry = Entry { record, ..Entry::default() };
-        let (entry, stopwatch) = (Arc::new(Mutex::new(entry)), Stopwatch::default());
-        Self { run: Arc::clone(run), until, entry, stopwatch, spoke: Arc::default(), waits: None }
+        let stage = Arc::new(Stage { run: Arc::clone(run), entry: Mutex::new(entry) });
+        let stopwatch = Stopwatch::default();
+        Self { until, stage, stopwatch, spoke: Arc::default(), waits: None }
     }
 
     /// The same; what its calls wait for is sent there.
@@ -63,7 +79,7 @@ impl Tracker {
     /// The stage begins, after what it had to wait for.
     pub(in crate::workflow) fn begin(&self, before: Chain) {
         let mut entry = self.entry();
-        entry.record.started_ms = self.run.elapsed_ms();
+        entry.record.started_ms = self.stage.run.elapsed_ms();
         entry.began = Some(Instant::now());
         entry.before = before;
         self.stopwatch.take();
@@ -128,7 +144,7 @@ impl Tracker {
         entry.called = false;
         if let Some(left) = entry.flight.replace(flight) {
             entry.hang_up(&left);
-            entry.settle(&left, &self.run);
+            entry.settle(&left, &self.stage.run);
         }
         drop(entry);
         model.call(call)
@@ -195,7 +211,7 @@ impl Tracker {
             && (cut || flight.output_bytes > 0)
         {
             entry.hang_up(&flight);
-            entry.settle(&flight, &self.run);
+            entry.settle(&flight, &self.stage.run);
         }
     }
 
@@ -208,7 +224,7 @@ impl Tracker {
             CallEvent::Started { endpoint, temperature, .. } => {
                 second.waiting = None;
                 second.attempt = Some(Underway::new(*endpoint, *temperature));
-                self.run.watch.attempt_began();
+                self.stage.run.watch.attempt_began();
             }
             CallEvent::Attempt(attempt) => {
                 second.attempt = None;
@@ -236,7 +252,7 @@ impl Tracker {
             return;
         }
         entry.hang_up(&lost);
-        let usage = entry.settled(&lost, &self.run);
+        let usage = entry.settled(&lost, &self.stage.run);
         entry.lost += usage;
     }
 
@@ -255,7 +271,7 @@ impl Tracker {
                     flight.waiting = None;
                     flight.attempt = Some(Underway::new(*endpoint, *temperature));
                 }
-                self.run.watch.attempt_began();
+                self.stage.run.watch.attempt_began();
             }
             CallEvent::Attempt(attempt) => {
                 if let Some(flight) = &mut entry.flight {
@@ -294,7 +310,7 @@ impl Tracker {
                 entry.usage += *usage;
                 entry.answering = *usage;
                 entry.cost.add(Cost::of(usage, price));
-                self.run.spend(usage, price);
+                self.stage.run.spend(usage, price);
                 entry.record.finish_reason = Some(reason.as_str());
             }
         }
@@ -356,17 +372,17 @@ impl Tracker {
             if let Some(since) = flight.waiting {
                 entry.record.queued_ms += millis(since.elapsed());
             }
-            entry.end(&flight, &self.run);
+            entry.end(&flight, &self.stage.run);
         }
         if let Some(second) = entry.second.take() {
-            entry.end(&second, &self.run);
+            entry.end(&second, &self.stage.run);
         }
         let mut usage = entry.usage;
         usage += entry.lost;
         let mut record = entry.record.clone();
         match entry.began {
             Some(began) => record.duration_ms = millis(began.elapsed()),
-            None => record.started_ms = self.run.elapsed_ms(),
+            None => record.started_ms = self.stage.run.elapsed_ms(),
         }
         CallRecord {
             status,
@@ -378,6 +394,6 @@ impl Tracker {
     }
 
     fn entry(&self) -> MutexGuard<'_, Entry> {
-        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stage.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

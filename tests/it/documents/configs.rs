@@ -24,7 +24,7 @@ pub(super) fn complaints(text: &str) -> Option<String> {
 
 /// Keys are in the environment, proxies are not.
 fn env(name: &str) -> Option<String> {
-    (!name.to_uppercase().ends_with("_PROXY")).then(|| "k".to_owned())
+    (!name.to_uppercase().ends_with("_PROXY")).then(|| "a-key-of-sixteen".to_owned())
 }
 
 /// A part of a config, with what it needs to be a whole one.

@@ -1,0 +1,184 @@
+//! What one client has taken, and what is kept of it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    periods::Periods,
+    refusal::{Limit, Refusal},
+    window::Window,
+};
+use crate::{
+    config::{Budget, ClientLimits},
+    types::Amount,
+};
+
+/// How soon it is worth asking again when that depends on requests that are running.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Every client's account, by name: they outlive a config.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Accounts(Mutex<HashMap<String, Arc<Account>>>);
+
+impl Accounts {
+    /// The account of a name; a new one has used nothing.
+    pub(in crate::server) fn of(&self, name: &str) -> Arc<Account> {
+        let mut accounts = self.lock();
+        if let Some(account) = accounts.get(name) {
+            return Arc::clone(account);
+        }
+        let account = Arc::new(Account::new());
+        accounts.insert(name.to_owned(), Arc::clone(&account));
+        account
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Account>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one client has taken and what its running requests may take. Its lock is held for some additions
+/// only: under it a limit is exact whichever workers the requests are on.
+#[derive(Debug)]
+pub(in crate::server) struct Account {
+    began: Instant,
+    counters: Mutex<Counters>,
+    /// Something was used since it was last kept.
+    is_new: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) requests: Window,
+    pub(super) tokens: Window,
+    pub(super) in_flight: u32,
+    /// What the running ones may take at worst.
+    pub(super) reserved: Amount,
+    pub(super) periods: Periods,
+}
+
+/// Both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// Milliseconds of one that never goes back.
+    pub(super) ms: u64,
+    pub(super) date: Timestamp,
+}
+
+impl Counters {
+    /// Lets a request in which may take so much at worst.
+    ///
+    /// # Errors
+    /// The first limit that is used up; then nothing has changed.
+    pub(super) fn reserve(
+        &mut self,
+        limits: &ClientLimits,
+        worst: Amount,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        if let Some(most) = limits.max_in_flight
+            && self.in_flight >= most
+        {
+            return Err(Refusal { limit: Limit::InFlight(most), wait: SOON });
+        }
+        if let Some(most) = limits.requests_per_minute {
+            let wait = self.requests.until_below(most.into(), now.ms);
+            if wait > 0 {
+                let wait = Duration::from_millis(wait);
+                return Err(Refusal { limit: Limit::Requests(most), wait });
+            }
+        }
+        if let Some(most) = limits.tokens_per_minute {
+            let taken = self.tokens.sum(now.ms).saturating_add(self.reserved.tokens);
+            if taken >= most {
+                let wait = Duration::from_millis(self.tokens.until_below(most, now.ms)).max(SOON);
+                return Err(Refusal { limit: Limit::Tokens(most), wait });
+            }
+        }
+        for budget in &limits.budgets {
+            self.within(budget, now.date)?;
+        }
+        if limits.requests_per_minute.is_some() {
+            self.requests.add(now.ms, 1);
+        }
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.reserved += worst;
+        Ok(())
+    }
+
+    fn within(&mut self, budget: &Budget, now: Timestamp) -> Result<(), Refusal> {
+        let (used, until) = self.periods.of(budget.per, now);
+        let running = &self.reserved;
+        for (what, most, used, running) in [
+            ("dollars", budget.picodollars, used.picodollars, running.picodollars),
+            ("tokens", budget.tokens, used.tokens, running.tokens),
+            ("calls", budget.calls, used.calls, running.calls),
+        ] {
+            let Some(most) = most else { continue };
+            if used >= most {
+                let wait = until.duration_since(now).unsigned_abs();
+                return Err(Refusal { limit: Limit::Budget(budget.per, what), wait });
+            }
+            if used.saturating_add(running) >= most {
+                return Err(Refusal { limit: Limit::Rest(what), wait: SOON });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a request that was let in for `worst` and took `taken`.
+    pub(super) fn settle(&mut self, limits: &ClientLimits, worst: Amount, taken: Amount, now: Now) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.reserved = self.reserved.without(worst);
+        if limits.tokens_per_minute.is_some() {
+            self.tokens.add(now.ms, taken.tokens);
+        }
+        if taken != Amount::default() {
+            self.periods.add(taken, now.date);
+        }
+    }
+}
+
+impl Account {
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), counters: Mutex::default(), is_new: AtomicBool::new(false) }
+    }
+
+    /// See [`Counters::reserve`].
+    ///
+    /// # Errors
+    /// Likewise.
+    pub(super) fn reserve(&self, limits: &ClientLimits, worst: Amount) -> Result<(), Refusal> {
+        let mut counters = self.counters();
+        counters.reserve(limits, worst, self.now())
+    }
+
+    /// See [`Counters::settle`].
+    pub(super) fn settle(&self, limits: &ClientLimits, worst: Amount, taken: Amount) {
+        let mut counters = self.counters();
+        counters.settle(limits, worst, taken, self.now());
+        drop(counters);
+        if taken != Amount::default() {
+            self.is_new.store(true, Ordering::Release);
+        }
+    }
+
+    pub(super) fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be asked for under the lock, so that it never goes back there.
+    pub(super) fn now(&self) -> Now {
+        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { ms, date: Timestamp::now() }
+    }
+}
