@@ -150,6 +150,6 @@ fn bench(options: &[String]) -> Result<(), String> {
 
 fn release(_: &[String]) -> Result<(), String> {
     run("cargo build --release --locked", &[])?;
-    run("target/release/chorus --version", &[])?;
+    run("cargo run --release --locked --quiet -- --version", &[])?;
     run("cargo publish --dry-run --locked --no-verify", &[])
 }
