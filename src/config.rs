@@ -46,7 +46,7 @@ pub use file::{
     server::{PlainClientFormat, Progress, ReasoningField, UnknownModel, UsageScope},
 };
 pub(crate) use legacy::{MILLISECONDS_FROM, STAGE_KEYS, stage_plan};
-pub use limits::{Domain, LimitKind, TimeLimits, Timeouts};
+pub use limits::{LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, existing, locate, place};
 pub(crate) use mask::shown_whole;
 pub use model::{CaCert, Endpoint, Model, Price};

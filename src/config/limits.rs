@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use url::Url;
 
 use super::Model;
+pub use super::file::workflow::Timeouts;
 
 /// The kind of call whose limit is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,55 +23,12 @@ pub enum LimitKind {
 }
 
 /// `[workflow.timeouts]` and `[workflow.domains]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeLimits {
-    /// The limits everywhere.
+    /// The limits everywhere; what is left out has its default.
     pub base: Timeouts,
     /// Overrides by `host` or `host:port`, lower-cased.
-    pub domains: HashMap<String, Domain>,
-}
-
-/// The limits everywhere, complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Limit of the analyzer, in all.
-    pub analyzer: Duration,
-    /// Limit of a worker, in all.
-    pub worker: Duration,
-    /// Limit of the selector, and of the reranker, in all.
-    pub selector: Duration,
-    /// Limit of the synthesizer: to its first delta, then for each gap.
-    pub synthesizer: Duration,
-    /// Limit of opening a connection.
-    pub connect: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let minute = Duration::from_secs(60);
-        Self {
-            analyzer: Duration::from_secs(30),
-            worker: minute,
-            selector: minute,
-            synthesizer: minute,
-            connect: Duration::from_secs(10),
-        }
-    }
-}
-
-/// One `[workflow.domains."host"]`: any subset of the limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Domain {
-    /// Overrides [`Timeouts::analyzer`].
-    pub analyzer: Option<Duration>,
-    /// Overrides [`Timeouts::worker`].
-    pub worker: Option<Duration>,
-    /// Overrides [`Timeouts::selector`].
-    pub selector: Option<Duration>,
-    /// Overrides [`Timeouts::synthesizer`].
-    pub synthesizer: Option<Duration>,
-    /// Overrides [`Timeouts::connect`].
-    pub connect: Option<Duration>,
+    pub domains: HashMap<String, Timeouts>,
 }
 
 impl TimeLimits {
@@ -80,46 +38,44 @@ impl TimeLimits {
     pub fn of_model(&self, kind: LimitKind, model: &Model, node: Option<Duration>) -> Duration {
         let longest =
             || model.endpoints.iter().map(|endpoint| self.of_host(kind, &endpoint.api_base)).max();
-        node.or_else(longest).unwrap_or_else(|| self.base.get(kind))
+        node.or_else(longest).unwrap_or_else(|| self.base(kind))
+    }
+
+    /// The limit of hosts that have none of their own.
+    #[must_use]
+    pub fn base(&self, kind: LimitKind) -> Duration {
+        self.base.get(kind).unwrap_or_else(|| match kind {
+            LimitKind::Analyzer => Duration::from_secs(30),
+            LimitKind::Selector => self.base(LimitKind::Synthesizer),
+            LimitKind::Worker | LimitKind::Synthesizer => Duration::from_secs(60),
+            LimitKind::Connect => Duration::from_secs(10),
+        })
     }
 
     /// First that applies: the domain `host:port`, the domain `host`, the base.
     #[must_use]
     pub fn of_host(&self, kind: LimitKind, url: &Url) -> Duration {
         if self.domains.is_empty() {
-            return self.base.get(kind);
+            return self.base(kind);
         }
         let host = url.host_str().unwrap_or_default();
         let by_host = |name: &str| self.domains.get(name).and_then(|domain| domain.get(kind));
         let with_port =
             || url.port_or_known_default().and_then(|port| by_host(&format!("{host}:{port}")));
-        with_port().or_else(|| by_host(host)).unwrap_or_else(|| self.base.get(kind))
+        with_port().or_else(|| by_host(host)).unwrap_or_else(|| self.base(kind))
     }
 }
 
 impl Timeouts {
-    /// The limit of one kind of call.
-    #[must_use]
-    pub fn get(&self, kind: LimitKind) -> Duration {
-        match kind {
-            LimitKind::Analyzer => self.analyzer,
-            LimitKind::Worker => self.worker,
-            LimitKind::Selector => self.selector,
-            LimitKind::Synthesizer => self.synthesizer,
-            LimitKind::Connect => self.connect,
-        }
-    }
-}
-
-impl Domain {
     fn get(&self, kind: LimitKind) -> Option<Duration> {
-        match kind {
-            LimitKind::Analyzer => self.analyzer,
-            LimitKind::Worker => self.worker,
-            LimitKind::Selector => self.selector,
-            LimitKind::Synthesizer => self.synthesizer,
-            LimitKind::Connect => self.connect,
-        }
+        let secs = match kind {
+            LimitKind::Analyzer => self.analyzer_timeout_secs,
+            LimitKind::Worker => self.worker_timeout_secs,
+            LimitKind::Selector => self.selector_timeout_secs,
+            LimitKind::Synthesizer => self.synthesizer_timeout_secs,
+            LimitKind::Connect => self.connect_timeout_secs,
+        };
+        secs.map(Duration::from_secs_f64)
     }
 }
 
@@ -131,13 +87,13 @@ mod tests {
     #[test]
     fn the_first_that_applies_wins() {
         let secs = Duration::from_secs;
-        let domain = |n| Domain { worker: Some(secs(n)), ..Domain::default() };
+        let domain = |n| Timeouts { worker_timeout_secs: Some(n), ..Timeouts::default() };
         let limits = TimeLimits {
             base: Timeouts::default(),
             domains: HashMap::from([
-                ("api.example".to_owned(), domain(120)),
-                ("api.example:8443".to_owned(), domain(150)),
-                ("tls.example:443".to_owned(), domain(170)),
+                ("api.example".to_owned(), domain(120.0)),
+                ("api.example:8443".to_owned(), domain(150.0)),
+                ("tls.example:443".to_owned(), domain(170.0)),
             ]),
         };
         for (url, kind, node, want) in [

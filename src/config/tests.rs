@@ -46,13 +46,21 @@ pub(crate) fn with_plan(settings: &str, json: &str) -> String {
 pub(crate) const PLAN: &str =
     "[workflow-integration]\njson = '{\"workers\":[\"a\"],\"selector\":\"a\"}'\n";
 
+/// The defaults of the file are those of a config that is made of none.
+fn assert_default_limits(config: &Config) {
+    use LimitKind::{Analyzer, Connect, Selector, Synthesizer, Worker};
+    for kind in [Analyzer, Worker, Selector, Synthesizer, Connect] {
+        assert_eq!(config.timeouts.base(kind), TimeLimits::default().base(kind), "{kind:?}");
+    }
+}
+
 #[test]
 fn the_smallest_example_loads_with_the_documented_defaults() {
     let config = Config::load(Path::new("config-example.toml"), &no_env).unwrap();
     assert_eq!((config.notices.len(), config.warnings.len()), (0, 0));
     assert_eq!((config.server.host.as_str(), config.server.port), ("127.0.0.1", 11435));
     assert_eq!(config.server.request_body_limit, 64 << 20);
-    assert_eq!(config.timeouts.base, Timeouts::default());
+    assert_default_limits(&config);
     assert_eq!(config.retry, Retry::default());
     let model = &config.models["qwen3:8b"];
     assert_eq!(model.protocol, Protocol::Ollama);
@@ -86,7 +94,7 @@ fn every_option_of_the_example_is_real() {
     // What the comments call the default is the default.
     let default = Server::default();
     assert_eq!(format!("{:?}", config.server), format!("{default:?}"));
-    assert_eq!(config.timeouts.base, Timeouts::default());
+    assert_default_limits(&config);
     assert_eq!(config.retry, Retry::default());
     assert_eq!(config.transport, Transport::default());
     assert_eq!((model.max_concurrency, config.workflow.max_concurrency), (None, None));
@@ -112,7 +120,7 @@ fn the_json_example_loads_nested() {
     let want = [("qwen3", 10), ("kimi-k2", 5), ("deepseek-chat", 7)];
     assert_eq!(calls, want.map(|(name, calls)| (name.to_owned(), calls)));
     let domain = config.timeouts.domains["api.deepseek.com"];
-    assert_eq!(domain.worker, Some(Duration::from_secs(120)));
+    assert_eq!(domain.worker_timeout_secs, Some(120.0));
     // Moonshot's models refuse more than 1.
     assert!((config.models["kimi-k2"].max_temperature - 1.0).abs() < f32::EPSILON);
 }
@@ -128,9 +136,9 @@ fn the_old_file_loads_and_says_what_it_was() {
     test-old-config.toml:16: time limits of 10000 and more are milliseconds: read [workflow.timeouts] `analyzer_timeout_secs = 30000` as 30 s, [workflow.timeouts] `worker_timeout_secs = 90000` as 90 s; `chorus migrate` writes the new form
     ");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
-    assert_eq!(config.timeouts.base.analyzer, Duration::from_secs(30));
-    assert_eq!(config.timeouts.base.worker, Duration::from_secs(90));
-    assert_eq!(config.timeouts.base.synthesizer, Duration::from_secs(60));
+    assert_eq!(config.timeouts.base(LimitKind::Analyzer), Duration::from_secs(30));
+    assert_eq!(config.timeouts.base(LimitKind::Worker), Duration::from_secs(90));
+    assert_eq!(config.timeouts.base(LimitKind::Synthesizer), Duration::from_secs(60));
     assert_eq!(config.models["llama3"].protocol, Protocol::OpenAi);
     let names: Vec<&str> = config.workflow.plan.members.iter().map(Member::name).collect();
     assert_eq!(names, ["llama3#1", "llama3#2"]);
@@ -267,7 +275,8 @@ fn the_selector_has_the_synthesizers_limit_unless_it_has_its_own() {
     ] {
         let text = format!("{MODELS}{PLAN}[workflow.timeouts]\n{timeouts}\n");
         let config = parse(&text).unwrap();
-        assert_eq!(config.timeouts.base.selector, Duration::from_secs_f64(want), "{timeouts}");
+        let limit = config.timeouts.base(LimitKind::Selector);
+        assert_eq!(limit, Duration::from_secs_f64(want), "{timeouts}");
         assert!(config.notices.is_empty(), "{:?}", config.notices);
     }
 }

@@ -11,7 +11,7 @@ use toml_edit::{
 use zeroize::Zeroizing;
 
 use super::super::toml_text;
-use crate::config::{MILLISECONDS_FROM, STAGE_KEYS, Timeouts, stage_plan};
+use crate::config::{LimitKind, MILLISECONDS_FROM, STAGE_KEYS, TimeLimits, stage_plan};
 
 /// What became of a file.
 #[derive(Debug)]
@@ -183,14 +183,15 @@ impl Rewriter {
         // A table can be added only below one that was not written as one line or with dots.
         let open = |item: &Item| item.as_table().is_some_and(|table| !table.is_dotted());
         if missing && workflow.is_none_or(open) {
-            let Timeouts { analyzer, worker, synthesizer, .. } = Timeouts::default();
+            let limits = TimeLimits::default();
+            let seconds = |kind| limits.base(kind).as_secs();
             appended.push_str(&format!(
                 "\n# {MARK}: the limits of the stages, in seconds; these are the defaults.\n\
                  [workflow.timeouts]\nanalyzer_timeout_secs = {}\nworker_timeout_secs = {}\n\
                  synthesizer_timeout_secs = {}\n",
-                analyzer.as_secs(),
-                worker.as_secs(),
-                synthesizer.as_secs(),
+                seconds(LimitKind::Analyzer),
+                seconds(LimitKind::Worker),
+                seconds(LimitKind::Synthesizer),
             ));
             let change = "[workflow.timeouts] is written down, with its defaults";
             self.changes.push(change.to_owned());

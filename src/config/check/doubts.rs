@@ -88,8 +88,8 @@ impl Doubts<'_> {
     /// ends earlier is what a deadline is for, and so is a host's, and one that several workflows have,
     /// of which another may need it.
     fn written(&self, kind: LimitKind, stage: &Stage) -> Option<Duration> {
-        let base = self.limits.base.get(kind);
-        let default = TimeLimits::default().base.get(kind);
+        let base = self.limits.base(kind);
+        let default = TimeLimits::default().base(kind);
         stage.timeout.or_else(|| (base != default && !self.several).then_some(base))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Host;
 
 use crate::config::{
-    Domain, Health, Retry, TimeLimits, Timeouts,
+    Health, Retry, TimeLimits, Timeouts,
     file::workflow as file,
     legacy::Milliseconds,
     report::{FileSpan, Report},
@@ -30,19 +30,20 @@ pub(super) fn read(written: &mut file::Workflow, report: &Report<'_>) -> Limits 
     };
     let mut old = Milliseconds::default();
     let at = Section::of(report, "workflow.timeouts");
-    limits.limits.base = timeouts(domain(&mut written.timeouts, &at, &mut old));
+    in_seconds(&mut written.timeouts, &at, &mut old);
+    limits.limits.base = written.timeouts;
     let at = Section::of(report, "workflow.domains");
     for (name, file::Domain(own)) in &mut written.domains {
         let place = at.place_of_key(name);
         let inner = at.table(name);
-        let read = domain(own, &inner, &mut old);
+        in_seconds(own, &inner, &mut old);
         let Some(host) = host_key(name) else {
             let what = format!("[workflow.domains.\"{}\"] is no host", name.escape_debug());
             let remedy = "write \"host\" or \"host:port\", without scheme or path";
             report.problem_at(place, what, remedy);
             continue;
         };
-        if limits.limits.domains.insert(host.clone(), read).is_some() {
+        if limits.limits.domains.insert(host.clone(), *own).is_some() {
             let what = format!("[workflow.domains.\"{host}\"] is there twice");
             report.problem_at(place.clone(), what, "keep one of them");
         }
@@ -52,41 +53,20 @@ pub(super) fn read(written: &mut file::Workflow, report: &Report<'_>) -> Limits 
     limits
 }
 
-fn timeouts(read: Domain) -> Timeouts {
-    let default = Timeouts::default();
-    let synthesizer = read.synthesizer.unwrap_or(default.synthesizer);
-    Timeouts {
-        analyzer: read.analyzer.unwrap_or(default.analyzer),
-        worker: read.worker.unwrap_or(default.worker),
-        selector: read.selector.unwrap_or(synthesizer),
-        synthesizer,
-        connect: read.connect.unwrap_or(default.connect),
+/// Makes seconds of what old files have in milliseconds.
+fn in_seconds(written: &mut Timeouts, at: &Section<'_, '_>, old: &mut Milliseconds) {
+    for (key, limit) in [
+        ("analyzer_timeout_secs", &mut written.analyzer_timeout_secs),
+        ("worker_timeout_secs", &mut written.worker_timeout_secs),
+        ("selector_timeout_secs", &mut written.selector_timeout_secs),
+        ("synthesizer_timeout_secs", &mut written.synthesizer_timeout_secs),
+        ("connect_timeout_secs", &mut written.connect_timeout_secs),
+    ] {
+        *limit = limit.map(|secs| old.seconds(at, key, secs));
     }
 }
 
-fn domain(written: &mut file::Timeouts, at: &Section<'_, '_>, old: &mut Milliseconds) -> Domain {
-    let mut limit = |key: &str, written: &mut Option<f64>| {
-        let secs = written.as_mut()?;
-        *secs = old.seconds(at, key, *secs);
-        Some(Duration::from_secs_f64(*secs))
-    };
-    let file::Timeouts {
-        analyzer_timeout_secs,
-        worker_timeout_secs,
-        selector_timeout_secs,
-        synthesizer_timeout_secs,
-        connect_timeout_secs,
-    } = written;
-    Domain {
-        analyzer: limit("analyzer_timeout_secs", analyzer_timeout_secs),
-        worker: limit("worker_timeout_secs", worker_timeout_secs),
-        selector: limit("selector_timeout_secs", selector_timeout_secs),
-        synthesizer: limit("synthesizer_timeout_secs", synthesizer_timeout_secs),
-        connect: limit("connect_timeout_secs", connect_timeout_secs),
-    }
-}
-
-/// `host` or `host:port` as [`TimeLimits::resolve`] looks it up.
+/// `host` or `host:port` as [`TimeLimits::of_host`] looks it up.
 fn host_key(text: &str) -> Option<String> {
     let text = text.trim();
     let plain = |host: &str| {

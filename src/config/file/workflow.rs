@@ -164,9 +164,9 @@ pub(in crate::config) struct Workflow {
 }
 
 /// Time limits of the stages, in seconds.
-#[derive(Deserialize, JsonSchema, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[schemars(deny_unknown_fields)]
-pub(in crate::config) struct Timeouts {
+pub struct Timeouts {
     /// Seconds for the analyzer in all, retries included.
     #[schemars(transform = wording::seconds, extend("default" = 30))]
     pub analyzer_timeout_secs: Option<f64>,
