@@ -40,20 +40,20 @@ pub(crate) struct Run {
 /// When tokens are due after the request: the first, and each further one.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
-    /// To the first.
+    /// The time to the first.
     pub(crate) latency: Duration,
-    /// To the next.
+    /// The time to the next.
     pub(crate) gap: Duration,
 }
 
 /// What came of it. Times in milliseconds.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// From the request to the first byte of the answer.
+    /// The time from the request to the first byte of the answer.
     pub(crate) first_byte: Vec<f64>,
-    /// From the request to its first text.
+    /// The time from the request to its first text.
     pub(crate) first_token: Vec<f64>,
-    /// From the request to the end of the answer.
+    /// The time from the request to the end of the answer.
     pub(crate) total: Vec<f64>,
     /// How much later than due each token came, where a pace was given.
     pub(crate) late: Vec<f64>,

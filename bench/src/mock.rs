@@ -56,7 +56,7 @@ pub(crate) async fn serve(port: u16) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Where a request's parts end in the bytes read.
+/// The ends of a request's parts in the bytes read.
 struct Shape {
     head: usize,
     whole: usize,
@@ -149,7 +149,7 @@ async fn until(deadline: Instant) {
     }
 }
 
-/// Where the first request ends, when all of it is there.
+/// The end of the first request, when all of it is there.
 fn shape(read: &[u8]) -> std::io::Result<Option<Shape>> {
     let Some(end) = memmem::find(read, b"\r\n\r\n") else {
         return Ok(None);

@@ -288,7 +288,7 @@ pub(crate) fn worse(
     Ok(found)
 }
 
-/// With as many digits as mean something.
+/// A number with as many digits as mean something.
 fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),

@@ -23,9 +23,9 @@ const TRIES: usize = 5;
 
 /// A running server.
 pub(crate) struct Server {
-    /// Where it listens.
+    /// The address it listens on.
     pub(crate) address: SocketAddr,
-    /// From exec to listening, in milliseconds.
+    /// The time from exec to listening, in milliseconds.
     pub(crate) started_in: f64,
     child: Child,
     /// Its configuration and its log.

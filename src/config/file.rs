@@ -36,7 +36,7 @@ pub(super) struct File {
     /// The listener and what clients see.
     #[schemars(extend("default" = {}))]
     pub server: Server,
-    /// Who may call; with none, everybody who can reach the port (beyond this machine only with
+    /// The clients that may call; with none, everybody who can reach the port (beyond this machine only with
     /// `allow_unauthenticated`).
     #[schemars(extend("default" = []))]
     pub client: Vec<Client>,
@@ -83,7 +83,7 @@ pub(super) struct Alias {
     /// The workflow, profile or model it means.
     #[schemars(required, regex(pattern = r"\S"), example = &"chorus")]
     pub model: Option<String>,
-    /// For you.
+    /// A note for you; Chorus does not use it.
     #[schemars(example = &"what the editor asks for")]
     pub note: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Where a request may come from, over real connections.
+//! The addresses that a request may come from, over real connections.
 
 use serde_json::json;
 

@@ -60,7 +60,7 @@ fn only_what_goes_in_a_circle_is_left() {
 /// Something that one place does for all: in the product, these words stand there only.
 struct Hazard {
     words: &'static [&'static str],
-    /// Where they must not stand elsewhere.
+    /// The folder in which they must not stand elsewhere.
     room: &'static str,
     owners: &'static [&'static str],
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// From the bottom up; a layer may use those before it.
+/// The layers from the bottom up; each may use those before it.
 const LAYERS: [&str; 5] = ["types", "config", "llm", "workflow", "server"];
 /// May use everything, and nothing of the layers may use them.
 const TOP: [&str; 2] = ["commands", "demo"];

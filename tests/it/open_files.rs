@@ -75,7 +75,7 @@ async fn the_limit_is_raised_at_the_start() {
     assert!(limit.as_u64().is_none_or(|limit| limit > 100), "{limit}");
 }
 
-/// Where files run out all the same, that is nobody else's failure.
+/// Files that run out all the same are nobody else's failure.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_want_of_our_own_opens_no_circuit() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spec {
     role: Role,
-    /// To the first token, or to a whole answer of one token.
+    /// The time to the first token, or to a whole answer of one token.
     pub(super) latency: Duration,
     /// Tokens of an answer.
     pub(super) tokens: u32,
@@ -96,7 +96,7 @@ pub(super) struct Canned {
     pub(super) whole: Vec<u8>,
     /// The response in chunks, one event each, with usage before the end.
     stream: Vec<u8>,
-    /// Where each token's chunk stands in it, the head with the first.
+    /// The place of each token's chunk in it, the head with the first.
     tokens: Vec<Range<usize>>,
     /// The same without usage.
     stream_without_usage: Vec<u8>,

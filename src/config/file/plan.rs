@@ -18,7 +18,7 @@ use super::Instruction;
     extend("anyOf" = [{ "required": ["selector"] }, { "required": ["synthesizer"] }])
 )]
 pub(in crate::config) struct Plan {
-    /// Where the schema of this file is, for editors; Chorus does not read it.
+    /// The place of this file's schema, for editors; Chorus does not read it.
     #[serde(rename = "$schema")]
     #[schemars(example = &"./plan.schema.json")]
     pub _schema: Option<String>,
@@ -35,7 +35,7 @@ pub(in crate::config) struct Level {
     #[schemars(example = &"small")]
     pub analyzer: Option<NameOr<Stage>>,
     // What is no worker stays as `None`, so that the others keep their numbers.
-    /// Who drafts, all at the same time; at least one.
+    /// The workers, which draft all at the same time; at least one.
     #[schemars(
         required,
         length(min = 1),
@@ -61,9 +61,9 @@ pub(in crate::config) struct Level {
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
 pub(in crate::config) enum NameOr<T> {
-    /// Of a model, without options.
+    /// The name of a model, without options.
     Name(String),
-    /// With options.
+    /// The table, with options.
     Full(T),
 }
 
@@ -138,7 +138,7 @@ pub(in crate::config) const TOP_K: usize = 3;
 #[serde(untagged)]
 #[expect(clippy::large_enum_variant, reason = "a handful, made once at start-up")]
 pub(in crate::config) enum Worker {
-    /// Of a model, without options.
+    /// The name of a model, without options.
     Name(String),
     /// A workflow of its own.
     Panel(Panel),

@@ -134,9 +134,9 @@ pub(in crate::config) struct Server {
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(untagged)]
 pub(in crate::config) enum Size {
-    /// In bytes.
+    /// A number of bytes.
     Bytes(usize),
-    /// With a unit.
+    /// A number with a unit.
     Text(String),
 }
 

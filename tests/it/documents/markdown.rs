@@ -1,4 +1,4 @@
-//! As much of Markdown as the documents use.
+//! Reads as much of Markdown as the documents use.
 
 use std::{
     fs,

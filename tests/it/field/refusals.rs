@@ -113,7 +113,7 @@ async fn a_refused_field_that_openai_has_not_is_not_put_back() {
     }
 }
 
-/// As the options of `/api/chat` do.
+/// The options of `/api/chat` do the same.
 #[tokio::test]
 async fn sampling_that_openai_has_not_reaches_every_protocol_that_has_it() {
     for (protocol, names) in [
@@ -403,7 +403,7 @@ async fn a_circle_over_several_chorus_is_reported_as_one() {
     }
 }
 
-/// On whatever endpoint, for every call of a run and for a direct one.
+/// Holds on every endpoint, for every call of a run and for a direct one.
 #[tokio::test]
 async fn a_larger_context_that_is_asked_for_reaches_ollama() {
     let upstream = Upstream::start([("m", Script::says("well"))]).await;

@@ -22,7 +22,7 @@ fn tools() -> Value {
     json!([{"type": "function", "function": {"name": "sky", "parameters": {"type": "object"}}}])
 }
 
-/// As DeepSeek does: a call without what was thought before it is refused.
+/// Refuses, as DeepSeek does, a call without what was thought before it.
 fn demands_thoughts(seen: &Seen) -> Option<String> {
     let messages = seen.body["messages"].as_array()?;
     let bare = messages.iter().any(|turn| {

@@ -14,7 +14,7 @@ pub struct Modules(BTreeMap<Path, Module>);
 struct Module {
     /// What is written in it at the outermost level.
     items: BTreeSet<String>,
-    /// By the name they have here.
+    /// What is imported, by the name it has here.
     imports: BTreeMap<String, Path>,
     globs: Vec<Path>,
     /// Every path in it that may lead elsewhere; those of re-exports are left out, since whoever
@@ -58,7 +58,7 @@ impl Modules {
         self.0.len()
     }
 
-    /// Who uses whom, inside one layer.
+    /// The modules that each one uses, inside one layer.
     pub fn edges(&self) -> BTreeSet<Edge> {
         let mut edges = BTreeSet::new();
         for (from, module) in &self.0 {
@@ -208,7 +208,7 @@ fn is_name(token: &str) -> bool {
     token.bytes().next().is_some_and(|byte| is_word(byte) && !byte.is_ascii_digit())
 }
 
-/// Behind the last step of the path that begins here.
+/// The place behind the last step of the path that begins here.
 fn path_end(tokens: &[&str], mut at: usize) -> usize {
     while tokens.get(at + 1) == Some(&"::") && tokens.get(at + 2).is_some_and(|it| is_name(it)) {
         at += 2;

@@ -7,7 +7,7 @@ use std::{
 
 /// One `.rs` file.
 pub struct Source {
-    /// From the root of the repository, with `/`.
+    /// The path from the root of the repository, with `/`.
     pub path: String,
     /// What people read.
     pub text: String,
@@ -89,7 +89,7 @@ pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Where the body of what begins here ends: after its closing brace; none where a `;` comes first.
+/// The end of the body of what begins here: after its closing brace; none where a `;` comes first.
 fn body_end(code: &str, from: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut in_body = false;
@@ -147,7 +147,7 @@ pub fn blank(text: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Where the comment, string or character that begins here ends.
+/// The end of the comment, string or character that begins here.
 fn opaque_end(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let rest = bytes.get(at..)?;

@@ -23,7 +23,7 @@ pub struct Chorus {
     task: JoinSet<()>,
 }
 
-/// As many threads as `CHORUS_TEST_WORKERS` says; without it the test's own.
+/// The number of threads that `CHORUS_TEST_WORKERS` says; without it the test's own.
 fn workers() -> Workers {
     let here = || Workers::on(Handle::current());
     asked_workers().map_or_else(here, |count| Workers::start(count).expect("threads"))
@@ -97,7 +97,7 @@ impl Chorus {
         &self.app
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> std::net::SocketAddr {
         self.address
     }
@@ -189,7 +189,7 @@ impl Setup {
         self.with("[workflow.retry]\nmax_retries = 0")
     }
 
-    /// As TOML.
+    /// The config as TOML.
     pub fn toml(&self) -> String {
         let mut text = String::new();
         for (name, keys) in &self.models {

@@ -26,12 +26,12 @@ impl Client {
         Self { base: base.to_owned(), http }
     }
 
-    /// Where its server is: `http://127.0.0.1:PORT`.
+    /// The base of its server: `http://127.0.0.1:PORT`.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// For requests the other verbs do not make.
+    /// A request that the other verbs do not make.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
     }

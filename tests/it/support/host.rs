@@ -45,7 +45,7 @@ struct Mood {
 }
 
 impl Host {
-    /// In a good mood.
+    /// Starts in a good mood.
     pub async fn start(name: &str) -> Self {
         let mood = Mood {
             name: name.to_owned(),
@@ -137,7 +137,7 @@ impl Host {
         self.task.shutdown().await;
     }
 
-    /// At the same address.
+    /// Starts again at the same address.
     pub async fn comes_back(&mut self) {
         let bound = async {
             loop {

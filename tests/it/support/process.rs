@@ -18,7 +18,7 @@ pub struct Process {
     client: Client,
     child: Child,
     output: [Option<JoinHandle<Vec<u8>>>; 2],
-    /// Of one that nobody reads for now.
+    /// The output of a process that nobody reads for now.
     ignored: Option<ChildStderr>,
     folder: tempfile::TempDir,
 }

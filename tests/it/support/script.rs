@@ -46,11 +46,11 @@ pub struct Script {
 /// How a refusal comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Veil {
-    /// As a 400.
+    /// Refused by a 400.
     None,
-    /// As the body of a 200.
+    /// Refused in the body of a 200.
     Body,
-    /// As the first frame of a stream; whole answers as a body.
+    /// Refused in the first frame of a stream; whole answers in a body.
     Frame,
     /// Quoted in the prose of a gateway's error of this status.
     Gateway(u16),
@@ -139,7 +139,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Where a gate stands.
+/// The place of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Point {
     BeforeHeaders,
@@ -292,7 +292,7 @@ impl Script {
 
     // --- adverbs
 
-    /// In how many deltas a streamed answer comes.
+    /// The number of deltas in which a streamed answer comes.
     pub fn in_deltas(mut self, deltas: usize) -> Self {
         self.deltas = deltas;
         self

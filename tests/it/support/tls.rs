@@ -55,7 +55,7 @@ impl TlsUpstream {
         Self { address, folder, seen, _tasks: tasks }
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

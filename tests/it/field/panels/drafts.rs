@@ -1,4 +1,4 @@
-//! Where the drafts stand in a writer's prompt, and how much of them.
+//! The place of the drafts in a writer's prompt, and how much of them it holds.
 
 use serde_json::{Value, json};
 

@@ -98,7 +98,7 @@ async fn prose_of_a_worker_is_no_answer_where_tools_may_be_called() {
     }
 }
 
-/// Where none may be called, paid work is not lost.
+/// Paid work is not lost where no tool may be called.
 #[tokio::test]
 async fn a_draft_stands_in_where_no_tool_may_be_called() {
     for stream in [true, false] {
