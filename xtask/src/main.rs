@@ -151,5 +151,6 @@ fn bench(options: &[String]) -> Result<(), String> {
 fn release(_: &[String]) -> Result<(), String> {
     run("cargo build --release --locked", &[])?;
     run("cargo run --release --locked --quiet -- --version", &[])?;
-    run("cargo publish --dry-run --locked --no-verify", &[])
+    // Not `cargo publish --dry-run`: on crates.io the name belongs to another project.
+    run("cargo package --locked --no-verify", &[])
 }
