@@ -36,8 +36,8 @@ pub(super) struct File {
     /// The listener and what clients see.
     #[schemars(extend("default" = {}))]
     pub server: Server,
-    /// The clients that may call; with none, everybody who can reach the port (beyond this machine only with
-    /// `allow_unauthenticated`).
+    /// The clients that may call; with none, everybody who can reach the port (beyond this machine
+    /// only with `allow_unauthenticated`).
     #[schemars(extend("default" = []))]
     pub client: Vec<Client>,
     /// The models that workflows and clients can name; at least one. Written as `[[model]]`: a
