@@ -52,7 +52,8 @@ pub(crate) use mask::shown_whole;
 pub use model::{CaCert, Endpoint, Model, Price};
 pub use names::{Alias, Named};
 pub use plan::{
-    Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Sizes, Spending, Stage, WorkerTools,
+    Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Sizes, Spending, Stage, ToolTurns,
+    WorkerTools,
 };
 pub use secret::SecretStores;
 pub use server::Server;

@@ -16,6 +16,7 @@ mod step;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tool_turn;
 pub mod trace;
 mod worst_case;
 

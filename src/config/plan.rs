@@ -12,7 +12,7 @@ pub(super) use expand::{count, expand};
 pub(super) use level::{Level, Worker};
 pub(super) use reader::{Reader, Reference, Written};
 
-pub use super::file::plan::{Schedule, WorkerTools};
+pub use super::file::plan::{Schedule, ToolTurns, WorkerTools};
 use super::{LimitKind, Model};
 
 /// One level of a workflow: who analyses, who drafts, who judges, who writes.
@@ -213,6 +213,8 @@ pub struct Policy {
     pub overrides: bool,
     /// What its workers are shown of the request's tools, which they may not call.
     pub worker_tools: WorkerTools,
+    /// Who answers a turn that only brings results of tools, at the top level.
+    pub tool_turns: ToolTurns,
 }
 
 impl Default for Policy {
@@ -226,6 +228,7 @@ impl Default for Policy {
             schedule: Schedule::Overlap,
             overrides: false,
             worker_tools: WorkerTools::List,
+            tool_turns: ToolTurns::Writer,
         }
     }
 }

@@ -61,15 +61,23 @@ pub(super) fn run_level(run: Arc<RunContext>, plan: Arc<Plan>, position: Positio
         if let Some(stopped) = position.stopped {
             active.push(state.ends_with_level(cancelled(stopped)));
         }
-        if let Some(stage) = &plan.analyzer {
-            let (steps, running) = stages.analyze(stage, state.crew());
-            state.analyzes(running);
+        if let Some(stage) = state.writes_alone() {
+            // Nobody will advise.
+            advise = None;
+            let (steps, running) = stages.write(stage, Vec::new(), None, None);
+            state.asks(running);
             active.push(steps);
-        }
-        for (index, member) in plan.members.iter().enumerate() {
-            let (steps, running) = stages.member(index, member);
-            state.runs(index, running);
-            active.push(steps);
+        } else {
+            if let Some(stage) = &plan.analyzer {
+                let (steps, running) = stages.analyze(stage, state.crew());
+                state.analyzes(running);
+                active.push(steps);
+            }
+            for (index, member) in plan.members.iter().enumerate() {
+                let (steps, running) = stages.member(index, member);
+                state.runs(index, running);
+                active.push(steps);
+            }
         }
         while let Some(step) = active.next().await {
             match step {

@@ -51,4 +51,5 @@ mod reuse;
 mod shutdown;
 mod starting;
 mod support;
+mod tool_turns;
 mod transport;

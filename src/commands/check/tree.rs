@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::config::{Leaf, Member, Plan, Policy, Schedule, Stage, WorkerTools};
+use crate::config::{Leaf, Member, Plan, Policy, Schedule, Stage, ToolTurns, WorkerTools};
 
 /// A line and what hangs below it.
 #[derive(Serialize)]
@@ -85,6 +85,7 @@ fn policy(plan: &Plan) -> String {
         schedule,
         overrides,
         worker_tools,
+        tool_turns,
     } = plan.policy;
     let mut notes = Vec::new();
     if let Some(quorum) = quorum {
@@ -113,6 +114,9 @@ fn policy(plan: &Plan) -> String {
     }
     if worker_tools == WorkerTools::Schemas {
         notes.push("shown the tools' definitions".to_owned());
+    }
+    if tool_turns == ToolTurns::Panel {
+        notes.push("asked on turns of tools too".to_owned());
     }
     in_parentheses(&notes)
 }

@@ -230,6 +230,9 @@ pub(in crate::config) struct Policy {
     /// When workers start.
     #[schemars(extend("default" = "overlap"))]
     pub schedule: Schedule,
+    /// Who answers a turn that only brings results of tools; counts at the top level.
+    #[schemars(extend("default" = "writer"))]
+    pub tool_turns: ToolTurns,
 }
 
 /// How many of the workers, as it is written: `1.0` could be one of them or all.
@@ -276,6 +279,17 @@ pub enum Schedule {
     Overlap,
     /// every worker waits for the analysis
     Sequential,
+}
+
+/// `tool_turns`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum ToolTurns {
+    /// the synthesizer alone, and the panel again when a result looks like a failure or the user speaks
+    Writer,
+    /// always the panel
+    Panel,
 }
 
 /// Text is the name of a model; an object must name one too.

@@ -206,6 +206,7 @@ fn policy(
         schedule: written.schedule,
         overrides: written.overrides,
         worker_tools: written.worker_tools,
+        tool_turns: written.tool_turns,
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use super::state::{LevelState, MemberState};
 use crate::{
-    config::{Reranker, Stage},
+    config::{Reranker, Stage, ToolTurns},
     workflow::{
         stage::{
             consensus::{Consensus, consensus},
             fallback, reranker, selector,
         },
         step::{Candidate, Failure, Selection},
+        tool_turn::ToolTurn,
     },
 };
 
@@ -31,6 +32,32 @@ pub(super) enum Decision {
 }
 
 impl LevelState {
+    /// The writer, when it goes on alone: the turn only brings results of tools, and its prompt is the
+    /// one it had before, with these at the end. Should it fail, the workers' models are its fallbacks.
+    pub(super) fn writes_alone(&mut self) -> Option<Stage> {
+        if !self.reader.is_client() || self.plan.policy.tool_turns == ToolTurns::Panel {
+            return None;
+        }
+        let mut stage = self.plan.synthesizer.clone()?;
+        match ToolTurn::of(&self.run.request.messages)? {
+            ToolTurn::Failure(sign) => {
+                self.note = Some(format!(
+                    "a result of a tool looks like a failure ({sign}): the panel is asked again"
+                ));
+                None
+            }
+            ToolTurn::Results => {
+                let why = "the turn only brings results of tools: the writer goes on alone";
+                self.note = Some(why.to_owned());
+                let others = self.plan.tool_callers().into_iter().map(|(name, _)| name.to_owned());
+                let known: Vec<String> = stage.names().map(str::to_owned).collect();
+                stage.fallback.extend(others.filter(|name| !known.contains(name)));
+                self.nobody_drafts();
+                Some(stage)
+            }
+        }
+    }
+
     /// The drafting is over, or the reranking: says how the best candidate is found.
     pub(super) fn decide(&mut self) -> Decision {
         if self.is_stopping() {

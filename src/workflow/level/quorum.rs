@@ -159,6 +159,19 @@ impl LevelState {
         report(StageKind::Worker, &name, status, duration_ms, detail, false)
     }
 
+    /// No member is asked.
+    pub(super) fn nobody_drafts(&mut self) {
+        self.phase = Phase::Deciding;
+        for index in 0..self.members.len() {
+            let name = self.member_name(index);
+            let call = CallRecord { status: StageStatus::Skipped, ..CallRecord::default() };
+            let record = WorkerRecord { name, call, response: None, nested: None };
+            if let Some(member) = self.members.get_mut(index) {
+                *member = MemberState::Out(Box::new(record));
+            }
+        }
+    }
+
     /// Applies what the analyzer chose, where it may: fewer workers, but no fewer than have to
     /// succeed, none that has begun; and a lower quorum.
     pub(super) fn choose(&mut self, chosen: Option<&Overrides>) -> Vec<Event> {

@@ -281,6 +281,9 @@ impl Assignment {
 
     /// The drafts, as they stand behind the conversation.
     fn block(&self, run: &RunContext, attempt: &Attempt) -> Arc<str> {
+        if self.drafts.is_empty() {
+            return drafts::NONE.into();
+        }
         let shares = self.shares(run, attempt);
         let texts = self.drafts.iter().map(|draft| draft.text.as_str());
         let nonce = run.nonce(StageKind::Synthesizer, texts.chain(self.verdict.as_deref()));

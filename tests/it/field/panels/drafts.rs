@@ -9,7 +9,10 @@ fn panel(protocol: &str, keys: &str) -> Setup {
     let models = ["judge", "writer", "a", "b", "c"];
     let setup = four_stages(&["a", "b", "c"]).without_retries();
     let keys = format!("protocol = \"{protocol}\"\n{keys}");
-    models.iter().fold(setup, |setup, model| setup.model_keys(model, &keys))
+    let mut setup = models.iter().fold(setup, |setup, model| setup.model_keys(model, &keys));
+    // Also where a turn only brings results of tools.
+    setup.plan()["policy"] = json!({"tool_turns": "panel"});
+    setup
 }
 
 /// A prompt in pieces, in the order in which a model reads them.

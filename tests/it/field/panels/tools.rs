@@ -9,7 +9,11 @@ const PROTOCOLS: [&str; 4] = ["openai", "ollama", "anthropic", "gemini"];
 fn panel(protocol: &str) -> Setup {
     let setup = four_stages(&["a", "b"]).without_retries();
     let keys = format!("protocol = \"{protocol}\"");
-    ["judge", "writer", "a", "b"].iter().fold(setup, |setup, model| setup.model_keys(model, &keys))
+    let models = ["judge", "writer", "a", "b"].iter();
+    let mut setup = models.fold(setup, |setup, model| setup.model_keys(model, &keys));
+    // The conversations here end with results of tools.
+    setup.plan()["policy"] = json!({"tool_turns": "panel"});
+    setup
 }
 
 /// As many built-in tools as a chat client sends with each message.
@@ -93,7 +97,7 @@ async fn the_definitions_go_to_workers_where_the_policy_says_so() {
         ])
         .await;
         let mut setup = panel(protocol);
-        setup.plan()["policy"] = json!({"worker_tools": "schemas"});
+        setup.plan()["policy"]["worker_tools"] = json!("schemas");
         let chorus = setup.over(&upstream).await;
         let body = json!({"model": "chorus", "messages": conversation(), "tools": many_tools()});
         let (status, answer) = chorus.ask("/v1/chat/completions", &body).await;
@@ -118,7 +122,7 @@ async fn a_worker_that_calls_a_tool_though_it_must_not_is_asked_again_without_an
             ])
             .await;
             let mut setup = panel(protocol);
-            setup.plan()["policy"] = json!({"worker_tools": "schemas"});
+            setup.plan()["policy"]["worker_tools"] = json!("schemas");
             let chorus = setup.over(&upstream).await;
             for asked in [2, 3] {
                 let body = json!({"model": "chorus", "messages": conversation(),
@@ -142,7 +146,7 @@ async fn a_worker_that_calls_a_tool_though_it_must_not_is_asked_again_without_an
 #[tokio::test]
 async fn a_worker_that_does_nothing_but_call_a_tool_drafts_that_call() {
     for protocol in PROTOCOLS {
-        for policy in [json!({}), json!({"worker_tools": "schemas"})] {
+        for shown in ["list", "schemas"] {
             let calls = || Script::calls_tool("tool_3", json!({"path": "a.txt"}));
             let upstream = Upstream::start([
                 ("judge", Script::judges_for("of b")),
@@ -152,12 +156,12 @@ async fn a_worker_that_does_nothing_but_call_a_tool_drafts_that_call() {
             ])
             .await;
             let mut setup = panel(protocol);
-            setup.plan()["policy"] = policy.clone();
+            setup.plan()["policy"]["worker_tools"] = json!(shown);
             let chorus = setup.over(&upstream).await;
             let body =
                 json!({"model": "chorus", "messages": conversation(), "tools": many_tools()});
             let (status, answer) = chorus.ask("/v1/chat/completions", &body).await;
-            assert_eq!(status, 200, "{protocol} {policy}: {answer}");
+            assert_eq!(status, 200, "{protocol} {shown}: {answer}");
             let seen = upstream.seen_by("writer").pop().unwrap();
             assert!(seen.text().contains("The tool tool_3 should be called with"), "{protocol}");
         }
