@@ -50,7 +50,7 @@ pub use limits::{LimitKind, TimeLimits, Timeouts};
 pub use locate::{Location, existing, locate, place};
 pub(crate) use mask::shown_whole;
 pub use model::{CaCert, Endpoint, Model, Price};
-pub use names::{Alias, Named};
+pub use names::{AGENTS_NAME, Alias, Named};
 pub use plan::{
     Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Sizes, Spending, Stage, ToolTurns,
     WorkerTools,

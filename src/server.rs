@@ -2,9 +2,10 @@
 //!
 //! A request passes `Front`: `observe` (id, log line), `auth` (Host, Origin, key), and a place among
 //! those in flight. It reaches a handler, which is a paragraph: `extract` reads the dialect's body,
-//! `openai` or `ollama` turns it into the engine's request, and `frames` turns the run's events back
-//! into the dialect's bytes. `state` holds the config in use, and swaps it.
+//! `openai`, `ollama` or another dialect turns it into the engine's request, and `frames` turns the
+//! run's events back into the dialect's bytes. `state` holds the config in use, and swaps it.
 
+mod anthropic;
 mod audit;
 mod auth;
 mod caller;
@@ -23,6 +24,7 @@ mod frames;
 mod keys;
 mod limits;
 mod listener;
+mod models;
 mod observe;
 mod ollama;
 mod openai;
@@ -38,6 +40,7 @@ mod state;
 mod test_support;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod tools;
 mod wire;
 mod workers;
@@ -183,8 +186,11 @@ fn routes() -> Router {
         .route("/v1/embeddings", post(passthrough::embeddings))
         .route("/v1/responses", post(responses::create))
         .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
-        .route("/v1/models", get(openai::models))
-        .route("/v1/models/{*id}", get(openai::model))
+        .route("/v1/messages", post(anthropic::messages))
+        .route("/v1/messages/count_tokens", post(anthropic::count_tokens))
+        .route("/api/hello", get(anthropic::hello))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
         .route("/chorus/config", get(ops::config))

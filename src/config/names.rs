@@ -13,6 +13,10 @@ use crate::types::ModelName;
 /// A longer name is nobody's; what is shown of one that a client made up.
 const LONGEST_NAME: usize = 256;
 
+/// The default workflow's name for clients that show no other than Anthropic's: Claude Code's list of
+/// models has those only that hold `claude` or `anthropic`. Whatever else has the name comes first.
+pub const AGENTS_NAME: &str = "claude-chorus";
+
 /// `[[alias]]`: a further name, or a pattern of names, for a workflow or a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alias {
@@ -67,7 +71,8 @@ impl<'a> Named<'a> {
 
 impl Config {
     /// What a client means by a name: exactly this one, or without `:latest`; else the first alias
-    /// that fits. No name at all is the default workflow. `None`: nobody has it.
+    /// that fits. No name at all is the default workflow, and so is [`AGENTS_NAME`], unless somebody has
+    /// it. `None`: nobody has it.
     #[must_use]
     pub fn named(&self, asked: &str) -> Option<Named<'_>> {
         self.named_through(asked).map(|(named, _)| named)
@@ -87,8 +92,10 @@ impl Config {
             let alias = self.aliases.iter().find(fits)?;
             Some((self.exactly(&alias.model)?, Some(alias)))
         };
+        let for_agents =
+            || (bare == AGENTS_NAME).then_some((Named::Workflow(&self.workflow), None));
         let exactly = self.exactly(asked).or_else(|| self.exactly(bare));
-        exactly.map(|named| (named, None)).or_else(aliased)
+        exactly.map(|named| (named, None)).or_else(aliased).or_else(for_agents)
     }
 
     /// The workflow or model of exactly this name. No model has a workflow's.

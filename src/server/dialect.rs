@@ -14,6 +14,13 @@ pub(super) enum Dialect {
     Ollama,
     /// SSE; `{"error": {message, code}}`. The contract for scripts.
     Script,
+    /// SSE of named events; `{"type": "error", "error": {type, message}, request_id}`.
+    Anthropic,
+    /// `{"error": {code, message, status}}`.
+    Gemini {
+        /// `?alt=sse`: SSE, or else a JSON array that comes piece by piece.
+        sse: bool,
+    },
 }
 
 /// What a request says of its wishes.
@@ -23,6 +30,33 @@ pub(super) struct Signs<'a> {
     stream_format: Option<&'a str>,
     accept: &'a str,
     user_agent: Option<&'a str>,
+    /// Whose client asks for the list of models.
+    lists: Lists,
+    /// `?alt=sse`.
+    alt_sse: bool,
+}
+
+/// Whose form the list of models has, which three vendors' clients ask for on the same path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lists {
+    #[default]
+    OpenAi,
+    /// `anthropic-version` is sent.
+    Anthropic,
+    /// The key is sent as Google's clients do.
+    Gemini,
+}
+
+impl Lists {
+    fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+        if headers.contains_key("anthropic-version") {
+            Self::Anthropic
+        } else if headers.contains_key("x-goog-api-key") || query(uri, "key").is_some() {
+            Self::Gemini
+        } else {
+            Self::OpenAi
+        }
+    }
 }
 
 impl Dialect {
@@ -37,6 +71,8 @@ impl Dialect {
             stream_format: format.as_deref(),
             accept: &accept.join(","),
             user_agent: agent.filter(|agent| !agent.is_empty()),
+            lists: Lists::of(uri, headers),
+            alt_sse: query(uri, "alt").is_some_and(|alt| alt == "sse"),
         };
         decide(signs, plain)
     }
@@ -45,8 +81,8 @@ impl Dialect {
 /// First match wins. Negotiation exists on `/api/*` only: both OpenAI SDKs
 /// send `Accept: application/json` together with `stream: true` and then read SSE.
 fn decide(signs: Signs<'_>, plain: PlainClientFormat) -> Dialect {
-    if is_below(signs.path, "/v1") {
-        return Dialect::OpenAi;
+    if let Some(dialect) = by_vendor(signs) {
+        return dialect;
     }
     let alias = is_below(signs.path, "/ollama");
     if !alias && !is_below(signs.path, "/api") {
@@ -79,6 +115,31 @@ fn decide(signs: Signs<'_>, plain: PlainClientFormat) -> Dialect {
         None if signs.path == "/api/generate" => Dialect::Script,
         _ => Dialect::Ollama,
     }
+}
+
+/// The dialect of paths that are one vendor's, whatever their clients say of what they accept.
+fn by_vendor(signs: Signs<'_>) -> Option<Dialect> {
+    let path = signs.path;
+    let gemini = Dialect::Gemini { sse: signs.alt_sse };
+    if is_below(path, "/v1/messages") || path == "/api/hello" {
+        return Some(Dialect::Anthropic);
+    }
+    let is_of_model = is_below(path, "/v1/models");
+    if is_below(path, "/v1beta") || (is_of_model && names_method(path)) {
+        return Some(gemini);
+    }
+    match signs.lists {
+        Lists::Anthropic if is_of_model => Some(Dialect::Anthropic),
+        Lists::Gemini if is_of_model => Some(gemini),
+        _ if is_below(path, "/v1") => Some(Dialect::OpenAi),
+        _ => None,
+    }
+}
+
+/// Whether a path ends in a method of Gemini's API. A model's name may hold a colon itself.
+pub(super) fn names_method(path: &str) -> bool {
+    let method = path.rsplit_once(':').map(|(_, method)| method);
+    matches!(method, Some("generateContent" | "streamGenerateContent" | "countTokens"))
 }
 
 /// The routes whose answers come in more than one dialect.
@@ -156,7 +217,7 @@ mod tests {
             ("/api/generate", None, "", Some("Mozilla/5.0"), Ollama),
         ];
         for (path, stream_format, accept, user_agent, want) in rows {
-            let signs = Signs { path, stream_format, accept, user_agent };
+            let signs = Signs { path, stream_format, accept, user_agent, ..Signs::default() };
             assert_eq!(decide(signs, auto), want, "{signs:?}");
         }
     }
@@ -165,12 +226,46 @@ mod tests {
     fn a_fixed_format_replaces_the_rows_about_plain_clients() {
         for (accept, agent) in [(ANY, Some("curl/8")), (ANY, None), ("", Some("node"))] {
             let path = "/api/generate";
-            let signs = Signs { path, stream_format: None, accept, user_agent: agent };
+            let signs = Signs { path, accept, user_agent: agent, ..Signs::default() };
             assert_eq!(decide(signs, PlainClientFormat::Sse), Dialect::Script);
             assert_eq!(decide(signs, PlainClientFormat::Ndjson), Dialect::Ollama);
         }
         let asks = Signs { path: "/api/chat", accept: "application/json", ..Signs::default() };
         assert_eq!(decide(asks, PlainClientFormat::Sse), Dialect::Ollama);
+    }
+
+    /// Three vendors' clients, of whom each would misread the others' forms.
+    #[test]
+    fn a_vendors_path_or_header_decides_before_all_else() {
+        use Dialect::{Anthropic, Gemini, Ollama, OpenAi};
+        let (array, sse) = (Gemini { sse: false }, Gemini { sse: true });
+        for (uri, header, want) in [
+            ("/v1/messages", "", Anthropic),
+            ("/v1/messages/count_tokens?beta=true", "", Anthropic),
+            ("/v1/messages", "x-goog-api-key", Anthropic),
+            ("/api/hello", "", Anthropic),
+            ("/v1/models", "anthropic-version", Anthropic),
+            ("/v1/models/a", "anthropic-version", Anthropic),
+            ("/v1/chat/completions", "anthropic-version", OpenAi),
+            ("/v1/chat/completions?key=k", "", OpenAi),
+            ("/v1/models", "x-goog-api-key", array),
+            ("/v1/models?key=k", "", array),
+            ("/v1/models", "x-api-key", OpenAi),
+            ("/v1/models/qwen3:8b", "", OpenAi),
+            ("/v1/models/qwen3:8b:generateContent", "", array),
+            ("/v1/models/a:streamGenerateContent?alt=sse", "", sse),
+            ("/v1beta/models/a:streamGenerateContent", "", array),
+            ("/v1beta/models/a:streamGenerateContent?alt=sse", "anthropic-version", sse),
+            ("/v1beta/nothing", "", array),
+            ("/api/tags", "anthropic-version", Ollama),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Ok(name) = header::HeaderName::try_from(header) {
+                headers.insert(name, "x".parse().unwrap());
+            }
+            let uri = uri.parse().unwrap();
+            assert_eq!(Dialect::of(&uri, &headers, PlainClientFormat::Auto), want, "{uri}");
+        }
     }
 
     #[test]

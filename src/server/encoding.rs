@@ -2,6 +2,7 @@
 //! `benches/encode.rs`.
 
 use super::{
+    anthropic,
     dialect::Dialect,
     frames::{Channel, Encoder, EventEncoder},
     ollama, openai, responses,
@@ -17,6 +18,8 @@ pub enum Form {
     Completion,
     /// `/v1/responses`.
     Response,
+    /// `/v1/messages`.
+    Message,
     /// `/api/chat`, one line each.
     OllamaChat,
     /// `/api/generate`, one line each.
@@ -30,6 +33,7 @@ pub fn encode(form: Form, pieces: usize, text: &str) -> usize {
         Form::ChatCompletion => of(openai::chat_reply("m"), Dialect::OpenAi, pieces, text),
         Form::Completion => of(openai::completion_reply("m"), Dialect::OpenAi, pieces, text),
         Form::Response => of(responses::plain_reply("m"), Dialect::OpenAi, pieces, text),
+        Form::Message => of(anthropic::plain_reply("m"), Dialect::Anthropic, pieces, text),
         Form::OllamaChat => of(ollama::chat_reply("m"), Dialect::Ollama, pieces, text),
         Form::OllamaGenerate => of(ollama::generate_reply("m"), Dialect::Ollama, pieces, text),
     }
@@ -59,6 +63,7 @@ mod tests {
             Form::ChatCompletion,
             Form::Completion,
             Form::Response,
+            Form::Message,
             Form::OllamaChat,
             Form::OllamaGenerate,
         ] {

@@ -15,7 +15,7 @@ use axum::{
 use super::{dialect::Dialect, limits::Refusal};
 use crate::{
     llm::{FailureClass, LlmError, LlmErrorKind},
-    types::WorkflowId,
+    types::{RequestId, WorkflowId},
     workflow::{Failed, WorkflowError, WorkflowExecutionDetails, in_words},
 };
 
@@ -181,6 +181,16 @@ impl AppError {
         self.kind().0
     }
 
+    /// The same as a dialect has it: Anthropic's clients know an overloaded server by another one.
+    fn status_in(&self, dialect: Dialect) -> StatusCode {
+        match (self.status(), dialect) {
+            (StatusCode::SERVICE_UNAVAILABLE, Dialect::Anthropic) => {
+                StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            (status, _) => status,
+        }
+    }
+
     /// The stable code.
     pub(super) fn code(&self) -> &'static str {
         self.kind().1
@@ -312,9 +322,15 @@ impl AppError {
 
     /// Fills in the body that [`IntoResponse`] left out because it does not know the dialect.
     /// Returns the error when `response` has one.
-    pub(super) fn render(response: &mut Response, dialect: Dialect) -> Option<Arc<Self>> {
+    pub(super) fn render(
+        response: &mut Response,
+        dialect: Dialect,
+        id: RequestId,
+    ) -> Option<Arc<Self>> {
         let error = response.extensions_mut().remove::<Arc<Self>>()?;
-        let body = serde_json::to_vec(&error.body(dialect)).unwrap_or_default();
+        *response.status_mut() = error.status_in(dialect);
+        let body = error.body(dialect).of_request(id);
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();
         // The router counted the empty body of an error that a handler returned.

@@ -37,6 +37,8 @@ use crate::{
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The name by which Anthropic's SDKs look for it.
+const ANTHROPICS_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const SERVER: HeaderValue = HeaderValue::from_static(concat!("chorus/", env!("CARGO_PKG_VERSION")));
 /// What the dialect of the negotiated routes depends on.
 const NEGOTIATED_BY: HeaderValue = HeaderValue::from_static("Accept, User-Agent");
@@ -85,9 +87,12 @@ where
     if !rest.read_to_end().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let error = AppError::render(&mut response, dialect);
+    let error = AppError::render(&mut response, dialect, request_id);
     record.answered(&response, error);
     if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+        if dialect == Dialect::Anthropic {
+            response.headers_mut().insert(ANTHROPICS_REQUEST_ID, id.clone());
+        }
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response.headers_mut().insert(header::SERVER, SERVER);

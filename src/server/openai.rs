@@ -5,11 +5,7 @@ mod reply;
 mod request;
 mod wire;
 
-use axum::{
-    Extension, Json,
-    extract::{Path, rejection::PathRejection},
-    response::Response,
-};
+use axum::response::Response;
 use serde::Serialize;
 
 pub(super) use completions::{completions, plain_reply as completion_reply};
@@ -17,7 +13,7 @@ use reply::ChatReply;
 use request::ChatRequest;
 pub(super) use request::{Stop, named_effort, stop_sequences};
 
-use super::{App, caller::Caller, error::AppError, extract::Inbound, frames};
+use super::{App, error::AppError, extract::Inbound, frames};
 use crate::config::ReasoningField;
 
 /// `POST /v1/chat/completions`.
@@ -65,26 +61,12 @@ pub(super) struct ModelList {
 }
 
 /// `GET /v1/models` (OpenAI's API reference): the workflows first, then models and aliases.
-pub(super) async fn models(app: App, Extension(caller): Extension<Caller>) -> Json<ModelList> {
-    let names = app.names(&caller).into_iter();
-    let data = names.map(|name| ModelObject::of(&app, name)).collect();
-    Json(ModelList { object: "list", data })
+pub(super) fn models(app: &App, names: &[&str]) -> ModelList {
+    let data = names.iter().map(|name| ModelObject::of(app, name)).collect();
+    ModelList { object: "list", data }
 }
 
-/// `GET /v1/models/{id}`; an id may hold slashes and colons.
-///
-/// # Errors
-/// 404 for a name that nobody has, whatever `unknown_model` says; 403 for one that the client may not
-/// ask for.
-pub(super) async fn model(
-    app: App,
-    Extension(caller): Extension<Caller>,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Json<ModelObject>, AppError> {
-    let Path(id) = id.map_err(|_| AppError::invalid("the path is not UTF-8"))?;
-    if app.config().named(&id).is_none() {
-        return Err(app.unknown(&caller, &id));
-    }
-    app.check_model(&caller, &id)?;
-    Ok(Json(ModelObject::of(&app, &id)))
+/// `GET /v1/models/{id}`, of a name that the client may ask for.
+pub(super) fn model(app: &App, id: &str) -> ModelObject {
+    ModelObject::of(app, id)
 }

@@ -11,12 +11,14 @@ use super::dialect;
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 25] = [
+const PATHS: [(&str, &str); 28] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
     ("/v1/responses", POST),
+    ("/v1/messages", POST),
     ("/v1/completions", POST),
+    ("/v1/messages/count_tokens", POST),
     ("/v1/models", GET),
     ("/api/tags", GET),
     ("/api/version", GET),
@@ -32,6 +34,7 @@ const PATHS: [(&str, &str); 25] = [
     ("/ollama/", GET),
     ("/chorus/config", GET),
     ("/chorus/clients", GET),
+    ("/api/hello", GET),
     ("/api/pull", ANY),
     ("/api/push", ANY),
     ("/api/create", ANY),
@@ -45,8 +48,19 @@ const GET: &str = "GET";
 const ANY: &str = "any method";
 
 /// What may stand before an endpoint for no reason: pieces of base URLs and of endpoints.
-const STRAY: [&str; 9] =
-    ["v1", "api", "openai", "ollama", "chat", "completions", "generate", "responses", "embeddings"];
+const STRAY: [&str; 11] = [
+    "v1",
+    "api",
+    "openai",
+    "ollama",
+    "anthropic",
+    "chat",
+    "completions",
+    "generate",
+    "responses",
+    "messages",
+    "embeddings",
+];
 
 /// The request with the path it means.
 pub(super) fn straightened(request: Request) -> Request {
@@ -189,6 +203,12 @@ mod tests {
             ("//v1//chat/completions", "/v1/chat/completions"),
             ("/chat/completions", "/v1/chat/completions"),
             ("/completions", "/v1/completions"),
+            ("/messages", "/v1/messages"),
+            ("/v1/v1/messages", "/v1/messages"),
+            ("/anthropic/v1/messages", "/v1/messages"),
+            ("/anthropic/messages/count_tokens", "/v1/messages/count_tokens"),
+            ("/v1/messages/v1/messages", "/v1/messages"),
+            ("/v1/api/hello", "/api/hello"),
             ("/models", "/v1/models"),
             ("/models/org/Name:8b", "/v1/models/org/Name:8b"),
             ("/responses/resp_1aB", "/v1/responses/resp_1aB"),
@@ -243,7 +263,7 @@ mod tests {
             ("/api/tag", Some("/api/tags")),
             ("/openai/deployments/x/chat/completions", Some("/v1/chat/completions")),
             ("/foo/api/chat", Some("/api/chat")),
-            ("/v1/messages", None),
+            ("/v1/message", Some("/v1/messages")),
             ("/v1beta/models/x:generateContent", None),
             ("/favicon.ico", None),
             ("/%00", None),

@@ -74,7 +74,8 @@ pub struct Request {
     pub hops: u32,
     /// The context in tokens that is asked for, where it does not stand in `extra`.
     pub num_ctx: Option<u32>,
-    /// The kinds of tools and items that came with it and that no model is shown.
+    /// What came with it and no model is shown, but one of the client's own protocol that is asked
+    /// alone: names and kinds of tools, items and content.
     pub left_out: Vec<String>,
 }
 

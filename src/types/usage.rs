@@ -89,8 +89,10 @@ impl AddAssign for Amount {
 /// Why a complete answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model was done, or met a stop sequence.
+    /// The model was done, or met a stop sequence without a word of which.
     Stop,
+    /// It met this stop sequence, by its place in the request.
+    StopSequence(u16),
     /// The token limit was reached.
     Length,
     /// The model wants tools called.
@@ -104,7 +106,7 @@ impl FinishReason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Stop => "stop",
+            Self::Stop | Self::StopSequence(_) => "stop",
             Self::Length => "length",
             Self::ToolCalls => "tool_calls",
             Self::ContentFilter => "content_filter",

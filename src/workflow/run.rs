@@ -112,15 +112,10 @@ impl Engine {
             name: request.model.chars().take(SHOWN_CHARS).collect(),
             code: "unknown_model",
         });
-        let left_out = request.left_out.iter().map(|kind| Warning {
-            stage: "request",
-            name: kind.clone(),
-            code: "not_supported",
-        });
-        let warnings: Vec<Warning> = unknown.into_iter().chain(left_out).collect();
+        let left_out = left_out(&request, &way);
         let context =
             RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id, most);
-        warnings.into_iter().for_each(|warning| context.note(warning));
+        unknown.into_iter().chain(left_out).for_each(|warning| context.note(warning));
         let ending = Ending { run: Arc::new(context), name, mode };
         Run { id: workflow_id, watch, verbatim, events: events(ending, way) }
     }
@@ -155,6 +150,18 @@ impl Engine {
             Route::Workflow(workflow) => Way::Level(workflow.plan),
         }
     }
+}
+
+/// What of a request its models are not shown, unless one of the client's own protocol is asked alone.
+fn left_out(request: &Request, way: &Way) -> Vec<Warning> {
+    let spelled = request.prompt.extra.as_ref().map(|extra| extra.protocol);
+    let names = match way {
+        Way::Direct(model, ..) if Some(model.config().protocol) == spelled => &[],
+        _ => request.left_out.as_slice(),
+    };
+    let shown = |name: &String| name.chars().take(SHOWN_CHARS).collect();
+    let warning = |name| Warning { stage: "request", name: shown(name), code: "not_supported" };
+    names.iter().map(warning).collect()
 }
 
 /// What of a request only an upstream of the client's own protocol can take, when it goes to none.

@@ -20,6 +20,8 @@ fn endpoints() -> Vec<(&'static str, Value)> {
         ("/v1/chat/completions", json!({"model": "m", "messages": messages})),
         ("/v1/completions", json!({"model": "m", "prompt": "hi"})),
         ("/v1/responses", json!({"model": "m", "input": "hi"})),
+        ("/v1/messages", json!({"model": "m", "messages": messages})),
+        ("/v1/messages/count_tokens", json!({"model": "m", "messages": messages})),
         ("/v1/embeddings", json!({"model": "embedder", "input": "hi"})),
         ("/api/chat", json!({"model": "m", "messages": messages})),
         ("/api/generate", json!({"model": "m", "prompt": "hi"})),
@@ -30,7 +32,7 @@ fn endpoints() -> Vec<(&'static str, Value)> {
 }
 
 /// The names that mean something at one of them.
-const FIELDS: [&str; 61] = [
+const FIELDS: [&str; 66] = [
     "model",
     "messages",
     "prompt",
@@ -92,6 +94,11 @@ const FIELDS: [&str; 61] = [
     "dimensions",
     "encoding_format",
     "tool_name",
+    "stop_sequences",
+    "top_k",
+    "thinking",
+    "output_config",
+    "output_format",
 ];
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -101,8 +108,22 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         "\\PC{0,8}".prop_map(Value::from),
-        prop::sample::select(vec!["user", "m", "text", "function", "auto", "json", "5m"])
-            .prop_map(Value::from),
+        prop::sample::select(vec![
+            "user",
+            "m",
+            "text",
+            "function",
+            "auto",
+            "json",
+            "5m",
+            "image",
+            "document",
+            "tool_use",
+            "tool_result",
+            "thinking",
+            "base64"
+        ])
+        .prop_map(Value::from),
     ];
     let names = prop::sample::select(vec![
         "role",
@@ -121,6 +142,12 @@ fn any_json() -> impl Strategy<Value = Value> {
         "effort",
         "num_predict",
         "stop",
+        "source",
+        "media_type",
+        "data",
+        "tool_use_id",
+        "input",
+        "thinking",
     ]);
     leaf.prop_recursive(3, 24, 4, move |inner| {
         prop_oneof![
@@ -277,6 +304,12 @@ async fn a_field_of_the_wrong_type_is_named() {
             "model prompt system suffix template images stream format options think keep_alive \
              raw include_workflow",
         ),
+        (
+            "/v1/messages",
+            "model messages system max_tokens stream stop_sequences temperature top_p top_k tools \
+             tool_choice thinking output_config output_format include_workflow",
+        ),
+        ("/v1/messages/count_tokens", "model messages system tools tool_choice"),
         ("/v1/embeddings", "model include_workflow"),
         ("/api/embed", "model"),
         ("/api/embeddings", "model"),

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::support::{Chorus, Script, Upstream, body_of, four_stages, question, soon};
 
 /// Each form an answer has: its name, path and `Accept`.
-const FORMS: [(&str, &str, &str); 7] = [
+const FORMS: [(&str, &str, &str); 8] = [
     ("chat_completions", "/v1/chat/completions", "*/*"),
     ("completions", "/v1/completions", "*/*"),
     ("responses", "/v1/responses", "*/*"),
+    ("messages", "/v1/messages", "*/*"),
     ("chat_for_ollama", "/api/chat", "application/json"),
     ("chat_for_scripts", "/api/chat", "text/event-stream"),
     ("generate_for_ollama", "/api/generate", "application/json"),
@@ -41,12 +42,17 @@ fn asked(path: &str, model: &str, stream: bool) -> Value {
         "/v1/responses" => json!({"model": model, "input": "hi", "stream": stream}),
         _ => question(path, model, "hi", stream),
     };
-    if stream && path != "/v1/responses" {
+    if path == "/v1/messages" {
+        body["thinking"] = json!({"type": "adaptive"});
+    } else if stream && path != "/v1/responses" {
         body["stream_options"] = json!({"include_usage": true});
     }
     if model == "calls" {
         let function = json!({"name": "weather", "parameters": {"type": "object"}});
-        body["tools"] = json!([{"type": "function", "function": function}]);
+        body["tools"] = match path {
+            "/v1/messages" => json!([{"name": "weather", "input_schema": {"type": "object"}}]),
+            _ => json!([{"type": "function", "function": function}]),
+        };
     }
     body
 }
@@ -62,7 +68,7 @@ fn redact(key: &str, value: &mut Value, ids: &mut Vec<String>) {
         {
             *value = "[time]".into();
         }
-        _ if key == "workflow_id" => *value = "[id]".into(),
+        _ if matches!(key, "workflow_id" | "request_id") => *value = "[id]".into(),
         Value::String(id) if matches!(key, "id" | "item_id") => {
             let Some(kind) = IDS.iter().find(|kind| id.starts_with(**kind)) else { return };
             let place = ids.iter().position(|known| known == id).unwrap_or_else(|| {

@@ -38,6 +38,7 @@ mod inputs;
 mod keep_warm;
 mod layers;
 mod logs;
+mod messages;
 mod mixing;
 mod open_files;
 mod parallel;

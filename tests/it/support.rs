@@ -5,6 +5,7 @@ mod client;
 mod closing;
 mod gate;
 mod host;
+pub mod message_events;
 mod play;
 mod process;
 mod proxy;

@@ -42,6 +42,8 @@ pub(in crate::llm) struct Answer {
     /// Text that came before a demanded call: without that it is no answer.
     before_call: VecDeque<Delta>,
     finish: Option<FinishReason>,
+    /// The stop sequence that its upstream says it ended at.
+    stopped_by: Option<u16>,
     /// Output came behind the finish reason, which therefore ended nothing.
     is_renewed: bool,
     /// Usage came behind the finish reason.
@@ -75,6 +77,7 @@ impl Answer {
             demand: None,
             before_call: VecDeque::new(),
             finish: None,
+            stopped_by: None,
             is_renewed: false,
             is_settled: false,
             has_frame_output: false,
@@ -158,6 +161,9 @@ impl Answer {
                     pieces.into_iter().for_each(|piece| self.take(piece, out));
                     self.end_message();
                 }
+            }
+            Piece::Stopped(sequence) => {
+                self.stopped_by = self.gate.as_ref().and_then(|gate| gate.place(&sequence));
             }
             Piece::Finish(reason) => {
                 self.finish = Some(reason);
@@ -261,7 +267,10 @@ impl Answer {
         if self.is_renewed && !self.terminated && endings.terminates() {
             return Err((LlmErrorKind::Truncated, "the answer ended without its terminator"));
         }
-        let reason = self.finish.unwrap_or(FinishReason::Stop);
+        let reason = match (self.finish.unwrap_or(FinishReason::Stop), self.stopped_by) {
+            (FinishReason::Stop, Some(place)) => FinishReason::StopSequence(place),
+            (reason, _) => reason,
+        };
         if let Some(words) = self.calls.fault(reason) {
             return Err((LlmErrorKind::Garbled, words));
         }
@@ -277,7 +286,9 @@ impl Answer {
             _ if self.demand.is_some() && !is_called => {
                 Err((LlmErrorKind::ToolCallMissing, "the demanded tool call did not come"))
             }
-            (_, true) if reason == FinishReason::Stop => Ok(FinishReason::ToolCalls),
+            (_, true) if matches!(reason, FinishReason::Stop | FinishReason::StopSequence(_)) => {
+                Ok(FinishReason::ToolCalls)
+            }
             (true, false) if reason == FinishReason::ToolCalls => Ok(FinishReason::Stop),
             (false, false) if self.finish.is_none() || reason == FinishReason::ToolCalls => {
                 Err((LlmErrorKind::Empty, "the answer is empty"))
@@ -338,8 +349,9 @@ impl Answer {
         if !passed.text.is_empty() {
             self.show_text(passed.text.into(), out);
         }
-        if passed.is_stopped {
-            (self.finish, self.ended, self.is_cut_short) = (Some(FinishReason::Stop), true, true);
+        if let Some(place) = passed.stopped {
+            let reason = FinishReason::StopSequence(place);
+            (self.finish, self.ended, self.is_cut_short) = (Some(reason), true, true);
             self.is_renewed = false;
             self.gate = None;
         }

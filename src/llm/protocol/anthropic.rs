@@ -1,5 +1,6 @@
 //! Anthropic's protocol: bodies, replies and stream events of `/v1/messages`. Pure.
 
+mod content;
 mod fast;
 mod read;
 mod schema;
@@ -26,9 +27,7 @@ use super::{
 };
 use crate::{
     config::{self, StructuredOutput},
-    types::{
-        Effort, Image, Message, OutputFormat, Part, Role, ToolCall, ToolChoice, ToolDefinition,
-    },
+    types::{Effort, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition, overlay},
 };
 use read::pieces;
 
@@ -91,13 +90,14 @@ impl Wire for Anthropic {
     }
 
     fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
+        let marked = content::system(&messages);
         let Turns { system, mut turns } = prompt::turns(messages);
         turns.last_mut().into_iter().for_each(trim_opening);
         let mut fields = Map::new();
         if !system.is_empty() {
-            fields.insert("system".into(), system.into());
+            fields.insert("system".into(), marked.unwrap_or_else(|| system.into()));
         }
-        fields.insert("messages".into(), turns.iter().map(turn).collect());
+        fields.insert("messages".into(), turns.iter().map(content::turn).collect());
         fields
     }
 
@@ -271,10 +271,22 @@ fn sampling(ask: &Ask<'_>, thinks: bool, body: &mut Map<String, Value>) {
 
 fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
     let tools = ask.tools();
-    if tools.is_empty() {
+    // What Anthropic itself knows by its type.
+    let others = ask.extra().and_then(|extra| extra.fields.get("tools")?.as_array());
+    if tools.is_empty() && others.is_none() {
         return;
     }
-    body.insert("tools".into(), tools.into_iter().map(tool).collect());
+    let own = ask.extra().is_some();
+    let tools = tools.into_iter().map(|one| {
+        let mut value = tool(one);
+        if let (Value::Object(fields), true) = (&mut value, own) {
+            fields.extend(one.strict.map(|strict| ("strict".into(), strict.into())));
+            overlay(fields, &one.unknown);
+        }
+        value
+    });
+    let tools = tools.chain(others.into_iter().flatten().cloned());
+    body.insert("tools".into(), tools.collect());
     let single = ask.call.prompt.parallel_tool_calls == Some(false)
         && ask.may_send(Parameter::ParallelToolCalls);
     let mut choice = match &ask.call.prompt.tool_choice {
@@ -313,54 +325,4 @@ fn trim_opening(turn: &mut Turn) {
     if let Some(Part::Text(text)) = last.and_then(|message| message.parts.last_mut()) {
         text.truncate(text.trim_end().len());
     }
-}
-
-fn turn(turn: &Turn) -> Value {
-    let content: Vec<Value> = turn.messages.iter().flat_map(blocks).collect();
-    json!({"role": if turn.by_model { "assistant" } else { "user" }, "content": content})
-}
-
-fn blocks(message: &Message) -> Vec<Value> {
-    let mut blocks: Vec<Value> = message.parts.iter().filter_map(part).collect();
-    if message.role == Role::Tool {
-        let id = usable_id(message.tool_call_id.as_deref().unwrap_or_default());
-        let mut result = json!({"type": "tool_result", "tool_use_id": id});
-        if let (Value::Object(fields), false) = (&mut result, blocks.is_empty()) {
-            fields.insert("content".into(), blocks.into());
-        }
-        return vec![result];
-    }
-    // They come first.
-    if let Some(state) = message.state() {
-        blocks.splice(0..0, state.blocks.iter().cloned());
-    }
-    blocks.extend(message.tool_calls.iter().map(tool_use));
-    blocks
-}
-
-/// Empty text is refused, so it is left out.
-fn part(part: &Part) -> Option<Value> {
-    match part {
-        Part::Text(text) if text.trim().is_empty() => None,
-        Part::Text(text) => Some(json!({"type": "text", "text": text})),
-        Part::Image(Image::Inline { media_type, base64 }) => {
-            let source = json!({"type": "base64", "media_type": media_type, "data": base64});
-            Some(json!({"type": "image", "source": source}))
-        }
-        Part::Image(Image::Url { url, .. }) => {
-            Some(json!({"type": "image", "source": {"type": "url", "url": url}}))
-        }
-        Part::Other(_) => None, // refused before this
-    }
-}
-
-fn tool_use(call: &ToolCall) -> Value {
-    let (id, input) = (usable_id(&call.id), prompt::arguments(&call.arguments));
-    json!({"type": "tool_use", "id": id, "name": call.name, "input": input})
-}
-
-/// Other upstreams use more characters in their ids than this one takes.
-fn usable_id(id: &str) -> String {
-    let usable = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
-    id.chars().map(|character| if usable(character) { character } else { '_' }).collect()
 }

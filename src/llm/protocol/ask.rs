@@ -189,6 +189,9 @@ impl Ask<'_> {
     fn keep_own(&self, messages: &mut [Message]) {
         let (own, fields) = (self.returns_state(), self.extra().is_some());
         for message in messages {
+            if !fields {
+                message.parts.retain(|part| !matches!(part, Part::Other(_)));
+            }
             if let Some(extras) = &mut message.extras {
                 if !own {
                     extras.state = TurnState::default();

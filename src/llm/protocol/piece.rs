@@ -23,6 +23,8 @@ pub(in crate::llm) enum Piece<'f> {
     Kept(Kept),
     /// A message where a delta is expected: a piece as any other, or all that was said in deltas, again.
     Message(Vec<Piece<'f>>),
+    /// The stop sequence that the answer ended at. It comes before the reason.
+    Stopped(Cow<'f, str>),
     /// Why the answer ended. A frame's comes behind its other pieces.
     Finish(FinishReason),
     /// Counts, of which later ones win. A frame's come before its other pieces.

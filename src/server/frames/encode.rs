@@ -244,10 +244,9 @@ impl<E: Encoder> EventEncoder<E> {
 
     /// Encodes a sign of life.
     pub(super) fn heartbeat(&mut self) {
-        match self.frames.framing() {
-            Framing::Sse => self.frames.push_comment(),
-            // Never a blank line: most readers fail on it.
-            Framing::Ndjson => self.encoder.heartbeat(&mut self.frames),
+        // Never a blank line of NDJSON: most readers fail on it.
+        if !self.frames.push_comment() {
+            self.encoder.heartbeat(&mut self.frames);
         }
     }
 

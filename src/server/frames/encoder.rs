@@ -50,7 +50,7 @@ pub(in crate::server) trait Encoder: Send + Unpin + 'static {
     }
 
     /// An object that changes nothing, for a framing without comments; forms that are only ever
-    /// sent as SSE need none.
+    /// sent in others need none.
     fn heartbeat(&self, _frames: &mut Frames) {}
 
     /// The whole answer as one JSON object, of the runs so far where there are several;

@@ -18,8 +18,12 @@ const OBJECT_BYTES: usize = 1024;
 pub(in super::super) enum Framing {
     /// `data: {...}` and a blank line; ends with `data: [DONE]`.
     Sse,
+    /// The same without `[DONE]`, for clients that fail on it, and on comments.
+    PlainSse,
     /// One object a line.
     Ndjson,
+    /// A JSON array, an element a line.
+    Array,
 }
 
 impl Framing {
@@ -27,34 +31,41 @@ impl Framing {
     pub(super) fn of(dialect: Dialect) -> Self {
         match dialect {
             Dialect::OpenAi | Dialect::Script => Self::Sse,
+            Dialect::Anthropic | Dialect::Gemini { sse: true } => Self::PlainSse,
             Dialect::Ollama => Self::Ndjson,
+            Dialect::Gemini { sse: false } => Self::Array,
         }
     }
 
     /// The value of the `content-type` header.
     pub(super) fn content_type(self) -> &'static str {
         match self {
-            Self::Sse => "text/event-stream",
+            Self::Sse | Self::PlainSse => "text/event-stream",
             Self::Ndjson => "application/x-ndjson",
+            Self::Array => "application/json",
         }
     }
 
     fn begin(self, name: &str, buffer: &mut BytesMut) {
-        if self == Self::Ndjson {
-            return;
+        match self {
+            Self::Sse | Self::PlainSse => {
+                if !name.is_empty() {
+                    buffer.put_slice(b"event: ");
+                    buffer.put_slice(name.as_bytes());
+                    buffer.put_slice(b"\n");
+                }
+                buffer.put_slice(b"data: ");
+            }
+            Self::Ndjson => {}
+            // What the first element has instead, see `append`.
+            Self::Array => buffer.put_u8(b','),
         }
-        if !name.is_empty() {
-            buffer.put_slice(b"event: ");
-            buffer.put_slice(name.as_bytes());
-            buffer.put_slice(b"\n");
-        }
-        buffer.put_slice(b"data: ");
     }
 
     fn end(self) -> &'static [u8] {
         match self {
-            Self::Sse => b"\n\n",
-            Self::Ndjson => b"\n",
+            Self::Sse | Self::PlainSse => b"\n\n",
+            Self::Ndjson | Self::Array => b"\n",
         }
     }
 }
@@ -64,6 +75,8 @@ impl Framing {
 pub(in super::super) struct Frames {
     framing: Framing,
     waiting: BytesMut,
+    /// No object was appended yet.
+    first: bool,
     /// How long each line is; only where each has a write of its own.
     lines: VecDeque<usize>,
 }
@@ -71,7 +84,7 @@ pub(in super::super) struct Frames {
 impl Frames {
     /// None yet.
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, waiting: BytesMut::new(), lines: VecDeque::new() }
+        Self { framing, waiting: BytesMut::new(), first: true, lines: VecDeque::new() }
     }
 
     /// How they are framed.
@@ -110,7 +123,7 @@ impl Frames {
         object: &impl Serialize,
         marks: &[Gap<'_>],
     ) -> FrameTemplate {
-        let mut one = Self::new(self.framing);
+        let mut one = Self { first: false, ..Self::new(self.framing) };
         one.push_event(name, object);
         FrameTemplate::cut(&one.waiting, marks).unwrap_or_else(|| {
             // The marks are set by those who name them: there is no such case.
@@ -142,6 +155,13 @@ impl Frames {
             self.waiting.truncate(before);
             return;
         }
+        if self.framing == Framing::Array
+            && self.first
+            && let Some(comma) = self.waiting.get_mut(before)
+        {
+            *comma = b'[';
+        }
+        self.first = false;
         if self.framing == Framing::Ndjson {
             self.lines.push_back(self.waiting.len() - before);
         }
@@ -151,13 +171,20 @@ impl Frames {
     pub(super) fn push_terminator(&mut self) {
         match self.framing {
             Framing::Sse => self.waiting.extend_from_slice(b"data: [DONE]\n\n"),
-            Framing::Ndjson => {}
+            Framing::PlainSse | Framing::Ndjson => {}
+            Framing::Array if self.first => self.waiting.extend_from_slice(b"[]\n"),
+            Framing::Array => self.waiting.extend_from_slice(b"]\n"),
         }
     }
 
-    /// Appends a sign of life that no client takes for an event.
-    pub(super) fn push_comment(&mut self) {
-        self.waiting.extend_from_slice(b": keep-alive\n\n");
+    /// Appends a sign of life that no client takes for an event; `false` in a framing that has none.
+    pub(super) fn push_comment(&mut self) -> bool {
+        match self.framing {
+            Framing::Sse => self.waiting.extend_from_slice(b": keep-alive\n\n"),
+            Framing::Array => self.waiting.extend_from_slice(b"\n"),
+            Framing::PlainSse | Framing::Ndjson => return false,
+        }
+        true
     }
 
     /// How many bytes wait.
@@ -196,7 +223,7 @@ pub(in super::super) fn object_bytes(object: &impl Serialize) -> Result<Bytes, A
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::TEXT, *};
 
     fn frames(framing: Framing) -> Frames {
         let mut frames = Frames::new(framing);
@@ -214,6 +241,23 @@ mod tests {
                     event: b\ndata: {\"b\":1}\n\n: keep-alive\n\n";
         assert_eq!(frames.next_write().unwrap(), text);
         assert_eq!(frames.next_write(), None);
+    }
+
+    #[test]
+    fn an_array_is_whole_once_it_is_ended() {
+        let mut empty = Frames::new(Framing::Array);
+        assert!(empty.push_comment());
+        empty.push_terminator();
+        assert_eq!(empty.next_write().unwrap(), "\n[]\n");
+        let mut frames = frames(Framing::Array);
+        assert_eq!(frames.next_write().unwrap(), "[{\"a\":\"x\\ny\"}\n]\n");
+        frames = Frames::new(Framing::Array);
+        let template = frames.template(&json!({"b": TEXT}), &[Gap::Text(TEXT)]);
+        frames.push_filled(&template, &[Gap::Text("c")]);
+        assert!(frames.push_comment());
+        frames.push_filled(&template, &[Gap::Text("d")]);
+        frames.push_terminator();
+        assert_eq!(frames.next_write().unwrap(), "[{\"b\":\"c\"}\n\n,{\"b\":\"d\"}\n]\n");
     }
 
     #[test]

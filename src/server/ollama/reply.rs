@@ -36,7 +36,9 @@ impl Form {
     pub(super) fn chat(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Script => Self::ScriptChat,
-            Dialect::Ollama | Dialect::OpenAi => Self::Chat,
+            Dialect::Ollama | Dialect::OpenAi | Dialect::Anthropic | Dialect::Gemini { .. } => {
+                Self::Chat
+            }
         }
     }
 }

@@ -129,7 +129,10 @@ impl<'a> Ending<'a> {
     pub(super) fn of(finished: &'a Finished, generates: bool, include_workflow: bool) -> Self {
         let done_reason = match finished.reason {
             FinishReason::Length => "length",
-            FinishReason::Stop | FinishReason::ToolCalls | FinishReason::ContentFilter => "stop",
+            FinishReason::Stop
+            | FinishReason::StopSequence(_)
+            | FinishReason::ToolCalls
+            | FinishReason::ContentFilter => "stop",
         };
         let usage = &finished.usage;
         let metrics = Metrics {

@@ -205,7 +205,9 @@ impl Encoder for ChatReply {
 /// Some upstreams say `stop` after tool calls; clients look for `tool_calls`.
 fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
     match reason {
-        FinishReason::Stop if called => FinishReason::ToolCalls.as_str(),
+        FinishReason::Stop | FinishReason::StopSequence(_) if called => {
+            FinishReason::ToolCalls.as_str()
+        }
         reason => reason.as_str(),
     }
 }

@@ -277,7 +277,9 @@ fn call_id(id: String) -> String {
 
 fn status(reason: FinishReason) -> Status {
     match reason {
-        FinishReason::Stop | FinishReason::ToolCalls => Status::Completed,
+        FinishReason::Stop | FinishReason::StopSequence(_) | FinishReason::ToolCalls => {
+            Status::Completed
+        }
         FinishReason::Length => Status::Incomplete("max_output_tokens"),
         FinishReason::ContentFilter => Status::Incomplete("content_filter"),
     }

@@ -125,7 +125,10 @@ pub(super) fn without_thoughts(text: String) -> String {
 pub(super) fn plain(reason: FinishReason) -> FinishReason {
     match reason {
         FinishReason::ToolCalls => FinishReason::Stop,
-        FinishReason::Stop | FinishReason::Length | FinishReason::ContentFilter => reason,
+        FinishReason::Stop
+        | FinishReason::StopSequence(_)
+        | FinishReason::Length
+        | FinishReason::ContentFilter => reason,
     }
 }
 

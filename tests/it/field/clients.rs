@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use crate::support::{Chorus, soon};
 
 /// Every form in which an answer is sent.
-const FORMS: [&str; 7] = [
+const FORMS: [&str; 8] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/responses",
+    "/v1/messages",
     "/api/chat?stream_format=ndjson",
     "/api/chat?stream_format=sse",
     "/api/generate?stream_format=ndjson",
@@ -26,7 +27,7 @@ fn asking(form: &str, model: Option<&str>, stream: bool) -> Value {
     let mut body = json!({ "stream": stream });
     let said = if form.contains("responses") {
         ("input", json!("hi"))
-    } else if form.contains("chat") {
+    } else if form.contains("chat") || form.contains("messages") {
         ("messages", json!([{ "role": "user", "content": "hi" }]))
     } else {
         ("prompt", json!("hi"))
@@ -48,7 +49,9 @@ async fn objects_of(response: Response) -> Vec<Value> {
     let bytes = soon("the body", response.bytes()).await.expect("a whole body");
     let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
     let data = text.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
-    data.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    let objects = data.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    // Behind the event that ends a message stands one that says nothing.
+    objects.filter(|object| object["type"] != "message_stop").collect()
 }
 
 /// The object that ends an answer: of a response's terminal event the resource.

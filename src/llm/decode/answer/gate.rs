@@ -10,7 +10,8 @@ const MOST_SPACE: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     echo: Option<Echo>,
-    stops: Vec<String>,
+    /// With their places in the request.
+    stops: Vec<(u16, String)>,
     /// Perhaps the beginning of a stop sequence.
     held: String,
 }
@@ -26,8 +27,8 @@ struct Echo {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Passed {
     pub(super) text: String,
-    /// A stop sequence stands behind it.
-    pub(super) is_stopped: bool,
+    /// The stop sequence that stands behind it, by its place in the request.
+    pub(super) stopped: Option<u16>,
 }
 
 impl Gate {
@@ -36,8 +37,14 @@ impl Gate {
     pub(super) fn new(opening: Option<&str>, stops: &[String]) -> Option<Self> {
         let words = opening.map(str::trim).filter(|words| words.len() >= LEAST_ECHO);
         let echo = words.map(|words| Echo { words: words.to_owned(), held: String::new() });
-        let stops: Vec<String> = stops.iter().filter(|stop| !stop.is_empty()).cloned().collect();
+        let stops = (0..).zip(stops).filter(|(_, stop)| !stop.is_empty());
+        let stops: Vec<(u16, String)> = stops.map(|(place, stop)| (place, stop.clone())).collect();
         (echo.is_some() || !stops.is_empty()).then(|| Self { echo, stops, held: String::new() })
+    }
+
+    /// The place in the request of a stop sequence that an upstream names.
+    pub(super) fn place(&self, stop: &str) -> Option<u16> {
+        self.stops.iter().find(|(_, known)| known == stop).map(|(place, _)| *place)
     }
 
     /// Takes a piece of text.
@@ -58,7 +65,7 @@ impl Gate {
     pub(super) fn finish(&mut self) -> Passed {
         let unechoed = self.echo.take().map(|echo| echo.held).unwrap_or_default();
         let mut passed = self.until_stop(&unechoed);
-        if !passed.is_stopped {
+        if passed.stopped.is_none() {
             passed.text.push_str(&std::mem::take(&mut self.held));
         }
         passed
@@ -68,17 +75,18 @@ impl Gate {
         let mut text = std::mem::take(&mut self.held);
         text.push_str(piece);
         // The one that was complete first, as when it is looked for at each character.
-        let found = self.stops.iter().filter_map(|stop| {
+        let found = self.stops.iter().filter_map(|(place, stop)| {
             let start = text.find(stop.as_str())?;
-            Some((start.saturating_add(stop.len()), start))
+            Some((start.saturating_add(stop.len()), start, *place))
         });
-        if let Some((_, start)) = found.min() {
+        if let Some((_, start, place)) = found.min() {
             text.truncate(start);
-            return Passed { text, is_stopped: true };
+            return Passed { text, stopped: Some(place) };
         }
-        let keep = self.stops.iter().map(|stop| partial_suffix(&text, stop)).max().unwrap_or(0);
+        let ends = self.stops.iter().map(|(_, stop)| partial_suffix(&text, stop));
+        let keep = ends.max().unwrap_or(0);
         self.held = text.split_off(text.len().saturating_sub(keep));
-        Passed { text, is_stopped: false }
+        Passed { text, stopped: None }
     }
 }
 
@@ -117,12 +125,12 @@ mod tests {
         for piece in pieces {
             let passed = gate.push(piece);
             text.push_str(&passed.text);
-            if passed.is_stopped {
+            if passed.stopped.is_some() {
                 return (text, true);
             }
         }
         let passed = gate.finish();
-        (text + &passed.text, passed.is_stopped)
+        (text + &passed.text, passed.stopped.is_some())
     }
 
     #[test]

@@ -42,12 +42,14 @@ pub(super) fn pieces(value: &Value) -> Result<Vec<Piece<'_>>, Refusal> {
             pieces.extend(value.get("delta").and_then(|more| delta(more, index)));
         }
         Some("message_delta") => {
+            pieces.extend(get_path(value, "delta").and_then(stopped));
             pieces.extend(finish(get_path(value, "delta/stop_reason"))?);
         }
         Some("message_stop") => pieces.push(Piece::End),
         Some("message") | None => {
             let blocks = value.get("content").and_then(Value::as_array).into_iter().flatten();
             pieces.extend((0..).zip(blocks).flat_map(|(index, whole)| block(whole, Some(index))));
+            pieces.extend(stopped(value));
             pieces.extend(finish(value.get("stop_reason"))?);
         }
         Some(_) => {}
@@ -111,6 +113,12 @@ pub(super) fn delta(delta: &Value, index: Option<u64>) -> Option<Piece<'_>> {
 pub(super) fn finish<'v>(reason: Option<&Value>) -> Result<Option<Piece<'v>>, Refusal> {
     let reason = ending::word(reason).map(ending::finish_reason).transpose()?;
     Ok(reason.map(Piece::Finish))
+}
+
+/// The stop sequence that an answer ended at.
+fn stopped(ending: &Value) -> Option<Piece<'_>> {
+    let sequence = ending.get("stop_sequence").and_then(Value::as_str)?;
+    (!sequence.is_empty()).then(|| Piece::Stopped(sequence.into()))
 }
 
 pub(super) fn usage(usage: &Value) -> Piece<'static> {

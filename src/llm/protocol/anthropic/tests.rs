@@ -15,7 +15,7 @@ use crate::{
         },
         testing,
     },
-    types::{FinishReason, Prompt, Protocol, Sampling},
+    types::{FinishReason, Image, Prompt, Protocol, Sampling, ToolCall},
 };
 
 fn model() -> Model {

@@ -54,7 +54,11 @@ async fn reads(chorus: &Chorus, form: &str, body: &Value) -> Vec<String> {
 }
 
 fn marker(form: &str) -> &'static str {
-    if form.contains("ndjson") { "\"done\":true" } else { "data: [DONE]\n\n" }
+    match form {
+        "/v1/messages" => "\"type\":\"message_stop\"}\n\n",
+        _ if form.contains("ndjson") => "\"done\":true",
+        _ => "data: [DONE]\n\n",
+    }
 }
 
 #[tokio::test]
@@ -87,6 +91,9 @@ async fn after_an_error_line_of_ndjson_the_body_breaks_off() {
                 assert!(before.contains("\"error\":\""), "{form} {model}: {reads:?}");
                 assert!(before.contains("\"done\":true}\n\r\n"), "{form} {model}: {reads:?}");
                 assert!(!all.contains("\r\n0\r\n"), "{form} {model}: {reads:?}");
+            } else if form == "/v1/messages" {
+                assert!(last.ends_with("\"}\n\n\r\n0\r\n\r\n"), "{form} {model}: {reads:?}");
+                assert!(!all.contains("message_stop"), "{form} {model}: {reads:?}");
             } else {
                 assert!(
                     last.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n"),
@@ -147,10 +154,11 @@ async fn no_data_is_empty_and_an_error_is_always_an_error() {
             }
             assert_eq!(errors > 0, fails, "{form} {model}: {frames:?}");
             let last = frames.last().expect("a frame");
-            let done = if form.contains("ndjson") {
-                last.contains("\"done\":true")
-            } else {
-                last == "data: [DONE]"
+            let done = match form {
+                "/v1/messages" if fails => last.starts_with("event: error\n"),
+                "/v1/messages" => last.starts_with("event: message_stop\n"),
+                _ if form.contains("ndjson") => last.contains("\"done\":true"),
+                _ => last == "data: [DONE]",
             };
             assert!(done, "{form} {model}: the end marker is always sent: {frames:?}");
         }
@@ -172,5 +180,5 @@ async fn upstream_connections_are_used_again_after_streams() {
         }
     }
     let made = upstream.connections();
-    assert!(made <= 3, "{made} connections for 21 answers");
+    assert!(made <= 3, "{made} connections for 24 answers");
 }

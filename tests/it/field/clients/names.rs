@@ -41,8 +41,12 @@ async fn an_unknown_model_name_runs_and_bills_nothing() {
             let words = words.expect("words");
             assert!(words.contains("did you mean 'first'?"), "{form}: {words}");
             assert!(words.contains("there are: chorus, writer, first, second"), "{form}: {words}");
-            let code = object["error"].get("code").unwrap_or(&object["code"]);
-            assert_eq!(code, "model_not_found", "{form}: {object}");
+            let error = &object["error"];
+            let (code, want) = match form {
+                "/v1/messages" => (&error["type"], "not_found_error"),
+                _ => (error.get("code").unwrap_or(&object["code"]), "model_not_found"),
+            };
+            assert_eq!(code, want, "{form}: {object}");
         }
     }
     for path in ["/v1/embeddings", "/api/embed", "/api/embeddings", "/api/show"] {
@@ -92,7 +96,10 @@ async fn an_alias_is_the_name_of_what_it_means_everywhere() {
                     objects_from(&chorus, form, &asking(form, Some(alias), stream)).await;
                 assert_eq!(status, 200, "{form} {alias}: {objects:?}");
                 let last = last_of(&objects);
-                assert_eq!(last["model"], alias, "{form}: the name that was sent");
+                let named = objects.iter().find_map(|object| {
+                    inner(object).get("model").or_else(|| object["message"].get("model"))
+                });
+                assert_eq!(named, Some(&json!(alias)), "{form}: the name that was sent");
                 assert_eq!(last["chorus"]["calls"], calls, "{form} {alias}: {last}");
             }
         }

@@ -29,6 +29,7 @@ async fn a_path_that_can_only_mean_one_endpoint_is_served() {
         ("/openai/v1/chat/completions", "/v1/chat/completions"),
         ("/completions", "/v1/completions"),
         ("/responses", "/v1/responses"),
+        ("/anthropic/v1/messages", "/v1/messages"),
         ("//api/chat?stream_format=ndjson", "/api/chat"),
         ("/api/chat/", "/api/chat"),
         ("/v1/api/chat", "/api/chat"),
@@ -56,7 +57,7 @@ async fn any_other_path_and_method_is_shown_the_right_one() {
         ("/api", "/api/chat"),
         ("/v1/chat", "/v1/chat/completions"),
         ("/tags", "/api/tags"),
-        ("/v1/messages", "/v1/chat/completions"),
+        ("/v1/message", "/v1/messages"),
     ] {
         let (status, object) = chorus.ask(path, &json!({})).await;
         assert_eq!(status, 404, "{path}: {object}");
@@ -133,7 +134,8 @@ async fn a_call_says_how_often_chorus_asked_chorus_and_a_circle_is_refused() {
             assert_eq!(response.status(), 508, "{form}");
             assert_eq!(response.headers()["x-should-retry"], "false", "{form}");
             let objects = objects_of(response).await;
-            assert!(inner(&objects[0]).to_string().contains("loop_detected"), "{objects:?}");
+            let words = if form == "/v1/messages" { "api_error" } else { "loop_detected" };
+            assert!(inner(&objects[0]).to_string().contains(words), "{objects:?}");
             assert_eq!(upstream.seen().len(), before, "{form}: nobody is asked");
         }
     }
