@@ -16,4 +16,5 @@ pub mod reload;
 pub mod schema;
 pub mod screen;
 pub mod serve;
+mod service_manager;
 mod toml_text;

@@ -28,6 +28,7 @@ mod shown;
 mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tls;
 mod transport;
 mod tree;
 
@@ -57,6 +58,7 @@ pub use plan::{
 };
 pub use secret::SecretStores;
 pub use server::Server;
+pub use tls::Tls;
 pub use transport::{Proxies, Proxy, Transport};
 
 /// Everything the file said, checked and complete.
@@ -82,6 +84,8 @@ pub struct Config {
     pub health: Health,
     /// How upstreams are reached.
     pub transport: Transport,
+    /// Bytes that requests and whole answers in flight may take; `None`: half of what there is.
+    pub memory_limit: Option<usize>,
     /// How logs look.
     pub log_format: LogFormat,
     /// The audit log, where there is one.

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 pub use call::{
-    passthrough::{Forwarded, Passthrough},
+    passthrough::{Forwarded, ForwardedReply, Passthrough},
     purpose::Purpose,
 };
 pub(crate) use decode::think::folded::split_folded;

@@ -59,36 +59,44 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::service::TowerToHyperService;
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio::{task::JoinSet, time::sleep};
 
 pub use limits::{Bounds, ClientReport, Measure, PeriodReport, Taken};
-pub use listener::{bind, open_files::raise_open_files};
+#[cfg(unix)]
+pub use listener::UnixSocket;
+pub use listener::{Listeners, bind, open_files::raise_open_files};
 pub use state::AppState;
 pub use workers::Workers;
 
 use auth::{Checked, OnLoopback};
 use error::AppError;
-use listener::{Room, Timing, open_files::most_connections, timer_keepalive::TimerKeepalive};
+use listener::{Room, Rules, open_files::most_connections, timer_keepalive::TimerKeepalive};
 use observe::{Observed, observe};
 use state::App;
 use workers::Worker;
 
 /// Serves until `shutdown` resolves and the drain is over, and looks after the upstreams meanwhile:
-/// nothing new is accepted, running requests get `shutdown_grace`, and what is left then ends with an
+/// `/ready` says so first, then nothing new is accepted, running requests get `shutdown_grace`, and what is left then ends with an
 /// error its client can see. Connections are answered by `workers`, which end with it.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     workers: Workers,
     state: AppState,
     shutdown: impl Future<Output = ()>,
 ) {
-    let on_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let listeners = listeners.into();
+    let on_loopback = listeners.is_on_loopback();
     // The rest of it belongs to one config.
     let lifecycle = state.app().lifecycle.clone();
-    let timing = || {
+    let rules = || {
         let engine = state.engine();
         let server = &engine.config().server;
-        Timing { write: server.write_timeout, grace: server.shutdown_grace }
+        Rules {
+            write: server.write_timeout,
+            delay: server.shutdown_delay,
+            grace: server.shutdown_grace,
+            tls: server.tls.as_ref().map(|tls| Arc::clone(&tls.acceptor)),
+        }
     };
     let service = |worker: &Worker, room| {
         let keepalive = Arc::clone(&worker.timer_keepalive);
@@ -108,7 +116,7 @@ pub async fn serve(
         warming.spawn_on(async move { state.keep_warm().await }, &worker.runtime);
     }
     tokio::select! {
-        () = listener::run(listener, &workers, service, most, &lifecycle, timing, shutdown) => {}
+        () = listener::run(listeners, &workers, service, most, &lifecycle, rules, shutdown) => {}
         // It never ends by itself.
         () = state.check_health() => {}
     }

@@ -78,7 +78,7 @@ async fn serve(overrides: Overrides, quiet: bool) -> Result<u8, DemoError> {
         NonBlocking::stdout().offer(welcome(address).as_bytes());
     }
     tokio::select! {
-        code = until_signalled(listener, workers, app, signals) => Ok(code),
+        code = until_signalled(listener, workers, app, signals, || {}) => Ok(code),
         ended = demo.serve() => match ended {
             Ok(()) => Ok(0),
             Err(error) => Err(DemoError::Stopped(error)),
@@ -113,8 +113,8 @@ fn welcome(address: SocketAddr) -> String {
     } else {
         "\nIt listens beyond this machine and asks for no key: anyone who reaches it may use it.\n"
     };
-    let url = screen::reachable(address);
-    let addresses = screen::addresses(address).join("\n");
+    let url = screen::reachable("http", address);
+    let addresses = screen::addresses("http", address).join("\n");
     let [first, second, third, ..] = Demo::models()[..] else { return url };
     format!(
         r#"Chorus demo. Every answer is SIMULATED: no model, no key, and nothing leaves this machine.

@@ -8,7 +8,9 @@ mod loader;
 mod stamps;
 mod watch;
 
-use std::{io, sync::mpsc, thread};
+use std::{future::Future, io, sync::mpsc, thread};
+
+use tokio::sync::oneshot;
 
 pub use loader::{Source, Variables};
 pub use stamps::Seen;
@@ -40,8 +42,18 @@ impl Reload {
 
     /// Loads the file again, also when it did not change.
     pub fn now(&self) {
+        drop(self.finished());
+    }
+
+    /// The same, and waits until it is loaded or refused.
+    pub fn finished(&self) -> impl Future<Output = ()> + use<> {
+        let (done, finished) = oneshot::channel();
         // A thread that has ended serves nobody any more.
-        let _ = self.requests.send(Requested);
+        let _ = self.requests.send(Requested { _done: done });
+        async {
+            // The other end is dropped when it is done.
+            let _ = finished.await;
+        }
     }
 }
 

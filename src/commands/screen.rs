@@ -32,13 +32,13 @@ pub struct Opening {
 /// event with the same facts. What the screen does not show is logged: warnings and notices where
 /// there is none.
 pub fn announce(config: &Config, address: SocketAddr, opening: Opening, err: &mut dyn Write) {
-    let version = env!("CARGO_PKG_VERSION");
+    let (version, scheme) = (env!("CARGO_PKG_VERSION"), config.server.scheme());
     let has_screen = !opening.quiet && config.log_format == LogFormat::Pretty;
     if has_screen {
         // With stderr gone there is nobody left to tell.
         drop(err.write_all(screen(config, address, opening).as_bytes()));
         drop(err.flush());
-        tracing::info!("chorus {version} is listening on http://{address}");
+        tracing::info!("chorus {version} is listening on {scheme}://{address}");
         return;
     }
     for line in remarks(config) {
@@ -49,15 +49,15 @@ pub fn announce(config: &Config, address: SocketAddr, opening: Opening, err: &mu
 
 /// The facts of the screen as one event.
 pub(super) fn log_opening(config: &Config, address: SocketAddr, opening: Opening) {
-    let version = env!("CARGO_PKG_VERSION");
+    let (version, scheme) = (env!("CARGO_PKG_VERSION"), config.server.scheme());
     let calls = |plan: &crate::config::Plan| plan.worst_case_calls(&config.models).values().sum();
     let workflows = config.workflows().map(|one| (one.plan.name.as_str(), calls(&one.plan)));
     let workflows: serde_json::Map<String, serde_json::Value> =
         workflows.map(|(name, calls): (&str, u64)| (name.to_owned(), calls.into())).collect();
     tracing::info!(
         version,
-        openai_base_url = format!("{}/v1", reachable(address)),
-        ollama_host = reachable(address),
+        openai_base_url = format!("{}/v1", reachable(scheme, address)),
+        ollama_host = reachable(scheme, address),
         config = config.path.as_deref().map(Path::to_string_lossy).as_deref(),
         config_named_by = opening.named_by,
         clients = config.clients.len(),
@@ -66,25 +66,25 @@ pub(super) fn log_opening(config: &Config, address: SocketAddr, opening: Opening
         worst_case_calls = serde_json::Value::Object(workflows).to_string(),
         warnings = config.warnings.len(),
         notices = config.notices.len(),
-        "chorus {version} is listening on http://{address}"
+        "chorus {version} is listening on {scheme}://{address}"
     );
 }
 
 /// What clients are pointed at, without a path. Nobody can connect to 0.0.0.0; the machine itself can
 /// use loopback.
-pub(super) fn reachable(mut address: SocketAddr) -> String {
+pub(super) fn reachable(scheme: &str, mut address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{address}")
+    format!("{scheme}://{address}")
 }
 
 /// The lines that say what clients are pointed at.
-pub(super) fn addresses(address: SocketAddr) -> Vec<String> {
-    let url = reachable(address);
+pub(super) fn addresses(scheme: &str, address: SocketAddr) -> Vec<String> {
+    let url = reachable(scheme, address);
     let mut lines =
         vec![fact("OpenAI clients", &format!("{url}/v1")), fact("Ollama clients", &url)];
     if address.ip().is_unspecified() {
@@ -112,7 +112,7 @@ fn screen(config: &Config, address: SocketAddr, opening: Opening) -> String {
 fn lines(config: &Config, address: SocketAddr, opening: Opening, most: usize) -> Vec<String> {
     let title = format!("Chorus {} is ready; Ctrl-C ends it.", env!("CARGO_PKG_VERSION"));
     let mut lines = vec![String::new()];
-    lines.extend(addresses(address));
+    lines.extend(addresses(config.server.scheme(), address));
     lines.push(fact("API key", &access(config)));
     if let Some(path) = &config.path {
         let by = opening.named_by.map_or("the usual place", |by| by);
@@ -394,7 +394,7 @@ worker_timeout_secs = 90000
             ("[::]:8080", "http://[::1]:8080"),
             ("192.168.1.2:80", "http://192.168.1.2:80"),
         ] {
-            assert_eq!(reachable(address.parse().unwrap()), want);
+            assert_eq!(reachable("http", address.parse().unwrap()), want);
         }
     }
 }

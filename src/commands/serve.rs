@@ -22,11 +22,12 @@ use super::{
     non_blocking::NonBlocking,
     reload::{Pace, Reload, Seen, Source},
     screen::{self, Opening},
+    service_manager::ServiceManager,
 };
 use crate::{
     config::{Config, Overrides, SecretStores, Server},
     llm::LlmError,
-    server::{self, AppState, Workers},
+    server::{self, AppState, Listeners, Workers},
     workflow::Engine,
 };
 
@@ -46,6 +47,9 @@ enum StartError {
     Host { host: String, cause: io::Error },
     #[error("cannot listen on {address}: {cause}; is Chorus running already? Try another --port")]
     Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot listen on {path}: {cause}; see [server] unix_socket")]
+    #[cfg(unix)]
+    Socket { path: std::path::PathBuf, cause: io::Error },
     #[error("cannot start the worker threads: {0}")]
     Workers(io::Error),
     #[error("cannot listen for signals: {0}")]
@@ -115,26 +119,35 @@ async fn serve(
     if let Err(error) = server::raise_open_files() {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
+    let manager = ServiceManager::of(&source.env);
     let listener = listen(&config.server).await?;
+    let address = listener.local_addr();
+    let listeners = all_listeners(listener, &config.server)?;
     let workers = Workers::start(worker_count(&config.server)).map_err(StartError::Workers)?;
     let config = Arc::new(config);
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     if let (Some(cause), Some(audit)) = (app.audit_trouble(), &config.audit) {
         return Err(StartError::Audit { path: audit.path.clone(), cause });
     }
-    if let Ok(address) = listener.local_addr() {
+    if let Ok(address) = address {
         screen::announce(&config, address, opening, err);
     }
     let reload = Reload::start(source, app.clone(), Pace::default()).map_err(StartError::Reload)?;
     let reloads = async {
         loop {
             hangups.next().await;
-            reload.now();
+            manager.reloading();
+            reload.finished().await;
+            manager.ready();
         }
     };
+    manager.ready();
+    let stopping = || manager.stopping();
     let ended = tokio::select! {
-        code = until_signalled(listener, workers, app.clone(), signals) => Ok(code),
-        () = reloads => Ok(FAILED), // it never ends
+        code = until_signalled(listeners, workers, app.clone(), signals, stopping) => Ok(code),
+        // Neither ever ends.
+        () = reloads => Ok(FAILED),
+        () = manager.keep_alive() => Ok(FAILED),
     };
     app.flush_audit();
     ended
@@ -149,10 +162,11 @@ pub(super) fn worker_count(server: &Server) -> NonZeroUsize {
 /// Serves until a signal and through the drain; a second signal ends it at once. Returns the exit
 /// code.
 pub(super) async fn until_signalled(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     workers: Workers,
     app: AppState,
     mut signals: Signals,
+    stopping: impl Fn(),
 ) -> u8 {
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
@@ -161,10 +175,11 @@ pub(super) async fn until_signalled(
     };
     let signalled = async {
         signals.next().await;
+        stopping();
         drop(stop);
         signals.next().await;
     };
-    unless(server::serve(listener, workers, app, shutdown), signalled).await
+    unless(server::serve(listeners, workers, app, shutdown), signalled).await
 }
 
 /// Serving to its end, unless a second signal says that there is no time for that.
@@ -192,6 +207,24 @@ async fn listen(server: &Server) -> Result<TcpListener, StartError> {
         }
     }
     Err(refused)
+}
+
+/// The port, and the Unix socket that the config may name.
+#[cfg(unix)]
+fn all_listeners(listener: TcpListener, server: &Server) -> Result<Listeners, StartError> {
+    let listeners = Listeners::from(listener);
+    let Some(path) = &server.unix_socket else { return Ok(listeners) };
+    let socket = server::UnixSocket::bind(path, server.unix_socket_mode);
+    let socket = socket.map_err(|cause| StartError::Socket { path: path.clone(), cause })?;
+    tracing::info!(path = %path.display(), "listening on a Unix socket too");
+    Ok(listeners.and_unix(socket))
+}
+
+/// The port alone: the config check refuses a Unix socket here.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
+fn all_listeners(listener: TcpListener, _: &Server) -> Result<Listeners, StartError> {
+    Ok(listener.into())
 }
 
 /// SIGTERM and Ctrl-C.

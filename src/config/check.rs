@@ -12,6 +12,7 @@ mod secret;
 mod server;
 pub(super) mod source;
 mod timing;
+mod tls;
 mod transport;
 mod workflow;
 
@@ -128,6 +129,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
     let log_format = *source.overrides.log_format.as_ref().unwrap_or(&file.log.format);
     file.log.format = log_format;
     let server = server::read(&mut file.server, source.overrides, report);
+    let memory_limit = server::memory(&file.limits, server.request_body_limit, report);
     let clients = client::read(&file.client, &server, &secrets);
     let models = model::read(file.model.as_deref_mut().unwrap_or_default(), &secrets);
     server::task_model(&server, &models, report);
@@ -173,6 +175,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
         retry: timeouts.retry,
         health: timeouts.health,
         transport: transport::of(&file.workflow.pool, proxies),
+        memory_limit,
         log_format,
         audit: file.audit.as_ref().and_then(|written| audit::read(written, report)),
         asked: source.stores.names(),

@@ -20,18 +20,22 @@ impl Config {
         let mut changes = Vec::new();
         if self.server != next.server {
             let keys = differing(self.shown.get("server"), next.shown.get("server"));
-            changes.push(format!("[server] {}", keys.join(", ")));
+            if !keys.is_empty() {
+                changes.push(format!("[server] {}", keys.join(", ")));
+            }
         }
         by_name("client", &clients_of(&self.clients), &clients_of(&next.clients), &mut changes);
         // Clients see the order in the list of models.
         by_name("model", &self.models, &next.models, &mut changes);
         for (differs, what) in [
+            (self.server.tls != next.server.tls, "the certificate of [server.tls]"),
             (self.workflow != next.workflow, "the default workflow"),
             (self.aliases != next.aliases, "the aliases"),
             (self.timeouts != next.timeouts, "[workflow.timeouts] or [workflow.domains]"),
             (self.retry != next.retry, "[workflow.retry]"),
             (self.health != next.health, "[workflow.health]"),
             (self.transport != next.transport, "[workflow.pool] or the proxies"),
+            (self.memory_limit != next.memory_limit, "[limits] memory"),
             (self.log_format != next.log_format, "[log] format"),
             (self.audit != next.audit, "[audit]"),
         ] {
@@ -47,11 +51,17 @@ impl Config {
     /// that a restart would change.
     pub fn keep_fixed(&mut self, running: &Self) -> Vec<&'static str> {
         let mut waiting = Vec::new();
-        let Server { host, port, workers, .. } = &running.server;
+        let Server { host, port, workers, unix_socket, unix_socket_mode, tls, .. } =
+            &running.server;
+        let other_socket = self.server.unix_socket != *unix_socket
+            || self.server.unix_socket_mode != *unix_socket_mode;
+        let other_kind = self.server.tls.is_some() != tls.is_some();
         for (differs, what, key) in [
             (self.server.host != *host, "[server] host", "/server/host"),
             (self.server.port != *port, "[server] port", "/server/port"),
             (self.server.workers != *workers, "[server] workers", "/server/workers"),
+            (other_socket, "[server] unix_socket", "/server/unix_socket"),
+            (other_kind, "[server.tls]", "/server/tls"),
             (self.log_format != running.log_format, "[log] format", "/log/format"),
         ] {
             if differs {
@@ -66,6 +76,11 @@ impl Config {
         self.server.host.clone_from(host);
         self.server.port = *port;
         self.server.workers = *workers;
+        self.server.unix_socket.clone_from(unix_socket);
+        self.server.unix_socket_mode = *unix_socket_mode;
+        if other_kind {
+            self.server.tls.clone_from(tls);
+        }
         self.log_format = running.log_format;
         waiting
     }
@@ -215,6 +230,7 @@ format = "json"
         let running = parse(TEXT);
         for (from, to, want) in [
             ("port = 7\n", "port = 2\n", vec!["[server] port"]),
+            ("port = 7\n", "port = 7\nunix_socket = \"/s\"\n", vec!["[server] unix_socket"]),
             ("port = 7\n", "port = 7\nhost = \"::1\"\n", vec!["[server] host"]),
             ("\"json\"", "\"pretty\"", vec!["[log] format"]),
             ("= 9", "= 8", vec![]),

@@ -8,6 +8,7 @@
 
 pub(super) mod audit;
 pub(super) mod client;
+mod limits;
 pub(super) mod model;
 pub(super) mod plan;
 pub(super) mod server;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use audit::Audit;
 use client::Client;
+pub(super) use limits::Limits;
 use model::Model;
 use server::Server;
 pub(super) use value::{Address, Instruction, Secret};
@@ -61,6 +63,9 @@ pub(super) struct File {
     /// Time limits, retries, health of endpoints, connections.
     #[schemars(extend("default" = {}))]
     pub workflow: Workflow,
+    /// What all requests together may take of the machine.
+    #[schemars(extend("default" = {}))]
+    pub limits: Limits,
     /// How the log looks.
     #[schemars(extend("default" = {}))]
     pub log: Log,

@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{IpAddr, UdpSocket},
     num::NonZeroUsize,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -11,6 +12,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::{
+    Tls,
     file::server::{PlainClientFormat, Progress, ReasoningField, UnknownModel, UsageScope},
     model::is_loopback,
 };
@@ -22,6 +24,12 @@ pub struct Server {
     pub host: String,
     /// Port to listen on; default 11435, 0 = any free one.
     pub port: u16,
+    /// The path of a Unix socket to listen on too.
+    pub unix_socket: Option<PathBuf>,
+    /// Its permissions; default 0600.
+    pub unix_socket_mode: u32,
+    /// TLS for address and port.
+    pub tls: Option<Tls>,
     /// Largest request body in bytes; default 64 MiB.
     pub request_body_limit: usize,
     /// Requests in flight; more get 503 `overloaded`. Default 1024.
@@ -32,6 +40,8 @@ pub struct Server {
     pub write_timeout: Duration,
     /// Bytes a second that a request body must come with after 30 s; default 1024, 0 = any rate.
     pub min_body_rate: u64,
+    /// How long a shutdown goes on answering while it is no longer ready; default none.
+    pub shutdown_delay: Duration,
     /// How long a shutdown waits for streams; default 30 s.
     pub shutdown_grace: Duration,
     /// How long a stream's headers wait at most for the first answer delta or draft, while no stage
@@ -58,6 +68,8 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     /// Extra origins.
     pub cors_origins: Vec<String>,
+    /// Origins of this machine that need no key; `None`: all of them.
+    pub ui_origins: Option<Vec<String>>,
     /// Proxies that are believed whom they ask for.
     pub trusted_proxies: Vec<IpNet>,
     /// The addresses that requests may come from; empty = any.
@@ -72,6 +84,12 @@ impl Server {
     #[must_use]
     pub fn is_exposed(&self, open: bool) -> bool {
         open && !self.allow_unauthenticated && !self.is_loopback()
+    }
+
+    /// How the port is spoken to.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// Whether a URL leads back to the listener: its port, at an address that the listener has. Names

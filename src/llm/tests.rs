@@ -84,6 +84,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
         retry: Retry { base_delay: Duration::from_millis(5), ..Retry::default() },
         health: crate::config::Health::default(),
         transport: crate::config::Transport::default(),
+        memory_limit: None,
         log_format: LogFormat::Pretty,
         audit: None,
         asked: Vec::new(),

@@ -1,5 +1,6 @@
 //! Decides who may call at all: the Host and Origin checks that keep web pages out, and client keys.
 
+mod origin;
 pub(super) mod wrong_keys;
 
 use std::{net::IpAddr, str::FromStr, sync::Arc, time::Duration};
@@ -11,7 +12,6 @@ use axum::{
 };
 use ipnet::IpNet;
 use tokio::time::Instant;
-use url::Url;
 
 use super::{
     caller::{Caller, Welcome},
@@ -24,6 +24,7 @@ use super::{
     paths,
 };
 use crate::config::Config;
+use origin::{Page, matches_pattern, page};
 use wrong_keys::WrongKeys;
 
 /// Whether the listener can be reached from this machine only.
@@ -48,6 +49,7 @@ pub(super) struct Door {
     /// Extra Host names.
     hosts: Vec<String>,
     origins: Vec<String>,
+    ui_origins: Option<Vec<String>>,
     trusted_proxies: Vec<IpNet>,
     allowed_ips: Vec<IpNet>,
     pub(super) clients: Clients,
@@ -60,6 +62,7 @@ impl Door {
         Self {
             hosts: extra.chain(machine_name()).map(|name| name.to_ascii_lowercase()).collect(),
             origins: config.server.cors_origins.clone(),
+            ui_origins: config.server.ui_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             allowed_ips: config.server.allowed_ips.clone(),
             clients: Clients::of(config, accounts),
@@ -89,7 +92,7 @@ impl Door {
         if on_loopback {
             self.check_host(request.uri(), request.headers())?;
         }
-        self.check_origin(request.headers())?;
+        self.check_origin(request)?;
         Ok(request.headers().get(header::ORIGIN).cloned())
     }
 
@@ -160,17 +163,34 @@ impl Door {
 
     /// Any web page can post to a loopback port, and CORS headers only keep it from reading the
     /// answer; what it would spend is spent. Programs send no Origin.
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), AppError> {
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        let allowed = origins.all(|origin| {
-            origin.to_str().is_ok_and(|origin| origin_allowed(origin, &self.origins))
-        });
-        if allowed {
-            return Ok(());
+    fn check_origin(&self, request: &Request) -> Result<(), AppError> {
+        for origin in request.headers().get_all(header::ORIGIN) {
+            match origin.to_str().map_or(Page::Foreign, |origin| page(origin, &self.origins)) {
+                Page::Allowed => {}
+                Page::Local(origin) if self.may_ask(&origin, request) => {}
+                Page::Local(_) => {
+                    return Err(AppError::Forbidden(
+                        "pages of this machine need a key, or their Origin in [server] ui_origins",
+                    ));
+                }
+                Page::Foreign => {
+                    return Err(AppError::Forbidden(
+                        "this Origin is not allowed; add it to [server] cors_origins if it is yours",
+                    ));
+                }
+            }
         }
-        Err(AppError::Forbidden(
-            "this Origin is not allowed; add it to [server] cors_origins if it is yours",
-        ))
+        Ok(())
+    }
+
+    /// Whether a page of this machine may ask; a browser asks beforehand without its key.
+    fn may_ask(&self, origin: &str, request: &Request) -> bool {
+        let Some(pages) = &self.ui_origins else { return true };
+        let from = request.extensions().get::<ClientAddr>().copied();
+        let has_key = || self.clients.owner(request.headers(), from).is_ok_and(|it| it.is_some());
+        request.method() == Method::OPTIONS
+            || pages.iter().any(|pattern| matches_pattern(origin, pattern))
+            || has_key()
     }
 }
 
@@ -189,39 +209,6 @@ fn host_allowed(host: &str, extra: &[String]) -> bool {
         || local
         || IpAddr::from_str(name).is_ok()
         || extra.iter().any(|known| known == name || *known == host)
-}
-
-/// Accepts the origins that Ollama does: pages served from this machine, desktop applications (on
-/// Windows a Tauri application is `http://tauri.localhost`; no name of a network ends so), and what
-/// the config names; there a single `*` stands for anything.
-fn origin_allowed(origin: &str, extra: &[String]) -> bool {
-    const APPLICATIONS: [&str; 5] =
-        ["app://", "file://", "tauri://", "vscode-webview://", "vscode-file://"];
-    let origin = origin.to_ascii_lowercase();
-    if APPLICATIONS.iter().any(|scheme| origin.starts_with(scheme)) {
-        return true;
-    }
-    let local = Url::parse(&origin).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.host_str().is_some_and(|host| {
-                matches!(host, "localhost" | "127.0.0.1" | "0.0.0.0" | "[::1]")
-                    || host.ends_with(".localhost")
-            })
-            && url.username().is_empty()
-    });
-    local || extra.iter().any(|pattern| matches_pattern(&origin, pattern))
-}
-
-fn matches_pattern(origin: &str, pattern: &str) -> bool {
-    let pattern = pattern.trim_end_matches('/').to_ascii_lowercase();
-    match pattern.split_once('*') {
-        Some((start, end)) => {
-            origin.len() >= start.len() + end.len()
-                && origin.starts_with(start)
-                && origin.ends_with(end)
-        }
-        None => origin == pattern,
-    }
 }
 
 fn machine_name() -> Option<String> {
@@ -265,35 +252,42 @@ mod tests {
     }
 
     #[test]
-    fn origins_of_this_machine_are_allowed_and_others_are_not() {
-        let extra = ["https://ui.example/".to_owned(), "https://*.lab.example".to_owned()];
-        for (origin, want) in [
-            ("http://localhost:3000", true),
-            ("https://LOCALHOST", true),
-            ("http://127.0.0.1:8080", true),
-            ("http://0.0.0.0", true),
-            ("http://[::1]:3000", true),
-            ("app://obsidian.md", true),
-            ("tauri://localhost", true),
-            ("http://tauri.localhost", true),
-            ("https://app.localhost:5173", true),
-            ("file://", true),
-            ("vscode-webview://0a1b", true),
-            ("vscode-file://vscode-app", true),
-            ("https://ui.example", true),
-            ("https://a.lab.example", true),
-            ("null", false),
-            ("", false),
-            ("https://evil.example", false),
-            ("https://ui.example.evil.example", false),
-            ("http://localhost.evil.example", false),
-            ("http://evil-localhost", false),
-            ("http://tauri.localhost.evil.example", false),
-            ("http://localhost@evil.example", false),
-            ("ftp://localhost", false),
-            ("https://lab.example", false),
+    fn pages_of_this_machine_may_need_a_key() {
+        let door = |keys: &str| {
+            let text = format!(
+                "[server]\n{keys}[[model]]\nname = \"m\"\napi_base = \"http://127.0.0.1:9/v1\"\n\
+                 [workflow-integration]\njson = '{{\"workers\": [\"m\"], \"selector\": \"m\"}}'\n"
+            );
+            Door::new(&Config::parse(&text, None, &|_| None).unwrap(), &Accounts::default())
+        };
+        let pages = "ui_origins = [\"http://localhost:3000\"]\n";
+        let client = "[[client]]\nname = \"a\"\nkey = \"a key of its own\"\n";
+        let one = door(&format!("{pages}{client}"));
+        let (any, open) = (door(client), door("ui_origins = []\n"));
+        for (origin, method, key, want) in [
+            ("http://localhost:3000", "POST", None, true),
+            ("http://localhost:5173", "POST", None, false),
+            ("http://127.0.0.1:3000", "POST", None, false),
+            ("http://localhost:5173", "POST", Some("a key of its own"), true),
+            ("http://localhost:5173", "POST", Some("guessed"), false),
+            ("http://localhost:5173", "OPTIONS", None, true),
+            ("http://tauri.localhost", "POST", None, true),
+            ("app://obsidian.md", "POST", None, true),
         ] {
-            assert_eq!(origin_allowed(origin, &extra), want, "{origin}");
+            let mut request = Request::builder().method(method).header(header::ORIGIN, origin);
+            if let Some(key) = key {
+                request = request.header("x-api-key", key);
+            }
+            let request = request.body(Default::default()).unwrap();
+            assert_eq!(one.check_origin(&request).is_ok(), want, "{origin} {key:?}");
+            assert!(any.check_origin(&request).is_ok(), "{origin} {key:?}");
+            let needs_none = method == "OPTIONS" || !origin.contains("localhost:");
+            let needs_none = needs_none && !origin.contains("127.0.0.1");
+            assert_eq!(
+                open.check_origin(&request).is_ok(),
+                needs_none,
+                "{origin}: nobody has a key"
+            );
         }
     }
 }

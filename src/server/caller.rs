@@ -9,8 +9,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     clients::Client, dialect::Dialect, error::AppError, keys::presented, limits::Reservation,
 };
-
-use crate::{types::RequestId, workflow::RunWatch};
+use crate::{
+    types::{RequestId, Share},
+    workflow::RunWatch,
+};
 
 /// An extension of every request that came with a key where one is needed: it may see what is known
 /// of the config.
@@ -63,6 +65,8 @@ pub(super) struct RequestFields {
     pub(super) place: Option<OwnedSemaphorePermit>,
     /// What it counts with for its client; none for a request that asks no model.
     pub(super) reservation: Option<Reservation>,
+    /// What its body takes.
+    pub(super) memory: Option<Share>,
 }
 
 impl RequestLog {

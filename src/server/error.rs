@@ -103,6 +103,11 @@ pub(super) enum AppError {
     /// `[server] max_in_flight` requests are running.
     #[error("too many requests are running; try again in a moment")]
     Overloaded,
+    /// `[limits] memory` is used up.
+    #[error(
+        "the requests and answers in flight take all the memory there may be; try again in a moment"
+    )]
+    NoMemory,
     /// The limit of open files carries no further connection.
     #[error("too many connections are open; try again in a moment")]
     Crowded,
@@ -163,7 +168,7 @@ impl AppError {
             Self::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_operation"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
-            Self::Overloaded | Self::Crowded | Self::ShuttingDown => {
+            Self::Overloaded | Self::NoMemory | Self::Crowded | Self::ShuttingDown => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             Self::Run { failed, .. } => run_kind(&failed.error, failed.trace.mode == "direct"),

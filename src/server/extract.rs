@@ -84,12 +84,14 @@ async fn received(request: Request) -> Result<(Bytes, Caller), AppError> {
     let app = app.ok_or(AppError::Internal("the request has no config"))?;
     let caller = request.extensions().get::<Caller>().cloned();
     let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
+    let memory = app.engine.memory().share();
     let bytes = tokio::select! {
         biased;
         // As a rule it is all there, and nobody has to listen for the end.
-        bytes = body::read(request, &app.config().server) => bytes?,
+        bytes = body::read(request, &app.config().server, &memory) => bytes?,
         () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
     };
+    caller.log.fields().memory = Some(memory);
     app.take_place(&caller.log)?;
     Ok((bytes, caller))
 }

@@ -1,95 +1,64 @@
 //! The listener: our own accept loop on hyper, because axum's has no header timeout, no say in the
 //! backlog, and a drain that waits for ever.
 
+mod connection;
 pub(super) mod drain_body;
+mod listeners;
 pub(super) mod open_files;
 pub(super) mod shutdown;
+mod streams;
 pub(super) mod timer_keepalive;
+#[cfg(unix)]
+mod unix_socket;
 mod write_timeout;
 
 use std::{
-    convert::Infallible,
-    error::Error,
-    future::Future,
-    io,
-    net::SocketAddr,
-    pin::pin,
-    time::{Duration, SystemTime},
+    convert::Infallible, error::Error, future::Future, io, pin::pin, sync::Arc, time::Duration,
 };
 
 use axum::{body::HttpBody, http::Response};
 use hyper::{
     Request,
     body::{Bytes, Incoming},
-    server::conn::http1,
-    service::{Service, service_fn},
+    service::Service,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
-};
-use socket2::{Domain, Protocol, Socket, Type};
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls::ServerConfig;
 use tokio::{
-    net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 
-use super::{
-    client_addr::Peer,
-    workers::{Dealt, Worker, Workers},
-};
-use crate::types::process;
-use open_files::{REFUSAL_WAIT, REFUSED_AT_ONCE};
-use shutdown::Lifecycle;
-use write_timeout::WriteTimeout;
+pub use listeners::{Listeners, bind};
+#[cfg(unix)]
+pub use unix_socket::UnixSocket;
 
-/// Connections the kernel may hold for us while we are busy.
-const BACKLOG: i32 = 1024;
-/// How long a client may take over its headers. Idle kept-alive connections end by it too, so it
-/// is longer than the idle time of common clients' pools.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
-/// Headers larger than this are refused; it is also the read buffer of bodies.
-const READ_BUFFER: usize = 64 * 1024;
+use super::workers::{Worker, Workers};
+use crate::types::process;
+pub(super) use connection::Room;
+use connection::{Treatment, answer};
+use open_files::REFUSED_AT_ONCE;
+use shutdown::Lifecycle;
+
 /// Pause after `accept` fails for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long clients may take to read their error event once the grace is over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Whether there is room for one more connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// There is.
-    Left,
-    /// It is refused.
-    None,
-}
-
-/// How long is waited for clients.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Timing {
-    /// Limit of a client that does not read.
+/// What the config in use says of connections.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// How long is waited for a client that does not read.
     pub(super) write: Duration,
-    /// Limit of all connections, at a shutdown.
+    /// How long a shutdown goes on as before, but for saying that it comes.
+    pub(super) delay: Duration,
+    /// How long it then waits for all clients.
     pub(super) grace: Duration,
+    /// For connections from the network.
+    pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
-/// Binds with a backlog of 1024. The address may be that of a server that has just ended.
-///
-/// # Errors
-/// The socket's: the port is taken, the address is not ours.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows the option means something else: it lets two programs share a port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Accepts until `shutdown` resolves, then drains: nothing new is accepted, what runs may finish
+/// Accepts until `shutdown` resolves, and some time longer, then drains: nothing new is accepted, what runs may finish
 /// within `grace`, what is left then is asked to end by `lifecycle`, and at last hung up on.
 /// Dropping the future closes every connection.
 ///
@@ -97,52 +66,56 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// worker, once for what it answers and once for how it refuses a connection beyond what `most` says;
 /// such a connection ends with its first answer. `SO_REUSEPORT` would spare the dealing, but spreads a few connections badly.
 pub(super) async fn run<S, B>(
-    listener: TcpListener,
+    listeners: Listeners,
     workers: &Workers,
     service: impl Fn(&Worker, Room) -> S,
     most: impl Fn() -> Option<usize>,
     lifecycle: &Lifecycle,
-    timing: impl Fn() -> Timing,
+    rules: impl Fn() -> Rules,
     shutdown: impl Future<Output = ()>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
-    S::Future: Send,
-    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let graceful = GracefulShutdown::new();
     let both = |one| (one, service(one, Room::Left), service(one, Room::None));
     let services: Vec<(&Worker, S, S)> = workers.iter().map(both).collect();
     // A set of tasks, not detached ones: they cannot outlive the server.
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
+    let mut shutdown = pin!(async {
+        shutdown.await;
+        lifecycle.leave();
+        sleep(rules().delay).await;
+    });
     loop {
         let beyond = most().and_then(|most| connections.len().checked_sub(most));
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            accepted = listener.accept(), if beyond < Some(REFUSED_AT_ONCE) => match accepted {
-                Ok((stream, _)) => {
+            accepted = listeners.accept(), if beyond < Some(REFUSED_AT_ONCE) => match accepted {
+                Ok(accepted) => {
                     let idlest = services.iter().min_by_key(|(worker, ..)| worker.connections());
                     let Some((worker, service, refusing)) = idlest else { continue };
+                    let (service, room) = match beyond {
+                        None => (service.clone(), Room::Left),
+                        Some(_) => (refusing.clone(), Room::None),
+                    };
+                    let Rules { write, tls, .. } = rules();
+                    let treatment = Treatment { room, write, tls, lifecycle: lifecycle.clone() };
                     let (watcher, place) = (graceful.watcher(), worker.deal());
-                    if beyond.is_some() {
-                        let refusing = refuse(stream, refusing.clone(), watcher, place);
-                        connections.spawn_on(refusing, &worker.runtime);
-                    } else {
-                        let write = timing().write;
-                        let answering = answer(stream, service.clone(), watcher, write, place);
-                        connections.spawn_on(answering, &worker.runtime);
-                    }
+                    let answering = answer(accepted, service, watcher, treatment, place);
+                    connections.spawn_on(answering, &worker.runtime);
                 }
                 Err(error) => accept_failed(&error).await,
             },
         }
     }
-    drop(listener);
+    drop(listeners);
     lifecycle.drain();
-    let grace = timing().grace;
+    let grace = rules().grace;
     tracing::info!(
         connections = connections.len(),
         grace_secs = grace.as_secs(),
@@ -155,74 +128,6 @@ pub(super) async fn run<S, B>(
     lifecycle.end();
     if timeout(LAST_WORDS, &mut closed).await.is_err() {
         tracing::warn!("some clients did not read their last event and are hung up on");
-    }
-}
-
-/// Answers the requests of a connection, on the worker whose place is held.
-async fn answer<S, B>(
-    stream: TcpStream,
-    service: S,
-    watcher: Watcher,
-    write: Duration,
-    _place: Dealt,
-) -> Result<(), hyper::Error>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
-{
-    // It was accepted on another runtime, which would go on waking it up.
-    let stream = match stream.into_std().and_then(TcpStream::from_std) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be handed to its worker");
-            return Ok(());
-        }
-    };
-    send_at_once(&stream);
-    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        peer.and_then(|peer| request.extensions_mut().insert(peer));
-        service.call(request)
-    });
-    let connection = http1::Builder::new()
-        .auto_date_header(has_date())
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
-        .max_buf_size(READ_BUFFER)
-        .serve_connection(WriteTimeout::new(TokioIo::new(stream), write), service);
-    watcher.watch(connection).await
-}
-
-/// Answers one request of a connection that there is no room for.
-async fn refuse<S, B>(
-    stream: TcpStream,
-    service: S,
-    watcher: Watcher,
-    _place: Dealt,
-) -> Result<(), hyper::Error>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    B: HttpBody<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
-{
-    let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else { return Ok(()) };
-    let connection = http1::Builder::new()
-        .auto_date_header(has_date())
-        .keep_alive(false)
-        .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    // Whoever takes longer is hung up on.
-    timeout(REFUSAL_WAIT, watcher.watch(connection)).await.unwrap_or(Ok(()))
-}
-
-/// The HTTP library panics at a date before 1970.
-fn has_date() -> bool {
-    SystemTime::now() >= SystemTime::UNIX_EPOCH
-}
-
-/// Otherwise a small event waits up to 40 ms for the client to acknowledge the one before.
-fn send_at_once(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "nodelay was refused");
     }
 }
 

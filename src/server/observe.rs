@@ -13,7 +13,7 @@ use std::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header},
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
@@ -74,6 +74,7 @@ where
     };
     // Lines about a request at info and above name its ids themselves.
     let span = tracing::debug_span!("request", request.id = %request_id);
+    let version = request.version();
     let negotiated = dialect::is_negotiated(request.uri().path());
     let mut record = Record::new(&caller, &request, &app, keepalive);
     request.extensions_mut().insert(caller);
@@ -84,7 +85,8 @@ where
     let inside = Box::pin(inside(request).instrument(span.clone()));
     let answered = AssertUnwindSafe(inside).catch_unwind();
     let mut response = answered.await.unwrap_or_else(|_| FAULT.into_response());
-    if !rest.read_to_end().await {
+    // With HTTP/2 it concerns this request alone, and no connection.
+    if !rest.read_to_end().await && version < Version::HTTP_2 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let error = AppError::render(&mut response, dialect, request_id);

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::{Config, Proxies, Proxy},
     llm::ModelHealth,
-    types::process,
+    types::{Memory, process},
 };
 
 /// The answer of `GET /health`, which is Chorus' own.
@@ -54,6 +54,9 @@ struct ProcessHealth {
     open_files_limit: Option<u64>,
     /// How often a connection could not be opened or accepted for want of files, ports or memory.
     out_of_resources: u64,
+    /// What requests and whole answers in flight may take, and what they do, in bytes.
+    memory_limit: usize,
+    memory_taken: usize,
     /// Standard error did not take them at once.
     dropped_log_lines: u64,
 }
@@ -88,16 +91,18 @@ pub(super) async fn health(app: App, uri: Uri) -> Json<Health> {
     if is_verbose(&uri) {
         health.models = Some(app.engine.health());
         health.config = Some(config_health(&app));
-        health.process = Some(process_health());
+        health.process = Some(process_health(app.engine.memory()));
         health.audit = app.audit.as_ref().map(|audit| audit.health());
     }
     Json(health)
 }
 
-fn process_health() -> ProcessHealth {
+fn process_health(memory: &Memory) -> ProcessHealth {
     ProcessHealth {
         open_files_limit: open_files::limit(),
         out_of_resources: process::SHORTAGES.get(),
+        memory_limit: memory.most(),
+        memory_taken: memory.taken(),
         dropped_log_lines: process::DROPPED_LOG_LINES.get(),
     }
 }
@@ -166,13 +171,14 @@ fn proxy(proxy: &Proxy) -> Value {
     json!({ "variable": variable, "url": format!("{}://{}", url.scheme(), authority(url)) })
 }
 
-/// `GET /ready`: whether every model that a workflow needs has an endpoint in service.
+/// `GET /ready`: whether every model that a workflow needs has an endpoint in service, and the server
+/// is not about to end.
 pub(super) async fn ready(
     app: App,
     welcome: Option<Extension<Welcome>>,
 ) -> (StatusCode, Json<Ready>) {
     let missing = app.engine.unserved();
-    let (code, status) = match missing.is_empty() {
+    let (code, status) = match missing.is_empty() && !app.lifecycle.is_leaving() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
     };

@@ -1,14 +1,21 @@
 //! Embeddings, which pass through: the request goes to one model's upstream as it came, and its
 //! answer comes back as it is. Only the model's name changes on both ways.
 
+mod renamed;
+
+use std::{io, pin::pin, sync::Arc};
+
 use axum::{body::Body, http::HeaderValue, http::header, response::Response};
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
+use self::renamed::Renamed;
 use super::{App, caller::Caller, error::AppError, extract::Verbatim};
 use crate::{
     config::{LimitKind, Price},
-    llm::{Forwarded, Model, Passthrough},
+    llm::{Forwarded, ForwardedReply, LlmError, Model, Passthrough},
     types::Amount,
     workflow::Route,
 };
@@ -67,8 +74,18 @@ async fn forward(
         () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
         answer = model.forward(what, fields, limit, caller.hops) => answer,
     };
-    sent.answered(answer.as_ref().ok());
-    reply(answer.map_err(AppError::Upstream)?, &name)
+    match answer.map_err(AppError::Upstream) {
+        Ok(ForwardedReply::Whole(answer)) => {
+            sent.answered(Some(&answer));
+            reply(answer, &name)
+        }
+        // What it says of its tokens comes at its end: the estimate counts.
+        Ok(ForwardedReply::Streamed(pieces)) => Ok(streamed(app, &caller, pieces, &name)),
+        Err(error) => {
+            sent.answered(None);
+            Err(error)
+        }
+    }
 }
 
 /// A request on its way, for whose tokens its client pays: those that the upstream counted, or an
@@ -117,6 +134,41 @@ fn counted(answer: &Forwarded) -> Option<u64> {
 
 fn bytes_of(fields: &Forwarded) -> usize {
     fields.values().map(|value| value.get().len()).sum()
+}
+
+/// A long answer, as it comes. What fails now can only break it off.
+fn streamed(
+    app: &App,
+    caller: &Caller,
+    mut pieces: BoxStream<'static, Result<Bytes, LlmError>>,
+    name: &str,
+) -> Response {
+    let (log, lifecycle) = (caller.log.clone(), app.lifecycle.clone());
+    let mut renamed = Renamed::to(name);
+    let body = async_stream::stream! {
+        let mut ending = pin!(lifecycle.ending());
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = &mut ending => Some(Err(AppError::ShuttingDown)),
+                piece = pieces.next() => piece.map(|piece| piece.map_err(AppError::Upstream)),
+            };
+            match piece {
+                Some(Ok(piece)) => yield Ok(renamed.piece(piece)),
+                Some(Err(error)) => {
+                    let broken = io::Error::other(error.to_string());
+                    log.failed(Arc::new(error));
+                    yield Err(broken);
+                    return;
+                }
+                None => return,
+            }
+        }
+    };
+    let mut response = Response::new(Body::from_stream(body));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 fn check_protocol(model: &Model, what: Passthrough) -> Result<(), AppError> {

@@ -119,6 +119,7 @@ impl AppState {
             accounts: Arc::clone(&before.accounts),
             reloads: Arc::clone(&before.reloads),
         };
+        served.engine.memory().set_most(served.config().memory_limit);
         self.current.store(Arc::new(served));
         {
             let mut reloads = before.reloads();

@@ -51,6 +51,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         retry: Retry::default(),
         health: crate::config::Health::default(),
         transport: crate::config::Transport::default(),
+        memory_limit: None,
         log_format: LogFormat::Pretty,
         audit: None,
         asked: Vec::new(),

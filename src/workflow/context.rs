@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Price,
     llm::Conversation,
-    types::{Request, RequestId, Usage, WorkflowId},
+    types::{NoMemory, Request, RequestId, Share, Usage, WorkflowId},
 };
 
 /// One run: its request, its clock, its permits, its sums.
@@ -40,6 +40,8 @@ pub(super) struct RunContext {
     pub(super) crowd: Crowd,
     /// A number of who asks.
     pub(super) caller: u64,
+    /// What its answers take that are gathered.
+    memory: Share,
     tally: Mutex<Tally>,
 }
 
@@ -97,6 +99,7 @@ impl RunContext {
         max_concurrency: Option<usize>,
     ) -> Self {
         let permits = max_concurrency.map(|most| Arc::new(Semaphore::new(most)));
+        let memory = engine.memory().share();
         Self {
             engine,
             affinity: request.affinity(),
@@ -111,6 +114,7 @@ impl RunContext {
             permits,
             watch,
             crowd: Crowd::default(),
+            memory,
             tally: Mutex::default(),
         }
     }
@@ -138,6 +142,14 @@ impl RunContext {
                 listed(&self.request.prompt.tools).as_deref(),
             )
         })
+    }
+
+    /// Takes memory for so many bytes of an answer that is kept until the run is over.
+    ///
+    /// # Errors
+    /// When there is none left.
+    pub(super) fn keep(&self, bytes: usize) -> Result<(), NoMemory> {
+        self.memory.take(bytes)
     }
 
     /// Milliseconds since the run began.

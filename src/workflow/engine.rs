@@ -6,7 +6,7 @@ use super::Task;
 use crate::{
     config::{Config, Named, UnknownModel, Workflow},
     llm::{self, Llm, LlmError, ModelHealth},
-    types::Request,
+    types::{Memory, Request},
 };
 
 /// Plans and models, ready to run. One per config.
@@ -14,6 +14,7 @@ use crate::{
 pub struct Engine {
     pub(super) config: Arc<Config>,
     pub(super) llm: Llm,
+    pub(super) memory: Memory,
 }
 
 /// The workflow or model that answers a model name.
@@ -34,7 +35,8 @@ impl Engine {
     /// When TLS cannot be set up.
     pub fn new(config: Arc<Config>) -> Result<Self, LlmError> {
         let llm = Llm::new(&config)?;
-        Ok(Self { config, llm })
+        let memory = Memory::new(config.memory_limit);
+        Ok(Self { config, llm, memory })
     }
 
     /// The engine of the next config. Upstreams that are reached as before keep their connections,
@@ -44,7 +46,14 @@ impl Engine {
     /// When TLS cannot be set up; then nothing has changed.
     pub fn successor(&self, config: Arc<Config>) -> Result<Self, LlmError> {
         let llm = self.llm.successor(&config)?;
-        Ok(Self { config, llm })
+        let memory = self.memory.clone();
+        Ok(Self { config, llm, memory })
+    }
+
+    /// The memory for requests and whole answers, that of the engines before included.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Asks for the model lists of endpoints that are out of service until they are back. Never ends;

@@ -89,7 +89,7 @@ impl Cast {
         }
         let config = Arc::new(Config::parse(&text, None, &|_| None).unwrap());
         let llm = Llm::scripted(&config, &self.scripts).unwrap();
-        Arc::new(Engine { config, llm })
+        Arc::new(Engine { config, llm, memory: crate::types::Memory::new(None) })
     }
 
     fn asked(&self, name: &str) -> Vec<Call> {

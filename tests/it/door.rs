@@ -87,3 +87,59 @@ async fn the_log_says_where_a_request_comes_from_and_wrong_keys_slow_that_addres
     assert!(log.contains("client.address=192.0.2.1 "), "{log}");
     assert_eq!(log.matches("client.address=192.0.2.2").count(), 15, "{log}");
 }
+
+/// What a Unix socket answers to a request, as far as its status.
+#[cfg(unix)]
+async fn over_unix(path: &std::path::Path, head: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::UnixStream::connect(path).await.unwrap();
+    stream.write_all(format!("GET {head}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    crate::support::soon("an answer", stream.read_exact(&mut answer)).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_is_private_counts_as_this_machine_and_goes_with_the_server() {
+    use std::os::unix::fs::MetadataExt;
+    let upstream = upstream().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chorus.sock");
+    // As a server leaves it that was killed.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let keys = format!("unix_socket = '{}'\nallowed_ips = [\"127.0.0.1\"]", path.display());
+    let process = Process::serves(&upstream, &config(&keys), "info", &[]).await;
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    for (head, want) in [
+        ("/health HTTP/1.1\r\nhost: localhost", "HTTP/1.1 200"),
+        ("/v1/models HTTP/1.1\r\nhost: localhost", "HTTP/1.1 200"),
+        ("/health HTTP/1.1\r\nhost: elsewhere.example", "HTTP/1.1 403"),
+    ] {
+        assert_eq!(over_unix(&path, head).await, want, "{head}");
+    }
+    process.request_stop();
+    let (status, log) = process.ended().await;
+    assert!(status.success() && log.contains("listening on a Unix socket"), "{log}");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn pages_of_this_machine_may_need_a_key() {
+    let upstream = upstream().await;
+    let keys = "ui_origins = [\"http://localhost:3000\"]";
+    let chorus = Chorus::start(&upstream, &config(keys)).await;
+    for (origin, want) in [
+        ("http://localhost:3000", 200),
+        ("http://localhost:5173", 403),
+        ("http://127.0.0.1:8080", 403),
+        ("app://obsidian.md", 200),
+        ("https://elsewhere.example", 403),
+    ] {
+        assert_eq!(status(&chorus, &[("origin", origin)]).await, want, "{origin}");
+    }
+    assert_eq!(status(&chorus, &[]).await, 200);
+    // As with Ollama, every such page may ask where nobody said otherwise.
+    let chorus = Chorus::start(&upstream, &config("")).await;
+    assert_eq!(status(&chorus, &[("origin", "http://localhost:5173")]).await, 200);
+}

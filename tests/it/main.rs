@@ -49,6 +49,7 @@ mod reloading;
 mod resources;
 mod responses;
 mod reuse;
+mod secured;
 mod shutdown;
 mod starting;
 mod support;

@@ -1,7 +1,7 @@
 //! What a client can take from others: places, permits, memory. Each form was seen to stop or starve a
 //! server from a loopback port without a key.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Script, Setup, Upstream, four_stages, ms, question, soon};
+use crate::support::{Gate, Script, Setup, Upstream, four_stages, ms, question, soon};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -88,6 +88,34 @@ async fn a_body_of_a_million_small_values_is_refused() {
 }
 
 #[tokio::test]
+async fn a_long_body_is_read_while_other_answers_go_on() {
+    let upstream = Upstream::start([("m", Script::trickles(ms(2)))]).await;
+    let chorus = one_model("", "").over(&upstream).await;
+    let mut events = chorus.stream(CHAT, &question(CHAT, "m", "hi", true)).await;
+    assert!(events.text().await.is_some());
+    // Nobody has the model, so that reading it is all there is to do.
+    let message = json!({"role": "user", "content": "word ".repeat(200)});
+    let body = json!({"model": "nobody", "messages": vec![message; 50_000]}).to_string();
+    let begun = Instant::now();
+    let sent = chorus.request(reqwest::Method::POST, CHAT).body(body).send();
+    let mut sent = std::pin::pin!(sent);
+    let (mut longest, mut last) = (ms(0), begun);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut sent => break answer.unwrap(),
+            text = events.text() => {
+                assert!(text.is_some());
+                longest = longest.max(last.elapsed());
+                last = Instant::now();
+            }
+        }
+    };
+    assert_eq!(answer.status(), 404);
+    let took = begun.elapsed();
+    assert!(longest * 3 < took, "a token waited {longest:?} of {took:?}");
+}
+
+#[tokio::test]
 async fn tokens_to_embed_are_passed_on_however_many_they_are() {
     let upstream = Upstream::start([("m", Script::says("hello"))]).await;
     let chorus = one_model("", "").over(&upstream).await;
@@ -97,4 +125,104 @@ async fn tokens_to_embed_are_passed_on_however_many_they_are() {
     let (status, answer) = chorus.ask("/v1/embeddings", &body).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(upstream.seen()[0].body["input"], body["input"]);
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_memory_there_is_are_put_off_and_give_theirs_back() {
+    let gate = Gate::shut();
+    let script = Script::says("hello").waits_before_headers(&gate);
+    let upstream = Upstream::start([("m", script)]).await;
+    let setup = one_model("", "request_body_limit = \"8MiB\"").with("[limits]\nmemory = \"20MiB\"");
+    let chorus = setup.over(&upstream).await;
+    // Of 12 MB each as they are counted: there is room for one.
+    let large = question(CHAT, "m", &"word ".repeat(1_200_000), false);
+    let first = chorus.try_post(CHAT, &large, &[]);
+    let others = async {
+        upstream.asked(1).await;
+        for _ in 0..3 {
+            let refused = chorus.post(CHAT, &large).await;
+            assert_eq!(refused.status(), 503);
+            assert!(refused.headers().contains_key("retry-after"));
+            let words = refused.text().await.unwrap();
+            assert!(words.contains("overloaded") && words.contains("memory"), "{words}");
+        }
+        // Small ones go on.
+        let body = question(CHAT, "m", "hi", false);
+        let small = chorus.try_post(CHAT, &body, &[]);
+        let released = async {
+            upstream.asked(2).await;
+            gate.open();
+        };
+        let (small, ()) = tokio::join!(small, released);
+        assert_eq!(small.unwrap().status(), 200);
+    };
+    let (first, ()) = tokio::join!(first, others);
+    assert_eq!(first.unwrap().status(), 200);
+    soon("memory to be given back", async {
+        while chorus.app().engine().memory().taken() > 0 {
+            tokio::time::sleep(ms(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(chorus.post(CHAT, &large).await.status(), 200);
+}
+
+#[tokio::test]
+async fn whole_answers_count_too_and_streamed_ones_do_not() {
+    let long = "word ".repeat(600_000);
+    let upstream = Upstream::start([("m", Script::says(&long).in_deltas(100))]).await;
+    let setup = one_model("", "request_body_limit = \"1MiB\"").with("[limits]\nmemory = \"4MiB\"");
+    let chorus = setup.over(&upstream).await;
+    let whole = chorus.post(CHAT, &question(CHAT, "m", "hi", false)).await;
+    assert_eq!(whole.status(), 503);
+    assert!(whole.headers().contains_key("retry-after"));
+    let mut events = chorus.stream(CHAT, &question(CHAT, "m", "hi", true)).await;
+    let mut seen = 0;
+    while let Some(text) = events.text().await {
+        seen += text.len();
+    }
+    assert_eq!(seen, long.len());
+}
+
+#[tokio::test]
+async fn long_answers_that_are_passed_on_go_through_piece_by_piece() {
+    // Fifty megabytes of vectors, each.
+    let vector = format!("[{}0.1]", "0.12345678, ".repeat(1000));
+    let data = vec![vector; 4200].join(",");
+    let reply = format!("{{\"data\":[{data}],\"model\":\"m\",\"usage\":{{}}}}");
+    let upstream =
+        Upstream::start([("m", Script::sends("application/json", reply.as_bytes()))]).await;
+    let setup = one_model("", "request_body_limit = \"64KiB\"").with("[limits]\nmemory = \"1MiB\"");
+    let chorus = setup.with("[[alias]]\nname = \"mine\"\nmodel = \"m\"").over(&upstream).await;
+    let body = json!({"model": "mine", "input": "x"});
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(chorus.post("/v1/embeddings", &body).await);
+    }
+    upstream.asked(6).await;
+    let before = resident();
+    let mut length = 0;
+    let mut tail = Vec::new();
+    let mut first = answers.pop().unwrap();
+    while let Some(chunk) = soon("a piece", first.chunk()).await.unwrap() {
+        length += chunk.len();
+        tail.extend_from_slice(&chunk);
+        tail = tail.split_off(tail.len().saturating_sub(100));
+    }
+    assert_eq!(length, reply.len() + "mine".len() - "m".len());
+    let tail = String::from_utf8(tail).unwrap();
+    assert!(tail.ends_with(r#"],"model":"mine","usage":{}}"#), "{tail}");
+    // Neither that one nor those that nobody reads stand in memory.
+    if let (Some(before), Some(now)) = (before, resident()) {
+        assert!(now.saturating_sub(before) < reply.len(), "{before} {now}");
+    }
+    drop(answers);
+    upstream.idle().await;
+}
+
+/// What the process has in memory, in bytes, where the system says it.
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<usize>().ok()?.checked_mul(1024)
 }

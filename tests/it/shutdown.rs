@@ -62,3 +62,60 @@ async fn after_the_grace_the_rest_get_an_error() {
         upstream.hung_up_on(1).await;
     }
 }
+
+#[tokio::test]
+async fn readiness_goes_first_and_the_server_answers_for_a_while() {
+    let upstream = Upstream::start([("m", Script::says("hello"))]).await;
+    let setup = four_stages(&["m"]).with("[server]\nshutdown_delay_secs = 1.5");
+    let mut chorus = setup.over(&upstream).await;
+    assert_eq!(chorus.get("/ready").await.status(), 200);
+    chorus.request_stop();
+    soon("not to be ready", async {
+        while chorus.get("/ready").await.status() == 200 {
+            tokio::time::sleep(ms(5)).await;
+        }
+    })
+    .await;
+    let body = question(ENDPOINTS[0], "m", "hi", false);
+    assert_eq!(chorus.post(ENDPOINTS[0], &body).await.status(), 200);
+    assert_eq!(chorus.get("/health").await.status(), 200);
+    closed(&format!("http://{}", chorus.address())).await;
+    chorus.ended().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_service_manager_hears_what_happens_and_a_second_signal_ends_it_at_once() {
+    use std::os::unix::net::UnixDatagram;
+    let upstream = Upstream::start([("m", Script::hangs())]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let heard = || {
+        let mut buffer = [0; 200];
+        let length = manager.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let config = four_stages(&["m"]).toml();
+    let process = crate::support::Process::serves(&upstream, &config, "info", &variables).await;
+    assert_eq!(heard(), "READY=1");
+    process.request_reload();
+    assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(heard(), "READY=1");
+    let client = process.client().clone();
+    let body = question(ENDPOINTS[0], "m", "hi", false);
+    let asking = client.try_post(ENDPOINTS[0], &body, &[]);
+    let ending = async {
+        upstream.asked(1).await;
+        process.request_stop();
+        assert_eq!(heard(), "STOPPING=1");
+        process.request_stop();
+        process.ended().await
+    };
+    let (answer, (status, log)) = tokio::join!(asking, ending);
+    assert!(answer.is_err());
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("a second signal"), "{log}");
+}

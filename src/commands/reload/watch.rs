@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     loader::Loader,
     stamps::{Stamps, stamps},
@@ -44,7 +46,10 @@ impl Default for Pace {
 
 /// Somebody wants the config loaded.
 #[derive(Debug)]
-pub(super) struct Requested;
+pub(super) struct Requested {
+    /// Dropped once it is.
+    pub(super) _done: oneshot::Sender<()>,
+}
 
 /// The thread's own. It ends with those who may request something.
 pub(super) struct Watch {
@@ -53,10 +58,10 @@ pub(super) struct Watch {
 }
 
 /// Why the config is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Cause {
     Change,
-    Request,
+    Request(Requested),
 }
 
 impl Watch {
@@ -70,7 +75,13 @@ impl Watch {
         };
         while let Some(because) = cause {
             seen = stamps(loader.files());
-            loader.reload(because == Cause::Request);
+            match because {
+                Cause::Change => loader.reload(false),
+                Cause::Request(requested) => {
+                    loader.reload(true);
+                    drop(requested);
+                }
+            }
             cause = self.wait(&mut loader, &seen);
         }
     }
@@ -80,7 +91,7 @@ impl Watch {
         let begun = Instant::now();
         loop {
             match self.requests.recv_timeout(self.pace.interval) {
-                Ok(Requested) => return Some(Cause::Request),
+                Ok(requested) => return Some(Cause::Request(requested)),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if stamps(loader.files()) != *seen => {
                     return self.settle(loader);
@@ -101,7 +112,7 @@ impl Watch {
         let mut before = stamps(loader.files());
         loop {
             match self.requests.recv_timeout(self.pace.quiet) {
-                Ok(Requested) => return Some(Cause::Request),
+                Ok(requested) => return Some(Cause::Request(requested)),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }

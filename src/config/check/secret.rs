@@ -188,13 +188,13 @@ fn is_placeholder(key: &str) -> bool {
 }
 
 #[cfg(unix)]
-fn world_readable(path: &Path) -> bool {
+pub(super) fn world_readable(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     path.metadata().is_ok_and(|file| file.mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]
-fn world_readable(_path: &Path) -> bool {
+pub(super) fn world_readable(_path: &Path) -> bool {
     false
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -9,11 +10,14 @@ use ipnet::IpNet;
 use serde_json::json;
 use url::Url;
 
-use super::{Models, network::networks};
+use super::{Models, network::networks, tls};
 use crate::config::{
     Overrides, Server,
     error::{did_you_mean, other_name},
-    file::server::{self as file, Size},
+    file::{
+        Address, Limits,
+        server::{self as file, Size},
+    },
     report::Report,
     schema::Rule,
     section::Section,
@@ -29,15 +33,21 @@ pub(super) fn read(
     former_defaults(written, &at);
     written.host = host(&written.host, overrides.host.as_deref(), &at);
     written.port = overrides.port.unwrap_or(written.port);
-    let cors: Vec<String> = written.cors_origins.iter().map(|one| one.0.clone()).collect();
+    let texts = |list: &Vec<Address>| list.iter().map(|one| one.0.clone()).collect::<Vec<_>>();
+    let ui = written.ui_origins.as_ref().map(texts);
+    let cors = texts(&written.cors_origins);
     Server {
         host: written.host.clone(),
         port: written.port,
+        unix_socket: unix_socket(written.unix_socket.as_deref(), &at),
+        unix_socket_mode: u32::from_str_radix(&written.unix_socket_mode, 8).unwrap_or(0o600),
+        tls: written.tls.as_ref().and_then(|written| tls::read(written, report)),
         request_body_limit: size(&written.request_body_limit, &at),
         max_in_flight: written.max_in_flight,
         workers: written.workers,
         write_timeout: Duration::from_secs_f64(written.write_timeout_secs),
         min_body_rate: written.min_body_rate,
+        shutdown_delay: Duration::from_secs_f64(written.shutdown_delay_secs),
         shutdown_grace: Duration::from_secs_f64(written.shutdown_grace_secs),
         header_hold: Duration::from_secs_f64(written.header_hold_secs),
         heartbeat: Duration::from_secs_f64(written.heartbeat_secs),
@@ -55,6 +65,7 @@ pub(super) fn read(
             &at,
         ),
         cors_origins: names(&cors, ("cors_origins", ORIGIN_REMEDY), origin, &at),
+        ui_origins: ui.map(|ui| names(&ui, ("ui_origins", ORIGIN_REMEDY), origin, &at)),
         trusted_proxies: proxies(&written.trusted_proxies, &at),
         allowed_ips: networks(&written.allowed_ips, "allowed_ips", &at),
         allow_unauthenticated: written.allow_unauthenticated,
@@ -100,6 +111,10 @@ fn former_defaults(server: &file::Server, at: &Section<'_, '_>) {
     at.warn(first, what, "take it out to follow the default, or keep it on purpose");
 }
 
+/// What a Unix socket's path may have on every system (macOS: 104, with the zero at its end).
+const LONGEST_SOCKET: usize = 103;
+/// More bytes than any machine has.
+const MOST_MEMORY: u64 = 1 << 50;
 /// Below it VS Code does not talk to an Ollama.
 const OLDEST_OLLAMA: [u16; 3] = [0, 6, 4];
 const HOST_REMEDY: &str = "write an IP address or a host name, without port";
@@ -195,7 +210,7 @@ fn size(written: &Size, at: &Section<'_, '_>) -> usize {
         Size::Bytes(bytes) => return *bytes,
         Size::Text(text) => text,
     };
-    let bytes = bytes(text);
+    let bytes = bytes(text, u32::MAX.into());
     if bytes.is_none() {
         let what = "`request_body_limit` is no size";
         at.problem("request_body_limit", what, "write a size such as \"64MiB\"");
@@ -203,7 +218,41 @@ fn size(written: &Size, at: &Section<'_, '_>) -> usize {
     bytes.unwrap_or_default()
 }
 
-fn bytes(text: &str) -> Option<usize> {
+/// `[limits] memory`, in bytes.
+pub(super) fn memory(written: &Limits, body: usize, report: &Report<'_>) -> Option<usize> {
+    let at = Section::of(report, "limits");
+    let found = match written.memory.as_ref()? {
+        Size::Bytes(bytes) => Some(*bytes),
+        Size::Text(text) => bytes(text, MOST_MEMORY),
+    };
+    let Some(bytes) = found else {
+        at.problem("memory", "`memory` is no size", "write a size such as \"2GiB\"");
+        return None;
+    };
+    if bytes < body.saturating_mul(2) {
+        let what = "`memory` is less than the largest request takes, twice its bytes";
+        at.warn("memory", what, "write more, or lower `request_body_limit`");
+    }
+    Some(bytes)
+}
+
+/// Where the server listens beside its port.
+fn unix_socket(written: Option<&str>, at: &Section<'_, '_>) -> Option<PathBuf> {
+    let path = at.report.in_folder(written?);
+    if cfg!(not(unix)) {
+        let what = "`unix_socket`: this system has none that Chorus can listen on";
+        at.problem("unix_socket", what, "take it out");
+    }
+    if path.as_os_str().len() > LONGEST_SOCKET {
+        let what = format!(
+            "`unix_socket` is longer than the {LONGEST_SOCKET} bytes that a socket's path may have"
+        );
+        at.problem("unix_socket", what, "choose a shorter path");
+    }
+    Some(path)
+}
+
+fn bytes(text: &str, most: u64) -> Option<usize> {
     let text = text.trim();
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
@@ -218,7 +267,7 @@ fn bytes(text: &str) -> Option<usize> {
         _ => return None,
     };
     let bytes = number.parse::<u64>().ok()?.checked_mul(unit)?;
-    (1..=u64::from(u32::MAX)).contains(&bytes).then(|| usize::try_from(bytes).ok())?
+    (1..=most).contains(&bytes).then(|| usize::try_from(bytes).ok())?
 }
 
 #[cfg(test)]
@@ -240,7 +289,7 @@ mod tests {
             ("64 parsecs", None),
             ("99999999999GiB", None),
         ] {
-            assert_eq!(bytes(text), want, "{text}");
+            assert_eq!(bytes(text, u32::MAX.into()), want, "{text}");
         }
     }
 

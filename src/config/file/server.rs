@@ -13,10 +13,7 @@ pub(super) const NETWORK: &str =
 
 /// The listener and what clients see. Every key is optional.
 #[derive(Deserialize, JsonSchema, Serialize)]
-#[schemars(
-    deny_unknown_fields,
-    extend("x-refused" = { "tls": "put a reverse proxy with TLS in front" })
-)]
+#[schemars(deny_unknown_fields)]
 pub(in crate::config) struct Server {
     /// The address to listen on, without port. Beyond this machine a `[[client]]` is needed, or
     /// `allow_unauthenticated`.
@@ -29,6 +26,15 @@ pub(in crate::config) struct Server {
     /// The port to listen on; 0 takes any free one.
     #[schemars(range(min = 0, max = 65_535), extend("default" = 11435))]
     pub port: u16,
+    /// The path of a Unix socket to listen on too. One that nobody answers any more is replaced. Who asks
+    /// there counts as this machine, `127.0.0.1`. A change takes a restart.
+    #[schemars(regex(pattern = r"\S"), extend("x-shown" = "path"), example = &"/run/chorus/chorus.sock")]
+    pub unix_socket: Option<String>,
+    /// Who may open that socket, as `chmod` has it; `0660` lets the group in, such as a proxy's.
+    #[schemars(regex(pattern = r"^0?[0-7]{3}$"), extend("default" = "0600"), example = &"0660")]
+    pub unix_socket_mode: String,
+    /// TLS for the address and port; with none, they speak plain HTTP.
+    pub tls: Option<Tls>,
     /// Larger requests get 413; images arrive as base64. A size, or a number of bytes; less than
     /// 4 GiB.
     #[schemars(
@@ -56,6 +62,10 @@ pub(in crate::config) struct Server {
     /// that it gets 408. 0: any rate. No body may take more than 300 seconds.
     #[schemars(range(min = 0, max = 1_000_000_000), extend("default" = 1024))]
     pub min_body_rate: u64,
+    /// Seconds that a shutdown goes on answering as before while `/ready` says 503 already, so that load
+    /// balancers look elsewhere first.
+    #[schemars(range(min = 0, max = 3600), extend("default" = 0), example = 5)]
+    pub shutdown_delay_secs: f64,
     /// Seconds that a shutdown (SIGTERM, Ctrl-C) lets running answers finish.
     #[schemars(range(min = 0, max = 86_400), extend("default" = 30))]
     pub shutdown_grace_secs: f64,
@@ -106,6 +116,13 @@ pub(in crate::config) struct Server {
         example = ["https://chat.example"]
     )]
     pub cors_origins: Vec<Address>,
+    /// The origins of those pages of this machine (`http://localhost:3000`) that may ask without a key;
+    /// other ones then need one. None: every page of this machine may, as with Ollama.
+    #[schemars(
+        inner(regex(pattern = r"^\s*[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/*\s*$")),
+        example = ["http://localhost:3000"]
+    )]
+    pub ui_origins: Option<Vec<Address>>,
     /// Addresses and networks of proxies whose `X-Forwarded-For` or `Forwarded` is believed, nearest
     /// first: a request then comes from the last address that one of them names. Of anybody else these
     /// headers mean nothing. A proxy has to add the address that asks it to what is there, or to
@@ -128,6 +145,33 @@ pub(in crate::config) struct Server {
     /// spends your tokens.
     #[schemars(extend("default" = false))]
     pub allow_unauthenticated: bool,
+}
+
+/// The certificate that the listener shows; files are PEM, relative to this file, and read again when
+/// they change.
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::config) struct Tls {
+    /// The certificate, and behind it those that lead to its authority.
+    #[schemars(
+        required,
+        regex(pattern = r"\S"),
+        extend("x-shown" = "path", "x-missing" = "name the certificate's file"),
+        example = &"cert.pem"
+    )]
+    pub cert: Option<String>,
+    /// Its private key.
+    #[schemars(
+        required,
+        regex(pattern = r"\S"),
+        extend("x-shown" = "path", "x-missing" = "name the private key's file"),
+        example = &"key.pem"
+    )]
+    pub key: Option<String>,
+    /// Authorities of client certificates: with it, only those come in who show a certificate that one of
+    /// them signed.
+    #[schemars(regex(pattern = r"\S"), extend("x-shown" = "path"), example = &"clients.pem")]
+    pub client_ca: Option<String>,
 }
 
 /// `"64MiB"`, or a number of bytes.

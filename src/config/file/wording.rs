@@ -153,6 +153,12 @@ pub(in crate::config) fn one_or_many(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([{ "type": "array" }, entry]));
 }
 
+/// The same for sizes that a number of four bytes does not hold.
+pub(in crate::config) fn large_size(schema: &mut Schema) {
+    size(schema);
+    schema.insert("maximum".to_owned(), json!(1_u64 << 50));
+}
+
 /// What reads as a digest must be one.
 pub(in crate::config) fn digest(schema: &mut Schema) {
     schema.insert("if".to_owned(), json!({ "pattern": r"^\s*sha256:" }));

@@ -62,7 +62,7 @@ pub(crate) fn corpus() -> Vec<(&'static str, String)> {
         ("version", server("ollama_version = \"v1\"")),
         ("any origin", server("cors_origins = [\"*\"]\nallowed_hosts = [\"http://a\", 1]")),
         ("yes is no boolean", server("allow_unauthenticated = \"yes\"")),
-        ("tls", server("tls = { cert = \"a\", key = \"b\" }")),
+        ("tls", server("tls = { cert = \"a\" }")),
         ("misspelt", server("header_hold_sec = 3")),
         // [[client]].
         ("client without key", section("[[client]]\nname = \"x\"")),

@@ -8,8 +8,10 @@ use serde_json::Value;
 use crate::config::schema;
 
 /// The sections of the manual's page on the config, and whose keys they list.
-const CONFIG: [(&str, &str); 17] = [
+const CONFIG: [(&str, &str); 19] = [
     ("### `[server]`", "Server"),
+    ("### `[server.tls]`", "Tls"),
+    ("### `[limits]`", "Limits"),
     ("### `[[client]]`", "Client"),
     ("### `budget`", "Budget"),
     ("### `[log]`", "Log"),

@@ -2,14 +2,16 @@
 //! embeddings. With the same permit, retries and care with other people's words as a call, but
 //! whole in both directions, and nothing is repaired: we do not know what the fields mean.
 
+mod streamed;
 mod texts;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use indexmap::IndexMap;
 use reqwest::{
-    Method, Request,
+    Method, Request, Response,
     header::{ACCEPT, HeaderValue},
 };
 use serde_json::{
@@ -18,6 +20,7 @@ use serde_json::{
 };
 use tokio::time::{Instant, sleep};
 
+use self::streamed::Rest;
 use super::{
     deadline::Clock,
     exchange::{error_body, of_body, of_send},
@@ -30,6 +33,7 @@ use crate::{
         Limit, LlmError, LlmErrorKind, Model,
         endpoint::{
             Endpoint, HOPS,
+            activity::Use,
             breaker::{Cause, Report},
         },
         protocol::{hash::hash, upstream_error::Refusal},
@@ -38,8 +42,11 @@ use crate::{
     types::Protocol,
 };
 
-/// Most bytes of an answer: a list of two thousand vectors of three thousand numbers fits.
-const REPLY_LIMIT: usize = 256 * 1024 * 1024;
+/// A longer answer is handed on as it comes. Shorter ones are looked through first: an error under a 200 is
+/// short.
+const SHORT: usize = 256 * 1024;
+
+const NO_OBJECT: &str = "the reply is not a JSON object";
 
 /// What an upstream can be asked for as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +82,31 @@ impl Passthrough {
 /// write it again may change its last digit, and a million small values take a hundred times their size.
 pub type Forwarded = IndexMap<String, Box<RawValue>>;
 
+/// An answer.
+pub enum ForwardedReply {
+    /// A short one.
+    Whole(Forwarded),
+    /// The bytes of a long one, as they come. It may break off.
+    Streamed(BoxStream<'static, Result<Bytes, LlmError>>),
+}
+
+/// Without what it says.
+impl fmt::Debug for ForwardedReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Whole(_) => "Whole",
+            Self::Streamed(_) => "Streamed",
+        })
+    }
+}
+
+/// An answer before it is known whether all of it comes.
+enum Reply {
+    Whole(Forwarded),
+    /// Its beginning, and the rest.
+    Begun(Vec<u8>, Response, Use),
+}
+
 impl Model {
     /// Sends `body`, with `model` set to the upstream's name, and gives the answer back. `limit` is
     /// for all of it, once the model's permit is held.
@@ -87,7 +119,7 @@ impl Model {
         mut body: Forwarded,
         limit: Duration,
         hops: u32,
-    ) -> Result<Forwarded, LlmError> {
+    ) -> Result<ForwardedReply, LlmError> {
         let name = to_raw_value(&self.config.upstream_model);
         drop(name.map(|name| body.insert("model".to_owned(), name)));
         let mut clock: Option<Clock> = None;
@@ -107,7 +139,14 @@ impl Model {
                 Ok(answer) => {
                     self.log_forwarded(endpoint, &body, "ok", begun);
                     lease.report(Report::Answered, None);
-                    return Ok(answer);
+                    let until = Instant::now() + clock.remaining();
+                    return Ok(match answer {
+                        Reply::Whole(answer) => ForwardedReply::Whole(answer),
+                        Reply::Begun(head, response, using) => {
+                            let rest = Rest { response, using, lease, _permit: permit };
+                            ForwardedReply::Streamed(rest.behind(head, until))
+                        }
+                    });
                 }
                 Err(failure) => failure,
             };
@@ -164,7 +203,7 @@ async fn exchange(
     what: Passthrough,
     body: &Forwarded,
     hops: u32,
-) -> Result<Forwarded, Failure> {
+) -> Result<Reply, Failure> {
     let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
     let url = endpoint.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
     let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
@@ -190,19 +229,22 @@ async fn exchange(
     }
     let mut answer = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(of_body)? {
-        if answer.len().saturating_add(chunk.len()) > REPLY_LIMIT {
-            return Err(Failure::new(LlmErrorKind::Garbled, "the reply is too large"));
-        }
         answer.extend_from_slice(&chunk);
+        if answer.len() > SHORT {
+            if answer.trim_ascii_start().first() != Some(&b'{') {
+                return Err(Failure::new(LlmErrorKind::Garbled, NO_OBJECT));
+            }
+            return Ok(Reply::Begun(answer, response, using));
+        }
     }
     using.kept();
-    read(&answer)
+    read(&answer).map(Reply::Whole)
 }
 
 /// An answer is an object, and no error under a 200.
 fn read(answer: &[u8]) -> Result<Forwarded, Failure> {
     let fields: Forwarded = serde_json::from_slice(answer)
-        .map_err(|_| Failure::new(LlmErrorKind::Garbled, "the reply is not a JSON object"))?;
+        .map_err(|_| Failure::new(LlmErrorKind::Garbled, NO_OBJECT))?;
     let error = fields.get("error").filter(|error| error.get() != "null");
     match error.and_then(|_| serde_json::from_slice::<Value>(answer).ok()) {
         Some(value) => Err(Failure::in_band(Refusal::inside(&value))),

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{config::Server, server::error::AppError};
+use crate::{config::Server, server::error::AppError, types::Share};
 
 /// How long a client may pause while it sends its body.
 const BODY_PAUSE: Duration = Duration::from_secs(30);
@@ -16,8 +16,15 @@ const BODY_LIMIT: Duration = Duration::from_secs(300);
 /// A declared length is believed so far, in bytes: memory is taken for what has come.
 const BELIEVED: usize = 64 * 1024;
 
-/// Reads a body of at most as many bytes as there may be.
-pub(super) async fn read(request: Request, server: &Server) -> Result<Bytes, AppError> {
+/// What a byte of a body takes: as it came, and as it is read and sent on.
+const TIMES: usize = 2;
+
+/// Reads a body of at most as many bytes as there may be, which are taken from `memory`.
+pub(super) async fn read(
+    request: Request,
+    server: &Server,
+    memory: &Share,
+) -> Result<Bytes, AppError> {
     let limit = server.request_body_limit;
     let declared = request.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -39,6 +46,7 @@ pub(super) async fn read(request: Request, server: &Server) -> Result<Bytes, App
             break;
         }
         if seen <= limit {
+            memory.take(chunk.len().saturating_mul(TIMES)).map_err(|_| AppError::NoMemory)?;
             kept.extend_from_slice(&chunk);
         }
     }
@@ -68,11 +76,13 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::types::Memory;
 
     async fn read_chunks(chunks: Vec<&'static str>, limit: usize) -> Result<Bytes, AppError> {
         let chunks = chunks.into_iter().map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
         let server = Server { request_body_limit: limit, ..Server::default() };
-        read(Request::new(Body::from_stream(futures::stream::iter(chunks))), &server).await
+        let memory = Memory::new(None).share();
+        read(Request::new(Body::from_stream(futures::stream::iter(chunks))), &server, &memory).await
     }
 
     #[tokio::test]
@@ -103,7 +113,7 @@ mod tests {
             // However fast it is.
             (400, 1, &any_rate, false),
         ] {
-            let body = read(drip(times, pause), server).await;
+            let body = read(drip(times, pause), server, &Memory::new(None).share()).await;
             let as_wanted = match &body {
                 Ok(body) => is_read && body.len() == times,
                 Err(error) => !is_read && matches!(error, AppError::BodyStalled),

@@ -18,6 +18,8 @@ pub(in crate::server) struct Lifecycle(Arc<watch::Sender<Phase>>);
 enum Phase {
     /// Business as usual.
     Serving,
+    /// As before, but the server is no longer ready.
+    Leaving,
     /// New requests are refused, running ones may finish.
     Draining,
     /// Running ones must end now, with an error their clients can see.
@@ -30,6 +32,11 @@ impl Lifecycle {
         Self(Arc::new(watch::Sender::new(Phase::Serving)))
     }
 
+    /// Has the server say that it is not ready.
+    pub(in crate::server) fn leave(&self) {
+        self.0.send_replace(Phase::Leaving);
+    }
+
     /// Has new requests refused from now on.
     pub(in crate::server) fn drain(&self) {
         self.0.send_replace(Phase::Draining);
@@ -40,6 +47,11 @@ impl Lifecycle {
         self.0.send_replace(Phase::Ending);
     }
 
+    /// Whether the server is about to end.
+    pub(in crate::server) fn is_leaving(&self) -> bool {
+        *self.0.borrow() >= Phase::Leaving
+    }
+
     /// Whether new requests are refused.
     pub(in crate::server) fn is_draining(&self) -> bool {
         *self.0.borrow() >= Phase::Draining
@@ -48,6 +60,12 @@ impl Lifecycle {
     /// Whether running requests must end.
     pub(in crate::server) fn is_ending(&self) -> bool {
         *self.0.borrow() == Phase::Ending
+    }
+
+    /// Resolves when new requests are refused.
+    pub(in crate::server) async fn draining(&self) {
+        // The sender is held here, so that waiting can only end by the phase.
+        let _ = self.0.subscribe().wait_for(|phase| *phase >= Phase::Draining).await;
     }
 
     /// Resolves when running requests must end.
@@ -63,7 +81,7 @@ impl Lifecycle {
             // It is asked with every step of an answer, and knows then whom to wake.
             let asked = poll_fn(|context| {
                 let is_set = waiter.as_ref().is_some_and(|one| one.will_wake(context.waker()));
-                if is_set && *phases.borrow() == Phase::Serving {
+                if is_set && *phases.borrow() < Phase::Draining {
                     return Poll::Pending;
                 }
                 waiter = Some(context.waker().clone());

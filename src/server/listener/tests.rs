@@ -1,14 +1,15 @@
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use axum::{Router, body::Body, routing::get};
 use hyper_util::service::TowerToHyperService;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     runtime::Handle,
     sync::{Notify, oneshot},
 };
 
-use super::*;
+use super::{connection::send_at_once, *};
 
 /// A server whose end is in the test's hands.
 struct Running {
@@ -31,8 +32,8 @@ fn start_on(workers: Workers, router: Router, lifecycle: &Lifecycle, grace: Dura
         let stopped = async { drop(stopped.await) };
         let service = TowerToHyperService::new(router);
         let service = |_: &Worker, _| service.clone();
-        let timing = || Timing { write: grace, grace };
-        run(listener, &workers, service, || None, &lifecycle, timing, stopped).await;
+        let rules = || Rules { write: grace, delay: Duration::ZERO, grace, tls: None };
+        run(listener.into(), &workers, service, || None, &lifecycle, rules, stopped).await;
     });
     Running { address, stop, ended }
 }

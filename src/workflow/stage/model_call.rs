@@ -72,7 +72,10 @@ pub(super) async fn listen_into(
             CallEvent::Delta(Delta::Text(piece)) if text.len() + piece.len() > MAX_OUTPUT_BYTES => {
                 return Err(too_large(model));
             }
-            CallEvent::Delta(Delta::Text(piece)) => text.push_str(&piece),
+            CallEvent::Delta(Delta::Text(piece)) => {
+                tracker.stage.run.keep(piece.len()).map_err(|_| no_memory(model))?;
+                text.push_str(&piece);
+            }
             CallEvent::Finished(completion) => {
                 rest.push(stream);
                 if completion.reason == FinishReason::ContentFilter {
@@ -135,6 +138,12 @@ pub(super) fn plain(reason: FinishReason) -> FinishReason {
 /// The output reached [`MAX_OUTPUT_BYTES`].
 pub(super) fn too_large(model: &Model) -> LlmError {
     error(model, LlmErrorKind::Garbled, "the answer is larger than 8 MiB")
+}
+
+/// `[limits] memory` is used up.
+pub(super) fn no_memory(model: &Model) -> LlmError {
+    let what = "the requests and answers in flight take all the memory there may be";
+    error(model, LlmErrorKind::OutOfResources, what)
 }
 
 /// Polls finished calls to their end.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{
     fallback::Reader,
     model_call::{
-        MAX_OUTPUT_BYTES, ended_early, error as stage_error, plain, too_large, without_thoughts,
+        MAX_OUTPUT_BYTES, ended_early, error as stage_error, no_memory, plain, too_large,
+        without_thoughts,
     },
     recorder::size,
 };
@@ -19,6 +20,7 @@ use crate::{
 pub(super) struct Output {
     reader: Reader,
     model: Arc<Model>,
+    run: Arc<RunContext>,
     text: String,
     bytes: usize,
     /// What a client that waits for the whole answer gets at its end: when the model dies in the
@@ -31,7 +33,6 @@ pub(super) struct Output {
 }
 
 struct Held {
-    run: Arc<RunContext>,
     deltas: Vec<Delta>,
     /// When the answer began, since the run did.
     began_ms: Option<u64>,
@@ -48,13 +49,10 @@ pub(super) enum Said {
 impl Output {
     pub(super) fn new(reader: Reader, model: &Arc<Model>, run: &Arc<RunContext>) -> Self {
         let ending = Err(ended_early(model));
-        let model = Arc::clone(model);
-        let held = (reader.is_client() && !run.request.stream).then(|| Held {
-            run: Arc::clone(run),
-            deltas: Vec::new(),
-            began_ms: None,
-        });
-        Self { reader, model, text: String::new(), bytes: 0, held, spoke: false, ending }
+        let (model, run) = (Arc::clone(model), Arc::clone(run));
+        let is_whole = reader.is_client() && !run.request.stream;
+        let held = is_whole.then(|| Held { deltas: Vec::new(), began_ms: None });
+        Self { reader, model, run, text: String::new(), bytes: 0, held, spoke: false, ending }
     }
 
     pub(super) fn take(&mut self, item: Result<CallEvent, LlmError>) -> Said {
@@ -78,9 +76,16 @@ impl Output {
                 return Said::End;
             }
         };
-        self.bytes = self.bytes.saturating_add(size(&delta));
+        let bytes = size(&delta);
+        self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > MAX_OUTPUT_BYTES {
             self.ending = Err(too_large(&self.model));
+            return Said::End;
+        }
+        // Of what is streamed nothing is kept; what is not stands there as pieces and as a whole.
+        let is_kept = self.held.is_some() || !self.reader.is_client();
+        if is_kept && self.run.keep(bytes.saturating_mul(2)).is_err() {
+            self.ending = Err(no_memory(&self.model));
             return Said::End;
         }
         if self.reader.is_client() {
@@ -90,7 +95,7 @@ impl Output {
                 return Said::Delta(delta);
             };
             if speaks && held.began_ms.is_none() {
-                held.began_ms = Some(held.run.elapsed_ms());
+                held.began_ms = Some(self.run.elapsed_ms());
             }
             held.deltas.push(delta);
             return Said::Nothing;
@@ -104,10 +109,10 @@ impl Output {
     /// Gives what was held back, once the output has ended well.
     pub(super) fn release(&mut self) -> Vec<Delta> {
         let held = self.held.take().filter(|_| self.ending.is_ok());
-        let Some(Held { run, deltas, began_ms }) = held else { return Vec::new() };
+        let Some(Held { deltas, began_ms }) = held else { return Vec::new() };
         if let Some(began_ms) = began_ms {
             self.spoke = true;
-            run.watch.first_token(began_ms);
+            self.run.watch.first_token(began_ms);
         }
         deltas
     }

@@ -32,7 +32,7 @@ use entry::{Entry, Flight, Underway};
 #[derive(Clone)]
 pub(in crate::workflow) struct Tracker {
     until: Option<Deadline>,
-    stage: Arc<Stage>,
+    pub(super) stage: Arc<Stage>,
     stopwatch: Stopwatch,
     /// Notified when its first piece of output has come.
     spoke: Arc<Notify>,
@@ -42,8 +42,8 @@ pub(in crate::workflow) struct Tracker {
 
 /// A stage of a run. What it still had under way when it is dropped, because the client left, was paid
 /// for as well.
-struct Stage {
-    run: Arc<RunContext>,
+pub(super) struct Stage {
+    pub(super) run: Arc<RunContext>,
     entry: Mutex<Entry>,
 }
 

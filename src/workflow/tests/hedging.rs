@@ -16,7 +16,7 @@ fn engine(cast: &Cast, plan: &Value, keys: &[(&str, &str)]) -> Arc<Engine> {
     }
     let config = Arc::new(Config::parse(&text, None, &|_| None).unwrap());
     let llm = Llm::scripted(&config, &cast.scripts).unwrap();
-    Arc::new(Engine { config, llm })
+    Arc::new(Engine { config, llm, memory: crate::types::Memory::new(None) })
 }
 
 fn hedged(more: &str) -> String {

@@ -26,6 +26,13 @@ impl Client {
         Self { base: base.to_owned(), http }
     }
 
+    /// The same with a client of reqwest's that was set up otherwise.
+    pub fn with(base: &str, http: reqwest::ClientBuilder) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = http.no_proxy().build().expect("a client");
+        Self { base: base.to_owned(), http }
+    }
+
     /// The base of its server: `http://127.0.0.1:PORT`.
     pub fn base(&self) -> &str {
         &self.base
