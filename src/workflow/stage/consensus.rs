@@ -7,8 +7,11 @@ use super::{
 
 /// Candidates have to be this similar to count as the same answer, which is not enough.
 const ALIKE: f64 = 0.98;
-/// Only this much of each text is compared.
+/// Only this much of all texts together is compared, since nobody else is answered meanwhile: some
+/// milliseconds' worth. Texts that are longer than their share say the same only when they are equal.
 const COMPARED_BYTES: usize = 64 * 1024;
+/// In a longer text no final answer is looked for.
+const ANSWER_BYTES: usize = 64 * 1024;
 
 /// The character trigrams of a text, lower-cased, in order with their counts, and the square of
 /// their Euclidean length. Sorted lists are compared in one pass, which matters with many long candidates.
@@ -18,8 +21,9 @@ struct Trigrams {
 }
 
 impl Trigrams {
-    fn of(text: &str) -> Self {
-        let head = text.get(..floor_boundary(text, COMPARED_BYTES)).unwrap_or(text);
+    /// Of the first bytes of a text.
+    fn of(text: &str, most: usize) -> Self {
+        let head = text.get(..floor_boundary(text, most)).unwrap_or(text);
         let mut grams: Vec<u64> = Vec::with_capacity(head.len());
         let (mut gram, mut short_of) = (0_u64, 2_u8);
         let mut next = |character: char| {
@@ -83,16 +87,24 @@ pub(in crate::workflow) struct Consensus {
 /// Whether all of these count as the same answer. The first two that differ decide it, as a rule:
 /// a judge does not wait for what only its fallback needs.
 pub(super) fn are_alike(texts: &[&str]) -> bool {
-    let mut seen: Vec<(&str, Trigrams)> = Vec::new();
+    let (mut seen, most): (Vec<(&str, Trigrams)>, _) = (Vec::new(), share(texts));
     texts.iter().all(|text| {
-        let one = Trigrams::of(text);
+        let one = Trigrams::of(text, most);
         let like_all = seen.iter().all(|(other_text, other)| {
+            if other_text.trim() == text.trim() || other_text.len().max(text.len()) > most {
+                return other_text.trim() == text.trim();
+            }
             let similar = other.similarity(&one) >= ALIKE || is_json(text);
             similar && say_the_same(other_text, text)
         });
         seen.push((text, one));
         like_all
     })
+}
+
+/// How many bytes of each text are compared.
+fn share(texts: &[&str]) -> usize {
+    COMPARED_BYTES.checked_div(texts.len()).unwrap_or(COMPARED_BYTES)
 }
 
 /// JSON is compared by value, whatever its spaces make of the similarity.
@@ -102,7 +114,8 @@ fn is_json(text: &str) -> bool {
 
 /// Compares every candidate with every other; `None` without candidates.
 pub(in crate::workflow) fn consensus(texts: &[&str]) -> Option<Consensus> {
-    let grams: Vec<Trigrams> = texts.iter().map(|text| Trigrams::of(text)).collect();
+    let most = share(texts);
+    let grams: Vec<Trigrams> = texts.iter().map(|text| Trigrams::of(text, most)).collect();
     let mut lowest = 1.0_f64;
     let mut sums = vec![0.0; grams.len()];
     for (index, one) in grams.iter().enumerate() {
@@ -137,6 +150,9 @@ pub(in crate::workflow) fn consensus(texts: &[&str]) -> Option<Consensus> {
 
 /// How many candidates have each one's final answer; `None` unless all have one.
 fn votes(texts: &[&str]) -> Option<Vec<usize>> {
+    if texts.iter().any(|text| text.len() > ANSWER_BYTES) {
+        return None;
+    }
     let answers: Option<Vec<FinalAnswer>> =
         texts.iter().map(|text| FinalAnswer::of(text)).collect();
     let answers = answers.filter(|answers| !answers.is_empty())?;
@@ -176,8 +192,40 @@ mod tests {
     #[test]
     fn similarity_is_the_cosine_of_trigram_counts() {
         // Of "ab" and "abab" with their padding: {^ab, ab$, b$$} and {^ab, aba, bab, ab$, b$$}.
-        let found = Trigrams::of("ab").similarity(&Trigrams::of("abab"));
+        let found = Trigrams::of("ab", 9).similarity(&Trigrams::of("abab", 9));
         assert!((found - 3.0 / 15.0_f64.sqrt()).abs() < 1e-9, "{found}");
+    }
+
+    #[test]
+    fn of_long_texts_only_equal_ones_say_the_same() {
+        let long = "It is a long way to the answer. ".repeat(1000);
+        let wordier = long.replacen("It is a", "It is indeed a", 1);
+        let pairs = [[&long, &long], [&long, &wordier]].map(|pair| pair.map(String::as_str));
+        assert!(are_alike(&pairs[0]) && are_alike(&pairs[1]), "as long as they are compared");
+        let longer = [long.repeat(3), wordier.clone() + &long.repeat(2)];
+        let [one, other] = &longer;
+        assert!(are_alike(&[one, one, one]));
+        assert!(!are_alike(&[one, other]));
+        let numbers = [&format!("{one}\nThe answer is 7."), &format!("{other}\nThe answer is 7.")];
+        assert!(consensus(&numbers.map(String::as_str)).unwrap().agreement < 0.01);
+    }
+
+    #[test]
+    fn long_drafts_take_no_longer_to_compare_than_those_of_the_share() {
+        let texts = |length: usize| {
+            ["a b ", "c d ", "e f "].map(|text| text.repeat(length / 4) + "The answer is 7.")
+        };
+        let time = |texts: &[String; 3]| {
+            let texts = texts.each_ref().map(String::as_str);
+            let once = |_| {
+                let begun = std::time::Instant::now();
+                std::hint::black_box((consensus(&texts), are_alike(&texts)));
+                begun.elapsed()
+            };
+            (0..6).map(once).min().unwrap()
+        };
+        let (short, long) = (time(&texts(COMPARED_BYTES / 3)), time(&texts(8 << 20)));
+        assert!(long < short * 8, "{short:?} and {long:?} for 384 times as much");
     }
 
     /// With `agreement = 1` nothing less than the same text will do, and that has to.
@@ -252,7 +300,8 @@ mod tests {
     fn only_the_first_64_kib_are_compared_and_never_half_a_character() {
         let long = "好".repeat(COMPARED_BYTES);
         let tail = format!("{long} and a different end");
-        assert!(Trigrams::of(&long).similarity(&Trigrams::of(&tail)) >= ALIKE);
+        let of = |text| Trigrams::of(text, COMPARED_BYTES);
+        assert!(of(&long).similarity(&of(&tail)) >= ALIKE);
         assert!(!are_alike(&[&long, &tail]), "what they say stands in their ends");
     }
 }
