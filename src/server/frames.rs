@@ -4,6 +4,7 @@
 mod body;
 mod encode;
 mod encoder;
+mod one_line;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
-use super::template::{FrameTemplate, Gap};
+use super::{
+    one_line,
+    template::{FrameTemplate, Gap},
+};
 use crate::server::{dialect::Dialect, error::AppError};
 
 /// Room for a frame with a token in it.
@@ -92,7 +95,7 @@ impl Frames {
         self.framing
     }
 
-    /// Appends an object. Its text has no line breaks, so it is one line in either framing.
+    /// Appends an object, as one line in either framing.
     pub(in super::super) fn push(&mut self, object: &impl Serialize) {
         self.push_event("", object);
     }
@@ -101,7 +104,7 @@ impl Frames {
     pub(in super::super) fn push_event(&mut self, name: &str, object: &impl Serialize) {
         self.append(|framing, buffer| {
             framing.begin(name, buffer);
-            serde_json::to_writer(buffer.writer(), object)?;
+            one_line::write(buffer.writer(), object)?;
             buffer.put_slice(framing.end());
             Ok(())
         });
@@ -139,7 +142,7 @@ impl Frames {
             let (heads, tail) = template.pieces();
             for (head, gap) in heads.zip(gaps) {
                 buffer.put_slice(head);
-                serde_json::to_writer(buffer.writer(), gap)?;
+                one_line::write(buffer.writer(), gap)?;
             }
             buffer.put_slice(tail);
             Ok(())
@@ -224,6 +227,21 @@ mod tests {
     use serde_json::json;
 
     use super::{super::TEXT, *};
+
+    #[test]
+    fn a_frame_is_one_line_whatever_breaks_lines() {
+        let text = "a\u{2028}b\u{85}c";
+        for framing in [Framing::Sse, Framing::Ndjson] {
+            let mut frames = Frames::new(framing);
+            let template = frames
+                .template(&json!({"t": super::super::TEXT}), &[Gap::Text(super::super::TEXT)]);
+            frames.push(&json!({ "t": text }));
+            let whole = frames.next_write().unwrap();
+            frames.push_filled(&template, &[Gap::Text(text)]);
+            assert_eq!(whole, frames.next_write().unwrap());
+            assert!(whole.ends_with(framing.end()) && whole.is_ascii());
+        }
+    }
 
     fn frames(framing: Framing) -> Frames {
         let mut frames = Frames::new(framing);
