@@ -1,6 +1,7 @@
 //! One file per command of the `chorus` binary.
 
 pub mod check;
+pub mod client;
 pub mod command_line;
 mod core_dumps;
 pub mod demo;

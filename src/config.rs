@@ -191,6 +191,12 @@ impl Config {
         std::iter::once(&self.workflow).chain(self.profiles.values())
     }
 
+    /// Whether anything is bounded that has to outlive the process.
+    #[must_use]
+    pub fn has_budgets(&self) -> bool {
+        self.clients.iter().any(|client| !client.limits.budgets.is_empty())
+    }
+
     /// The workflow of exactly that name.
     #[must_use]
     pub fn workflow_named(&self, name: &str) -> Option<&Workflow> {

@@ -33,5 +33,6 @@ pub mod config;
 pub mod demo;
 pub mod llm;
 pub mod server;
+pub mod store;
 pub mod types;
 pub mod workflow;

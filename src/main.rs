@@ -8,8 +8,8 @@ use std::{
 
 use chorus::{
     commands::{
-        check,
-        command_line::{self, About, Command},
+        check, client,
+        command_line::{self, About, ClientCommand, Command},
         demo,
         diagnostics::Look,
         find::{self, Found},
@@ -95,6 +95,18 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
             let terminal = out.is_terminal();
             let mut screen = migrate::Screen { out: &mut out, err: &mut err, terminal };
             migrate::run(&found.path, &migrate::Options { output, dry_run }, &env, &mut screen)
+        }
+        Command::Client { about } => {
+            let Some(found) = find::config_file(file, &env, &mut err)? else { return Ok(USAGE) };
+            let mut screen = client::Screen { out: &mut out, err: &mut err, look: err_look };
+            match about {
+                ClientCommand::New { name } => {
+                    client::create(&found.path, &name, &env, &mut screen)
+                }
+                ClientCommand::List { format } => {
+                    client::list(&found.path, format, &env, &mut screen)
+                }
+            }
         }
         Command::Config { about: About::Schema { plan, .. } } => schema::run(plan, &mut out),
     }

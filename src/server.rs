@@ -61,7 +61,7 @@ use hyper::{
 use hyper_util::service::TowerToHyperService;
 use tokio::{task::JoinSet, time::sleep};
 
-pub use limits::{Bounds, ClientReport, Measure, PeriodReport, Taken};
+pub use limits::{Bounds, ClientReport, Measure, PeriodReport, Taken, kept_reports};
 #[cfg(unix)]
 pub use listener::UnixSocket;
 pub use listener::{Listeners, bind, open_files::raise_open_files};

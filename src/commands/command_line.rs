@@ -8,7 +8,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::check;
+use super::{check, client};
 use crate::config::{LogFormat, Overrides};
 
 const AFTER_HELP: &str = "\
@@ -110,6 +110,11 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Give somebody a key, or show what everybody has used
+    Client {
+        #[command(subcommand)]
+        about: ClientCommand,
+    },
     /// About the config file itself
     Config {
         #[command(subcommand)]
@@ -122,6 +127,22 @@ pub enum Command {
 pub struct NoConfig {
     #[arg(long, hide = true, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// A command about clients.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Write a [[client]] with a new key into the config, as a hash, and print the key
+    New {
+        /// Whom the key is for
+        name: String,
+    },
+    /// Show the clients, and what they have used of their budgets
+    List {
+        /// Print the list in this form
+        #[arg(long, value_enum, default_value_t)]
+        format: client::Form,
+    },
 }
 
 /// A command about the config file.

@@ -95,6 +95,23 @@ pub(super) fn replace(path: &Path, text: &str, access: Access) -> Result<PathBuf
     swap().map_err(|cause| FileError::Refused { path: path.to_owned(), cause })
 }
 
+/// [`replace`] with nothing kept of what was there, for whoever could read that.
+///
+/// # Errors
+/// When the file cannot be written as it should.
+pub(super) fn swap(path: &Path, text: &str) -> Result<(), FileError> {
+    let swap = || {
+        let target = fs::canonicalize(path)?;
+        let before = fs::metadata(&target)?;
+        let file = temporary(folder_of(&target), text.as_bytes())?;
+        same_owner(file.as_file(), &before)?;
+        file.as_file().set_permissions(before.permissions())?;
+        file.persist(&target).map_err(|refused| refused.error)?;
+        Ok(())
+    };
+    swap().map_err(|cause| FileError::Refused { path: path.to_owned(), cause })
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,

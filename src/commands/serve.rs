@@ -28,6 +28,7 @@ use crate::{
     config::{Config, Overrides, SecretStores, Server},
     llm::LlmError,
     server::{self, AppState, Listeners, Workers},
+    store::{Store, StoreError},
     workflow::Engine,
 };
 
@@ -52,6 +53,12 @@ enum StartError {
     Socket { path: std::path::PathBuf, cause: io::Error },
     #[error("cannot start the worker threads: {0}")]
     Workers(io::Error),
+    #[error("cannot keep what clients use of their budgets: {0}")]
+    Store(#[from] StoreError),
+    #[error(
+        "cannot keep what clients use of their budgets: there is no home folder; set `[server] data_dir`"
+    )]
+    Homeless,
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
     #[error(
@@ -126,6 +133,8 @@ async fn serve(
     let workers = Workers::start(worker_count(&config.server)).map_err(StartError::Workers)?;
     let config = Arc::new(config);
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
+    let store = store(&config)?;
+    store.as_ref().map_or(Ok(()), |store| app.keep_in(store))?;
     if let (Some(cause), Some(audit)) = (app.audit_trouble(), &config.audit) {
         return Err(StartError::Audit { path: audit.path.clone(), cause });
     }
@@ -150,7 +159,18 @@ async fn serve(
         () = manager.keep_alive() => Ok(FAILED),
     };
     app.flush_audit();
+    // What was used to the end is written, too.
+    drop(store);
     ended
+}
+
+/// The store, where there is something to keep.
+fn store(config: &Config) -> Result<Option<Store>, StartError> {
+    if !config.has_budgets() {
+        return Ok(None);
+    }
+    let folder = config.server.data_dir.as_deref().ok_or(StartError::Homeless)?;
+    Ok(Some(Store::open(folder)?))
 }
 
 /// The number of workers: what the config wants, else as many as there are cores to run them.

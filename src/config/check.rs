@@ -128,7 +128,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
     let secrets = Secrets::new(report, source);
     let log_format = *source.overrides.log_format.as_ref().unwrap_or(&file.log.format);
     file.log.format = log_format;
-    let server = server::read(&mut file.server, source.overrides, report);
+    let server = server::read(&mut file.server, source.overrides, report, source.env);
     let memory_limit = server::memory(&file.limits, server.request_body_limit, report);
     let clients = client::read(&file.client, &server, &secrets);
     let models = model::read(file.model.as_deref_mut().unwrap_or_default(), &secrets);

@@ -51,7 +51,7 @@ impl Config {
     /// that a restart would change.
     pub fn keep_fixed(&mut self, running: &Self) -> Vec<&'static str> {
         let mut waiting = Vec::new();
-        let Server { host, port, workers, unix_socket, unix_socket_mode, tls, .. } =
+        let Server { host, port, workers, unix_socket, unix_socket_mode, tls, data_dir, .. } =
             &running.server;
         let other_socket = self.server.unix_socket != *unix_socket
             || self.server.unix_socket_mode != *unix_socket_mode;
@@ -62,6 +62,7 @@ impl Config {
             (self.server.workers != *workers, "[server] workers", "/server/workers"),
             (other_socket, "[server] unix_socket", "/server/unix_socket"),
             (other_kind, "[server.tls]", "/server/tls"),
+            (self.server.data_dir != *data_dir, "[server] data_dir", "/server/data_dir"),
             (self.log_format != running.log_format, "[log] format", "/log/format"),
         ] {
             if differs {
@@ -81,6 +82,7 @@ impl Config {
         if other_kind {
             self.server.tls.clone_from(tls);
         }
+        self.server.data_dir.clone_from(data_dir);
         self.log_format = running.log_format;
         waiting
     }

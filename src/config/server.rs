@@ -74,6 +74,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// The addresses that requests may come from; empty = any.
     pub allowed_ips: Vec<IpNet>,
+    /// The folder of what outlives the process; `None`: nobody said, and there is no home folder.
+    pub data_dir: Option<PathBuf>,
     /// May listen beyond loopback without clients.
     pub allow_unauthenticated: bool,
 }

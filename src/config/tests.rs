@@ -104,7 +104,9 @@ fn every_option_of_the_example_is_real() {
     assert!(model.headers["x-org"].is_sensitive());
     assert_eq!(model.context_tokens, 32_768);
     // What the comments call the default is the default.
-    let default = Server::default();
+    // The folder's is the environment's.
+    let data_dir = config.server.data_dir.clone();
+    let default = Server { data_dir, ..Server::default() };
     assert_eq!(format!("{:?}", config.server), format!("{default:?}"));
     assert_default_limits(&config);
     assert_eq!(config.retry, Retry::default());

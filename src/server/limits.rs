@@ -18,5 +18,5 @@ mod window;
 pub(super) use account::{Account, Accounts};
 pub(super) use headers::describe;
 pub(super) use refusal::Refusal;
-pub use report::{Bounds, ClientReport, Measure, PeriodReport, Taken};
+pub use report::{Bounds, ClientReport, Measure, PeriodReport, Taken, kept_reports};
 pub(super) use reservation::Reservation;

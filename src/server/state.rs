@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    store::{self, StoreError},
     types::Amount,
     workflow::{DEFAULT_WORKFLOW, Engine, Route},
 };
@@ -106,6 +107,7 @@ impl AppState {
             Some(audit) if Some(audit.settings()) == new.audit.as_ref() => Some(Arc::clone(audit)),
             _ => audit::started(new.audit.as_ref()),
         };
+        let is_unkept = new.has_budgets() && !before.accounts.are_kept();
         let served = Served {
             door: Door::new(new, &before.accounts),
             in_flight,
@@ -120,6 +122,12 @@ impl AppState {
             reloads: Arc::clone(&before.reloads),
         };
         served.engine.memory().set_most(served.config().memory_limit);
+        if is_unkept {
+            tracing::warn!(
+                "budgets that came with a reload are kept in memory only; restart the server to keep what \
+                 clients use over restarts"
+            );
+        }
         self.current.store(Arc::new(served));
         {
             let mut reloads = before.reloads();
@@ -156,6 +164,14 @@ impl AppState {
         if let Some(audit) = &self.current.load().audit {
             audit.flush();
         }
+    }
+
+    /// Begins with what the store has of the clients, and keeps there what they use from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn keep_in(&self, store: &store::Store) -> Result<(), StoreError> {
+        self.current.load().accounts.keep_in(store)
     }
 
     /// What a request gets that comes in now.

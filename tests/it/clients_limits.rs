@@ -1,6 +1,7 @@
 //! `[[client]]`: who may call, what for, and how much, over sockets.
 
 mod budgets;
+mod restarts;
 
 use reqwest::Response;
 use serde_json::{Value, json};

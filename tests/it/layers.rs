@@ -1,4 +1,4 @@
-//! Imports point down only: main -> server -> workflow -> llm -> config -> types.
+//! Imports point down only: main -> server -> workflow -> llm -> config -> store -> types.
 
 use std::{
     fs,
@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The layers from the bottom up; each may use those before it.
-const LAYERS: [&str; 5] = ["types", "config", "llm", "workflow", "server"];
+const LAYERS: [&str; 6] = ["types", "store", "config", "llm", "workflow", "server"];
 /// May use everything, and nothing of the layers may use them.
 const TOP: [&str; 2] = ["commands", "demo"];
 

@@ -124,7 +124,7 @@ fn digest(
             let what = format!(
                 "`key` has less than {SHORTEST_KEY} characters, and others than this machine can try keys"
             );
-            at.problem("key", what, "write a longer one, such as `openssl rand -hex 24` makes");
+            at.problem("key", what, "take the one that `chorus client new NAME` makes");
         }
         return Some(Sha256::digest(key.as_bytes()).into());
     };

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{Models, network::networks, tls};
 use crate::config::{
-    Overrides, Server,
+    Env, Overrides, Server,
     error::{did_you_mean, other_name},
     file::{
         Address, Limits,
@@ -28,6 +28,7 @@ pub(super) fn read(
     written: &mut file::Server,
     overrides: &Overrides,
     report: &Report<'_>,
+    env: Env<'_>,
 ) -> Server {
     let at = Section::of(report, "server");
     former_defaults(written, &at);
@@ -68,8 +69,31 @@ pub(super) fn read(
         ui_origins: ui.map(|ui| names(&ui, ("ui_origins", ORIGIN_REMEDY), origin, &at)),
         trusted_proxies: proxies(&written.trusted_proxies, &at),
         allowed_ips: networks(&written.allowed_ips, "allowed_ips", &at),
+        data_dir: match &written.data_dir {
+            Some(path) => Some(report.in_folder(path)),
+            None => state_folder(env),
+        },
         allow_unauthenticated: written.allow_unauthenticated,
     }
+}
+
+/// Where a program keeps what is its own: for a service of systemd the folder it was given.
+fn state_folder(env: Env<'_>) -> Option<PathBuf> {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty());
+    if let Some(given) = set("STATE_DIRECTORY") {
+        return given.split(':').next().map(PathBuf::from);
+    }
+    let of_home = |below: &str| set("HOME").map(|home| PathBuf::from(home).join(below));
+    let folder = if cfg!(target_os = "windows") {
+        set("LOCALAPPDATA").map(PathBuf::from)
+    } else if cfg!(target_os = "macos") {
+        of_home("Library/Application Support")
+    } else {
+        // The specification wants relative ones ignored.
+        let named = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        named.or_else(|| of_home(".local/state"))
+    };
+    folder.map(|folder| folder.join("chorus"))
 }
 
 /// What can only be checked once the models are known.

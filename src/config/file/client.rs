@@ -13,7 +13,7 @@ pub(in crate::config) struct Client {
     #[schemars(required, regex(pattern = r"\S"), example = &"laptop")]
     pub name: Option<String>,
     /// The key it sends: the key itself, where it is (as `api_key` of a model), or `sha256:HEX` (64
-    /// digits, made with `printf %s "$KEY" | sha256sum`). At least 16 characters where others than this
+    /// digits, which `chorus client new` writes). At least 16 characters where others than this
     /// machine can connect.
     #[schemars(
         required,

@@ -141,6 +141,12 @@ pub(in crate::config) struct Server {
         example = ["127.0.0.1", "192.168.0.0/16"]
     )]
     pub allowed_ips: Vec<String>,
+    /// The folder in which what clients have used of their budgets is kept, relative to that of the
+    /// config; without budgets nothing is written. None: `chorus` in the system's folder for such
+    /// things (`STATE_DIRECTORY` of systemd, else `XDG_STATE_HOME`, `~/.local/state`,
+    /// `~/Library/Application Support` or `%LOCALAPPDATA%`).
+    #[schemars(extend("x-shown" = "path"), example = &"/var/lib/chorus")]
+    pub data_dir: Option<String>,
     /// `true` serves beyond this machine without any `[[client]]`: anybody who can reach the port
     /// spends your tokens.
     #[schemars(extend("default" = false))]

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,15 +19,21 @@ use super::{
 };
 use crate::{
     config::{Budget, ClientLimits},
+    store::{Record, Source, Store, StoreError, Table, Waker},
     types::Amount,
 };
 
 /// How soon it is worth asking again when that depends on requests that are running.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Every client's account, by name: they outlive a config.
+/// Every client's account, by name: they outlive a config, and with a store the process.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Accounts(Mutex<HashMap<String, Arc<Account>>>);
+pub(in crate::server) struct Accounts {
+    known: Mutex<HashMap<String, Arc<Account>>>,
+    /// What the store had of names that have no account yet.
+    kept: Mutex<HashMap<String, Periods>>,
+    waker: Arc<OnceLock<Waker>>,
+}
 
 impl Accounts {
     /// The account of a name; a new one has used nothing.
@@ -36,13 +42,58 @@ impl Accounts {
         if let Some(account) = accounts.get(name) {
             return Arc::clone(account);
         }
-        let account = Arc::new(Account::new());
+        let kept = self.kept().remove(name).unwrap_or_default();
+        let account = Arc::new(Account::new(kept, Arc::clone(&self.waker)));
         accounts.insert(name.to_owned(), Arc::clone(&account));
         account
     }
 
+    /// Begins with what the store has, and keeps there what is used from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(in crate::server) fn keep_in(self: &Arc<Self>, store: &Store) -> Result<(), StoreError> {
+        for (name, text) in store.read(Table::Clients)? {
+            let Some(periods) = Periods::of_text(&text) else {
+                tracing::warn!(client = %name, "what the client had used is not understood; it begins anew");
+                continue;
+            };
+            match self.lock().get(&name) {
+                Some(account) => account.counters().periods = periods,
+                None => drop(self.kept().insert(name, periods)),
+            }
+        }
+        let source: Arc<dyn Source> = Arc::clone(self) as _;
+        drop(self.waker.set(store.keep(source)));
+        Ok(())
+    }
+
+    /// Whether a store has it.
+    pub(in crate::server) fn are_kept(&self) -> bool {
+        self.waker.get().is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Account>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, Periods>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Accounts {
+    fn changed(&self) -> Vec<Record> {
+        let accounts: Vec<(String, Arc<Account>)> =
+            self.lock().iter().map(|(name, one)| (name.clone(), Arc::clone(one))).collect();
+        let new = accounts
+            .into_iter()
+            .filter(|(_, account)| account.is_new.swap(false, Ordering::AcqRel));
+        new.map(|(name, account)| {
+            let value = account.counters().periods.text();
+            Record { table: Table::Clients, name, value }
+        })
+        .collect()
     }
 }
 
@@ -54,6 +105,7 @@ pub(in crate::server) struct Account {
     counters: Mutex<Counters>,
     /// Something was used since it was last kept.
     is_new: AtomicBool,
+    waker: Arc<OnceLock<Waker>>,
 }
 
 #[derive(Debug, Default)]
@@ -149,8 +201,9 @@ impl Counters {
 }
 
 impl Account {
-    pub(super) fn new() -> Self {
-        Self { began: Instant::now(), counters: Mutex::default(), is_new: AtomicBool::new(false) }
+    fn new(periods: Periods, waker: Arc<OnceLock<Waker>>) -> Self {
+        let counters = Mutex::new(Counters { periods, ..Counters::default() });
+        Self { began: Instant::now(), counters, is_new: AtomicBool::new(false), waker }
     }
 
     /// See [`Counters::reserve`].
@@ -169,6 +222,9 @@ impl Account {
         drop(counters);
         if taken != Amount::default() {
             self.is_new.store(true, Ordering::Release);
+            if let Some(waker) = self.waker.get() {
+                waker.wake();
+            }
         }
     }
 

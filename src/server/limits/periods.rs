@@ -30,6 +30,16 @@ struct Used {
 }
 
 impl Periods {
+    /// As it is kept.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What was kept; `None`: it is not understood.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
     /// What was used of a period, and its end.
     pub(in crate::server) fn of(&mut self, per: Period, now: Timestamp) -> (Amount, Timestamp) {
         let used = self.current(per, now);
@@ -133,5 +143,7 @@ mod tests {
         // A clock that is set back by a moment gives nobody a new budget; one that was far ahead does.
         assert_eq!(used(Period::Day, "2026-12-06T23:59:00Z"), some);
         assert_eq!(used(Period::Month, "2024-12-06T23:59:00Z"), Amount::default());
+        assert_eq!(Periods::of_text(&periods.text()), Some(periods));
+        assert_eq!(Periods::of_text("{}"), None);
     }
 }

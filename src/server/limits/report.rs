@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{account::Account, periods::Periods};
 use crate::{
-    config::{Budget, Client, Period},
+    config::{Budget, Client, Config, Period},
+    store::{Store, StoreError, Table},
     types::{Amount, PICODOLLARS},
 };
 
@@ -128,6 +129,23 @@ impl ClientReport {
         self.tokens_per_minute.limit = limits.tokens_per_minute;
         self
     }
+}
+
+/// The clients of a config with what the store has of them, which a server may be writing meanwhile.
+/// What runs, and the last minute, only that server knows.
+///
+/// # Errors
+/// When there is a store that cannot be read.
+pub fn kept_reports(config: &Config) -> Result<Vec<ClientReport>, StoreError> {
+    let folder = config.server.data_dir.as_deref();
+    let kept = folder.map_or(Ok(Vec::new()), |folder| Store::look(folder, Table::Clients))?;
+    let now = Timestamp::now();
+    let report = |client: &Client| {
+        let own = kept.iter().find(|(name, _)| *name == client.name);
+        let periods = own.and_then(|(_, text)| Periods::of_text(text));
+        ClientReport::of_periods(client, &mut periods.unwrap_or_default(), now).with_limits(client)
+    };
+    Ok(config.clients.iter().map(report).collect())
 }
 
 fn bounds(client: &Client, per: Period) -> Bounds {

@@ -67,8 +67,8 @@ impl Simulation {
         let same = |ended: u64| {
             let (ended, now) = (date(ended).to_string(), date(now).to_string());
             match per {
-                Period::Day => ended[..10] == now[..10],
-                Period::Month => ended[..7] == now[..7],
+                Period::Day => ended.get(..10) == now.get(..10),
+                Period::Month => ended.get(..7) == now.get(..7),
                 Period::Week => unreachable!("the simulation has none"),
             }
         };
