@@ -241,23 +241,27 @@ async fn the_next_engine_looks_after_the_upstreams() {
 }
 
 #[tokio::test]
-async fn the_config_in_use_is_shown_to_those_who_have_a_key() {
+async fn the_config_in_use_is_shown_to_administrators() {
     let upstream = Upstream::start([("m", Script::says("hi"))]).await;
     let secret = "a-secret-of-mine";
     let keys = format!("headers = {{ \"X-Org\" = \"{secret}\" }}");
     let setup = Setup::of(json!({"workers": [{"ref": "m", "system": secret}], "selector": "m"}))
         .with_models(&["m"])
         .model_keys("m", &keys)
-        .with(&format!("[[client]]\nname = \"c\"\nkey = \"{secret}\"\n"));
+        .with(&format!("[[client]]\nname = \"c\"\nkey = \"{secret}\"\nadmin = true\n"))
+        .with("[[client]]\nname = \"d\"\nkey = \"another-key-of-mine\"\n");
     let chorus = setup.over(&upstream).await;
     assert_eq!(chorus.get("/chorus/config").await.status(), 401);
+    let other = chorus.request(Method::GET, "/chorus/config").bearer_auth("another-key-of-mine");
+    assert_eq!(other.send().await.unwrap().status(), 403, "it is for administrators");
     let asked = chorus.request(Method::GET, "/chorus/config").bearer_auth(secret).send();
     let response = asked.await.unwrap();
     assert_eq!(response.status(), 200);
     let body = response.text().await.unwrap();
     assert!(!body.contains(secret) && !body.contains("sk-key-of"), "{body}");
     let shown: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(shown["client"], json!([{"name": "c", "key": "(set)"}]));
+    let shown_client = &shown["client"][0];
+    assert_eq!((&shown_client["name"], &shown_client["key"]), (&json!("c"), &json!("(set)")));
     assert_eq!(shown["model"][0]["headers"], json!({"X-Org": "(set)"}));
     let base = format!("{}/v1", upstream.base());
     assert_eq!(shown["model"][0]["api_base"], json!(base));
