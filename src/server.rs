@@ -21,6 +21,7 @@ mod error;
 mod extract;
 mod form;
 mod frames;
+mod gemini;
 mod keys;
 mod limits;
 mod listener;
@@ -198,7 +199,9 @@ fn routes() -> Router {
         .route("/v1/messages/count_tokens", post(anthropic::count_tokens))
         .route("/api/hello", get(anthropic::hello))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::one))
+        .route("/v1/models/{*id}", get(models::one).post(gemini::call))
+        .route("/v1beta/models", get(models::list))
+        .route("/v1beta/models/{*id}", get(models::one).post(gemini::call))
         .route("/health", get(ops::health))
         .route("/ready", get(ops::ready))
         .route("/chorus/config", get(ops::config))

@@ -5,7 +5,7 @@ use super::{
     anthropic,
     dialect::Dialect,
     frames::{Channel, Encoder, EventEncoder},
-    ollama, openai, responses,
+    gemini, ollama, openai, responses,
 };
 use crate::{llm::Delta, workflow::Event};
 
@@ -20,6 +20,8 @@ pub enum Form {
     Response,
     /// `/v1/messages`.
     Message,
+    /// Gemini's `:streamGenerateContent`, as SSE.
+    Gemini,
     /// `/api/chat`, one line each.
     OllamaChat,
     /// `/api/generate`, one line each.
@@ -34,6 +36,7 @@ pub fn encode(form: Form, pieces: usize, text: &str) -> usize {
         Form::Completion => of(openai::completion_reply("m"), Dialect::OpenAi, pieces, text),
         Form::Response => of(responses::plain_reply("m"), Dialect::OpenAi, pieces, text),
         Form::Message => of(anthropic::plain_reply("m"), Dialect::Anthropic, pieces, text),
+        Form::Gemini => of(gemini::plain_reply("m"), Dialect::Gemini { sse: true }, pieces, text),
         Form::OllamaChat => of(ollama::chat_reply("m"), Dialect::Ollama, pieces, text),
         Form::OllamaGenerate => of(ollama::generate_reply("m"), Dialect::Ollama, pieces, text),
     }
@@ -64,6 +67,7 @@ mod tests {
             Form::Completion,
             Form::Response,
             Form::Message,
+            Form::Gemini,
             Form::OllamaChat,
             Form::OllamaGenerate,
         ] {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{App, anthropic, caller::Caller, dialect::Dialect, error::AppError, openai};
+use super::{App, anthropic, caller::Caller, dialect::Dialect, error::AppError, gemini, openai};
 use crate::config::AGENTS_NAME;
 
 /// `GET /v1/models`.
@@ -29,7 +29,10 @@ pub(super) async fn list(
             }
             Ok(Json(anthropic::models(&app, &names, &uri)?).into_response())
         }
-        _ => Ok(Json(openai::models(&app, &names)).into_response()),
+        Dialect::Gemini { .. } => Ok(Json(gemini::models(&app, &names)).into_response()),
+        Dialect::OpenAi | Dialect::Ollama | Dialect::Script => {
+            Ok(Json(openai::models(&app, &names)).into_response())
+        }
     }
 }
 
@@ -50,6 +53,9 @@ pub(super) async fn one(
     app.check_model(&caller, &id)?;
     Ok(match caller.dialect {
         Dialect::Anthropic => Json(anthropic::model(&app, &id)).into_response(),
-        _ => Json(openai::model(&app, &id)).into_response(),
+        Dialect::Gemini { .. } => Json(gemini::model(&app, &id)).into_response(),
+        Dialect::OpenAi | Dialect::Ollama | Dialect::Script => {
+            Json(openai::model(&app, &id)).into_response()
+        }
     })
 }

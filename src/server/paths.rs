@@ -11,7 +11,7 @@ use super::dialect;
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 28] = [
+const PATHS: [(&str, &str); 29] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -20,6 +20,7 @@ const PATHS: [(&str, &str); 28] = [
     ("/v1/completions", POST),
     ("/v1/messages/count_tokens", POST),
     ("/v1/models", GET),
+    ("/v1beta/models", GET),
     ("/api/tags", GET),
     ("/api/version", GET),
     ("/v1/embeddings", POST),
@@ -48,12 +49,14 @@ const GET: &str = "GET";
 const ANY: &str = "any method";
 
 /// What may stand before an endpoint for no reason: pieces of base URLs and of endpoints.
-const STRAY: [&str; 11] = [
+const STRAY: [&str; 13] = [
     "v1",
+    "v1beta",
     "api",
     "openai",
     "ollama",
     "anthropic",
+    "gemini",
     "chat",
     "completions",
     "generate",
@@ -111,6 +114,7 @@ fn is_known(path: &str) -> bool {
     };
     named(path)
         || path.strip_prefix("/v1/models/").is_some_and(is_tidy)
+        || path.strip_prefix("/v1beta/models/").is_some_and(is_tidy)
         || path.strip_prefix(KEPT).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
         || path.strip_prefix("/ollama").is_some_and(|rest| rest.starts_with("/api/") && named(rest))
 }
@@ -148,7 +152,8 @@ fn in_our_case(path: &str) -> Option<String> {
         return Some(path.to_owned());
     }
     let lower = path.to_ascii_lowercase();
-    let mut named = ["/v1/models/", KEPT, "/api/blobs/", "/ollama/api/blobs/"].into_iter();
+    let mut named =
+        ["/v1/models/", "/v1beta/models/", KEPT, "/api/blobs/", "/ollama/api/blobs/"].into_iter();
     let ours = match named.find(|start| lower.starts_with(start)) {
         Some(start) => format!("{start}{}", path.get(start.len()..).unwrap_or_default()),
         None => lower,
@@ -209,6 +214,10 @@ mod tests {
             ("/anthropic/messages/count_tokens", "/v1/messages/count_tokens"),
             ("/v1/messages/v1/messages", "/v1/messages"),
             ("/v1/api/hello", "/api/hello"),
+            ("/v1/v1beta/models/M:generateContent", "/v1beta/models/M:generateContent"),
+            ("/gemini/v1beta/models/M:countTokens", "/v1beta/models/M:countTokens"),
+            ("/models/M:generateContent", "/v1/models/M:generateContent"),
+            ("/v1beta/openai/chat/completions", "/v1/chat/completions"),
             ("/models", "/v1/models"),
             ("/models/org/Name:8b", "/v1/models/org/Name:8b"),
             ("/responses/resp_1aB", "/v1/responses/resp_1aB"),
@@ -264,7 +273,7 @@ mod tests {
             ("/openai/deployments/x/chat/completions", Some("/v1/chat/completions")),
             ("/foo/api/chat", Some("/api/chat")),
             ("/v1/message", Some("/v1/messages")),
-            ("/v1beta/models/x:generateContent", None),
+            ("/v1beta/foo", None),
             ("/favicon.ico", None),
             ("/%00", None),
         ] {

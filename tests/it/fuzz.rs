@@ -22,6 +22,8 @@ fn endpoints() -> Vec<(&'static str, Value)> {
         ("/v1/responses", json!({"model": "m", "input": "hi"})),
         ("/v1/messages", json!({"model": "m", "messages": messages})),
         ("/v1/messages/count_tokens", json!({"model": "m", "messages": messages})),
+        ("/v1beta/models/m:generateContent", json!({"contents": [{"parts": [{"text": "hi"}]}]})),
+        ("/v1/models/m:countTokens", json!({"contents": [{"parts": [{"text": "hi"}]}]})),
         ("/v1/embeddings", json!({"model": "embedder", "input": "hi"})),
         ("/api/chat", json!({"model": "m", "messages": messages})),
         ("/api/generate", json!({"model": "m", "prompt": "hi"})),
@@ -32,7 +34,7 @@ fn endpoints() -> Vec<(&'static str, Value)> {
 }
 
 /// The names that mean something at one of them.
-const FIELDS: [&str; 66] = [
+const FIELDS: [&str; 70] = [
     "model",
     "messages",
     "prompt",
@@ -99,6 +101,10 @@ const FIELDS: [&str; 66] = [
     "thinking",
     "output_config",
     "output_format",
+    "contents",
+    "systemInstruction",
+    "toolConfig",
+    "generationConfig",
 ];
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -143,9 +149,12 @@ fn any_json() -> impl Strategy<Value = Value> {
         "num_predict",
         "stop",
         "source",
-        "media_type",
         "data",
         "tool_use_id",
+        "parts",
+        "inlineData",
+        "functionCall",
+        "functionResponse",
         "input",
         "thinking",
     ]);
@@ -310,6 +319,11 @@ async fn a_field_of_the_wrong_type_is_named() {
              tool_choice thinking output_config output_format include_workflow",
         ),
         ("/v1/messages/count_tokens", "model messages system tools tool_choice"),
+        (
+            "/v1beta/models/m:generateContent",
+            "contents systemInstruction tools toolConfig generationConfig include_workflow",
+        ),
+        ("/v1/models/m:countTokens", "contents"),
         ("/v1/embeddings", "model include_workflow"),
         ("/api/embed", "model"),
         ("/api/embeddings", "model"),

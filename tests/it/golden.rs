@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use crate::support::{Chorus, Script, Upstream, body_of, four_stages, question, soon};
 
 /// Each form an answer has: its name, path and `Accept`.
-const FORMS: [(&str, &str, &str); 8] = [
+const FORMS: [(&str, &str, &str); 10] = [
     ("chat_completions", "/v1/chat/completions", "*/*"),
     ("completions", "/v1/completions", "*/*"),
     ("responses", "/v1/responses", "*/*"),
     ("messages", "/v1/messages", "*/*"),
+    ("gemini_sse", "/v1beta/models/MODEL:METHOD?alt=sse", "*/*"),
+    ("gemini_array", "/v1/models/MODEL:METHOD", "*/*"),
     ("chat_for_ollama", "/api/chat", "application/json"),
     ("chat_for_scripts", "/api/chat", "text/event-stream"),
     ("generate_for_ollama", "/api/generate", "application/json"),
@@ -38,6 +40,14 @@ async fn cast() -> (Upstream, Chorus) {
 }
 
 fn asked(path: &str, model: &str, stream: bool) -> Value {
+    if path.contains("METHOD") {
+        let mut body = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+            "generationConfig": {"thinkingConfig": {"includeThoughts": true}}});
+        if model == "calls" {
+            body["tools"] = json!([{"functionDeclarations": [{"name": "weather"}]}]);
+        }
+        return body;
+    }
     let mut body = match path {
         "/v1/responses" => json!({"model": model, "input": "hi", "stream": stream}),
         _ => question(path, model, "hi", stream),
@@ -68,7 +78,7 @@ fn redact(key: &str, value: &mut Value, ids: &mut Vec<String>) {
         {
             *value = "[time]".into();
         }
-        _ if matches!(key, "workflow_id" | "request_id") => *value = "[id]".into(),
+        _ if matches!(key, "workflow_id" | "request_id" | "responseId") => *value = "[id]".into(),
         Value::String(id) if matches!(key, "id" | "item_id") => {
             let Some(kind) = IDS.iter().find(|kind| id.starts_with(**kind)) else { return };
             let place = ids.iter().position(|known| known == id).unwrap_or_else(|| {
@@ -85,10 +95,10 @@ fn redact(key: &str, value: &mut Value, ids: &mut Vec<String>) {
 fn redacted(body: &str) -> String {
     let mut ids = Vec::new();
     let lines = body.split('\n').map(|line| {
-        let (prefix, object) = match line.strip_prefix("data: ") {
-            Some(object) => ("data: ", object),
-            None => ("", line),
-        };
+        // An element of an array begins with what stands before it.
+        let prefix = ["data: ", "[", ","].into_iter().find(|prefix| line.starts_with(prefix));
+        let prefix = prefix.unwrap_or_default();
+        let object = &line[prefix.len()..];
         let Ok(mut object) = serde_json::from_str::<Value>(object) else { return line.to_owned() };
         redact("", &mut object, &mut ids);
         format!("{prefix}{object}")
@@ -106,7 +116,9 @@ async fn every_endpoint_answers_to_the_byte() {
             for stream in [false, true] {
                 let body = asked(path, model, stream);
                 let headers = [("accept", accept), ("user-agent", "golden")];
-                let response = chorus.post_with(path, &body, &headers).await;
+                let method = if stream { "streamGenerateContent" } else { "generateContent" };
+                let path = path.replace("MODEL", model).replace("METHOD", method);
+                let response = chorus.post_with(&path, &body, &headers).await;
                 let way = if stream { "streamed" } else { "plain" };
                 transcript
                     .push_str(&format!("== {model}, {way}: {}\n", response.status().as_u16()));

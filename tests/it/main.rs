@@ -29,6 +29,7 @@ mod field;
 mod first_config;
 mod first_token;
 mod fuzz;
+mod gemini;
 mod golden;
 mod guard;
 mod hangup;

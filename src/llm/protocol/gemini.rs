@@ -272,11 +272,15 @@ fn thinking(ask: &Ask<'_>) -> Option<Value> {
 
 fn tools(ask: &Ask<'_>, body: &mut Map<String, Value>) {
     let tools = ask.tools();
-    if tools.is_empty() {
+    // What Google itself knows by its name.
+    let others = ask.extra().and_then(|extra| extra.fields.get("tools")?.as_array());
+    if tools.is_empty() && others.is_none() {
         return;
     }
-    let declarations: Value = tools.into_iter().map(tool).collect();
-    body.insert("tools".into(), json!([{"functionDeclarations": declarations}]));
+    let declarations: Vec<Value> = tools.into_iter().map(tool).collect();
+    let own = (!declarations.is_empty()).then(|| json!({"functionDeclarations": declarations}));
+    let tools = own.into_iter().chain(others.into_iter().flatten().cloned());
+    body.insert("tools".into(), tools.collect());
     let calling = match ask.tool_choice() {
         None => return,
         Some(ToolChoice::None) => json!({"mode": "NONE"}),
@@ -360,7 +364,9 @@ fn part(part: &Part) -> Option<Value> {
         Part::Image(Image::Inline { media_type, base64 }) => {
             Some(json!({"inlineData": {"mimeType": media_type, "data": base64}}))
         }
-        Part::Image(Image::Url { .. }) | Part::Other(_) => None, // refused before this
+        // As the client spelled it, who speaks this protocol: others were taken off before.
+        Part::Other(part) => Some(part.clone()),
+        Part::Image(Image::Url { .. }) => None, // refused before this
     }
 }
 

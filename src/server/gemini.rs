@@ -1,0 +1,81 @@
+//! Google's dialect: `:generateContent`, `:streamGenerateContent` and `:countTokens` of a model.
+
+mod content;
+mod models;
+mod reply;
+mod request;
+mod schema;
+mod tool;
+mod wire;
+
+use axum::{
+    Json,
+    extract::{FromRequest, Path, Request, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+pub(super) use models::{model, models};
+use reply::GenerateReply;
+use request::{CountRequest, GenerateRequest};
+
+use super::{App, error::AppError, extract::Inbound, frames, paths, tokens};
+
+/// `POST /v1beta/models/{model}:{method}`, and the same below `/v1`; a model's name may hold slashes
+/// and colons itself.
+///
+/// # Errors
+/// 404 for a method that there is not, and what the method says.
+pub(super) async fn call(
+    app: App,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, AppError> {
+    let Path(id) = id.map_err(|_| AppError::invalid("the path is not UTF-8"))?;
+    let path = request.uri().path();
+    let Some((model, method)) = id.rsplit_once(':') else {
+        return Err(AppError::MethodNotAllowed(paths::about_method(request.method(), path)));
+    };
+    let model = model.strip_prefix("models/").unwrap_or(model);
+    match method {
+        "generateContent" => generate(app, model, request, false).await,
+        "streamGenerateContent" => generate(app, model, request, true).await,
+        "countTokens" => count(app, model, request).await,
+        _ => Err(AppError::UnknownRoute(paths::about_unknown(request.method(), path))),
+    }
+}
+
+async fn generate(
+    app: App,
+    model: &str,
+    request: Request,
+    stream: bool,
+) -> Result<Response, AppError> {
+    let Inbound { body, rest, caller } =
+        Inbound::<GenerateRequest>::from_request(request, &()).await?;
+    let parsed = body.read(model, stream, rest)?.with_caller(&caller);
+    let (route, model) = app.route(&caller, model)?;
+    let job = parsed.job(route, |(), record| GenerateReply::new(model, record));
+    Ok(frames::answer(&app, caller, job).await)
+}
+
+/// The answer of `:countTokens` (Gemini's API reference).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenCount {
+    total_tokens: u64,
+}
+
+/// No model is asked.
+async fn count(app: App, model: &str, request: Request) -> Result<Response, AppError> {
+    let Inbound { body, rest, caller } =
+        Inbound::<CountRequest>::from_request(request, &()).await?;
+    let parsed = body.read(model, rest)?;
+    app.route(&caller, model)?;
+    Ok(Json(TokenCount { total_tokens: tokens::of_request(&parsed.request) }).into_response())
+}
+
+/// The form of an answer without extras.
+pub(super) fn plain_reply(model: &str) -> GenerateReply {
+    GenerateReply::new(model.to_owned(), false)
+}
