@@ -19,3 +19,4 @@ pub mod screen;
 pub mod serve;
 mod service_manager;
 mod toml_text;
+pub mod versions;

@@ -25,12 +25,14 @@ mod secret;
 mod section;
 mod server;
 mod shown;
+mod stored;
 mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
 mod transport;
 mod tree;
+mod versions;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -58,8 +60,10 @@ pub use plan::{
 };
 pub use secret::SecretStores;
 pub use server::Server;
+pub(crate) use stored::{with_keys_of, without_keys_of};
 pub use tls::Tls;
 pub use transport::{Proxies, Proxy, Transport};
+pub use versions::{Version, Versions, state_dir};
 
 /// Everything the file said, checked and complete.
 #[derive(Debug)]
@@ -94,6 +98,10 @@ pub struct Config {
     pub asked: Vec<String>,
     /// The config in use under the names of the file, defaults included and without its secrets.
     pub shown: serde_json::Value,
+    /// The text of its file without the keys that are written out in it; `None`: it has no file.
+    pub stored: Option<Box<str>>,
+    /// The versions of its file; `None`: there is no place to keep them.
+    pub versions: Option<Versions>,
     /// The file it was read from; `None` for a built-in config.
     pub path: Option<PathBuf>,
     /// The further files it was made of: plans, keys, certificates.

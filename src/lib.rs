@@ -31,6 +31,9 @@
 pub mod commands;
 pub mod config;
 pub mod demo;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod llm;
 pub mod server;
 pub mod store;

@@ -18,6 +18,7 @@ use chorus::{
         schema,
         screen::Opening,
         serve,
+        versions::{self, Ask},
     },
     config::{self, Env, LogFormat},
     llm::endpoint::probe::Spend,
@@ -108,8 +109,25 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
                 }
             }
         }
-        Command::Config { about: About::Schema { plan, .. } } => schema::run(plan, &mut out),
+        Command::Config { about } => about_config(about, file, &env, &mut err),
     }
+}
+
+fn about_config(
+    about: About,
+    file: Option<&Path>,
+    env: Env<'_>,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let mut out = io::stdout();
+    let ask = match about {
+        About::Schema { plan, .. } => return schema::run(plan, &mut out),
+        About::History => Ask::History,
+        About::Diff { first, second } => Ask::Diff(first, second),
+        About::Rollback { id } => Ask::Rollback(id),
+    };
+    let Some(found) = find::config_file(file, env, err)? else { return Ok(USAGE) };
+    versions::run(&found.path, ask, env, &mut Escaped(out), err)
 }
 
 /// Runs what the main thread waits for; connections are answered by workers.

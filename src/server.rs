@@ -21,6 +21,8 @@ mod error;
 mod extract;
 mod form;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gemini;
 mod keys;
 mod limits;
@@ -206,6 +208,7 @@ fn routes() -> Router {
         .route("/ready", get(ops::ready))
         .route("/chorus/config", get(ops::config))
         .route("/chorus/clients", get(ops::clients))
+        .route("/chorus/config/versions", get(ops::versions))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
 }

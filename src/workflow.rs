@@ -35,6 +35,8 @@ pub use engine::{Engine, Route};
 pub use error::{WorkflowError, in_words};
 pub use failures::Failures;
 pub use stage::drafts::DraftsCut;
+#[cfg(any(test, fuzzing))]
+pub(crate) use stage::lenient::objects;
 pub use task::Task;
 pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};
 

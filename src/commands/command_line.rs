@@ -157,6 +157,23 @@ pub enum About {
         #[arg(long)]
         plan: bool,
     },
+    /// List the configs that were loaded: when, and what each changed
+    History,
+    /// Show what differs between two of them, or between one and the file
+    Diff {
+        /// A version by its number; default: the latest
+        #[arg(value_name = "A")]
+        first: Option<u64>,
+        /// Another one; default: the file as it is
+        #[arg(value_name = "B")]
+        second: Option<u64>,
+    },
+    /// Write one of them in place of the file, with today's keys; a backup stays
+    Rollback {
+        /// The version by its number
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
 }
 
 /// The config file that the command line names, and the command, of the program's own arguments.

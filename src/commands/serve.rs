@@ -23,6 +23,7 @@ use super::{
     reload::{Pace, Reload, Seen, Source},
     screen::{self, Opening},
     service_manager::ServiceManager,
+    versions,
 };
 use crate::{
     config::{Config, Overrides, SecretStores, Server},
@@ -132,6 +133,7 @@ async fn serve(
     let listeners = all_listeners(listener, &config.server)?;
     let workers = Workers::start(worker_count(&config.server)).map_err(StartError::Workers)?;
     let config = Arc::new(config);
+    versions::keep(&config, &[]);
     let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
     let store = store(&config)?;
     store.as_ref().map_or(Ok(()), |store| app.keep_in(store))?;

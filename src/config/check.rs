@@ -19,13 +19,13 @@ mod workflow;
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Config, ConfigError, Env, Overrides, Plan, SecretStores, Server,
+    Config, ConfigError, Env, Overrides, Plan, SecretStores, Server, Versions,
     error::{did_you_mean, other_name},
     file::File,
     grammar, legacy,
     report::{Remarks, Report},
     schema::Rule,
-    shown, syntax,
+    shown, stored, syntax,
     tree::{Node, Spots, Value},
 };
 use model::Models;
@@ -107,7 +107,13 @@ fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
     let (file, files) = (report.shown(&report.whole_file()), report.named_files());
     let Remarks { warnings, notices } = report.finish()?;
     match config {
-        Some(config) => Ok(Config { files, warnings, notices, ..config }),
+        Some(config) => {
+            let stored = source.on_disk.then(|| stored::without_keys_of(text)).flatten();
+            let stored = stored.map(String::into_boxed_str);
+            let path = source.path.filter(|_| source.on_disk);
+            let versions = path.and_then(|path| Versions::of(path, source.env));
+            Ok(Config { files, warnings, notices, stored, versions, ..config })
+        }
         // Whoever returns `None` has reported why; should one forget, a refusal is still right.
         None => Err(ConfigError::single(file, "the config is not complete", "see the example")),
     }
@@ -180,6 +186,8 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
         audit: file.audit.as_ref().and_then(|written| audit::read(written, report)),
         asked: source.stores.names(),
         shown: shown::of(&file),
+        stored: None,
+        versions: None,
         path: source.path.map(Path::to_owned),
         files: Vec::new(),
         notices: Vec::new(),

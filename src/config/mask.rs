@@ -54,17 +54,7 @@ pub(super) fn toml(text: &str) -> Mask {
 /// A whole config as it may be shown on a screen. Of its comments only that is hidden which could be
 /// a secret, as far as words show it, or which is one that stands elsewhere.
 pub(crate) fn shown_whole(text: &str) -> String {
-    let mask = of_toml(text, |comment, secrets| {
-        let mut hidden = unparsed::hidden(text, comment.start.saturating_add(1)..comment.end);
-        let within = text.get(comment.clone()).unwrap_or_default();
-        for secret in secrets {
-            hidden.extend(within.match_indices(*secret).map(|(at, _)| {
-                let start = comment.start.saturating_add(at);
-                (start..start.saturating_add(secret.len()), HIDDEN.to_owned())
-            }));
-        }
-        hidden
-    });
+    let mask = of_toml(text, |comment, secrets| comment_hidden(text, &comment, secrets));
     let mut shown = String::with_capacity(text.len());
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -75,8 +65,33 @@ pub(crate) fn shown_whole(text: &str) -> String {
     shown
 }
 
+/// What of the comments of a config could be a secret, or is one of these; `strings`: where a `#` begins
+/// none, in their order.
+pub(super) fn comments_hidden(text: &str, strings: &[Range<usize>], secrets: &[&str]) -> Hidden {
+    let comments = comments(text, strings).into_iter();
+    comments.flat_map(|comment| comment_hidden(text, &comment, secrets)).collect()
+}
+
+fn comment_hidden(text: &str, comment: &Range<usize>, secrets: &[&str]) -> Hidden {
+    let inner = comment.start.saturating_add(1)..comment.end;
+    let mut hidden = unparsed::hidden(text, inner.clone());
+    let within = text.get(comment.clone()).unwrap_or_default();
+    for secret in secrets {
+        hidden.extend(within.match_indices(*secret).map(|(at, _)| {
+            let start = comment.start.saturating_add(at);
+            (start..start.saturating_add(secret.len()), HIDDEN.to_owned())
+        }));
+    }
+    let keys = keys_in(text.get(inner.clone()).unwrap_or_default()).into_iter();
+    hidden.extend(keys.map(|Range { start, end }| {
+        let at = |offset: usize| inner.start.saturating_add(offset);
+        (at(start)..at(end), HIDDEN.to_owned())
+    }));
+    hidden
+}
+
 /// Stretches of a text, and what stands for each.
-type Hidden = Vec<(Range<usize>, String)>;
+pub(super) type Hidden = Vec<(Range<usize>, String)>;
 
 /// `of_comment`: what to hide of a comment, where these secrets are written out.
 fn of_toml(text: &str, of_comment: impl Fn(Range<usize>, &[&str]) -> Hidden) -> Mask {

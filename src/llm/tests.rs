@@ -88,6 +88,8 @@ pub(super) fn config_of(model: config::Model) -> Config {
         log_format: LogFormat::Pretty,
         audit: None,
         asked: Vec::new(),
+        stored: None,
+        versions: None,
         shown: serde_json::Value::Null,
         path: None,
         files: Vec::new(),

@@ -71,11 +71,15 @@ impl Verbatim {
     /// # Errors
     /// 400 for another type; the error names the field.
     pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, AppError> {
-        let Some(raw) = self.fields.shift_remove(name) else { return Ok(None) };
-        values::check(raw.get().as_bytes())?;
-        let value: Value = serde_json::from_str(raw.get()).map_err(|error| malformed(&error))?;
-        typed(value, name)
+        take(&mut self.fields, name)
     }
+}
+
+fn take<T: DeserializeOwned>(fields: &mut Forwarded, name: &str) -> Result<Option<T>, AppError> {
+    let Some(raw) = fields.shift_remove(name) else { return Ok(None) };
+    values::check(raw.get().as_bytes())?;
+    let value: Value = serde_json::from_str(raw.get()).map_err(|error| malformed(&error))?;
+    typed(value, name)
 }
 
 /// A request's body, which has its place from now on, and who asks.
@@ -106,6 +110,27 @@ async fn parsed<T: Send + 'static>(
     }
     let parsed = spawn_blocking(move || parse(&bytes)).await;
     parsed.map_err(|_| AppError::Internal("the request body was not read to its end"))?
+}
+
+/// Reads a body as [`Inbound`] does.
+///
+/// # Errors
+/// 400 for what is no such body.
+#[cfg(any(test, fuzzing))]
+pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Map<String, Value>), AppError> {
+    values::check(bytes)?;
+    parse(bytes)
+}
+
+/// Reads a body as [`Verbatim`] does, and who is asked.
+///
+/// # Errors
+/// 400 for what is no such body.
+#[cfg(any(test, fuzzing))]
+pub(super) fn verbatim_body(bytes: &[u8]) -> Result<Option<String>, AppError> {
+    let mut fields = verbatim(bytes)?;
+    let _: Option<Option<bool>> = take(&mut fields, "include_workflow")?;
+    Ok(take::<Option<String>>(&mut fields, "model")?.flatten())
 }
 
 /// The fields of a JSON object, each as it came.

@@ -15,6 +15,8 @@ use super::{App, caller::Caller, error::AppError, extract::Inbound, frames, pars
 use crate::workflow::Route;
 #[cfg(test)]
 pub(super) use models::capabilities;
+#[cfg(any(test, fuzzing))]
+pub(super) use models::read_show;
 pub(super) use models::{ps, show, tags};
 use reply::{Form, OllamaReply};
 use request::{ChatRequest, Extras, GenerateRequest};
@@ -54,6 +56,26 @@ async fn answer(
     }
     let job = parsed.job(route, |_, record| OllamaReply::new(form, model, record));
     Ok(frames::answer(app, caller, job).await)
+}
+
+/// Reads a body of `/api/chat`.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_chat(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<ChatRequest>(bytes)?;
+    body.read(rest).map(drop)
+}
+
+/// Reads a body of `/api/generate`.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_generate(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<GenerateRequest>(bytes)?;
+    body.read(rest).map(drop)
 }
 
 /// The form of an answer of `/api/chat` without extras.

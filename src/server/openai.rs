@@ -8,6 +8,8 @@ mod wire;
 use axum::response::Response;
 use serde::Serialize;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use completions::read_completions;
 pub(super) use completions::{completions, plain_reply as completion_reply};
 use reply::ChatReply;
 use request::ChatRequest;
@@ -28,6 +30,16 @@ pub(super) async fn chat_completions(
     let job = parsed
         .job(route, |extras, record| ChatReply::new(model, field, extras.include_usage, record));
     Ok(frames::answer(&app, caller, job).await)
+}
+
+/// Reads a body of `/v1/chat/completions`.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_chat(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<ChatRequest>(bytes)?;
+    body.read(rest).map(drop)
 }
 
 /// The form of an answer without extras.

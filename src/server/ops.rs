@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     reloads::Reloads,
 };
 use crate::{
-    config::{Config, Proxies, Proxy},
+    config::{Config, Proxies, Proxy, Version},
     llm::ModelHealth,
     types::{Memory, process},
 };
@@ -121,10 +122,15 @@ pub(super) async fn config(
     app: App,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Value>, AppError> {
-    if caller.client.is_some_and(|client| !client.config.admin) {
-        return Err(AppError::AdminsOnly);
-    }
+    admins_only(&caller)?;
     Ok(Json(shown(app.config())))
+}
+
+fn admins_only(caller: &Caller) -> Result<(), AppError> {
+    match &caller.client {
+        Some(client) if !client.config.admin => Err(AppError::AdminsOnly),
+        _ => Ok(()),
+    }
 }
 
 /// The answer of `GET /chorus/clients`, which is Chorus' own.
@@ -144,6 +150,32 @@ pub(super) async fn clients(app: App, Extension(caller): Extension<Caller>) -> J
     let shown = app.door.clients.iter().filter(is_shown);
     let clients = shown.map(|client| ClientReport::of(&client.config, &client.account)).collect();
     Json(ClientList { clients })
+}
+
+/// The answer of `GET /chorus/config/versions`.
+#[derive(Debug, Serialize)]
+pub(super) struct KeptVersions {
+    /// The latest first.
+    versions: Vec<Version>,
+}
+
+/// `GET /chorus/config/versions`: the configs that were loaded: when, and what each changed.
+///
+/// # Errors
+/// 403 for a client that is no admin; 500 when their folder cannot be read.
+pub(super) async fn versions(
+    app: App,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<KeptVersions>, AppError> {
+    admins_only(&caller)?;
+    let kept = app.config().versions.clone();
+    let list = move || kept.map_or_else(|| Ok(Vec::new()), |kept| kept.list());
+    let listed = spawn_blocking(list).await;
+    let Ok(Ok(mut versions)) = listed else {
+        return Err(AppError::Internal("the versions of the config cannot be read"));
+    };
+    versions.reverse();
+    Ok(Json(KeptVersions { versions }))
 }
 
 fn shown(config: &Config) -> Value {

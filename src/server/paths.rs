@@ -36,6 +36,7 @@ const PATHS: [(&str, &str); 29] = [
     ("/chorus/config", GET),
     ("/chorus/clients", GET),
     ("/api/hello", GET),
+    ("/chorus/config/versions", GET),
     ("/api/pull", ANY),
     ("/api/push", ANY),
     ("/api/create", ANY),

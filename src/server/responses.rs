@@ -93,6 +93,16 @@ fn known_id(id: Result<Path<String>, PathRejection>) -> Result<String, AppError>
     Ok(id.chars().take(80).collect())
 }
 
+/// Reads a body of `/v1/responses`, when nothing is kept.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_create(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<CreateRequest>(bytes)?;
+    body.read([0; 32], &Store::default(), &rest).map(drop)
+}
+
 /// The form of an answer that is not kept.
 pub(super) fn plain_reply(model: &str) -> ResponseReply {
     let (resource, tools) = (resource::Resource::default(), ClientTools::default());

@@ -55,6 +55,8 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         log_format: LogFormat::Pretty,
         audit: None,
         asked: Vec::new(),
+        stored: None,
+        versions: None,
         shown: serde_json::Value::Null,
         path: None,
         files: Vec::new(),

@@ -12,7 +12,7 @@ pub(in crate::workflow) mod excerpt;
 pub(super) mod fallback;
 mod hedge;
 mod in_order;
-mod lenient;
+pub(super) mod lenient;
 pub(super) mod model_call;
 mod output;
 pub(super) mod queued;

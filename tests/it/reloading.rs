@@ -310,3 +310,28 @@ async fn the_binary_follows_its_file_and_sighup() {
     assert_eq!(count("was not reloaded"), 1, "it is told once: {log}");
     assert!(!log.contains("sk-key-of"), "{log}");
 }
+
+#[tokio::test]
+async fn each_config_that_was_loaded_is_a_version_for_those_with_a_key() {
+    let upstream = Upstream::start([("m", Script::says("hi"))]).await;
+    let secret = "k-5ecre7-of-the-laptop";
+    let client = format!("[[client]]\nname = \"laptop\"\nkey = \"{secret}\"\nadmin = true\n");
+    let setup = Setup::of(json!({"workers": ["m"], "selector": "m"})).with_models(&["m"]);
+    let with = |secs| format!("{}{client}[workflow.health]\nopen_secs = {secs}\n", setup.toml());
+    let process = Process::serves(&upstream, &with(7), "info", &[]).await;
+    let path = "/chorus/config/versions";
+    assert_eq!(process.client().get(path).await.status(), 401);
+    let versions = async || {
+        let asked = process.client().request(Method::GET, path).bearer_auth(secret).send();
+        let bytes = asked.await.unwrap().bytes().await.unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        body["versions"].clone()
+    };
+    let first = versions().await;
+    assert_eq!((&first[0]["id"], first.as_array().unwrap().len()), (&json!(1), 1), "{first}");
+    replaced(&process.config_file(), &with(8).replace("{base}", &upstream.base()));
+    until("the next version", async || versions().await[0]["id"] == 2).await;
+    let both = versions().await;
+    assert_eq!(both[0]["changes"], json!(["[workflow.health]"]));
+    assert!(!both.to_string().contains(secret), "{both}");
+}

@@ -2,6 +2,9 @@
 //! printed as they run, so that nobody depends on this program to do them by hand. `.ci/run` calls
 //! the same tasks.
 
+mod fuzz;
+mod sbom;
+
 use std::{
     env,
     path::Path,
@@ -11,7 +14,7 @@ use std::{
 /// A task: its name, what it takes, what it does, and how.
 type Task = (&'static str, &'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 11] = [
+const TASKS: [Task; 13] = [
     ("setup", "", "fetches the dependencies and names the tools that are missing", setup),
     ("test", "[FILTER]", "runs all tests, or those with FILTER in their name", test),
     (
@@ -27,7 +30,14 @@ const TASKS: [Task; 11] = [
     ("manual", "", "builds the manual in both languages, into target/manual", manual),
     ("coverage", "", "the share of product lines that tests run", coverage),
     ("bench", "[OPTIONS]", "what Chorus adds to its upstreams, see bench/README.md", bench),
-    ("release", "", "builds and packs a release, and publishes nothing", release),
+    ("fuzz", "[TARGET [OPTIONS]]", "hostile bytes into whatever reads them, see fuzz/", fuzz::run),
+    ("deny", "", "licences, sources and known faults of what Chorus is built of", deny),
+    (
+        "release",
+        "",
+        "builds and packs a release with its list of parts, and publishes nothing",
+        release,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -85,6 +95,8 @@ fn setup(_: &[String]) -> Result<(), String> {
         ("shellcheck", "lint"),
         ("mdbook", "manual: `cargo install mdbook --version 0.5.4 --locked`"),
         ("cargo-tarpaulin", "coverage: `cargo install cargo-tarpaulin --version 0.37.5 --locked`"),
+        ("cargo-deny", "deny: `cargo install cargo-deny --version 0.20.2 --locked`"),
+        ("g++", "fuzz"),
         ("nginx", "bench: Debian's nginx-light"),
         ("node", "tests/clients/run.sh"),
         ("python3", "tests/clients/run.sh"),
@@ -148,9 +160,20 @@ fn bench(options: &[String]) -> Result<(), String> {
     run("bench/run.sh", options)
 }
 
+/// Known faults are looked up where their database can be had.
+fn deny(_: &[String]) -> Result<(), String> {
+    run("cargo deny --locked check bans licenses sources", &[])?;
+    if run("cargo deny --locked fetch db", &[]).is_err() {
+        println!("The database of known faults cannot be reached: nobody looked for any.");
+        return Ok(());
+    }
+    run("cargo deny --locked check --disable-fetch advisories", &[])
+}
+
 fn release(_: &[String]) -> Result<(), String> {
     run("cargo build --release --locked", &[])?;
     run("cargo run --release --locked --quiet -- --version", &[])?;
+    sbom::write(&root().join("target/chorus.cdx.json"))?;
     // Not `cargo publish --dry-run`: on crates.io the name belongs to another project.
     run("cargo package --locked --no-verify", &[])
 }

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::stamps::{Seen, Stamps};
+use super::{
+    super::versions,
+    stamps::{Seen, Stamps},
+};
 use crate::{
     config::{Config, Diagnostic, Overrides, SecretStores},
     server::AppState,
@@ -152,7 +155,10 @@ impl Loader {
         let next = Arc::new(next);
         if asked || !changes.is_empty() {
             match running.successor(Arc::clone(&next)) {
-                Ok(engine) => self.app.replace(engine),
+                Ok(engine) => {
+                    self.app.replace(engine);
+                    versions::keep(&next, &changes);
+                }
                 Err(error) => return self.refuse(vec![error.to_string()], asked),
             }
             let changed =

@@ -113,6 +113,24 @@ pub(in super::super) async fn ps() -> Json<Running> {
     Json(Running { models: [] })
 }
 
+impl ShowRequest {
+    /// The name that is asked about.
+    fn read(self) -> Result<String, AppError> {
+        let name = self.model.filter(|model| !model.is_empty()).or(self.name);
+        let name = name.filter(|name| !name.is_empty());
+        name.ok_or_else(|| AppError::field("model", "model is required"))
+    }
+}
+
+/// Reads a body of `/api/show`.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(in super::super) fn read_show(bytes: &[u8]) -> Result<(), AppError> {
+    super::super::extract::body::<ShowRequest>(bytes)?.0.read().map(drop)
+}
+
 /// `POST /api/show`.
 ///
 /// # Errors
@@ -122,11 +140,8 @@ pub(in super::super) async fn show(
     app: App,
     inbound: Inbound<ShowRequest>,
 ) -> Result<Json<Shown>, AppError> {
-    let Inbound { body: ShowRequest { model, name }, caller, .. } = inbound;
-    let asked = model.filter(|model| !model.is_empty()).or(name).unwrap_or_default();
-    if asked.is_empty() {
-        return Err(AppError::field("model", "model is required"));
-    }
+    let Inbound { body, caller, .. } = inbound;
+    let asked = body.read()?;
     caller.log.model(&asked);
     let config = app.config();
     let Some(named) = config.named(&asked) else {

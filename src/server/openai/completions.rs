@@ -28,6 +28,16 @@ pub(in super::super) async fn completions(
     Ok(frames::answer_all(&app, caller, job, further).await)
 }
 
+/// Reads a body of `/v1/completions`.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(in super::super) fn read_completions(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::super::extract::body::<CompletionRequest>(bytes)?;
+    body.read(rest).map(drop)
+}
+
 /// The form of an answer to one prompt, without extras.
 pub(in super::super) fn plain_reply(model: &str) -> CompletionReply {
     CompletionReply::new(model.to_owned(), 1, false, false)

@@ -43,6 +43,18 @@ pub(super) fn last<T>(text: &str, read: impl FnMut(Map<String, Value>) -> Option
     objects.into_iter().rev().find_map(read)
 }
 
+/// The objects of a text, the last one first.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn objects(text: &str) -> Vec<Map<String, Value>> {
+    let mut found = Vec::new();
+    let none: Option<()> = last(text, |object| {
+        found.push(object);
+        None
+    });
+    debug_assert!(none.is_none());
+    found
+}
+
 /// Bytes of a text that were read until this error.
 fn read_until(error: &serde_json::Error, text: &str) -> usize {
     if error.is_eof() {

@@ -85,7 +85,7 @@ fn every_toml_block_of_the_documents_is_a_config_or_a_part_of_one_that_loads() {
 }
 
 /// Files of the name that are not configs of Chorus.
-const OTHERS: [&str; 4] = ["Cargo.toml", "book.toml", "clippy.toml", "rustfmt.toml"];
+const OTHERS: [&str; 5] = ["Cargo.toml", "book.toml", "clippy.toml", "deny.toml", "rustfmt.toml"];
 
 #[test]
 fn every_toml_file_that_is_shipped_loads() {
