@@ -145,7 +145,7 @@ impl Front {
 
     async fn answer(&self, request: Request) -> Response<Observed> {
         let app = self.state.app();
-        let mut request = paths::straightened(request);
+        let mut request = keys::out_of_query(paths::straightened(request));
         app.door.locate(&mut request);
         let keepalive = self.timer_keepalive.hold();
         observe(app.clone(), keepalive, request, |request| self.admitted(app, request)).await
