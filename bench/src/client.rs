@@ -22,6 +22,15 @@ pub(crate) fn post(to: SocketAddr, path: &str, body: &str) -> Bytes {
     ))
 }
 
+/// The same with a client's key.
+pub(crate) fn post_with(to: SocketAddr, path: &str, key: &str, body: &str) -> Bytes {
+    let length = body.len();
+    Bytes::from(format!(
+        "POST {path} HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    ))
+}
+
 /// The times of one exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {

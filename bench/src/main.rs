@@ -65,6 +65,9 @@ enum Command {
         /// Asks for streams.
         #[arg(long)]
         stream: bool,
+        /// The key of a client.
+        #[arg(long)]
+        key: Option<String>,
     },
     /// The comparison.
     Run(Run),
@@ -119,8 +122,12 @@ async fn run(command: Command) -> Result<bool, Fault> {
     match command {
         Command::Mock { port } => mock::serve(port).await?,
         Command::Bare { upstream, plan, port } => bare::serve(upstream, plan, port).await?,
-        Command::Load { to, model, connections, requests, stream } => {
-            let request = client::post(to, "/v1/chat/completions", &plan::ask(&model, stream));
+        Command::Load { to, model, connections, requests, stream, key } => {
+            let body = plan::ask(&model, stream);
+            let request = match key {
+                Some(key) => client::post_with(to, "/v1/chat/completions", &key, &body),
+                None => client::post(to, "/v1/chat/completions", &body),
+            };
             let run = load::Run { to, request, connections, requests, tokens: None, pace: None };
             println!("{}", load::closed_loop(&run).await?);
         }
