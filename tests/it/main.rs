@@ -19,6 +19,7 @@ mod compliance;
 mod demo;
 mod documents;
 mod door;
+mod doors;
 mod early_replies;
 mod embeddings;
 mod endpoints;
