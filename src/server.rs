@@ -31,6 +31,8 @@ mod models;
 mod observe;
 mod ollama;
 mod openai;
+mod openapi;
+mod operation;
 mod ops;
 mod parsed;
 mod passthrough;
@@ -55,7 +57,7 @@ use axum::{
     body::Body,
     extract::Request,
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::{MethodRouter, any, get, post},
 };
 use hyper::{
     body::Incoming,
@@ -186,52 +188,64 @@ impl Front {
     }
 }
 
-/// Every endpoint.
 fn routes() -> Router {
-    // Below the alias the dialect is always Ollama's own: for its clients that look like scripts.
-    let router = ollama_routes(ollama_routes(Router::new(), ""), "/ollama");
-    router
-        .route("/ollama", get(ollama::root))
-        .route("/v1/chat/completions", post(openai::chat_completions))
-        .route("/v1/completions", post(openai::completions))
-        .route("/v1/embeddings", post(passthrough::embeddings))
-        .route("/v1/responses", post(responses::create))
-        .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
-        .route("/v1/messages", post(anthropic::messages))
-        .route("/v1/messages/count_tokens", post(anthropic::count_tokens))
-        .route("/api/hello", get(anthropic::hello))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::one).post(gemini::call))
-        .route("/v1beta/models", get(models::list))
-        .route("/v1beta/models/{*id}", get(models::one).post(gemini::call))
-        .route("/health", get(ops::health))
-        .route("/ready", get(ops::ready))
-        .route("/chorus/config", get(ops::config))
-        .route("/chorus/clients", get(ops::clients))
-        .route("/chorus/config/versions", get(ops::versions))
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(method_not_allowed)
+    let all = endpoints().into_iter();
+    let router = all.fold(Router::new(), |router, (path, answer)| router.route(&path, answer));
+    router.fallback(unknown_route).method_not_allowed_fallback(method_not_allowed)
 }
 
-/// Ollama's own paths below a prefix.
-fn ollama_routes(router: Router, prefix: &str) -> Router {
-    let at = |path: &str| format!("{prefix}{path}");
-    let router = router
-        .route(&at("/"), get(ollama::root))
-        .route(&at("/api/chat"), post(ollama::chat))
-        .route(&at("/api/generate"), post(ollama::generate))
-        .route(&at("/api/embed"), post(passthrough::ollama_embed))
-        .route(&at("/api/embeddings"), post(passthrough::ollama_embeddings))
-        .route(&at("/api/tags"), get(ollama::tags))
-        .route(&at("/api/ps"), get(ollama::ps))
-        .route(&at("/api/show"), post(ollama::show))
-        .route(&at("/api/version"), get(ollama::version));
-    ["pull", "push", "create", "copy", "delete", "blobs/{*digest}"].iter().fold(
-        router,
-        |router, operation| {
-            router.route(&at(&format!("/api/{operation}")), any(ollama::unsupported))
-        },
-    )
+/// Every endpoint.
+fn endpoints() -> Vec<(String, MethodRouter)> {
+    let own = [
+        ("/ollama", get(ollama::root)),
+        ("/v1/chat/completions", post(openai::chat_completions)),
+        ("/v1/completions", post(openai::completions)),
+        ("/v1/embeddings", post(passthrough::embeddings)),
+        ("/v1/responses", post(responses::create)),
+        ("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete)),
+        ("/v1/messages", post(anthropic::messages)),
+        ("/v1/messages/count_tokens", post(anthropic::count_tokens)),
+        ("/api/hello", get(anthropic::hello)),
+        ("/v1/models", get(models::list)),
+        ("/v1/models/{*id}", get(models::one).post(gemini::call)),
+        ("/v1beta/models", get(models::list)),
+        ("/v1beta/models/{*id}", get(models::one).post(gemini::call)),
+        ("/health", get(ops::health)),
+        ("/ready", get(ops::ready)),
+        ("/chorus/config", get(ops::config)),
+        ("/chorus/clients", get(ops::clients)),
+        ("/chorus/config/versions", get(ops::versions)),
+        ("/openapi.json", get(openapi::openapi)),
+    ];
+    let mut all: Vec<_> = own.into_iter().map(|(path, answer)| (path.to_owned(), answer)).collect();
+    // Below the alias the dialect is always Ollama's own: for its clients that look like scripts.
+    for prefix in ["", "/ollama"] {
+        let below = ollama_endpoints().into_iter();
+        all.extend(below.map(|(path, answer)| (format!("{prefix}{path}"), answer)));
+    }
+    all
+}
+
+/// Ollama's own.
+fn ollama_endpoints() -> Vec<(&'static str, MethodRouter)> {
+    let unsupported = || any(ollama::unsupported);
+    vec![
+        ("/", get(ollama::root)),
+        ("/api/chat", post(ollama::chat)),
+        ("/api/generate", post(ollama::generate)),
+        ("/api/embed", post(passthrough::ollama_embed)),
+        ("/api/embeddings", post(passthrough::ollama_embeddings)),
+        ("/api/tags", get(ollama::tags)),
+        ("/api/ps", get(ollama::ps)),
+        ("/api/show", post(ollama::show)),
+        ("/api/version", get(ollama::version)),
+        ("/api/pull", unsupported()),
+        ("/api/push", unsupported()),
+        ("/api/create", unsupported()),
+        ("/api/copy", unsupported()),
+        ("/api/delete", unsupported()),
+        ("/api/blobs/{*digest}", unsupported()),
+    ]
 }
 
 async fn unknown_route(request: Request) -> AppError {

@@ -27,6 +27,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream::BoxStream};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -145,7 +146,7 @@ pub enum Event {
 }
 
 /// Which stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StageKind {
     /// Reads the task.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -15,7 +16,8 @@ use sha2::{Digest, Sha256};
 const MOST: usize = 100;
 
 /// A config that was loaded.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[schemars(rename = "ConfigVersion")]
 pub struct Version {
     /// From 1 on; a later one is larger.
     pub id: u64,

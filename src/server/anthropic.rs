@@ -2,15 +2,18 @@
 
 mod block;
 mod models;
+mod operations;
 mod reply;
 mod request;
 mod tool;
 mod wire;
 
 use axum::{Json, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-pub(super) use models::{model, models};
+pub(super) use models::{ModelInfo, ModelPage, model, models};
+pub(super) use operations::operations;
 use reply::MessageReply;
 use request::MessagesRequest;
 
@@ -34,7 +37,7 @@ pub(super) async fn messages(
 }
 
 /// The answer of `POST /v1/messages/count_tokens` (Anthropic's API reference).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TokenCount {
     input_tokens: u64,
 }

@@ -19,6 +19,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{config, types::process::Counter};
@@ -57,14 +58,15 @@ struct State {
 }
 
 /// Why nothing is written at present.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditTrouble")]
 pub(super) struct Trouble {
     since: Timestamp,
     error: String,
 }
 
 /// The audit log's part of `/health?verbose`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AuditHealth {
     path: String,
     /// Lines that are missing in it since the start.

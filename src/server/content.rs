@@ -6,6 +6,7 @@ mod image;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -20,7 +21,8 @@ use crate::types::{
 };
 
 /// One message as it is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RequestMessage")]
 pub(super) struct RawMessage {
     role: Option<String>,
     /// A string, null, or an array of parts (OpenAI; tolerated on Ollama's path).

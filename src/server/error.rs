@@ -18,6 +18,10 @@ use crate::{
     types::{RequestId, WorkflowId},
     workflow::{Failed, WorkflowError, WorkflowExecutionDetails, in_words},
 };
+pub(super) use body::{
+    AnthropicErrorBody, ErrorBody, GeminiErrorBody, OllamaErrorBody, OpenAiErrorBody,
+    ScriptErrorBody,
+};
 
 /// Names the run on every response that has one, all of them where there are several.
 const WORKFLOW_ID: HeaderName = HeaderName::from_static("x-chorus-workflow-id");

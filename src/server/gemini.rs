@@ -2,6 +2,7 @@
 
 mod content;
 mod models;
+mod operations;
 mod reply;
 mod request;
 mod schema;
@@ -13,9 +14,11 @@ use axum::{
     extract::{FromRequest, Path, Request, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
-pub(super) use models::{model, models};
+pub(super) use models::{ModelInfo, ModelList, model, models};
+pub(super) use operations::operations;
 use reply::GenerateReply;
 use request::{CountRequest, GenerateRequest};
 
@@ -60,7 +63,8 @@ async fn generate(
 }
 
 /// The answer of `:countTokens` (Gemini's API reference).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "GeminiTokenCount")]
 #[serde(rename_all = "camelCase")]
 struct TokenCount {
     total_tokens: u64,

@@ -8,7 +8,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{App, anthropic, caller::Caller, dialect::Dialect, error::AppError, gemini, openai};
+use schemars::JsonSchema;
+use serde_json::json;
+
+use super::{
+    App, anthropic,
+    caller::Caller,
+    dialect::Dialect,
+    error::AppError,
+    gemini, openai,
+    operation::{ErrorForm, Operation},
+};
 use crate::config::AGENTS_NAME;
 
 /// `GET /v1/models`.
@@ -58,4 +68,56 @@ pub(super) async fn one(
             Json(openai::model(&app, &id)).into_response()
         }
     })
+}
+
+/// The list in any form.
+#[derive(JsonSchema)]
+#[schemars(rename = "Models", untagged)]
+#[expect(dead_code, reason = "it only says which there are")]
+enum AnyList {
+    OpenAi(openai::ModelList),
+    Anthropic(anthropic::ModelPage),
+    Gemini(gemini::ModelList),
+}
+
+/// One model in any form.
+#[derive(JsonSchema)]
+#[schemars(rename = "AnyModel", untagged)]
+#[expect(dead_code, reason = "it only says which there are")]
+enum AnyModel {
+    OpenAi(openai::ModelObject),
+    Anthropic(anthropic::ModelInfo),
+    Gemini(gemini::ModelInfo),
+}
+
+/// These endpoints, for the description of the API.
+pub(super) fn operations() -> Vec<Operation> {
+    let string = json!({ "type": "string" });
+    let list = |path: &'static str, group, form| {
+        Operation::new(("get", path), group, form, "Lists workflows, models and aliases.")
+            .answers::<AnyList>()
+            .fails(&[400])
+    };
+    let one = |path: &'static str, group, form| {
+        let id = "The name of a workflow, model or alias; it may hold slashes.";
+        Operation::new(("get", path), group, form, "Shows one of them.")
+            .takes("path", "id", &string, id)
+            .answers::<AnyModel>()
+            .fails(&[400, 404])
+    };
+    let vendor = |operation: Operation| {
+        let form = "With it, the answer has Anthropic's form.";
+        operation.takes("header", "anthropic-version", &string, form)
+    };
+    let page = "Of a list in Anthropic's form: how many, and after or before which.";
+    let number = json!({ "type": "integer", "minimum": 1 });
+    vec![
+        vendor(list("/v1/models", "OpenAI", ErrorForm::Any))
+            .takes("query", "limit", &number, page)
+            .takes("query", "after_id", &string, page)
+            .takes("query", "before_id", &string, page),
+        vendor(one("/v1/models/{id}", "OpenAI", ErrorForm::Any)),
+        list("/v1beta/models", "Gemini", ErrorForm::Gemini),
+        one("/v1beta/models/{id}", "Gemini", ErrorForm::Gemini),
+    ]
 }

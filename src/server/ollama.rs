@@ -3,12 +3,14 @@
 
 mod duration;
 mod models;
+mod operations;
 mod options;
 mod reply;
 mod request;
 mod wire;
 
 use axum::{Json, http::Uri, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{App, caller::Caller, error::AppError, extract::Inbound, frames, parsed::Parsed};
@@ -18,6 +20,7 @@ pub(super) use models::capabilities;
 #[cfg(any(test, fuzzing))]
 pub(super) use models::read_show;
 pub(super) use models::{ps, show, tags};
+pub(super) use operations::operations;
 use reply::{Form, OllamaReply};
 use request::{ChatRequest, Extras, GenerateRequest};
 
@@ -94,7 +97,8 @@ pub(super) async fn root() -> &'static str {
 }
 
 /// The answer of `GET /api/version` (Ollama's API documentation).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OllamaVersion")]
 pub(super) struct Version {
     /// Digits and dots: clients compare it as numbers.
     version: String,

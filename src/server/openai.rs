@@ -1,16 +1,19 @@
 //! OpenAI's dialect: `/v1/chat/completions`, `/v1/completions` and `/v1/models`.
 
 mod completions;
+mod operations;
 mod reply;
 mod request;
 mod wire;
 
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 #[cfg(any(test, fuzzing))]
 pub(super) use completions::read_completions;
 pub(super) use completions::{completions, plain_reply as completion_reply};
+pub(super) use operations::operations;
 use reply::ChatReply;
 use request::ChatRequest;
 pub(super) use request::{Stop, named_effort, stop_sequences};
@@ -49,7 +52,8 @@ pub(super) fn chat_reply(model: &str) -> ChatReply {
 
 /// One name of `GET /v1/models`, and the answer of `GET /v1/models/{id}` (OpenAI's API reference,
 /// "The model object").
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Model")]
 pub(super) struct ModelObject {
     id: String,
     object: &'static str,
@@ -66,7 +70,7 @@ impl ModelObject {
 }
 
 /// The answer of `GET /v1/models` (OpenAI's API reference).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ModelList {
     object: &'static str,
     data: Vec<ModelObject>,

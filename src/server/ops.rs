@@ -6,8 +6,9 @@ use axum::{
     Extension, Json,
     http::{StatusCode, Uri},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::spawn_blocking;
 use url::Url;
 
@@ -19,6 +20,7 @@ use super::{
     error::AppError,
     limits::ClientReport,
     listener::open_files,
+    operation::{ErrorForm, Operation},
     paths::is_verbose,
     reloads::Reloads,
 };
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// The answer of `GET /health`, which is Chorus' own.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Health {
     status: &'static str,
     /// The version of Chorus.
@@ -49,7 +51,7 @@ pub(super) struct Health {
 }
 
 /// What the process ran short of since it started.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ProcessHealth {
     /// How many there may be; `null`: no limit is known.
     open_files_limit: Option<u64>,
@@ -63,7 +65,7 @@ struct ProcessHealth {
 }
 
 /// The source of the config in use, and whether the file is still as good.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ConfigHealth {
     path: Option<String>,
     #[serde(flatten)]
@@ -71,7 +73,7 @@ struct ConfigHealth {
 }
 
 /// `GET /ready`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Ready {
     status: &'static str,
     /// The models that no endpoint serves; shown only to those who may call.
@@ -134,7 +136,7 @@ fn admins_only(caller: &Caller) -> Result<(), AppError> {
 }
 
 /// The answer of `GET /chorus/clients`, which is Chorus' own.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct ClientList {
     /// In the order of the config.
     clients: Vec<ClientReport>,
@@ -153,7 +155,8 @@ pub(super) async fn clients(app: App, Extension(caller): Extension<Caller>) -> J
 }
 
 /// The answer of `GET /chorus/config/versions`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ConfigVersions")]
 pub(super) struct KeptVersions {
     /// The latest first.
     versions: Vec<Version>,
@@ -216,6 +219,31 @@ pub(super) async fn ready(
     };
     let models = if welcome.is_some() { missing } else { Vec::new() };
     (code, Json(Ready { status, models }))
+}
+
+/// These endpoints, for the description of the API.
+pub(super) fn operations() -> Vec<Operation> {
+    let new = |path: &'static str, summary| {
+        Operation::new(("get", path), "Chorus", ErrorForm::Script, summary)
+    };
+    let verbose = "Shows models, config and process too, and then needs a key where there are any.";
+    vec![
+        new("/health", "Says that the server is alive.")
+            .open()
+            .takes("query", "verbose", &json!({ "type": "boolean" }), verbose)
+            .answers::<Health>()
+            .fails(&[401]),
+        new("/ready", "Says whether every model that a workflow needs can be asked.")
+            .open()
+            .answers::<Ready>()
+            .answers_as::<Ready>(503),
+        new("/chorus/config", "The config in use, defaults included and without its secrets.")
+            .answers::<Map<String, Value>>(),
+        new("/chorus/clients", "What each client has used, against what it may.")
+            .answers::<ClientList>(),
+        new("/chorus/config/versions", "The configs that were loaded, and what each changed.")
+            .answers::<KeptVersions>(),
+    ]
 }
 
 #[cfg(test)]

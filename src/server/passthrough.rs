@@ -8,11 +8,18 @@ use std::{io, pin::pin, sync::Arc};
 use axum::{body::Body, http::HeaderValue, http::header, response::Response};
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::to_raw_value;
+use serde_json::{Map, Value, json, value::to_raw_value};
 
 use self::renamed::Renamed;
-use super::{App, caller::Caller, error::AppError, extract::Verbatim};
+use super::{
+    App,
+    caller::Caller,
+    error::AppError,
+    extract::Verbatim,
+    operation::{ErrorForm, Operation, RUNNING},
+};
 use crate::{
     config::{LimitKind, Price},
     llm::{Forwarded, ForwardedReply, LlmError, Model, Passthrough},
@@ -28,6 +35,16 @@ const BYTES_PER_TOKEN: usize = 4;
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct EmbeddingsResponse(Forwarded);
+
+/// What Chorus reads of a request; everything else is the upstream's to judge.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "the request is passed on without being read into it")]
+struct EmbeddingsRequest {
+    /// A `[[model]]` of the endpoint's protocol, or an alias of one.
+    model: String,
+    /// Accepted as everywhere; there is no run to show.
+    include_workflow: Option<bool>,
+}
 
 /// `POST /v1/embeddings` (OpenAI's API reference).
 pub(super) async fn embeddings(app: App, request: Verbatim) -> Result<Response, AppError> {
@@ -196,4 +213,18 @@ fn reply(mut answer: Forwarded, name: &str) -> Result<Response, AppError> {
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Ok(response)
+}
+
+/// These endpoints, for the description of the API. What goes through is the upstream's to say.
+pub(super) fn operations() -> Vec<Operation> {
+    let (openai, ollama) = (("OpenAI", ErrorForm::OpenAi), ("Ollama", ErrorForm::Ollama));
+    let each = [("/v1/embeddings", openai), ("/api/embed", ollama), ("/api/embeddings", ollama)];
+    let described = |(path, (group, form)): (&'static str, (&'static str, ErrorForm))| {
+        let about = "Passes a request for embeddings on to one model, and its answer back.";
+        Operation::new(("post", path), group, form, about)
+            .reads::<EmbeddingsRequest>(json!({ "model": "embedder", "input": "Hello" }))
+            .answers::<Map<String, Value>>()
+            .fails(&RUNNING)
+    };
+    each.into_iter().map(described).collect()
 }

@@ -11,7 +11,7 @@ use super::dialect;
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 30] = [
+const PATHS: [(&str, &str); 31] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -37,6 +37,7 @@ const PATHS: [(&str, &str); 30] = [
     ("/chorus/clients", GET),
     ("/api/hello", GET),
     ("/chorus/config/versions", GET),
+    ("/openapi.json", GET),
     ("/api/pull", ANY),
     ("/api/push", ANY),
     ("/api/create", ANY),

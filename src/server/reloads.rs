@@ -1,10 +1,11 @@
 //! What became of the configs since the start.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How the config came in and what became of later ones, for operators.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct Reloads {
     /// When the config in use was loaded.
     pub(super) loaded_at: Timestamp,
@@ -16,7 +17,7 @@ pub(super) struct Reloads {
 }
 
 /// A config that was not taken.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct Refusal {
     /// When it was first found so.
     pub(super) at: Timestamp,

@@ -3,6 +3,7 @@
 mod entry;
 mod input;
 mod item;
+mod operations;
 mod reply;
 mod request;
 mod resource;
@@ -20,9 +21,11 @@ use axum::{
     http::{HeaderMap, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{App, caller::Caller, error::AppError, extract::Inbound, frames};
+pub(super) use operations::operations;
 use reply::{Keep, ResponseReply};
 use request::{CreateRequest, Extras};
 use toolbox::ClientTools;
@@ -64,7 +67,8 @@ pub(super) async fn retrieve(
 }
 
 /// The answer of `DELETE /v1/responses/{id}` (OpenAI's API reference).
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "DeletedResponse")]
 pub(super) struct Deleted {
     id: String,
     object: &'static str,

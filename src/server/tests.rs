@@ -3,6 +3,7 @@
 mod discovery;
 mod keys;
 mod logs;
+mod openapi;
 
 use std::sync::Arc;
 

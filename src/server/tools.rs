@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -9,7 +10,8 @@ use super::{error::AppError, extract::Parted};
 use crate::types::{OnlyThere, ToolChoice, ToolDefinition};
 
 /// A function tool: nested as in chat and Ollama, or flat as in Responses.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Tool")]
 pub(super) struct RawTool {
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -21,7 +23,8 @@ pub(super) struct RawTool {
 }
 
 /// A function as it is described inside a tool, and in OpenAI's `functions` before there were tools.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "FunctionDefinition")]
 pub(super) struct RawDefinition {
     name: Option<String>,
     description: Option<String>,

@@ -2,13 +2,16 @@
 //! `openai/completions/wire.rs`, `ollama/wire.rs`, `responses/wire.rs` and `error/body.rs`; the
 //! order of their fields is the order on the wire. They hold what was said, so they have no `Debug`.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::workflow::{Finished, Spent, Warning, WorkflowExecutionDetails};
 
 /// Chorus' own fields, at the end of the object that ends an answer.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub(super) struct Record<'a> {
     /// What failed and the answer could do without; absent when nothing did.
     #[serde(skip_serializing_if = "<[Warning]>::is_empty")]
@@ -41,6 +44,20 @@ impl<'a> Record<'a> {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) enum Never {}
 
+impl JsonSchema for Never {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Never".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        Schema::from(false)
+    }
+}
+
 /// RFC 3339 in UTC, always with six digits of a second: some clients read it strictly.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Microseconds(pub(super) Timestamp);
@@ -52,6 +69,20 @@ impl Microseconds {
     /// The time it is.
     pub(super) fn now() -> Self {
         Self(Timestamp::now())
+    }
+}
+
+impl JsonSchema for Microseconds {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Microseconds".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
     }
 }
 

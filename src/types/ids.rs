@@ -6,6 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::{ContextV7, Timestamp, Uuid};
 
@@ -20,13 +21,13 @@ fn uuid_at(time: SystemTime) -> Uuid {
 }
 
 /// One HTTP request to Chorus: the `x-request-id` header (UUIDv7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(transparent)]
 pub struct RequestId(Uuid);
 
 /// One execution of a plan: the `x-chorus-workflow-id` header (UUIDv7). It also seeds the order in
 /// which the selector is shown the candidates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(transparent)]
 pub struct WorkflowId(Uuid);
 

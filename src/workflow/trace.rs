@@ -7,6 +7,7 @@ mod usage;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 pub use usage::{Spent, UsageRecord};
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// The whole record of one run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct WorkflowExecutionDetails {
     /// The run.
     pub workflow_id: WorkflowId,
@@ -40,6 +41,7 @@ pub struct WorkflowExecutionDetails {
     /// the client reads. What runs beside the critical path does not count. In milliseconds, to the
     /// microsecond.
     #[serde(rename = "overhead_ms", serialize_with = "microseconds")]
+    #[schemars(with = "f64")]
     pub overhead: Duration,
     /// The stages that decided when the run ended, in order: each began when the one before it had
     /// ended. Their durations add up to the run's, less what passed between them, which is part of
@@ -51,7 +53,7 @@ pub struct WorkflowExecutionDetails {
 }
 
 /// One level of a plan, the top or a nested workflow.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LevelRecord {
     /// The workflow's or member's name.
     pub name: String,
@@ -84,7 +86,7 @@ pub struct LevelRecord {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Everything worked.
@@ -111,7 +113,7 @@ impl RunStatus {
 }
 
 /// How a stage ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StageStatus {
     /// It did its work.
@@ -145,7 +147,7 @@ impl StageStatus {
 }
 
 /// The source of a temperature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TemperatureSource {
     /// The plan's node.
@@ -161,7 +163,7 @@ pub enum TemperatureSource {
 }
 
 /// What every stage that makes a call records.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct CallRecord {
     /// The `[[model]]` that answered, or was asked last.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -214,7 +216,7 @@ impl CallRecord {
 }
 
 /// One HTTP exchange.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AttemptRecord {
     /// `host` or `host:port`.
     pub endpoint: String,
@@ -236,7 +238,7 @@ impl From<&Attempt> for AttemptRecord {
 }
 
 /// Why a stage failed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ErrorRecord {
     /// Stable.
     pub code: &'static str,
@@ -251,7 +253,7 @@ impl From<&LlmError> for ErrorRecord {
 }
 
 /// The analyzer's record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AnalyzerRecord {
     /// Its call. `temperature` is the one *advised*.
     #[serde(flatten)]
@@ -268,7 +270,7 @@ pub struct AnalyzerRecord {
 }
 
 /// What an analyzer changed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct OverridesRecord {
     /// The workers that stayed, when it left some out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -279,7 +281,7 @@ pub struct OverridesRecord {
 }
 
 /// A worker's record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct WorkerRecord {
     /// Unique among its siblings.
     pub name: String,
@@ -295,7 +297,7 @@ pub struct WorkerRecord {
 }
 
 /// The reranker's record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RerankerRecord {
     /// Its call.
     #[serde(flatten)]
@@ -315,7 +317,7 @@ pub struct RerankerRecord {
 }
 
 /// The selector's record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SelectorRecord {
     /// Its call.
     #[serde(flatten)]
@@ -340,7 +342,7 @@ pub struct SelectorRecord {
 }
 
 /// The answering stage's record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SynthesizerRecord {
     /// Its call.
     #[serde(flatten)]
@@ -353,7 +355,7 @@ pub struct SynthesizerRecord {
 }
 
 /// A stage that others waited for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CriticalStage {
     /// Which.
     pub stage: StageKind,
@@ -365,11 +367,12 @@ pub struct CriticalStage {
     /// The time from its beginning to its end, or until it was cancelled; written in milliseconds,
     /// to the microsecond.
     #[serde(rename = "duration_ms", serialize_with = "microseconds")]
+    #[schemars(with = "f64")]
     pub duration: Duration,
 }
 
 /// Something failed and the answer still came, or is not quite what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Warning {
     /// `analyzer`, `worker`, `reranker`, `selector` or `synthesizer`; `request` for what was asked.
     pub stage: &'static str,

@@ -26,7 +26,12 @@ const TASKS: [Task; 13] = [
     ("real", "URL MODEL", "asks a real model through Chorus: an OpenAI-compatible base URL", real),
     ("lint", "", "format, clippy without warnings, shellcheck", lint),
     ("docs", "", "the documentation of the code, without warnings", docs),
-    ("reference", "", "writes the schemas and the manual's tables of the config's keys", reference),
+    (
+        "reference",
+        "",
+        "writes the schemas, the description of the API, and the tables of keys",
+        reference,
+    ),
     ("manual", "", "builds the manual in both languages, into target/manual", manual),
     ("coverage", "", "the share of product lines that tests run", coverage),
     ("bench", "[OPTIONS]", "what Chorus adds to its upstreams, see bench/README.md", bench),
@@ -139,7 +144,7 @@ fn docs(_: &[String]) -> Result<(), String> {
 }
 
 fn reference(_: &[String]) -> Result<(), String> {
-    let line = "cargo test --locked --lib config::tests::reference";
+    let line = "cargo test --locked --lib -- config::tests::reference server::tests::openapi";
     run_with(line, &[], &[("CHORUS_WRITE_REFERENCE", "1")])
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -10,7 +11,7 @@ use super::{Endpoint, balance::Want, breaker::Phase, slot::Member};
 use crate::llm::{Llm, Model, call::retry::in_words};
 
 /// The health of a model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelHealth {
     /// Its name in the config.
     pub model: String,
@@ -19,7 +20,7 @@ pub struct ModelHealth {
 }
 
 /// The health of an endpoint.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EndpointHealth {
     /// `host` or `host:port`.
     pub endpoint: String,

@@ -5,6 +5,7 @@ mod document;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -14,7 +15,8 @@ use crate::{
 };
 
 /// One message as it is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicRequestMessage")]
 pub(super) struct RawMessage {
     role: Option<String>,
     /// Text or blocks.

@@ -1,6 +1,7 @@
 //! `GET /v1/models` as Anthropic's clients read it (Anthropic's API reference, "Models").
 
 use axum::http::Uri;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::server::{App, dialect::query, error::AppError};
@@ -9,7 +10,8 @@ use crate::server::{App, dialect::query, error::AppError};
 const PAGE: usize = 1000;
 
 /// One name.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicModel")]
 pub(in super::super) struct ModelInfo {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -34,7 +36,8 @@ impl ModelInfo {
 }
 
 /// A page of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicModelPage")]
 pub(in super::super) struct ModelPage {
     data: Vec<ModelInfo>,
     has_more: bool,

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ use crate::{
 
 /// The fields Chorus reads. All may be null or missing; the others (`metadata`,
 /// `context_management`, `service_tier` and so on) are kept for a direct call.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub(in super::super) struct MessagesRequest {
     /// Missing = `chorus`.
     model: Option<String>,
@@ -46,7 +47,8 @@ pub(in super::super) struct MessagesRequest {
     include_workflow: Option<bool>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicThinking")]
 struct Thinking {
     /// `enabled`, `adaptive` or `disabled`.
     r#type: Option<String>,
@@ -56,7 +58,8 @@ struct Thinking {
     display: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicOutputConfig")]
 struct OutputConfig {
     effort: Option<String>,
     format: Option<Value>,

@@ -1,5 +1,6 @@
 //! Tools and the choice of them in Anthropic's form (its API reference, "Tool use").
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -10,7 +11,8 @@ use crate::{
 
 /// A tool: the client's own (`custom`, or without a type), or one that Anthropic's server or models
 /// know by its type.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicTool")]
 pub(super) struct RawTool {
     r#type: Option<String>,
     name: Option<String>,

@@ -1,6 +1,7 @@
 //! The answers of `POST /v1/messages` (Anthropic's API reference, "Messages" and "Streaming
 //! messages"), field by field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -10,7 +11,8 @@ use crate::{
 };
 
 /// A plain answer, and what a stream begins with.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicMessage")]
 pub(super) struct MessageObject<'a> {
     pub(super) id: &'a str,
     #[serde(rename = "type")]
@@ -30,7 +32,8 @@ pub(super) struct MessageObject<'a> {
 }
 
 /// A content block, whole or as it starts.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicBlock")]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Block<'a> {
     /// Progress, and what the writer thought.
@@ -42,6 +45,7 @@ pub(super) enum Block<'a> {
     Text {
         text: &'a str,
         /// Always null.
+        #[schemars(with = "()")]
         citations: Option<Never>,
     },
     ToolUse {
@@ -53,7 +57,8 @@ pub(super) enum Block<'a> {
 }
 
 /// An event: its type is its name, too.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicEvent")]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Event<'a> {
     MessageStart {
@@ -96,7 +101,8 @@ impl Event<'_> {
 }
 
 /// What is added to a block.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicDelta")]
 #[serde(tag = "type")]
 pub(super) enum Delta<'a> {
     #[serde(rename = "thinking_delta")]
@@ -108,7 +114,8 @@ pub(super) enum Delta<'a> {
 }
 
 /// How the answer ended.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicEnding")]
 pub(super) struct Ending<'a> {
     pub(super) stop_reason: &'static str,
     /// The one that ended the answer.
@@ -116,7 +123,8 @@ pub(super) struct Ending<'a> {
 }
 
 /// `usage`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicUsage")]
 pub(super) struct UsageObject {
     /// Without those of the cache.
     input_tokens: u64,

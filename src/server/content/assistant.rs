@@ -1,18 +1,21 @@
 //! What an assistant's turn holds beside its text: calls, and what its model wants back.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{error::AppError, extract::Parted};
 use crate::types::{CALL_STATE, ToolCall, TurnState, take_state, without_progress};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RequestToolCall")]
 pub(super) struct RawCall {
     pub(super) id: Option<String>,
     pub(super) function: Option<Parted<RawFunction>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RequestFunctionCall")]
 pub(super) struct RawFunction {
     name: Option<String>,
     /// JSON text (OpenAI) or the value itself (Ollama).

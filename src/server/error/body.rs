@@ -3,6 +3,7 @@
 //! (its guide to API design, "Errors"), and the one for scripts.
 
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{super::dialect::Dialect, AppError, TOO_LONG};
@@ -21,10 +22,11 @@ const GOOGLES_TOO_LONG: &str =
     "the input token count exceeds the maximum number of tokens allowed: ";
 
 /// An error as JSON: a response's body, or an event of a stream.
-#[derive(Debug, Serialize)]
-pub(in super::super) struct ErrorBody<'a> {
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "{J}")]
+pub(in super::super) struct ErrorBody<'a, J = ErrorJson<'a>> {
     #[serde(flatten)]
-    json: ErrorJson<'a>,
+    json: J,
     /// Chorus' own: the record of the run that failed, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow: Option<&'a WorkflowExecutionDetails>,
@@ -35,31 +37,33 @@ pub(in super::super) struct ErrorBody<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum ErrorJson<'a> {
-    OpenAi {
-        error: OpenAiError<'a>,
-    },
-    Script {
-        error: ScriptError,
-    },
-    Ollama {
-        /// Text: Ollama's clients throw a TypeError at an object.
-        error: String,
-        code: &'static str,
-    },
-    Anthropic {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        error: AnthropicError,
-        request_id: Option<RequestId>,
-    },
-    Gemini {
-        error: GoogleError,
-    },
+pub(in super::super) enum ErrorJson<'a> {
+    OpenAi(OpenAiErrorBody<'a>),
+    Script(ScriptErrorBody),
+    Ollama(OllamaErrorBody),
+    Anthropic(AnthropicErrorBody),
+    Gemini(GeminiErrorBody),
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in super::super) struct OpenAiErrorBody<'a> {
+    error: OpenAiError<'a>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in super::super) struct ScriptErrorBody {
+    error: ScriptError,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in super::super) struct OllamaErrorBody {
+    /// Text: Ollama's clients throw a TypeError at an object.
+    error: String,
+    code: &'static str,
 }
 
 /// All four are always there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct OpenAiError<'a> {
     message: String,
     #[serde(rename = "type")]
@@ -69,20 +73,34 @@ struct OpenAiError<'a> {
     code: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct ScriptError {
     message: String,
     code: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in super::super) struct AnthropicErrorBody {
+    /// `error`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    error: AnthropicError,
+    request_id: Option<RequestId>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(in super::super) struct GeminiErrorBody {
+    error: GoogleError,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
 struct AnthropicError {
     #[serde(rename = "type")]
     kind: &'static str,
     message: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct GoogleError {
     /// The HTTP status.
     code: u16,
@@ -94,25 +112,27 @@ impl<'a> ErrorBody<'a> {
     fn of(error: &'a AppError, dialect: Dialect) -> Self {
         let (message, code) = (error.message(), error.code());
         let json = match dialect {
-            Dialect::OpenAi => ErrorJson::OpenAi {
+            Dialect::OpenAi => ErrorJson::OpenAi(OpenAiErrorBody {
                 error: OpenAiError {
                     message,
                     kind: error.openai_type(),
                     param: error.param(),
                     code,
                 },
-            },
-            Dialect::Script => ErrorJson::Script { error: ScriptError { message, code } },
-            Dialect::Ollama => ErrorJson::Ollama { error: message, code },
-            Dialect::Anthropic => ErrorJson::Anthropic {
+            }),
+            Dialect::Script => {
+                ErrorJson::Script(ScriptErrorBody { error: ScriptError { message, code } })
+            }
+            Dialect::Ollama => ErrorJson::Ollama(OllamaErrorBody { error: message, code }),
+            Dialect::Anthropic => ErrorJson::Anthropic(AnthropicErrorBody {
                 kind: "error",
                 error: AnthropicError {
                     kind: anthropic_type(error.status()),
                     message: [anthropic_opening(error), message.as_str()].concat(),
                 },
                 request_id: None,
-            },
-            Dialect::Gemini { .. } => ErrorJson::Gemini {
+            }),
+            Dialect::Gemini { .. } => ErrorJson::Gemini(GeminiErrorBody {
                 error: GoogleError {
                     code: error.status().as_u16(),
                     message: match code {
@@ -121,14 +141,14 @@ impl<'a> ErrorBody<'a> {
                     },
                     status: google_status(error.status()),
                 },
-            },
+            }),
         };
         Self { json, workflow: error.record(), done: None }
     }
 
     /// The error of this request, in a dialect whose errors name it.
     pub(in super::super) fn of_request(mut self, id: RequestId) -> Self {
-        if let ErrorJson::Anthropic { request_id, .. } = &mut self.json {
+        if let ErrorJson::Anthropic(AnthropicErrorBody { request_id, .. }) = &mut self.json {
             *request_id = Some(id);
         }
         self
@@ -136,7 +156,7 @@ impl<'a> ErrorBody<'a> {
 
     /// The error as the last object of a stream.
     pub(in super::super) fn in_a_stream(self) -> Self {
-        let done = matches!(self.json, ErrorJson::Ollama { .. }).then_some(true);
+        let done = matches!(self.json, ErrorJson::Ollama(_)).then_some(true);
         Self { done, ..self }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -34,6 +35,25 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Parted<T> {
         let mut rest = Map::new();
         let known = T::deserialize(Parting { json, rest: &mut rest })?;
         Ok(Self { known, rest })
+    }
+}
+
+/// As a client sees it: the struct, and whatever else it sends.
+impl<T: JsonSchema> JsonSchema for Parted<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 

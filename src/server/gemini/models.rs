@@ -1,11 +1,13 @@
 //! The list of models as Google's clients read it (Gemini's API reference, "Models"): always whole.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::server::App;
 
 /// One name.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "GeminiModel")]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct ModelInfo {
     name: String,
@@ -36,7 +38,8 @@ impl ModelInfo {
 }
 
 /// All names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "GeminiModelList")]
 pub(in super::super) struct ModelList {
     models: Vec<ModelInfo>,
 }

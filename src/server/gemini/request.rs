@@ -24,7 +24,8 @@ use crate::{
 
 /// The fields Chorus reads. All may be null or missing but `contents`; the others (`safetySettings`,
 /// `cachedContent`, `labels`) are kept for a direct call.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "GeminiRequest")]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct GenerateRequest {
     contents: Option<Value>,
@@ -42,7 +43,7 @@ pub(in super::super) struct GenerateRequest {
     include_workflow: Option<bool>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct GenerationConfig {
     /// 0 to 2.
@@ -76,7 +77,8 @@ struct GenerationConfig {
     thinking_config: Option<Thinking>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "GeminiThinking")]
 #[serde(rename_all = "camelCase")]
 struct Thinking {
     /// Absent = false: what the models think is not shown.
@@ -90,7 +92,8 @@ struct Thinking {
 }
 
 /// What `:countTokens` takes: contents, or a whole request.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "GeminiCountRequest")]
 #[serde(rename_all = "camelCase")]
 pub(in super::super) struct CountRequest {
     contents: Option<Value>,

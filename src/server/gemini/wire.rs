@@ -1,13 +1,15 @@
 //! The answers of `:generateContent` (Gemini's API reference, "GenerateContentResponse"), field by
 //! field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{server::wire::Record, types::Usage};
 
 /// A plain answer, and a piece of a streamed one.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GeminiResponse")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GenerateResponse<'a> {
     /// The name the client used. It and the id stand first: the rest is cut from a template.
@@ -24,7 +26,8 @@ pub(super) struct GenerateResponse<'a> {
 }
 
 /// The one answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GeminiCandidate")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candidate<'a> {
     pub(super) content: Content<'a>,
@@ -34,14 +37,16 @@ pub(super) struct Candidate<'a> {
     pub(super) index: u8,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GeminiContent")]
 pub(super) struct Content<'a> {
     pub(super) parts: Vec<Part<'a>>,
     pub(super) role: &'static str,
 }
 
 /// A part: one of text and call.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "GeminiPart")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Part<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +61,8 @@ pub(super) struct Part<'a> {
     pub(super) thought_signature: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GeminiFunctionCall")]
 pub(super) struct FunctionCall<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
@@ -64,7 +70,7 @@ pub(super) struct FunctionCall<'a> {
 }
 
 /// `usageMetadata`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UsageMetadata {
     prompt_token_count: u64,

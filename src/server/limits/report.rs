@@ -1,6 +1,7 @@
 //! What a client has used, against what it may.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{account::Account, periods::Periods};
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// One client, in the answer of `GET /chorus/clients`.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub struct ClientReport {
     /// Its name.
     pub name: String,
@@ -34,7 +35,8 @@ pub struct ClientReport {
 }
 
 /// Something that is counted, and its limit.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[schemars(rename = "ClientMeasure")]
 pub struct Measure {
     /// How much there is now.
     pub used: u64,
@@ -43,7 +45,8 @@ pub struct Measure {
 }
 
 /// What was used in a period, and what may be.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[schemars(rename = "ClientPeriod")]
 pub struct PeriodReport {
     /// Which.
     pub per: Period,
@@ -56,7 +59,8 @@ pub struct PeriodReport {
 }
 
 /// An amount for people: dollars.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[schemars(rename = "ClientUse")]
 pub struct Taken {
     /// Calls of models.
     pub calls: u64,
@@ -67,7 +71,8 @@ pub struct Taken {
 }
 
 /// The limits of an amount; `null`: none.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[schemars(rename = "ClientBounds")]
 pub struct Bounds {
     /// Calls of models.
     pub calls: Option<u64>,

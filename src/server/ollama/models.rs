@@ -2,6 +2,7 @@
 //! (Ollama's API documentation). No upstream is asked for any of it.
 
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -9,13 +10,15 @@ use super::super::{App, caller::Caller, error::AppError, extract::Inbound};
 use crate::config::{Config, Mode, Model, Named, Progress};
 
 /// The answer of `GET /api/tags` (Ollama's API documentation).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OllamaTags")]
 pub(in super::super) struct Tags {
     models: Vec<Tag>,
 }
 
 /// One name. Every field is one that some client cannot do without.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OllamaTag")]
 struct Tag {
     name: String,
     model: String,
@@ -29,7 +32,8 @@ struct Tag {
 }
 
 /// `details`, of a tag and of a shown model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OllamaDetails")]
 struct Details {
     parent_model: &'static str,
     format: &'static str,
@@ -49,13 +53,15 @@ const DETAILS: Details = Details {
 };
 
 /// The answer of `GET /api/ps` (Ollama's API documentation): nothing is ever loaded here.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OllamaRunning")]
 pub(in super::super) struct Running {
     models: [Tag; 0],
 }
 
 /// The body of `POST /api/show` (Ollama's API documentation); `verbose`, `system`, `template` and `options` are ignored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaShowRequest")]
 pub(in super::super) struct ShowRequest {
     /// Required, here or as `name`.
     model: Option<String>,
@@ -64,7 +70,8 @@ pub(in super::super) struct ShowRequest {
 }
 
 /// The answer of `POST /api/show` (Ollama's API documentation).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OllamaShown")]
 pub(in super::super) struct Shown {
     modelfile: &'static str,
     parameters: &'static str,
@@ -77,7 +84,8 @@ pub(in super::super) struct Shown {
 }
 
 /// `model_info`: what Copilot reads of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OllamaModelInfo")]
 struct ModelInfo {
     /// Says what the name of the context's length begins with.
     #[serde(rename = "general.architecture")]

@@ -1,6 +1,7 @@
 //! The bodies of `POST /api/chat` and `POST /api/generate` (Ollama's API documentation) to a
 //! [`Request`].
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -24,7 +25,8 @@ use crate::{
 };
 
 /// The fields of `/api/chat` that Chorus reads; all may be null or missing.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaChatRequest")]
 pub(in super::super) struct ChatRequest {
     /// Missing = `chorus`.
     model: Option<String>,
@@ -43,7 +45,8 @@ pub(in super::super) struct ChatRequest {
 }
 
 /// The fields of `/api/generate` that Chorus reads; all may be null or missing.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "OllamaGenerateRequest")]
 pub(in super::super) struct GenerateRequest {
     /// Missing = `chorus`.
     model: Option<String>,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -19,7 +20,8 @@ use crate::{
 const LOAD_DURATION: u64 = 1000;
 
 /// A line of `/api/generate`; the last one is also the plain answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OllamaGenerateResponse")]
 pub(super) struct GenerateResponse<'a> {
     /// The name the client used.
     pub(super) model: &'a str,
@@ -34,7 +36,8 @@ pub(super) struct GenerateResponse<'a> {
 }
 
 /// A line of `/api/chat`; the last one is also the plain answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OllamaChatResponse")]
 pub(super) struct ChatResponse<'a> {
     /// The name the client used.
     pub(super) model: &'a str,
@@ -49,7 +52,8 @@ pub(super) struct ChatResponse<'a> {
 }
 
 /// `message`: role and content are on every line.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OllamaMessage")]
 pub(super) struct AnswerMessage<'a> {
     pub(super) role: &'static str,
     pub(super) content: &'a str,
@@ -62,13 +66,15 @@ pub(super) struct AnswerMessage<'a> {
 }
 
 /// One of the `tool_calls`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OllamaToolCall")]
 pub(super) struct CallObject<'a> {
     id: &'a str,
     function: CalledFunction<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OllamaCalledFunction")]
 struct CalledFunction<'a> {
     index: usize,
     name: &'a str,
@@ -99,7 +105,8 @@ fn arguments(text: &str) -> Option<Map<String, Value>> {
 }
 
 /// What only the last line has.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OllamaEnding")]
 pub(super) struct Ending<'a> {
     done_reason: &'static str,
     #[serde(flatten)]
@@ -109,7 +116,8 @@ pub(super) struct Ending<'a> {
 }
 
 /// How the answer came about; clients drop the whole line when one of the six is missing.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OllamaMetrics")]
 struct Metrics {
     /// Only in answers to `/api/generate`. Always empty: there are no tokens to go on from.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,11 +6,13 @@ mod request;
 mod wire;
 
 use axum::response::Response;
+use serde_json::json;
 
 use reply::CompletionReply;
 use request::CompletionRequest;
+use wire::Completion;
 
-use super::super::{App, error::AppError, extract::Inbound, frames};
+use super::super::{App, error::AppError, extract::Inbound, frames, operation::Operation};
 
 /// The handler.
 pub(in super::super) async fn completions(
@@ -36,6 +38,15 @@ pub(in super::super) async fn completions(
 pub(in super::super) fn read_completions(bytes: &[u8]) -> Result<(), AppError> {
     let (body, rest) = super::super::extract::body::<CompletionRequest>(bytes)?;
     body.read(rest).map(drop)
+}
+
+/// What it takes and answers.
+pub(super) fn described(operation: Operation) -> Operation {
+    operation
+        .reads::<CompletionRequest>(json!({ "model": "chorus", "prompt": "Hello" }))
+        .answers::<Completion<'_>>()
+        .streams::<Completion<'_>>("text/event-stream")
+        .runs()
 }
 
 /// The form of an answer to one prompt, without extras.

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -18,7 +19,8 @@ use crate::types::{Effort, Extra, OnlyThere, OutputFormat, Prompt, Protocol, Req
 
 /// The fields Chorus reads. All may be null or missing; the others (`logprobs`, `logit_bias`,
 /// `user`, `metadata` and so on) are kept for a direct call.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "ChatCompletionRequest")]
 pub(in super::super) struct ChatRequest {
     /// Missing = `chorus`.
     model: Option<String>,
@@ -56,21 +58,22 @@ pub(in super::super) struct ChatRequest {
 }
 
 /// What a stream is to hold.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub(super) struct StreamOptions {
     /// Whether usage comes in a chunk of its own.
     pub(super) include_usage: Option<bool>,
 }
 
 /// `stop`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a string or an array of strings")]
 pub(in super::super) enum Stop {
     One(String),
     Many(Vec<String>),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ReasoningOptions")]
 struct Reasoning {
     effort: Option<String>,
 }

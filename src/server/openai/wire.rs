@@ -1,6 +1,7 @@
 //! The answers of `POST /v1/chat/completions` (OpenAI's API reference, "The chat completion
 //! object" and "The chat completion chunk object"), field by field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// A plain answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct ChatCompletion<'a> {
     #[serde(flatten)]
     pub(super) envelope: Envelope<'a>,
@@ -22,7 +23,7 @@ pub(super) struct ChatCompletion<'a> {
 }
 
 /// One event of a stream.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct ChatCompletionChunk<'a> {
     #[serde(flatten)]
     pub(super) envelope: Envelope<'a>,
@@ -36,7 +37,7 @@ pub(super) struct ChatCompletionChunk<'a> {
 }
 
 /// What every object begins with; the same on all chunks of a stream but for `object`.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
 pub(super) struct Envelope<'a> {
     pub(super) id: &'a str,
     /// `chat.completion` or `chat.completion.chunk`.
@@ -51,22 +52,26 @@ pub(super) struct Envelope<'a> {
 }
 
 /// The one answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChatChoice")]
 pub(super) struct Choice<'a> {
     pub(super) index: u8,
     pub(super) message: AnswerMessage<'a>,
     /// Always null: a fused answer has none.
+    #[schemars(with = "()")]
     pub(super) logprobs: Option<Never>,
     pub(super) finish_reason: &'static str,
 }
 
 /// The message of a plain answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChatMessage")]
 pub(super) struct AnswerMessage<'a> {
     pub(super) role: &'static str,
     /// Null when there are only calls.
     pub(super) content: Option<&'a str>,
     /// Always null: a refusal is text like any other.
+    #[schemars(with = "()")]
     pub(super) refusal: Option<Never>,
     /// Always empty.
     pub(super) annotations: [Never; 0],
@@ -84,18 +89,21 @@ pub(super) struct AnswerMessage<'a> {
 }
 
 /// A piece of the one answer.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ChatChunkChoice")]
 pub(super) struct ChunkChoice<'a> {
     pub(super) index: u8,
     pub(super) delta: Delta<'a>,
     /// Always null: a fused answer has none.
+    #[schemars(with = "()")]
     pub(super) logprobs: Option<Never>,
     /// Null until the last.
     pub(super) finish_reason: Option<&'static str>,
 }
 
 /// What a chunk adds to the message.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ChatDelta")]
 pub(super) struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) role: Option<&'static str>,
@@ -113,7 +121,8 @@ pub(super) struct Delta<'a> {
 
 /// The chain of thought, which OpenAI's reference does not have: DeepSeek's name for it, Ollama's
 /// and OpenRouter's name, or both.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ChatReasoning")]
 pub(super) struct Reasoning<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
@@ -134,7 +143,8 @@ impl<'a> Reasoning<'a> {
 }
 
 /// A tool call of a plain answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ToolCall")]
 pub(super) struct WholeCall<'a> {
     id: &'a str,
     #[serde(rename = "type")]
@@ -145,7 +155,7 @@ pub(super) struct WholeCall<'a> {
     beside: Option<&'a Map<String, Value>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CalledFunction<'a> {
     name: &'a str,
     /// JSON as text.
@@ -160,7 +170,8 @@ impl<'a> WholeCall<'a> {
 }
 
 /// A piece of a tool call: the opener has everything but arguments, the others only those.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ToolCallPiece")]
 pub(super) struct CallPiece<'a> {
     index: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +184,7 @@ pub(super) struct CallPiece<'a> {
     beside: Option<&'a Map<String, Value>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FunctionPiece<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -205,7 +216,8 @@ impl<'a> CallPiece<'a> {
 }
 
 /// `usage` of the chat and of the plain completion ("The usage object").
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
 pub(super) struct UsageObject {
     prompt_tokens: u64,
     completion_tokens: u64,
@@ -214,12 +226,12 @@ pub(super) struct UsageObject {
     completion_tokens_details: CompletionDetails,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PromptDetails {
     cached_tokens: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CompletionDetails {
     reasoning_tokens: u64,
 }

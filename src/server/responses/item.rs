@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -203,7 +204,7 @@ impl Kind {
 }
 
 /// The payload of the events about an item's text.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct TextEvent<'a> {
     pub(super) item_id: &'a str,
     /// The item's place, from 0.
@@ -222,7 +223,7 @@ pub(super) struct TextEvent<'a> {
 }
 
 /// The one field that says something.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TextPiece<'a> {
     /// A piece of the text.
@@ -238,7 +239,8 @@ pub(super) enum TextPiece<'a> {
 }
 
 /// An item of the output.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OutputItem")]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ItemObject<'a> {
     Reasoning {
@@ -277,7 +279,7 @@ pub(super) enum ItemObject<'a> {
 }
 
 /// How far an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ItemStatus {
     InProgress,
@@ -287,7 +289,8 @@ pub(super) enum ItemStatus {
 }
 
 /// The one part of an item.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OutputPart")]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum PartObject<'a> {
     SummaryText { text: &'a str },

@@ -5,6 +5,7 @@
 mod tests;
 mod text;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -27,7 +28,8 @@ use crate::{
 use text::TextOptions;
 
 /// The fields Chorus reads. All may be null or missing; the others are ignored.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseRequest")]
 pub(in super::super) struct CreateRequest {
     /// Missing = `chorus`.
     model: Option<String>,
@@ -88,7 +90,8 @@ pub(in super::super) struct CreateRequest {
     include_workflow: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseReasoningOptions")]
 struct Reasoning {
     effort: Option<String>,
     summary: Option<String>,

@@ -8,13 +8,14 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    item::{ItemStatus, OutputItem},
+    item::{ItemObject, ItemStatus, OutputItem},
     tool_object::{ToolChoiceObject, ToolObject},
 };
 use crate::types::{JsonSchema, Usage};
 
 /// A response in the making. `Debug` shows none of it: it repeats prompts.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ResponseFields")]
 pub(super) struct Resource {
     pub(super) id: String,
     pub(super) object: &'static str,
@@ -29,6 +30,7 @@ pub(super) struct Resource {
     pub(super) previous_response_id: Option<String>,
     pub(super) instructions: Option<String>,
     /// Reasoning, then a message, then calls.
+    #[schemars(with = "Vec<ItemObject<'static>>")]
     pub(super) output: Vec<OutputItem>,
     pub(super) error: Option<ErrorObject>,
     pub(super) tools: Vec<ToolObject>,
@@ -57,20 +59,22 @@ pub(super) struct Resource {
 }
 
 /// Why a response ended early: `max_output_tokens` or `content_filter`.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct IncompleteDetails {
     reason: &'static str,
 }
 
 /// Why a response broke off.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ResponseError")]
 pub(super) struct ErrorObject {
     code: &'static str,
     message: String,
 }
 
 /// `text` as it is repeated.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ResponseText")]
 pub(super) struct TextObject {
     pub(super) format: FormatObject,
     /// Only when it was sent.
@@ -79,23 +83,32 @@ pub(super) struct TextObject {
 }
 
 /// `text.format`, with every key of a schema.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ResponseFormat")]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum FormatObject {
     Text,
     JsonObject,
-    JsonSchema { name: String, description: Option<String>, schema: Arc<JsonSchema>, strict: bool },
+    JsonSchema {
+        name: String,
+        description: Option<String>,
+        #[schemars(with = "Map<String, Value>")]
+        schema: Arc<JsonSchema>,
+        strict: bool,
+    },
 }
 
 /// `reasoning` as it is repeated, in the words of the schema.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ResponseReasoning")]
 pub(super) struct ReasoningObject {
     pub(super) effort: Option<&'static str>,
     pub(super) summary: Option<String>,
 }
 
 /// What a response took.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ResponseUsage")]
 pub(super) struct UsageObject {
     input_tokens: u64,
     input_tokens_details: InputDetails,
@@ -104,12 +117,12 @@ pub(super) struct UsageObject {
     total_tokens: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct InputDetails {
     cached_tokens: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct OutputDetails {
     reasoning_tokens: u64,
 }

@@ -1,5 +1,6 @@
 //! Tools and the choice of them as a response repeats them (the Open Responses specification).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,7 +17,8 @@ pub(super) struct ClientTool {
 }
 
 /// A tool as it is repeated.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ResponseTool")]
 #[serde(untagged)]
 pub(super) enum ToolObject {
     Function(FunctionObject),
@@ -25,7 +27,8 @@ pub(super) enum ToolObject {
 }
 
 /// A function as it is repeated: flat, and with all five keys, whichever form was sent.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ResponseFunction")]
 pub(super) struct FunctionObject {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -44,7 +47,8 @@ impl From<&ToolDefinition> for ToolObject {
 }
 
 /// `tool_choice` as it is repeated.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ResponseToolChoice")]
 #[serde(untagged)]
 pub(super) enum ToolChoiceObject {
     /// `none`, `auto` or `required`.
@@ -56,7 +60,7 @@ pub(super) enum ToolChoiceObject {
 }
 
 /// A tool by its name.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct NamedTool {
     /// `function` or `custom`.
     #[serde(rename = "type")]
@@ -67,7 +71,7 @@ pub(super) struct NamedTool {
 }
 
 /// `allowed_tools`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct AllowedTools {
     #[serde(rename = "type")]
     kind: &'static str,

@@ -1,11 +1,14 @@
 //! Tokens and cost, in a record and beside an answer.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use crate::types::{Usage, WorkflowId};
 
 /// Tokens and cost.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct UsageRecord {
     /// Tokens read.
     pub prompt_tokens: u64,
@@ -76,21 +79,34 @@ impl Spent {
     }
 }
 
+/// [`Spent`] on the wire.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Spent")]
+struct Totals {
+    total_usage: UsageRecord,
+    /// Null where the price of a call is not known.
+    #[serde(serialize_with = "billionths")]
+    cost_usd: Option<f64>,
+    calls: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow_id: Option<WorkflowId>,
+}
+
 impl Serialize for Spent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Totals {
-            total_usage: UsageRecord,
-            /// Null where the price of a call is not known.
-            #[serde(serialize_with = "billionths")]
-            cost_usd: Option<f64>,
-            calls: u64,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            workflow_id: Option<WorkflowId>,
-        }
         let total_usage = UsageRecord { cost_usd: None, ..self.usage };
         let (cost_usd, calls) = (self.usage.cost_usd, self.calls);
         Totals { total_usage, cost_usd, calls, workflow_id: self.workflow_id }.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Spent {
+    fn schema_name() -> Cow<'static, str> {
+        Totals::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Totals::json_schema(generator)
     }
 }
 

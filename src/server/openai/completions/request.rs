@@ -1,5 +1,6 @@
 //! The body of `POST /v1/completions` (OpenAI's API reference) to a [`Request`] for each prompt.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -14,7 +15,7 @@ const MOST_PROMPTS: usize = 16;
 
 /// The fields Chorus reads. All but `prompt` may be null or missing; the others (`logit_bias`,
 /// `user` and so on) are kept for a direct call.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub(in super::super::super) struct CompletionRequest {
     /// Missing = `chorus`.
     model: Option<String>,

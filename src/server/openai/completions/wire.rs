@@ -1,6 +1,7 @@
 //! The answers of `POST /v1/completions` (OpenAI's API reference, "The completion object"), field
 //! by field.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::{
@@ -9,7 +10,7 @@ use super::super::{
 };
 
 /// A plain answer, and each event of a stream.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Completion<'a> {
     /// The same on every chunk.
     pub(super) id: &'a str,
@@ -31,12 +32,14 @@ pub(super) struct Completion<'a> {
 }
 
 /// The answer to one prompt, or a piece of it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CompletionChoice")]
 pub(super) struct Choice<'a> {
     /// The prompt's place in the list.
     pub(super) index: usize,
     pub(super) text: &'a str,
     /// Always null: a fused answer has none.
+    #[schemars(with = "()")]
     pub(super) logprobs: Option<Never>,
     /// Null until the last.
     pub(super) finish_reason: Option<&'static str>,

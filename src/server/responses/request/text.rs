@@ -11,7 +11,8 @@ use super::super::{
 use crate::types::OutputFormat;
 
 /// The `text` field.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "ResponseTextOptions")]
 pub(super) struct TextOptions {
     format: Option<Value>,
     /// `low`, `medium` or `high`; repeated only.
