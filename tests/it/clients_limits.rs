@@ -5,6 +5,7 @@ mod restarts;
 
 use reqwest::Response;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::support::{Chorus, Script, Setup, Upstream, four_stages, question, soon};
 
@@ -159,7 +160,8 @@ async fn requests_at_once_are_bounded_until_they_end() {
         .with_models(&["one"])
         .with("[[client]]\nname = \"a\"\nkey = \"key-a\"\nmax_in_flight = 1\n");
     let chorus = config.over(&upstream).await;
-    let sent = tokio::spawn({
+    let mut sent = JoinSet::new();
+    sent.spawn({
         let body = question(OPEN_AI, "one", "why?", true);
         chorus
             .request(reqwest::Method::POST, OPEN_AI)
@@ -172,9 +174,9 @@ async fn requests_at_once_are_bounded_until_they_end() {
     assert_eq!((status, code(&body)), (429, "rate_limit_exceeded"), "{body}");
     assert_eq!(upstream.seen().len(), 1);
     // The client leaves, and its place is free.
-    sent.abort();
+    sent.abort_all();
     upstream.hung_up_on(1).await;
-    let again = tokio::spawn({
+    sent.spawn({
         let body = question(OPEN_AI, "one", "why?", true);
         chorus
             .request(reqwest::Method::POST, OPEN_AI)
@@ -183,7 +185,6 @@ async fn requests_at_once_are_bounded_until_they_end() {
             .send()
     });
     upstream.asked(2).await;
-    again.abort();
 }
 
 #[tokio::test]

@@ -111,8 +111,8 @@ impl Toolbox {
         if !taken(name) {
             return name.to_owned();
         }
-        let numbered = (2_usize..).map(|number| shortened(&format!("{number}_{name}")));
-        numbered.skip_while(|name| taken(name)).next().unwrap_or_default()
+        let mut numbered = (2_usize..).map(|number| shortened(&format!("{number}_{name}")));
+        numbered.find(|name| !taken(name)).unwrap_or_default()
     }
 
     /// Notes a kind of tool or item that no model is shown.

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::OPEN_AI;
 use crate::support::{Process, Script, Setup, Upstream, ms, question, soon};
@@ -70,11 +71,12 @@ async fn what_was_reserved_when_the_process_was_killed_is_free_again() {
     let process = Process::serves(&upstream, &config, "warn", &[]).await;
     let body = question(OPEN_AI, "one", "why?", true).to_string();
     let request = process.client().request(Method::POST, OPEN_AI).bearer_auth("key-a").body(body);
-    let waiting = tokio::spawn(request.send());
+    let mut waiting = JoinSet::new();
+    waiting.spawn(request.send());
     upstream.asked(1).await;
     assert!(used(&process).await.1 > 1000);
     drop(process);
-    drop(waiting.await);
+    waiting.join_next().await;
 
     let process = Process::serves(&upstream, &config, "warn", &[]).await;
     assert_eq!(used(&process).await, (0, 0));
