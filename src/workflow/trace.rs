@@ -385,8 +385,7 @@ pub struct Warning {
 /// An `f32` as people wrote it: 0.3, not the 0.30000001192092896 that widening makes of it.
 #[expect(clippy::ref_option, reason = "the signature serde calls")]
 fn rounded<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
-    let widened = value.map(f64::from);
-    widened.map(|value| (value * 1e6).round() / 1e6).serialize(serializer)
+    value.map(|value| (f64::from(value) * 1e6).round() / 1e6).serialize(serializer)
 }
 
 /// Milliseconds, to the microsecond.
