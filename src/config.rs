@@ -63,7 +63,7 @@ pub use server::Server;
 pub(crate) use stored::{with_keys_of, without_keys_of};
 pub use tls::Tls;
 pub use transport::{Proxies, Proxy, Transport};
-pub use versions::{Version, Versions, state_dir};
+pub use versions::{Version, Versions};
 
 /// Everything the file said, checked and complete.
 #[derive(Debug)]

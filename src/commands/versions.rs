@@ -65,7 +65,9 @@ fn anything(_: &str) -> Option<String> {
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("there is no place for versions: neither STATE_DIRECTORY nor HOME is set")]
+    #[error(
+        "there is no place for versions: there is no home folder, and the config has no `[server] data_dir`"
+    )]
     Nowhere,
     #[error("there is no version {0}; `chorus config history` lists them")]
     None(u64),

@@ -111,7 +111,8 @@ fn read(text: &str, source: &Source<'_>) -> Result<Config, ConfigError> {
             let stored = source.on_disk.then(|| stored::without_keys_of(text)).flatten();
             let stored = stored.map(String::into_boxed_str);
             let path = source.path.filter(|_| source.on_disk);
-            let versions = path.and_then(|path| Versions::of(path, source.env));
+            let data_dir = config.server.data_dir.as_deref();
+            let versions = path.zip(data_dir).and_then(|(path, dir)| Versions::within(dir, path));
             Ok(Config { files, warnings, notices, stored, versions, ..config })
         }
         // Whoever returns `None` has reported why; should one forget, a refusal is still right.

@@ -11,6 +11,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use toml::de::DeTable;
+
+use super::{
+    read,
+    tree::{Node, Value},
+};
 
 /// Older ones are removed.
 const MOST: usize = 100;
@@ -38,29 +44,49 @@ pub struct Versions {
     folder: PathBuf,
 }
 
-/// Where a process keeps what outlives it: systemd's `StateDirectory=`, else `chorus` in
-/// `XDG_STATE_HOME`, else in `~/.local/state`.
-#[must_use]
-pub fn state_dir(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+/// Where a program keeps what is its own: for a service of systemd the folder it was given.
+pub(super) fn state_folder(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     if let Some(given) = set("STATE_DIRECTORY") {
         return given.split(':').next().map(PathBuf::from);
     }
-    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-    let home = set("XDG_STATE_HOME").map(PathBuf::from).and_then(absolute);
-    let home = home.or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))?;
-    Some(home.join("chorus"))
+    let of_home = |below: &str| set("HOME").map(|home| PathBuf::from(home).join(below));
+    let folder = if cfg!(target_os = "windows") {
+        set("LOCALAPPDATA").map(PathBuf::from)
+    } else if cfg!(target_os = "macos") {
+        of_home("Library/Application Support")
+    } else {
+        // The specification wants relative ones ignored.
+        let named = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        named.or_else(|| of_home(".local/state"))
+    };
+    folder.map(|folder| folder.join("chorus"))
 }
 
 impl Versions {
-    /// Those of the config at `path`; `None` where nothing can be kept.
+    /// Those of the config at `path`, below the folder of what outlives the process.
     #[must_use]
-    pub fn of(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+    pub fn within(data_dir: &Path, path: &Path) -> Option<Self> {
         // Links are not followed: where they lead may change with every version.
         let path = std::path::absolute(path).ok()?;
         let digest = hex(Sha256::digest(path.as_os_str().as_encoded_bytes()).as_slice());
         let name = digest.get(..16)?;
-        Some(Self { folder: state_dir(env)?.join("configs").join(name) })
+        Some(Self { folder: data_dir.join("configs").join(name) })
+    }
+
+    /// The same by the file alone, of which nothing has to be right but its `data_dir`: a rollback is for
+    /// one that is not. `None`: nobody said where, and there is no home folder.
+    #[must_use]
+    pub fn of(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        let text = read::config(path).unwrap_or_default();
+        let (table, _) = DeTable::parse_recoverable(str::from_utf8(&text).unwrap_or_default());
+        let file = Node::of_toml(table);
+        let named = file.get("server").and_then(|server| server.get("data_dir"));
+        let data_dir = match named.map(|named| &named.value) {
+            Some(Value::Text(named)) => path.parent()?.join(named.as_str()),
+            _ => state_folder(env)?,
+        };
+        Self::within(&data_dir, path)
     }
 
     /// Where they are.
@@ -170,10 +196,7 @@ mod tests {
     use super::*;
 
     fn versions(folder: &tempfile::TempDir) -> Versions {
-        let (path, state) = (folder.path().join("c.toml"), folder.path().join("state"));
-        fs::write(&path, "").unwrap();
-        let state = state.to_str().unwrap().to_owned();
-        Versions::of(&path, &|name| (name == "XDG_STATE_HOME").then(|| state.clone())).unwrap()
+        Versions::within(&folder.path().join("state"), &folder.path().join("c.toml")).unwrap()
     }
 
     #[test]
@@ -213,10 +236,30 @@ mod tests {
     }
 
     #[test]
-    fn the_home_of_what_is_kept_is_found() {
+    fn the_home_of_versions_is_found_in_a_file_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        let home = |name: &str| (name == "HOME").then(|| "/h".to_owned());
+        let within = |data_dir: &Path| Versions::within(data_dir, &path).unwrap();
+        for text in [
+            "[server]\ndata_dir = \"kept\"\nport = 99999\n",
+            "[server]\ndata_dir = \"kept\"\n[[model\n",
+        ] {
+            fs::write(&path, text).unwrap();
+            let want = within(&folder.path().join("kept"));
+            assert_eq!(Versions::of(&path, &home).unwrap(), want, "{text}");
+        }
+        fs::write(&path, "").unwrap();
+        assert_eq!(Versions::of(&path, &home), state_folder(&home).map(|folder| within(&folder)));
+        assert_eq!(Versions::of(&path, &|_| None), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_folder_of_what_outlives_the_process_is_found() {
         let of = |variables: &[(&str, &str)]| {
             let find = |name: &str| variables.iter().find(|(own, _)| *own == name);
-            state_dir(&|name| find(name).map(|(_, value)| (*value).to_owned()))
+            state_folder(&|name| find(name).map(|(_, value)| (*value).to_owned()))
         };
         let home = ("HOME", "/h");
         for (variables, want) in [

@@ -21,6 +21,7 @@ use crate::config::{
     report::Report,
     schema::Rule,
     section::Section,
+    versions::state_folder,
 };
 
 /// What the section means; `written` becomes what is in use.
@@ -75,25 +76,6 @@ pub(super) fn read(
         },
         allow_unauthenticated: written.allow_unauthenticated,
     }
-}
-
-/// Where a program keeps what is its own: for a service of systemd the folder it was given.
-fn state_folder(env: Env<'_>) -> Option<PathBuf> {
-    let set = |name: &str| env(name).filter(|value| !value.is_empty());
-    if let Some(given) = set("STATE_DIRECTORY") {
-        return given.split(':').next().map(PathBuf::from);
-    }
-    let of_home = |below: &str| set("HOME").map(|home| PathBuf::from(home).join(below));
-    let folder = if cfg!(target_os = "windows") {
-        set("LOCALAPPDATA").map(PathBuf::from)
-    } else if cfg!(target_os = "macos") {
-        of_home("Library/Application Support")
-    } else {
-        // The specification wants relative ones ignored.
-        let named = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        named.or_else(|| of_home(".local/state"))
-    };
-    folder.map(|folder| folder.join("chorus"))
 }
 
 /// What can only be checked once the models are known.

@@ -141,9 +141,9 @@ pub(in crate::config) struct Server {
         example = ["127.0.0.1", "192.168.0.0/16"]
     )]
     pub allowed_ips: Vec<String>,
-    /// The folder in which what clients have used of their budgets is kept, relative to that of the
-    /// config; without budgets nothing is written. None: `chorus` in the system's folder for such
-    /// things (`STATE_DIRECTORY` of systemd, else `XDG_STATE_HOME`, `~/.local/state`,
+    /// The folder in which what clients have used of their budgets, and the versions of the config, are
+    /// kept, relative to that of the config. None: `chorus` in the system's folder for such things
+    /// (`STATE_DIRECTORY` of systemd, else `XDG_STATE_HOME`, `~/.local/state`,
     /// `~/Library/Application Support` or `%LOCALAPPDATA%`).
     #[schemars(extend("x-shown" = "path"), example = &"/var/lib/chorus")]
     pub data_dir: Option<String>,

@@ -58,9 +58,11 @@ pub(super) fn run(line: &str, folder: &Path, limit: Duration) -> Result<Printed,
             return Err(failure);
         }
     };
-    // One that prints too much is read no further, and may end by that.
-    let is_cut = u64::try_from(printed.len()).is_ok_and(|length| length > MOST_BYTES);
-    if !status.success() && !is_cut {
+    // One that is not read to its end ends for want of a reader.
+    if is_too_long(&printed) {
+        return Err(unfit("prints more than 64 KiB"));
+    }
+    if !status.success() {
         return Err(failed(status, &last_words, &printed));
     }
     let program = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -172,18 +174,22 @@ fn read(source: impl Read) -> Bytes {
     bytes
 }
 
-fn key(printed: &[u8]) -> Result<Zeroizing<String>, Failure> {
+fn is_too_long(printed: &[u8]) -> bool {
+    u64::try_from(printed.len()).is_ok_and(|length| length > MOST_BYTES)
+}
+
+fn unfit(what: &str) -> Failure {
     let remedy = "run it by hand: it has to print the key and nothing else";
-    let bad = |what: &str| Failure::new(format!("the program behind cmd: {what}"), remedy);
-    if u64::try_from(printed.len()).is_ok_and(|length| length > MOST_BYTES) {
-        return Err(bad("prints more than 64 KiB"));
-    }
-    let text = str::from_utf8(printed).map_err(|_| bad("prints what is no text"))?.trim();
+    Failure::new(format!("the program behind cmd: {what}"), remedy)
+}
+
+fn key(printed: &[u8]) -> Result<Zeroizing<String>, Failure> {
+    let text = str::from_utf8(printed).map_err(|_| unfit("prints what is no text"))?.trim();
     if text.is_empty() {
-        return Err(bad("prints nothing"));
+        return Err(unfit("prints nothing"));
     }
     if text.contains('\n') {
-        return Err(bad("prints several lines"));
+        return Err(unfit("prints several lines"));
     }
     Ok(Zeroizing::new(text.to_owned()))
 }
