@@ -13,7 +13,7 @@ use crate::server::operation::{ErrorForm, Operation};
 /// What a method takes.
 #[derive(JsonSchema)]
 #[schemars(rename = "GeminiBody", untagged)]
-#[expect(dead_code, reason = "it only says which there are")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "it only says which there are")]
 enum AnyRequest {
     Generate(GenerateRequest),
     Count(CountRequest),
