@@ -132,7 +132,7 @@ mod tests {
         let needs =
             |name: &str, kind: Value| json!({ "pkg": name, "dep_kinds": [{ "kind": kind }] });
         let metadata = json!({
-            "packages": ["chorus", "a", "b", "build", "dev"].map(package),
+            "packages": (["chorus", "a", "b", "build", "dev"].map(package)),
             "resolve": { "nodes": [
                 { "id": "chorus", "deps": [
                     needs("a", Value::Null), needs("build", json!("build")), needs("dev", json!("dev"))
