@@ -48,7 +48,7 @@ pub struct Serving {
     /// Show no screen at the start, and log warnings and errors only
     #[arg(long, short)]
     pub quiet: bool,
-    /// Log in this format instead of [log] format
+    /// Log in this format instead of the one in the config
     #[arg(long, value_name = "FORMAT", value_parser = log_format())]
     pub log_format: Option<LogFormat>,
 }
