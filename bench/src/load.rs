@@ -57,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) total: Vec<f64>,
     /// How much later than due each token came, where a pace was given.
     pub(crate) late: Vec<f64>,
+    /// Between each token and the one before it in its stream.
+    pub(crate) gaps: Vec<f64>,
     /// Tokens received.
     pub(crate) tokens: usize,
     /// Requests that were not answered well, and the first reason.
@@ -86,6 +88,9 @@ impl Outcome {
         self.first_byte.push(milliseconds(reply.first_byte - reply.sent));
         self.first_token.push(milliseconds(reply.first_token - reply.sent));
         self.total.push(milliseconds(reply.ended - reply.sent));
+        let times = reply.text.iter().map(|(_, at)| *at);
+        let gaps = times.clone().zip(times.skip(1)).map(|(one, next)| milliseconds(next - one));
+        self.gaps.extend(gaps);
         let mut tokens = 0_u32;
         for (bytes, at) in &reply.text {
             while (usize::try_from(tokens).unwrap_or(usize::MAX) + 1) * TOKEN_BYTES <= *bytes {
@@ -105,6 +110,7 @@ impl Outcome {
         self.first_token.extend(other.first_token);
         self.total.extend(other.total);
         self.late.extend(other.late);
+        self.gaps.extend(other.gaps);
         self.tokens += other.tokens;
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);

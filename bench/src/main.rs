@@ -11,7 +11,9 @@ mod plan;
 mod process;
 mod report;
 mod scenarios;
+mod soak;
 mod stats;
+mod stress;
 mod targets;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -71,6 +73,22 @@ enum Command {
     },
     /// The comparison.
     Run(Run),
+    /// What Chorus bears: 1,000 slow streams, 10,000 requests at 200 at once, twice its limit.
+    Stress {
+        /// The release build of Chorus.
+        #[arg(long)]
+        chorus: PathBuf,
+    },
+    /// Faults, clients that leave or do not read, reloads and log rotation for a while: nothing may
+    /// grow, and every permit and token is accounted for.
+    Soak {
+        /// The release build of Chorus.
+        #[arg(long)]
+        chorus: PathBuf,
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
 }
 
 /// What to measure.
@@ -132,12 +150,22 @@ async fn run(command: Command) -> Result<bool, Fault> {
             println!("{}", load::closed_loop(&run).await?);
         }
         Command::Run(run) => {
-            // Dropping the comparison ends every process that it started.
-            return tokio::select! {
-                result = scenarios::compare(&run) => result,
-                () = process::asked_to_end() => Err("interrupted".into()),
-            };
+            return unless_asked_to_end(scenarios::compare(&run)).await;
+        }
+        Command::Stress { chorus } => return unless_asked_to_end(stress::run(&chorus)).await,
+        Command::Soak { chorus, minutes } => {
+            return unless_asked_to_end(soak::run(&chorus, minutes)).await;
         }
     }
     Ok(true)
+}
+
+/// Dropping the work ends every process that it started.
+async fn unless_asked_to_end(
+    work: impl Future<Output = Result<bool, Fault>>,
+) -> Result<bool, Fault> {
+    tokio::select! {
+        result = work => result,
+        () = process::asked_to_end() => Err("interrupted".into()),
+    }
 }

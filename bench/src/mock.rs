@@ -21,8 +21,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Fault, listen};
-use canned::{Canned, response};
+use crate::listen;
+use canned::{Canned, Fault, response};
 
 /// More than any prompt of the comparison.
 const REQUEST_LIMIT: usize = 16 * 1024 * 1024;
@@ -35,7 +35,7 @@ struct Mock {
 }
 
 /// Serves until standard input ends.
-pub(crate) async fn serve(port: u16) -> Result<(), Fault> {
+pub(crate) async fn serve(port: u16) -> Result<(), crate::Fault> {
     let listener = listen::listen(port)?;
     let mock = Arc::new(Mock::default());
     let accept = async {
@@ -81,7 +81,12 @@ impl Mock {
             if request.starts_with(b"POST ") {
                 self.requests.fetch_add(1, Ordering::Relaxed);
                 match self.answer(body) {
-                    Some(canned) => write(&mut stream, &canned, body, arrived).await?,
+                    Some(canned) => match canned.next_fault() {
+                        None => write(&mut stream, &canned, body, arrived).await?,
+                        Some(fault) => {
+                            return go_wrong(&mut stream, fault, &canned, arrived).await;
+                        }
+                    },
                     None => stream.write_all(&unknown_model()).await?,
                 }
             } else if request.starts_with(b"GET /stats ") {
@@ -140,6 +145,30 @@ async fn write(
         stream.write_all(token).await?;
     }
     stream.write_all(canned.tail(usage)).await
+}
+
+/// Answers with the fault; the connection ends with it.
+async fn go_wrong(
+    stream: &mut TcpStream,
+    fault: Fault,
+    canned: &Canned,
+    arrived: Instant,
+) -> std::io::Result<()> {
+    match fault {
+        Fault::Status(status) => {
+            let error = r#"{"error":{"message":"pretended","type":"server_error","code":null}}"#;
+            stream.write_all(&response(&format!("{status} Pretended"), error)).await?;
+        }
+        Fault::Cut(most) => {
+            for (number, token) in (0..most).zip(canned.tokens()) {
+                until(arrived + canned.spec.latency + canned.spec.gap * number).await;
+                stream.write_all(token).await?;
+            }
+        }
+        // Until the caller leaves.
+        Fault::Silence => while stream.read(&mut [0; 1024]).await? > 0 {},
+    }
+    stream.shutdown().await
 }
 
 /// Deadlines, not pauses, so that a late token does not make the next ones late.

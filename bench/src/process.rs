@@ -66,6 +66,11 @@ pub(crate) fn memory_now(pid: u32) -> Result<f64, Fault> {
     memory(pid, "VmRSS:")
 }
 
+/// The files and sockets that it has open.
+pub(crate) fn open_files(pid: u32) -> Result<usize, Fault> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
 fn memory(pid: u32, key: &str) -> Result<f64, Fault> {
     let mut kibibytes = 0.0;
     for pid in family(pid) {

@@ -37,6 +37,17 @@ impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// Its configuration, and what it writes.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sends it a signal, by the name that `kill` knows.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), Fault> {
+        let sent = Command::new("kill").args([name, &self.pid().to_string()]).status()?;
+        if sent.success() { Ok(()) } else { Err("the server is gone".into()) }
+    }
 }
 
 impl Drop for Server {
@@ -157,10 +168,14 @@ pub(crate) fn chorus(
     upstream: SocketAddr,
     setup: &Setup<'_>,
 ) -> Result<Server, Fault> {
-    let config = config(upstream, setup);
+    chorus_with(binary, &config(upstream, setup))
+}
+
+/// Chorus with this config, which is `config.toml` in its folder.
+pub(crate) fn chorus_with(binary: &Path, config: &str) -> Result<Server, Fault> {
     on_free_port(|folder, port| {
         let file = folder.join("config.toml");
-        fs::write(&file, &config)?;
+        fs::write(&file, config)?;
         let mut command = Command::new(binary);
         command.arg("--config").arg(&file).arg("--port").arg(port.to_string());
         Ok(command)

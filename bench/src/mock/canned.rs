@@ -1,6 +1,11 @@
 //! Answers built once, from what the model's name says.
 
-use std::{fmt::Write, ops::Range, time::Duration};
+use std::{
+    fmt::Write,
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -18,6 +23,20 @@ pub(super) struct Spec {
     size: usize,
     /// Other seeds write other words.
     seed: u64,
+    /// What goes wrong, and with which of its requests: each so many-th.
+    pub(super) fault: Option<Fault>,
+    every: u64,
+}
+
+/// What goes wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is refused with this status.
+    Status(u32),
+    /// Its stream breaks off after so many tokens.
+    Cut(u32),
+    /// Nothing ever comes.
+    Silence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +62,8 @@ impl Spec {
             gap: Duration::ZERO,
             size: crate::plan::TOKEN_BYTES,
             seed: 0,
+            fault: None,
+            every: 1,
         };
         for part in parts {
             let digits = part.find(|letter: char| letter.is_ascii_digit())?;
@@ -54,6 +75,10 @@ impl Spec {
                 "gap" => spec.gap = Duration::from_millis(number.into()),
                 "size" => spec.size = usize::try_from(number.max(1)).ok()?,
                 "seed" => spec.seed = number.into(),
+                "fail" => spec.fault = Some(Fault::Status(number)),
+                "cut" => spec.fault = Some(Fault::Cut(number)),
+                "silent" => spec.fault = Some(Fault::Silence),
+                "every" => spec.every = number.max(1).into(),
                 _ => return None,
             }
         }
@@ -100,6 +125,7 @@ pub(super) struct Canned {
     tokens: Vec<Range<usize>>,
     /// The same without usage.
     stream_without_usage: Vec<u8>,
+    asked: AtomicU64,
 }
 
 impl Canned {
@@ -120,7 +146,14 @@ impl Canned {
             "usage": usage
         });
         let whole = response("200 OK", &body.to_string());
-        Some(Self { spec, whole, stream, tokens, stream_without_usage })
+        let asked = AtomicU64::new(0);
+        Some(Self { spec, whole, stream, tokens, stream_without_usage, asked })
+    }
+
+    /// What goes wrong with the next request.
+    pub(super) fn next_fault(&self) -> Option<Fault> {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        self.spec.fault.filter(|_| number.is_multiple_of(self.spec.every))
     }
 
     /// Each token's bytes, the head with the first.
@@ -205,8 +238,18 @@ mod tests {
         assert_eq!((spec.tokens, spec.size, spec.seed), (32, 8, 3));
         assert_eq!(spec.gap, Duration::from_millis(5));
         assert_eq!(Spec::of("analyzer").unwrap().role, Role::Analyzer);
+        let faulty = Spec::of("worker-tok9-cut3-every4").unwrap();
+        assert_eq!((faulty.fault, faulty.every), (Some(Fault::Cut(3)), 4));
         assert_eq!(Spec::of("writer-tokens5"), None);
         assert_eq!(Spec::of("writer-tok"), None);
+    }
+
+    #[test]
+    fn every_so_many_th_request_goes_wrong() {
+        let canned = Canned::of("w-fail500-every3").unwrap();
+        let faults: Vec<bool> = (0..6).map(|_| canned.next_fault().is_some()).collect();
+        assert_eq!(faults, [false, false, true, false, false, true]);
+        assert_eq!(Canned::of("w").unwrap().next_fault(), None);
     }
 
     #[test]
