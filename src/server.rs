@@ -24,6 +24,7 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gemini;
+mod give_back;
 mod keys;
 mod limits;
 mod listener;
@@ -75,6 +76,7 @@ pub use workers::Workers;
 
 use auth::{Checked, OnLoopback};
 use error::AppError;
+use give_back::give_back;
 use listener::{Room, Rules, open_files::most_connections, timer_keepalive::TimerKeepalive};
 use observe::{Observed, observe};
 use state::App;
@@ -122,8 +124,9 @@ pub async fn serve(
     }
     tokio::select! {
         () = listener::run(listeners, &workers, service, most, &lifecycle, rules, shutdown) => {}
-        // It never ends by itself.
+        // They never end by themselves.
         () = state.check_health() => {}
+        () = give_back() => {}
     }
 }
 

@@ -10,7 +10,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Gate, Script, Setup, Upstream, four_stages, ms, question, soon};
+use crate::support::{
+    Client, Gate, Process, Script, Setup, Upstream, four_stages, ms, question, soon,
+};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -225,4 +227,46 @@ fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse::<usize>().ok()?.checked_mul(1024)
+}
+
+/// In kilobytes.
+#[cfg(target_os = "linux")]
+fn resident_of(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The allocator gives back what is free when it is asked for something, and nobody asks it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_of_a_busy_time_is_given_back_while_nobody_asks() {
+    let gate = Gate::shut();
+    let script = Script::says("hello").waits_before_headers(&gate);
+    let upstream = Upstream::start([("m", script)]).await;
+    let setup = one_model("", "").with("[workflow.pool]\nidle_secs = 1");
+    let process = Process::serves(&upstream, &setup.toml(), "info", &[]).await;
+    let start = resident_of(&process);
+    let body = question(CHAT, "m", "hi", true);
+    let client = Client::of(process.client().base());
+    let asked = futures::future::join_all((0..200).map(|_| client.post(CHAT, &body)));
+    let most = async {
+        upstream.asked(200).await;
+        let most = resident_of(&process);
+        gate.open();
+        most
+    };
+    let (answers, most) = tokio::join!(asked, most);
+    for answer in answers {
+        soon("an answer", answer.bytes()).await.unwrap();
+    }
+    drop(client);
+    let taken = most.saturating_sub(start);
+    assert!(taken > 3_000, "{start} {most}");
+    soon("memory to be given back", async {
+        while resident_of(&process).saturating_sub(start) * 5 > taken * 2 {
+            tokio::time::sleep(ms(100)).await;
+        }
+    })
+    .await;
 }
