@@ -1,6 +1,7 @@
 //! Which bytes a client wants, decided once per request and before anything can fail.
 
 use axum::http::{HeaderMap, Uri, header};
+use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
 use crate::config::PlainClientFormat;
@@ -136,8 +137,10 @@ fn by_vendor(signs: Signs<'_>) -> Option<Dialect> {
     }
 }
 
-/// Whether a path ends in a method of Gemini's API. A model's name may hold a colon itself.
+/// Whether a path ends in a method of Gemini's API. A model's name may hold a colon itself; some clients
+/// write it as `%3A`, which the router reads as they do.
 pub(super) fn names_method(path: &str) -> bool {
+    let path = percent_decode_str(path).decode_utf8_lossy();
     let method = path.rsplit_once(':').map(|(_, method)| method);
     matches!(method, Some("generateContent" | "streamGenerateContent" | "countTokens"))
 }
@@ -253,6 +256,8 @@ mod tests {
             ("/v1/models", "x-api-key", OpenAi),
             ("/v1/models/qwen3:8b", "", OpenAi),
             ("/v1/models/qwen3:8b:generateContent", "", array),
+            ("/v1/models/a%3AgenerateContent", "", array),
+            ("/v1/models/a%3a%67enerateContent", "", array),
             ("/v1/models/a:streamGenerateContent?alt=sse", "", sse),
             ("/v1beta/models/a:streamGenerateContent", "", array),
             ("/v1beta/models/a:streamGenerateContent?alt=sse", "anthropic-version", sse),

@@ -62,6 +62,7 @@ struct Answer {
     /// Of each event or line, where it is a stream; none: plain text.
     schema: Option<SchemaOf>,
     is_stream: bool,
+    ends_with_done: bool,
 }
 
 /// What operations refer to: types as they are read and as they are written, and errors.
@@ -154,6 +155,15 @@ impl Operation {
         self.with(200, media, Some(SchemaGenerator::subschema_for::<T>), true)
     }
 
+    /// The same, and the last event's data is `[DONE]`.
+    pub(super) fn streams_to_done<T: JsonSchema>(mut self) -> Self {
+        self = self.streams::<T>("text/event-stream");
+        if let Some(answer) = self.answers.last_mut() {
+            answer.ends_with_done = true;
+        }
+        self
+    }
+
     /// It answers with nothing.
     pub(super) fn silently(mut self) -> Self {
         self.is_silent = true;
@@ -172,7 +182,7 @@ impl Operation {
         schema: Option<SchemaOf>,
         is_stream: bool,
     ) -> Self {
-        self.answers.push(Answer { status, media, schema, is_stream });
+        self.answers.push(Answer { status, media, schema, is_stream, ends_with_done: false });
         self
     }
 
@@ -281,24 +291,20 @@ impl Answer {
         if !self.is_stream {
             return json!(schema);
         }
-        match self.media {
-            "text/event-stream" => json!({
-                "type": "object",
-                "description": "An event of the stream. The last one is `[DONE]`, where its API has that.",
-                "properties": {
-                    "event": { "type": "string" },
-                    "data": {
-                        "type": "string",
-                        "contentMediaType": "application/json", "contentSchema": schema,
-                    },
-                },
-                "required": ["data"],
-            }),
-            _ => json!({
-                "type": "string", "description": "A JSON object a line.",
-                "contentMediaType": "application/json", "contentSchema": schema,
-            }),
+        let text = json!({
+            "type": "string", "contentMediaType": "application/json", "contentSchema": schema,
+        });
+        if self.media != "text/event-stream" {
+            return json!({ "description": "A JSON object a line.", "allOf": [text] });
         }
+        let data = match self.ends_with_done {
+            true => json!({ "anyOf": [{ "const": "[DONE]" }, text] }),
+            false => text,
+        };
+        json!({
+            "type": "object", "description": "An event of the stream.",
+            "properties": { "event": { "type": "string" }, "data": data }, "required": ["data"],
+        })
     }
 }
 

@@ -30,7 +30,7 @@ enum AnyResponse<'a> {
 }
 
 pub(in crate::server) fn operations() -> Vec<Operation> {
-    let at = |path: &'static str| {
+    let at = |path: &'static str, form| {
         let about =
             "Calls a method of a model: generateContent, streamGenerateContent, countTokens.";
         let id = "The name of a workflow, model or alias, a colon, and the method.";
@@ -40,7 +40,7 @@ pub(in crate::server) fn operations() -> Vec<Operation> {
         let contents = json!([{ "role": "user", "parts": [{ "text": "Hello" }] }]);
         let framing = "`sse`: a stream is sent as server-sent events; else it is an array.";
         // Of another path there is nothing to call, as the error says.
-        Operation::new(("post", path), "Gemini", ErrorForm::Gemini, about)
+        Operation::new(("post", path), "Gemini", form, about)
             .takes("path", "id", &pattern, id)
             .takes("query", "alt", &json!({ "type": "string", "enum": ["sse"] }), framing)
             .reads::<AnyRequest>(json!({ "contents": contents }))
@@ -49,5 +49,6 @@ pub(in crate::server) fn operations() -> Vec<Operation> {
             .runs()
             .fails(&[405])
     };
-    vec![at("/v1beta/models/{id}"), at("/v1/models/{id}")]
+    // Without a method, a path of `/v1` is not Google's.
+    vec![at("/v1beta/models/{id}", ErrorForm::Gemini), at("/v1/models/{id}", ErrorForm::Any)]
 }

@@ -11,7 +11,6 @@ use super::{
 };
 
 const NDJSON: &str = "application/x-ndjson";
-const SSE: &str = "text/event-stream";
 
 pub(in super::super) fn operations() -> Vec<Operation> {
     let hello = json!([{ "role": "user", "content": "Hello" }]);
@@ -21,7 +20,7 @@ pub(in super::super) fn operations() -> Vec<Operation> {
             .reads::<ChatRequest>(json!({ "model": "chorus", "messages": hello, "stream": false }))
             .answers::<ChatResponse<'_>>()
             .streams::<ChatResponse<'_>>(NDJSON)
-            .streams::<ChatResponse<'_>>(SSE)
+            .streams_to_done::<ChatResponse<'_>>()
             .takes("query", "stream_format", &framing(), FRAMING)
             .runs(),
         new(("post", "/api/generate"), "Answers a prompt; a stream unless told otherwise.")
@@ -30,7 +29,7 @@ pub(in super::super) fn operations() -> Vec<Operation> {
             )
             .answers::<GenerateResponse<'_>>()
             .streams::<GenerateResponse<'_>>(NDJSON)
-            .streams::<GenerateResponse<'_>>(SSE)
+            .streams_to_done::<GenerateResponse<'_>>()
             .takes("query", "stream_format", &framing(), FRAMING)
             .runs(),
         new(("get", "/api/tags"), "Lists workflows, models and aliases.").answers::<Tags>(),

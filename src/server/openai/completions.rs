@@ -45,7 +45,7 @@ pub(super) fn described(operation: Operation) -> Operation {
     operation
         .reads::<CompletionRequest>(json!({ "model": "chorus", "prompt": "Hello" }))
         .answers::<Completion<'_>>()
-        .streams::<Completion<'_>>("text/event-stream")
+        .streams_to_done::<Completion<'_>>()
         .runs()
 }
 

@@ -9,8 +9,6 @@ use super::{
     wire::{ChatCompletion, ChatCompletionChunk},
 };
 
-const SSE: &str = "text/event-stream";
-
 pub(in super::super) fn operations() -> Vec<Operation> {
     let new = |at: (&'static str, &str), summary| {
         Operation::new(at, "OpenAI", ErrorForm::OpenAi, summary)
@@ -21,7 +19,7 @@ pub(in super::super) fn operations() -> Vec<Operation> {
                 json!({ "model": "chorus", "messages": [{ "role": "user", "content": "Hello" }] }),
             )
             .answers::<ChatCompletion<'_>>()
-            .streams::<ChatCompletionChunk<'_>>(SSE)
+            .streams_to_done::<ChatCompletionChunk<'_>>()
             .runs(),
         completions::described(new(("post", "/v1/completions"), "Goes on from a prompt.")),
     ]
