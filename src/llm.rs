@@ -58,9 +58,11 @@ pub struct Call {
     pub permits: Option<Arc<Semaphore>>,
     /// The number of an endpoint that another call is waiting for already; never chosen.
     pub avoid: Option<usize>,
-    /// The same for all calls of a conversation, so that they go to one endpoint of a model that is
-    /// `sticky`; `None` where there is no conversation.
+    /// The same for all calls of a session or conversation, so that they go to one endpoint of a model
+    /// that is `sticky`; `None` where there is none.
     pub affinity: Option<u64>,
+    /// The same for all calls of a conversation; `None` where there is none.
+    pub conversation: Option<u64>,
     /// What the call is for, which decides how it may be retried.
     pub purpose: Purpose,
     /// How many times Chorus has asked Chorus before this call; see [`crate::types::HOPS`].
@@ -85,6 +87,7 @@ impl Call {
             permits: None,
             avoid: None,
             affinity: None,
+            conversation: None,
             purpose: Purpose::default(),
             hops: 0,
             turns_of: None,

@@ -41,6 +41,7 @@ mod paths;
 mod progress;
 mod reloads;
 mod responses;
+mod session;
 mod state;
 #[cfg(test)]
 mod test_support;

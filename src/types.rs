@@ -16,6 +16,7 @@ mod protocol;
 mod request;
 mod schema;
 mod secret;
+mod session;
 mod turn;
 mod usage;
 
@@ -34,6 +35,7 @@ pub use request::{
 };
 pub use schema::JsonSchema;
 pub use secret::ApiKey;
+pub use session::Session;
 pub use turn::{
     CALL_STATE, MESSAGE_STATE, TurnExtras, TurnState, UnknownFields, join_state, overlay,
     pick_state, take_state,

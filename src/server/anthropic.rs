@@ -24,8 +24,8 @@ pub(super) async fn messages(
     app: App,
     inbound: Inbound<MessagesRequest>,
 ) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } = inbound;
-    let parsed = body.read(rest)?.with_caller(&caller);
+    let Inbound { body, rest, mut caller } = inbound;
+    let parsed = body.read(rest)?.with_caller(&mut caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
     let id = caller.request_id;
     // Only a stream says what the prompt takes before it is known.

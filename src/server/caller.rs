@@ -10,7 +10,7 @@ use super::{
     clients::Client, dialect::Dialect, error::AppError, keys::presented, limits::Reservation,
 };
 use crate::{
-    types::{RequestId, Share},
+    types::{RequestId, Session, Share},
     workflow::RunWatch,
 };
 
@@ -35,11 +35,21 @@ pub(super) struct Caller {
     pub(super) include_workflow: bool,
     /// How many times Chorus has asked Chorus on the way here.
     pub(super) hops: u32,
+    /// The agent's session that it belongs to, once that is known.
+    pub(super) session: Option<Session>,
     /// Collects what the log line will say.
     pub(super) log: RequestLog,
 }
 
 impl Caller {
+    /// Notes the session, where one is named.
+    pub(super) fn belongs_to(&mut self, session: Option<Session>) {
+        if session.is_some() {
+            self.log.fields().session.clone_from(&session);
+            self.session = session;
+        }
+    }
+
     /// Who it is, as far as one caller's things must be kept from another's: a client, or anybody with
     /// the same key.
     pub(super) fn identity(&self, headers: &HeaderMap) -> [u8; 32] {
@@ -59,6 +69,8 @@ pub(super) struct RequestFields {
     pub(super) model: Option<String>,
     /// The name of the `[[client]]` whose key came with it.
     pub(super) client: Option<Arc<str>>,
+    /// The agent's session that it belongs to.
+    pub(super) session: Option<Session>,
     pub(super) runs: Vec<RunWatch>,
     pub(super) failure: Option<Arc<AppError>>,
     /// Its place among those in flight; none for the probes, and before its body is there.

@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 pub(super) use parted::Parted;
 
-use super::{App, caller::Caller, error::AppError};
+use super::{App, caller::Caller, error::AppError, session};
 use crate::llm::Forwarded;
 
 /// A body longer than this is parsed elsewhere, since the worker's other answers would wait: a
@@ -87,7 +87,8 @@ async fn received(request: Request) -> Result<(Bytes, Caller), AppError> {
     let app = request.extensions().get::<App>().cloned();
     let app = app.ok_or(AppError::Internal("the request has no config"))?;
     let caller = request.extensions().get::<Caller>().cloned();
-    let caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
+    let mut caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
+    caller.belongs_to(session::in_headers(request.headers()));
     let memory = app.engine.memory().share();
     let bytes = tokio::select! {
         biased;

@@ -54,9 +54,9 @@ async fn generate(
     request: Request,
     stream: bool,
 ) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } =
+    let Inbound { body, rest, mut caller } =
         Inbound::<GenerateRequest>::from_request(request, &()).await?;
-    let parsed = body.read(model, stream, rest)?.with_caller(&caller);
+    let parsed = body.read(model, stream, rest)?.with_caller(&mut caller);
     let (route, model) = app.route(&caller, model)?;
     let job = parsed.job(route, |(), record| GenerateReply::new(model, record));
     Ok(frames::answer(&app, caller, job).await)

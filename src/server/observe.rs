@@ -32,7 +32,7 @@ use super::{
     paths,
 };
 use crate::{
-    types::{self, RequestId},
+    types::{self, RequestId, Session},
     workflow::{RunStatus, RunSummary, RunWatch, Task, UsageRecord},
 };
 
@@ -70,6 +70,7 @@ where
         include_workflow: dialect::query(request.uri(), "include_workflow")
             .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true")),
         hops: hops(request.headers()),
+        session: None,
         log: RequestLog::default(),
     };
     // Lines about a request at info and above name its ids themselves.
@@ -172,6 +173,8 @@ impl Record {
                     method = shown(self.method.as_str()),
                     path = self.path,
                     client.address = elsewhere.map(field::display),
+                    session = fields.session.as_ref().map(Session::id),
+                    agent = fields.session.as_ref().and_then(Session::agent),
                     model = fields.model,
                     workflow = run.map(|run| run.name.as_str()),
                     task = run.and_then(|run| run.task).map(Task::as_str),

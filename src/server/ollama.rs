@@ -42,11 +42,11 @@ pub(super) async fn generate(
 
 async fn answer(
     app: &App,
-    caller: Caller,
+    mut caller: Caller,
     parsed: Parsed<Extras>,
     form: Form,
 ) -> Result<Response, AppError> {
-    let parsed = parsed.with_caller(&caller);
+    let parsed = parsed.with_caller(&mut caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
     if parsed.extras.loads {
         // `ollama run` and an "unload" button: nothing is asked, so nothing runs.

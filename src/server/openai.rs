@@ -26,8 +26,8 @@ pub(super) async fn chat_completions(
     app: App,
     inbound: Inbound<ChatRequest>,
 ) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } = inbound;
-    let parsed = body.read(rest)?.with_caller(&caller);
+    let Inbound { body, rest, mut caller } = inbound;
+    let parsed = body.read(rest)?.with_caller(&mut caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
     let field = app.config().server.reasoning_field;
     let job = parsed

@@ -1,6 +1,6 @@
 //! A request whose dialect has been read, on its way to the engine.
 
-use super::caller::Caller;
+use super::{caller::Caller, session};
 use crate::{types::Request, workflow::Route};
 
 /// A request, read; `extras` are what only its dialect has.
@@ -18,9 +18,16 @@ pub(super) struct Parsed<X> {
 }
 
 impl<X> Parsed<X> {
-    /// The same, with what its caller said in headers.
-    pub(super) fn with_caller(mut self, caller: &Caller) -> Self {
+    /// The same, with what its caller said in headers; the caller learns the session that the body
+    /// names, where no header did.
+    pub(super) fn with_caller(mut self, caller: &mut Caller) -> Self {
         self.include_workflow |= caller.include_workflow;
+        if caller.session.is_none() {
+            let extra = self.request.prompt.extra.as_ref();
+            let named = || session::in_fields(&extra?.fields);
+            caller.belongs_to(self.request.session.take().or_else(named));
+        }
+        self.request.session.clone_from(&caller.session);
         self
     }
 

@@ -38,9 +38,9 @@ pub(super) async fn create(
     headers: HeaderMap,
     inbound: Inbound<CreateRequest>,
 ) -> Result<Response, AppError> {
-    let Inbound { body, caller, rest } = inbound;
+    let Inbound { body, mut caller, rest } = inbound;
     let client = caller.identity(&headers);
-    let parsed = body.read(client, &app.responses, &rest)?.with_caller(&caller);
+    let parsed = body.read(client, &app.responses, &rest)?.with_caller(&mut caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
     let job = parsed.job(route, |extras, record| {
         let Extras { store, context, resource, tools } = extras;

@@ -74,6 +74,7 @@ pub(super) fn trace(mode: &'static str, status: RunStatus) -> WorkflowExecutionD
         workflow_id: WorkflowId::fresh(),
         request_id: RequestId::fresh(),
         mode,
+        session: None,
         task: None,
         level: LevelRecord {
             name: "chorus".to_owned(),

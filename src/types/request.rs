@@ -1,5 +1,8 @@
 //! What a client asked for, once its dialect has been read away.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
@@ -8,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Image, JsonSchema, Message, Part, Protocol, Role};
+use super::{Image, JsonSchema, Message, Part, Protocol, Role, Session};
 
 /// How much of each part of a message counts when conversations are told apart.
 const AFFINITY_BYTES: usize = 16 * 1024;
@@ -70,6 +73,8 @@ pub struct Request {
     pub stream: bool,
     /// The caller: the name of the `[[client]]` whose key came with it.
     pub caller: Option<Arc<str>>,
+    /// The agent's session that it belongs to, where the agent says so.
+    pub session: Option<Session>,
     /// How many times Chorus has asked Chorus on its way here; see [`HOPS`].
     pub hops: u32,
     /// The context in tokens that is asked for, where it does not stand in `extra`.
@@ -98,6 +103,7 @@ impl Request {
             prompt: Prompt::default(),
             stream: true,
             caller: None,
+            session: None,
             hops: 0,
             num_ctx: None,
             left_out: Vec::new(),
@@ -129,10 +135,20 @@ impl Request {
         hasher.finish()
     }
 
+    /// The same for every request that is best answered where the one before was: of one agent in one
+    /// session, and where none is named, of one conversation.
+    #[must_use]
+    pub fn affinity(&self) -> u64 {
+        let Some(session) = &self.session else { return self.conversation_number() };
+        let mut hasher = DefaultHasher::new();
+        (&self.caller, session.number()).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The same for every request of a conversation: of who asks, and of what it began with, up to
     /// the first user message.
     #[must_use]
-    pub fn affinity(&self) -> u64 {
+    pub fn conversation_number(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.caller.hash(&mut hasher);
         for message in self.messages.iter() {
@@ -315,60 +331,5 @@ impl fmt::Debug for Extra {
         write!(f, "Extra({:?}", self.protocol)?;
         self.fields.keys().try_for_each(|name| write!(f, ", {name}"))?;
         f.write_str(")")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::types::Role;
-
-    #[test]
-    fn debug_shows_no_text() {
-        let mut request = Request::new("m", vec![Message::text(Role::User, "SECRET")]);
-        request.prompt.format = OutputFormat::Schema {
-            name: "n".to_owned(),
-            schema: Arc::new(json!({ "description": "SECRET" }).into()),
-            strict: None,
-            description: Some("SECRET".to_owned()),
-        };
-        request.prompt.tools = Arc::from([ToolDefinition {
-            name: "tool".to_owned(),
-            description: Some("SECRET".to_owned()),
-            parameters: Some(json!("SECRET")),
-            strict: None,
-            unknown: Map::new(),
-        }]);
-        let fields = [("user".to_owned(), json!("SECRET"))].into_iter().collect();
-        request.prompt.extra = Some(Extra::new(Protocol::OpenAi, fields));
-        request.prompt.stop = vec!["SECRET".to_owned()];
-        let shown = format!("{request:?}");
-        assert!(!shown.contains("SECRET") && shown.contains("user"), "{shown}");
-    }
-
-    #[test]
-    fn the_affinity_is_the_callers_and_the_beginnings() {
-        let long = "x".repeat(AFFINITY_BYTES * 2);
-        let request = |texts: &[(Role, &str)], caller: Option<&str>| {
-            let messages = texts.iter().map(|(role, text)| Message::text(*role, *text)).collect();
-            let request = Request { caller: caller.map(Arc::from), ..Request::new("m", messages) };
-            request.affinity()
-        };
-        let (system, user, assistant) = (Role::System, Role::User, Role::Assistant);
-        let first = request(&[(system, "be kind"), (user, "why?")], Some("me"));
-        let later = [(system, "be kind"), (user, "why?"), (assistant, "so"), (user, "and?")];
-        assert_eq!(request(&later, Some("me")), first, "later turns change nothing");
-        for (texts, caller) in [
-            (vec![(system, "be kind"), (user, "why?")], Some("you")),
-            (vec![(system, "be kind"), (user, "why?")], None),
-            (vec![(system, "be brief"), (user, "why?")], Some("me")),
-            (vec![(system, "be kind"), (user, "how?")], Some("me")),
-            (vec![(user, "why?")], Some("me")),
-            (vec![(system, &long), (user, "why?")], Some("me")),
-        ] {
-            assert_ne!(request(&texts, caller), first, "{caller:?}");
-        }
     }
 }

@@ -34,8 +34,10 @@ pub(super) struct RunContext {
     toolless: OnceLock<Conversation>,
     /// The context in tokens that the request asks for (Ollama's `num_ctx`).
     pub(super) context_wanted: Option<u32>,
-    /// A number of the conversation, for models that are sticky.
+    /// A number of the session or conversation, for models that are sticky.
     pub(super) affinity: u64,
+    /// A number of the conversation.
+    pub(super) conversation_number: u64,
     /// The workers of the run that are drafting.
     pub(super) crowd: Crowd,
     /// A number of who asks.
@@ -103,6 +105,7 @@ impl RunContext {
         Self {
             engine,
             affinity: request.affinity(),
+            conversation_number: request.conversation_number(),
             context_wanted: request.context_wanted(),
             caller: request.caller_number(),
             conversation: Arc::clone(&request.messages).into(),

@@ -264,6 +264,7 @@ impl Ending {
             workflow_id: self.run.workflow_id,
             request_id: self.run.request_id,
             mode: self.mode,
+            session: self.run.request.session.clone(),
             task: task.map(Task::as_str),
             level: LevelRecord {
                 name: self.name.clone(),

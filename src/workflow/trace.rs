@@ -15,7 +15,7 @@ pub use usage::{Spent, UsageRecord};
 use super::StageKind;
 use crate::{
     llm::{Attempt, LlmError},
-    types::{RequestId, WorkflowId},
+    types::{RequestId, Session, WorkflowId},
 };
 
 /// The whole record of one run.
@@ -27,25 +27,25 @@ pub struct WorkflowExecutionDetails {
     pub request_id: RequestId,
     /// `workflow` or `direct`.
     pub mode: &'static str,
-    /// The client's background task, such as `title`, that `task_model` answered instead of a
-    /// workflow.
+    /// The agent's session, where the request names one.
+    #[serde(flatten)]
+    pub session: Option<Session>,
+    /// The client's background task, such as `title`, that `task_model` answered instead of a workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<&'static str>,
     /// The top level.
     #[serde(flatten)]
     pub level: LevelRecord,
-    /// What Chorus itself added to the run: its time, less what the upstreams of the stages in
-    /// `critical_path` took. An upstream's time is that in which its stage had nothing to do but
-    /// wait for it (for permits, for a connection, for an answer, for the pause before another
-    /// attempt), and from the first piece of its output to the last one all of it, however slowly
-    /// the client reads. What runs beside the critical path does not count. In milliseconds, to the
-    /// microsecond.
+    /// What Chorus itself added to the run: its time, less what the upstreams of the stages in `critical_path`
+    /// took. An upstream's time is that in which its stage had nothing to do but wait for it (for permits, for a
+    /// connection, for an answer, for the pause before another attempt), and from the first piece of its output to the
+    /// last one all of it, however slowly the client reads. What runs beside the critical path does not count. In
+    /// milliseconds, to the microsecond.
     #[serde(rename = "overhead_ms", serialize_with = "microseconds")]
     #[schemars(with = "f64")]
     pub overhead: Duration,
-    /// The stages that decided when the run ended, in order: each began when the one before it had
-    /// ended. Their durations add up to the run's, less what passed between them, which is part of
-    /// the overhead.
+    /// The stages that decided when the run ended, in order: each began when the one before it had ended. Their
+    /// durations add up to the run's, less what passed between them, which is part of the overhead.
     pub critical_path: Vec<CriticalStage>,
     /// What degraded the run, or was asked for and is otherwise, in the order it happened; repeated on the final object of a stream.
     #[serde(skip_serializing_if = "Vec::is_empty")]

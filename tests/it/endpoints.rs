@@ -2,6 +2,7 @@
 //! request its answer, and how they come back.
 
 mod reported;
+mod sessions;
 
 use std::collections::HashMap;
 

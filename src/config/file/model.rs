@@ -121,8 +121,8 @@ pub(in crate::config) struct Model {
     /// Which of several endpoints gets a call.
     #[schemars(extend("default" = "weighted"))]
     pub balance: Balance,
-    /// Whether a conversation stays with one endpoint while that is in service, so that prompt
-    /// caches stay warm.
+    /// Whether a session (where the client names one) or a conversation stays with one endpoint while
+    /// that is in service, so that prompt caches stay warm.
     #[schemars(extend("default" = false))]
     pub sticky: bool,
     /// What is between Chorus and the model, where a gateway's answers do not say it themselves.

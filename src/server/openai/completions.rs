@@ -19,8 +19,8 @@ pub(in super::super) async fn completions(
     app: App,
     inbound: Inbound<CompletionRequest>,
 ) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } = inbound;
-    let mut parsed = body.read(rest)?.with_caller(&caller);
+    let Inbound { body, rest, mut caller } = inbound;
+    let mut parsed = body.read(rest)?.with_caller(&mut caller);
     let (route, model) = app.route(&caller, &parsed.request.model)?;
     let further = std::mem::take(&mut parsed.extras.further);
     let prompts = further.len().saturating_add(1);

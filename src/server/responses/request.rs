@@ -22,8 +22,9 @@ use crate::{
         form,
         openai::{Stop, named_effort, stop_sequences},
         parsed::Parsed,
+        session::in_fields,
     },
-    types::{Effort, OutputFormat, Prompt, Request, Sampling},
+    types::{Effort, OutputFormat, Prompt, Request, Sampling, Session},
 };
 use text::TextOptions;
 
@@ -110,6 +111,10 @@ pub(super) struct Extras {
     pub(super) tools: ClientTools,
 }
 
+fn session(rest: &Map<String, Value>, resource: &Resource) -> Option<Session> {
+    in_fields(rest).or_else(|| Session::new(resource.prompt_cache_key.as_deref()?, None))
+}
+
 impl CreateRequest {
     /// Checks and converts; `kept` are the earlier responses of which `client` sees its own, `rest`
     /// the fields that are not of this endpoint.
@@ -132,7 +137,6 @@ impl CreateRequest {
 
         let mut toolbox = Toolbox::default();
         toolbox.add(self.tools.take().unwrap_or_default(), "tools")?;
-
         let (effort, reasoning) = reasoning(self.reasoning.take())?;
         resource.reasoning = reasoning;
 
@@ -161,6 +165,7 @@ impl CreateRequest {
         let Toolbox { functions, repeated, left_out, clients } = toolbox;
         resource.tools = repeated;
         let request = Request {
+            session: session(rest, &resource),
             num_ctx: Request::context_in(rest),
             left_out,
             prompt: Prompt {

@@ -57,6 +57,38 @@ async fn a_request_is_one_line_at_info() {
 }
 
 #[tokio::test]
+async fn the_line_names_the_session_and_no_person() {
+    let app = serving(|_| {});
+    let id = "3f1c6a52-7b0e-4c3a-9d55-0a8e2f6b7c11";
+    let user = format!("user_secret_account_secret_session_{id}");
+    let chat = r#"{"prompt_cache_key":"ann@secret.org\u001b[2J","messages":[{"role":"user","content":"hi"}]}"#;
+    let messages = serde_json::json!({"messages": [{"role": "user", "content": "hi"}],
+        "metadata": {"user_id": user}});
+    let hash = "1dfd3bb8816be419";
+    let claudes = [("x-claude-code-session-id", id), ("x-claude-code-agent-id", "secret")];
+    for (path, headers, body, want, agent) in [
+        ("/v1/chat/completions", &[][..], chat, Some(hash), None),
+        (
+            "/v1/responses",
+            &[],
+            r#"{"prompt_cache_key":"ann@secret.org\u001b[2J","input":"hi"}"#,
+            Some(hash),
+            None,
+        ),
+        ("/v1/messages", &[], &messages.to_string(), Some(id), None),
+        ("/v1/messages", &claudes, r#"{"messages":[]}"#, Some(id), Some("2bb80d537b1da3e3")),
+        ("/v1/embeddings", &[("session_id", id)], r#"{"input":"hi"}"#, Some(id), None),
+        ("/api/chat", &[], r#"{"messages":[{"role":"user","content":"hi"}]}"#, None, None),
+    ] {
+        let lines = logged(&app, request("POST", path, headers, body)).await;
+        let line = lines.iter().find(|line| line["message"] == "request").unwrap();
+        assert_eq!(line.get("session").and_then(Value::as_str), want, "{path}");
+        assert_eq!(line.get("agent").and_then(Value::as_str), agent, "{path}");
+        assert!(!format!("{lines:?}").contains("secret"), "{lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_failure_of_ours_is_one_error_line() {
     let app = serving(|_| {});
     app.app().lifecycle.drain();

@@ -207,6 +207,7 @@ impl RunContext {
             context_tokens: self.context_wanted,
             hops: self.request.hops,
             affinity: Some(self.affinity),
+            conversation: Some(self.conversation_number),
             purpose: Purpose { origin: Some(self.conversation.clone()), ..Purpose::default() },
             ..Call::new(messages, prompt, limit)
         }

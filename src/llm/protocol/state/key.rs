@@ -20,7 +20,7 @@ impl Keys {
     /// Those of a call whose model gets its turns back; `None` for others.
     pub(in crate::llm) fn of(call: &Call) -> Option<Self> {
         let caller = call.turns_of?;
-        Some(Self { caller, conversation: call.affinity.unwrap_or(caller) })
+        Some(Self { caller, conversation: call.conversation.unwrap_or(caller) })
     }
 
     /// The keys of a tool call, the surest first: its id, where that is one of its own, and what was

@@ -102,7 +102,7 @@ mod tests {
         Call {
             messages: messages.into(),
             turns_of: Some(1),
-            affinity: Some(2),
+            conversation: Some(2),
             ..testing::call("")
         }
     }
