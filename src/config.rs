@@ -20,6 +20,7 @@ mod names;
 pub mod plan;
 mod read;
 mod report;
+mod runs;
 pub mod schema;
 mod secret;
 mod section;
@@ -58,6 +59,7 @@ pub use plan::{
     Leaf, Member, Plan, Policy, Quorum, Reranker, Schedule, Sizes, Spending, Stage, ToolTurns,
     WorkerTools,
 };
+pub use runs::{Runs, RunsFile};
 pub use secret::SecretStores;
 pub use server::Server;
 pub(crate) use stored::{with_keys_of, without_keys_of};
@@ -94,6 +96,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The audit log, where there is one.
     pub audit: Option<Audit>,
+    /// What is kept of runs that are over.
+    pub runs: Runs,
     /// The programs that were run for keys and the Vault that was read, as a person may see them.
     pub asked: Vec<String>,
     /// The config in use under the names of the file, defaults included and without its secrets.

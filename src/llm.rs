@@ -26,6 +26,7 @@ pub use call::{
     purpose::Purpose,
 };
 pub(crate) use decode::think::folded::split_folded;
+pub use endpoint::breaker::Phase;
 pub use endpoint::health::{EndpointHealth, ModelHealth};
 pub use error::{FailureClass, LlmError, LlmErrorKind};
 pub use model::{Llm, Model};

@@ -28,6 +28,7 @@ mod give_back;
 mod keys;
 mod limits;
 mod listener;
+mod metrics;
 mod models;
 mod observe;
 mod ollama;
@@ -41,6 +42,7 @@ mod paths;
 mod progress;
 mod reloads;
 mod responses;
+mod runs;
 mod session;
 mod state;
 #[cfg(test)]
@@ -128,6 +130,7 @@ pub async fn serve(
         // They never end by themselves.
         () = state.check_health() => {}
         () = give_back() => {}
+        () = state.settle_metrics() => {}
     }
 }
 
@@ -216,9 +219,13 @@ fn endpoints() -> Vec<(String, MethodRouter)> {
         ("/v1beta/models/{*id}", get(models::one).post(gemini::call)),
         ("/health", get(ops::health)),
         ("/ready", get(ops::ready)),
+        ("/metrics", get(metrics::metrics)),
         ("/chorus/config", get(ops::config)),
         ("/chorus/clients", get(ops::clients)),
         ("/chorus/config/versions", get(ops::versions)),
+        ("/chorus/runs", get(runs::list)),
+        ("/chorus/runs/live", get(runs::live)),
+        ("/chorus/runs/{id}", get(runs::one).delete(runs::cancel)),
         ("/openapi.json", get(openapi::openapi)),
     ];
     let mut all: Vec<_> = own.into_iter().map(|(path, answer)| (path.to_owned(), answer)).collect();

@@ -18,13 +18,10 @@ mod task;
 mod tests;
 mod tool_turn;
 pub mod trace;
+mod watch;
 mod worst_case;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use schemars::JsonSchema;
@@ -40,10 +37,11 @@ pub use stage::drafts::DraftsCut;
 pub(crate) use stage::lenient::objects;
 pub use task::Task;
 pub use trace::{RunStatus, Spent, StageStatus, UsageRecord, Warning, WorkflowExecutionDetails};
+pub use watch::{LiveStage, RunSummary, RunWatch, SlowestStage};
 
 use crate::{
     llm::{Delta, StatePiece, ToolCallDelta, split_folded},
-    types::{Amount, FinishReason, ToolCall, TurnState, Usage, WorkflowId, join_state},
+    types::{FinishReason, ToolCall, TurnState, Usage, WorkflowId, join_state},
 };
 
 /// One execution. Dropping `events` cancels it.
@@ -56,43 +54,6 @@ pub struct Run {
     verbatim: bool,
     /// What happens; ends with `Finished` or `Failed`.
     pub events: BoxStream<'static, Event>,
-}
-
-/// A view of a run for the log line of its request, whose ending it outlives.
-#[derive(Clone, Debug)]
-pub struct RunWatch(Arc<Mutex<RunSummary>>);
-
-/// What one log line says of a run.
-#[derive(Clone, Debug)]
-pub struct RunSummary {
-    /// The run.
-    pub workflow_id: WorkflowId,
-    /// The workflow's name, or the model's for a direct call.
-    pub name: String,
-    /// `cancelled` until the run ends by itself.
-    pub status: RunStatus,
-    /// Milliseconds to the first content or tool-call delta.
-    pub first_token_ms: Option<u64>,
-    /// The client's background task that one small model answered instead of a workflow.
-    pub task: Option<Task>,
-    /// What failed below it and which codes, in the order it happened, in one short phrase; empty
-    /// when nothing did.
-    pub failures: Failures,
-    /// Upstream attempts made.
-    pub calls: u64,
-    /// The sum of all calls that have ended.
-    pub usage: UsageRecord,
-    /// What those of them cost whose price is known, in [`PICODOLLARS`](crate::types::PICODOLLARS).
-    pub picodollars: u64,
-}
-
-impl RunSummary {
-    /// What the run took.
-    #[must_use]
-    pub fn amount(&self) -> Amount {
-        let (calls, tokens) = (self.calls, self.usage.total_tokens);
-        Amount { calls, tokens, picodollars: self.picodollars }
-    }
 }
 
 /// What happens during a run, in order.
@@ -222,7 +183,7 @@ pub struct Finished {
     /// The sum of all calls, whatever is reported as usage.
     pub spent: Spent,
     /// The record of the run.
-    pub trace: WorkflowExecutionDetails,
+    pub trace: Arc<WorkflowExecutionDetails>,
 }
 
 /// A failed run's ending.
@@ -231,7 +192,7 @@ pub struct Failed {
     /// Why there is no answer.
     pub error: WorkflowError,
     /// The record of the run.
-    pub trace: WorkflowExecutionDetails,
+    pub trace: Arc<WorkflowExecutionDetails>,
 }
 
 /// A run's events folded.

@@ -66,6 +66,8 @@ enum StartError {
         "cannot write the audit log, [audit] path = {path:?}: {cause}; correct it, or take it out"
     )]
     Audit { path: PathBuf, cause: String },
+    #[error("cannot keep runs in [runs] path = {path:?}: {cause}; correct it, or take it out")]
+    Runs { path: PathBuf, cause: String },
     #[error("cannot start the thread that follows the config: {0}")]
     Reload(io::Error),
 }
@@ -140,6 +142,9 @@ async fn serve(
     if let (Some(cause), Some(audit)) = (app.audit_trouble(), &config.audit) {
         return Err(StartError::Audit { path: audit.path.clone(), cause });
     }
+    if let (Some(cause), Some(file)) = (app.runs_trouble(), &config.runs.file) {
+        return Err(StartError::Runs { path: file.path.clone(), cause });
+    }
     if let Ok(address) = address {
         screen::announce(&config, address, opening, err);
     }
@@ -160,7 +165,7 @@ async fn serve(
         () = reloads => Ok(FAILED),
         () = manager.keep_alive() => Ok(FAILED),
     };
-    app.flush_audit();
+    app.flush();
     // What was used to the end is written, too.
     drop(store);
     ended

@@ -8,6 +8,7 @@ mod doubts;
 mod hedges;
 mod model;
 mod network;
+mod runs;
 mod secret;
 mod server;
 pub(super) mod source;
@@ -185,6 +186,7 @@ fn checked(mut file: File, source: &Source<'_>, report: &Report<'_>) -> Option<C
         memory_limit,
         log_format,
         audit: file.audit.as_ref().and_then(|written| audit::read(written, report)),
+        runs: runs::read(&file.runs, report),
         asked: source.stores.names(),
         shown: shown::of(&file),
         stored: None,

@@ -38,6 +38,7 @@ impl Config {
             (self.memory_limit != next.memory_limit, "[limits] memory"),
             (self.log_format != next.log_format, "[log] format"),
             (self.audit != next.audit, "[audit]"),
+            (self.runs != next.runs, "[runs]"),
         ] {
             if differs {
                 changes.push(what.to_owned());

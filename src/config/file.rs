@@ -11,6 +11,7 @@ pub(super) mod client;
 mod limits;
 pub(super) mod model;
 pub(super) mod plan;
+pub(super) mod runs;
 pub(super) mod server;
 mod value;
 pub(super) mod wording;
@@ -23,6 +24,7 @@ use audit::Audit;
 use client::Client;
 pub(super) use limits::Limits;
 use model::Model;
+use runs::Runs;
 use server::Server;
 pub(super) use value::{Address, Instruction, Secret};
 use workflow::{Integration, Profile, Workflow};
@@ -71,6 +73,9 @@ pub(super) struct File {
     pub log: Log,
     /// Who asked for what, whether it was let in, and what it took. Left out: nobody writes it down.
     pub audit: Option<Audit>,
+    /// What is kept of the runs that are over.
+    #[schemars(extend("default" = {}))]
+    pub runs: Runs,
 }
 
 /// A further name, or many.

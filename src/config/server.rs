@@ -55,6 +55,8 @@ pub struct Server {
     pub plain_client_format: PlainClientFormat,
     /// What workflow streams carry of their stages in the reasoning channel.
     pub progress: Progress,
+    /// Requests and runs are counted.
+    pub metrics: bool,
     /// Which calls the reported usage sums; default the answering one alone.
     pub usage: UsageScope,
     /// The chat chunk's field(s) for reasoning.

@@ -87,6 +87,7 @@ pub(super) fn config_of(model: config::Model) -> Config {
         memory_limit: None,
         log_format: LogFormat::Pretty,
         audit: None,
+        runs: crate::config::Runs::default(),
         asked: Vec::new(),
         stored: None,
         versions: None,

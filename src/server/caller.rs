@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     clients::Client, dialect::Dialect, error::AppError, keys::presented, limits::Reservation,
@@ -37,6 +38,11 @@ pub(super) struct Caller {
     pub(super) hops: u32,
     /// The agent's session that it belongs to, once that is known.
     pub(super) session: Option<Session>,
+    /// Its path, as far as it is shown. A copy: the request's own is a part of the connection's buffer,
+    /// and would keep it.
+    pub(super) path: Arc<str>,
+    /// Ends the request's runs.
+    pub(super) cancel: CancellationToken,
     /// Collects what the log line will say.
     pub(super) log: RequestLog,
 }

@@ -78,6 +78,17 @@ pub(super) enum AppError {
     /// An id in the path names no response that is kept.
     #[error("response '{0}' not found; it was not stored, or is no longer kept")]
     NotKept(String),
+    /// An id in the path names no run that is in flight or kept.
+    #[error("run '{0}' not found; it is not in flight, and not or no longer kept (`[runs]`)")]
+    NoRun(String),
+    /// A run that is over cannot be ended. Our own addition to the contract's table: 409, `run_is_over`,
+    /// `invalid_request_error`.
+    #[error("the run is over")]
+    RunIsOver,
+    /// Somebody ended the run. Our own addition to the contract's table: 499, `cancelled`, `api_error`: a
+    /// status on which no client tries again.
+    #[error("the run was cancelled with DELETE /chorus/runs/{{id}}")]
+    Cancelled,
     /// No such path; for its message see [`super::paths`].
     #[error("{0}")]
     UnknownRoute(String),
@@ -167,7 +178,13 @@ impl AppError {
             Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::UnknownResponse(_) => (StatusCode::BAD_REQUEST, "previous_response_not_found"),
-            Self::UnknownRoute(_) | Self::NotKept(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::UnknownRoute(_) | Self::NotKept(_) | Self::NoRun(_) => {
+                (StatusCode::NOT_FOUND, "not_found")
+            }
+            Self::RunIsOver => (StatusCode::CONFLICT, "run_is_over"),
+            Self::Cancelled => {
+                (StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST), "cancelled")
+            }
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_operation"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),

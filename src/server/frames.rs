@@ -22,6 +22,7 @@ use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, Either, ready, try_join_all},
 };
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -30,6 +31,7 @@ use super::{
     error::{AppError, name_runs},
     parsed::Job,
     progress::Language,
+    runs::Began,
 };
 use crate::{
     config::Progress,
@@ -86,6 +88,7 @@ pub(super) fn answer_all<E: Encoder>(
     if let Err(error) = app.reserve(&caller, || worst_case(app, &route, &requests)) {
         return ready(error.into_response()).boxed();
     }
+    let began = Arc::new(began(app, &caller, &requests));
     let runs: Vec<Run> = requests
         .into_iter()
         .map(|request| {
@@ -95,10 +98,12 @@ pub(super) fn answer_all<E: Encoder>(
         .map(|request| app.engine.run(route.clone(), request, caller.request_id))
         .inspect(|run| caller.log.run(run.watch.clone()))
         .collect();
+    runs.iter().for_each(|run| app.runs.began(&began, &run.watch, &caller.cancel));
     let ids: Vec<WorkflowId> = runs.iter().map(|run| run.id).collect();
     let live = Live {
         ids: ids.clone(),
         lifecycle: app.lifecycle.clone(),
+        cancel: caller.cancel,
         drains: Arc::clone(&app.drains),
         log: caller.log,
         header_hold: server.header_hold,
@@ -115,6 +120,20 @@ pub(super) fn answer_all<E: Encoder>(
         answered.unwrap_or_else(|error: AppError| error.into_response_of(&ids))
     };
     answered.map(respond).boxed()
+}
+
+/// What is known of the request's runs as they begin.
+fn began(app: &App, caller: &Caller, requests: &[Request]) -> Began {
+    let keeps_text = app.config().runs.keep_text;
+    let question = || requests.first().and_then(Request::last_words);
+    Began {
+        request_id: caller.request_id,
+        started_at: Timestamp::now(),
+        client: caller.client.as_ref().map(|client| Arc::clone(&client.name)),
+        model: caller.log.fields().model.clone().unwrap_or_default(),
+        path: Arc::clone(&caller.path),
+        question: keeps_text.then(question).flatten(),
+    }
 }
 
 fn worst_case(app: &App, route: &Route, requests: &[Request]) -> Amount {
@@ -136,7 +155,7 @@ async fn whole<E: Encoder>(
     };
     let folded = tokio::select! {
         biased;
-        () = live.lifecycle.ending() => return Err(AppError::ShuttingDown),
+        error = live.stopped() => return Err(error),
         folded = try_join_all(runs.into_iter().map(fold)) => folded?,
     };
     let mut object = Bytes::new();
@@ -166,11 +185,11 @@ async fn streamed<E: Encoder>(
 ) -> Result<Response, AppError> {
     let mut events = events.fuse();
     let mut hold = pin!(sleep(live.header_hold));
-    let mut ending = pin!(live.lifecycle.ending());
+    let mut stopped = pin!(live.stopped());
     let ended = loop {
         let event = tokio::select! {
             biased;
-            () = &mut ending => return Err(AppError::ShuttingDown),
+            error = &mut stopped => return Err(error),
             event = events.next() => event,
             () = &mut hold => {
                 encoder.open();

@@ -19,6 +19,7 @@ use axum::{
 use futures::FutureExt;
 use hyper::body::{Frame, SizeHint};
 use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Level, Span, field};
 
 use super::{
@@ -29,7 +30,9 @@ use super::{
     dialect::{self, Dialect},
     error::AppError,
     listener::{drain_body::DrainableBody, timer_keepalive::KeepaliveGuard},
+    metrics::Metrics,
     paths,
+    runs::{Ended, RunError, Runs},
 };
 use crate::{
     types::{self, RequestId, Session},
@@ -60,7 +63,8 @@ pub(super) async fn observe<F>(
 where
     F: Future<Output = Response>,
 {
-    let request_id = RequestId::fresh();
+    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let request_id = given.and_then(RequestId::given).unwrap_or_else(RequestId::fresh);
     let plain = app.config().server.plain_client_format;
     let dialect = Dialect::of(request.uri(), request.headers(), plain);
     let caller = Caller {
@@ -71,6 +75,8 @@ where
             .is_some_and(|value| matches!(value.as_str(), "" | "1" | "true")),
         hops: hops(request.headers()),
         session: None,
+        path: shown(request.uri().path()).into(),
+        cancel: CancellationToken::new(),
         log: RequestLog::default(),
     };
     // Lines about a request at info and above name its ids themselves.
@@ -117,8 +123,7 @@ fn hops(headers: &HeaderMap) -> u32 {
 struct Record {
     request_id: RequestId,
     method: Method,
-    /// A copy: the request's own is a part of the connection's buffer, and would keep it.
-    path: String,
+    path: Arc<str>,
     from: Option<ClientAddr>,
     started: Instant,
     status: Option<u16>,
@@ -126,6 +131,8 @@ struct Record {
     is_refused: bool,
     log: RequestLog,
     audit: Option<Arc<Audit>>,
+    runs: Arc<Runs>,
+    metrics: Option<Arc<Metrics>>,
     _keepalive: KeepaliveGuard,
 }
 
@@ -134,7 +141,7 @@ impl Record {
         Self {
             request_id: caller.request_id,
             method: request.method().clone(),
-            path: shown(request.uri().path()).to_owned(),
+            path: Arc::clone(&caller.path),
             from: request.extensions().get().copied(),
             started: Instant::now(),
             status: None,
@@ -142,6 +149,8 @@ impl Record {
             is_refused: false,
             log: caller.log.clone(),
             audit: app.audit.clone(),
+            runs: Arc::clone(&app.runs),
+            metrics: app.config().server.metrics.then(|| Arc::clone(&app.metrics)),
             _keepalive: keepalive,
         }
     }
@@ -171,7 +180,8 @@ impl Record {
                     request.id = %self.request_id,
                     workflow.id = workflow_id,
                     method = shown(self.method.as_str()),
-                    path = self.path,
+                    path = &*self.path,
+                    client = fields.client.as_deref(),
                     client.address = elsewhere.map(field::display),
                     session = fields.session.as_ref().map(Session::id),
                     agent = fields.session.as_ref().and_then(Session::agent),
@@ -188,7 +198,9 @@ impl Record {
                     calls,
                     prompt_tokens = usage.map(|usage| usage.prompt_tokens),
                     completion_tokens = usage.map(|usage| usage.completion_tokens),
+                    total_tokens = usage.map(|usage| usage.total_tokens),
                     cost_usd = usage.and_then(|usage| usage.cost_usd),
+                    slowest = run.and_then(|run| run.slowest.as_ref()).map(field::display),
                     "request"
                 )
             };
@@ -200,6 +212,16 @@ impl Record {
         } else {
             line!(Level::INFO);
         }
+    }
+
+    /// The runs are over, and kept.
+    fn keep(&self, fields: &RequestFields) {
+        let error = fields.failure.as_ref().map(|error| RunError {
+            code: error.code(),
+            message: shown_of(&error.to_string(), ERROR_CHARS).to_owned(),
+        });
+        let ended = Ended { http_status: self.status, error };
+        fields.runs.iter().for_each(|run| self.runs.ended(run, &ended));
     }
 
     /// Into the audit log: all but those who were let in to look whether the server is there.
@@ -263,6 +285,13 @@ impl Drop for Record {
             code: fields.failure.as_ref().map(|error| error.code()).or(self.code),
             total_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
+        if let Some(metrics) = &self.metrics {
+            metrics.request(paths::endpoint(&self.path), self.status, ending.code);
+            for (summary, watch) in runs.iter().zip(&fields.runs) {
+                watch.trace().iter().for_each(|trace| metrics.run(summary, trace));
+            }
+        }
+        self.keep(&fields);
         self.log(&fields, &ending);
         if let Some(audit) = &self.audit {
             self.audit(audit, &fields, &ending);

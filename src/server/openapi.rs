@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{
     anthropic, gemini, models, ollama, openai,
     operation::{ErrorForm, Operation, Parts},
-    ops, passthrough, responses,
+    ops, passthrough, responses, runs,
 };
 
 /// It is the same for everybody, and made when somebody asks first.
@@ -48,6 +48,7 @@ fn operations() -> Vec<Operation> {
     all.extend(anthropic::operations());
     all.extend(gemini::operations());
     all.extend(ops::operations());
+    all.extend(runs::operations());
     all.push(itself.answers::<Map<String, Value>>());
     all.push(alias.says().open());
     all
@@ -116,7 +117,7 @@ fn headers() -> Value {
     let header =
         |description: &str, schema: &Value| json!({ "description": description, "schema": schema });
     json!({
-        "RequestId": header("Names the request in the log.", &json!({ "type": "string", "format": "uuid" })),
+        "RequestId": header("Names the request in the log.", &json!({ "type": "string" })),
         "WorkflowId": header(
             "The runs that were made for it, separated by commas.",
             &json!({ "type": "string" }),

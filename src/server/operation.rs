@@ -22,7 +22,7 @@ const ALWAYS: [u16; 4] = [403, 500, 503, 508];
 /// What a body may be answered with.
 pub(super) const READING: [u16; 3] = [400, 408, 413];
 /// What a run may end in.
-pub(super) const RUNNING: [u16; 4] = [404, 429, 502, 504];
+pub(super) const RUNNING: [u16; 5] = [404, 429, 499, 502, 504];
 
 /// How errors look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,11 +336,13 @@ fn meaning(status: u16) -> &'static str {
         400 => "The request cannot be understood or answered; the message says what to change.",
         401 => "No key came with the request, or one that no `[[client]]` has.",
         403 => "This Host, Origin or address is not allowed.",
-        404 => "No workflow, model or alias has this name.",
+        404 => "No workflow, model or alias has this name, or no run this id.",
         405 => "There is nothing to call; the path has no method of a model at its end.",
         408 => "The body did not arrive in time.",
+        409 => "The run is over.",
         413 => "The body is larger than `[server] request_body_limit`.",
         429 => "Somebody's limit is reached; `Retry-After` says for how long.",
+        499 => "Somebody ended the run.",
         500 => "A fault of Chorus.",
         501 => "Models are those of the config.",
         502 => "The upstreams gave no answer.",

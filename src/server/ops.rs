@@ -128,7 +128,9 @@ pub(super) async fn config(
     Ok(Json(shown(app.config())))
 }
 
-fn admins_only(caller: &Caller) -> Result<(), AppError> {
+/// # Errors
+/// 403 for a client that is no admin.
+pub(super) fn admins_only(caller: &Caller) -> Result<(), AppError> {
     match &caller.client {
         Some(client) if !client.config.admin => Err(AppError::AdminsOnly),
         _ => Ok(()),
@@ -237,6 +239,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .open()
             .answers::<Ready>()
             .answers_as::<Ready>(503),
+        new("/metrics", "What was counted, in Prometheus' form.").says(),
         new("/chorus/config", "The config in use, defaults included and without its secrets.")
             .answers::<Map<String, Value>>(),
         new("/chorus/clients", "What each client has used, against what it may.")

@@ -11,7 +11,7 @@ use super::dialect;
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 31] = [
+const PATHS: [(&str, &str); 34] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -30,6 +30,7 @@ const PATHS: [(&str, &str); 31] = [
     ("/api/ps", GET),
     ("/health", GET),
     ("/ready", GET),
+    ("/metrics", GET),
     ("/", GET),
     ("/ollama", GET),
     ("/ollama/", GET),
@@ -37,6 +38,8 @@ const PATHS: [(&str, &str); 31] = [
     ("/chorus/clients", GET),
     ("/api/hello", GET),
     ("/chorus/config/versions", GET),
+    ("/chorus/runs", GET),
+    ("/chorus/runs/live", GET),
     ("/openapi.json", GET),
     ("/api/pull", ANY),
     ("/api/push", ANY),
@@ -44,6 +47,8 @@ const PATHS: [(&str, &str); 31] = [
     ("/api/copy", ANY),
     ("/api/delete", ANY),
 ];
+/// What the path of a run begins with.
+const RUN: &str = "/chorus/runs/";
 /// What the path of a kept response begins with.
 const KEPT: &str = "/v1/responses/resp_";
 const POST: &str = "POST with a JSON body";
@@ -66,6 +71,23 @@ const STRAY: [&str; 13] = [
     "messages",
     "embeddings",
 ];
+
+/// The endpoint of a path, for whoever counts: ids are left out, and what is none is `other`.
+pub(super) fn endpoint(path: &str) -> &'static str {
+    let bare = path.strip_prefix("/ollama").filter(|bare| bare.starts_with("/api")).unwrap_or(path);
+    if let Some((known, _)) = PATHS.iter().find(|(known, _)| *known == bare) {
+        return known;
+    }
+    let items = [
+        ("/v1/models/", "/v1/models/{id}"),
+        ("/v1beta/models/", "/v1beta/models/{id}"),
+        ("/v1/responses/", "/v1/responses/{id}"),
+        (RUN, "/chorus/runs/{id}"),
+        ("/api/blobs/", "/api/blobs/{digest}"),
+    ];
+    let found = items.into_iter().find(|(start, _)| bare.starts_with(start));
+    found.map_or("other", |(_, endpoint)| endpoint)
+}
 
 /// The request with the path it means.
 pub(super) fn straightened(request: Request) -> Request {
@@ -104,7 +126,8 @@ pub(super) fn about_unknown(method: &Method, path: &str) -> String {
 pub(super) fn about_method(method: &Method, path: &str) -> String {
     let bare = path.strip_prefix("/ollama").unwrap_or(path);
     let takes = PATHS.iter().find(|(known, _)| *known == bare).map(|(_, takes)| *takes);
-    let takes = takes.unwrap_or(if bare.starts_with(KEPT) { "GET or DELETE" } else { GET });
+    let is_item = bare.starts_with(KEPT) || bare.starts_with(RUN);
+    let takes = takes.unwrap_or(if is_item { "GET or DELETE" } else { GET });
     format!("this endpoint does not take {method}; it takes {takes}")
 }
 
@@ -117,7 +140,9 @@ fn is_known(path: &str) -> bool {
     named(path)
         || path.strip_prefix("/v1/models/").is_some_and(is_tidy)
         || path.strip_prefix("/v1beta/models/").is_some_and(is_tidy)
-        || path.strip_prefix(KEPT).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+        || [KEPT, RUN].into_iter().any(|of| {
+            path.strip_prefix(of).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+        })
         || path.strip_prefix("/ollama").is_some_and(|rest| rest.starts_with("/api/") && named(rest))
 }
 
@@ -155,7 +180,8 @@ fn in_our_case(path: &str) -> Option<String> {
     }
     let lower = path.to_ascii_lowercase();
     let mut named =
-        ["/v1/models/", "/v1beta/models/", KEPT, "/api/blobs/", "/ollama/api/blobs/"].into_iter();
+        ["/v1/models/", "/v1beta/models/", KEPT, RUN, "/api/blobs/", "/ollama/api/blobs/"]
+            .into_iter();
     let ours = match named.find(|start| lower.starts_with(start)) {
         Some(start) => format!("{start}{}", path.get(start.len()..).unwrap_or_default()),
         None => lower,

@@ -6,6 +6,7 @@
 use std::{
     ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -15,7 +16,10 @@ use axum::{
     http::request::Parts,
 };
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep,
+};
 
 use super::{
     audit::{self, Audit},
@@ -25,9 +29,11 @@ use super::{
     error::AppError,
     limits::{Accounts, Reservation},
     listener::shutdown::Lifecycle,
+    metrics::Metrics,
     paths,
     reloads::{Refusal, Reloads},
     responses::Store,
+    runs::Runs,
 };
 use crate::{
     config::Config,
@@ -36,6 +42,8 @@ use crate::{
     workflow::{DEFAULT_WORKFLOW, Engine, Route},
 };
 
+/// How often what was counted is put into its buckets.
+const SETTLING: Duration = Duration::from_secs(5);
 /// How many times Chorus may have asked Chorus: one in front of another, and that of a third, is
 /// meant; more is a circle.
 const MOST_HOPS: u32 = 3;
@@ -61,6 +69,8 @@ pub(super) struct Served {
     pub(super) wrong_keys: Arc<WrongKeys>,
     /// The audit log; `None` where there is none.
     pub(super) audit: Option<Arc<Audit>>,
+    pub(super) runs: Arc<Runs>,
+    pub(super) metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
     reloads: Arc<Mutex<Reloads>>,
 }
@@ -75,6 +85,8 @@ impl AppState {
         let served = Served {
             door: Door::new(engine.config(), &accounts),
             in_flight: permits(engine.config()),
+            runs: Arc::new(Runs::of(&engine.config().runs)),
+            metrics: Arc::default(),
             engine,
             lifecycle: Lifecycle::new(),
             drains: Arc::default(),
@@ -107,6 +119,7 @@ impl AppState {
             Some(audit) if Some(audit.settings()) == new.audit.as_ref() => Some(Arc::clone(audit)),
             _ => audit::started(new.audit.as_ref()),
         };
+        before.runs.follow(&new.runs);
         let is_unkept = new.has_budgets() && !before.accounts.are_kept();
         let served = Served {
             door: Door::new(new, &before.accounts),
@@ -118,6 +131,8 @@ impl AppState {
             responses: Arc::clone(&before.responses),
             wrong_keys: Arc::clone(&before.wrong_keys),
             audit,
+            runs: Arc::clone(&before.runs),
+            metrics: Arc::clone(&before.metrics),
             accounts: Arc::clone(&before.accounts),
             reloads: Arc::clone(&before.reloads),
         };
@@ -159,8 +174,15 @@ impl AppState {
         self.current.load().audit.as_ref()?.trouble()
     }
 
-    /// Waits, two seconds at most, until the audit log's lines are in its file.
-    pub fn flush_audit(&self) {
+    /// Why the runs that are over cannot be kept on disk at present.
+    #[must_use]
+    pub fn runs_trouble(&self) -> Option<String> {
+        self.current.load().runs.trouble()
+    }
+
+    /// Waits, two seconds at most each, until the audit log's lines and the runs are in their files.
+    pub fn flush(&self) {
+        self.current.load().runs.flush();
         if let Some(audit) = &self.current.load().audit {
             audit.flush();
         }
@@ -189,6 +211,15 @@ impl AppState {
     /// Never ends.
     pub(super) async fn keep_warm(&self) {
         self.with_each(|engine| async move { engine.keep_warm().await }).await
+    }
+
+    /// Keeps what is counted from taking memory while nobody asks for it. Never ends.
+    pub(super) async fn settle_metrics(&self) {
+        let metrics = Arc::clone(&self.current.load().metrics);
+        loop {
+            sleep(SETTLING).await;
+            metrics.settle();
+        }
     }
 
     /// Does it with the engine in use, and again with each that takes its place. Never ends.

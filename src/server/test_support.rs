@@ -54,6 +54,7 @@ pub(super) fn config(server: Server, clients: Vec<Client>, models: Vec<Model>) -
         memory_limit: None,
         log_format: LogFormat::Pretty,
         audit: None,
+        runs: crate::config::Runs::default(),
         asked: Vec::new(),
         stored: None,
         versions: None,
@@ -112,20 +113,20 @@ pub(super) fn finished(reason: FinishReason) -> Finished {
     let mut total = usage();
     total.prompt_tokens *= 4;
     let spent = Spent { usage: UsageRecord::new(&total, Some(0.5)), calls: 5, workflow_id: None };
-    Finished { reason, usage: usage(), spent, trace }
+    Finished { reason, usage: usage(), spent, trace: trace.into() }
 }
 
 /// A run one of whose workers failed.
 pub(super) fn degraded() -> Finished {
     let mut finished = finished(FinishReason::Stop);
-    finished.trace.level.status = RunStatus::Degraded;
-    finished.trace.warnings =
-        vec![Warning { stage: "worker", name: "b".to_owned(), code: "timeout" }];
+    let trace = Arc::make_mut(&mut finished.trace);
+    trace.level.status = RunStatus::Degraded;
+    trace.warnings = vec![Warning { stage: "worker", name: "b".to_owned(), code: "timeout" }];
     finished
 }
 
 pub(super) fn failed(error: WorkflowError) -> Box<Failed> {
-    Box::new(Failed { error, trace: trace("workflow", RunStatus::Failed) })
+    Box::new(Failed { error, trace: trace("workflow", RunStatus::Failed).into() })
 }
 
 pub(super) fn upstream(kind: LlmErrorKind) -> WorkflowError {

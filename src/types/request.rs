@@ -145,6 +145,13 @@ impl Request {
         hasher.finish()
     }
 
+    /// The text of what the user said last.
+    #[must_use]
+    pub fn last_words(&self) -> Option<String> {
+        let spoken = self.messages.iter().rev().find(|message| message.role == Role::User)?;
+        Some(spoken.joined_text())
+    }
+
     /// The same for every request of a conversation: of who asks, and of what it began with, up to
     /// the first user message.
     #[must_use]

@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     Engine, RunWatch, StageKind,
     stage::{crowd::Crowd, drafts::DraftsCut, system::with_system, tool_list::listed},
-    trace::{StageStatus, UsageRecord, Warning, millis},
+    trace::{LevelRecord, StageStatus, UsageRecord, Warning, millis},
 };
 use crate::{
     config::Price,
@@ -45,6 +45,8 @@ pub(super) struct RunContext {
     /// What its answers take that are gathered.
     memory: Share,
     tally: Mutex<Tally>,
+    /// Levels that nobody waited for any more, by the nested workflows they were in.
+    abandoned: Mutex<Vec<(Option<Arc<str>>, LevelRecord)>>,
 }
 
 /// Sums over the run.
@@ -119,6 +121,7 @@ impl RunContext {
             crowd: Crowd::default(),
             memory,
             tally: Mutex::default(),
+            abandoned: Mutex::default(),
         }
     }
 
@@ -217,6 +220,18 @@ impl RunContext {
     /// The sums so far.
     pub(super) fn tally(&self) -> Tally {
         self.with_tally(|tally| tally.clone())
+    }
+
+    /// A level was dropped before its end.
+    pub(super) fn abandon(&self, path: Option<Arc<str>>, record: LevelRecord) {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push((path, record));
+    }
+
+    /// The record of such a level.
+    pub(super) fn take_abandoned(&self, path: Option<&str>) -> Option<LevelRecord> {
+        let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = abandoned.iter().position(|(one, _)| one.as_deref() == path)?;
+        Some(abandoned.swap_remove(index).1)
     }
 
     fn with_tally<T>(&self, change: impl FnOnce(&mut Tally) -> T) -> T {

@@ -1,11 +1,11 @@
 //! Makes the events of one run, its record and its ending of a route and a request.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::{StreamExt, future::ready, stream::BoxStream};
 
 use super::{
-    Engine, Event, Failed, Failures, Finished, Route, Run, RunStatus, RunSummary, RunWatch, Task,
+    Engine, Event, Failed, Finished, Route, Run, RunStatus, RunSummary, RunWatch, Task,
     WorkflowError, WorkflowExecutionDetails,
     context::RunContext,
     critical_path::{Chain, stages_of},
@@ -18,69 +18,11 @@ use super::{
 use crate::{
     config::{Plan, UsageScope, Workflow},
     llm::{Delta, LlmError, LlmErrorKind, Model},
-    types::{Amount, FinishReason, OnlyThere, Request, RequestId, WorkflowId},
+    types::{FinishReason, OnlyThere, Request, RequestId, WorkflowId},
 };
 
 /// What a warning shows of a name that a client made up.
 const SHOWN_CHARS: usize = 120;
-
-impl RunWatch {
-    fn new(workflow_id: WorkflowId, name: String, task: Option<Task>) -> Self {
-        Self(Arc::new(Mutex::new(RunSummary {
-            workflow_id,
-            name,
-            status: RunStatus::Cancelled,
-            first_token_ms: None,
-            task,
-            failures: Failures::default(),
-            calls: 0,
-            usage: UsageRecord::default(),
-            picodollars: 0,
-        })))
-    }
-
-    /// The summary as far as it is known.
-    #[must_use]
-    pub fn summary(&self) -> RunSummary {
-        self.with(|summary| summary.clone())
-    }
-
-    /// An attempt goes out.
-    pub(super) fn attempt_began(&self) {
-        self.with(|summary| summary.calls += 1);
-    }
-
-    /// A call has ended; what the run took by now.
-    pub(super) fn spent(&self, usage: UsageRecord, picodollars: u64) {
-        self.with(|summary| (summary.usage, summary.picodollars) = (usage, picodollars));
-    }
-
-    /// What the run has taken by now.
-    #[must_use]
-    pub fn amount(&self) -> Amount {
-        self.with(|summary| summary.amount())
-    }
-
-    /// A stage failed.
-    pub(super) fn stage_failed(&self, warning: &Warning) {
-        self.with(|summary| summary.failures.push(warning));
-    }
-
-    /// The first content or tool-call delta; later ones change nothing.
-    pub(super) fn first_token(&self, ms: u64) {
-        self.with(|summary| {
-            summary.first_token_ms.get_or_insert(ms);
-        });
-    }
-
-    fn ended(&self, status: RunStatus) {
-        self.with(|summary| summary.status = status);
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut RunSummary) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// How a request is answered, decided by the plan and the request together.
 enum Way {
@@ -103,7 +45,8 @@ impl Engine {
             Route::Direct(_) => (None, None),
             Route::Task(_, task) => (None, Some(*task)),
         };
-        let watch = RunWatch::new(workflow_id, name.clone(), task);
+        let keeps_text = self.config.runs.keep_text;
+        let watch = RunWatch::new(workflow_id, name.clone(), mode, task, keeps_text);
         let verbatim = request.prompt.raw;
         let way = self.way(route, &request);
         // A route that its name does not lead to stands in for it.
@@ -116,7 +59,7 @@ impl Engine {
         let context =
             RunContext::new(Arc::clone(self), request, id, watch.clone(), workflow_id, most);
         unknown.into_iter().chain(left_out).for_each(|warning| context.note(warning));
-        let ending = Ending { run: Arc::new(context), name, mode };
+        let ending = Ending { run: Arc::new(context), name, mode, is_over: false };
         Run { id: workflow_id, watch, verbatim, events: events(ending, way) }
     }
 
@@ -186,9 +129,21 @@ struct Ending {
     run: Arc<RunContext>,
     name: String,
     mode: &'static str,
+    is_over: bool,
 }
 
-fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
+/// Of a run that nobody waits for any more there is a record, too.
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let level = self.run.take_abandoned(None);
+            let empty = || LevelRecord::empty(self.name.clone(), RunStatus::Cancelled);
+            self.trace(level.unwrap_or_else(empty), &None);
+        }
+    }
+}
+
+fn events(mut ending: Ending, way: Way) -> BoxStream<'static, Event> {
     let run = Arc::clone(&ending.run);
     let (direct, steps): (bool, Steps) = match way {
         Way::Level(plan) => (false, run_level(run, plan, Position::top())),
@@ -201,6 +156,7 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
     let mut spoke = false;
     let event = move |step| match step {
         Step::Event(event) => {
+            ending.run.watch.note(&event, || ending.run.elapsed_ms());
             if !spoke && matches!(event, Event::Delta(Delta::Text(_) | Delta::ToolCall(_))) {
                 spoke = true;
                 ending.run.watch.first_token(ending.run.elapsed_ms());
@@ -222,9 +178,9 @@ fn events(ending: Ending, way: Way) -> BoxStream<'static, Event> {
 }
 
 impl Ending {
-    fn ended(&self, outcome: LevelOutcome, direct: bool) -> Event {
+    fn ended(&mut self, outcome: LevelOutcome, direct: bool) -> Event {
         let LevelOutcome { record, result, answer_usage, chain } = outcome;
-        self.run.watch.ended(record.status);
+        self.is_over = true;
         let reason = match &result {
             Ok(candidates) => candidates.first().map_or(FinishReason::Stop, |one| one.reason),
             Err(_) => FinishReason::Stop,
@@ -250,17 +206,19 @@ impl Ending {
         }
     }
 
-    fn refused(&self, error: WorkflowError) -> Failed {
-        self.run.watch.ended(RunStatus::Failed);
-        Failed { error, trace: self.trace(LevelRecord::empty(self.name.clone()), &None) }
+    fn refused(&mut self, error: WorkflowError) -> Failed {
+        self.is_over = true;
+        let level = LevelRecord::empty(self.name.clone(), RunStatus::Failed);
+        Failed { error, trace: self.trace(level, &None) }
     }
 
-    fn trace(&self, level: LevelRecord, chain: &Chain) -> WorkflowExecutionDetails {
+    /// The record, which whoever watches the run gets, too.
+    fn trace(&self, level: LevelRecord, chain: &Chain) -> Arc<WorkflowExecutionDetails> {
         let total = self.run.started.elapsed();
         let (critical_path, waited) = stages_of(chain);
         let tally = self.run.tally();
         let RunSummary { first_token_ms, task, .. } = self.run.watch.summary();
-        WorkflowExecutionDetails {
+        let trace = Arc::new(WorkflowExecutionDetails {
             workflow_id: self.run.workflow_id,
             request_id: self.run.request_id,
             mode: self.mode,
@@ -276,16 +234,18 @@ impl Ending {
             overhead: total.saturating_sub(waited),
             critical_path,
             warnings: tally.warnings,
-        }
+        });
+        self.run.watch.ended(&trace);
+        trace
     }
 }
 
 impl LevelRecord {
-    /// The record of a run that was refused before anything was called.
-    fn empty(name: String) -> Self {
+    /// The record of a run in which nothing was called.
+    fn empty(name: String, status: RunStatus) -> Self {
         Self {
             name,
-            status: RunStatus::Failed,
+            status,
             total_ms: 0,
             first_token_ms: None,
             usage: UsageRecord::default(),

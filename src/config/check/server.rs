@@ -56,6 +56,7 @@ pub(super) fn read(
         unknown_model: written.unknown_model,
         plain_client_format: written.plain_client_format,
         progress: written.progress,
+        metrics: written.metrics,
         usage: written.usage,
         reasoning_field: written.reasoning_field,
         task_model: written.task_model.clone(),

@@ -86,6 +86,9 @@ pub(in crate::config) struct Server {
     /// What workflow streams tell of their stages, a line each in the reasoning channel.
     #[schemars(extend("default" = "auto"))]
     pub progress: Progress,
+    /// Whether `GET /metrics` counts requests and runs.
+    #[schemars(extend("default" = true))]
+    pub metrics: bool,
     /// Which calls the tokens of an answer are counted over; the sum over all of them is in the
     /// field `chorus` of the answer in either case.
     #[schemars(extend("default" = "answer"))]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::config::schema;
 
 /// The sections of the manual's page on the config, and whose keys they list.
-const CONFIG: [(&str, &str); 19] = [
+const CONFIG: [(&str, &str); 20] = [
     ("### `[server]`", "Server"),
     ("### `[server.tls]`", "Tls"),
     ("### `[limits]`", "Limits"),
@@ -16,6 +16,7 @@ const CONFIG: [(&str, &str); 19] = [
     ("### `budget`", "Budget"),
     ("### `[log]`", "Log"),
     ("### `[audit]`", "Audit"),
+    ("### `[runs]`", "Runs"),
     ("### `[[alias]]`", "Alias"),
     ("### `[[model]]`", "Model"),
     ("### `price`", "Price"),

@@ -4,7 +4,7 @@ use super::{super::test_support, *};
 
 fn run(error: WorkflowError, mode: &'static str) -> AppError {
     let mut failed = test_support::failed(error);
-    failed.trace.mode = mode;
+    std::sync::Arc::make_mut(&mut failed.trace).mode = mode;
     AppError::Run { failed, include_workflow: false }
 }
 

@@ -85,8 +85,8 @@ pub(super) struct StreamBody<E> {
     /// It ended with an error line of NDJSON, which has no end marker: some clients read on to the
     /// end of the body and take it for a whole answer.
     broken: bool,
-    /// Resolves when the server ends.
-    ending: BoxFuture<'static, ()>,
+    /// Resolves when the server ends, or somebody ends the run.
+    stopped: BoxFuture<'static, AppError>,
     /// Some time between the last write and when a silence has to be broken.
     beat: Pin<Box<Sleep>>,
     /// When lines of progress that wait are written.
@@ -121,7 +121,7 @@ impl<E: Encoder> StreamBody<E> {
             encoder,
             stage: if ended { Stage::Sent } else { Stage::Sending },
             broken: false,
-            ending: live.lifecycle.ending().boxed(),
+            stopped: live.stopped().boxed(),
             beat: Box::pin(sleep_until(written_at + live.heartbeat)),
             report_at: None,
             waiter: None,
@@ -132,8 +132,8 @@ impl<E: Encoder> StreamBody<E> {
 
     /// Waits for something to write, or for the end.
     fn gather(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.live.lifecycle.is_ending() {
-            self.shut_down();
+        if let Some(error) = self.live.is_stopped() {
+            self.stop(error);
             return Poll::Ready(());
         }
         loop {
@@ -197,13 +197,17 @@ impl<E: Encoder> StreamBody<E> {
     fn idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // Between two tokens neither has anything to say. A drain comes before the end, and wakes too.
         let is_set = self.waiter.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
-        if is_set && !self.beat.is_elapsed() && !self.live.lifecycle.is_draining() {
+        if is_set
+            && !self.beat.is_elapsed()
+            && !self.live.lifecycle.is_draining()
+            && !self.live.cancel.is_cancelled()
+        {
             return Poll::Pending;
         }
         self.waiter = Some(context.waker().clone());
         // Unconstrained: a task that has used up its turn would get `Pending` and not be woken.
-        if unconstrained(&mut self.ending).poll_unpin(context).is_ready() {
-            self.shut_down();
+        if let Poll::Ready(error) = unconstrained(&mut self.stopped).poll_unpin(context) {
+            self.stop(error);
             return Poll::Ready(());
         }
         // Set anew when it has gone off, not at every write.
@@ -224,8 +228,8 @@ impl<E: Encoder> StreamBody<E> {
         Poll::Pending
     }
 
-    fn shut_down(&mut self) {
-        self.fail(AppError::ShuttingDown);
+    fn stop(&mut self, error: AppError) {
+        self.fail(error);
         drop(self.taken());
         self.end();
     }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::write::Frames;
 use crate::{
@@ -69,9 +70,37 @@ pub(super) struct Live {
     /// Its runs; at least one.
     pub(super) ids: Vec<WorkflowId>,
     pub(super) lifecycle: Lifecycle,
+    pub(super) cancel: CancellationToken,
     /// Reads the run to its end once the answer is sent.
     pub(super) drains: Arc<Drains>,
     pub(super) log: RequestLog,
     pub(super) header_hold: Duration,
     pub(super) heartbeat: Duration,
+}
+
+impl Live {
+    /// Whether the answer has to end now, and why.
+    pub(super) fn is_stopped(&self) -> Option<AppError> {
+        stop(&self.lifecycle, &self.cancel)
+    }
+
+    /// Resolves when it has to.
+    pub(super) fn stopped(&self) -> impl Future<Output = AppError> + Send + use<> {
+        let (lifecycle, cancel) = (self.lifecycle.clone(), self.cancel.clone());
+        let ending = lifecycle.ending();
+        async move {
+            tokio::select! {
+                biased;
+                () = ending => AppError::ShuttingDown,
+                () = cancel.cancelled() => AppError::Cancelled,
+            }
+        }
+    }
+}
+
+fn stop(lifecycle: &Lifecycle, cancel: &CancellationToken) -> Option<AppError> {
+    if lifecycle.is_ending() {
+        return Some(AppError::ShuttingDown);
+    }
+    cancel.is_cancelled().then_some(AppError::Cancelled)
 }

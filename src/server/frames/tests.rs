@@ -119,6 +119,7 @@ const SHOWN: Channel = Channel::SHOWN;
 
 fn live() -> Live {
     Live {
+        cancel: tokio_util::sync::CancellationToken::new(),
         ids: vec![WorkflowId::fresh()],
         lifecycle: Lifecycle::new(),
         drains: Arc::default(),

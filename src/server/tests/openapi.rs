@@ -34,6 +34,10 @@ async fn every_endpoint_is_described_and_nothing_else() {
         let id = if path.contains("models") { "b/c:d" } else { "resp_1" };
         let real = path.replace("{id}", id).replace("{digest}", "sha256:0");
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+            // It never ends, and is watched over a socket elsewhere.
+            if (method, path) == ("GET", "/chorus/runs/live") {
+                continue;
+            }
             let reply = call(&app, request(method, &real, &[], "{}")).await;
             let operation = &document["paths"][path][method.to_lowercase()];
             let status = reply.status.as_u16();

@@ -64,7 +64,7 @@ impl LevelState {
         self.phase = Phase::Stopping;
         if let Some(running) = self.asking.take() {
             let tracker = running.tracker.clone();
-            let call = cancel(running);
+            let call = cancel(running, StageStatus::Cut);
             let stage = self.unfinished();
             self.decides(tracker.chain(stage, &call.model, self.path.as_ref()));
             self.record_unfinished(stage, call);
@@ -162,18 +162,24 @@ impl LevelState {
         result: Result<Vec<Candidate>, Failure>,
         status: RunStatus,
     ) -> LevelOutcome {
+        let record = self.record(status, StageStatus::Cut);
+        LevelOutcome { record, result, answer_usage: Usage::default(), chain: self.chain.take() }
+    }
+
+    /// The level's record, in which whatever still runs is hung up on and ends as `left`.
+    fn record(&mut self, status: RunStatus, left: StageStatus) -> LevelRecord {
         self.phase = Phase::Over;
         for attendant in self.attendants.drain(..) {
             attendant.cancel();
         }
         // The analyzer was still reading when the level could do without it.
-        if let Some(call) = self.analyzing.take().map(cancel) {
+        if let Some(call) = self.analyzing.take().map(|running| cancel(running, left)) {
             // What it was sent is not what it advised, which is what the trace shows here.
             let call = CallRecord { temperature: None, temperature_source: None, ..call };
             let (task_type, language, overrides) = (None, None, None);
             self.analyzer = Some(AnalyzerRecord { call, task_type, language, overrides });
         }
-        let workers = self.worker_records();
+        let workers = self.worker_records(left);
         let mut record = LevelRecord {
             name: self.plan.name.clone(),
             status,
@@ -188,30 +194,55 @@ impl LevelState {
             note: self.note.take(),
         };
         record.usage = sum(&record);
-        LevelOutcome { record, result, answer_usage: Usage::default(), chain: self.chain.take() }
+        record
     }
 
-    fn worker_records(&mut self) -> Vec<WorkerRecord> {
+    fn worker_records(&mut self, left: StageStatus) -> Vec<WorkerRecord> {
         let members = std::mem::take(&mut self.members).into_iter().enumerate();
         members
             .map(|(index, member)| {
                 let call = match member {
                     MemberState::Ended(outcome) => return outcome.record,
                     MemberState::Out(record) => return *record,
-                    MemberState::Running(running) => cancel(running),
+                    MemberState::Running(running) => cancel(running, left),
                     MemberState::Empty => CallRecord::default(),
                 };
                 let name = self.member_name(index);
-                WorkerRecord { name, call, response: None, nested: None }
+                let path = nested_path(self.path.as_deref(), &name);
+                let nested = self.run.take_abandoned(Some(&path)).map(Box::new);
+                WorkerRecord { name, call, response: None, nested }
             })
             .collect()
     }
 }
 
 /// Hangs up on a stage or member, and what it did until then.
-pub(super) fn cancel(running: Running) -> CallRecord {
+pub(super) fn cancel(running: Running, status: StageStatus) -> CallRecord {
     running.canceller.cancel();
-    running.tracker.end(StageStatus::Cut, None)
+    running.tracker.end(status, None)
+}
+
+/// The nested workflows down to one.
+pub(super) fn nested_path(above: Option<&str>, name: &str) -> String {
+    match above {
+        Some(above) => format!("{above}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// Nobody waits for the level any more: its client left, or it was hung up on.
+impl Drop for LevelState {
+    fn drop(&mut self) {
+        if self.is_over() {
+            return;
+        }
+        if let Some(running) = self.asking.take() {
+            let call = cancel(running, StageStatus::Cancelled);
+            self.record_unfinished(self.unfinished(), call);
+        }
+        let record = self.record(RunStatus::Cancelled, StageStatus::Cancelled);
+        self.run.abandon(self.path.clone(), record);
+    }
 }
 
 /// Everything spent at a level and below.

@@ -6,7 +6,9 @@ use async_stream::stream;
 use futures::StreamExt;
 use tokio::sync::watch;
 
-use super::{cancel::cancellable, deadline::Window, position::Position, state::Running};
+use super::{
+    cancel::cancellable, deadline::Window, outcome::nested_path, position::Position, state::Running,
+};
 use crate::{
     config::{Leaf, Member, Plan, Progress, Reranker, Schedule, Stage},
     llm::{CallStream, Completion, LlmErrorKind},
@@ -136,10 +138,7 @@ impl Stages {
             analysis: self.analysis.clone(),
             end: self.window.workers,
             stopped: Some(stopped),
-            path: Some(match &self.path {
-                Some(above) => format!("{above}/{}", plan.name).into(),
-                None => plan.name.as_str().into(),
-            }),
+            path: Some(nested_path(self.path.as_deref(), &plan.name).into()),
             before: self.before.clone(),
             spare: self.spare.clone(),
         };

@@ -14,12 +14,16 @@ use crate::{
         context::RunContext,
         error::by_reason,
         step::{Candidate, Failure, FailureKind, LevelOutcome, report},
-        trace::{CallRecord, LevelRecord, RunStatus, SynthesizerRecord, Warning},
+        trace::{CallRecord, LevelRecord, RunStatus, StageStatus, SynthesizerRecord, Warning},
     },
 };
 
 /// The models that are asked, one after the other, until one speaks.
 pub(super) struct Callers {
+    run: Arc<RunContext>,
+    /// Why they are asked alone, for the trace.
+    why: Option<&'static str>,
+    is_over: bool,
     tracker: Tracker,
     left: VecDeque<Arc<Model>>,
     /// The one that is to be asked first.
@@ -32,11 +36,27 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    pub(super) fn of(first: Arc<Model>, others: Vec<Arc<Model>>, tracker: Tracker) -> Self {
+    pub(super) fn of(
+        first: Arc<Model>,
+        others: Vec<Arc<Model>>,
+        tracker: Tracker,
+        run: Arc<RunContext>,
+        why: Option<&'static str>,
+    ) -> Self {
         let mut left = VecDeque::from(others);
         left.push_front(Arc::clone(&first));
         let asked = Arc::clone(&first);
-        Self { tracker, left, first, asked, overcome: Overcome::default(), unable: Vec::new() }
+        Self {
+            run,
+            why,
+            is_over: false,
+            tracker,
+            left,
+            first,
+            asked,
+            overcome: Overcome::default(),
+            unable: Vec::new(),
+        }
     }
 
     /// The model that is asked next, unless none is left or the deadline came.
@@ -74,14 +94,12 @@ impl Callers {
     }
 
     /// The end of the call, for the client's progress and for the run. Without an `ending` nobody
-    /// has answered; `why` they were asked alone is for the trace. Boxed: a stream that emits
-    /// both keeps room for the second from its beginning.
+    /// has answered. Boxed: a stream that emits both keeps room for the second from its beginning.
     pub(super) fn outcome(
         mut self,
-        run: &RunContext,
         ending: Option<Result<FinishReason, LlmError>>,
-        why: Option<&str>,
     ) -> (Event, Box<LevelOutcome>) {
+        self.is_over = true;
         let (call, ending) = match ending {
             Some(Ok(reason)) => (self.tracker.ok(), Ok(reason)),
             Some(Err(error)) => (self.tracker.failed(&error), Err(Failure::of(&error))),
@@ -92,7 +110,7 @@ impl Callers {
         };
         for error in &self.overcome.errors {
             let (stage, code) = (StageKind::Synthesizer.as_str(), error.kind.code());
-            run.warn(Warning { stage, name: error.model.clone(), code }, &error.message);
+            self.run.warn(Warning { stage, name: error.model.clone(), code }, &error.message);
         }
         let degrades = !self.overcome.errors.is_empty();
         let name = self.asked.config().name.clone();
@@ -103,7 +121,7 @@ impl Callers {
             Ok(_) if degrades => RunStatus::Degraded,
             Ok(_) => RunStatus::Ok,
         };
-        let record = self.record(run, call, status, why);
+        let record = self.record(call, status);
         let answer_usage = self.tracker.answering();
         let chain = self.tracker.chain(StageKind::Synthesizer, &name, None);
         let result = ending.map(|reason| {
@@ -133,16 +151,10 @@ impl Callers {
         (call, Failure { kind, code: "all_workers_failed", message })
     }
 
-    fn record(
-        &self,
-        run: &RunContext,
-        call: CallRecord,
-        status: RunStatus,
-        why: Option<&str>,
-    ) -> LevelRecord {
+    fn record(&self, call: CallRecord, status: RunStatus) -> LevelRecord {
         let (first, asked) = (&self.first.config().name, &self.asked.config().name);
         let answered = status != RunStatus::Failed;
-        let note = why.map(|why| match answered {
+        let note = self.why.map(|why| match answered {
             true if first == asked => format!("{why}: the first worker's model answered alone"),
             true => format!("{why}: {asked} answered alone, instead of the first worker's model"),
             false => format!("{why}: the workers' models were asked alone"),
@@ -154,7 +166,7 @@ impl Callers {
         LevelRecord {
             name: asked.clone(),
             status,
-            total_ms: run.elapsed_ms(),
+            total_ms: self.run.elapsed_ms(),
             first_token_ms: None,
             usage: call.usage,
             analyzer: None,
@@ -163,6 +175,16 @@ impl Callers {
             selector: None,
             synthesizer: Some(SynthesizerRecord { call, fallback, fallback_reason }),
             note,
+        }
+    }
+}
+
+/// Nobody waits for the answer any more.
+impl Drop for Callers {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let call = self.tracker.end(StageStatus::Cancelled, None);
+            self.run.abandon(None, self.record(call, RunStatus::Cancelled));
         }
     }
 }

@@ -50,7 +50,8 @@ pub(in crate::workflow) fn call(
     let stopwatch = tracker.stopwatch();
     let steps = Box::pin(stream! {
         tracker.begin(None);
-        let mut callers = Callers::of(first, others, tracker.clone());
+        let mut callers =
+            Callers::of(first, others, tracker.clone(), Arc::clone(&run), instead.why);
         let mut rest = Vec::new();
         let mut ending = None;
         while let Some(model) = callers.next() {
@@ -97,7 +98,7 @@ pub(in crate::workflow) fn call(
                 Err(error) => callers.failed(error),
             }
         }
-        let (event, outcome) = callers.outcome(&run, ending, instead.why);
+        let (event, outcome) = callers.outcome(ending);
         yield Step::Event(event);
         yield Step::Done(outcome);
         drain(rest).await;

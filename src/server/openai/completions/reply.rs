@@ -1,6 +1,6 @@
 //! Answers of `POST /v1/completions`: events to the shapes of [`super::wire`].
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ struct Whole {
     finish_reason: &'static str,
     spent: Spent,
     warnings: Vec<Warning>,
-    workflow: Option<WorkflowExecutionDetails>,
+    workflow: Option<Arc<WorkflowExecutionDetails>>,
 }
 
 impl CompletionReply {
@@ -196,7 +196,7 @@ impl Encoder for CompletionReply {
 
     /// The choices so far: the last of them makes the answer whole.
     fn whole(&mut self, answer: Answer, finished: &Finished) -> Result<Bytes, AppError> {
-        let workflow = self.include_workflow.then(|| finished.trace.clone());
+        let workflow = self.include_workflow.then(|| Arc::clone(&finished.trace));
         if let Some(state) = self.state() {
             state.said = !answer.text.trim().is_empty();
             state.called = !answer.tool_calls.is_empty();
@@ -211,7 +211,7 @@ impl Encoder for CompletionReply {
         self.end(finished)?;
         let whole = self.prompts.iter().zip(0..).filter_map(|(state, index)| {
             let Whole { text, finish_reason, spent, warnings, workflow } = state.whole.as_ref()?;
-            let record = Record { chorus: Some(spent), warnings, workflow: workflow.as_ref() };
+            let record = Record { chorus: Some(spent), warnings, workflow: workflow.as_deref() };
             Some(Choice { index, text, logprobs: None, finish_reason: Some(finish_reason), record })
         });
         let mut choices: Vec<Choice<'_>> = whole.collect();
