@@ -25,6 +25,7 @@ mod frames;
 pub(crate) mod fuzzing;
 mod gemini;
 mod give_back;
+mod history;
 mod keys;
 mod limits;
 mod listener;
@@ -43,6 +44,7 @@ mod progress;
 mod reloads;
 mod responses;
 mod runs;
+mod scrape;
 mod session;
 mod state;
 #[cfg(test)]
@@ -219,13 +221,13 @@ fn endpoints() -> Vec<(String, MethodRouter)> {
         ("/v1beta/models/{*id}", get(models::one).post(gemini::call)),
         ("/health", get(ops::health)),
         ("/ready", get(ops::ready)),
-        ("/metrics", get(metrics::metrics)),
+        ("/metrics", get(scrape::metrics)),
         ("/chorus/config", get(ops::config)),
         ("/chorus/clients", get(ops::clients)),
         ("/chorus/config/versions", get(ops::versions)),
-        ("/chorus/runs", get(runs::list)),
-        ("/chorus/runs/live", get(runs::live)),
-        ("/chorus/runs/{id}", get(runs::one).delete(runs::cancel)),
+        ("/chorus/runs", get(history::list)),
+        ("/chorus/runs/live", get(history::watch)),
+        ("/chorus/runs/{id}", get(history::one).delete(history::cancel)),
         ("/openapi.json", get(openapi::openapi)),
     ];
     let mut all: Vec<_> = own.into_iter().map(|(path, answer)| (path.to_owned(), answer)).collect();

@@ -1,6 +1,7 @@
 //! What goes wrong with a request, and the only place that knows which status that is.
 
 mod body;
+mod kind;
 #[cfg(test)]
 mod tests;
 
@@ -14,10 +15,12 @@ use axum::{
 
 use super::{dialect::Dialect, limits::Refusal};
 use crate::{
-    llm::{FailureClass, LlmError, LlmErrorKind},
+    llm::{LlmError, LlmErrorKind},
     types::{RequestId, WorkflowId},
     workflow::{Failed, WorkflowError, WorkflowExecutionDetails, in_words},
 };
+use kind::{TOO_LONG, run_kind, upstream_kind};
+
 pub(super) use body::{
     AnthropicErrorBody, ErrorBody, GeminiErrorBody, OllamaErrorBody, OpenAiErrorBody,
     ScriptErrorBody,
@@ -35,8 +38,6 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// SDKs sit out a longer wait in silence: it is reported, and they are asked not to.
 const LONGEST_SILENT_WAIT: Duration = Duration::from_secs(60);
 
-/// The code that agents take for a word to shorten the conversation.
-const TOO_LONG: &str = "context_length_exceeded";
 /// OpenAI's code, and kind, for a budget that is used up.
 const QUOTA: &str = "insufficient_quota";
 
@@ -381,36 +382,5 @@ impl IntoResponse for AppError {
         self.write_headers(response.headers_mut());
         response.extensions_mut().insert(Arc::new(self));
         response
-    }
-}
-
-fn run_kind(error: &WorkflowError, direct: bool) -> (StatusCode, &'static str) {
-    match error {
-        WorkflowError::AllWorkersFailed { .. } => (StatusCode::BAD_GATEWAY, "all_workers_failed"),
-        WorkflowError::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
-        WorkflowError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        WorkflowError::UnsupportedInput { .. } | WorkflowError::Invalid { .. } => {
-            (StatusCode::BAD_REQUEST, "invalid_request")
-        }
-        WorkflowError::TooLong { .. } => (StatusCode::BAD_REQUEST, TOO_LONG),
-        WorkflowError::Upstream(error) => upstream_kind(error, direct),
-    }
-}
-
-/// An upstream's 401 is about our key, never the caller's, so it is not relayed; its 400 is the
-/// caller's to mend only when the caller's own conversation went to one model as it was, and its
-/// 429 only then the whole reason: in a workflow others were asked, and paid for, before.
-fn upstream_kind(error: &LlmError, direct: bool) -> (StatusCode, &'static str) {
-    match (error.kind.class(), error.kind) {
-        (FailureClass::TimedOut, _) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        (_, LlmErrorKind::OutOfResources) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-        (_, LlmErrorKind::RateLimited { .. }) if direct => {
-            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
-        }
-        (_, LlmErrorKind::ContextLength) => (StatusCode::BAD_REQUEST, TOO_LONG),
-        // As another Chorus says of a circle that leads through both.
-        (_, LlmErrorKind::Upstream { status: 508 }) => (StatusCode::LOOP_DETECTED, "loop_detected"),
-        (FailureClass::Request, _) if direct => (StatusCode::BAD_REQUEST, "invalid_request"),
-        _ => (StatusCode::BAD_GATEWAY, "upstream_error"),
     }
 }

@@ -1,31 +1,21 @@
-//! `GET /metrics`: what requests, runs, stages and upstreams did, in Prometheus' form.
+//! What requests, runs, stages and upstreams did, counted for Prometheus.
 //!
 //! A run is counted once, from its record, when it is over, so that nothing is counted in the way of an
 //! answer. Every label's value is a name of the config or a word of ours: what clients make up adds no
 //! series.
 
-mod names;
+pub(super) mod names;
 
 use std::{fmt, time::Duration};
 
-use axum::{
-    Extension,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
-use metrics::{Label, SharedString, counter, gauge, histogram, with_local_recorder};
+use metrics::{Label, SharedString, counter, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use super::{App, caller::Caller, error::AppError, ops::admins_only};
-use crate::{
-    llm::Phase,
-    types::process,
-    workflow::{
-        RunStatus, RunSummary, StageKind, StageStatus, WorkflowExecutionDetails,
-        trace::{CallRecord, LevelRecord},
-    },
+use crate::workflow::{
+    RunStatus, RunSummary, StageKind, StageStatus, WorkflowExecutionDetails,
+    trace::{CallRecord, LevelRecord},
 };
 use names::{DURATIONS, Kind, METRICS};
 
@@ -61,11 +51,11 @@ impl Default for Metrics {
 }
 
 /// A label.
-fn label(name: &'static str, value: impl Into<SharedString>) -> Label {
+pub(super) fn label(name: &'static str, value: impl Into<SharedString>) -> Label {
     Label::new(name, value)
 }
 
-fn of(name: &str) -> SharedString {
+pub(super) fn of(name: &str) -> SharedString {
     name.to_owned().into()
 }
 
@@ -118,8 +108,9 @@ impl Metrics {
         self.handle.run_upkeep();
     }
 
-    fn text(&self, app: &App) -> String {
-        with_local_recorder(&self.recorder, || at_present(app));
+    /// All of it, after `set` has set what is so just now.
+    pub(super) fn text(&self, set: impl FnOnce()) -> String {
+        with_local_recorder(&self.recorder, set);
         self.handle.render()
     }
 }
@@ -204,56 +195,8 @@ fn stage(kind: StageKind, call: &CallRecord) {
     }
 }
 
-/// What is so just now.
-fn at_present(app: &App) {
-    let set = |name: &'static str, labels: Vec<Label>, value: f64| gauge!(name, labels).set(value);
-    set(names::BUILD, vec![label("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    set(names::RUNS_IN_FLIGHT, Vec::new(), whole(app.runs.count_in_flight()));
-    set(names::MEMORY_TAKEN, Vec::new(), whole(app.engine.memory().taken()));
-    set(names::MEMORY_LIMIT, Vec::new(), whole(app.engine.memory().most()));
-    set(names::STARTED, Vec::new(), app.started.as_duration().as_secs_f64());
-    let (reloads, is_good) = {
-        let reloads = app.reloads();
-        (reloads.reloads, reloads.last_error.is_none())
-    };
-    counter!(names::RELOADS).absolute(reloads);
-    set(names::CONFIG_IS_GOOD, Vec::new(), f64::from(u8::from(is_good)));
-    counter!(names::LOG_LINES_DROPPED).absolute(process::DROPPED_LOG_LINES.get());
-    counter!(names::OUT_OF_RESOURCES).absolute(process::SHORTAGES.get());
-    for model in app.engine.health() {
-        for endpoint in model.endpoints {
-            let labels = || {
-                vec![
-                    label("gen_ai_request_model", of(&model.model)),
-                    label("server_address", of(&endpoint.endpoint)),
-                ]
-            };
-            set(names::ENDPOINT_UP, labels(), f64::from(u8::from(endpoint.state == Phase::Closed)));
-            set(names::ENDPOINT_IN_FLIGHT, labels(), whole(endpoint.in_flight));
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and bytes are far below 2^52")]
-fn whole(value: usize) -> f64 {
-    value as f64
-}
-
 fn seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
-}
-
-/// `GET /metrics`.
-///
-/// # Errors
-/// 403 for a client that is no admin.
-pub(super) async fn metrics(
-    app: App,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, AppError> {
-    admins_only(&caller)?;
-    let form = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    Ok(([(header::CONTENT_TYPE, form)], app.metrics.text(&app)).into_response())
 }
 
 #[cfg(test)]

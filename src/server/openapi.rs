@@ -11,9 +11,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    anthropic, gemini, models, ollama, openai,
+    anthropic, gemini, history, models, ollama, openai,
     operation::{ErrorForm, Operation, Parts},
-    ops, passthrough, responses, runs,
+    ops, passthrough, responses,
 };
 
 /// It is the same for everybody, and made when somebody asks first.
@@ -48,7 +48,7 @@ fn operations() -> Vec<Operation> {
     all.extend(anthropic::operations());
     all.extend(gemini::operations());
     all.extend(ops::operations());
-    all.extend(runs::operations());
+    all.extend(history::operations());
     all.push(itself.answers::<Map<String, Value>>());
     all.push(alias.says().open());
     all

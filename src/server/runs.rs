@@ -4,11 +4,9 @@
 //! ended. Its record is kept without the words of clients and models, unless `[runs] keep_text` wants
 //! them.
 
-mod endpoints;
 mod entry;
 mod file;
 mod filter;
-mod live;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,15 +19,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-pub(super) use endpoints::{cancel, list, live, one, operations};
-pub(super) use entry::{Began, Ended, RunError};
+pub(super) use entry::{Began, Ended, Entry, InFlight, KeptRun, LiveRun, RunError};
+pub(super) use filter::{Filter, Found, Totals};
 
-use crate::{
-    config,
-    types::{RequestId, WorkflowId},
-    workflow::RunWatch,
-};
-use entry::{KeptRun, LiveRun};
+use crate::{config, types::WorkflowId, workflow::RunWatch};
 use file::FileOfRuns;
 
 /// The runs of the process; they outlive a config.
@@ -50,14 +43,6 @@ struct Recent {
     list: VecDeque<Arc<KeptRun>>,
     /// How many there were before those of the list.
     before: u64,
-}
-
-#[derive(Clone, Debug)]
-struct InFlight {
-    began: Arc<Began>,
-    watch: RunWatch,
-    since: Instant,
-    cancel: CancellationToken,
 }
 
 impl Runs {
@@ -132,44 +117,44 @@ impl Runs {
     }
 
     /// Those in flight, the oldest first.
-    fn in_flight_now(&self) -> Vec<LiveRun> {
+    pub(super) fn in_flight_now(&self) -> Vec<LiveRun> {
         let all: Vec<InFlight> = self.in_flight().values().cloned().collect();
         let mut all: Vec<LiveRun> = all.iter().map(LiveRun::of).collect();
         all.sort_by_key(LiveRun::age);
         all
     }
 
-    fn find_in_flight(&self, id: &str) -> Option<InFlight> {
+    pub(super) fn find_in_flight(&self, id: &str) -> Option<InFlight> {
         let matches = |one: &&InFlight| {
             one.began.request_id.as_str() == id || one.watch.workflow_id().to_string() == id
         };
         self.in_flight().values().find(matches).cloned()
     }
 
-    fn find_recent(&self, id: &str) -> Option<Arc<KeptRun>> {
+    pub(super) fn find_recent(&self, id: &str) -> Option<Arc<KeptRun>> {
         let matches = |run: &&Arc<KeptRun>| run.is(id);
         self.recent().list.iter().rev().find(matches).cloned()
     }
 
     /// The last runs, the latest first.
-    fn latest(&self) -> Vec<Arc<KeptRun>> {
+    pub(super) fn latest(&self) -> Vec<Arc<KeptRun>> {
         self.recent().list.iter().rev().cloned().collect()
     }
 
     /// The runs that ended since so many had, and how many have by now.
-    fn since(&self, known: u64) -> (Vec<Arc<KeptRun>>, u64) {
+    pub(super) fn since(&self, known: u64) -> (Vec<Arc<KeptRun>>, u64) {
         let recent = self.recent();
         let skipped = usize::try_from(known.saturating_sub(recent.before)).unwrap_or(usize::MAX);
         let new = recent.list.iter().skip(skipped).cloned().collect();
         (new, recent.ended())
     }
 
-    fn ended_by_now(&self) -> u64 {
+    pub(super) fn ended_by_now(&self) -> u64 {
         self.recent().ended()
     }
 
     /// Another number whenever something of the runs in flight has changed.
-    fn steps(&self) -> u64 {
+    pub(super) fn steps(&self) -> u64 {
         let steps: u64 = self.in_flight().values().map(|one| one.watch.steps()).sum();
         // A run that leaves takes its steps with it.
         self.changes.load(Ordering::Relaxed).wrapping_mul(1 << 32).wrapping_add(steps)
@@ -183,7 +168,7 @@ impl Runs {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self) -> Option<Arc<FileOfRuns>> {
+    pub(super) fn file(&self) -> Option<Arc<FileOfRuns>> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

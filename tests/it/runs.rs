@@ -12,7 +12,7 @@ const ANSWER: &str = "answer-marker-8831";
 const REASON: &str = "reason-marker-4417";
 const CHAT: &str = "/v1/chat/completions";
 
-/// A judge whose reason can be told from anything else.
+/// A judge whose reason can be seen from anything else.
 fn judges() -> Script {
     Script::answers(|seen| match seen.asks_for_analysis() {
         true => r#"{"task_type":"other","temperature":0.4}"#.to_owned(),
@@ -289,29 +289,29 @@ async fn clients_see_their_own_runs_and_admins_all() {
 }
 
 #[tokio::test]
-async fn whoever_watches_is_told_as_runs_begin_and_end() {
+async fn whoever_watches_sees_runs_begin_and_end() {
     let upstream = upstream().await;
     let chorus = Chorus::start(&upstream, &config("")).await;
     let mut watching = chorus.get("/chorus/runs/live").await;
     assert_eq!(watching.headers()["content-type"], "text/event-stream");
-    let mut told = String::new();
+    let mut seen = String::new();
     let mut asked = false;
-    let telling = async {
-        while !told.contains("event: run\n") {
+    let reading = async {
+        while !seen.contains("event: run\n") {
             let chunk = watching.chunk().await.unwrap().expect("it goes on");
-            told.push_str(&String::from_utf8_lossy(&chunk));
+            seen.push_str(&String::from_utf8_lossy(&chunk));
             if !asked {
                 asked = true;
                 chorus.ask(CHAT, &question(CHAT, "chorus", PROMPT, false)).await;
             }
         }
     };
-    soon("the end of the run to be told", telling).await;
-    assert!(told.starts_with("event: in_flight\ndata: []\n\n"), "{told}");
-    let data = told.split("event: run\ndata: ").nth(1).unwrap().lines().next().unwrap();
+    soon("the end of the run to be seen", reading).await;
+    assert!(seen.starts_with("event: in_flight\ndata: []\n\n"), "{seen}");
+    let data = seen.split("event: run\ndata: ").nth(1).unwrap().lines().next().unwrap();
     let run: Value = serde_json::from_str(data).unwrap();
     assert_eq!((&run["name"], &run["status"]), (&json!("chorus"), &json!("ok")));
-    assert!(!told.contains(PROMPT) && !told.contains(ANSWER));
+    assert!(!seen.contains(PROMPT) && !seen.contains(ANSWER));
 }
 
 #[tokio::test]

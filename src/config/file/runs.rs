@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is kept of the runs that are over, for the page, `chorus runs` and `GET /chorus/runs`.
+/// What is kept of the runs that are over, for `GET /chorus/runs`.
 #[derive(Deserialize, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(in crate::config) struct Runs {

@@ -5,7 +5,7 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::server) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -13,41 +13,41 @@ pub(super) enum Kind {
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Metric {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) meaning: &'static str,
+pub(in crate::server) struct Metric {
+    pub(in crate::server) name: &'static str,
+    pub(in crate::server) kind: Kind,
+    pub(in crate::server) meaning: &'static str,
 }
 
-pub(super) const REQUESTS: &str = "chorus_http_requests_total";
-pub(super) const RUNS: &str = "chorus_runs_total";
-pub(super) const RUNS_IN_FLIGHT: &str = "chorus_runs_in_flight";
-pub(super) const RUN_DURATION: &str = "gen_ai_server_request_duration_seconds";
-pub(super) const FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
-pub(super) const OVERHEAD: &str = "chorus_run_overhead_seconds";
-pub(super) const STAGE_DURATION: &str = "chorus_stage_duration_seconds";
-pub(super) const CALL_DURATION: &str = "gen_ai_client_operation_duration_seconds";
-pub(super) const RETRIES: &str = "chorus_upstream_retries_total";
-pub(super) const HEDGES: &str = "chorus_upstream_hedges_total";
-pub(super) const TOKENS: &str = "chorus_tokens_total";
-pub(super) const COST: &str = "chorus_cost_nanodollars_total";
-pub(super) const DRAFTS: &str = "chorus_drafts_total";
-pub(super) const WINS: &str = "chorus_selector_wins_total";
-pub(super) const AGREEMENT: &str = "chorus_agreements_total";
-pub(super) const FALLBACKS: &str = "chorus_fallbacks_total";
-pub(super) const ENDPOINT_UP: &str = "chorus_endpoint_up";
-pub(super) const ENDPOINT_IN_FLIGHT: &str = "chorus_endpoint_calls_in_flight";
-pub(super) const RELOADS: &str = "chorus_config_reloads_total";
-pub(super) const CONFIG_IS_GOOD: &str = "chorus_config_is_good";
-pub(super) const LOG_LINES_DROPPED: &str = "chorus_log_lines_dropped_total";
-pub(super) const OUT_OF_RESOURCES: &str = "chorus_out_of_resources_total";
-pub(super) const MEMORY_TAKEN: &str = "chorus_memory_taken_bytes";
-pub(super) const MEMORY_LIMIT: &str = "chorus_memory_limit_bytes";
-pub(super) const STARTED: &str = "process_start_time_seconds";
-pub(super) const BUILD: &str = "chorus_build_info";
+pub(in crate::server) const REQUESTS: &str = "chorus_http_requests_total";
+pub(in crate::server) const RUNS: &str = "chorus_runs_total";
+pub(in crate::server) const RUNS_IN_FLIGHT: &str = "chorus_runs_in_flight";
+pub(in crate::server) const RUN_DURATION: &str = "gen_ai_server_request_duration_seconds";
+pub(in crate::server) const FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
+pub(in crate::server) const OVERHEAD: &str = "chorus_run_overhead_seconds";
+pub(in crate::server) const STAGE_DURATION: &str = "chorus_stage_duration_seconds";
+pub(in crate::server) const CALL_DURATION: &str = "gen_ai_client_operation_duration_seconds";
+pub(in crate::server) const RETRIES: &str = "chorus_upstream_retries_total";
+pub(in crate::server) const HEDGES: &str = "chorus_upstream_hedges_total";
+pub(in crate::server) const TOKENS: &str = "chorus_tokens_total";
+pub(in crate::server) const COST: &str = "chorus_cost_nanodollars_total";
+pub(in crate::server) const DRAFTS: &str = "chorus_drafts_total";
+pub(in crate::server) const WINS: &str = "chorus_selector_wins_total";
+pub(in crate::server) const AGREEMENT: &str = "chorus_agreements_total";
+pub(in crate::server) const FALLBACKS: &str = "chorus_fallbacks_total";
+pub(in crate::server) const ENDPOINT_UP: &str = "chorus_endpoint_up";
+pub(in crate::server) const ENDPOINT_IN_FLIGHT: &str = "chorus_endpoint_calls_in_flight";
+pub(in crate::server) const RELOADS: &str = "chorus_config_reloads_total";
+pub(in crate::server) const CONFIG_IS_GOOD: &str = "chorus_config_is_good";
+pub(in crate::server) const LOG_LINES_DROPPED: &str = "chorus_log_lines_dropped_total";
+pub(in crate::server) const OUT_OF_RESOURCES: &str = "chorus_out_of_resources_total";
+pub(in crate::server) const MEMORY_TAKEN: &str = "chorus_memory_taken_bytes";
+pub(in crate::server) const MEMORY_LIMIT: &str = "chorus_memory_limit_bytes";
+pub(in crate::server) const STARTED: &str = "process_start_time_seconds";
+pub(in crate::server) const BUILD: &str = "chorus_build_info";
 
 /// The bounds of the buckets, in seconds, as OpenTelemetry has them for such operations.
-pub(super) const DURATIONS: [f64; 15] =
+pub(in crate::server) const DURATIONS: [f64; 15] =
     [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
 const fn metric(kind: Kind, name: &'static str, meaning: &'static str) -> Metric {
@@ -55,7 +55,7 @@ const fn metric(kind: Kind, name: &'static str, meaning: &'static str) -> Metric
 }
 
 /// All of them.
-pub(super) const METRICS: [Metric; 26] = {
+pub(in crate::server) const METRICS: [Metric; 26] = {
     use Kind::{Counter, Gauge, Histogram};
     [
         metric(Counter, REQUESTS, "Requests that are over, by endpoint, status and error code."),
@@ -96,7 +96,7 @@ pub(super) const METRICS: [Metric; 26] = {
 };
 
 /// Tells the recorder what they mean.
-pub(super) fn describe() {
+pub(in crate::server) fn describe() {
     for Metric { name, kind, meaning } in METRICS {
         match kind {
             Kind::Counter => describe_counter!(name, meaning),

@@ -1,16 +1,16 @@
 //! What is shown of a run: while it goes on, in a list, and alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-use super::{InFlight, RequestId};
 use crate::{
-    types::WorkflowId,
+    types::{RequestId, WorkflowId},
     workflow::{
-        LiveStage, RunStatus, RunSummary, SlowestStage, Task, UsageRecord, Warning,
+        LiveStage, RunStatus, RunSummary, RunWatch, SlowestStage, Task, UsageRecord, Warning,
         WorkflowExecutionDetails,
         trace::{CallRecord, LevelRecord, millis},
     },
@@ -50,62 +50,62 @@ pub(in crate::server) struct RunError {
 /// A run that is over, as lists show it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RunEntry")]
-pub(super) struct Entry {
+pub(in crate::server) struct Entry {
     /// The run.
-    pub(super) workflow_id: WorkflowId,
+    pub(in crate::server) workflow_id: WorkflowId,
     /// The HTTP request it answered.
-    pub(super) request_id: RequestId,
+    pub(in crate::server) request_id: RequestId,
     /// When it began.
-    pub(super) started_at: Timestamp,
+    pub(in crate::server) started_at: Timestamp,
     /// The `[[client]]` that asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<Arc<str>>,
+    pub(in crate::server) client: Option<Arc<str>>,
     /// The model that was asked for.
-    pub(super) model: String,
+    pub(in crate::server) model: String,
     /// The workflow that answered, or the model.
-    pub(super) name: String,
+    pub(in crate::server) name: String,
     /// `workflow` or `direct`.
-    pub(super) mode: &'static str,
+    pub(in crate::server) mode: &'static str,
     /// The client's background task that `task_model` answered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) task: Option<&'static str>,
+    pub(in crate::server) task: Option<&'static str>,
     /// The endpoint of Chorus.
-    pub(super) path: Arc<str>,
+    pub(in crate::server) path: Arc<str>,
     /// How it ended.
-    pub(super) status: RunStatus,
+    pub(in crate::server) status: RunStatus,
     /// The status of its HTTP response; absent where the client left before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) http_status: Option<u16>,
+    pub(in crate::server) http_status: Option<u16>,
     /// Why there was no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<RunError>,
+    pub(in crate::server) error: Option<RunError>,
     /// Milliseconds from its start to its end.
-    pub(super) total_ms: u64,
+    pub(in crate::server) total_ms: u64,
     /// Milliseconds to the first piece of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) first_token_ms: Option<u64>,
+    pub(in crate::server) first_token_ms: Option<u64>,
     /// Calls of upstreams.
-    pub(super) calls: u64,
+    pub(in crate::server) calls: u64,
     /// The sum of all calls.
-    pub(super) usage: UsageRecord,
+    pub(in crate::server) usage: UsageRecord,
     /// The stage of its critical path that took longest.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) slowest: Option<SlowestStage>,
+    pub(in crate::server) slowest: Option<SlowestStage>,
     /// The worker whose draft the selector chose.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) selected_worker: Option<String>,
+    pub(in crate::server) selected_worker: Option<String>,
     /// What degraded it.
-    pub(super) warnings: Vec<Warning>,
+    pub(in crate::server) warnings: Vec<Warning>,
 }
 
 /// A run that is over, whole.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "KeptRun")]
-pub(super) struct KeptRun {
+pub(in crate::server) struct KeptRun {
     #[serde(flatten)]
-    pub(super) entry: Entry,
+    pub(in crate::server) entry: Entry,
     /// The record, as `include_workflow` gives it, but for texts that are not kept.
-    pub(super) trace: WorkflowExecutionDetails,
+    pub(in crate::server) trace: WorkflowExecutionDetails,
     /// What the user asked, where texts are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     question: Option<String>,
@@ -115,7 +115,7 @@ pub(super) struct KeptRun {
 }
 
 impl KeptRun {
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         began: &Began,
         summary: &RunSummary,
         ended: &Ended,
@@ -152,7 +152,7 @@ impl KeptRun {
     }
 
     /// Whether this is the run's id, or its request's.
-    pub(super) fn is(&self, id: &str) -> bool {
+    pub(in crate::server) fn is(&self, id: &str) -> bool {
         self.entry.request_id.as_str() == id || self.entry.workflow_id.to_string() == id
     }
 }
@@ -177,22 +177,31 @@ fn was_asked(call: &CallRecord) -> bool {
     call.attempts > 0
 }
 
-/// A run in flight.
+/// A run in flight, and what ends it.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct InFlight {
+    pub(in crate::server) began: Arc<Began>,
+    pub(in crate::server) watch: RunWatch,
+    pub(in crate::server) since: Instant,
+    pub(in crate::server) cancel: CancellationToken,
+}
+
+/// A run in flight, as it is shown.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct LiveRun {
+pub(in crate::server) struct LiveRun {
     /// The run.
-    pub(super) workflow_id: WorkflowId,
+    pub(in crate::server) workflow_id: WorkflowId,
     /// The HTTP request it answers.
     request_id: RequestId,
     /// When it began.
     started_at: Timestamp,
     /// The `[[client]]` that asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<Arc<str>>,
+    pub(in crate::server) client: Option<Arc<str>>,
     /// The model that was asked for.
-    pub(super) model: String,
+    pub(in crate::server) model: String,
     /// The workflow that answers, or the model.
-    pub(super) name: String,
+    pub(in crate::server) name: String,
     /// `workflow` or `direct`.
     mode: &'static str,
     /// The endpoint of Chorus.
@@ -211,7 +220,7 @@ pub(super) struct LiveRun {
 }
 
 impl LiveRun {
-    pub(super) fn of(run: &InFlight) -> Self {
+    pub(in crate::server) fn of(run: &InFlight) -> Self {
         let summary = run.watch.summary();
         Self {
             workflow_id: summary.workflow_id,
@@ -231,7 +240,7 @@ impl LiveRun {
     }
 
     /// What the oldest have the most of.
-    pub(super) fn age(&self) -> (std::cmp::Reverse<u64>, String) {
+    pub(in crate::server) fn age(&self) -> (std::cmp::Reverse<u64>, String) {
         (std::cmp::Reverse(self.elapsed_ms), self.workflow_id.to_string())
     }
 }

@@ -43,7 +43,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A file of runs that is being written.
 #[derive(Debug)]
-pub(super) struct FileOfRuns {
+pub(in crate::server) struct FileOfRuns {
     settings: RunsFile,
     database: Option<Arc<Database>>,
     queue: SyncSender<Message>,
@@ -67,7 +67,7 @@ struct State {
 impl FileOfRuns {
     /// Opens the file and starts its writer. A file that cannot be used is reported, and runs are then
     /// kept in memory only.
-    pub(super) fn started(settings: &RunsFile) -> Option<Arc<Self>> {
+    pub(in crate::server) fn started(settings: &RunsFile) -> Option<Arc<Self>> {
         let state = Arc::new(State::default());
         let database = match open(&settings.path) {
             Ok(database) => Some(Arc::new(database)),
@@ -91,24 +91,24 @@ impl FileOfRuns {
         Some(Arc::new(Self { settings: settings.clone(), database, queue, state }))
     }
 
-    pub(super) fn settings(&self) -> &RunsFile {
+    pub(in crate::server) fn settings(&self) -> &RunsFile {
         &self.settings
     }
 
     /// Why runs cannot be kept there at present.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(in crate::server) fn trouble(&self) -> Option<String> {
         self.state.trouble().clone()
     }
 
     /// Has a run written, or counted where there is no room for it.
-    pub(super) fn write(&self, run: Arc<KeptRun>) {
+    pub(in crate::server) fn write(&self, run: Arc<KeptRun>) {
         if self.database.is_some() && self.queue.try_send(Message::Run(run)).is_err() {
             self.state.lost.count();
         }
     }
 
     /// Waits a moment until what was handed in so far is written.
-    pub(super) fn flush(&self) {
+    pub(in crate::server) fn flush(&self) {
         let until = Instant::now() + LAST_WORDS;
         let (done, written) = sync_channel(1);
         let mut message = Message::Flush(done);
@@ -125,7 +125,12 @@ impl FileOfRuns {
     }
 
     /// Those that are wanted, the latest first; `is_known` are left out.
-    pub(super) fn find(&self, filter: &Filter, is_known: impl Fn(Uuid) -> bool, found: &mut Found) {
+    pub(in crate::server) fn find(
+        &self,
+        filter: &Filter,
+        is_known: impl Fn(Uuid) -> bool,
+        found: &mut Found,
+    ) {
         let mut read = || -> Result<(), redb::Error> {
             let Some(database) = &self.database else { return Ok(()) };
             let transaction = database.begin_read()?;
@@ -153,7 +158,7 @@ impl FileOfRuns {
     }
 
     /// The whole record of a run, by its id or its request's.
-    pub(super) fn record(&self, id: &str) -> Option<Box<RawValue>> {
+    pub(in crate::server) fn record(&self, id: &str) -> Option<Box<RawValue>> {
         let read = || -> Result<Option<String>, redb::Error> {
             let Some(database) = &self.database else { return Ok(None) };
             let transaction = database.begin_read()?;

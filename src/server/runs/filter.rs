@@ -17,15 +17,15 @@ const MOST: usize = 1000;
 
 /// The query of `GET /chorus/runs`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+pub(in crate::server) struct Filter {
     /// The client that they must be of, whatever the query says.
-    pub(super) own: Option<String>,
+    pub(in crate::server) own: Option<String>,
     client: Option<String>,
     status: Option<String>,
     model: Option<String>,
     slower_than_ms: Option<u64>,
     since: Option<Timestamp>,
-    pub(super) limit: usize,
+    pub(in crate::server) limit: usize,
 }
 
 impl Filter {
@@ -33,7 +33,7 @@ impl Filter {
     ///
     /// # Errors
     /// 400 for a value that means nothing.
-    pub(super) fn of(uri: &Uri, own: Option<&str>) -> Result<Self, AppError> {
+    pub(in crate::server) fn of(uri: &Uri, own: Option<&str>) -> Result<Self, AppError> {
         let number = |name: &str| -> Result<Option<u64>, AppError> {
             let Some(text) = query(uri, name) else { return Ok(None) };
             let read = text.parse().map(Some);
@@ -58,11 +58,11 @@ impl Filter {
     }
 
     /// Whether nothing that began before can be wanted.
-    pub(super) fn ends_before(&self, started: Timestamp) -> bool {
+    pub(in crate::server) fn ends_before(&self, started: Timestamp) -> bool {
         self.since.is_some_and(|since| started < since)
     }
 
-    pub(super) fn wants(&self, run: &Facts<'_>) -> bool {
+    pub(in crate::server) fn wants(&self, run: &Facts<'_>) -> bool {
         self.concerns(run.client.as_deref(), &run.model, &run.name)
             && self.status.as_deref().is_none_or(|status| *status == run.status)
             && self.slower_than_ms.is_none_or(|least| run.total_ms > least)
@@ -70,7 +70,12 @@ impl Filter {
     }
 
     /// Whether it is about a client and a name that was asked for or answered.
-    pub(super) fn concerns(&self, client: Option<&str>, model: &str, name: &str) -> bool {
+    pub(in crate::server) fn concerns(
+        &self,
+        client: Option<&str>,
+        model: &str,
+        name: &str,
+    ) -> bool {
         self.own.as_deref().is_none_or(|own| client == Some(own))
             && self.client.as_deref().is_none_or(|wanted| client == Some(wanted))
             && self.model.as_deref().is_none_or(|wanted| wanted == model || wanted == name)
@@ -100,7 +105,7 @@ fn since(text: &str) -> Result<Timestamp, AppError> {
 
 /// What a filter asks of a run.
 #[derive(Debug, Deserialize)]
-pub(super) struct Facts<'a> {
+pub(in crate::server) struct Facts<'a> {
     #[serde(borrow, default)]
     client: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -111,7 +116,7 @@ pub(super) struct Facts<'a> {
     status: Cow<'a, str>,
     total_ms: u64,
     first_token_ms: Option<u64>,
-    pub(super) started_at: Timestamp,
+    pub(in crate::server) started_at: Timestamp,
     usage: FactsUsage,
 }
 
@@ -123,9 +128,9 @@ struct FactsUsage {
 
 /// Runs that are wanted.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) runs: Vec<Box<RawValue>>,
-    pub(super) totals: Totals,
+pub(in crate::server) struct Found {
+    pub(in crate::server) runs: Vec<Box<RawValue>>,
+    pub(in crate::server) totals: Totals,
     first_token: Vec<u64>,
     total: Vec<u64>,
     has_unpriced: bool,
@@ -134,7 +139,7 @@ pub(super) struct Found {
 /// Of all runs that are wanted, more than the limit included.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(rename = "RunTotals")]
-pub(super) struct Totals {
+pub(in crate::server) struct Totals {
     runs: u64,
     degraded: u64,
     failed: u64,
@@ -150,7 +155,7 @@ pub(super) struct Totals {
 
 impl Found {
     /// Takes a run in, if it is wanted.
-    pub(super) fn take(&mut self, entry: Box<RawValue>, filter: &Filter) {
+    pub(in crate::server) fn take(&mut self, entry: Box<RawValue>, filter: &Filter) {
         let Ok(facts) = serde_json::from_str::<Facts<'_>>(entry.get()) else { return };
         if !filter.wants(&facts) {
             return;
@@ -174,7 +179,7 @@ impl Found {
         }
     }
 
-    pub(super) fn complete(mut self) -> Self {
+    pub(in crate::server) fn complete(mut self) -> Self {
         self.totals.first_token_ms_p50 = median(&mut self.first_token);
         self.totals.total_ms_p50 = median(&mut self.total);
         if self.has_unpriced {

@@ -1,5 +1,7 @@
 //! `/chorus/runs` and below. With `[[client]]`s everybody sees their own runs, and admins all.
 
+mod live;
+
 use std::collections::HashSet;
 
 use axum::{
@@ -18,24 +20,18 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{
-    KeptRun, LiveRun,
-    entry::Entry,
-    filter::{Filter, Found, Totals},
+    App,
+    caller::Caller,
+    error::AppError,
+    operation::{ErrorForm, Operation},
+    runs::{Entry, Filter, Found, KeptRun, LiveRun, Totals},
 };
-use crate::{
-    server::{
-        App,
-        caller::Caller,
-        error::AppError,
-        operation::{ErrorForm, Operation},
-    },
-    types::WorkflowId,
-};
+use crate::types::WorkflowId;
 
 /// The answer of `GET /chorus/runs`.
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "Runs")]
-pub(in crate::server) struct Listed {
+pub(super) struct Listed {
     /// The oldest first.
     in_flight: Vec<LiveRun>,
     /// Those that are over, the latest first.
@@ -57,7 +53,7 @@ enum LiveEvent {
 /// The answer of `DELETE /chorus/runs/{id}`.
 #[derive(Debug, JsonSchema, Serialize)]
 #[schemars(rename = "CancelledRun")]
-pub(in crate::server) struct Cancelling {
+pub(super) struct Cancelling {
     workflow_id: WorkflowId,
     status: &'static str,
 }
@@ -66,7 +62,7 @@ pub(in crate::server) struct Cancelling {
 ///
 /// # Errors
 /// 400 for a query that means nothing.
-pub(in crate::server) async fn list(
+pub(super) async fn list(
     app: App,
     Extension(caller): Extension<Caller>,
     uri: Uri,
@@ -97,7 +93,7 @@ pub(in crate::server) async fn list(
 ///
 /// # Errors
 /// 404 for one that is not known, or not the caller's.
-pub(in crate::server) async fn one(
+pub(super) async fn one(
     app: App,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
@@ -129,7 +125,7 @@ pub(in crate::server) async fn one(
 ///
 /// # Errors
 /// 404 for one that is not known, or not the caller's; 409 for one that is over.
-pub(in crate::server) async fn cancel(
+pub(super) async fn cancel(
     app: App,
     Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
@@ -153,13 +149,13 @@ pub(in crate::server) async fn cancel(
 ///
 /// # Errors
 /// 400 for a query that means nothing.
-pub(in crate::server) async fn live(
+pub(super) async fn watch(
     app: App,
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, AppError> {
     let filter = Filter::of(&uri, own(&caller))?;
-    Ok(super::live::response(app, filter))
+    Ok(live::response(app, filter))
 }
 
 /// The name of a client that sees its own runs only.
@@ -190,7 +186,7 @@ fn shortened(id: &str) -> String {
 }
 
 /// These endpoints, for the description of the API.
-pub(in crate::server) fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     let new = |at: (&'static str, &str), summary| {
         Operation::new(at, "Chorus", ErrorForm::Script, summary)
     };

@@ -13,12 +13,11 @@ use futures::Stream;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::filter::Filter;
-use crate::server::App;
+use crate::server::{App, runs::Filter};
 
 /// How often it is looked whether anything has changed.
 const LOOK: Duration = Duration::from_millis(200);
-/// How often runs in flight are told of that do not change: their time goes on.
+/// How often runs in flight are sent that do not change: their time goes on.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The response, which ends when the server does.
@@ -35,8 +34,8 @@ fn events(app: App, filter: Filter) -> impl Stream<Item = Result<Bytes, std::con
     let heartbeat = app.config().server.heartbeat;
     stream! {
         let mut known = app.runs.ended_by_now();
-        let mut told = None;
-        let mut told_at = Instant::now();
+        let mut sent = None;
+        let mut sent_at = Instant::now();
         let mut had_any = true;
         loop {
             let (new, ended) = app.runs.since(known);
@@ -48,20 +47,20 @@ fn events(app: App, filter: Filter) -> impl Stream<Item = Result<Bytes, std::con
                 }
             }
             let changes = app.runs.steps();
-            let is_new = told != Some(changes);
-            if is_new || (had_any && told_at.elapsed() >= TICK) {
+            let is_new = sent != Some(changes);
+            if is_new || (had_any && sent_at.elapsed() >= TICK) {
                 let mut live = app.runs.in_flight_now();
                 live.retain(|run| filter.concerns(run.client.as_deref(), &run.model, &run.name));
                 if is_new || !live.is_empty() {
                     yield Ok(frame("in_flight", &live));
-                    told_at = Instant::now();
+                    sent_at = Instant::now();
                 }
                 had_any = !live.is_empty();
-                told = Some(changes);
+                sent = Some(changes);
             }
-            if told_at.elapsed() >= heartbeat {
+            if sent_at.elapsed() >= heartbeat {
                 yield Ok(Bytes::from_static(b": \n\n"));
-                told_at = Instant::now();
+                sent_at = Instant::now();
             }
             tokio::select! {
                 () = app.lifecycle.draining() => break,
