@@ -77,7 +77,7 @@ url=$(address "$folder/log" "${started[1]}")
 (cd "$folder" && "$tool" run "$url/openapi.json" --phases examples,coverage,fuzzing \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method \
   --exclude-path-regex '^/ollama/|/api/(pull|push|create|copy|delete|blobs)|/runs/live' \
-  --max-examples "$examples" --seed 1 --no-shrink --generation-database none --workers 2 \
+  --max-examples "$examples" --seed 1 --no-shrink --generation-database none --workers 1 \
   --request-timeout 60 --continue-on-failure --output-truncate false --warnings off)
 
 # That a request was the client's fault is no failure of the server, also where it was told of one by an upstream.
