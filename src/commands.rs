@@ -9,6 +9,7 @@ pub mod diagnostics;
 mod file;
 pub mod find;
 pub mod init;
+pub mod launch;
 pub mod logging;
 pub mod migrate;
 mod non_blocking;

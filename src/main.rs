@@ -13,7 +13,7 @@ use chorus::{
         demo,
         diagnostics::Look,
         find::{self, Found},
-        init, logging, migrate,
+        init, launch, logging, migrate,
         output::{Escaped, UntilClosed},
         schema,
         screen::Opening,
@@ -64,6 +64,13 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
             let quiet = serving.quiet;
             logging::start(serving.log_format.unwrap_or(LogFormat::Pretty), quiet, &env);
             Ok(main_runtime()?.block_on(demo::run(serving.overrides(), quiet)))
+        }
+        Command::Launch { address, agent, model, url, print, arguments } => {
+            let overrides = address.overrides();
+            let options = launch::Options { agent, model, url, print, overrides, arguments };
+            let mut out = Escaped(UntilClosed::new(out));
+            let mut screen = launch::Screen { out: &mut out, err: &mut err, look: err_look };
+            main_runtime()?.block_on(launch::run(file, options, env, &mut screen))
         }
         Command::Check { address, format, probe, spend } => {
             if format == check::Format::Json

@@ -1,12 +1,20 @@
 //! The command line: commands, their flags, and what is said of one that is wrong.
 
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{
     Args, CommandFactory, Parser, Subcommand,
     builder::{PossibleValuesParser, StyledStr, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
+
+use url::Url;
 
 use super::{check, client};
 use crate::config::{LogFormat, Overrides};
@@ -17,6 +25,7 @@ Examples:
   chorus init              write a config for the servers and keys that are found here
   chorus check --probe     check it, and ask every endpoint
   chorus --port 8080       serve it on another port
+  chorus launch claude     start a coding agent that asks Chorus
 
 Environment:
   CHORUS_CONFIG            the config file, where --config is not given
@@ -76,6 +85,26 @@ pub enum Command {
         no_config: NoConfig,
         #[command(flatten)]
         serving: Serving,
+    },
+    /// Start a coding agent that asks Chorus, beside a server of its own where none runs
+    Launch {
+        #[command(flatten)]
+        address: Address,
+        /// The agent; without it all are listed
+        #[arg(value_name = "AGENT")]
+        agent: Option<String>,
+        /// The workflow or model that the agent asks
+        #[arg(long, value_name = "NAME")]
+        model: Option<String>,
+        /// A Chorus that runs elsewhere, such as https://chorus.example
+        #[arg(long, value_name = "URL", value_parser = base_url, conflicts_with_all = ["host", "port"])]
+        url: Option<Url>,
+        /// Show what the agent would be given, for a shell, and start nothing
+        #[arg(long)]
+        print: bool,
+        /// Arguments of the agent itself
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
     },
     /// Check the config and show its workflows and what a request costs at worst
     Check {
@@ -191,6 +220,17 @@ fn log_format() -> impl TypedValueParser<Value = LogFormat> {
     })
 }
 
+/// An address as agents take it.
+fn base_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    match url.scheme() {
+        "http" | "https" if is_plain && url.query().is_none() => Ok(url),
+        "http" | "https" => Err("a key belongs into CHORUS_API_KEY".to_owned()),
+        _ => Err("it begins with http:// or https://".to_owned()),
+    }
+}
+
 impl Cli {
     /// The config file and the command, which gets the flags that stand before it.
     ///
@@ -219,6 +259,10 @@ impl Cli {
             }
             Some(Command::Check { address, format, probe, spend }) => {
                 Command::Check { address: address.or(before.address), format, probe, spend }
+            }
+            Some(Command::Launch { address, agent, model, url, print, arguments }) => {
+                let address = address.or(before.address);
+                Command::Launch { address, agent, model, url, print, arguments }
             }
             Some(_) if before.address.host.is_some() || before.address.port.is_some() => {
                 return Err(refused("the command serves nothing; leave --host and --port out"));
@@ -284,94 +328,5 @@ impl Address {
     #[must_use]
     pub fn overrides(self) -> Overrides {
         Overrides { host: self.host, port: self.port, log_format: None }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settled(line: &str) -> Result<(Option<PathBuf>, Command), clap::Error> {
-        Cli::try_parse_from(line.split(' '))?.settled()
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn flags_stand_before_or_after_the_command() {
-        for line in [
-            "chorus --port 1 --host ::1 --config a.toml serve",
-            "chorus serve --port 1 --host ::1 --config a.toml",
-            "chorus --port 2 --host ::1 --config a.toml serve --port 1",
-            "chorus --port 1 --host ::1 --config a.toml",
-        ] {
-            let (config, command) = settled(line).unwrap();
-            let Command::Serve(Serving { address, .. }) = command else { panic!("{command:?}") };
-            assert_eq!((address.port, address.host.as_deref()), (Some(1), Some("::1")), "{line}");
-            assert_eq!(config, Some(PathBuf::from("a.toml")), "{line}");
-        }
-        let (_, command) = settled("chorus --host ::1 check --port 1").unwrap();
-        let Command::Check { address, .. } = command else { panic!("{command:?}") };
-        assert_eq!((address.port, address.host.as_deref()), (Some(1), Some("::1")));
-    }
-
-    #[test]
-    fn a_file_in_the_place_of_a_command_gets_a_tip() {
-        let shown = |line: &str| {
-            let parsed = Cli::try_parse_from(line.split(' '));
-            with_tip(parsed.unwrap_err()).to_string()
-        };
-        for (line, tip) in [
-            ("chorus a.toml", Some("'--config a.toml'")),
-            ("chorus check b.toml", Some("'--config b.toml'")),
-            ("chorus Cargo.lock", Some("'--config Cargo.lock'")),
-            ("chorus serv", None),
-            ("chorus --x.toml", None),
-        ] {
-            let shown = shown(line);
-            assert_eq!(shown.contains("names the config file"), tip.is_some(), "{shown}");
-            assert!(shown.contains(tip.unwrap_or_default()), "{shown}");
-        }
-    }
-
-    #[test]
-    fn help_offers_a_config_where_one_is_read() {
-        for (line, want) in [
-            ("chorus --help", true),
-            ("chorus serve --help", true),
-            ("chorus check --help", true),
-            ("chorus demo --help", false),
-            ("chorus config schema --help", false),
-        ] {
-            let help = Cli::try_parse_from(line.split(' ')).unwrap_err().to_string();
-            assert_eq!(help.contains("--config <FILE>"), want, "{line}: {help}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_offered_is_a_usage_error() {
-        for (line, kind, code) in [
-            ("chorus initialise", ErrorKind::InvalidSubcommand, 2),
-            ("chorus --port many", ErrorKind::ValueValidation, 2),
-            ("chorus --colour", ErrorKind::UnknownArgument, 2),
-            ("chorus --log-format yaml", ErrorKind::InvalidValue, 2),
-            ("chorus check --quiet", ErrorKind::UnknownArgument, 2),
-            ("chorus --quiet check", ErrorKind::ArgumentConflict, 2),
-            ("chorus --log-format json init", ErrorKind::ArgumentConflict, 2),
-            ("chorus migrate --host ::1", ErrorKind::UnknownArgument, 2),
-            ("chorus --host ::1 migrate", ErrorKind::ArgumentConflict, 2),
-            ("chorus --port 1 config schema", ErrorKind::ArgumentConflict, 2),
-            ("chorus demo --config a.toml", ErrorKind::ArgumentConflict, 2),
-            ("chorus --config a.toml demo", ErrorKind::ArgumentConflict, 2),
-            ("chorus config schema --config a.toml", ErrorKind::ArgumentConflict, 2),
-            ("chorus -V", ErrorKind::DisplayVersion, 0),
-            ("chorus --help", ErrorKind::DisplayHelp, 0),
-        ] {
-            let error = settled(line).unwrap_err();
-            assert_eq!((error.kind(), error.exit_code()), (kind, code), "{line}");
-        }
     }
 }

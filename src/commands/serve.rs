@@ -42,7 +42,7 @@ const BAD_CONFIG: u8 = 2;
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
-enum StartError {
+pub(super) enum StartError {
     #[error("the upstream clients cannot be built: {0}")]
     Client(#[from] LlmError),
     #[error("cannot resolve '{host}': {cause}; try --host 127.0.0.1")]
@@ -70,6 +70,17 @@ enum StartError {
     Runs { path: PathBuf, cause: String },
     #[error("cannot start the thread that follows the config: {0}")]
     Reload(io::Error),
+    #[error("the address that it listens on is not known: {0}")]
+    Address(io::Error),
+}
+
+/// A server that listens and does not answer yet.
+pub(super) struct Opened {
+    pub(super) listeners: Listeners,
+    pub(super) workers: Workers,
+    pub(super) app: AppState,
+    /// What was used is written to the end as long as this is there.
+    pub(super) store: Option<Store>,
 }
 
 /// Serves the config at `path` until SIGTERM or Ctrl-C, and returns the exit code. A bad config is
@@ -126,26 +137,10 @@ async fn serve(
     err: &mut dyn Write,
 ) -> Result<u8, StartError> {
     let signals = Signals::new().map_err(StartError::Signals)?;
-    if let Err(error) = server::raise_open_files() {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
-    }
     let manager = ServiceManager::of(&source.env);
-    let listener = listen(&config.server).await?;
-    let address = listener.local_addr();
-    let listeners = all_listeners(listener, &config.server)?;
-    let workers = Workers::start(worker_count(&config.server)).map_err(StartError::Workers)?;
     let config = Arc::new(config);
-    versions::keep(&config, &[]);
-    let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
-    let store = store(&config)?;
-    store.as_ref().map_or(Ok(()), |store| app.keep_in(store))?;
-    if let (Some(cause), Some(audit)) = (app.audit_trouble(), &config.audit) {
-        return Err(StartError::Audit { path: audit.path.clone(), cause });
-    }
-    if let (Some(cause), Some(file)) = (app.runs_trouble(), &config.runs.file) {
-        return Err(StartError::Runs { path: file.path.clone(), cause });
-    }
-    if let Ok(address) = address {
+    let Opened { listeners, workers, app, store } = open(Arc::clone(&config)).await?;
+    if let Ok(address) = listeners.local_addr() {
         screen::announce(&config, address, opening, err);
     }
     let reload = Reload::start(source, app.clone(), Pace::default()).map_err(StartError::Reload)?;
@@ -169,6 +164,26 @@ async fn serve(
     // What was used to the end is written, too.
     drop(store);
     ended
+}
+
+/// Listens as the config says, and makes ready who answers there.
+pub(super) async fn open(config: Arc<Config>) -> Result<Opened, StartError> {
+    if let Err(error) = server::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let listeners = all_listeners(listen(&config.server).await?, &config.server)?;
+    let workers = Workers::start(worker_count(&config.server)).map_err(StartError::Workers)?;
+    versions::keep(&config, &[]);
+    let app = AppState::new(Arc::new(Engine::new(Arc::clone(&config))?));
+    let store = store(&config)?;
+    store.as_ref().map_or(Ok(()), |store| app.keep_in(store))?;
+    if let (Some(cause), Some(audit)) = (app.audit_trouble(), &config.audit) {
+        return Err(StartError::Audit { path: audit.path.clone(), cause });
+    }
+    if let (Some(cause), Some(file)) = (app.runs_trouble(), &config.runs.file) {
+        return Err(StartError::Runs { path: file.path.clone(), cause });
+    }
+    Ok(Opened { listeners, workers, app, store })
 }
 
 /// The store, where there is something to keep.

@@ -92,6 +92,11 @@ impl Ask {
         last.map(Turn::text).unwrap_or_default()
     }
 
+    /// What it is about: without what agents put before it.
+    pub(super) fn topic(&self) -> String {
+        bare(&self.question()).to_owned()
+    }
+
     /// All system messages.
     pub(super) fn system(&self) -> String {
         let system = self.messages.iter().filter(|turn| turn.role == "system");
@@ -163,6 +168,25 @@ impl Turn {
     }
 }
 
+/// A text without the elements before it, such as `<system-reminder>...</system-reminder>`, by which
+/// agents say where they are; the whole text where there is nothing else.
+fn bare(text: &str) -> &str {
+    let mut rest = text.trim();
+    while let Some(after) = after_element(rest) {
+        rest = after.trim_start();
+    }
+    if rest.is_empty() { text } else { rest }
+}
+
+/// What follows the element that a text begins with.
+fn after_element(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('<')?.split_once('>')?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let is_one = !name.is_empty() && name.chars().all(is_name);
+    let (_, after) = is_one.then(|| text.split_once(&format!("</{name}>"))).flatten()?;
+    Some(after)
+}
+
 /// The texts a prompt fences as `<KIND-NONCE ATTRIBUTE="LABEL">...</KIND-NONCE>`, each with its
 /// label, in the order they stand there.
 pub(super) fn fenced(prompt: &str, kind: &str, attribute: &str) -> Vec<(String, String)> {
@@ -197,6 +221,23 @@ mod tests {
             body[name] = value.clone();
         }
         Ask::read(body.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_agents_put_before_a_question_is_none_of_it() {
+        for (text, want) in [
+            (
+                "<system-reminder>\nBe kind.\n</system-reminder>\n\n<now>5</now>\nSay hello",
+                "Say hello",
+            ),
+            ("<a>only</a>", "<a>only</a>"),
+            ("<b is=1>x</b> what?", "<b is=1>x</b> what?"),
+            ("1 < 2 > 0?", "1 < 2 > 0?"),
+            ("<open> why", "<open> why"),
+            ("", ""),
+        ] {
+            assert_eq!(bare(text), want);
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn first_sentence(text: &str) -> &str {
 /// The head of the question, on one line.
 fn topic(ask: &Ask) -> String {
     const LONGEST: usize = 60;
-    let question = ask.question();
+    let question = ask.topic();
     let mut words = question.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((cut, _)) = words.char_indices().nth(LONGEST) {
         words.truncate(cut);

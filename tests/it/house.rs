@@ -67,13 +67,15 @@ struct Hazard {
 
 const HAZARDS: &[Hazard] = &[
     // TLS, proxies, redirects and limits of connections are decided once. `init` looks around on this
-    // machine before there is a config, and Vault is asked while one is read.
+    // machine before there is a config, `launch` asks whether Chorus is there, and Vault is asked while a
+    // config is read.
     Hazard {
         words: &["ClientBuilder", "Client::builder", "Client::new"],
         room: "src/",
         owners: &[
             "src/llm/endpoint/http.rs",
             "src/commands/init/local.rs",
+            "src/commands/launch/ask.rs",
             "src/config/secret/vault/http.rs",
         ],
     },

@@ -38,6 +38,8 @@ mod hedging;
 mod house;
 mod inputs;
 mod keep_warm;
+#[cfg(unix)]
+mod launch;
 mod layers;
 mod logs;
 mod messages;

@@ -186,6 +186,26 @@ async fn an_anthropic_upstream_gets_what_only_it_knows() {
     assert_eq!(sent["messages"][2]["content"][1]["cache_control"], cached);
 }
 
+/// Claude Code looks for the tools of MCP servers with a tool of its own.
+#[tokio::test]
+async fn a_tool_that_a_search_has_found_is_named() {
+    let upstream = cast(Script::says("found")).await;
+    let chorus = four(&upstream).await;
+    let mut body = asking("writer", "write a note");
+    let reference = json!({"type": "tool_reference", "tool_name": "mcp__notes__write"});
+    let found = json!({"type": "tool_result", "tool_use_id": "t1", "content": [reference]});
+    body["messages"].as_array_mut().unwrap().extend([
+        json!({"role": "assistant", "content": [
+            {"type": "tool_use", "id": "t1", "name": "ToolSearch", "input": {}}]}),
+        json!({"role": "user", "content": [found]}),
+    ]);
+    answered(&chorus, &body).await;
+    let seen = upstream.seen_by("writer");
+    let result =
+        seen[0].body["messages"].as_array().unwrap().iter().find(|it| it["role"] == "tool");
+    assert_eq!(result.unwrap()["content"], "The tool mcp__notes__write can be called now.");
+}
+
 #[tokio::test]
 async fn a_stop_sequence_is_named_whoever_met_it() {
     let upstream = cast(Script::says("one END two").in_deltas(4)).await;

@@ -3,6 +3,7 @@
 use super::propose::{Model, Workflow};
 use crate::{
     commands::toml_text::{plan, quoted},
+    config::DEFAULT_WORKFLOW,
     llm::endpoint::probe::about::Capacity,
 };
 
@@ -61,6 +62,25 @@ pub(super) fn config(models: &[Model], workflow: &Workflow, found: &[String]) ->
          synthesizer_timeout_secs = {limit}   # until its first word, then between words\n",
         limit / 2,
     ));
+    text.push_str(&aliases(&workflow.smallest));
+    text
+}
+
+/// Names that agents insist on, for whoever wants them: small models first, since the first that fits
+/// counts.
+fn aliases(smallest: &str) -> String {
+    let mut text = String::from(
+        "\n# Agents insist on names of models. Without the `#`, their small models mean the cheapest one \
+         here,\n# and all others the workflow; the first that fits counts. `chorus launch` starts an \
+         agent.\n",
+    );
+    let small = ["claude-haiku*", "*-mini", "gpt-*-nano"].map(|name| (name, smallest));
+    for (name, model) in
+        small.into_iter().chain(["claude-*", "gpt-*"].map(|it| (it, DEFAULT_WORKFLOW)))
+    {
+        let (name, model) = (quoted(name), quoted(model));
+        text.push_str(&format!("# [[alias]]\n# name = {name}\n# model = {model}\n"));
+    }
     text
 }
 

@@ -108,7 +108,7 @@ fn the_file_says_what_it_is() {
     let servers =
         [server("llama.cpp", Kind::OpenAi, 8080, &[("/models/Qwen3-8B.gguf", "qwen", 8.0)])];
     let text = Proposal::of(&servers, &keys(&["OPENAI_API_KEY", "GEMINI_API_KEY"])).unwrap().text;
-    insta::assert_snapshot!(text, @r#"
+    insta::assert_snapshot!(without_aliases(&text), @r#"
     # Chorus configuration, written by `chorus init`.
     #
     # Found:
@@ -182,7 +182,7 @@ fn the_file_says_what_it_is() {
 #[test]
 fn with_nothing_found_the_file_loads_and_says_what_to_fill_in() {
     let text = Proposal::of(&[], &[]).unwrap().text;
-    insta::assert_snapshot!(text, @r#"
+    insta::assert_snapshot!(without_aliases(&text), @r#"
     # Chorus configuration, written by `chorus init`.
     #
     # No model server and no key was found here, so this file is yours to fill in: put your
@@ -362,4 +362,22 @@ fn without_a_home_folder_a_file_must_be_named() {
     assert_eq!(ended.unwrap(), 2);
     assert!(String::from_utf8(err).unwrap().contains("--config FILE"));
     assert_eq!(config::place(None, &|_| None), None::<PathBuf>);
+}
+
+/// The file up to the aliases for agents, which stand in a comment and load without it.
+fn without_aliases(text: &str) -> &str {
+    let (before, aliases) = text.split_once("\n# Agents insist").unwrap();
+    let tables = aliases.lines().skip(2).map(|line| line.strip_prefix("# ").unwrap());
+    let config = parse(&format!("{before}\n{}", tables.collect::<Vec<_>>().join("\n")));
+    let smallest = config.server.task_model.as_deref().unwrap();
+    for (asked, want) in [
+        ("claude-haiku-4-5", smallest),
+        ("gpt-5-mini", smallest),
+        ("gpt-5-nano", smallest),
+        ("claude-opus-5", "chorus"),
+        ("gpt-5", "chorus"),
+    ] {
+        assert_eq!(config.named(asked).unwrap().name(), want, "{asked}");
+    }
+    before
 }

@@ -190,7 +190,7 @@ impl Ask<'_> {
         let (own, fields) = (self.returns_state(), self.extra().is_some());
         for message in messages {
             if !fields {
-                message.parts.retain(|part| !matches!(part, Part::Other(_)));
+                message.parts.retain_mut(is_for_others);
             }
             if let Some(extras) = &mut message.extras {
                 if !own {
@@ -331,4 +331,19 @@ pub(super) fn number(value: f32) -> Value {
         value.to_string().parse().ok()
     };
     exact.and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+}
+
+/// Whether there is something left of a part for a model of another protocol: a tool that a search of
+/// the client's has found (Anthropic's `tool_reference`) is named, since else nothing was found.
+fn is_for_others(part: &mut Part) -> bool {
+    let Part::Other(block) = part else { return true };
+    let is_reference = block.get("type").is_some_and(|kind| kind == "tool_reference");
+    let name = block.get("tool_name").and_then(Value::as_str).filter(|_| is_reference);
+    match name.map(|name| format!("The tool {name} can be called now.")) {
+        Some(text) => {
+            *part = Part::Text(text);
+            true
+        }
+        None => false,
+    }
 }

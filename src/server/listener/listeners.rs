@@ -62,6 +62,14 @@ impl Listeners {
         Self { unix: Some(socket), ..self }
     }
 
+    /// The address of the port.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
     /// Whether only this machine reaches the port; the socket it reaches alone anyway.
     pub(in crate::server) fn is_on_loopback(&self) -> bool {
         self.tcp.local_addr().is_ok_and(|address| address.ip().is_loopback())
