@@ -1,10 +1,7 @@
 //! What one endpoint takes and answers, for the description of the API (`openapi.rs`). Each dialect
 //! describes its own, with the structs that are read and written.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "of objects that are made here: an index adds a field"
-)]
+use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -17,6 +14,7 @@ use super::error::{
 /// The schema of a type, whose parts go to the generator.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
+const JSON: &str = "application/json";
 /// What may be said of any request that comes to a handler.
 const ALWAYS: [u16; 4] = [403, 500, 503, 508];
 /// What a body may be answered with.
@@ -147,7 +145,7 @@ impl Operation {
     /// The same under another status.
     pub(super) fn answers_as<T: JsonSchema>(self, status: u16) -> Self {
         let schema: SchemaOf = SchemaGenerator::subschema_for::<T>;
-        self.with(status, "application/json", Some(schema), false)
+        self.with(status, JSON, Some(schema), false)
     }
 
     /// It answers with a stream, each event or line of which is such an object.
@@ -196,40 +194,32 @@ impl Operation {
     pub(super) fn described(&self, parts: &mut Parts) -> Value {
         let name = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
         let id: String = format!("{}{}", self.method, self.path).chars().map(name).collect();
-        let mut all = json!({
-            "operationId": id.trim_end_matches('_'), "tags": [self.group], "summary": self.summary,
-            "responses": self.responses(parts),
-        });
+        let mut all = object([
+            ("operationId", json!(id.trim_end_matches('_'))),
+            ("tags", json!([self.group])),
+            ("summary", json!(self.summary)),
+            ("responses", self.responses(parts)),
+        ]);
         if !self.parameters.is_empty() {
-            all["parameters"] = json!(self.parameters);
+            all.insert("parameters".to_owned(), json!(self.parameters));
         }
         if self.is_open {
-            all["security"] = json!([]);
+            all.insert("security".to_owned(), json!([]));
         }
         if let Some((schema, example)) = &self.body {
             let schema = schema(&mut parts.reading);
-            all["requestBody"] = json!({
+            let body = json!({
                 "required": true,
                 "content": { "application/json": { "schema": schema, "example": example } },
             });
+            all.insert("requestBody".to_owned(), body);
         }
-        all
+        Value::Object(all)
     }
 
     fn responses(&self, parts: &mut Parts) -> Value {
-        let mut all = Map::new();
-        if self.is_silent {
-            let answer = json!({ "description": "Nothing.", "headers": self.headers(200) });
-            all.insert("200".to_owned(), answer);
-        }
-        for answer in &self.answers {
-            let response = all.entry(answer.status.to_string()).or_insert_with(|| {
-                let words = if answer.status == 200 { "The answer." } else { "Not at present." };
-                json!({ "description": words, "headers": self.headers(answer.status), "content": {} })
-            });
-            let schema = answer.described(&mut parts.writing);
-            response["content"][answer.media] = json!({ "schema": schema });
-        }
+        let mut contents = self.contents(parts);
+        let mut all: BTreeMap<u16, Value> = BTreeMap::new();
         let mut errors = self.errors.clone();
         if matches!(self.form, ErrorForm::Anthropic | ErrorForm::Any) {
             errors.push(529);
@@ -237,22 +227,41 @@ impl Operation {
         if !self.is_open {
             errors.push(401);
         }
-        errors.sort_unstable();
         for status in errors {
-            match all.get_mut(&status.to_string()) {
-                None => {
-                    let error = self.error(status, parts);
-                    all.insert(status.to_string(), error);
-                }
-                // An answer stands there already.
-                Some(response) => {
-                    let schema = &mut response["content"]["application/json"]["schema"];
-                    *schema =
-                        json!({ "anyOf": [schema.take(), self.form.schema(&mut parts.writing)] });
-                }
-            }
+            let Some(content) = contents.get_mut(&status) else {
+                all.entry(status).or_insert_with(|| self.error(status, parts));
+                continue;
+            };
+            // Answers stand there already.
+            let mut either: Vec<Value> = content.remove(JSON).into_iter().collect();
+            either.push(self.form.schema(&mut parts.writing));
+            content.insert(JSON.to_owned(), json!({ "anyOf": either }));
         }
-        Value::Object(all)
+        for (status, content) in contents {
+            let words = if status == 200 { "The answer." } else { "Not at present." };
+            let of_media = |(media, schema)| (media, json!({ "schema": schema }));
+            let content: Map<String, Value> = content.into_iter().map(of_media).collect();
+            let headers = self.headers(status);
+            all.insert(
+                status,
+                json!({ "description": words, "headers": headers, "content": content }),
+            );
+        }
+        if self.is_silent {
+            all.insert(200, json!({ "description": "Nothing.", "headers": self.headers(200) }));
+        }
+        let named = all.into_iter().map(|(status, response)| (status.to_string(), response));
+        Value::Object(named.collect())
+    }
+
+    /// The schemas of its answers, by status and media type.
+    fn contents(&self, parts: &mut Parts) -> BTreeMap<u16, Map<String, Value>> {
+        let mut all: BTreeMap<u16, Map<String, Value>> = BTreeMap::new();
+        for answer in &self.answers {
+            let schema = answer.described(&mut parts.writing);
+            all.entry(answer.status).or_default().insert(answer.media.to_owned(), schema);
+        }
+        all
     }
 
     /// A reference to what all endpoints of this form have in common.
@@ -273,15 +282,19 @@ impl Operation {
 
     fn headers(&self, status: u16) -> Value {
         let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
-        let mut all = json!({ "x-request-id": header("RequestId") });
+        let mut all = object([("x-request-id", header("RequestId"))]);
         if self.is_run {
-            all["x-chorus-workflow-id"] = header("WorkflowId");
+            all.insert("x-chorus-workflow-id".to_owned(), header("WorkflowId"));
         }
         if matches!(status, 429 | 503 | 529) {
-            all["retry-after"] = header("RetryAfter");
+            all.insert("retry-after".to_owned(), header("RetryAfter"));
         }
-        all
+        Value::Object(all)
     }
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 impl Answer {
