@@ -119,6 +119,8 @@ struct Run {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Nothing here speaks TLS, but a client is not made without.
+    let _already = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -131,6 +133,11 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("chorus-bench: {error}");
+            let mut cause = error.source();
+            while let Some(deeper) = cause {
+                eprintln!("  because: {deeper}");
+                cause = deeper.source();
+            }
             ExitCode::FAILURE
         }
     }

@@ -74,8 +74,13 @@ pub(crate) async fn run(chorus: &Path, minutes: u64) -> Result<bool, Fault> {
     }
     let changes = change(&server, &mock, until);
     let samples = sample(&server, until);
-    let (moved, samples) = tokio::join!(changes, samples);
-    let (moved, samples) = (moved?, samples?);
+    let (moved, samples) = tokio::select! {
+        both = async { tokio::try_join!(changes, samples) } => both?,
+        Some(done) = callers.join_next() => {
+            done??;
+            return Err("one who asks ended before the others".into());
+        }
+    };
     stop.store(true, Ordering::Relaxed);
     let mut requests = 0;
     while let Some(done) = callers.join_next().await {
@@ -244,6 +249,7 @@ const MODELS: [(&str, &str); 8] = [
 fn config(mock: &Server, heartbeat: u32) -> String {
     let mut text = format!(
         "[server]\nmax_in_flight = {PLACES}\nwrite_timeout_secs = 2\nheartbeat_secs = {heartbeat}\n\
+         data_dir = \"kept\"\n\
          [audit]\npath = \"said/audit.jsonl\"\nrotate = \"never\"\n\
          [workflow.timeouts]\nworker_timeout_secs = 2\nsynthesizer_timeout_secs = 2\n\
          [workflow.retry]\nmax_retries = 1\nbase_delay_ms = 20\n\
