@@ -9,6 +9,7 @@ mod anthropic;
 mod audit;
 mod auth;
 mod caller;
+mod certificate;
 mod client_addr;
 mod clients;
 mod content;
@@ -133,6 +134,7 @@ pub async fn serve(
         () = state.check_health() => {}
         () = give_back() => {}
         () = state.settle_metrics() => {}
+        () = certificate::remind(|| state.engine().config().server.tls.as_ref()?.ends) => {}
     }
 }
 

@@ -16,8 +16,6 @@ use zeroize::Zeroizing;
 use super::secret::world_readable;
 use crate::config::{Tls, file::server as file, read, report::Report, section::Section};
 
-/// How many days before its end a certificate is warned of.
-const SOON_DAYS: i64 = 14;
 const PATH_REMEDY: &str = "correct the path (relative ones start at the config's folder)";
 
 /// A file that was read.
@@ -51,8 +49,11 @@ pub(super) fn read(written: &file::Tls, report: &Report<'_>) -> Option<Tls> {
         Some(ca) => Some(client_verifier(&ca, &at)?),
         None => None,
     };
-    let acceptor = Arc::new(acceptor(&cert, &key, verifier, &at)?);
-    Some(Tls { acceptor, digest: digest.finalize().into() })
+    let chain = certificates(&cert, "cert", &at)?;
+    let ends = chain.iter().filter_map(|one| validity::end(one)).min();
+    warn_of_end(ends, &cert, &at);
+    let acceptor = Arc::new(acceptor(chain, &cert, &key, verifier, &at)?);
+    Some(Tls { acceptor, ends, digest: digest.finalize().into() })
 }
 
 fn pem(written: &str, key: &str, at: &Section<'_, '_>) -> Option<Pem> {
@@ -78,15 +79,12 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// TLS 1.2 and 1.3 with the suites of the library, none of which is weak.
 fn acceptor(
+    chain: Vec<CertificateDer<'static>>,
     cert: &Pem,
     key: &Pem,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     at: &Section<'_, '_>,
 ) -> Option<ServerConfig> {
-    let chain = certificates(cert, "cert", at)?;
-    for one in &chain {
-        warn_of_end(one, cert, at);
-    }
     let Ok(private) = PrivateKeyDer::from_pem_slice(&key.bytes) else {
         let what = format!("`key` {} holds no private key", shown(key));
         let remedy = "name a PEM file with a key in PKCS #8, PKCS #1 or SEC1 form, not encrypted";
@@ -154,20 +152,12 @@ fn certificates(
     }
 }
 
-fn warn_of_end(cert: &CertificateDer<'_>, file: &Pem, at: &Section<'_, '_>) {
-    let Some(end) = validity::end(cert) else { return };
-    let left = end.as_second().saturating_sub(Timestamp::now().as_second()) / (24 * 60 * 60);
-    if left >= SOON_DAYS {
-        return;
+fn warn_of_end(ends: Option<Timestamp>, file: &Pem, at: &Section<'_, '_>) {
+    let about = ends.and_then(|end| Tls::about_end(end, Timestamp::now()));
+    if let Some(about) = about {
+        let what = format!("a certificate in `cert` {} {about}", shown(file));
+        at.warn("cert", what, "renew it; a changed file is loaded within a second");
     }
-    let when = end.strftime("%Y-%m-%d");
-    let what = match left {
-        ..=0 if end <= Timestamp::now() => {
-            format!("a certificate in `cert` {} has expired on {when}", shown(file))
-        }
-        _ => format!("a certificate in `cert` {} expires on {when}", shown(file)),
-    };
-    at.warn("cert", what, "renew it; a changed file is loaded within a second");
 }
 
 #[cfg(test)]
