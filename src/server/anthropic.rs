@@ -56,6 +56,28 @@ pub(super) async fn count_tokens(
 /// `HEAD /api/hello`: Claude Code looks whether its server is there.
 pub(super) async fn hello() {}
 
+/// Reads a body of `/v1/messages`.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_messages(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<MessagesRequest>(bytes)?;
+    body.read(rest).map(drop)
+}
+
+/// Reads a body of `/v1/messages/count_tokens`, and counts.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_count(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<MessagesRequest>(bytes)?;
+    let parsed = body.read(rest)?;
+    tokens::of_request(&parsed.request);
+    Ok(())
+}
+
 /// The form of an answer without extras.
 pub(super) fn plain_reply(model: &str) -> MessageReply {
     let id = crate::types::RequestId::fresh();

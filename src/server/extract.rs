@@ -86,8 +86,7 @@ fn take<T: DeserializeOwned>(fields: &mut Forwarded, name: &str) -> Result<Optio
 async fn received(request: Request) -> Result<(Bytes, Caller), AppError> {
     let app = request.extensions().get::<App>().cloned();
     let app = app.ok_or(AppError::Internal("the request has no config"))?;
-    let caller = request.extensions().get::<Caller>().cloned();
-    let mut caller = caller.ok_or(AppError::Internal("the request has no caller"))?;
+    let mut caller = caller(&request)?;
     caller.belongs_to(session::in_headers(request.headers()));
     let memory = app.engine.memory().share();
     let bytes = tokio::select! {
@@ -99,6 +98,15 @@ async fn received(request: Request) -> Result<(Bytes, Caller), AppError> {
     caller.log.fields().memory = Some(memory);
     app.take_place(&caller.log)?;
     Ok((bytes, caller))
+}
+
+/// Who asks.
+///
+/// # Errors
+/// 500 for a request that did not come through the door.
+pub(super) fn caller(request: &Request) -> Result<Caller, AppError> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or(AppError::Internal("the request has no caller"))
 }
 
 /// What `parse` makes of a body, away from the worker where that takes long.

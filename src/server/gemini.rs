@@ -22,7 +22,12 @@ pub(super) use operations::operations;
 use reply::GenerateReply;
 use request::{CountRequest, GenerateRequest};
 
-use super::{App, error::AppError, extract::Inbound, frames, paths, tokens};
+use super::{
+    App,
+    error::AppError,
+    extract::{self, Inbound},
+    frames, paths, tokens,
+};
 
 /// `POST /v1beta/models/{model}:{method}`, and the same below `/v1`; a model's name may hold slashes
 /// and colons itself.
@@ -54,11 +59,12 @@ async fn generate(
     request: Request,
     stream: bool,
 ) -> Result<Response, AppError> {
+    // The path says it, so that a body for nobody is not read.
+    let (route, name) = app.route(&extract::caller(&request)?, model)?;
     let Inbound { body, rest, mut caller } =
         Inbound::<GenerateRequest>::from_request(request, &()).await?;
     let parsed = body.read(model, stream, rest)?.with_caller(&mut caller);
-    let (route, model) = app.route(&caller, model)?;
-    let job = parsed.job(route, |(), record| GenerateReply::new(model, record));
+    let job = parsed.job(route, |(), record| GenerateReply::new(name, record));
     Ok(frames::answer(&app, caller, job).await)
 }
 
@@ -72,11 +78,32 @@ struct TokenCount {
 
 /// No model is asked.
 async fn count(app: App, model: &str, request: Request) -> Result<Response, AppError> {
-    let Inbound { body, rest, caller } =
-        Inbound::<CountRequest>::from_request(request, &()).await?;
+    app.route(&extract::caller(&request)?, model)?;
+    let Inbound { body, rest, .. } = Inbound::<CountRequest>::from_request(request, &()).await?;
     let parsed = body.read(model, rest)?;
-    app.route(&caller, model)?;
     Ok(Json(TokenCount { total_tokens: tokens::of_request(&parsed.request) }).into_response())
+}
+
+/// Reads a body of `:generateContent`.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_generate(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<GenerateRequest>(bytes)?;
+    body.read("chorus", false, rest).map(drop)
+}
+
+/// Reads a body of `:countTokens`, and counts.
+///
+/// # Errors
+/// As the endpoint has them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_count(bytes: &[u8]) -> Result<(), AppError> {
+    let (body, rest) = super::extract::body::<CountRequest>(bytes)?;
+    let parsed = body.read("chorus", rest)?;
+    tokens::of_request(&parsed.request);
+    Ok(())
 }
 
 /// The form of an answer without extras.

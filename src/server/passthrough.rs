@@ -3,7 +3,11 @@
 
 mod renamed;
 
-use std::{io, pin::pin, sync::Arc};
+use std::{
+    io,
+    pin::pin,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use axum::{body::Body, http::HeaderValue, http::header, response::Response};
 use bytes::Bytes;
@@ -89,7 +93,7 @@ async fn forward(
     let answer = tokio::select! {
         biased;
         () = app.lifecycle.ending() => return Err(AppError::ShuttingDown),
-        answer = model.forward(what, fields, limit, caller.hops) => answer,
+        answer = model.forward(what, fields, limit, caller.hops, &sent.calls) => answer,
     };
     match answer.map_err(AppError::Upstream) {
         Ok(ForwardedReply::Whole(answer)) => {
@@ -110,16 +114,18 @@ async fn forward(
 struct Sent<'a> {
     caller: &'a Caller,
     price: Option<Price>,
+    /// Attempts: each counts, as those of runs do.
+    calls: AtomicU64,
     prompt_tokens: u64,
 }
 
 impl<'a> Sent<'a> {
     fn new(caller: &'a Caller, model: &Model, bytes: usize) -> Self {
         let prompt_tokens = u64::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u64::MAX);
-        Self { caller, price: model.config().price, prompt_tokens }
+        Self { caller, price: model.config().price, calls: AtomicU64::new(0), prompt_tokens }
     }
 
-    /// What was refused cost nothing but the call.
+    /// What was refused cost nothing but the calls.
     fn answered(mut self, answer: Option<&Forwarded>) {
         self.prompt_tokens = match answer {
             Some(answer) => counted(answer).unwrap_or(self.prompt_tokens),
@@ -130,8 +136,13 @@ impl<'a> Sent<'a> {
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
+        let calls = *self.calls.get_mut();
+        if calls == 0 {
+            // Whoever left while others were asked, or whom no endpoint was there for.
+            return;
+        }
         let picodollars = self.price.map_or(0, |price| price.picodollars(self.prompt_tokens, 0));
-        let taken = Amount { calls: 1, tokens: self.prompt_tokens, picodollars };
+        let taken = Amount { calls, tokens: self.prompt_tokens, picodollars };
         if let Some(reservation) = &mut self.caller.log.fields().reservation {
             reservation.add(taken);
         }

@@ -49,6 +49,18 @@ const PATHS: [(&str, &str); 34] = [
 ];
 /// What the path of a run begins with.
 const RUN: &str = "/chorus/runs/";
+/// Those whose POST asks models.
+const ASKING: [&str; 9] = [
+    "/v1/chat/completions",
+    "/api/chat",
+    "/api/generate",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/api/embed",
+    "/api/embeddings",
+];
 /// What the path of a kept response begins with.
 const KEPT: &str = "/v1/responses/resp_";
 const POST: &str = "POST with a JSON body";
@@ -213,6 +225,14 @@ fn nearest(path: &str) -> Option<&'static str> {
 /// `/health` and `/ready`.
 pub(super) fn is_probe(path: &str) -> bool {
     matches!(path, "/" | "/ollama" | "/ollama/" | "/health" | "/ready")
+}
+
+/// Whether what is asked there counts against the limits of who asks.
+pub(super) fn asks_models(path: &str) -> bool {
+    let bare = path.strip_prefix("/ollama").unwrap_or(path);
+    let is_gemini =
+        || bare.ends_with(":generateContent") || bare.ends_with(":streamGenerateContent");
+    ASKING.contains(&bare) || is_gemini()
 }
 
 /// Those of them that reveal nothing of anybody and so are answered whoever asks.

@@ -256,7 +256,8 @@ impl Served {
     /// does not look like a dead one.
     ///
     /// # Errors
-    /// 503 for want of a place; 508 for a request that goes round in a circle.
+    /// 503 for want of a place; 508 for a request that goes round in a circle; 429 for one that has a
+    /// body to be read first, for a client that has used something up.
     pub(super) fn admit(&self, request: &Request) -> Result<(), AppError> {
         let caller = request.extensions().get::<Caller>();
         let hops = caller.map_or(0, |caller| caller.hops);
@@ -271,6 +272,11 @@ impl Served {
                 if request.body().is_end_stream() && !paths::is_probe(request.uri().path()) =>
             {
                 self.take_place(&caller.log)
+            }
+            Some(Caller { client: Some(client), .. })
+                if paths::asks_models(request.uri().path()) =>
+            {
+                Ok(client.account.check(&client.limits)?)
             }
             _ => Ok(()),
         }

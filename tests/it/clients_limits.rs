@@ -5,7 +5,11 @@ mod restarts;
 
 use reqwest::Response;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 
 use crate::support::{Chorus, Script, Setup, Upstream, four_stages, question, soon};
 
@@ -151,6 +155,50 @@ async fn requests_over_the_rate_cost_no_call_and_say_when_to_come_back() {
     chorus.reloads(&upstream, &more.toml());
     assert_eq!(asks(&chorus, OPEN_AI, "one", "key-a").await.status(), 200);
     assert_eq!(asks(&chorus, OPEN_AI, "one", "key-a").await.status(), 429);
+}
+
+/// The status of an answer to a request whose body never comes.
+async fn refused(chorus: &Chorus, path: &str, key: &str) -> u16 {
+    let mut stream = TcpStream::connect(chorus.address()).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\ncontent-length: 9000000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut line = [0; 12];
+    soon("the refusal", stream.read_exact(&mut line)).await.unwrap();
+    str::from_utf8(&line).unwrap().strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn who_may_not_ask_is_refused_before_the_body_comes() {
+    let upstream = upstream().await;
+    let clients = "[[client]]\nname = \"a\"\nkey = \"key-a\"\nrequests_per_minute = 1\n\
+                   [[client]]\nname = \"b\"\nkey = \"key-b\"\nmodels = [\"one\"]\n";
+    let chorus = setup(clients).over(&upstream).await;
+    assert_eq!(asks(&chorus, OPEN_AI, "one", "key-a").await.status(), 200);
+    let of_gemini = "/v1beta/models/two:generateContent";
+    for path in [
+        OPEN_AI,
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/embeddings",
+        "/api/chat",
+        "/api/generate",
+        "/api/embed",
+        "/ollama/api/chat",
+        of_gemini,
+    ] {
+        assert_eq!(refused(&chorus, path, "key-a").await, 429, "{path}");
+        assert_eq!(refused(&chorus, path, "key-of-nobody").await, 401, "{path}");
+    }
+    assert_eq!(refused(&chorus, of_gemini, "key-b").await, 403);
+    assert_eq!(upstream.seen().len(), 1);
+    // What asks no model has no such limit.
+    let body = json!({"model": "one", "messages": [{"role": "user", "content": "hi"}]});
+    let counted =
+        chorus.post_with("/v1/messages/count_tokens", &body, &[("x-api-key", "key-a")]).await;
+    assert_eq!(counted.status(), 200);
 }
 
 #[tokio::test]

@@ -187,6 +187,21 @@ async fn whole_answers_count_too_and_streamed_ones_do_not() {
 }
 
 #[tokio::test]
+async fn a_workflow_whose_workers_all_lack_memory_is_put_off() {
+    let long = "word ".repeat(300_000);
+    let scripts = ["one", "two", "m"].map(|name| (name, Script::says(&long).in_deltas(100)));
+    let upstream = Upstream::start(scripts).await;
+    let setup = Setup::of(json!({"workers": ["one", "two"], "selector": {"ref": "m"}}))
+        .with_models(&["one", "two", "m"])
+        .without_retries()
+        .with("[server]\nrequest_body_limit = \"64KiB\"\n[limits]\nmemory = \"1MiB\"");
+    let chorus = setup.over(&upstream).await;
+    let answer = chorus.post(CHAT, &question(CHAT, "chorus", "hi", false)).await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
 async fn long_answers_that_are_passed_on_go_through_piece_by_piece() {
     // Fifty megabytes of vectors, each.
     let vector = format!("[{}0.1]", "0.12345678, ".repeat(1000));

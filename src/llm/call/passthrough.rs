@@ -5,7 +5,14 @@
 mod streamed;
 mod texts;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -109,7 +116,7 @@ enum Reply {
 
 impl Model {
     /// Sends `body`, with `model` set to the upstream's name, and gives the answer back. `limit` is
-    /// for all of it, once the model's permit is held.
+    /// for all of it, once the model's permit is held. `calls` counts the attempts as they go out.
     ///
     /// # Errors
     /// Those of a call; the model must be of [`Passthrough::protocol`].
@@ -119,6 +126,7 @@ impl Model {
         mut body: Forwarded,
         limit: Duration,
         hops: u32,
+        calls: &AtomicU64,
     ) -> Result<ForwardedReply, LlmError> {
         let name = to_raw_value(&self.config.upstream_model);
         drop(name.map(|name| body.insert("model".to_owned(), name)));
@@ -135,6 +143,7 @@ impl Model {
             let endpoint = lease.endpoint();
             let clock = clock.get_or_insert_with(|| Clock::start(Limit::Total(limit)));
             clock.attempt_begins(lease.is_probe() && failover.has_other(lease.number()));
+            calls.fetch_add(1, Ordering::Relaxed);
             let failure = match clock.bound(exchange(endpoint, what, &body, hops)).await {
                 Ok(answer) => {
                     self.log_forwarded(endpoint, &body, "ok", begun);

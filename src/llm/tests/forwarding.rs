@@ -1,5 +1,7 @@
 //! Requests that are passed on as they came.
 
+use std::sync::atomic::AtomicU64;
+
 use super::*;
 
 #[tokio::test]
@@ -10,7 +12,9 @@ async fn a_pause_holds_no_permit() {
     let upstream = Upstream::start(vec![busy, fine]).await;
     let plain = model(Protocol::OpenAi, &upstream.base());
     let model = llm_model(config::Model { max_concurrency: Some(1), ..plain });
-    let forward = || model.forward(Passthrough::Embeddings, Forwarded::default(), pause * 2, 0);
+    let calls = AtomicU64::new(0);
+    let forward =
+        || model.forward(Passthrough::Embeddings, Forwarded::default(), pause * 2, 0, &calls);
     tokio::select! {
         _ = forward() => panic!("it waits before it tries again"),
         second = tokio::time::timeout(pause / 2, async {
@@ -29,8 +33,11 @@ async fn who_had_little_time_is_not_called_slow() {
     let model = openai(&upstream);
     let limit = Duration::from_millis(400);
     let body = Forwarded::default();
-    let error = model.forward(Passthrough::Embeddings, body, limit, 0).await.expect_err("no time");
+    let calls = AtomicU64::new(0);
+    let forwarded = model.forward(Passthrough::Embeddings, body, limit, 0, &calls).await;
+    let error = forwarded.expect_err("no time");
     assert_eq!(error.kind, LlmErrorKind::Timeout);
     let standing = model.pool.members()[0].standing(tokio::time::Instant::now());
     assert_eq!(standing.consecutive, 1, "the first failure alone counts");
+    assert_eq!(calls.into_inner(), 2, "each attempt is a call");
 }

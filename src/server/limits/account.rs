@@ -137,6 +137,20 @@ impl Counters {
         worst: Amount,
         now: Now,
     ) -> Result<(), Refusal> {
+        self.check(limits, now)?;
+        if limits.requests_per_minute.is_some() {
+            self.requests.add(now.ms, 1);
+        }
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.reserved += worst;
+        Ok(())
+    }
+
+    /// Whether one more would be let in.
+    ///
+    /// # Errors
+    /// The first limit that is used up.
+    fn check(&mut self, limits: &ClientLimits, now: Now) -> Result<(), Refusal> {
         if let Some(most) = limits.max_in_flight
             && self.in_flight >= most
         {
@@ -156,15 +170,7 @@ impl Counters {
                 return Err(Refusal { limit: Limit::Tokens(most), wait });
             }
         }
-        for budget in &limits.budgets {
-            self.within(budget, now.date)?;
-        }
-        if limits.requests_per_minute.is_some() {
-            self.requests.add(now.ms, 1);
-        }
-        self.in_flight = self.in_flight.saturating_add(1);
-        self.reserved += worst;
-        Ok(())
+        limits.budgets.iter().try_for_each(|budget| self.within(budget, now.date))
     }
 
     fn within(&mut self, budget: &Budget, now: Timestamp) -> Result<(), Refusal> {
@@ -213,6 +219,15 @@ impl Account {
     pub(super) fn reserve(&self, limits: &ClientLimits, worst: Amount) -> Result<(), Refusal> {
         let mut counters = self.counters();
         counters.reserve(limits, worst, self.now())
+    }
+
+    /// Whether a request would be let in now.
+    ///
+    /// # Errors
+    /// The limit that is used up.
+    pub(in crate::server) fn check(&self, limits: &ClientLimits) -> Result<(), Refusal> {
+        let mut counters = self.counters();
+        counters.check(limits, self.now())
     }
 
     /// See [`Counters::settle`].

@@ -35,6 +35,7 @@ async fn too_few_successes_fail_the_run_and_name_every_worker() {
         ([Kind::Timeout, Kind::Timeout], "timeout"),
         ([limited(9), limited(4)], "limited"),
         ([Kind::UnsupportedInput, Kind::UnsupportedInput], "unsupported"),
+        ([Kind::OutOfResources, Kind::OutOfResources], "ours"),
     ] {
         let cast = Cast::default().model("a", fails(5, kinds[0])).model("b", fails(5, kinds[1]));
         let plan = json!({ "workers": ["a", "b"], "selector": { "ref": "a" } });
@@ -48,6 +49,7 @@ async fn too_few_successes_fail_the_run_and_name_every_worker() {
             }
             ("timeout", WorkflowError::Timeout { .. })
             | ("unsupported", WorkflowError::UnsupportedInput { .. }) => {}
+            ("ours", WorkflowError::Upstream(error)) if error.kind == Kind::OutOfResources => {}
             ("limited", WorkflowError::RateLimited { retry_after }) => {
                 assert_eq!(*retry_after, Some(Duration::from_secs(4)));
             }

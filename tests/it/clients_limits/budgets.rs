@@ -82,6 +82,25 @@ async fn a_budget_is_exact_and_what_is_over_it_costs_no_call() {
 }
 
 #[tokio::test]
+async fn each_attempt_of_embeddings_is_a_call() {
+    let reply = br#"{"data":[],"model":"one","usage":{"prompt_tokens":5,"total_tokens":5}}"#;
+    let good = Script::sends("application/json", reply);
+    let upstream = Upstream::start([("one", Script::fails(503).first(2, good))]).await;
+    let chorus = Setup::of(json!({"workers": ["one"], "selector": {"ref": "one"}}))
+        .with_models(&["one"])
+        .with("[workflow.retry]\nbase_delay_ms = 1")
+        .with(&clients("{ calls = 100, tokens = 1000, per = \"day\" }"))
+        .over(&upstream)
+        .await;
+    let body = json!({"model": "one", "input": "x"});
+    let answer = chorus.post_with("/v1/embeddings", &body, &[("x-api-key", "key-a")]).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(upstream.seen().len(), 3);
+    let (calls, tokens, _) = settled(&chorus).await;
+    assert_eq!((calls, tokens), (3, 5));
+}
+
+#[tokio::test]
 async fn all_calls_of_a_workflow_count() {
     let upstream = upstream().await;
     let chorus =

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::types::ToolChoice;
+use crate::types::{ToolChoice, growth::assert_linear};
 
 fn read(more: Value) -> Result<Parsed<()>, AppError> {
     let mut body = json!({"model": "m", "max_tokens": 9,
@@ -150,4 +150,38 @@ fn what_is_out_of_range_is_named() {
     ] {
         assert_eq!(param_of(json!({ name: value })).as_deref(), Some(name), "{name} {value}");
     }
+}
+
+#[test]
+fn every_list_is_read_in_a_time_that_is_linear_in_it() {
+    let call =
+        |at: usize| json!({"type": "tool_use", "id": format!("c{at}"), "name": "f", "input": {}});
+    let result = |at: usize| json!({"type": "tool_result", "tool_use_id": format!("c{at}"), "content": "ok"});
+    let text = |at: usize| json!({"type": "text", "text": format!("t{at}")});
+    let tool = |at: usize| json!({"name": format!("f{at}"), "input_schema": {}});
+    type Order = fn(usize, usize) -> usize;
+    let orders: [(&str, Order); 2] =
+        [("in order", |at, _| at), ("in reverse", |at, count| count - 1 - at)];
+    for (what, order) in orders {
+        assert_linear(
+            what,
+            |count| {
+                let all = |item: &dyn Fn(usize) -> Value| (0..count).map(item).collect::<Value>();
+                json!({"system": all(&text), "tools": all(&tool),
+                    "stop_sequences": all(&|at| at.to_string().into()),
+                    "messages": [{"role": "user", "content": all(&text)},
+                        {"role": "assistant", "content": all(&call)},
+                        {"role": "user", "content": all(&|at| result(order(at, count)))}]})
+            },
+            |body| read(body).unwrap(),
+        );
+    }
+    assert_linear(
+        "messages",
+        |count| {
+            let messages = (0..count).map(|_| json!({"role": "user", "content": "hi"}));
+            json!({"messages": messages.collect::<Value>()})
+        },
+        |body| read(body).unwrap(),
+    );
 }

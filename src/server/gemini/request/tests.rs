@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::types::ToolChoice;
+use crate::types::{ToolChoice, growth::assert_linear};
 
 fn read(more: Value) -> Result<Parsed<()>, AppError> {
     let mut body = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]});
@@ -176,4 +176,42 @@ fn what_is_wrong_is_named() {
     ] {
         assert_eq!(param_of(more.clone()).as_deref(), Some(param), "{more}");
     }
+}
+
+#[test]
+fn every_list_is_read_in_a_time_that_is_linear_in_it() {
+    let call = |at: usize| json!({"functionCall": {"id": format!("c{at}"), "name": "f"}});
+    let unnamed = |_| json!({"functionCall": {"name": "f"}});
+    let result = |at: usize| json!({"functionResponse": {"id": format!("c{at}"), "name": "f", "response": {}}});
+    let text = |at: usize| json!({"text": format!("t{at}")});
+    let tool = |at: usize| json!({"name": format!("f{at}")});
+    type Order = fn(usize, usize) -> usize;
+    let orders: [(&str, Order); 2] =
+        [("in order", |at, _| at), ("in reverse", |at, count| count - 1 - at)];
+    for (what, order) in orders {
+        assert_linear(
+            what,
+            |count| {
+                let all = |item: &dyn Fn(usize) -> Value| (0..count).map(item).collect::<Value>();
+                json!({"systemInstruction": {"parts": all(&text)},
+                    "tools": [{"functionDeclarations": all(&tool)}],
+                    "toolConfig": {"functionCallingConfig": {"mode": "ANY",
+                        "allowedFunctionNames": all(&|at| format!("f{}", order(at, count)).into())}},
+                    "generationConfig": {"stopSequences": all(&|at| at.to_string().into())},
+                    "contents": [{"role": "user", "parts": all(&text)},
+                        {"role": "model", "parts": all(&call)},
+                        {"role": "user", "parts": all(&|at| result(order(at, count)))},
+                        {"role": "model", "parts": all(&unnamed)}]})
+            },
+            |body| read(body).unwrap(),
+        );
+    }
+    assert_linear(
+        "contents",
+        |count| {
+            let contents = (0..count).map(|_| json!({"role": "user", "parts": [{"text": "hi"}]}));
+            json!({"contents": contents.collect::<Value>()})
+        },
+        |body| read(body).unwrap(),
+    );
 }
