@@ -1,12 +1,14 @@
 //! The kept corpus, through the same functions in every run of the tests.
 
+mod mutated;
+
 use std::{fs, path::PathBuf};
 
 use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 16] = [
     ("sse", sse),
     ("ndjson", ndjson),
     ("lenient_json", lenient_json),
@@ -19,6 +21,10 @@ const TARGETS: [Target; 12] = [
     ("ollama_chat", |bytes| body(Body::OllamaChat, bytes)),
     ("ollama_generate", |bytes| body(Body::OllamaGenerate, bytes)),
     ("ollama_show", |bytes| body(Body::OllamaShow, bytes)),
+    ("messages", |bytes| body(Body::Messages, bytes)),
+    ("count_tokens", |bytes| body(Body::CountTokens, bytes)),
+    ("gemini_generate", |bytes| body(Body::GeminiGenerate, bytes)),
+    ("gemini_count", |bytes| body(Body::GeminiCount, bytes)),
 ];
 
 /// Every file in a folder.
@@ -53,6 +59,10 @@ fn a_seed_of_each_endpoint_is_taken() {
         ("ollama_chat", Body::OllamaChat),
         ("ollama_generate", Body::OllamaGenerate),
         ("ollama_show", Body::OllamaShow),
+        ("messages", Body::Messages),
+        ("count_tokens", Body::CountTokens),
+        ("gemini_generate", Body::GeminiGenerate),
+        ("gemini_count", Body::GeminiCount),
     ] {
         let mut cases = files(fuzz().join("corpus").join(name)).into_iter();
         assert!(cases.any(|case| reads(which, &fs::read(case).unwrap()) == Ok(true)), "{name}");

@@ -1,6 +1,6 @@
 //! Request bodies, read as the endpoints read them, for the fuzzer.
 
-use super::{error::AppError, extract, ollama, openai, responses};
+use super::{anthropic, error::AppError, extract, gemini, ollama, openai, responses};
 
 /// An endpoint that takes a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,14 @@ pub enum Body {
     OllamaGenerate,
     /// `/api/show`
     OllamaShow,
+    /// `/v1/messages`
+    Messages,
+    /// `/v1/messages/count_tokens`
+    CountTokens,
+    /// `:generateContent`
+    GeminiGenerate,
+    /// `:countTokens`
+    GeminiCount,
 }
 
 /// Whether a body is good. What is not is refused with a 4xx.
@@ -34,6 +42,10 @@ pub(crate) fn reads(body: Body, bytes: &[u8]) -> Result<bool, u16> {
         Body::OllamaChat => ollama::read_chat(bytes),
         Body::OllamaGenerate => ollama::read_generate(bytes),
         Body::OllamaShow => ollama::read_show(bytes),
+        Body::Messages => anthropic::read_messages(bytes),
+        Body::CountTokens => anthropic::read_count(bytes),
+        Body::GeminiGenerate => gemini::read_generate(bytes),
+        Body::GeminiCount => gemini::read_count(bytes),
     };
     match read {
         Ok(()) => Ok(true),

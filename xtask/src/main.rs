@@ -47,6 +47,9 @@ const TASKS: [Task; 13] = [
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if let Some(code) = fuzz::compiles(&arguments) {
+        return code;
+    }
     let (name, rest) = match arguments.split_first() {
         Some((name, rest)) => (name.as_str(), rest),
         None => ("help", &[][..]),
