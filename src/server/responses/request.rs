@@ -142,9 +142,8 @@ impl CreateRequest {
 
         let earlier = match self.previous_response_id.take().filter(|id| !id.is_empty()) {
             Some(id) => {
-                let context = kept.context(client, &id);
                 let unknown = || AppError::UnknownResponse(id.chars().take(80).collect());
-                let context = context.ok_or_else(unknown)?;
+                let context = kept.context(client, &id).ok_or_else(unknown)?;
                 resource.previous_response_id = Some(id);
                 context
             }
