@@ -54,6 +54,7 @@ mod test_support;
 mod tests;
 mod tokens;
 mod tools;
+mod ui;
 mod wire;
 mod workers;
 
@@ -208,7 +209,11 @@ fn routes() -> Router {
 /// Every endpoint.
 fn endpoints() -> Vec<(String, MethodRouter)> {
     let own = [
+        ("/", get(ui::root)),
+        ("/ui", get(ui::page)),
+        ("/ui/{file}", get(ui::part)),
         ("/ollama", get(ollama::root)),
+        ("/ollama/", get(ollama::root)),
         ("/v1/chat/completions", post(openai::chat_completions)),
         ("/v1/completions", post(openai::completions)),
         ("/v1/embeddings", post(passthrough::embeddings)),
@@ -245,7 +250,6 @@ fn endpoints() -> Vec<(String, MethodRouter)> {
 fn ollama_endpoints() -> Vec<(&'static str, MethodRouter)> {
     let unsupported = || any(ollama::unsupported);
     vec![
-        ("/", get(ollama::root)),
         ("/api/chat", post(ollama::chat)),
         ("/api/generate", post(ollama::generate)),
         ("/api/embed", post(passthrough::ollama_embed)),

@@ -7,7 +7,7 @@ use std::{net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, uri::Authority},
     response::{IntoResponse, Response},
 };
 use ipnet::IpNet;
@@ -167,6 +167,7 @@ impl Door {
         for origin in request.headers().get_all(header::ORIGIN) {
             match origin.to_str().map_or(Page::Foreign, |origin| page(origin, &self.origins)) {
                 Page::Allowed => {}
+                _ if self.is_own_page(origin, request) => {}
                 Page::Local(origin) if self.may_ask(&origin, request) => {}
                 Page::Local(_) => {
                     return Err(AppError::Forbidden(
@@ -183,14 +184,28 @@ impl Door {
         Ok(())
     }
 
+    /// Whether the page is the one that this server serves: it asks where it came from. A name that
+    /// anybody can point here (DNS rebinding) is no proof of that, and then needs a key.
+    fn is_own_page(&self, origin: &HeaderValue, request: &Request) -> bool {
+        let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        let Some((_, authority)) = authority else { return false };
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+        host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
+            && (host_allowed(authority, &self.hosts) || self.has_key(request))
+    }
+
+    fn has_key(&self, request: &Request) -> bool {
+        let from = request.extensions().get::<ClientAddr>().copied();
+        self.clients.owner(request.headers(), from).is_ok_and(|it| it.is_some())
+    }
+
     /// Whether a page of this machine may ask; a browser asks beforehand without its key.
     fn may_ask(&self, origin: &str, request: &Request) -> bool {
         let Some(pages) = &self.ui_origins else { return true };
-        let from = request.extensions().get::<ClientAddr>().copied();
-        let has_key = || self.clients.owner(request.headers(), from).is_ok_and(|it| it.is_some());
         request.method() == Method::OPTIONS
             || pages.iter().any(|pattern| matches_pattern(origin, pattern))
-            || has_key()
+            || self.has_key(request)
     }
 }
 
@@ -248,6 +263,39 @@ mod tests {
             ("[evil.example]", false),
         ] {
             assert_eq!(host_allowed(host, &extra), want, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_this_server_may_ask_it() {
+        let text = "[server]\nui_origins = []\nallowed_hosts = [\"chorus.lan\"]\n\
+            [[client]]\nname = \"a\"\nkey = \"a key of its own\"\n[[model]]\nname = \"m\"\n\
+            api_base = \"http://127.0.0.1:9/v1\"\n[workflow-integration]\n\
+            json = '{\"workers\": [\"m\"], \"selector\": \"m\"}'\n";
+        let door = Door::new(&Config::parse(text, None, &|_| None).unwrap(), &Accounts::default());
+        for (origin, host, key, want) in [
+            ("http://127.0.0.1:11435", "127.0.0.1:11435", None, true),
+            ("http://localhost:11435", "localhost:11435", None, true),
+            ("http://LOCALHOST:11435", "localhost:11435", None, true),
+            ("http://192.168.1.5:11435", "192.168.1.5:11435", None, true),
+            ("http://[::1]:11435", "[::1]:11435", None, true),
+            ("https://chorus.lan", "chorus.lan", None, true),
+            // Another port is another page.
+            ("http://127.0.0.1:3000", "127.0.0.1:11435", None, false),
+            ("http://localhost:11435", "127.0.0.1:11435", None, false),
+            // Whoever owns the name can point it here, but has no key.
+            ("http://evil.example:11435", "evil.example:11435", None, false),
+            ("http://evil.example:11435", "evil.example:11435", Some("guessed"), false),
+            ("https://chorus.example", "chorus.example", Some("a key of its own"), true),
+            ("https://evil.example", "chorus.example", Some("a key of its own"), false),
+            ("null", "null", None, false),
+        ] {
+            let mut request = Request::get("/").header("origin", origin).header("host", host);
+            if let Some(key) = key {
+                request = request.header("x-api-key", key);
+            }
+            let request = request.body(Default::default()).unwrap();
+            assert_eq!(door.check_origin(&request).is_ok(), want, "{origin} {host} {key:?}");
         }
     }
 

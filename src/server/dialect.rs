@@ -155,7 +155,7 @@ fn is_below(path: &str, prefix: &str) -> bool {
 }
 
 /// Whether an Accept list names one of `types` without refusing it (`q=0`).
-fn accepts(accept: &str, types: &[&str]) -> bool {
+pub(super) fn accepts(accept: &str, types: &[&str]) -> bool {
     accept.split(',').any(|entry| {
         let mut pieces = entry.split(';').map(str::trim);
         let media = pieces.next().unwrap_or_default();

@@ -173,6 +173,11 @@ impl Operation {
         self.with(200, "text/plain; charset=utf-8", None, false)
     }
 
+    /// It answers with a file of this kind.
+    pub(super) fn sends(self, media: &'static str) -> Self {
+        self.with(200, media, None, false)
+    }
+
     fn with(
         mut self,
         status: u16,

@@ -7,11 +7,11 @@ use axum::{
     http::{Method, Uri, uri::PathAndQuery},
 };
 
-use super::dialect;
+use super::{dialect, ui};
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 34] = [
+const PATHS: [(&str, &str); 35] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -32,6 +32,7 @@ const PATHS: [(&str, &str); 34] = [
     ("/ready", GET),
     ("/metrics", GET),
     ("/", GET),
+    ("/ui", GET),
     ("/ollama", GET),
     ("/ollama/", GET),
     ("/chorus/config", GET),
@@ -68,7 +69,7 @@ const GET: &str = "GET";
 const ANY: &str = "any method";
 
 /// What may stand before an endpoint for no reason: pieces of base URLs and of endpoints.
-const STRAY: [&str; 13] = [
+const STRAY: [&str; 14] = [
     "v1",
     "v1beta",
     "api",
@@ -82,6 +83,8 @@ const STRAY: [&str; 13] = [
     "responses",
     "messages",
     "embeddings",
+    // The page as a base, and the page's own files below `/ui/`.
+    "ui",
 ];
 
 /// The endpoint of a path, for whoever counts: ids are left out, and what is none is `other`.
@@ -150,6 +153,7 @@ fn is_known(path: &str) -> bool {
         PATHS.iter().any(|(known, _)| *known == path) || below("/api/blobs/")
     };
     named(path)
+        || ui::is_page(path)
         || path.strip_prefix("/v1/models/").is_some_and(is_tidy)
         || path.strip_prefix("/v1beta/models/").is_some_and(is_tidy)
         || [KEPT, RUN].into_iter().any(|of| {
@@ -235,9 +239,9 @@ pub(super) fn asks_models(path: &str) -> bool {
     ASKING.contains(&bare) || is_gemini()
 }
 
-/// Those of them that reveal nothing of anybody and so are answered whoever asks.
+/// Those probes that reveal nothing of anybody, and the page: answered whoever asks.
 pub(super) fn is_open(uri: &Uri) -> bool {
-    is_probe(uri.path()) && !is_verbose(uri)
+    (is_probe(uri.path()) && !is_verbose(uri)) || ui::is_page(uri.path())
 }
 
 /// `?verbose`, with or without a value that says yes.
@@ -297,6 +301,11 @@ mod tests {
             ("/v1/models/org//name/", "/v1/models/org/name"),
             ("/health/", "/health"),
             ("//", "/"),
+            ("/ui/", "/ui"),
+            ("/UI", "/ui"),
+            ("/ui/ui/app.js", "/ui/app.js"),
+            ("/ui/v1/chat/completions", "/v1/chat/completions"),
+            ("/ui/health", "/health"),
         ] {
             assert!(!is_known(asked), "{asked}");
             assert_eq!(meant(asked).as_deref(), Some(want), "{asked}");

@@ -46,6 +46,7 @@ mod messages;
 mod metrics;
 mod mixing;
 mod open_files;
+mod page;
 mod parallel;
 mod policies;
 mod probe;

@@ -32,7 +32,8 @@ async fn every_endpoint_is_described_and_nothing_else() {
     let app = serving(|_| {});
     for path in described {
         let id = if path.contains("models") { "b/c:d" } else { "resp_1" };
-        let real = path.replace("{id}", id).replace("{digest}", "sha256:0");
+        let real =
+            path.replace("{id}", id).replace("{digest}", "sha256:0").replace("{file}", "app.js");
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
             // It never ends, and is watched over a socket elsewhere.
             if (method, path) == ("GET", "/chorus/runs/live") {
