@@ -209,7 +209,7 @@ fn routes() -> Router {
 /// Every endpoint.
 fn endpoints() -> Vec<(String, MethodRouter)> {
     let own = [
-        ("/", get(ui::root)),
+        ("/", get(ollama::front)),
         ("/ui", get(ui::page)),
         ("/ui/{file}", get(ui::part)),
         ("/ollama", get(ollama::root)),

@@ -111,7 +111,7 @@ export function mount(main, { id }) {
   const naming = (run) => (name.textContent = run.model || run.name || t("run.title"));
   let unfollow = null, clock = null, left = false;
 
-  async function load() {
+  async function load(again = 0) {
     clearInterval(clock);
     unfollow?.();
     unfollow = null;
@@ -121,6 +121,7 @@ export function mount(main, { id }) {
       run = await json(`chorus/runs/${encodeURIComponent(id)}`);
     } catch (error) {
       if (left) return;
+      if (error.status === 404 && again > 0) return setTimeout(load, 300, again - 1);
       if (!here) {
         show(body, errorBox(error));
         return;
@@ -159,7 +160,7 @@ export function mount(main, { id }) {
       if (now) {
         run = now;
         at = performance.now() - (now.elapsed_ms ?? 0);
-      } else load();
+      } else load(5);
     });
   }
 

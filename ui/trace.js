@@ -59,6 +59,12 @@ export function ofTrace(trace) {
 /** The rows of a run in flight, as of now. */
 export function ofLive(run, elapsed) {
   const rows = [];
+  // Two levels may have a judge of one name.
+  const taken = new Map();
+  const own = (id) => {
+    taken.set(id, (taken.get(id) ?? 0) + 1);
+    return taken.get(id) > 1 ? `${id}#${taken.get(id)}` : id;
+  };
   const groups = new Map();
   for (const one of run.stages ?? []) {
     const nested = one.level;
@@ -72,7 +78,7 @@ export function ofLive(run, elapsed) {
       const folds = one.stage === "worker" && groups.has(below);
       const going = one.state === "running" || one.state === "queued";
       const start = one.started_ms ?? 0;
-      const id = idOf(one.stage, one.name, path);
+      const id = own(idOf(one.stage, one.name, path));
       rows.push({
         id, stage: one.stage, name: one.name, level: path, depth, parent, folds, start, record: {},
         end: going ? Math.max(elapsed, start) : start + (one.duration_ms ?? 0),

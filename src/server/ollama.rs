@@ -9,11 +9,15 @@ mod reply;
 mod request;
 mod wire;
 
-use axum::{Json, http::Uri, response::Response};
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{App, caller::Caller, error::AppError, extract::Inbound, frames, parsed::Parsed};
+use super::{App, caller::Caller, error::AppError, extract::Inbound, frames, parsed::Parsed, ui};
 use crate::workflow::Route;
 #[cfg(test)]
 pub(super) use models::capabilities;
@@ -91,9 +95,20 @@ pub(super) fn generate_reply(model: &str) -> OllamaReply {
     OllamaReply::new(Form::Generate, model.to_owned(), false)
 }
 
-/// `GET /`: the Go client probes it before nearly every command.
+/// What Ollama says at its root: the Go client looks there before nearly every command.
+const RUNNING: &str = "Ollama is running";
+
+/// `GET /ollama` and `/ollama/`.
 pub(super) async fn root() -> &'static str {
-    "Ollama is running"
+    RUNNING
+}
+
+/// `GET /`: the page for a browser, and the same for everybody else.
+pub(super) async fn front(headers: HeaderMap) -> Response {
+    let page = ui::for_browser(&headers);
+    let mut response = page.unwrap_or_else(|| RUNNING.into_response());
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    response
 }
 
 /// The answer of `GET /api/version` (Ollama's API documentation).

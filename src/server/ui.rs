@@ -17,7 +17,7 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    dialect, ollama,
+    dialect,
     operation::{ErrorForm, Operation},
 };
 
@@ -98,16 +98,11 @@ pub(super) async fn part(Path(name): Path<String>, headers: HeaderMap) -> Respon
     file(&name).map_or_else(|| StatusCode::NOT_FOUND.into_response(), |file| file.answer(&headers))
 }
 
-/// `GET /`: the page for a browser, and for everybody else what Ollama says there.
-pub(super) async fn root(headers: HeaderMap) -> Response {
+/// The page, where a browser asks for any.
+pub(super) fn for_browser(headers: &HeaderMap) -> Option<Response> {
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut response = match dialect::accepts(&accept.collect::<Vec<_>>().join(","), &["text/html"])
-    {
-        true => INDEX.answer(&headers),
-        false => ollama::root().await.into_response(),
-    };
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
-    response
+    let accept = accept.collect::<Vec<_>>().join(",");
+    dialect::accepts(&accept, &["text/html"]).then(|| INDEX.answer(headers))
 }
 
 impl File {

@@ -138,7 +138,8 @@ fn lint(_: &[String]) -> Result<(), String> {
     run("cargo clippy -p chorus-bench -p xtask --all-targets --locked -- -D warnings", &[])?;
     run(
         "sh -c",
-        &["shellcheck .ci/run ./*.sh scripts/*.sh tests/clients/*.sh bench/*.sh".to_owned()],
+        &["shellcheck .ci/run ./*.sh scripts/*.sh tests/clients/*.sh tests/ui/*.sh bench/*.sh"
+            .to_owned()],
     )
 }
 
