@@ -43,7 +43,7 @@ const STRINGS = {
   "status.degraded": ["degraded", "降级"],
   "status.failed": ["failed", "失败"],
   "status.timeout": ["timed out", "超时"],
-  "status.cut": ["cut", "已截断"],
+  "status.cut": ["cut", "被切断"],
   "status.cancelled": ["cancelled", "已取消"],
   "status.skipped": ["skipped", "跳过"],
   "status.running": ["running", "进行中"],
