@@ -42,6 +42,11 @@ export class Waterfall {
     for (const row of rows) {
       seen.add(row.id);
       let made = this.made.get(row.id);
+      // While a run goes on, nobody says which of its members is a workflow.
+      if (made && made.folds !== row.folds) {
+        made.item.remove();
+        made = null;
+      }
       if (!made) this.made.set(row.id, (made = this.#make(row)));
       this.#fill(made, row, x);
       // Rows stay where they are unless one came between.
@@ -78,7 +83,7 @@ export class Waterfall {
     const track = h("div", { class: "wf-track", role: "img", onclick: () => this.onselect && this.select(row.id) }, bar, end);
     const time = h("span", { class: "wf-time" });
     const item = h("li", {}, h("div", { class: "wf-head", style: { paddingInlineStart: `${row.depth * 16}px` } }, fold, label), track, time);
-    return { item, fold, label, sign, name, kind, track, bar, queued, retried, wait, flow, first, end, time, status: null };
+    return { item, folds: row.folds, fold, label, sign, name, kind, track, bar, queued, retried, wait, flow, first, end, time, status: null };
   }
 
   #fill(made, row, x) {
