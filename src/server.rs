@@ -48,6 +48,7 @@ mod runs;
 mod scrape;
 mod session;
 mod state;
+mod status;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -232,6 +233,7 @@ fn endpoints() -> Vec<(String, MethodRouter)> {
         ("/chorus/config", get(ops::config)),
         ("/chorus/clients", get(ops::clients)),
         ("/chorus/config/versions", get(ops::versions)),
+        ("/chorus/status", get(status::status)),
         ("/chorus/runs", get(history::list)),
         ("/chorus/runs/live", get(history::watch)),
         ("/chorus/runs/{id}", get(history::one).delete(history::cancel)),

@@ -24,13 +24,13 @@ function state(endpoint) {
 }
 
 function card(model) {
-  const name = model.name ?? model.model;
-  const wins = model.drafts ? Math.round((100 * (model.wins ?? 0)) / model.drafts) : null;
+  const name = model.model;
+  const wins = model.drafts ? Math.round((100 * model.wins) / model.drafts) : null;
   const facts = [
-    model.calls !== undefined && [t("fact.calls"), count(model.calls)],
-    model.drafts > 0 && [t("models.wins"), t("models.wins.of", { n: count(model.wins ?? 0), of: count(model.drafts), share: `${wins} %` })],
-    model.tokens !== undefined && [t("fact.tokens"), short(typeof model.tokens === "object" ? model.tokens?.total_tokens : model.tokens)],
-    model.cost_usd !== undefined && [t("fact.cost"), cost(model.cost_usd)],
+    [t("fact.calls"), count(model.calls)],
+    model.drafts > 0 && [t("models.wins"), t("models.wins.of", { n: count(model.wins), of: count(model.drafts), share: `${wins} %` })],
+    model.calls > 0 && [t("fact.tokens"), short(model.usage.total_tokens)],
+    model.calls > 0 && [t("fact.cost"), cost(model.usage.cost_usd)],
   ].filter(Boolean);
   return h("li", { class: "card model" },
     h("div", { class: "row" }, h("h2", {}, name), model.protocol && h("span", { class: "tag" }, model.protocol),
@@ -54,14 +54,9 @@ export function mount(main) {
   main.append(h("div", { class: "head" }, h("h1", { tabIndex: -1 }, t("nav.models"))), note, trouble, flows, list);
   let timer = null, left = false, last = "";
 
-  async function ask() {
-    const [health, names] = await Promise.all([json("health?verbose=true"), json("v1/models")]);
-    const own = new Set((health.models ?? []).map((model) => model.model));
-    return { version: health.version, models: health.models ?? [], workflows: names.data.filter((one) => !own.has(one.id)).map((one) => ({ name: one.id })) };
-  }
   async function load() {
     try {
-      const status = await ask();
+      const status = await json("chorus/status");
       if (left) return;
       show(trouble);
       // What did not change keeps its place, and the focus in it.
@@ -72,10 +67,9 @@ export function mount(main) {
         show(list, status.models.map(card));
         if (focus && document.activeElement === document.body) [...list.querySelectorAll("a")].find((link) => link.getAttribute("aria-label") === focus)?.focus();
         show(flows, (status.workflows ?? []).length > 0 && h("section", { class: "flows", "aria-label": t("models.workflows") }, h("h2", {}, t("models.workflows")),
-          h("ul", {}, status.workflows.map((flow) => h("li", {}, h("a", { href: `#/ask?model=${encodeURIComponent(flow.name)}`, class: "strong" }, flow.name),
-            (flow.models ?? []).length > 0 && h("span", { class: "muted" }, ` ${flow.models.join(", ")}`))))));
+          h("ul", {}, status.workflows.map((flow) => h("li", {}, h("a", { href: `#/ask?model=${encodeURIComponent(flow)}`, class: "strong" }, flow))))));
       }
-      show(note, `Chorus ${status.version}`, status.uptime_secs !== undefined && `, ${t("models.up", { time: duration(status.uptime_secs * 1000) })}`);
+      show(note, t("models.note", { version: status.version, n: count(status.runs) }));
     } catch (error) {
       if (left) return;
       show(trouble, errorBox(error));

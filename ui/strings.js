@@ -192,7 +192,7 @@ const STRINGS = {
   "models.flight": ["{n} in flight", "{n} 个进行中"],
   "models.rank": ["priority {priority}, weight {weight}", "优先级 {priority}，权重 {weight}"],
   "models.ask": ["Ask {name} alone", "向 {name} 单独提问"],
-  "models.up": ["running for {time}", "已运行 {time}"],
+  "models.note": ["Chorus {version}. What the models did is counted over the {n} runs that are kept.", "Chorus {version}。模型的数据来自保留的 {n} 次运行。"],
   "breaker.closed": ["in service", "服务中"],
   "breaker.closed.failing": ["in service; its last {n} calls failed", "服务中，最近 {n} 次调用失败"],
   "breaker.half_open": ["being tried: one call finds out whether it is back", "试探中：用一次调用确认是否恢复"],

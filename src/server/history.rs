@@ -164,7 +164,7 @@ fn own(caller: &Caller) -> Option<&str> {
     client.map(|client| &*client.name)
 }
 
-fn may_see(caller: &Caller, client: Option<&str>) -> bool {
+pub(super) fn may_see(caller: &Caller, client: Option<&str>) -> bool {
     own(caller).is_none_or(|own| client == Some(own))
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{
     anthropic, gemini, history, models, ollama, openai,
     operation::{ErrorForm, Operation, Parts},
-    ops, passthrough, responses, ui,
+    ops, passthrough, responses, status, ui,
 };
 
 /// It is the same for everybody, and made when somebody asks first.
@@ -49,6 +49,7 @@ fn operations() -> Vec<Operation> {
     all.extend(gemini::operations());
     all.extend(ops::operations());
     all.extend(history::operations());
+    all.push(status::operation());
     all.extend(ui::operations());
     // Below `/ollama` a browser, too, is told what Ollama says.
     if let Some(root) = all.iter_mut().find(|one| one.path == "/") {

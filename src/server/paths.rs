@@ -11,7 +11,7 @@ use super::{dialect, ui};
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 35] = [
+const PATHS: [(&str, &str); 36] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -39,6 +39,7 @@ const PATHS: [(&str, &str); 35] = [
     ("/chorus/clients", GET),
     ("/api/hello", GET),
     ("/chorus/config/versions", GET),
+    ("/chorus/status", GET),
     ("/chorus/runs", GET),
     ("/chorus/runs/live", GET),
     ("/openapi.json", GET),

@@ -1,6 +1,7 @@
 //! The page: who gets it, what it is sent with, and that it may ask the server it came from.
 
 use reqwest::{Method, Response};
+use serde_json::Value;
 
 use crate::support::{Chorus, Script, Upstream, four_stages, question};
 
@@ -129,4 +130,44 @@ async fn the_page_is_open_and_what_it_asks_for_is_not() {
     let host = ("host", "evil.example");
     assert_eq!(ask(&[("origin", "http://evil.example"), host]).await, 403);
     assert_eq!(upstream.seen().len(), 1);
+}
+
+/// Two of three drafts are good, the judge picks one of them.
+#[tokio::test]
+async fn the_status_tells_what_models_did_in_the_runs_that_the_client_may_see() {
+    let scripts = [
+        ("m", Script::says("hello")),
+        ("other", Script::says("good evening to you")),
+        ("broken", Script::fails(500)),
+        ("judge", Script::judges_for("evening")),
+        ("writer", Script::fuses()),
+    ];
+    let upstream = Upstream::start(scripts).await;
+    let clients = ["ann", "bob"]
+        .map(|name| format!("[[client]]\nname = \"{name}\"\nkey = \"the key of {name}\"\n"));
+    let setup = four_stages(&["m", "other", "broken"]).without_retries().with(&clients.concat());
+    let chorus = Chorus::start(&upstream, &setup.toml()).await;
+    let ann = [("x-api-key", "the key of ann")];
+    let body = question(CHAT, "chorus", "hi", false);
+    assert_eq!(chorus.post_with(CHAT, &body, &ann).await.status().as_u16(), 200);
+    let of = async |key: &str| {
+        let answer = asked(&chorus, Method::GET, "/chorus/status", &[("x-api-key", key)]).await;
+        answer.json::<Value>().await.unwrap()
+    };
+    let seen = of("the key of ann").await;
+    assert_eq!((&seen["runs"], &seen["workflows"][0]), (&1.into(), &"chorus".into()));
+    let model = |name: &str| {
+        let mut models = seen["models"].as_array().unwrap().iter();
+        models.find(|model| model["model"] == name).unwrap().clone()
+    };
+    let drafts = ["m", "other", "broken"].map(|name| model(name)["drafts"].as_u64().unwrap());
+    assert_eq!(drafts, [1, 1, 0]);
+    let wins = ["m", "other", "broken"].map(|name| model(name)["wins"].as_u64().unwrap());
+    assert_eq!(wins, [0, 1, 0]);
+    assert!(model("broken")["calls"].as_u64().unwrap() >= 1);
+    assert!(model("other")["usage"]["total_tokens"].as_u64().unwrap() > 0);
+    assert_eq!(model("m")["endpoints"][0]["state"], "closed");
+    let others = of("the key of bob").await;
+    assert_eq!((&others["runs"], &others["models"][0]["calls"]), (&0.into(), &0.into()));
+    assert_eq!(asked(&chorus, Method::GET, "/chorus/status", &[]).await.status().as_u16(), 401);
 }
