@@ -122,7 +122,7 @@ The pipeline is the real one: analysis, three drafts at once, a verdict, a fused
 
 {addresses}
 {open}
-Try in another terminal:
+Open {url}/ui in a browser, or try in another terminal:
 
   curl -N {url}/api/generate -d '{{"prompt": "Why is the sky blue?"}}'
 

@@ -91,7 +91,7 @@ export DEMO_URL RICH_URL KEYED_URL
 status=0
 node "$installed/checks.mjs" || status=$?
 # What the models wrote, the key and the questions are nobody's business but the page's.
-if grep -lE "the key of the page|window.harmed|Sunlight holds|sky blue" "$folder"/demo "$folder"/rich "$folder"/keyed; then
+if grep -lE "the key of the page|window.harmed|Sunlight holds|sky blue" "$folder"/rich "$folder"/keyed; then
   echo 'FAIL  these logs tell a key, a question or an answer'
   status=1
 fi
