@@ -40,7 +40,6 @@ use super::{
         Wire,
         all::wire,
         ask::Ask,
-        below,
         body::Body,
         context::{entry_context, listed_context},
         parameter::{Parameter, Refused},
@@ -304,11 +303,6 @@ impl Endpoint {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers
-    }
-
-    /// An address below the base.
-    pub(super) fn below(&self, path: &[&str]) -> Option<Url> {
-        below(&self.config.api_base, path)
     }
 
     /// Whether its model list may be asked again what a refusal was about.

@@ -187,7 +187,12 @@ pub(super) fn below(base: &Url, path: &[&str]) -> Option<Url> {
 
 /// [`below`] a version: the one that is wanted, else the one that the base ends in, else the
 /// default.
-fn below_version(base: &Url, wanted: Option<&str>, default: &str, path: &[&str]) -> Option<Url> {
+pub(super) fn below_version(
+    base: &Url,
+    wanted: Option<&str>,
+    default: &str,
+    path: &[&str],
+) -> Option<Url> {
     let last = base.path_segments().and_then(|mut segments| segments.next_back());
     let own = last.filter(|segment| is_version(segment));
     let mut url = base.clone();

@@ -132,7 +132,7 @@ fn by_vendor(signs: Signs<'_>) -> Option<Dialect> {
     match signs.lists {
         Lists::Anthropic if is_of_model => Some(Dialect::Anthropic),
         Lists::Gemini if is_of_model => Some(gemini),
-        _ if is_below(path, "/v1") => Some(Dialect::OpenAi),
+        _ if is_below(path, "/v1") || is_below(path, "/v2") => Some(Dialect::OpenAi),
         _ => None,
     }
 }
@@ -190,6 +190,7 @@ mod tests {
             ("/v1/chat/completions", None, "application/json", Some("OpenAI/Python 3"), OpenAi),
             ("/v1/chat/completions", Some("ndjson"), "application/x-ndjson", None, OpenAi),
             ("/v1", None, ANY, None, OpenAi),
+            ("/v2/rerank", None, ANY, None, OpenAi),
             ("/v10", None, "application/json", None, Script),
             ("/health", None, "application/json", None, Script),
             // 1: the query

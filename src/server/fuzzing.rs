@@ -11,7 +11,7 @@ pub enum Body {
     Completions,
     /// `/v1/responses`
     Responses,
-    /// `/v1/embeddings`, and Ollama's
+    /// `/v1/embeddings`, Ollama's, and `/v1/rerank`
     Embeddings,
     /// `/api/chat`
     OllamaChat,

@@ -1,4 +1,4 @@
-//! Embeddings, which pass through: the request goes to one model's upstream as it came, and its
+//! Embeddings and rankings, which pass through: the request goes to one model's upstream as it came, and its
 //! answer comes back as it is. Only the model's name changes on both ways.
 
 mod renamed;
@@ -38,13 +38,13 @@ const BYTES_PER_TOKEN: usize = 4;
 /// sent.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct EmbeddingsResponse(Forwarded);
+struct ForwardedResponse(Forwarded);
 
 /// What Chorus reads of a request; everything else is the upstream's to judge.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "the request is passed on without being read into it")]
-struct EmbeddingsRequest {
-    /// A `[[model]]` of the endpoint's protocol, or an alias of one.
+struct ForwardedRequest {
+    /// A `[[model]]` of a protocol that has this endpoint, or an alias of one.
     model: String,
     /// Accepted as everywhere; there is no run to show.
     include_workflow: Option<bool>,
@@ -53,6 +53,11 @@ struct EmbeddingsRequest {
 /// `POST /v1/embeddings` (OpenAI's API reference).
 pub(super) async fn embeddings(app: App, request: Verbatim) -> Result<Response, AppError> {
     forward(&app, request, Passthrough::Embeddings).await
+}
+
+/// `POST /v1/rerank` (Jina's API reference), `POST /v2/rerank` (Cohere's).
+pub(super) async fn rerank(app: App, request: Verbatim) -> Result<Response, AppError> {
+    forward(&app, request, Passthrough::Rerank).await
 }
 
 /// `POST /api/embed` (Ollama's API documentation).
@@ -79,14 +84,14 @@ async fn forward(
     let model = match route {
         Route::Direct(model) | Route::Task(model, _) => model,
         Route::Workflow(_) => {
-            let message = "model: embeddings are made by a single [[model]], not by a workflow; \
-                           name one";
+            let message = "model: this endpoint passes on to a single [[model]], not to a \
+                           workflow; name one";
             return Err(AppError::field("model", message));
         }
     };
     check_protocol(&model, what)?;
     app.reserve(&caller, || {
-        app.engine.worst_case_of_embeddings(model.config(), bytes_of(&fields))
+        app.engine.worst_case_of_forwarding(model.config(), bytes_of(&fields))
     })?;
     let sent = Sent::new(&caller, &model, bytes_of(&fields));
     let limit = app.config().timeouts.of_model(LimitKind::Synthesizer, model.config(), None);
@@ -149,15 +154,29 @@ impl Drop for Sent<'_> {
     }
 }
 
-/// The tokens that an upstream says it read: in `usage` (OpenAI), or `prompt_eval_count` (Ollama).
+/// The tokens that an upstream says it read: in `usage` (OpenAI; Jina, which may have the total alone),
+/// `meta` (Cohere) or `prompt_eval_count` (Ollama).
 fn counted(answer: &Forwarded) -> Option<u64> {
     #[derive(Deserialize)]
     struct Usage {
-        prompt_tokens: u64,
+        prompt_tokens: Option<u64>,
+        total_tokens: Option<u64>,
     }
-    let usage = answer.get("usage").and_then(|usage| serde_json::from_str(usage.get()).ok());
-    let usage = usage.map(|Usage { prompt_tokens }| prompt_tokens);
-    usage.or_else(|| serde_json::from_str(answer.get("prompt_eval_count")?.get()).ok())
+    #[derive(Deserialize)]
+    struct Meta {
+        tokens: Tokens,
+    }
+    #[derive(Deserialize)]
+    struct Tokens {
+        input_tokens: f64,
+    }
+    fn field<'a, T: Deserialize<'a>>(answer: &'a Forwarded, name: &str) -> Option<T> {
+        serde_json::from_str(answer.get(name)?.get()).ok()
+    }
+    let usage = field::<Usage>(answer, "usage");
+    let usage = usage.and_then(|usage| usage.prompt_tokens.or(usage.total_tokens));
+    let meta = || field::<Meta>(answer, "meta").map(|meta| meta.tokens.input_tokens as u64);
+    usage.or_else(meta).or_else(|| field(answer, "prompt_eval_count"))
 }
 
 fn bytes_of(fields: &Forwarded) -> usize {
@@ -201,13 +220,14 @@ fn streamed(
 
 fn check_protocol(model: &Model, what: Passthrough) -> Result<(), AppError> {
     let config = model.config();
-    let wanted = what.protocol();
-    if config.protocol == wanted {
+    if what.is_of(config.protocol) {
         return Ok(());
     }
+    let wanted: Vec<_> =
+        what.protocols().map(|protocol| format!("\"{}\"", protocol.as_str())).collect();
     let message = format!(
-        "model: this endpoint passes on to models with protocol = \"{}\", and '{}' has \"{}\"",
-        wanted.as_str(),
+        "model: this endpoint passes on to models with protocol = {}, and '{}' has \"{}\"",
+        wanted.join(" or "),
         config.name,
         config.protocol.as_str()
     );
@@ -219,7 +239,7 @@ fn reply(mut answer: Forwarded, name: &str) -> Result<Response, AppError> {
     if let Some(model) = answer.get_mut("model") {
         *model = to_raw_value(name).map_err(|_| UNTOLD)?;
     }
-    let text = serde_json::to_vec(&EmbeddingsResponse(answer)).map_err(|_| UNTOLD)?;
+    let text = serde_json::to_vec(&ForwardedResponse(answer)).map_err(|_| UNTOLD)?;
     let mut response = Response::new(Body::from(text));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
@@ -229,13 +249,27 @@ fn reply(mut answer: Forwarded, name: &str) -> Result<Response, AppError> {
 /// These endpoints, for the description of the API. What goes through is the upstream's to say.
 pub(super) fn operations() -> Vec<Operation> {
     let (openai, ollama) = (("OpenAI", ErrorForm::OpenAi), ("Ollama", ErrorForm::Ollama));
-    let each = [("/v1/embeddings", openai), ("/api/embed", ollama), ("/api/embeddings", ollama)];
-    let described = |(path, (group, form)): (&'static str, (&'static str, ErrorForm))| {
-        let about = "Passes a request for embeddings on to one model, and its answer back.";
+    let described = |path, (group, form), about, example| {
         Operation::new(("post", path), group, form, about)
-            .reads::<EmbeddingsRequest>(json!({ "model": "embedder", "input": "Hello" }))
+            .reads::<ForwardedRequest>(example)
             .answers::<Map<String, Value>>()
             .fails(&RUNNING)
     };
-    each.into_iter().map(described).collect()
+    let embeddings = |path, of| {
+        let about = "Passes a request for embeddings on to one model, and its answer back.";
+        described(path, of, about, json!({ "model": "embedder", "input": "Hello" }))
+    };
+    let rerank = |path| {
+        let about = "Passes documents to be ranked on to one model, and its ranking back.";
+        let example = json!({ "model": "reranker", "query": "Hello", "documents": ["Hi", "Bye"] });
+        described(path, openai, about, example)
+    };
+    vec![
+        embeddings("/v1/embeddings", openai),
+        embeddings("/api/embed", ollama),
+        embeddings("/api/embeddings", ollama),
+        rerank("/v1/rerank"),
+        rerank("/v1/reranking"),
+        rerank("/v2/rerank"),
+    ]
 }

@@ -11,7 +11,7 @@ use super::{dialect, ui};
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 36] = [
+const PATHS: [(&str, &str); 39] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -26,6 +26,9 @@ const PATHS: [(&str, &str); 36] = [
     ("/v1/embeddings", POST),
     ("/api/embed", POST),
     ("/api/embeddings", POST),
+    ("/v1/rerank", POST),
+    ("/v2/rerank", POST),
+    ("/v1/reranking", POST),
     ("/api/show", POST),
     ("/api/ps", GET),
     ("/health", GET),
@@ -277,6 +280,9 @@ mod tests {
             ("/v1//V1/Responses/resp_1aB/", "/v1/responses/resp_1aB"),
             ("/responses", "/v1/responses"),
             ("/embeddings", "/v1/embeddings"),
+            ("/rerank", "/v1/rerank"),
+            ("/reranking", "/v1/reranking"),
+            ("/v1/v2/rerank", "/v2/rerank"),
             ("/v1/v1/models", "/v1/models"),
             ("/v1/v1/v1/chat/completions", "/v1/chat/completions"),
             ("/api/v1/chat/completions", "/v1/chat/completions"),

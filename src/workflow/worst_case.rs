@@ -52,7 +52,7 @@ impl Engine {
     /// What one call of a model can come to that gets a prompt of so many bytes and answers nothing
     /// but numbers.
     #[must_use]
-    pub fn worst_case_of_embeddings(&self, model: &Model, bytes: usize) -> Amount {
+    pub fn worst_case_of_forwarding(&self, model: &Model, bytes: usize) -> Amount {
         self.amount(model, Spending { calls: 1, input_tokens: tokens(bytes), output_tokens: 0 })
     }
 

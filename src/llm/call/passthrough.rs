@@ -1,5 +1,5 @@
 //! Requests that go to a model's upstream as they came, and whose answers come back as they are:
-//! embeddings. With the same permit, retries and care with other people's words as a call, but
+//! embeddings and rankings. With the same permit, retries and care with other people's words as a call, but
 //! whole in both directions, and nothing is repaired: we do not know what the fields mean.
 
 mod streamed;
@@ -18,8 +18,8 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use indexmap::IndexMap;
 use reqwest::{
-    Method, Request, Response,
-    header::{ACCEPT, HeaderValue},
+    Method, Request, Response, Url,
+    header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use serde_json::{
     Value,
@@ -43,7 +43,7 @@ use crate::{
             activity::Use,
             breaker::{Cause, Report},
         },
-        protocol::{hash::hash, upstream_error::Refusal},
+        protocol::{below, below_version, hash::hash, upstream_error::Refusal},
         redact,
     },
     types::Protocol,
@@ -58,8 +58,10 @@ const NO_OBJECT: &str = "the reply is not a JSON object";
 /// What an upstream can be asked for as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passthrough {
-    /// OpenAI's `/embeddings`.
+    /// OpenAI's `/embeddings`, which other vendors have too.
     Embeddings,
+    /// `/rerank`, as Jina, Cohere, vLLM and llama.cpp have it.
+    Rerank,
     /// Ollama's `/api/embed`.
     OllamaEmbed,
     /// Ollama's older `/api/embeddings`.
@@ -67,20 +69,31 @@ pub enum Passthrough {
 }
 
 impl Passthrough {
-    /// The protocol that a model must have for it.
+    /// The protocols a model may have for it.
+    pub fn protocols(self) -> impl Iterator<Item = Protocol> {
+        Protocol::ALL.into_iter().filter(move |protocol| self.is_of(*protocol))
+    }
+
+    /// Whether a model of this protocol may have it.
     #[must_use]
-    pub fn protocol(self) -> Protocol {
+    pub fn is_of(self, protocol: Protocol) -> bool {
         match self {
-            Self::Embeddings => Protocol::OpenAi,
-            Self::OllamaEmbed | Self::OllamaEmbeddings => Protocol::Ollama,
+            Self::Embeddings => protocol != Protocol::Anthropic,
+            Self::Rerank => protocol == Protocol::OpenAi,
+            Self::OllamaEmbed | Self::OllamaEmbeddings => protocol == Protocol::Ollama,
         }
     }
 
-    fn path(self) -> &'static [&'static str] {
-        match self {
-            Self::Embeddings => &["embeddings"],
-            Self::OllamaEmbed => &["api", "embed"],
-            Self::OllamaEmbeddings => &["api", "embeddings"],
+    fn url(self, protocol: Protocol, base: &Url) -> Option<Url> {
+        match (self, protocol) {
+            (Self::Embeddings, Protocol::Ollama) => below(base, &["v1", "embeddings"]),
+            (Self::Embeddings, Protocol::Gemini) => {
+                below_version(base, None, "v1beta", &["openai", "embeddings"])
+            }
+            (Self::Embeddings, _) => below(base, &["embeddings"]),
+            (Self::Rerank, _) => below(base, &["rerank"]),
+            (Self::OllamaEmbed, _) => below(base, &["api", "embed"]),
+            (Self::OllamaEmbeddings, _) => below(base, &["api", "embeddings"]),
         }
     }
 }
@@ -119,7 +132,7 @@ impl Model {
     /// for all of it, once the model's permit is held. `calls` counts the attempts as they go out.
     ///
     /// # Errors
-    /// Those of a call; the model must be of [`Passthrough::protocol`].
+    /// Those of a call; the model's protocol must be one of [`Passthrough::protocols`].
     pub async fn forward(
         self: &Arc<Self>,
         what: Passthrough,
@@ -144,7 +157,10 @@ impl Model {
             let clock = clock.get_or_insert_with(|| Clock::start(Limit::Total(limit)));
             clock.attempt_begins(lease.is_probe() && failover.has_other(lease.number()));
             calls.fetch_add(1, Ordering::Relaxed);
-            let failure = match clock.bound(exchange(endpoint, what, &body, hops)).await {
+            let failure = match clock
+                .bound(exchange(endpoint, (what, self.config.protocol), &body, hops))
+                .await
+            {
                 Ok(answer) => {
                     self.log_forwarded(endpoint, &body, "ok", begun);
                     lease.report(Report::Answered, None);
@@ -209,15 +225,19 @@ fn cause(failure: &Failure, body: &Forwarded, begun: Instant) -> Cause {
 
 async fn exchange(
     endpoint: &Endpoint,
-    what: Passthrough,
+    (what, protocol): (Passthrough, Protocol),
     body: &Forwarded,
     hops: u32,
 ) -> Result<Reply, Failure> {
     let setup = |words: &'static str| Failure::new(LlmErrorKind::Setup, words);
-    let url = endpoint.below(what.path()).ok_or_else(|| setup("api_base takes no path"))?;
+    let url = what.url(protocol, &endpoint.config.api_base);
+    let url = url.ok_or_else(|| setup("api_base takes no path"))?;
     let text = serde_json::to_vec(body).map_err(|_| setup("the request is not JSON"))?;
     let text = Bytes::from(text);
     let mut headers = endpoint.json_headers();
+    if protocol == Protocol::Gemini {
+        key_as_bearer(&mut headers);
+    }
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(HOPS, HeaderValue::from(hops.saturating_add(1)));
     let request = || {
@@ -248,6 +268,16 @@ async fn exchange(
     }
     using.kept();
     read(&answer).map(Reply::Whole)
+}
+
+/// Google's endpoints in OpenAI's form take the key where OpenAI's do, and only one key.
+fn key_as_bearer(headers: &mut HeaderMap) {
+    let Some(key) = headers.remove("x-goog-api-key") else { return };
+    let bearer = [b"Bearer ", key.as_bytes()].concat();
+    if let Ok(mut bearer) = HeaderValue::from_bytes(&bearer) {
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
 }
 
 /// An answer is an object, and no error under a 200.

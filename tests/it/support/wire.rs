@@ -49,7 +49,9 @@ impl Wire {
             "/api/chat" => Some(Self::OllamaChat),
             "/api/generate" => Some(Self::OllamaGenerate),
             // What is passed through: answers are `Script::sends`, failures the protocol's own.
-            "/v1/embeddings" => Some(Self::Completions),
+            "/v1/embeddings" | "/v1beta/openai/embeddings" | "/v1/rerank" => {
+                Some(Self::Completions)
+            }
             "/api/embed" | "/api/embeddings" => Some(Self::OllamaGenerate),
             "/v1/messages" => Some(Self::Messages),
             _ if path.ends_with(":generateContent") => Some(Self::Generate),
