@@ -11,6 +11,7 @@ pub mod find;
 pub mod init;
 pub mod launch;
 pub mod logging;
+pub mod mcp;
 pub mod migrate;
 mod non_blocking;
 pub mod output;

@@ -13,7 +13,7 @@ use chorus::{
         demo,
         diagnostics::Look,
         find::{self, Found},
-        init, launch, logging, migrate,
+        init, launch, logging, mcp, migrate,
         output::{Escaped, UntilClosed},
         schema,
         screen::Opening,
@@ -85,18 +85,7 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
             check::run(&found.path, &env, &address.overrides(), options, &mut out, &mut err)
         }
         Command::Init { force, yes } => {
-            let input = io::stdin();
-            let attended = input.is_terminal() && out.is_terminal();
-            let mut input = input.lock();
-            let mut out = Escaped(out);
-            let mut terminal =
-                init::Terminal { out: &mut out, err: &mut err, input: &mut input, attended };
-            let runtime = main_runtime()?;
-            let options = init::Options { force, yes };
-            let code = runtime.block_on(init::run(file, options, &env, &mut terminal));
-            // A name that is still being resolved is not waited for.
-            runtime.shutdown_background();
-            code
+            write_first_config(file, init::Options { force, yes }, &env, &mut err)
         }
         Command::Migrate { output, dry_run } => {
             let Some(found) = find::config_file(file, &env, &mut err)? else { return Ok(USAGE) };
@@ -104,6 +93,7 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
             let mut screen = migrate::Screen { out: &mut out, err: &mut err, terminal };
             migrate::run(&found.path, &migrate::Options { output, dry_run }, &env, &mut screen)
         }
+        Command::Mcp => serve_tools(file, &env, err_look, &mut err),
         Command::Client { about } => {
             let Some(found) = find::config_file(file, &env, &mut err)? else { return Ok(USAGE) };
             let mut screen = client::Screen { out: &mut out, err: &mut err, look: err_look };
@@ -118,6 +108,38 @@ fn run(file: Option<&Path>, command: Command) -> io::Result<u8> {
         }
         Command::Config { about } => about_config(about, file, &env, &mut err),
     }
+}
+
+fn write_first_config(
+    file: Option<&Path>,
+    options: init::Options,
+    env: Env<'_>,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let (input, out) = (io::stdin(), io::stdout());
+    let attended = input.is_terminal() && out.is_terminal();
+    let mut input = input.lock();
+    let mut out = Escaped(out);
+    let mut terminal = init::Terminal { out: &mut out, err, input: &mut input, attended };
+    let runtime = main_runtime()?;
+    let code = runtime.block_on(init::run(file, options, env, &mut terminal));
+    // A name that is still being resolved is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn serve_tools(
+    file: Option<&Path>,
+    env: Env<'_>,
+    look: Look,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let Some(found) = find::config_file(file, env, err)? else { return Ok(USAGE) };
+    let runtime = main_runtime()?;
+    let code = runtime.block_on(mcp::run(&found.path, env, look, err));
+    // Nobody can interrupt the thread that waits for standard input.
+    runtime.shutdown_background();
+    code
 }
 
 fn about_config(

@@ -30,6 +30,7 @@ mod history;
 mod keys;
 mod limits;
 mod listener;
+mod mcp;
 mod metrics;
 mod models;
 mod observe;
@@ -79,6 +80,7 @@ pub use limits::{Bounds, ClientReport, Measure, PeriodReport, Taken, kept_report
 #[cfg(unix)]
 pub use listener::UnixSocket;
 pub use listener::{Listeners, bind, open_files::raise_open_files};
+pub use mcp::serve_tools;
 pub use state::AppState;
 pub use workers::Workers;
 
@@ -226,6 +228,7 @@ fn endpoints() -> Vec<(String, MethodRouter)> {
         ("/v1/messages", post(anthropic::messages)),
         ("/v1/messages/count_tokens", post(anthropic::count_tokens)),
         ("/api/hello", get(anthropic::hello)),
+        ("/mcp", post(mcp::post)),
         ("/v1/models", get(models::list)),
         ("/v1/models/{*id}", get(models::one).post(gemini::call)),
         ("/v1beta/models", get(models::list)),

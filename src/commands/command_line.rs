@@ -139,6 +139,8 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Offer asking and comparing models as tools to the agent that starts this (Model Context Protocol)
+    Mcp,
     /// Give somebody a key, or show what everybody has used
     Client {
         #[command(subcommand)]

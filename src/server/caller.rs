@@ -56,6 +56,26 @@ impl Caller {
         }
     }
 
+    /// Whoever started this process, with a request that came over no network.
+    pub(super) fn local() -> Self {
+        Self {
+            request_id: RequestId::fresh(),
+            dialect: Dialect::Script,
+            client: None,
+            include_workflow: false,
+            hops: 0,
+            session: None,
+            path: "".into(),
+            cancel: CancellationToken::new(),
+            log: RequestLog::default(),
+        }
+    }
+
+    /// Whether it is whoever started this process.
+    pub(super) fn is_local(&self) -> bool {
+        self.path.is_empty()
+    }
+
     /// Who it is, as far as one caller's things must be kept from another's: a client, or anybody with
     /// the same key.
     pub(super) fn identity(&self, headers: &HeaderMap) -> [u8; 32] {

@@ -4,6 +4,7 @@
 mod body;
 mod parted;
 mod values;
+mod whole;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use serde_json::{Map, Value, error::Category};
 use tokio::task::spawn_blocking;
 
 pub(super) use parted::Parted;
+pub(super) use whole::Whole;
 
 use super::{App, caller::Caller, error::AppError, session};
 use crate::llm::Forwarded;

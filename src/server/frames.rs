@@ -123,7 +123,7 @@ pub(super) fn answer_all<E: Encoder>(
 }
 
 /// What is known of the request's runs as they begin.
-fn began(app: &App, caller: &Caller, requests: &[Request]) -> Began {
+pub(super) fn began(app: &App, caller: &Caller, requests: &[Request]) -> Began {
     let keeps_text = app.config().runs.keep_text;
     let question = || requests.first().and_then(Request::last_words);
     Began {

@@ -11,7 +11,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::{
-    anthropic, gemini, history, models, ollama, openai,
+    anthropic, gemini, history, mcp, models, ollama, openai,
     operation::{ErrorForm, Operation, Parts},
     ops, passthrough, responses, status, ui,
 };
@@ -47,6 +47,7 @@ fn operations() -> Vec<Operation> {
     all.extend(below);
     all.extend(anthropic::operations());
     all.extend(gemini::operations());
+    all.extend(mcp::operations());
     all.extend(ops::operations());
     all.extend(history::operations());
     all.push(status::operation());

@@ -11,7 +11,7 @@ use super::{dialect, ui};
 
 /// Every endpoint, and the methods it takes; `ollama` in front of what is there below `/ollama` too.
 /// Those that are asked for most come first.
-const PATHS: [(&str, &str); 39] = [
+const PATHS: [(&str, &str); 40] = [
     ("/v1/chat/completions", POST),
     ("/api/chat", POST),
     ("/api/generate", POST),
@@ -29,6 +29,7 @@ const PATHS: [(&str, &str); 39] = [
     ("/v1/rerank", POST),
     ("/v2/rerank", POST),
     ("/v1/reranking", POST),
+    ("/mcp", POST),
     ("/api/show", POST),
     ("/api/ps", GET),
     ("/health", GET),

@@ -66,20 +66,19 @@ impl Reporter {
     /// The lines that wait, each with its line break, and marked, since clients send them back as if
     /// a model had thought them; nothing when there are none.
     pub(super) fn flush(&mut self) -> Option<String> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let mut text = String::new();
-        for entry in std::mem::take(&mut self.waiting) {
-            let line = match entry {
-                Entry::Begins { stage, names } => self.language.begins(stage, &names),
-                Entry::Queued { stage, names } => self.language.queued(stage, &names),
-                Entry::Ended { report, names } => self.language.ended(&report, &names),
-                Entry::Line(line) => line,
-            };
-            text.push_str(&marked(&line));
-        }
-        Some(text)
+        let lines = self.lines();
+        (!lines.is_empty()).then(|| lines.iter().map(|line| marked(line)).collect())
+    }
+
+    /// The lines that wait, as they are.
+    pub(super) fn lines(&mut self) -> Vec<String> {
+        let worded = |entry| match entry {
+            Entry::Begins { stage, names } => self.language.begins(stage, &names),
+            Entry::Queued { stage, names } => self.language.queued(stage, &names),
+            Entry::Ended { report, names } => self.language.ended(&report, &names),
+            Entry::Line(line) => line,
+        };
+        std::mem::take(&mut self.waiting).into_iter().map(worded).collect()
     }
 
     fn begins(&mut self, stage: StageKind, name: &str) {

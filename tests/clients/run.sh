@@ -125,10 +125,11 @@ CHORUS_URL=$(address "$folder/chorus" "${started[1]}")
 
 # -- the checks
 
+export CHORUS_COMMAND=$binary CHORUS_CONFIG=$folder/config.toml
 export CHORUS_URL UPSTREAM_URL CHORUS_SKIP="${skip[*]-}" CHORUS_ONLY=$only
 crashed=0
 for script in check_documents.py check_openai.py check_ollama.py check_langchain.py \
-  check_anthropic.py check_genai.py check_openai.mjs check_ollama.mjs check_ai_sdk.mjs \
+  check_anthropic.py check_genai.py check_mcp.py check_openai.mjs check_ollama.mjs check_ai_sdk.mjs \
   check_anthropic.mjs check_genai.mjs; do
   case $script in
     *.py) run=("$installed/venv/bin/python" "$here/$script") ;;

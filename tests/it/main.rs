@@ -41,6 +41,7 @@ mod keep_warm;
 mod launch;
 mod layers;
 mod logs;
+mod mcp;
 mod messages;
 mod metrics;
 mod mixing;
