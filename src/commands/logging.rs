@@ -168,11 +168,13 @@ impl Visit for Line<'_> {
     }
 }
 
-/// Our own targets at any level, others at info and above.
+/// Our own targets at any level, others at info and above; rmcp's errors alone, which has several lines
+/// for each request and what its clients sent in them.
 fn may_log(target: &str, level: Level) -> bool {
     let ours =
         target.strip_prefix("chorus").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-    ours || level <= Level::INFO
+    let most = if target.starts_with("rmcp") { Level::ERROR } else { Level::INFO };
+    ours || level <= most
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::support::{Chorus, Gate, Script, Setup, Upstream, four_stages, ms, soon};
+use crate::support::{Chorus, Gate, Process, Script, Setup, Upstream, four_stages, ms, soon};
 
 const KEY: (&str, &str) = ("authorization", "Bearer key-a");
 const EVENTS: (&str, &str) = ("accept", "application/json, text/event-stream");
@@ -222,6 +222,23 @@ async fn leaving_hangs_up_on_the_upstreams() {
         }
         upstream.hung_up_on(2 * (number + 1)).await;
     }
+}
+
+#[tokio::test]
+async fn the_log_has_one_line_of_a_call_and_none_of_its_words() {
+    let upstream = upstream().await;
+    let process = Process::serves(&upstream, &setup().toml(), "trace", &[]).await;
+    let body = call("ask", &json!({"question": "the secret question"}));
+    let answered = process.client().post_with("/mcp", &body, &[EVENTS]).await;
+    assert_eq!(result(messages(answered).await.last().unwrap()), ("the fused answer", false));
+    let note = json!({"requestId": 7, "reason": "the secret reason"});
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": note});
+    assert_eq!(process.client().post_with("/mcp", &note, &[EVENTS]).await.status(), 202);
+    process.request_stop();
+    let (_, log) = process.ended().await;
+    assert!(!log.contains("secret") && !log.contains("fused") && !log.contains("rmcp"), "{log}");
+    let lines = log.lines().filter(|line| line.contains("INFO") && line.contains("/mcp"));
+    assert_eq!(lines.count(), 2, "{log}");
 }
 
 /// `chorus mcp`, started by an agent.
