@@ -30,6 +30,8 @@ pub(super) mod state;
 mod tool_schema;
 pub(super) mod upstream_error;
 
+use std::borrow::Cow;
+
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::{Map, Value};
 use url::Url;
@@ -38,6 +40,7 @@ use zeroize::Zeroizing;
 use crate::{config, types::Message};
 use ask::Ask;
 use body::Body;
+use conversation::Written;
 
 use parameter::Field;
 use piece::{Emit, Piece};
@@ -119,9 +122,9 @@ pub(super) trait Wire: Sync {
     /// The body of a request.
     fn body(&self, ask: &Ask<'_>) -> Body;
 
-    /// The fields of a chat request that hold these messages; of the call they depend on nothing
+    /// Writes the fields of a chat request that hold these messages; of the call they depend on nothing
     /// but what was refused before.
-    fn conversation(&self, ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value>;
+    fn conversation(&self, ask: &Ask<'_>, messages: Cow<'_, [Message]>, into: &mut Written);
 
     /// The temperature in that body.
     fn temperature(&self, ask: &Ask<'_>) -> Option<f32> {

@@ -159,9 +159,14 @@ pub(super) fn shape(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Number(value) => value.to_string(),
         Value::String(text) => format!("<{} bytes>", text.len()),
-        Value::Array(items) => format!("[{} items]", items.len()),
+        Value::Array(items) => shape_of_list(items.len()),
         Value::Object(fields) => format!("{{{} fields}}", fields.len()),
     }
+}
+
+/// The same of an array of so many items.
+pub(super) fn shape_of_list(items: usize) -> String {
+    format!("[{items} items]")
 }
 
 /// The first 512 bytes of a payload, keys masked; only for `CHORUS_LOG_PAYLOADS=1`.

@@ -14,7 +14,10 @@ pub(super) use assistant::arguments_text;
 use assistant::{DETAILS, RawCall, RawFunction, read_call, take_thoughts};
 pub(super) use image::inline as inline_image;
 
-use super::{error::AppError, extract::Parted};
+use super::{
+    error::AppError,
+    extract::{Gather, Gathered, Parted},
+};
 use crate::types::{
     Image, MESSAGE_STATE, Message, OnlyThere, OpenCalls, Part, Role, TurnExtras, TurnState,
     UnknownFields, take_state,
@@ -48,20 +51,28 @@ pub(super) struct RawMessage {
     reasoning_details: Option<Box<Value>>,
 }
 
-/// A conversation as it is sent. A message takes hundreds of bytes here, so that a list of them would
-/// take many times the body while it grows; this one takes little more than the messages.
-pub(super) type RawMessages = Vec<Box<Parted<RawMessage>>>;
+/// The `messages` array of a body.
+pub(super) type RawMessages = Gathered<Messages>;
+
+/// The messages of such an array.
+#[derive(Debug, Default)]
+pub(super) struct Messages(Vec<Message>);
+
+impl Gather for Messages {
+    type Element = Parted<RawMessage>;
+
+    fn take(&mut self, message: Parted<RawMessage>, index: usize) -> Result<(), AppError> {
+        self.0.push(read(message, index, &format!("messages[{index}]"))?);
+        Ok(())
+    }
+}
 
 /// The conversation of a `messages` array.
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood.
 pub(super) fn conversation(messages: RawMessages) -> Result<Vec<Message>, AppError> {
-    let read = messages
-        .into_iter()
-        .enumerate()
-        .map(|(position, message)| read(*message, position, &format!("messages[{position}]")));
-    let mut messages = read.collect::<Result<Vec<_>, _>>()?;
+    let Messages(mut messages) = messages.all()?;
     link_tool_results(&mut messages);
     Ok(messages)
 }

@@ -2,6 +2,7 @@
 //! value, and the fields we do not know kept for an upstream that may.
 
 mod body;
+mod gathered;
 mod parted;
 mod values;
 mod whole;
@@ -18,6 +19,7 @@ use serde::{
 use serde_json::{Map, Value, error::Category};
 use tokio::task::spawn_blocking;
 
+pub(super) use gathered::{Gather, Gathered};
 pub(super) use parted::Parted;
 pub(super) use whole::Whole;
 

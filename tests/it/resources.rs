@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -247,9 +247,50 @@ fn resident() -> Option<usize> {
 /// In kilobytes.
 #[cfg(target_os = "linux")]
 fn resident_of(process: &Process) -> u64 {
+    memory_of(process, "VmRSS:")
+}
+
+/// The same of another field of the process' status.
+#[cfg(target_os = "linux")]
+fn memory_of(process: &Process, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Short messages cost most, as each is an object, and one long text shows every copy.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_body_takes_four_times_its_size_at_the_most() {
+    let upstream = Upstream::start([("m", Script::says("hello"))]).await;
+    let toml = one_model("context_tokens = 100000000", "").toml();
+    let talk = |count: usize, text: &str| -> Vec<Value> {
+        let role = |turn: usize| if turn % 2 == 0 { "user" } else { "assistant" };
+        let last = json!({"role": "user", "content": "hi"});
+        let turn = |turn| json!({"role": role(turn), "content": text});
+        (0..count).map(turn).chain([last]).collect()
+    };
+    let (short, long) = ("word ".repeat(40), "word ".repeat(6_000_000));
+    for (path, count, text) in [
+        (CHAT, 40_000, &short),
+        ("/api/chat", 40_000, &short),
+        ("/v1/messages", 40_000, &short),
+        (CHAT, 1, &long),
+        ("/v1/messages", 1, &long),
+    ] {
+        // A process of its own: only the most that one ever took can be told.
+        let process = Process::serves(&upstream, &toml, "info", &[]).await;
+        let client = process.client();
+        let (status, answer) = client.ask(path, &question(path, "m", "hi", false)).await;
+        assert_eq!(status, 200, "{answer}");
+        let before = resident_of(&process);
+        let body = json!({"model": "m", "stream": false, "messages": talk(count, text)});
+        let size = u64::try_from(body.to_string().len() / 1024).unwrap();
+        let (status, answer) = client.ask(path, &body).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        let took = memory_of(&process, "VmHWM:").saturating_sub(before);
+        assert!(took <= 4 * size, "{path} {count}: {took} KiB for {size} KiB");
+    }
 }
 
 /// The allocator gives back what is free when it is asked for something, and nobody asks it.

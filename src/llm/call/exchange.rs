@@ -27,6 +27,7 @@ use crate::{
         protocol::{
             Wire,
             all::wire,
+            body::Pieces,
             state::{Keys, Recorder},
             upstream_error::Refusal,
         },
@@ -76,10 +77,8 @@ pub(super) async fn open(
     call: &Call,
 ) -> Result<Box<Exchange>, Failure> {
     let wire = wire(model.config.protocol);
-    let mut body = Vec::with_capacity(prepared.body.size_hint());
-    serde_json::to_writer(&mut body, &prepared.body)
+    let body = Pieces::of(&prepared.body)
         .map_err(|_| Failure::new(LlmErrorKind::Setup, "the request cannot be written as JSON"))?;
-    let body = Bytes::from(body);
     if call.hops > 0 {
         let hops = HeaderValue::from(call.hops.saturating_add(1));
         Arc::make_mut(&mut prepared.headers).insert(HOPS, hops);

@@ -7,6 +7,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -16,6 +18,7 @@ use super::{
     ask::{Ask, number},
     below_version,
     body::Body,
+    conversation::{Written, size_of},
     object,
     parameter::{Field, Parameter, field},
     piece::{Emit, Piece},
@@ -89,16 +92,14 @@ impl Wire for Anthropic {
         body(ask)
     }
 
-    fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
-        let marked = content::system(&messages);
-        let Turns { system, mut turns } = prompt::turns(messages);
+    fn conversation(&self, _ask: &Ask<'_>, messages: Cow<'_, [Message]>, into: &mut Written) {
+        let (about, marked) = (size_of(&messages), content::system(&messages));
+        let Turns { system, mut turns } = prompt::turns(messages.into_owned());
         turns.last_mut().into_iter().for_each(trim_opening);
-        let mut fields = Map::new();
         if !system.is_empty() {
-            fields.insert("system".into(), marked.unwrap_or_else(|| system.into()));
+            into.field("system", &marked.unwrap_or_else(|| system.into()));
         }
-        fields.insert("messages".into(), turns.iter().map(content::turn).collect());
-        fields
+        into.list("messages", about, turns.into_iter().map(|turn| content::turn(&turn)));
     }
 
     fn temperature(&self, ask: &Ask<'_>) -> Option<f32> {
@@ -161,7 +162,9 @@ fn body(ask: &Ask<'_>) -> Body {
     let mut body = Body::new();
     body.insert("model".into(), ask.config.upstream_model.clone().into());
     body.insert("max_tokens".into(), max_tokens(ask, thinking.as_ref()).into());
-    ask.insert_conversation(&mut body, |messages| Anthropic.conversation(ask, messages));
+    ask.insert_conversation(&mut body, |messages, into| {
+        Anthropic.conversation(ask, messages, into)
+    });
     body.insert("stream".into(), ask.streams().into());
     sampling(ask, thinking.is_some(), &mut body);
     let stop: Vec<&str> = ask.stop().into_iter().filter(|stop| !stop.trim().is_empty()).collect();

@@ -4,11 +4,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::{borrow::Cow, sync::Arc};
+
 use serde_json::{Map, Number, Value};
 
 use super::{
     body::Body,
-    conversation::Form,
+    conversation::{Form, Written},
     feature::{Feature, lacks},
     parameter::{Parameter, Refused, format_ceiling, needs_tools},
     prompt, shape,
@@ -152,13 +154,17 @@ impl Ask<'_> {
 
     /// Puts the conversation into a body of the chat endpoint: what was written for another call
     /// that shares the messages, where nothing of this one's own is said in them.
-    /// `written` is how the protocol writes messages.
+    /// `write` is how the protocol writes messages.
     pub(super) fn insert_conversation(
         &self,
         body: &mut Body,
-        written: impl Fn(Vec<Message>) -> Map<String, Value>,
+        write: impl FnOnce(Cow<'_, [Message]>, &mut Written),
     ) {
-        let fields = || written(self.messages());
+        let write = || {
+            let mut written = Written::default();
+            write(self.messages(), &mut written);
+            Arc::new(written)
+        };
         let form = self.form();
         let own = self.call.prompt.format != OutputFormat::Text
             || self.call.appendix.is_some()
@@ -167,12 +173,10 @@ impl Ask<'_> {
             || !self.may_send(Parameter::PlaceholderSignature)
             || (self.returns_anything()
                 && self.call.messages.iter().any(|one| one.extras.is_some()));
-        let messages = &self.call.messages;
-        let shared = if own { None } else { messages.written(self.config.protocol, form, fields) };
-        match shared {
-            Some(written) => body.splice(written),
-            None => body.extend(fields()),
-        }
+        body.splice(match own {
+            true => write(),
+            false => self.call.messages.written(self.config.protocol, form, write),
+        });
     }
 
     /// Whether the model gets back what it left on its turns.
@@ -252,7 +256,15 @@ impl Ask<'_> {
 
     /// The conversation to send: tool turns complete or as plain text, and with an instruction on
     /// the form of the answer.
-    pub(super) fn messages(&self) -> Vec<Message> {
+    pub(super) fn messages(&self) -> Cow<'_, [Message]> {
+        match self.goes_as_it_is() {
+            true => Cow::Borrowed(&self.call.messages),
+            false => Cow::Owned(self.bent()),
+        }
+    }
+
+    /// The same, where something is changed.
+    pub(super) fn bent(&self) -> Vec<Message> {
         let mut messages = self.call.messages.to_vec();
         self.keep_own(&mut messages);
         shape::tidy(&mut messages);
@@ -274,6 +286,26 @@ impl Ask<'_> {
         }
         shape::mend(&mut messages, self.refused);
         messages
+    }
+
+    /// Whether nothing would be changed of the conversation, which may be long.
+    fn goes_as_it_is(&self) -> bool {
+        let messages = &self.call.messages;
+        let is_plain = |message: &Message| {
+            let is_known = |part: &Part| !matches!(part, Part::Other(_));
+            message.extras.is_none() && message.parts.iter().all(is_known)
+        };
+        self.call.appendix.is_none()
+            && self.call.prompt.format == OutputFormat::Text
+            && !self.needs_call_instruction()
+            && !shape::is_refused(self.refused)
+            && messages.iter().all(is_plain)
+            && shape::is_tidy(messages)
+            && match self.form() {
+                Form::Toolless => true,
+                Form::Linked => prompt::are_linked(messages),
+                Form::Flattened => false,
+            }
     }
 
     /// The prompt of a plain completion.

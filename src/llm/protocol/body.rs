@@ -1,19 +1,30 @@
 //! The body of a request: fields, among which what was written of a conversation is spliced in as
 //! it is.
 
+mod pieces;
+#[cfg(test)]
+mod tests;
+
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
 };
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::{Map, Value};
+use serde::{
+    Serialize, Serializer,
+    ser::{Error as _, SerializeMap},
+};
+use serde_json::{Map, Value, value::RawValue};
+
+pub(in crate::llm) use pieces::Pieces;
 
 use super::conversation::{Written, WrittenField};
 use crate::{llm::redact::shape, types::JsonSchema};
 
 /// Bytes of the fields beside a conversation, as a rule.
 const TYPICAL_BYTES: usize = 512;
+/// A conversation of so many bytes is sent from where it stands; a shorter one is copied.
+const LONG: usize = 256 * 1024;
 /// Most requests have no more fields.
 const TYPICAL_FIELDS: usize = 8;
 
@@ -50,9 +61,14 @@ impl Body {
 
     /// Puts these fields next.
     pub(super) fn splice(&mut self, written: Arc<Written>) {
-        let places = written.iter().map(|field| (field.name.clone(), Value::Null));
+        let places = written.fields.iter().map(|field| (field.name.clone(), Value::Null));
         self.fields.extend(places);
         self.spliced = Some(written);
+    }
+
+    /// Whether a system message was sent behind other turns; `None` where no messages were.
+    pub(super) fn has_late_system(&self) -> Option<bool> {
+        self.spliced.as_ref().map(|written| written.has_late_system)
     }
 
     /// Lets go of everything.
@@ -63,7 +79,7 @@ impl Body {
     /// Every field with what is sent in it.
     pub(in crate::llm) fn contents(&self) -> impl Iterator<Item = (&str, Content<'_>)> {
         self.fields.iter().map(|(name, value)| {
-            let spliced = self.spliced.iter().flat_map(|written| written.iter());
+            let spliced = self.spliced.iter().flat_map(|written| written.fields.iter());
             let written = spliced.filter(|_| value.is_null()).find(|field| field.name == *name);
             let around = || {
                 let (path, schema) = self.schema.as_ref()?;
@@ -78,11 +94,12 @@ impl Body {
         })
     }
 
-    /// About how many bytes it is written in; nearly always enough.
-    pub(in crate::llm) fn size_hint(&self) -> usize {
-        let spliced = self.spliced.iter().flat_map(|written| written.iter());
+    /// About how many bytes it is written in, without a long conversation; nearly always enough.
+    pub(super) fn size_hint(&self) -> usize {
+        let spliced = self.spliced.iter().flat_map(|written| written.fields.iter());
         let schema = self.schema.iter().map(|(_, schema)| schema.text().len());
-        let written = spliced.map(|field| field.raw.get().len()).chain(schema);
+        let written = spliced.map(|field| field.json.len()).filter(|length| *length < LONG);
+        let written = written.chain(schema);
         written.sum::<usize>().saturating_add(TYPICAL_BYTES)
     }
 
@@ -90,6 +107,13 @@ impl Body {
     #[cfg(test)]
     pub(super) fn into_value(self) -> Value {
         serde_json::from_str(&serde_json::to_string(&self).unwrap()).unwrap()
+    }
+}
+
+#[cfg(test)]
+impl From<&Value> for Body {
+    fn from(fields: &Value) -> Self {
+        Self { fields: fields.as_object().unwrap().clone(), ..Self::default() }
     }
 }
 
@@ -113,7 +137,10 @@ impl Serialize for Body {
         for (name, content) in self.contents() {
             match content {
                 Content::Value(value) => map.serialize_entry(name, value)?,
-                Content::Written(field) => map.serialize_entry(name, &field.raw)?,
+                Content::Written(field) => {
+                    let raw = serde_json::from_slice::<&RawValue>(&field.json);
+                    map.serialize_entry(name, raw.map_err(S::Error::custom)?)?;
+                }
                 Content::Around(around) => map.serialize_entry(name, &around)?,
             }
         }
@@ -157,6 +184,3 @@ pub(in crate::llm) fn contents(body: &Body) -> String {
         .collect();
     shown.join(" ")
 }
-
-#[cfg(test)]
-mod tests;

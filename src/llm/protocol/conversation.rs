@@ -7,10 +7,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use serde_json::{
-    Map, Value,
-    value::{RawValue, to_raw_value},
-};
+use bytes::Bytes;
+use serde_json::Value;
 
 use super::{hash::hash, prompt};
 use crate::{
@@ -25,16 +23,77 @@ pub struct Conversation(Arc<Shared>);
 struct Shared {
     messages: Arc<[Message]>,
     /// Its JSON by protocol and form, each written when it is first needed.
-    written: [OnceLock<Option<Arc<Written>>>; Protocol::ALL.len() * FORMS],
+    written: [OnceLock<Arc<Written>>; Protocol::ALL.len() * FORMS],
 }
 
-/// Fields of a request that hold a conversation, in their order on the wire.
-pub(in crate::llm) type Written = Vec<WrittenField>;
+/// What a protocol writes of a conversation. Messages are written one by one, so that a tree of all of
+/// them, which takes many times their text, is never there.
+#[derive(Default)]
+pub(in crate::llm) struct Written {
+    /// Fields of a request, in their order on the wire.
+    pub(in crate::llm) fields: Vec<WrittenField>,
+    /// Whether a system message stands behind other turns.
+    pub(in crate::llm) has_late_system: bool,
+}
+
+impl Written {
+    /// Writes a field.
+    pub(in crate::llm) fn field(&mut self, name: &str, value: &Value) {
+        let json = value.to_string().into();
+        self.fields.push(WrittenField { name: name.to_owned(), json, shape: redact::shape(value) });
+    }
+
+    /// Writes a field that is an array of these, each of which is dropped before the next one is made;
+    /// together they take about so many bytes.
+    pub(in crate::llm) fn list(
+        &mut self,
+        name: &str,
+        about: usize,
+        items: impl Iterator<Item = Value>,
+    ) {
+        let mut json = Vec::with_capacity(about);
+        let (mut count, mut began) = (0_usize, false);
+        for item in items {
+            let is_system = item.get("role").is_some_and(|role| role == "system");
+            began |= !is_system;
+            self.has_late_system |= is_system && began;
+            json.push(if count == 0 { b'[' } else { b',' });
+            // Into memory a value can always be written.
+            let written = serde_json::to_writer(&mut json, &item);
+            debug_assert!(written.is_ok(), "a value that cannot be written");
+            count = count.saturating_add(1);
+        }
+        json.extend_from_slice(if count == 0 { b"[]" } else { b"]" });
+        let (name, shape) = (name.to_owned(), redact::shape_of_list(count));
+        self.fields.push(WrittenField { name, json: json.into(), shape });
+    }
+}
+
+/// About how many bytes these messages are written in: a good deal more only where much is escaped.
+pub(in crate::llm) fn size_of(messages: &[Message]) -> usize {
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.len(),
+        Part::Image(Image::Url { url, .. }) => url.len(),
+        Part::Image(Image::Inline { base64, .. }) => base64.len(),
+        Part::Other(_) => 0,
+    };
+    let message = |message: &Message| {
+        let parts = message.parts.iter().map(part);
+        let calls = message.tool_calls.iter().map(|call| call.arguments.len());
+        parts.chain(calls).fold(AROUND, usize::saturating_add)
+    };
+    let whole = messages.iter().map(message).fold(0, usize::saturating_add);
+    whole.saturating_add(whole / 16)
+}
+
+/// Bytes around what a message says, as a rule.
+const AROUND: usize = 64;
 
 /// One field of a written conversation.
 pub(in crate::llm) struct WrittenField {
     pub(in crate::llm) name: String,
-    pub(in crate::llm) raw: Box<RawValue>,
+    /// Its JSON.
+    pub(in crate::llm) json: Bytes,
     /// Its kind and length, for logs.
     pub(in crate::llm) shape: String,
 }
@@ -89,23 +148,19 @@ impl Conversation {
             .collect()
     }
 
-    /// What this protocol writes of it in this form: `fields`, which must not depend on anything
-    /// else, serialised when they are asked for first. `None` if they cannot be.
+    /// What this protocol writes of it in this form, which must not depend on anything else: written
+    /// when it is asked for first.
     pub(in crate::llm) fn written(
         &self,
         protocol: Protocol,
         form: Form,
-        fields: impl FnOnce() -> Map<String, Value>,
-    ) -> Option<Arc<Written>> {
+        write: impl FnOnce() -> Arc<Written>,
+    ) -> Arc<Written> {
         let place = (protocol as usize).saturating_mul(FORMS).saturating_add(form as usize);
-        let write = || {
-            let field = |(name, value)| {
-                let (raw, shape) = (to_raw_value(&value).ok()?, redact::shape(&value));
-                Some(WrittenField { name, raw, shape })
-            };
-            fields().into_iter().map(field).collect::<Option<Written>>().map(Arc::new)
-        };
-        self.0.written.get(place)?.get_or_init(write).clone()
+        match self.0.written.get(place) {
+            Some(known) => Arc::clone(known.get_or_init(write)),
+            None => write(),
+        }
     }
 }
 

@@ -5,6 +5,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use reqwest::header::{HeaderMap, HeaderName, InvalidHeaderValue};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -14,6 +16,7 @@ use super::{
     ask::{Ask, number},
     below_version,
     body::Body,
+    conversation::{Written, size_of},
     lookup::get_path,
     names,
     parameter::{Field, Parameter, field},
@@ -101,16 +104,18 @@ impl Wire for Gemini {
         body(ask)
     }
 
-    fn conversation(&self, ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
-        let Turns { system, turns } = prompt::turns(messages);
+    fn conversation(&self, ask: &Ask<'_>, messages: Cow<'_, [Message]>, into: &mut Written) {
+        let about = size_of(&messages);
+        let Turns { system, turns } = prompt::turns(messages.into_owned());
         let sends_placeholder = ask.may_send(Parameter::PlaceholderSignature);
-        let contents = turns.iter().map(|turn| content(turn, sends_placeholder)).collect();
-        let mut fields = Map::new();
-        fields.insert("contents".into(), contents);
+        into.list(
+            "contents",
+            about,
+            turns.into_iter().map(|turn| content(&turn, sends_placeholder)),
+        );
         if !system.is_empty() {
-            fields.insert("systemInstruction".into(), json!({"parts": [{"text": system}]}));
+            into.field("systemInstruction", &json!({"parts": [{"text": system}]}));
         }
-        fields
     }
 
     fn fast_path<'f>(&self, frame: &'f str, emit: &mut Emit<'_, 'f>) -> bool {
@@ -185,7 +190,7 @@ const FIELDS: [Field; 12] = [
 /// The body of a request.
 fn body(ask: &Ask<'_>) -> Body {
     let mut body = Body::new();
-    ask.insert_conversation(&mut body, |messages| Gemini.conversation(ask, messages));
+    ask.insert_conversation(&mut body, |messages, into| Gemini.conversation(ask, messages, into));
     tools(ask, &mut body);
     let config = generation_config(ask);
     if !config.is_empty() {

@@ -5,6 +5,8 @@ mod fast;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -16,6 +18,7 @@ use super::{
     ask::{Ask, number},
     below,
     body::Body,
+    conversation::{Written, size_of},
     counts::{Counts, count},
     ending,
     lookup::get_path,
@@ -70,9 +73,8 @@ impl Wire for Ollama {
         body(ask)
     }
 
-    fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
-        let messages = messages.iter().map(message).collect();
-        [("messages".to_owned(), messages)].into_iter().collect()
+    fn conversation(&self, _ask: &Ask<'_>, messages: Cow<'_, [Message]>, into: &mut Written) {
+        into.list("messages", size_of(&messages), messages.iter().map(message));
     }
 
     fn thoughts_field(&self, _frame: &Value) -> &'static str {
@@ -140,7 +142,9 @@ fn body(ask: &Ask<'_>) -> Body {
             body.insert("raw".into(), true.into());
         }
     } else {
-        ask.insert_conversation(&mut body, |messages| Ollama.conversation(ask, messages));
+        ask.insert_conversation(&mut body, |messages, into| {
+            Ollama.conversation(ask, messages, into)
+        });
     }
     body.insert("stream".into(), ask.streams().into());
     if let Some(effort) = ask.call.prompt.effort.filter(|_| ask.may_send(Parameter::Effort)) {

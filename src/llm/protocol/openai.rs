@@ -10,6 +10,8 @@ mod usage;
 pub(in crate::llm) use usage::read as counts;
 
 pub(super) use read::extra_content;
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -18,6 +20,7 @@ use super::{
     ask::{Ask, MOST_STOPS, number},
     below,
     body::Body,
+    conversation::{Written, size_of},
     lookup::get_path,
     object,
     parameter::{Field, Parameter},
@@ -68,9 +71,8 @@ impl Wire for OpenAi {
         body(ask)
     }
 
-    fn conversation(&self, _ask: &Ask<'_>, messages: Vec<Message>) -> Map<String, Value> {
-        let messages = messages.iter().map(message).collect();
-        [("messages".to_owned(), messages)].into_iter().collect()
+    fn conversation(&self, _ask: &Ask<'_>, messages: Cow<'_, [Message]>, into: &mut Written) {
+        into.list("messages", size_of(&messages), messages.iter().map(message));
     }
 
     fn thoughts_field(&self, frame: &Value) -> &'static str {
@@ -112,7 +114,9 @@ fn body(ask: &Ask<'_>) -> Body {
     if ask.is_plain() {
         body.insert("prompt".into(), ask.prompt().into());
     } else {
-        ask.insert_conversation(&mut body, |messages| OpenAi.conversation(ask, messages));
+        ask.insert_conversation(&mut body, |messages, into| {
+            OpenAi.conversation(ask, messages, into)
+        });
     }
     body.insert("stream".into(), ask.streams().into());
     if ask.streams() && ask.may_send(Parameter::StreamOptions) {

@@ -156,6 +156,15 @@ pub(super) fn link_tools(messages: &mut [Message]) {
     }
 }
 
+/// Whether that would change nothing.
+pub(super) fn are_linked(messages: &[Message]) -> bool {
+    messages.iter().all(|message| {
+        let is_linked = message.tool_call_id.is_some() && message.tool_name.is_some();
+        (message.role != Role::Tool || is_linked)
+            && message.tool_calls.iter().all(|call| !call.id.is_empty())
+    })
+}
+
 /// The conversation as one prompt, for plain completion:
 ///
 /// ```text

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Wire,
+    body::Body,
     parameter::{Field, Parameter, needs_tools, root},
     shape,
     upstream_error::{Refusal, folded, words::mentions},
@@ -35,7 +36,7 @@ pub(in crate::llm) enum Repair {
 pub(in crate::llm) fn diagnose(
     refusal: &Refusal,
     wire: &dyn Wire,
-    body: &Map<String, Value>,
+    body: &Body,
     call: &Call,
 ) -> Option<Repair> {
     let words = refusal.words();

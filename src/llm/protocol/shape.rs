@@ -6,9 +6,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use serde_json::{Map, Value};
-
 use super::{
+    body::Body,
     parameter::{Parameter, Refused, Shape},
     prompt,
     upstream_error::{Refusal, words::mentions},
@@ -34,6 +33,15 @@ pub(super) fn tidy(messages: &mut Vec<Message>) {
         messages.extend(gathered);
         messages.extend(rest);
     }
+}
+
+/// Whether that would change nothing.
+pub(super) fn is_tidy(messages: &[Message]) -> bool {
+    let is_lone = |pair: &[Message]| pair.iter().any(|message| message.role != Role::System);
+    let stays = |message: &Message| {
+        says_something(message) || !matches!(message.role, Role::System | Role::Assistant)
+    };
+    messages.get(..2).is_none_or(is_lone) && messages.iter().all(stays)
 }
 
 fn says_something(message: &Message) -> bool {
@@ -225,14 +233,17 @@ pub(super) fn refused(
     refusal: &Refusal,
     words: &str,
     sent: &[Message],
-    body: &Map<String, Value>,
+    body: &Body,
 ) -> Option<Parameter> {
     // llama.cpp reports what a template raises as a fault of its own, gateways as one of theirs.
     if !matches!(refusal.refused_status(), 400 | 422 | 500 | 502 | 503) {
         return None;
     }
     let thoughts = mentions(words, &THOUGHTS);
-    let later = has_late_system(sent, body);
+    let later = body.has_late_system().unwrap_or_else(|| {
+        let behind = sent.iter().skip_while(|message| message.role == Role::System);
+        behind.into_iter().any(|message| message.role == Role::System)
+    });
     let has_system = later || sent.iter().any(|message| message.role == Role::System);
     let calls = sent.iter().any(|message| !message.tool_calls.is_empty() && !has_thoughts(message));
     if thoughts && mentions(words, &DEMANDED) && calls {
@@ -260,20 +271,6 @@ fn is_about_place(words: &str) -> bool {
     mentions(words, &ROLES)
         || mentions(words, &ONLY_OTHERS)
         || (is_system && mentions(words, &PLACES))
-}
-
-/// Whether a system message was sent behind other turns: of the conversation, or with what is said
-/// behind it.
-fn has_late_system(sent: &[Message], body: &Map<String, Value>) -> bool {
-    let is_late = |roles: &mut dyn Iterator<Item = bool>| {
-        roles.skip_while(|is_system| *is_system).any(|is_system| is_system)
-    };
-    let is_system = |message: &Value| message.get("role").is_some_and(|role| role == "system");
-    match body.get("messages").and_then(Value::as_array) {
-        Some(written) => is_late(&mut written.iter().map(is_system)),
-        // It was written for other calls, too.
-        None => is_late(&mut sent.iter().map(|message| message.role == Role::System)),
-    }
 }
 
 /// The names of what goes with turns; everyday words must stand in quotes or as a path.

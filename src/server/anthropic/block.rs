@@ -10,7 +10,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    server::{content, error::AppError, extract::Parted},
+    server::{
+        content,
+        error::AppError,
+        extract::{Gather, Gathered, Parted},
+    },
     types::{Image, Message, OnlyThere, Part, Role, ToolCall, TurnExtras, without_progress},
 };
 
@@ -24,8 +28,11 @@ pub(super) struct RawMessage {
     content: Value,
 }
 
+/// The `messages` array of a body.
+pub(super) type RawMessages = Gathered<Read>;
+
 /// A conversation, read.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) messages: Vec<Message>,
     /// The kinds of blocks that only Anthropic's models know, which others answer without.
@@ -38,22 +45,28 @@ pub(super) struct Read {
 ///
 /// # Errors
 /// 400 with the path of what cannot be understood.
-pub(super) fn conversation(
-    system: Option<Value>,
-    messages: Vec<Parted<RawMessage>>,
-) -> Result<Read, AppError> {
-    let mut read = Read::default();
+pub(super) fn conversation(system: Option<Value>, messages: RawMessages) -> Result<Read, AppError> {
     if messages.is_empty() {
         return Err(AppError::field("messages", "messages: at least one message is needed"));
     }
-    read.message(Role::System, system.unwrap_or_default(), "system")?;
-    for (index, Parted { known: raw, .. }) in messages.into_iter().enumerate() {
-        let path = format!("messages[{index}]");
-        let role = role(raw.role.as_deref(), &format!("{path}.role"))?;
-        read.message(role, raw.content, &format!("{path}.content"))?;
-    }
+    let mut first = Read::default();
+    first.message(Role::System, system.unwrap_or_default(), "system")?;
+    let mut read = messages.all()?;
+    read.messages.splice(0..0, first.messages);
+    read.left_out.splice(0..0, first.left_out);
+    read.only_there = first.only_there.or(read.only_there);
     content::link_tool_results(&mut read.messages);
     Ok(read)
+}
+
+impl Gather for Read {
+    type Element = Parted<RawMessage>;
+
+    fn take(&mut self, message: Parted<RawMessage>, index: usize) -> Result<(), AppError> {
+        let path = format!("messages[{index}]");
+        let role = role(message.known.role.as_deref(), &format!("{path}.role"))?;
+        self.message(role, message.known.content, &format!("{path}.content"))
+    }
 }
 
 fn role(role: Option<&str>, path: &str) -> Result<Role, AppError> {

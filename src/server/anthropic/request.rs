@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    block::{self, RawMessage, Read},
+    block::{self, RawMessages, Read},
     tool::{self, RawTool, Tools},
 };
 use crate::{
@@ -24,7 +24,7 @@ pub(in super::super) struct MessagesRequest {
     /// Missing = `chorus`.
     model: Option<String>,
     /// Not empty.
-    messages: Option<Vec<Parted<RawMessage>>>,
+    messages: Option<RawMessages>,
     /// Text, or text blocks.
     system: Option<Value>,
     /// Anthropic's own server needs it.

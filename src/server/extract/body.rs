@@ -47,10 +47,23 @@ pub(super) async fn read(
         }
         if seen <= limit {
             memory.take(chunk.len().saturating_mul(TIMES)).map_err(|_| AppError::NoMemory)?;
+            make_room(&mut kept, chunk.len(), declared.filter(|length| *length <= limit));
             kept.extend_from_slice(&chunk);
         }
     }
     if seen > limit { Err(AppError::BodyTooLarge { limit }) } else { Ok(kept.freeze()) }
+}
+
+/// Makes room for so many bytes more. A length that was declared is believed once a quarter of it is
+/// there; else a body that grows would stand in memory one and a half times.
+fn make_room(kept: &mut BytesMut, more: usize, declared: Option<usize>) {
+    let needed = kept.len().saturating_add(more);
+    if needed > kept.capacity()
+        && let Some(declared) =
+            declared.filter(|length| (needed..=needed.saturating_mul(4)).contains(length))
+    {
+        kept.reserve(declared.saturating_sub(kept.len()));
+    }
 }
 
 /// When a body that began to come at `begun`, and of which so many bytes have been seen, is given up

@@ -17,7 +17,7 @@ use crate::{
 
 fn diagnosis(protocol: Protocol, status: u16, error: &Value, body: &Value) -> Option<Repair> {
     let refusal = Refusal::of_response(status, error.to_string().as_bytes());
-    diagnose(&refusal, wire(protocol), body.as_object().unwrap(), &testing::call("hi"))
+    diagnose(&refusal, wire(protocol), &body.into(), &testing::call("hi"))
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
     ] {
         let error = json!({"error": {"message": message}}).to_string();
         let refusal = Refusal::of_response(status, error.as_bytes());
-        let found = diagnose(&refusal, wire(Protocol::OpenAi), body.as_object().unwrap(), &call);
+        let found = diagnose(&refusal, wire(Protocol::OpenAi), &(&body).into(), &call);
         let want = want.then_some(Repair::Unsupported(Parameter::Images));
         assert_eq!(found, want, "{message}");
     }
@@ -353,7 +353,7 @@ fn pictures_and_tools_that_are_needed_cannot_be_left_out() {
     let refusal =
         Refusal::of_response(500, br#"{"error":{"message":"tools param requires --jinja flag"}}"#);
     let body = json!({"tools": [{}]});
-    let found = diagnose(&refusal, wire(Protocol::OpenAi), body.as_object().unwrap(), &call);
+    let found = diagnose(&refusal, wire(Protocol::OpenAi), &(&body).into(), &call);
     assert_eq!(found, Some(Repair::Unsupported(Parameter::Tools)));
 }
 

@@ -77,7 +77,7 @@ fn refusals_name_the_shape() {
     let refuse = |status, words: &str, text: &str| {
         let body = json!({"error": {"message": words}}).to_string();
         let refusal = Refusal::of_response(status, body.as_bytes());
-        refused(&refusal, &refusal.words(), &said(text), &Map::new())
+        refused(&refusal, &refusal.words(), &said(text), &Body::default())
     };
     let shape = |shape| Some(Parameter::Shape(shape));
     for (status, words, text, want) in [
