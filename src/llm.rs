@@ -64,6 +64,9 @@ pub struct Call {
     pub affinity: Option<u64>,
     /// The same for all calls of a conversation; `None` where there is none.
     pub conversation: Option<u64>,
+    /// The same for all calls of a session that begin alike, for upstreams that keep prompts by it
+    /// (OpenAI's `prompt_cache_key`); `None` where no session is known.
+    pub cache_key: Option<Arc<str>>,
     /// What the call is for, which decides how it may be retried.
     pub purpose: Purpose,
     /// How many times Chorus has asked Chorus before this call; see [`crate::types::HOPS`].
@@ -89,6 +92,7 @@ impl Call {
             avoid: None,
             affinity: None,
             conversation: None,
+            cache_key: None,
             purpose: Purpose::default(),
             hops: 0,
             turns_of: None,

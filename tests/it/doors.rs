@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Chorus, Script, Upstream, four_stages};
 
+const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 const ANSWER: &str = "Mild: 蓝色.";
 
 fn schema() -> Value {
@@ -17,28 +18,32 @@ fn doors(model: &str, stream: bool) -> Vec<(String, Value)> {
     let nested = json!([{"type": "function", "function": function}]);
     let mut flat = function.clone();
     flat["type"] = json!("function");
-    let said = |arguments: Value| {
+    let url = format!("data:image/png;base64,{PICTURE}");
+    let said = |arguments: Value, last: Value| {
         json!([
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "How is it?"},
             {"role": "assistant", "content": "Let me see.", "tool_calls": [{"id": "c1",
                 "type": "function", "function": {"name": "weather", "arguments": arguments}}]},
             {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
-            {"role": "user", "content": "And now?"},
+            last,
         ])
     };
+    let in_parts = json!({"role": "user", "content": [{"type": "text", "text": "And now?"},
+        {"type": "image_url", "image_url": {"url": url}}]});
+    let beside = json!({"role": "user", "content": "And now?", "images": [PICTURE]});
     let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
     vec![
         (
             "/v1/chat/completions".to_owned(),
             json!({"model": model, "stream": stream, "temperature": 0.5, "max_tokens": 50,
-                "stop": ["END"], "tools": nested, "messages": said(json!("{\"city\":\"Rome\"}"))}),
+                "stop": ["END"], "tools": nested, "messages": said(json!("{\"city\":\"Rome\"}"), in_parts)}),
         ),
         (
             "/api/chat?stream_format=ndjson".to_owned(),
             json!({"model": model, "stream": stream, "tools": nested,
                 "options": {"temperature": 0.5, "num_predict": 50, "stop": ["END"]},
-                "messages": said(json!({"city": "Rome"}))}),
+                "messages": said(json!({"city": "Rome"}), beside)}),
         ),
         (
             "/v1/responses".to_owned(),
@@ -49,7 +54,8 @@ fn doors(model: &str, stream: bool) -> Vec<(String, Value)> {
                 {"type": "function_call", "call_id": "c1", "name": "weather",
                     "arguments": "{\"city\":\"Rome\"}"},
                 {"type": "function_call_output", "call_id": "c1", "output": "21 degrees"},
-                {"role": "user", "content": "And now?"}]}),
+                {"role": "user", "content": [{"type": "input_text", "text": "And now?"},
+                    {"type": "input_image", "image_url": url}]}]}),
         ),
         (
             "/v1/messages".to_owned(),
@@ -62,7 +68,9 @@ fn doors(model: &str, stream: bool) -> Vec<(String, Value)> {
                     {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Rome"}}]},
                 {"role": "user", "content": [
                     {"type": "tool_result", "tool_use_id": "c1", "content": "21 degrees"},
-                    {"type": "text", "text": "And now?"}]}]}),
+                    {"type": "text", "text": "And now?"},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png",
+                        "data": PICTURE}}]}]}),
         ),
         (
             format!("/v1beta/models/{model}:{method}"),
@@ -77,7 +85,8 @@ fn doors(model: &str, stream: bool) -> Vec<(String, Value)> {
                 {"role": "user", "parts": [
                     {"functionResponse": {"id": "c1", "name": "weather",
                         "response": {"output": "21 degrees"}}},
-                    {"text": "And now?"}]}]}),
+                    {"text": "And now?"},
+                    {"inlineData": {"mimeType": "image/png", "data": PICTURE}}]}]}),
         ),
     ]
 }
@@ -141,6 +150,7 @@ async fn every_door_asks_the_same_and_says_the_same() {
                 assert_eq!(answer(&chorus, &path, &body).await, ANSWER, "{path} {stream}");
                 let [call] = &upstream.seen_by("writer")[before..] else { panic!("one call") };
                 let asked = asked(&call.body);
+                assert!(asked.to_string().contains(PICTURE), "{path} {stream}");
                 let known = first.get_or_insert_with(|| asked.clone());
                 // The drafts stand in fences with marks of their own in each run.
                 if model == "writer" {

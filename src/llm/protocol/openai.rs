@@ -137,6 +137,11 @@ fn body(ask: &Ask<'_>) -> Body {
         tools(ask, &mut body);
     }
     ask.insert_extra(&mut body, OpenAi.refusable());
+    let key = ask.call.cache_key.as_deref().filter(|_| !ask.is_plain());
+    if let Some(key) = key.filter(|_| ask.may_send(Parameter::PromptCacheKey)) {
+        // The client's own is as good.
+        body.entry("prompt_cache_key").or_insert_with(|| key.into());
+    }
     body
 }
 

@@ -43,6 +43,8 @@ pub(in crate::llm) enum Parameter {
     Images,
     /// Tools: left out when none may be called, else the call fails.
     Tools,
+    /// `prompt_cache_key`: prompts are kept without it, too.
+    PromptCacheKey,
     /// What stands for the signature of a tool call that this model did not sign.
     PlaceholderSignature,
     /// What the model left on its turns (`reasoning_content` and its like).

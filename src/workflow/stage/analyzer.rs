@@ -93,7 +93,8 @@ fn turn(run: &RunContext, stage: &Stage, crew: &[String], model: &Arc<Model>) ->
     let max_tokens =
         stage.max_tokens.unwrap_or_else(|| excerpt::answer_tokens(context, MAX_TOKENS));
     let messages = question(run, stage, crew, context);
-    let call = run.question(messages, chosen.value, max_tokens, format(crew), limit);
+    let call =
+        run.question(StageKind::Analyzer, messages, chosen.value, max_tokens, format(crew), limit);
     Turn::new(model, Some(chosen), call)
 }
 

@@ -20,7 +20,7 @@ use crate::{
     llm::{Call, Limit, Model},
     types::{OutputFormat, Prompt, Sampling},
     workflow::{
-        Event,
+        Event, StageKind,
         context::RunContext,
         level::{cancel::timed, deadline::Deadline},
         step::{Step, Steps},
@@ -137,7 +137,7 @@ fn whole(run: &RunContext, model: &Model, temperature: Option<f32>, limit: Limit
     let mut call = Call {
         folded: !request.stream,
         turns_of: Some(run.caller),
-        ..run.call(run.conversation.clone(), prompt, limit)
+        ..run.call(StageKind::Synthesizer, run.conversation.clone(), prompt, limit)
     };
     call.purpose.retractable = !request.stream;
     call

@@ -12,7 +12,7 @@ use crate::{
         LlmErrorKind, Model, Purpose, split_folded,
     },
     types::{Effort, FinishReason, Message, OutputFormat, Prompt, Protocol, Sampling},
-    workflow::context::RunContext,
+    workflow::{StageKind, context::RunContext},
 };
 
 /// An output may be this large; a model that floods is cut off there.
@@ -202,8 +202,18 @@ impl RunContext {
     }
 
     /// A call of the run.
-    pub(super) fn call(&self, messages: Conversation, prompt: Prompt, limit: Limit) -> Call {
+    pub(super) fn call(
+        &self,
+        stage: StageKind,
+        messages: Conversation,
+        prompt: Prompt,
+        limit: Limit,
+    ) -> Call {
+        // One key for all would send calls to one place that have nothing in common.
+        let session = self.request.session.as_ref();
+        let key = |_| format!("chorus-{:016x}-{}", self.affinity, stage.as_str()).into();
         Call {
+            cache_key: session.map(key),
             context_tokens: self.context_wanted,
             hops: self.request.hops,
             affinity: Some(self.affinity),
@@ -218,6 +228,7 @@ impl RunContext {
     /// read whole, so that it can be tried again however far it came.
     pub(super) fn question(
         &self,
+        stage: StageKind,
         messages: Vec<Message>,
         temperature: f32,
         max_tokens: u32,
@@ -231,7 +242,7 @@ impl RunContext {
             effort: Some(Effort::None),
             ..Prompt::default()
         };
-        let mut call = self.call(messages.into(), prompt, Limit::Total(limit));
+        let mut call = self.call(stage, messages.into(), prompt, Limit::Total(limit));
         call.purpose.retractable = true;
         call
     }

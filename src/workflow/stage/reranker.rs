@@ -119,7 +119,14 @@ impl Job<'_> {
             let job = "How good is each candidate? Answer as JSON.";
             let messages = self.lineup.messages(self.model, max_tokens, halved, INSTRUCTIONS, job);
             let format = format(self.lineup.candidates.len());
-            self.run.question(messages, chosen.value, max_tokens, format, limit)
+            self.run.question(
+                StageKind::Reranker,
+                messages,
+                chosen.value,
+                max_tokens,
+                format,
+                limit,
+            )
         };
         let (begun, queued) = (Instant::now(), tracker.queued());
         let mut reply = fold(self.model, call(false, limit), tracker, rest).await;

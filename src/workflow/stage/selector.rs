@@ -245,7 +245,14 @@ fn turn(lineup: Lineup<'_>, judge: &Judge, unusable: Option<&str>) -> Turn {
     let max_tokens = stage.max_tokens.unwrap_or_else(most);
     let messages = prompt(lineup, judge, max_tokens, unusable);
     let format = format(lineup.candidates.len());
-    let call = lineup.run.question(messages, chosen.value, max_tokens, format, judge.left);
+    let call = lineup.run.question(
+        StageKind::Selector,
+        messages,
+        chosen.value,
+        max_tokens,
+        format,
+        judge.left,
+    );
     let turn = Turn::new(&judge.model, Some(chosen), call);
     Turn { hedge_after: turn.hedge_after.filter(|_| !judge.hedged), ..turn }
 }

@@ -237,7 +237,7 @@ impl Assignment {
             appendix: Some(self.block(run, attempt)),
             folded: !(to_client && request.stream),
             turns_of: to_client.then_some(run.caller),
-            ..run.call(self.prompt(run), prompt, limit)
+            ..run.call(StageKind::Synthesizer, self.prompt(run), prompt, limit)
         };
         call.purpose.retractable = to_client && !request.stream;
         call

@@ -17,6 +17,7 @@ use crate::{
     llm::{Call, CallStream, Completion, Limit, LlmError, LlmErrorKind, Model},
     types::{FinishReason, OutputFormat, Prompt, Sampling, ToolChoice, Usage},
     workflow::{
+        StageKind,
         context::RunContext,
         step::Advice,
         trace::{CallRecord, WorkerRecord},
@@ -217,7 +218,7 @@ impl Assignment {
             ..Prompt::default()
         };
         let messages = with_system(conversation, stage.system.as_deref());
-        let mut call = run.call(messages, prompt, Limit::Total(limit));
+        let mut call = run.call(StageKind::Worker, messages, prompt, Limit::Total(limit));
         call.permits.clone_from(&run.permits);
         call.purpose.spare.clone_from(&self.spare);
         call

@@ -6,7 +6,7 @@ use crate::llm::protocol::{
 };
 
 /// What names a parameter of its own comes before what names several.
-pub(super) const FIELDS: [Field; 26] = [
+pub(super) const FIELDS: [Field; 28] = [
     field("/max_completion_tokens", Parameter::MaxCompletionTokens, &["max_completion_tokens"]),
     field("/max_tokens", Parameter::MaxTokens, &["max_tokens"]),
     field("/stream_options", Parameter::StreamOptions, &["stream_options", "include_usage"]),
@@ -33,11 +33,27 @@ pub(super) const FIELDS: [Field; 26] = [
     field("/min_p", Parameter::MinP, ALL_SAMPLING),
     field("/reasoning_effort", Parameter::Effort, NO_THINKING),
     field("/reasoning", Parameter::Effort, NO_THINKING),
+    field("/prompt_cache_key", Parameter::PromptCacheKey, &["prompt_cache_key"]),
+    // Nobody asked for it: it goes first where an unnamed field is one too many.
+    field("/prompt_cache_key", Parameter::PromptCacheKey, ONE_TOO_MANY),
 ];
 
 const REPEAT_WORDS: &[&str] = &["repeat_penalty", "repetition_penalty"];
 const PENALTIES: &[&str] = &["penalties", "penalty_parameter", "penalty_parameters"];
 const ALL_SAMPLING: &[&str] = &["sampling", "sampling_parameter", "sampling_parameters"];
+/// What is said of a field that a server does not know.
+const ONE_TOO_MANY: &[&str] = &[
+    "unknown field",
+    "unknown fields",
+    "unknown parameter",
+    "unknown parameters",
+    "unrecognized field",
+    "unrecognized request argument",
+    "unexpected keyword argument",
+    "additional properties",
+    "extra inputs",
+    "extra fields",
+];
 /// A model that cannot think; of one that only must not while it thinks, other words are used.
 const NO_THINKING: &[&str] = &[
     "reasoning",
