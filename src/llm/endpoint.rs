@@ -244,10 +244,12 @@ impl Endpoint {
         let wire = self.wire();
         let streamed = ask.streams();
         let headers = if streamed { &self.calls.streamed } else { &self.calls.whole };
+        let mut headers = Arc::clone(headers);
+        wire.call_headers(&ask, &mut headers);
         Some(Prepared {
             streamed,
             url: self.address(&ask)?,
-            headers: Arc::clone(headers),
+            headers,
             body: wire.body(&ask),
             temperature: wire.temperature(&ask),
         })

@@ -30,7 +30,7 @@ pub(super) mod state;
 mod tool_schema;
 pub(super) mod upstream_error;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::{Map, Value};
@@ -115,6 +115,9 @@ pub(super) trait Wire: Sync {
     ) -> Result<(), InvalidHeaderValue> {
         Ok(())
     }
+
+    /// Adds what only this call carries.
+    fn call_headers(&self, _ask: &Ask<'_>, _headers: &mut Arc<HeaderMap>) {}
 
     /// The content type of its streams, for `Accept`.
     fn streams_as(&self) -> &'static str;

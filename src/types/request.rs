@@ -304,6 +304,9 @@ pub struct Extra {
     pub within: Map<String, Value>,
     /// The first thing of the request that nobody but an upstream of this protocol can take.
     pub only_there: Option<OnlyThere>,
+    /// The features before their time that fields of the request are of (Anthropic's
+    /// `anthropic-beta`), as a list with commas.
+    pub betas: Option<Arc<str>>,
 }
 
 impl Extra {
@@ -316,7 +319,7 @@ impl Extra {
     /// These fields, and nothing else that is unknown.
     #[must_use]
     pub fn new(protocol: Protocol, fields: Map<String, Value>) -> Self {
-        Self { protocol, fields, within: Map::new(), only_there: None }
+        Self { protocol, fields, within: Map::new(), only_there: None, betas: None }
     }
 }
 

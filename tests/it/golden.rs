@@ -140,3 +140,40 @@ async fn every_endpoint_answers_to_the_byte() {
         insta::assert_snapshot!(name, transcript);
     }
 }
+
+#[tokio::test]
+async fn endpoints_that_ask_no_model_answer_to_the_byte() {
+    let (upstream, chorus) = cast().await;
+    let messages = json!([{"role": "user", "content": "How is the weather in Rome?"}]);
+    let contents = json!([{"role": "user", "parts": [{"text": "How is the weather in Rome?"}]}]);
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let (messages_of, google) = ("/v1/messages/count_tokens", "/v1beta/models/talks:countTokens");
+    let mut transcript = String::new();
+    for (case, path, body) in [
+        ("plain", messages_of, json!({"model": "talks", "messages": messages})),
+        (
+            "tools",
+            messages_of,
+            json!({"model": "talks", "messages": messages,
+            "tools": [{"name": "weather", "input_schema": schema}]}),
+        ),
+        ("no such model", messages_of, json!({"model": "nobody", "messages": messages})),
+        ("no messages", messages_of, json!({"model": "talks", "messages": []})),
+        ("plain", google, json!({"contents": contents})),
+        (
+            "tools",
+            google,
+            json!({"generateContentRequest": {"contents": contents,
+            "tools": [{"functionDeclarations": [{"name": "weather", "parameters": schema}]}]}}),
+        ),
+        ("no such model", "/v1beta/models/nobody:countTokens", json!({"contents": contents})),
+        ("no contents", google, json!({})),
+    ] {
+        let response = chorus.post(path, &body).await;
+        let status = response.status().as_u16();
+        let (text, _) = soon("the body", body_of(response)).await;
+        transcript.push_str(&format!("== {path}, {case}: {status}\n{}\n", redacted(&text)));
+    }
+    assert_eq!(upstream.seen().len(), 0);
+    insta::assert_snapshot!("counts", transcript);
+}

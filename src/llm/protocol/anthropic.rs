@@ -7,7 +7,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use serde_json::{Map, Value, json};
@@ -33,6 +33,9 @@ use crate::{
     types::{Effort, Message, OutputFormat, Part, Role, ToolChoice, ToolDefinition, overlay},
 };
 use read::pieces;
+
+/// Names features before their time.
+const BETAS: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// The protocol.
 pub(super) struct Anthropic;
@@ -82,6 +85,17 @@ impl Wire for Anthropic {
         let version = HeaderValue::from_str(model.api_version.as_deref().unwrap_or(VERSION))?;
         headers.insert(HeaderName::from_static("anthropic-version"), version);
         Ok(())
+    }
+
+    /// With the operator's own, where the config has some.
+    fn call_headers(&self, ask: &Ask<'_>, headers: &mut Arc<HeaderMap>) {
+        let betas = ask.extra().and_then(|extra| extra.betas.as_deref());
+        let Some(betas) = betas.filter(|_| ask.may_send(Parameter::Betas)) else { return };
+        let own = headers.get(BETAS).and_then(|own| own.to_str().ok());
+        let all = own.into_iter().chain([betas]).collect::<Vec<_>>().join(",");
+        if let Ok(value) = HeaderValue::try_from(all) {
+            Arc::make_mut(headers).insert(BETAS, value);
+        }
     }
 
     fn streams_as(&self) -> &'static str {

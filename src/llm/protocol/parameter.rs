@@ -43,6 +43,8 @@ pub(in crate::llm) enum Parameter {
     Images,
     /// Tools: left out when none may be called, else the call fails.
     Tools,
+    /// Features before their time, which a header names.
+    Betas,
     /// `prompt_cache_key`: prompts are kept without it, too.
     PromptCacheKey,
     /// What stands for the signature of a tool call that this model did not sign.

@@ -58,6 +58,10 @@ pub(in crate::llm) fn diagnose(
     if !complains(refusal) {
         return None;
     }
+    let names_betas = call.prompt.extra.as_ref().is_some_and(|extra| extra.betas.is_some());
+    if names_betas && has_word(&words, "anthropic_beta") {
+        return Some(Repair::Without(Parameter::Betas));
+    }
     let place = place(refusal, body);
     if let Some(format) = refused_format(refusal, &words, place, wire, body) {
         return Some(Repair::Without(format));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Chorus, soon};
 
 /// Every form in which an answer is sent.
-const FORMS: [&str; 8] = [
+const FORMS: [&str; 9] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/responses",
@@ -20,13 +20,28 @@ const FORMS: [&str; 8] = [
     "/api/chat?stream_format=sse",
     "/api/generate?stream_format=ndjson",
     "/api/generate?stream_format=sse",
+    GOOGLES,
 ];
+/// Gemini's, whose path says what the body says elsewhere.
+const GOOGLES: &str = "/v1beta/models/MODEL:METHOD?alt=sse";
+
+/// Where a body of that form is sent.
+fn path_of(form: &str, body: &Value) -> String {
+    let model = body["model"].as_str().filter(|model| !model.is_empty()).unwrap_or("chorus");
+    let method = match body["stream"] == true {
+        true => "streamGenerateContent",
+        false => "generateContent",
+    };
+    form.replace("MODEL", model).replace("METHOD", method)
+}
 
 /// A question in that form.
 fn asking(form: &str, model: Option<&str>, stream: bool) -> Value {
     let mut body = json!({ "stream": stream });
     let said = if form.contains("responses") {
         ("input", json!("hi"))
+    } else if form == GOOGLES {
+        ("contents", json!([{ "role": "user", "parts": [{ "text": "hi" }] }]))
     } else if form.contains("chat") || form.contains("messages") {
         ("messages", json!([{ "role": "user", "content": "hi" }]))
     } else {
@@ -41,7 +56,7 @@ fn asking(form: &str, model: Option<&str>, stream: bool) -> Value {
 
 /// The status, and the objects of the body in whatever framing.
 async fn objects_from(chorus: &Chorus, form: &str, body: &Value) -> (u16, Vec<Value>) {
-    let response = chorus.post(form, body).await;
+    let response = chorus.post(&path_of(form, body), body).await;
     (response.status().as_u16(), objects_of(response).await)
 }
 

@@ -6,7 +6,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{FORMS, asking};
+use super::{FORMS, GOOGLES, asking, path_of};
 use crate::support::{Chorus, Script, Upstream, four_stages, soon};
 
 async fn over() -> (Upstream, Chorus) {
@@ -28,9 +28,9 @@ async fn over() -> (Upstream, Chorus) {
 /// Everything a connection gets, read by read; it is asked once.
 async fn reads(chorus: &Chorus, form: &str, body: &Value) -> Vec<String> {
     let mut stream = TcpStream::connect(chorus.address()).await.expect("a connection");
-    let text = body.to_string();
+    let (text, path) = (body.to_string(), path_of(form, body));
     let head = format!(
-        "POST {form} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{text}",
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{text}",
         text.len()
     );
     stream.write_all(head.as_bytes()).await.expect("sent");
@@ -56,6 +56,7 @@ async fn reads(chorus: &Chorus, form: &str, body: &Value) -> Vec<String> {
 fn marker(form: &str) -> &'static str {
     match form {
         "/v1/messages" => "\"type\":\"message_stop\"}\n\n",
+        GOOGLES => "\"finishReason\":\"STOP\"",
         _ if form.contains("ndjson") => "\"done\":true",
         _ => "data: [DONE]\n\n",
     }
@@ -91,9 +92,9 @@ async fn after_an_error_line_of_ndjson_the_body_breaks_off() {
                 assert!(before.contains("\"error\":\""), "{form} {model}: {reads:?}");
                 assert!(before.contains("\"done\":true}\n\r\n"), "{form} {model}: {reads:?}");
                 assert!(!all.contains("\r\n0\r\n"), "{form} {model}: {reads:?}");
-            } else if form == "/v1/messages" {
-                assert!(last.ends_with("\"}\n\n\r\n0\r\n\r\n"), "{form} {model}: {reads:?}");
-                assert!(!all.contains("message_stop"), "{form} {model}: {reads:?}");
+            } else if matches!(form, "/v1/messages" | GOOGLES) {
+                assert!(last.ends_with("}\n\n\r\n0\r\n\r\n"), "{form} {model}: {reads:?}");
+                assert!(!all.contains(marker(form)), "{form} {model}: {reads:?}");
             } else {
                 assert!(
                     last.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n"),
@@ -157,6 +158,8 @@ async fn no_data_is_empty_and_an_error_is_always_an_error() {
             let done = match form {
                 "/v1/messages" if fails => last.starts_with("event: error\n"),
                 "/v1/messages" => last.starts_with("event: message_stop\n"),
+                GOOGLES if fails => last.contains("\"error\""),
+                GOOGLES => last.contains(marker(form)),
                 _ if form.contains("ndjson") => last.contains("\"done\":true"),
                 _ => last == "data: [DONE]",
             };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{FORMS, asking, inner, last_of, objects_from};
+use super::{FORMS, GOOGLES, asking, inner, last_of, objects_from};
 use crate::support::{Chorus, Script, Upstream, four_stages};
 
 const ALIASES: &str = r#"
@@ -44,6 +44,7 @@ async fn an_unknown_model_name_runs_and_bills_nothing() {
             let error = &object["error"];
             let (code, want) = match form {
                 "/v1/messages" => (&error["type"], "not_found_error"),
+                GOOGLES => (&error["status"], "NOT_FOUND"),
                 _ => (error.get("code").unwrap_or(&object["code"]), "model_not_found"),
             };
             assert_eq!(code, want, "{form}: {object}");
@@ -63,7 +64,8 @@ async fn no_name_is_the_workflow() {
     for form in FORMS {
         for model in [None, Some("")] {
             let (status, objects) = objects_from(&chorus, form, &asking(form, model, false)).await;
-            assert_eq!((status, &objects[0]["model"]), (200, &json!("chorus")), "{form}");
+            let model = objects[0].get("model").or(objects[0].get("modelVersion"));
+            assert_eq!((status, model), (200, Some(&json!("chorus"))), "{form}");
         }
     }
 }
@@ -97,7 +99,9 @@ async fn an_alias_is_the_name_of_what_it_means_everywhere() {
                 assert_eq!(status, 200, "{form} {alias}: {objects:?}");
                 let last = last_of(&objects);
                 let named = objects.iter().find_map(|object| {
-                    inner(object).get("model").or_else(|| object["message"].get("model"))
+                    let model = ["model", "modelVersion"];
+                    let model = model.into_iter().find_map(|name| inner(object).get(name));
+                    model.or_else(|| object["message"].get("model"))
                 });
                 assert_eq!(named, Some(&json!(alias)), "{form}: the name that was sent");
                 assert_eq!(last["chorus"]["calls"], calls, "{form} {alias}: {last}");

@@ -2,20 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::{FORMS, asking, inner, last_of, objects_of};
+use super::{FORMS, asking, inner, last_of, objects_of, path_of};
 use crate::support::{Chorus, Script, Upstream, four_stages};
 
 /// Prompt and completion tokens, under the names of the form.
 fn reported(last: &Value) -> Option<(u64, u64)> {
-    let usage = last.get("usage").filter(|usage| usage.is_object()).unwrap_or(last);
-    let first = |names: [&str; 3]| names.into_iter().find_map(|name| usage[name].as_u64());
-    let prompt = first(["prompt_tokens", "input_tokens", "prompt_eval_count"])?;
-    Some((prompt, first(["completion_tokens", "output_tokens", "eval_count"])?))
+    let usage = last.get("usage").or_else(|| last.get("usageMetadata"));
+    let usage = usage.filter(|usage| usage.is_object()).unwrap_or(last);
+    let first = |names: [&str; 4]| names.into_iter().find_map(|name| usage[name].as_u64());
+    let prompt = ["prompt_tokens", "input_tokens", "prompt_eval_count", "promptTokenCount"];
+    let completion = ["completion_tokens", "output_tokens", "eval_count", "candidatesTokenCount"];
+    Some((first(prompt)?, first(completion)?))
 }
 
 /// The objects of an answer, and the run's id in its headers.
 async fn answered(chorus: &Chorus, form: &str, body: &Value) -> (Vec<Value>, String) {
-    let response = chorus.post(form, body).await;
+    let response = chorus.post(&path_of(form, body), body).await;
     assert_eq!(response.status(), 200, "{form}");
     let id = response.headers()["x-chorus-workflow-id"].to_str().expect("an id").to_owned();
     (objects_of(response).await, id)
