@@ -12,6 +12,18 @@ fn schema() -> Value {
     json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
 }
 
+/// The conversation as OpenAI's and Ollama's chats have it.
+fn said(arguments: Value, last: Value) -> Value {
+    json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "How is it?"},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": [{"id": "c1",
+            "type": "function", "function": {"name": "weather", "arguments": arguments}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
+        last,
+    ])
+}
+
 /// A path and its body, for each door.
 fn doors(model: &str, stream: bool) -> Vec<(String, Value)> {
     let function = json!({"name": "weather", "description": "Tells it", "parameters": schema()});
@@ -19,16 +31,6 @@ fn doors(model: &str, stream: bool) -> Vec<(String, Value)> {
     let mut flat = function.clone();
     flat["type"] = json!("function");
     let url = format!("data:image/png;base64,{PICTURE}");
-    let said = |arguments: Value, last: Value| {
-        json!([
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "How is it?"},
-            {"role": "assistant", "content": "Let me see.", "tool_calls": [{"id": "c1",
-                "type": "function", "function": {"name": "weather", "arguments": arguments}}]},
-            {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
-            last,
-        ])
-    };
     let in_parts = json!({"role": "user", "content": [{"type": "text", "text": "And now?"},
         {"type": "image_url", "image_url": {"url": url}}]});
     let beside = json!({"role": "user", "content": "And now?", "images": [PICTURE]});
@@ -37,7 +39,8 @@ fn doors(model: &str, stream: bool) -> Vec<(String, Value)> {
         (
             "/v1/chat/completions".to_owned(),
             json!({"model": model, "stream": stream, "temperature": 0.5, "max_tokens": 50,
-                "stop": ["END"], "tools": nested, "messages": said(json!("{\"city\":\"Rome\"}"), in_parts)}),
+                "stop": ["END"], "tools": nested,
+                "messages": said(json!("{\"city\":\"Rome\"}"), in_parts)}),
         ),
         (
             "/api/chat?stream_format=ndjson".to_owned(),

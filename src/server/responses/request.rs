@@ -139,7 +139,6 @@ impl CreateRequest {
         toolbox.add(self.tools.take().unwrap_or_default(), "tools")?;
         let (effort, reasoning) = reasoning(self.reasoning.take())?;
         resource.reasoning = reasoning;
-
         let earlier = match self.previous_response_id.take().filter(|id| !id.is_empty()) {
             Some(id) => {
                 let unknown = || AppError::UnknownResponse(id.chars().take(80).collect());
