@@ -173,12 +173,14 @@ fn codex(target: &Target) -> Setup {
 
 fn opencode(target: &Target) -> Setup {
     let Target { url, model, small, context, .. } = target;
+    let limit = context.map(|tokens| json!({ "context": tokens, "output": target.output() }));
     let entry = |name: &String| {
-        let mut entry = json!({ "name": name, "tool_call": true, "attachment": true });
-        if let (Some(context), Some(output)) = (context, target.output()) {
-            entry["limit"] = json!({ "context": context, "output": output });
-        }
-        (name.clone(), entry)
+        let about = [("name", name.as_str().into()), ("tool_call", true.into())];
+        let about = about.into_iter().chain([("attachment", true.into())]);
+        let about = about.chain(limit.clone().map(|limit| ("limit", limit)));
+        let about: serde_json::Map<String, Value> =
+            about.map(|(key, value)| (key.to_owned(), value)).collect();
+        (name.clone(), about.into())
     };
     let models: serde_json::Map<String, Value> = [model, small].into_iter().map(entry).collect();
     let config = json!({
@@ -204,9 +206,11 @@ fn gemini(target: &Target) -> Setup {
     let text = own.as_ref().and_then(read).unwrap_or_default();
     let mut settings: serde_json::Map<String, Value> =
         serde_json::from_slice(&text).unwrap_or_default();
-    let mut security = settings.remove("security").filter(Value::is_object).unwrap_or(json!({}));
-    security["auth"] = json!({ "selectedType": "gemini-api-key" });
-    settings.insert("security".to_owned(), security);
+    let auth = json!({ "selectedType": "gemini-api-key" });
+    match settings.get_mut("security").and_then(Value::as_object_mut) {
+        Some(security) => drop(security.insert("auth".to_owned(), auth)),
+        None => drop(settings.insert("security".to_owned(), json!({ "auth": auth }))),
+    }
     let trusted = own.map(|folder| folder.join("trustedFolders.json").display().to_string());
     let mut variables = vec![
         ("GEMINI_CLI_HOME", Text::Path("")),

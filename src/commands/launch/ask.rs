@@ -44,10 +44,11 @@ pub(super) async fn about(base: &Url, key: &str, model: &str) -> Answer {
     }
     let body = answer.bytes().await.unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let words = || body["error"]["message"].as_str().or(body["error"].as_str()).unwrap_or("");
+    let text = |path| body.pointer(path).and_then(Value::as_str);
+    let words = || text("/error/message").or_else(|| text("/error")).unwrap_or_default();
     match status {
         StatusCode::OK => {
-            let context = body["model_info"]["chorus.context_length"].as_u64();
+            let context = body.pointer("/model_info/chorus.context_length").and_then(Value::as_u64);
             Answer::Ready { context: context.and_then(|tokens| tokens.try_into().ok()) }
         }
         StatusCode::UNAUTHORIZED => {
