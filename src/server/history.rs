@@ -44,7 +44,7 @@ pub(super) struct Listed {
 /// What `GET /chorus/runs/live` tells.
 #[derive(JsonSchema)]
 #[schemars(rename = "LiveRunEvent", untagged)]
-#[expect(dead_code, reason = "it only says which there are")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "it only says which there are")]
 enum LiveEvent {
     InFlight(Vec<LiveRun>),
     Run(Entry),

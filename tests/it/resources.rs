@@ -266,7 +266,7 @@ async fn a_body_takes_a_few_times_its_size_at_the_most() {
     let upstream = Upstream::start([("m", Script::says("hello"))]).await;
     let toml = one_model("context_tokens = 100000000", "").toml();
     let talk = |count: usize, text: &str| -> Vec<Value> {
-        let role = |turn: usize| if turn % 2 == 0 { "user" } else { "assistant" };
+        let role = |turn: usize| if turn.is_multiple_of(2) { "user" } else { "assistant" };
         let last = json!({"role": "user", "content": "hi"});
         let turn = |turn| json!({"role": role(turn), "content": text});
         (0..count).map(turn).chain([last]).collect()
