@@ -56,7 +56,7 @@ const PATHS: [(&str, &str); 40] = [
 /// What the path of a run begins with.
 const RUN: &str = "/chorus/runs/";
 /// Those whose POST asks models.
-const ASKING: [&str; 9] = [
+const ASKING: [&str; 12] = [
     "/v1/chat/completions",
     "/api/chat",
     "/api/generate",
@@ -66,6 +66,9 @@ const ASKING: [&str; 9] = [
     "/v1/embeddings",
     "/api/embed",
     "/api/embeddings",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/v1/reranking",
 ];
 /// What the path of a kept response begins with.
 const KEPT: &str = "/v1/responses/resp_";

@@ -186,6 +186,8 @@ async fn who_may_not_ask_is_refused_before_the_body_comes() {
         "/api/chat",
         "/api/generate",
         "/api/embed",
+        "/v1/rerank",
+        "/v2/rerank",
         "/ollama/api/chat",
         of_gemini,
     ] {
