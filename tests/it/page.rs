@@ -134,7 +134,7 @@ async fn the_page_is_open_and_what_it_asks_for_is_not() {
 
 /// Two of three drafts are good, the judge picks one of them.
 #[tokio::test]
-async fn the_status_tells_what_models_did_in_the_runs_that_the_client_may_see() {
+async fn the_status_says_what_models_did_in_the_runs_that_the_client_may_see() {
     let scripts = [
         ("m", Script::says("hello")),
         ("other", Script::says("good evening to you")),

@@ -273,9 +273,9 @@ async fn a_body_takes_a_few_times_its_size_at_the_most() {
     };
     let (short, long) = ("word ".repeat(40), "word ".repeat(6_000_000));
     for (path, count, text, most) in [
-        (CHAT, 40_000, &short, 5),
-        ("/api/chat", 40_000, &short, 5),
-        ("/v1/messages", 40_000, &short, 5),
+        (CHAT, 40_000, &short, 6),
+        ("/api/chat", 40_000, &short, 6),
+        ("/v1/messages", 40_000, &short, 6),
         (CHAT, 1, &long, 4),
         ("/v1/messages", 1, &long, 4),
     ] {
@@ -301,7 +301,7 @@ async fn memory_of_a_busy_time_is_given_back_while_nobody_asks() {
     let gate = Gate::shut();
     let script = Script::says("hello").waits_before_headers(&gate);
     let upstream = Upstream::start([("m", script)]).await;
-    let setup = one_model("", "").with("[workflow.pool]\nidle_secs = 1");
+    let setup = one_model("", "").with("[workflow.pool]\nidle_secs = 1\n[runs]\nrecent = 0");
     let process = Process::serves(&upstream, &setup.toml(), "info", &[]).await;
     let start = resident_of(&process);
     let body = question(CHAT, "m", "hi", true);

@@ -12,8 +12,8 @@ use super::markdown::{
 fn pairs() -> Vec<[String; 2]> {
     let mut pairs = vec![READMES.map(str::to_owned)];
     let chinese = files().into_iter().filter_map(|file| {
-        let page = file.strip_prefix("docs/zh/src").ok()?;
-        Some(pages(page.to_str().unwrap()))
+        let page = file.strip_prefix("docs/zh/src").ok()?.to_str().unwrap();
+        page.ends_with(".md").then(|| pages(page))
     });
     pairs.extend(chinese);
     pairs
@@ -104,7 +104,7 @@ fn the_summaries_list_every_page_once() {
         let there: BTreeSet<String> = files()
             .into_iter()
             .filter_map(|file| Some(file.strip_prefix(&folder).ok()?.to_str()?.to_owned()))
-            .filter(|page| page != "SUMMARY.md")
+            .filter(|page| page != "SUMMARY.md" && page.ends_with(".md"))
             .collect();
         assert!(there.len() > 20, "{there:?}");
         assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), there, "{folder}");
