@@ -13,6 +13,8 @@
 # Needs bash 5, curl, python3 with venv, and npm for the coding agents, which `chorus launch` starts.
 # Installs the versions pinned below; the runs themselves stay on loopback, and end with the script.
 # Prints one line per check; exits 1 when one fails.
+# What is sourced below reads it.
+# shellcheck disable=SC2034
 set -euo pipefail
 
 # Node 22 itself, which some of the agents need.
@@ -118,7 +120,7 @@ done
 started "$folder/watch" python3 "$here/agents/watch.py" "$direct" "$folder/notes"
 watched=http://127.0.0.1:$(cat "$folder/watch")
 url=$direct
-# shellcheck source=agents/run.sh
+# shellcheck disable=SC1091
 source "$here/agents/run.sh"
 
 # -- the cases

@@ -96,7 +96,7 @@ pub enum Command {
         /// The workflow or model that the agent asks
         #[arg(long, value_name = "NAME")]
         model: Option<String>,
-        /// A Chorus that runs elsewhere, such as https://chorus.example
+        /// A Chorus that runs elsewhere, such as `https://chorus.example`
         #[arg(long, value_name = "URL", value_parser = base_url, conflicts_with_all = ["host", "port"])]
         url: Option<Url>,
         /// Show what the agent would be given, for a shell, and start nothing
