@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{
     dialect,
+    error::AppError,
     operation::{ErrorForm, Operation},
 };
 
@@ -30,6 +31,9 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
+
+/// What an error shows of a name that a client made up.
+const SHOWN_CHARS: usize = 64;
 
 /// A file of the page.
 struct File {
@@ -94,8 +98,18 @@ pub(super) async fn page(headers: HeaderMap) -> Response {
 }
 
 /// `GET /ui/{file}`.
-pub(super) async fn part(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    file(&name).map_or_else(|| StatusCode::NOT_FOUND.into_response(), |file| file.answer(&headers))
+///
+/// # Errors
+/// 404 for a file that the page does not have.
+pub(super) async fn part(
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    let unknown = || {
+        let name: String = name.chars().take(SHOWN_CHARS).collect();
+        AppError::UnknownRoute(format!("the page has no file '{name}'"))
+    };
+    file(&name).map(|file| file.answer(&headers)).ok_or_else(unknown)
 }
 
 /// The page, where a browser asks for any.
