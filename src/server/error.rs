@@ -277,6 +277,8 @@ impl AppError {
             "rate_limit_exceeded" => "rate_limit_error",
             QUOTA => QUOTA,
             "unsupported_operation" => "invalid_request_error",
+            // Nothing was wrong with the request.
+            "cancelled" => "api_error",
             _ if status.is_client_error() => "invalid_request_error",
             _ => "api_error",
         }

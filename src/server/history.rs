@@ -99,14 +99,11 @@ pub(super) async fn one(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, AppError> {
     let id = named(id)?;
-    if let Some(run) = app.runs.find_in_flight(&id)
-        && may_see(&caller, run.began.client.as_deref())
-    {
+    let seen = |client: Option<&str>| may_see(&caller, client);
+    if let Some(run) = app.runs.find_in_flight(&id, seen) {
         return Ok(Json(LiveRun::of(&run)).into_response());
     }
-    if let Some(run) = app.runs.find_recent(&id)
-        && may_see(&caller, run.entry.client.as_deref())
-    {
+    if let Some(run) = app.runs.find_recent(&id, seen) {
         return Ok(Json(&*run).into_response());
     }
     let Some(file) = app.runs.file() else { return Err(AppError::NoRun(shortened(&id))) };
@@ -131,15 +128,13 @@ pub(super) async fn cancel(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<(StatusCode, Json<Cancelling>), AppError> {
     let id = named(id)?;
-    if let Some(run) = app.runs.find_in_flight(&id)
-        && may_see(&caller, run.began.client.as_deref())
-    {
+    let seen = |client: Option<&str>| may_see(&caller, client);
+    if let Some(run) = app.runs.find_in_flight(&id, seen) {
         run.cancel.cancel();
         let workflow_id = run.watch.workflow_id();
         return Ok((StatusCode::ACCEPTED, Json(Cancelling { workflow_id, status: "cancelling" })));
     }
-    let over = app.runs.find_recent(&id);
-    match over.filter(|run| may_see(&caller, run.entry.client.as_deref())) {
+    match app.runs.find_recent(&id, seen) {
         Some(_) => Err(AppError::RunIsOver),
         None => Err(AppError::NoRun(shortened(&id))),
     }

@@ -61,9 +61,13 @@ impl Runs {
             recent.trim();
         }
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = file.as_ref().map(|file| file.settings());
-        if running != config.file.as_ref() {
-            *file = config.file.as_ref().and_then(FileOfRuns::started);
+        let follows = match (&*file, &config.file) {
+            (Some(file), Some(settings)) => file.follow(settings),
+            (None, None) => true,
+            _ => false,
+        };
+        if !follows {
+            *file = config.file.as_ref().map(FileOfRuns::started);
         }
     }
 
@@ -124,15 +128,27 @@ impl Runs {
         all
     }
 
-    pub(super) fn find_in_flight(&self, id: &str) -> Option<InFlight> {
+    /// The one of an id, of those whose client `may_see` it: two clients may have sent the same
+    /// `x-request-id`.
+    pub(super) fn find_in_flight(
+        &self,
+        id: &str,
+        may_see: impl Fn(Option<&str>) -> bool,
+    ) -> Option<InFlight> {
         let matches = |one: &&InFlight| {
-            one.began.request_id.as_str() == id || one.watch.workflow_id().to_string() == id
+            (one.began.request_id.as_str() == id || one.watch.workflow_id().to_string() == id)
+                && may_see(one.began.client.as_deref())
         };
         self.in_flight().values().find(matches).cloned()
     }
 
-    pub(super) fn find_recent(&self, id: &str) -> Option<Arc<KeptRun>> {
-        let matches = |run: &&Arc<KeptRun>| run.is(id);
+    /// Likewise, of those that are over.
+    pub(super) fn find_recent(
+        &self,
+        id: &str,
+        may_see: impl Fn(Option<&str>) -> bool,
+    ) -> Option<Arc<KeptRun>> {
+        let matches = |run: &&Arc<KeptRun>| run.is(id) && may_see(run.entry.client.as_deref());
         self.recent().list.iter().rev().find(matches).cloned()
     }
 

@@ -1,10 +1,12 @@
 //! Runs: what is kept of them, who sees it, and how one is ended from outside.
 
+mod on_disk;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Chorus, Client, ENDPOINTS, Gate, Process, Script, Upstream, four_stages, ms, question, soon,
+    Chorus, Client, ENDPOINTS, Gate, Script, Upstream, four_stages, ms, question, soon,
 };
 
 const PROMPT: &str = "prompt-marker-6120";
@@ -332,55 +334,6 @@ async fn the_ring_forgets_the_oldest_and_a_reload_may_change_its_size() {
     assert_eq!(list["runs"], json!([]));
 }
 
-/// Kept runs are there after a `kill -9`, too.
-#[cfg(unix)]
-#[tokio::test]
-async fn runs_on_disk_survive_the_process() {
-    let upstream = upstream().await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.redb");
-    let text =
-        config(&format!("[runs]\npath = {:?}\nkeep = 3\nrecent = 1", path.display().to_string()));
-    let process = Process::serves(&upstream, &text, "info", &[]).await;
-    for _ in 0..5 {
-        process.client().ask(CHAT, &question(CHAT, "good", PROMPT, false)).await;
-    }
-    let list = listed(process.client(), "/chorus/runs", 3).await;
-    let first = list["runs"].as_array().unwrap().clone();
-    // The one in memory may not be on disk yet: another one follows it there.
-    process.client().ask(CHAT, &question(CHAT, "good", PROMPT, false)).await;
-    soon("the latest to be written", async {
-        loop {
-            let list = listed(process.client(), "/chorus/runs", 3).await;
-            let runs = list["runs"].as_array().unwrap();
-            if runs.len() == 3 && runs[1] == first[0] {
-                break;
-            }
-            tokio::time::sleep(ms(10)).await;
-        }
-    })
-    .await;
-    let killed =
-        std::process::Command::new("kill").args(["-9", &process.id().to_string()]).status();
-    assert!(killed.unwrap().success());
-    drop(process.ended().await);
-    let process = Process::serves(&upstream, &text, "info", &[]).await;
-    let list = listed(process.client(), "/chorus/runs", 1).await;
-    let runs = list["runs"].as_array().unwrap();
-    assert!(runs.iter().any(|run| run == &first[0]), "{runs:?} {first:?}");
-    let whole: Value = {
-        let path = format!("/chorus/runs/{}", id_of(&first[0]));
-        shown(process.client(), &path).await
-    };
-    assert_eq!(whole["trace"]["status"], "ok");
-    let request = first[0]["request_id"].as_str().unwrap();
-    let same: Value = shown(process.client(), &format!("/chorus/runs/{request}")).await;
-    assert_eq!(same, whole);
-    let mode =
-        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
-    assert_eq!(mode & 0o077, 0, "{mode:o}");
-}
-
 #[tokio::test]
 async fn an_id_that_a_client_sends_is_that_of_its_request() {
     let upstream = upstream().await;
@@ -395,4 +348,35 @@ async fn an_id_that_a_client_sends_is_that_of_its_request() {
     listed(&chorus, "/chorus/runs", 2).await;
     let run: Value = shown(&chorus, "/chorus/runs/my-request.7").await;
     assert_eq!(run["request_id"], "my-request.7");
+}
+
+/// Nobody can hide another's run behind its id, nor see it there.
+#[tokio::test]
+async fn an_id_that_two_clients_send_is_to_each_its_own_run() {
+    let upstream = upstream().await;
+    let clients = "[[client]]\nname = \"a\"\nkey = \"key-of-a\"\n\
+                   [[client]]\nname = \"b\"\nkey = \"key-of-b\"\n";
+    let chorus = Chorus::start(&upstream, &config(clients)).await;
+    let send = async |method: Method, path: &str, key: &str, body: String| {
+        let request = chorus.request(method, path).bearer_auth(key).body(body);
+        let response = request.header("x-request-id", "same").send().await.unwrap();
+        (response.status().as_u16(), json_of(response).await)
+    };
+    let body = question(CHAT, "good", PROMPT, false).to_string();
+    for key in ["key-of-a", "key-of-b"] {
+        assert_eq!(send(Method::POST, CHAT, key, body.clone()).await.0, 200);
+    }
+    for (key, client) in [("key-of-a", "a"), ("key-of-b", "b")] {
+        let own = async {
+            loop {
+                let (status, run) =
+                    send(Method::GET, "/chorus/runs/same", key, String::new()).await;
+                if status == 200 {
+                    break run;
+                }
+                tokio::time::sleep(ms(10)).await;
+            }
+        };
+        assert_eq!(soon("the own run", own).await["client"], client);
+    }
 }

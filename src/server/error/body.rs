@@ -171,6 +171,7 @@ fn anthropic_type(status: StatusCode) -> &'static str {
         429 => "rate_limit_error",
         503 => "overloaded_error",
         504 => "timeout_error",
+        499 => "api_error",
         400..=499 | 501 => "invalid_request_error",
         _ => "api_error",
     }
@@ -197,6 +198,7 @@ fn google_status(status: StatusCode) -> &'static str {
         404 => "NOT_FOUND",
         429 => "RESOURCE_EXHAUSTED",
         408 | 504 => "DEADLINE_EXCEEDED",
+        499 => "CANCELLED",
         400..=499 => "INVALID_ARGUMENT",
         501 => "UNIMPLEMENTED",
         503 => "UNAVAILABLE",

@@ -81,7 +81,10 @@ pub(super) struct Live {
 impl Live {
     /// Whether the answer has to end now, and why.
     pub(super) fn is_stopped(&self) -> Option<AppError> {
-        stop(&self.lifecycle, &self.cancel)
+        if self.lifecycle.is_ending() {
+            return Some(AppError::ShuttingDown);
+        }
+        self.cancel.is_cancelled().then_some(AppError::Cancelled)
     }
 
     /// Resolves when it has to.
@@ -96,11 +99,4 @@ impl Live {
             }
         }
     }
-}
-
-fn stop(lifecycle: &Lifecycle, cancel: &CancellationToken) -> Option<AppError> {
-    if lifecycle.is_ending() {
-        return Some(AppError::ShuttingDown);
-    }
-    cancel.is_cancelled().then_some(AppError::Cancelled)
 }

@@ -2,7 +2,7 @@
 //! requests. A thread of its own writes it, so that no answer waits for a disk.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -44,7 +44,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A file of runs that is being written.
 #[derive(Debug)]
 pub(in crate::server) struct FileOfRuns {
-    settings: RunsFile,
+    path: PathBuf,
     database: Option<Arc<Database>>,
     queue: SyncSender<Message>,
     state: Arc<State>,
@@ -57,8 +57,10 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// How much is kept; a reload may change it.
+    settings: Mutex<RunsFile>,
     /// Runs that were not written.
     lost: Counter,
     trouble: Mutex<Option<String>>,
@@ -67,8 +69,12 @@ struct State {
 impl FileOfRuns {
     /// Opens the file and starts its writer. A file that cannot be used is reported, and runs are then
     /// kept in memory only.
-    pub(in crate::server) fn started(settings: &RunsFile) -> Option<Arc<Self>> {
-        let state = Arc::new(State::default());
+    pub(in crate::server) fn started(settings: &RunsFile) -> Arc<Self> {
+        let state = Arc::new(State {
+            settings: Mutex::new(settings.clone()),
+            lost: Counter::default(),
+            trouble: Mutex::default(),
+        });
         let database = match open(&settings.path) {
             Ok(database) => Some(Arc::new(database)),
             Err(error) => {
@@ -78,21 +84,22 @@ impl FileOfRuns {
         };
         let (queue, runs) = sync_channel(QUEUE);
         if let Some(database) = &database {
-            let writer = Writer {
-                database: Arc::clone(database),
-                settings: settings.clone(),
-                state: Arc::clone(&state),
-            };
+            let writer = Writer { database: Arc::clone(database), state: Arc::clone(&state) };
             let thread = thread::Builder::new().name("runs".to_owned());
             if let Err(error) = thread.spawn(move || writer.run(&runs)) {
                 state.failed(&settings.path, &error.to_string());
             }
         }
-        Some(Arc::new(Self { settings: settings.clone(), database, queue, state }))
+        Arc::new(Self { path: settings.path.clone(), database, queue, state })
     }
 
-    pub(in crate::server) fn settings(&self) -> &RunsFile {
-        &self.settings
+    /// Keeps as much as these say from now on, if they are of this file: it cannot be opened twice.
+    pub(in crate::server) fn follow(&self, settings: &RunsFile) -> bool {
+        let is_same = self.path == settings.path;
+        if is_same {
+            self.state.settings().clone_from(settings);
+        }
+        is_same
     }
 
     /// Why runs cannot be kept there at present.
@@ -153,7 +160,7 @@ impl FileOfRuns {
             Ok(())
         };
         if let Err(error) = read() {
-            self.state.failed(&self.settings.path, &error.to_string());
+            self.state.failed(&self.path, &error.to_string());
         }
     }
 
@@ -174,7 +181,7 @@ impl FileOfRuns {
         match read() {
             Ok(record) => RawValue::from_string(record?).ok(),
             Err(error) => {
-                self.state.failed(&self.settings.path, &error.to_string());
+                self.state.failed(&self.path, &error.to_string());
                 None
             }
         }
@@ -182,6 +189,10 @@ impl FileOfRuns {
 }
 
 impl State {
+    fn settings(&self) -> MutexGuard<'_, RunsFile> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,7 +209,6 @@ impl State {
 
 struct Writer {
     database: Arc<Database>,
-    settings: RunsFile,
     state: Arc<State>,
 }
 
@@ -219,7 +229,7 @@ impl Writer {
                 Ok(()) => drop(self.state.trouble().take()),
                 Err(error) => {
                     self.state.lost.add(u64::try_from(runs.len()).unwrap_or_default());
-                    self.state.failed(&self.settings.path, &error.to_string());
+                    self.state.failed(&self.state.settings().path.clone(), &error.to_string());
                 }
             }
             for done in waiting {
@@ -233,6 +243,7 @@ impl Writer {
         if runs.is_empty() {
             return Ok(());
         }
+        let RunsFile { keep, keep_for, .. } = self.state.settings().clone();
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         {
@@ -250,9 +261,8 @@ impl Writer {
                 records.insert(key, record.get())?;
                 requests.insert(run.entry.request_id.as_str(), key)?;
             }
-            let keep = u64::try_from(self.settings.keep).unwrap_or(u64::MAX);
-            let oldest =
-                Timestamp::now().checked_sub(self.settings.keep_for).unwrap_or(Timestamp::MIN);
+            let keep = u64::try_from(keep).unwrap_or(u64::MAX);
+            let oldest = Timestamp::now().checked_sub(keep_for).unwrap_or(Timestamp::MIN);
             for _ in 0..MOST_DELETED {
                 let too_many = entries.len()? > keep;
                 let first =
