@@ -4,26 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-folder=$(mktemp -d)
-demo=''
-tidy() {
-  [ -z "$demo" ] || { kill "$demo" 2>/dev/null || true; wait "$demo" 2>/dev/null || true; }
-  rm -rf "$folder"
-}
-trap tidy EXIT
-export NO_PROXY='*' no_proxy='*'
+# shellcheck source-path=SCRIPTDIR disable=SC1091
+source scripts/servers.sh
 if [ -z "${CHORUS_BIN:-}" ]; then
   cargo build --locked --quiet
 fi
 "${CHORUS_BIN:-${CARGO_TARGET_DIR:-target}/debug/chorus}" demo --port 0 >"$folder/screen" 2>"$folder/log" &
-demo=$!
-url=''
-for _ in $(seq 100); do
-  url=$(grep -o 'http://[0-9.]*:[0-9]*' "$folder/screen" | head -n 1 || true)
-  [ -z "$url" ] || break
-  kill -0 "$demo" || { cat "$folder/screen" "$folder/log"; exit 1; }
-  sleep 0.1
-done
+started+=($!)
+url=$(address "$folder/screen" "${started[0]}")
 
 ask() { curl -s --max-time 60 -o "$folder/answer" "$url/v1/chat/completions" -d "$1"; }
 ask '{"model": "chorus", "messages": [{"role": "user", "content": "Hello"}]}'

@@ -43,32 +43,9 @@ if ! cmp -s "$here/package.json" "$installed/package.json"; then
 fi
 cp "$here"/*.mjs "$installed/"
 
-folder=$(mktemp -d)
-started=()
-tidy() {
-  local pid
-  for pid in "${started[@]+"${started[@]}"}"; do
-    kill "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-  done
-  rm -rf "$folder"
-}
-trap tidy EXIT
-export NO_PROXY='*' no_proxy='*' NO_COLOR=1 CHROMIUM
-
-# address FILE PID: waits for the first http address in a file that a process writes.
-address() {
-  local found
-  for _ in $(seq 200); do
-    found=$(grep -so 'http://127[0-9.]*:[0-9]*' "$1" | head -n 1 || true)
-    [ -z "$found" ] || { echo "$found"; return; }
-    kill -0 "$2" 2>/dev/null || break
-    sleep 0.1
-  done
-  echo "did not start:" >&2
-  cat "$1" >&2
-  return 1
-}
+# shellcheck source-path=SCRIPTDIR disable=SC1091
+source "$here/../../scripts/servers.sh"
+export NO_COLOR=1 CHROMIUM
 
 node "$installed/upstream.mjs" >"$folder/upstream" 2>&1 &
 started+=($!)
